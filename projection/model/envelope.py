@@ -1,0 +1,77 @@
+"""The envelope: one domain event as it comes from the log, decoded once for all that fold it.
+
+A msgspec structure rather than a pydantic model: it is decoded once per event, in one pass in C, and its payload stays
+the bytes that came, so that the program's own schema reads it exactly (docs/decisions/0002-exact-json.md).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from projection.errors import DecodeError, TenantAccessError
+from projection.model.ids import DEFAULT_TENANT, TenantId
+
+MAX_ENVELOPE_BYTES = 8 * 1024 * 1024
+
+
+class Envelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One domain event; unknown fields are ignored (and kept where the whole event is kept, as bytes)."""
+
+    aggregate_type: str
+    aggregate_id: str
+    event_type: str
+    payload: msgspec.Raw
+    timestamp: str
+    tenant_id: str | None = None
+    correlation_id: str | None = None
+    traceparent: str | None = None
+    trace_id: str | None = None
+    event_id: str | None = None
+
+
+_decoder = msgspec.json.Decoder(Envelope)
+
+
+def decode_envelope(data: bytes) -> Envelope:
+    """The envelope in these bytes.
+
+    Raises:
+        DecodeError: D101 not JSON, D102 not an envelope (a field is missing, or has the wrong type), D104 too large.
+    """
+    if len(data) > MAX_ENVELOPE_BYTES:
+        raise DecodeError(f"the event is {len(data)} bytes; {MAX_ENVELOPE_BYTES} are allowed", code="D104")
+    try:
+        return _decoder.decode(data)
+    except msgspec.ValidationError as error:
+        raise DecodeError(f"the event is not an envelope: {error}", code="D102") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise DecodeError(f"the event is not JSON: {error}", code="D101") from None
+
+
+class Tenancy(msgspec.Struct, frozen=True):
+    """Whether tenants exist, and which one an event without a tenant belongs to."""
+
+    enabled: bool = True
+    default: TenantId = DEFAULT_TENANT
+
+    def tenant_of(self, envelope: Envelope, by_subject: TenantId | None) -> TenantId:
+        """Whose event this is: the subject says, and the envelope may not say otherwise.
+
+        Raises:
+            TenantAccessError: the envelope names another tenant, or any while multi-tenancy is off.
+        """
+        if not self.enabled:
+            named = envelope.tenant_id or by_subject
+            if named and named != self.default:
+                raise TenantAccessError(f"the event names tenant {named!r} while multi-tenancy is off")
+            return self.default
+        if by_subject is None:
+            try:
+                return self.default if envelope.tenant_id is None else TenantId(envelope.tenant_id)
+            except ValueError as error:
+                raise TenantAccessError(str(error)) from None
+        if envelope.tenant_id is not None and envelope.tenant_id != by_subject:
+            raise TenantAccessError(
+                f"the event names tenant {envelope.tenant_id!r}, but its subject belongs to tenant {str(by_subject)!r}"
+            )
+        return by_subject

@@ -1,0 +1,59 @@
+"""How any text becomes a legal part of a store key or a token of a subject, and back: percent-escapes, all reversible."""
+
+from __future__ import annotations
+
+import re
+
+_UNSAFE_IN_KEY = re.compile(r"[\x00-\x1f\x7f:%]")
+_UNSAFE_IN_TOKEN = re.compile(rb"[^A-Za-z0-9_\-]")
+_ESCAPE = re.compile(r"%([0-9A-F]{2})")
+_ESCAPED_BYTE = re.compile(rb"%([0-9A-F]{2})")
+
+EMPTY_TOKEN = "%-"  # a subject has no empty tokens; no other text escapes to this, for `-` is no hexadecimal digit
+MAX_TOKEN_BYTES = 1024  # of the escaped form; a whole subject stays below what the server takes on one line
+
+
+def escape_part(part: str) -> str:
+    """A part of a key with `:`, `%` and control characters as `%XX`."""
+    return _UNSAFE_IN_KEY.sub(lambda match: f"%{ord(match[0]):02X}", part) if _UNSAFE_IN_KEY.search(part) else part
+
+
+def unescape_part(part: str) -> str:
+    """The inverse of `escape_part`.
+
+    Raises:
+        ValueError: the text is not what `escape_part` makes of any part.
+    """
+    plain = _ESCAPE.sub(lambda match: chr(int(match[1], 16)), part)
+    if escape_part(plain) != part:
+        raise ValueError(f"{part!r} is not an escaped part of a key")
+    return plain
+
+
+def escape_token(text: str) -> str:
+    """Any text as one token of a NATS subject: ASCII letters, digits, `_` and `-` stay, other UTF-8 bytes become `%XX`.
+
+    Raises:
+        ValueError: the token would be longer than `MAX_TOKEN_BYTES`.
+    """
+    token = _UNSAFE_IN_TOKEN.sub(lambda match: b"%%%02X" % match[0][0], text.encode()).decode("ascii")
+    if len(token) > MAX_TOKEN_BYTES:
+        raise ValueError(f"{text[:40]!r}… makes a subject token of {len(token)} bytes; {MAX_TOKEN_BYTES} are allowed")
+    return token or EMPTY_TOKEN
+
+
+def unescape_token(token: str) -> str:
+    """The inverse of `escape_token`.
+
+    Raises:
+        ValueError: the token is not what `escape_token` makes of any text.
+    """
+    if token == EMPTY_TOKEN:
+        return ""
+    try:
+        text = _ESCAPED_BYTE.sub(lambda match: bytes([int(match[1], 16)]), token.encode()).decode()
+    except UnicodeDecodeError:
+        text = ""
+    if escape_token(text) != token:
+        raise ValueError(f"{token!r} is not an escaped token of a subject")
+    return text

@@ -1,0 +1,75 @@
+"""Keys of the store, composed and parsed in this one place.
+
+A key is readable and unambiguous: `view:{tenant}:{view_type}:{view_id}` and `checkpoint:{tenant}:{view_type}`. Every
+part is percent-escaped for `:`, `%` and control characters, so no tenant, however named, can reach another's keys.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Self
+
+from projection.model.escaping import escape_part, unescape_part
+from projection.model.ids import TenantId, ViewId, ViewType
+
+MAX_KEY_BYTES = 511  # LMDB's compiled-in limit
+
+
+def _parts(text: str, kind: str, count: int) -> list[str]:
+    found = text.split(":")
+    if found[0] != kind or len(found) != count + 1:
+        raise ValueError(f"{text!r} is not a {kind} key")
+    return [unescape_part(part) for part in found[1:]]
+
+
+class ViewKey(NamedTuple):
+    """Where a view lives."""
+
+    tenant_id: TenantId
+    view_type: ViewType
+    view_id: ViewId
+
+    def __str__(self) -> str:
+        return f"view:{escape_part(self.tenant_id)}:{self.view_type}:{escape_part(self.view_id)}"
+
+    def encode(self) -> bytes:
+        """The key's bytes, at most `MAX_KEY_BYTES` where the engine has admitted it."""
+        return str(self).encode()
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The key that this text is; the inverse of `str`.
+
+        Raises:
+            ValueError: it is not a view key.
+        """
+        tenant, view_type, view_id = _parts(text, "view", 3)
+        return cls(TenantId(tenant), ViewType(view_type), ViewId(view_id))
+
+    @staticmethod
+    def prefix(tenant_id: TenantId, view_type: ViewType) -> bytes:
+        """What the keys of all views of one tenant and view type begin with, and no others."""
+        return f"view:{escape_part(tenant_id)}:{view_type}:".encode()
+
+
+class CheckpointKey(NamedTuple):
+    """Where a tenant's progress in a view type is kept."""
+
+    tenant_id: TenantId
+    view_type: ViewType
+
+    def __str__(self) -> str:
+        return f"checkpoint:{escape_part(self.tenant_id)}:{self.view_type}"
+
+    def encode(self) -> bytes:
+        """The key's bytes; never longer than LMDB takes, by the limits on tenants and view types."""
+        return str(self).encode()
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The key that this text is; the inverse of `str`.
+
+        Raises:
+            ValueError: it is not a checkpoint key.
+        """
+        tenant, view_type = _parts(text, "checkpoint", 2)
+        return cls(TenantId(tenant), ViewType(view_type))

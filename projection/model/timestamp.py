@@ -1,0 +1,43 @@
+"""RFC 3339 timestamps: an instant and the offset it was written with; the laxness of Python's own parser is fenced."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, timedelta
+from typing import NamedTuple
+
+_RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):(\d\d))", re.ASCII)
+
+
+class Moment(NamedTuple):
+    """When an event happened, and how that was written."""
+
+    time: datetime  # UTC, whole microseconds
+    offset: timedelta  # east of UTC
+    date: date  # the calendar date as written
+
+
+def parse_timestamp(text: str) -> Moment:
+    """A moment from its RFC 3339 text; digits beyond the microsecond are cut.
+
+    Raises:
+        ValueError: the text is not an RFC 3339 timestamp with an offset, or lies outside the years 1 to 9999 in UTC.
+    """
+    if (match := _RFC3339.fullmatch(text)) is None:
+        raise ValueError(f"{text[:64]!r} is not an RFC 3339 timestamp with an offset, like 2000-01-01T00:00:00+01:00")
+    day, clock, fraction, sign, hours, minutes = match.groups()
+    offset = timedelta()
+    if sign:
+        if int(hours) > 23 or int(minutes) > 59:
+            raise ValueError(f"{text[:64]!r} has an offset beyond 23:59")
+        offset = timedelta(hours=int(hours), minutes=int(minutes)) * (1 if sign == "+" else -1)
+    try:
+        local = datetime.fromisoformat(f"{day}T{clock}.{(fraction or '0')[:6]:0<6}")
+        return Moment((local - offset).replace(tzinfo=UTC), offset, local.date())
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{text[:64]!r} is not a point in time: {error}") from None
+
+
+def format_timestamp(time: datetime) -> str:
+    """An instant as text in UTC, `Z` at its end, with as many digits of a second as it needs."""
+    return time.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"

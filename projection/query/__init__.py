@@ -1,0 +1,1 @@
+"""Reading views from the stores of a data folder."""

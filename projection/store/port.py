@@ -1,0 +1,105 @@
+"""The store's port: what a lane reads and the one call by which it writes; every back end keeps the shipped contract."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from projection.model.checkpoint import Checkpoint, LanePosition
+    from projection.model.ids import TenantId, ViewId, ViewType
+    from projection.model.keys import CheckpointKey, ViewKey
+    from projection.model.parked import ParkedEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Everything that one batch changes; it is written whole or not at all."""
+
+    epoch: int  # the owner's, from `claim`
+    base: LanePosition  # the position that the batch was computed from
+    position: LanePosition  # the position after it
+    views: Mapping[ViewKey, bytes | None] = field(default_factory=dict)  # JSON of each changed view; None deletes it
+    checkpoints: Mapping[CheckpointKey, Checkpoint] = field(default_factory=dict)
+    parked: Sequence[ParkedEvent] = ()
+    released: Sequence[tuple[TenantId, ViewId]] = ()  # views whose parked events are discarded (they were deleted)
+
+
+class ViewReader(Protocol):
+    """Reading a lane's store; another process may be writing it."""
+
+    def get_view(self, key: ViewKey) -> bytes | None:
+        """The view's JSON, or None where there is none.
+
+        Raises:
+            StorageError: the store cannot be read.
+        """
+
+    def get_checkpoint(self, key: CheckpointKey) -> Checkpoint | None:
+        """A tenant's progress, or None where the lane has applied nothing for it.
+
+        Raises:
+            StorageError: the store cannot be read.
+        """
+
+    def position(self) -> LanePosition:
+        """How far the lane has come; the default position where nothing was committed yet.
+
+        Raises:
+            StorageError: the store cannot be read.
+        """
+
+    def scan(self, tenant_id: TenantId | None, view_type: ViewType) -> Iterator[tuple[ViewKey, bytes]]:
+        """Views in the order of their encoded keys: of one tenant, or of all; one consistent picture.
+
+        Raises:
+            StorageError: the store cannot be read.
+        """
+
+    def parked(self) -> Iterator[ParkedEvent]:
+        """Parked and skipped events in the order of tenant, view id and sequence; one consistent picture.
+
+        Raises:
+            StorageError: the store cannot be read.
+        """
+
+    def count_views(self) -> int:
+        """How many views the store holds.
+
+        Raises:
+            StorageError: the store cannot be read.
+        """
+
+    def close(self) -> None:
+        """Give back what the reader holds; idempotent."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_: object) -> None: ...
+
+
+class LaneStore(ViewReader, Protocol):
+    """A lane's store, opened by its owner."""
+
+    def claim(self) -> int:
+        """Raise the epoch by one and return it: from here on no commit of an earlier epoch succeeds.
+
+        Raises:
+            StorageError: the store cannot be written.
+        """
+
+    def commit(self, commit: Commit) -> None:
+        """Write a batch in one transaction.
+
+        Raises:
+            StaleCommitError: the epoch is not the stored one, or the base is not the stored position; nothing changed.
+            StorageError: the store cannot be written; nothing changed.
+        """
+
+    def delete_prefix(self, tenant_id: TenantId, view_type: ViewType) -> int:
+        """Delete one tenant's views of one view type, and its checkpoint, and nothing else; how many views it were.
+
+        Raises:
+            StorageError: the store cannot be written; nothing changed.
+        """

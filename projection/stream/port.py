@@ -1,0 +1,65 @@
+"""The feed's port: an ordered, gap-free reading of a log, whatever it is read from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from projection.model.checkpoint import StreamIdentity
+
+
+class Message(NamedTuple):
+    """One message of the log."""
+
+    sequence: int  # its stream sequence
+    subject: str
+    data: bytes
+    time: str  # when the log stored it, as the log writes it (nanoseconds since the epoch, decimal)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What the feed saw since the last batch: the messages, and how far it has looked without a gap."""
+
+    messages: Sequence[Message]
+    scanned: int  # ≥ every sequence in `messages`; may lie beyond the last one where nothing else was stored
+
+
+class Feed(Protocol):
+    """An ordered, gap-free reading. Within and across its own re-openings no message is left out or comes twice."""
+
+    identity: StreamIdentity  # known once the feed is open
+
+    async def open(self) -> None:
+        """Check the log against the position and begin to read at `scanned + 1`.
+
+        Raises:
+            StreamIdentityError: the log is another one, or lost what would have to be read.
+            StreamError: the server or the stream cannot be used.
+        """
+
+    async def next_batch(self) -> Batch | None:
+        """The next messages, at once when some are here, else after at most the linger; None when nothing came.
+
+        Bounded by the batch limits of the settings. While nothing comes and nothing is pending it may return an empty
+        batch whose `scanned` has moved on.
+
+        Raises:
+            StreamIdentityError: as in `open`; found when the feed had to be opened anew.
+            StreamError: another node reads under this node's id, or the server refuses for good.
+        """
+
+    async def caught_up(self) -> bool:
+        """Whether the log, as it is now, holds nothing that this feed has not returned."""
+
+    async def acknowledge(self, sequence: int) -> None:
+        """Show the server how far everything is committed; a progress display, which decides nothing."""
+
+    async def pending(self) -> int:
+        """How many messages the server still holds for this feed; for progress displays."""
+
+    async def close(self) -> None:
+        """Stop reading; idempotent."""
