@@ -1,4 +1,4 @@
-"""How any text becomes a legal part of a store key or a token of a subject, and back: percent-escapes, all reversible."""
+"""How any text becomes a legal part of a store key or a token of a subject, and back: percent-escapes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _UNSAFE_IN_TOKEN = re.compile(rb"[^A-Za-z0-9_\-]")
 _ESCAPE = re.compile(r"%([0-9A-F]{2})")
 _ESCAPED_BYTE = re.compile(rb"%([0-9A-F]{2})")
 
-EMPTY_TOKEN = "%-"  # a subject has no empty tokens; no other text escapes to this, for `-` is no hexadecimal digit
+EMPTY_TOKEN = "%-"  # noqa: S105 - a subject has no empty tokens; no other text escapes to this, for `-` is no hexadecimal digit
 MAX_TOKEN_BYTES = 1024  # of the escaped form; a whole subject stays below what the server takes on one line
 
 

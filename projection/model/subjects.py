@@ -1,4 +1,4 @@
-"""An event's subject: a template such as `tenant.<tenant>.aggregate.<type>.<id>`, filled and read back in this place."""
+"""The subject of an event, by a template such as `tenant.<tenant>.aggregate.<type>.<id>`."""
 
 from __future__ import annotations
 

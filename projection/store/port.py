@@ -1,4 +1,4 @@
-"""The store's port: what a lane reads and the one call by which it writes; every back end keeps the shipped contract."""
+"""The store's port: what a lane reads, and the one call by which it writes."""
 
 from __future__ import annotations
 

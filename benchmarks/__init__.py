@@ -1,0 +1,1 @@
+"""`python -m benchmarks`: one JSON line a measure."""
