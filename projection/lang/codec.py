@@ -1,0 +1,265 @@
+"""JSON at the boundary: bytes of an event or a view → checked values of the declared types, and views → bytes.
+
+msgspec does in one pass in C what its types can say (docs/decisions/0002-exact-json.md); what they cannot — exact
+decimals from numbers only, dates as written, defaults, wire names — is mended in place right after, per field that
+needs it. A view's JSON has its fields in name order, so equal views are equal bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
+
+import msgspec
+
+from projection.errors import DecodeError
+from projection.lang import types as ty
+from projection.lang.numbers import DIGITS, MAX_INT, MIN_INT, rescaled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    Mend = Callable[[Any], Any]
+
+_DATE = re.compile(r"(\d{4}-\d\d-\d\d)(?:[Tt ].*)?", re.ASCII | re.DOTALL)
+_TIMESTAMP = re.compile(
+    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):(\d\d))", re.ASCII
+)
+_encoder = msgspec.json.Encoder(decimal_format="number", order="deterministic")
+
+
+class _Misfit(ValueError):
+    """A value that its declared type does not take; the message says why."""
+
+
+def build_structs(records: Iterable[ty.Record]) -> None:
+    """Generate the class of every record, with its fields in name order."""
+    for record in records:
+        if record.struct is None:
+            _build(record)
+
+
+def _build(record: ty.Record) -> type[Any]:
+    if record.struct is None:
+        names = sorted(record.fields)
+        fields: list[tuple[str, Any]] = [(name, _annotation(record.fields[name])) for name in names]
+        renames: dict[str, str] = {}
+        for name in names:
+            wires = record.fields[name].wires
+            renames[name] = wires[0]
+            # Further wire names are read into fields of their own, which mending empties into the first.
+            for position, wire in enumerate(wires[1:], 1):
+                fields.append((f"{name}__{position}", _annotation(record.fields[name])))
+                renames[f"{name}__{position}"] = wire
+        record.struct = msgspec.defstruct(
+            record.name, [_with_default(name, type_, record) for name, type_ in fields], rename=renames, kw_only=True
+        )
+    return record.struct
+
+
+def _with_default(name: str, type_: Any, record: ty.Record) -> Any:
+    own = record.fields.get(name)
+    if own is not None and own.required and len(own.wires) == 1:
+        return (name, type_)
+    return (name, type_, None)
+
+
+def _annotation(field: ty.Field) -> Any:
+    type_ = _msgspec_type(field.type)
+    return type_ if field.required and len(field.wires) == 1 else Optional[type_]  # noqa: UP045 - built at run time
+
+
+def _msgspec_type(type_: ty.Type) -> Any:
+    match type_:
+        case ty.Bool():
+            return bool
+        case ty.Int():
+            return Annotated[int, msgspec.Meta(ge=MIN_INT, le=MAX_INT)]
+        case ty.String():
+            return Annotated[str, msgspec.Meta(max_length=type_.max or ty.DEFAULT_STRING)]
+        case ty.Enum(open=False):
+            return Literal[type_.members]
+        case ty.Enum() | ty.Date() | ty.Timestamp():
+            return str
+        case ty.List():
+            return Annotated[list[_msgspec_type(type_.item)], msgspec.Meta(max_length=type_.max or ty.DEFAULT_CONTAINER)]  # type: ignore[misc]
+        case ty.Map():
+            key = int if isinstance(type_.key, ty.Int) else _msgspec_type(type_.key)
+            entries = dict[key, _msgspec_type(type_.value)]  # type: ignore[misc,valid-type]
+            return Annotated[entries, msgspec.Meta(max_length=type_.max or ty.DEFAULT_CONTAINER)]
+        case ty.Record():
+            return _build(type_)
+        case ty.Optional():
+            return Optional[_msgspec_type(type_.inner)]  # noqa: UP045 - built at run time
+        case _:
+            return Any  # decimals: a number as its text says it, which no msgspec type is
+
+
+class Codec:
+    """Decodes one record type, and encodes it."""
+
+    def __init__(self, record: ty.Record) -> None:
+        self._record = record
+        self._decoder = msgspec.json.Decoder(_build(record), float_hook=Decimal)
+        self._mend = _mend_record(record)
+
+    def decode(self, data: bytes | msgspec.Raw) -> Any:
+        """The record in these bytes of JSON; undeclared fields are ignored.
+
+        Raises:
+            DecodeError: D105, with the path of the field that does not fit.
+        """
+        try:
+            value = self._decoder.decode(data)
+            return self._mend(value) if self._mend else value
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, _Misfit) as error:
+            raise DecodeError(f"the payload does not fit {self._record}: {error}", code="D105") from None
+
+
+def encode(value: Any) -> bytes:
+    """A view as JSON: fields in name order, entries in key order, exact numbers."""
+    return _encoder.encode(value)
+
+
+def largest(type_: ty.Type) -> int:
+    """The most bytes of JSON that a value of this type can take."""
+    match type_:
+        case ty.Bool():
+            return 5
+        case ty.Int() | ty.Date():
+            return 20
+        case ty.Decimal():
+            return DIGITS + 8
+        case ty.Timestamp():
+            return 34
+        case ty.String():
+            return 2 + 6 * (type_.max or ty.DEFAULT_STRING)  # six for a control character
+        case ty.Enum():
+            return 2 + 6 * (ty.DEFAULT_STRING if type_.open else max(map(len, type_.members)))
+        case ty.List():
+            return 2 + (type_.max or ty.DEFAULT_CONTAINER) * (largest(type_.item) + 1)
+        case ty.Map():
+            return 2 + (type_.max or ty.DEFAULT_CONTAINER) * (largest(type_.key) + largest(type_.value) + 4)
+        case ty.Record():
+            return 2 + sum(len(name) + 4 + largest(field.type) for name, field in type_.fields.items())
+        case ty.Optional():
+            return max(4, largest(type_.inner))
+        case _:
+            return 0
+
+
+# --- mending: what msgspec's types cannot say ------------------------------------------------------------------------
+
+
+def _mend_record(record: ty.Record) -> Mend | None:
+    steps: list[tuple[str, tuple[str, ...], Mend | None, Any, bool, str]] = []
+    for name, field in record.fields.items():
+        others = tuple(f"{name}__{position}" for position in range(1, len(field.wires)))
+        mend = _mend_value(field.type)
+        default = None if field.default is ty.REQUIRED else field.default
+        if others or mend or default is not None:
+            steps.append((name, others, mend, default, field.required, field.wires[0]))
+    if not steps:
+        return None
+
+    def mend_fields(value: Any) -> Any:
+        for name, others, mend, default, required, wire in steps:
+            found = getattr(value, name)
+            for other in others:
+                found = getattr(value, other) if found is None else found
+                setattr(value, other, None)
+            if found is None:
+                if required:
+                    raise _Misfit(f"Object missing required field `{wire}`")
+                found = default
+            elif mend is not None:
+                try:
+                    found = mend(found)
+                except _Misfit as error:
+                    raise _Misfit(f"{error} - at `$.{wire}`") from None
+            setattr(value, name, found)
+        return value
+
+    return mend_fields
+
+
+def _mend_value(type_: ty.Type) -> Mend | None:
+    match type_:
+        case ty.Decimal():
+            return _mend_any_decimal if type_.scale is None else _mend_decimal(type_.scale)
+        case ty.Date():
+            return _mend_date
+        case ty.Timestamp():
+            return parse_timestamp
+        case ty.Optional():
+            return _mend_value(type_.inner)
+        case ty.List() if (mend := _mend_value(type_.item)) is not None:
+            return lambda items, mend=mend: [mend(item) for item in items]
+        case ty.Map():
+            key, value = _mend_value(type_.key) or _same, _mend_value(type_.value) or _same
+            return lambda entries: dict(sorted((key(one), value(other)) for one, other in entries.items()))
+        case ty.Record():
+            return _mend_record(type_)
+        case _:
+            return None
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _number(value: Any) -> Decimal:
+    if type(value) is Decimal:
+        return value
+    if type(value) is int:
+        return Decimal(value)
+    raise _Misfit(f"Expected a number, got `{type(value).__name__}`")
+
+
+def _mend_decimal(scale: int) -> Mend:
+    def mend(value: Any) -> Decimal:
+        number = _number(value)
+        found = rescaled(number, scale)
+        if found is None:
+            raise _Misfit(f"{_short(number)} does not fit decimal({scale})")
+        return found
+
+    return mend
+
+
+def _mend_any_decimal(value: Any) -> Decimal:
+    number = _number(value)
+    exponent = int(number.as_tuple().exponent)
+    found = number if -ty.MAX_SCALE <= exponent <= 0 else rescaled(number, 0 if exponent > 0 else ty.MAX_SCALE)
+    if found is None or len(found.as_tuple().digits) > DIGITS:
+        raise _Misfit(f"{_short(number)} has more than {DIGITS} digits, or {ty.MAX_SCALE} behind the point")
+    return found or found.copy_abs()
+
+
+def _short(number: Decimal) -> str:
+    text = str(number)
+    return text if len(text) <= 48 else text[:45] + "…"
+
+
+def _mend_date(value: str) -> date:
+    match = _DATE.fullmatch(value)
+    try:
+        return date.fromisoformat(match[1] if match else "")
+    except ValueError:
+        raise _Misfit(f"{value[:40]!r} is no date like 2000-01-31") from None
+
+
+def parse_timestamp(value: str) -> datetime:
+    """An RFC 3339 timestamp in UTC; digits beyond the microsecond are cut."""
+    match = _TIMESTAMP.fullmatch(value)
+    try:
+        day, clock, fraction, sign, hours, minutes = match.groups() if match else ("",) * 6
+        if sign and (int(hours) > 23 or int(minutes) > 59):
+            raise ValueError(value)
+        local = datetime.fromisoformat(f"{day}T{clock}.{(fraction or '0')[:6]:0<6}")
+        offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0)) * (-1 if sign == "-" else 1)
+        return (local - offset).replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise _Misfit(f"{value[:40]!r} is no timestamp with an offset") from None

@@ -1,0 +1,182 @@
+"""The core: what a checked program means, without sugar. Executors run these nodes and know nothing else.
+
+Expressions are trees of the eleven kinds below. Evaluation is strictly left to right, innermost first; only `If` leaves
+something out. Local variables are numbered slots of a frame.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from projection.lang.operations import Operation
+    from projection.lang.source import Span
+    from projection.lang.types import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Const:
+    """A value known beforehand."""
+
+    span: Span
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """A variable's value."""
+
+    span: Span
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class Get:
+    """A field of a record."""
+
+    span: Span
+    base: Core
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """An operation of the library on its operands."""
+
+    span: Span
+    operation: Operation
+    operands: tuple[Core, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class If:
+    """One of two."""
+
+    span: Span
+    condition: Core
+    yes: Core
+    no: Core
+
+
+@dataclass(frozen=True, slots=True)
+class Let:
+    """A value kept in a slot while the body is computed."""
+
+    span: Span
+    slot: int
+    value: Core
+    body: Core
+
+
+@dataclass(frozen=True, slots=True)
+class New:
+    """A record of all its fields; `names` in the order in which their values are computed."""
+
+    span: Span
+    record: Record
+    names: tuple[str, ...]
+    values: tuple[Core, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """A record with some fields changed."""
+
+    span: Span
+    record: Record
+    base: Core
+    names: tuple[str, ...]
+    values: tuple[Core, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A function of the program."""
+
+    span: Span
+    function: str
+    arguments: tuple[Core, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """A list made of another: the body for each item that the condition takes.
+
+    One slot takes an item; two take the halves of a pair. `item_gas` and `item_alloc` are charged for all items at
+    entry.
+    """
+
+    span: Span
+    source: Core
+    slots: tuple[int, ...]
+    condition: Core | None
+    body: Core
+    item_gas: int = 0
+    item_alloc: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """The head of a segment: what all that is certain to be computed in it costs, before any of it is."""
+
+    span: Span
+    gas: int
+    alloc: int
+    body: Core
+
+
+Core = Const | Local | Get | Op | If | Let | New | Update | Call | Loop | Charge
+
+
+class Verdict:
+    """A handler's result that is no value: `keep` or `delete`."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def __reduce__(self) -> str:
+        return self.name
+
+
+KEEP = Verdict("KEEP")
+DELETE = Verdict("DELETE")
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function: its first slots are its parameters."""
+
+    name: str
+    slots: int
+    body: Core
+
+
+# The slots of a handler's frame that are filled before it runs.
+VIEW, ID, EVENT, META, ITEM, FIRST_FREE = range(6)
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """One `on`: where its events go and what becomes of the view there."""
+
+    span: Span
+    events: tuple[str, ...]
+    target: str  # `to`, `creates` or `updates`
+    source: Core | None  # of `for`: a list; the route and the body are computed once for each of its items
+    route: Core
+    body: Core
+    slots: int
+    only_deletes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """All of a checked program that executors need."""
+
+    functions: dict[str, Function]
+    handlers: tuple[Handler, ...]
+    calls: dict[str, frozenset[str]] = field(default_factory=dict)

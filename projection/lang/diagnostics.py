@@ -1,0 +1,434 @@
+"""Every diagnostic of the language: one code, one constructor, in this one file; codes are never reused.
+
+P1 syntax · N2 names · T3 types · S4 schema · R7 run time · O9 gas and alloc.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from projection.errors import ProgramError
+from projection.lang.source import Source, Span
+
+MAX_DIAGNOSTICS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One thing that is wrong with a program."""
+
+    code: str
+    message: str
+    span: Span
+    label: str = ""  # stands behind the carets
+    help: str = ""  # stands below
+
+    def render(self, source: Source) -> str:
+        """The diagnostic for a terminal: what, where, the line itself, what to do."""
+        line, column = source.position(self.span.start)
+        text = source.line(line)
+        gutter = " " * len(str(line))
+        width = max(1, min(self.span.end - self.span.start, len(text) - column + 1))
+        carets = " " * (column - 1) + "^" * width + (f" {self.label}" if self.label else "")
+        rows = [
+            f"error[{self.code}]: {self.message}",
+            f"{gutter}--> {source.place(self.span)}",
+            f"{gutter} |",
+            f"{line} | {text.expandtabs(1)}",
+            f"{gutter} | {carets}",
+        ]
+        if self.help:
+            rows.append(f"{gutter} = help: {self.help}")
+        return "\n".join(rows)
+
+
+class ProgramInvalidError(ProgramError):
+    """A program that does not check; it holds all its diagnostics."""
+
+    default_code = "P100"
+
+    def __init__(self, source: Source, diagnostics: Sequence[Diagnostic]) -> None:
+        count = len(diagnostics)
+        super().__init__(f"{source.name}: {count} error{'s' if count > 1 else ''}; the first: {diagnostics[0].message}")
+        self.source = source
+        self.diagnostics = tuple(sorted(diagnostics, key=lambda one: one.span))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (type(self), (self.source, self.diagnostics))
+
+    def render(self) -> str:
+        """All diagnostics, for a terminal."""
+        shown = [one.render(self.source) for one in self.diagnostics[:MAX_DIAGNOSTICS]]
+        if len(self.diagnostics) > MAX_DIAGNOSTICS:
+            shown.append(f"… and {len(self.diagnostics) - MAX_DIAGNOSTICS} more")
+        return "\n\n".join(shown)
+
+
+def closest(name: str, candidates: Iterable[str]) -> str | None:
+    """The candidate that was probably meant: within an edit distance of max(1, a third of the name)."""
+    best, limit = None, max(1, len(name) // 3)
+    for candidate in sorted(set(candidates)):
+        distance = _edit_distance(name, candidate, limit)
+        if distance <= limit:
+            best, limit = candidate, distance - 1
+    return best
+
+
+def _edit_distance(a: str, b: str, limit: int) -> int:
+    """Damerau-Levenstein (adjacent swaps count one); anything above the limit is only known to be above it."""
+    if abs(len(a) - len(b)) > limit:
+        return limit + 1
+    before: list[int] = []
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        before, last, row = row, before, [i]
+        for j, y in enumerate(b, 1):
+            cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (x != y))
+            if i > 1 and j > 1 and x == b[j - 2] and a[i - 2] == y:
+                cost = min(cost, last[j - 2] + 1)
+            row.append(cost)
+    return row[-1]
+
+
+def _suggest(name: str, candidates: Iterable[str]) -> str:
+    found = closest(name, candidates)
+    return f"did you mean `{found}`?" if found else ""
+
+
+def _listed(names: Iterable[str]) -> str:
+    shown = sorted(names)
+    return ", ".join(shown[:12]) + (", …" if len(shown) > 12 else "")
+
+
+# --- P1 syntax -------------------------------------------------------------------------------------------------------
+
+
+def unexpected(span: Span, found: str, expected: Sequence[str]) -> Diagnostic:
+    """P101: a token that cannot stand here."""
+    wanted = " or ".join(expected) if len(expected) <= 4 else ", ".join(expected[:8]) + ", …"
+    return Diagnostic("P101", f"{found} cannot stand here", span, help=f"expected {wanted}" if wanted else "")
+
+
+def unknown_character(span: Span, character: str) -> Diagnostic:
+    """P102: a character that begins nothing."""
+    return Diagnostic("P102", f"{character!r} is no part of the language", span)
+
+
+def unterminated_string(span: Span) -> Diagnostic:
+    """P103: a string without its closing quote."""
+    return Diagnostic("P103", "this string is not closed on its line", span, help='close it with "')
+
+
+def nested_too_deeply(span: Span, limit: int) -> Diagnostic:
+    """P104: more nesting than any executor is asked to bear."""
+    return Diagnostic("P104", f"this is nested more than {limit} levels deep", span, help="name a part with `let` or `fn`")
+
+
+def bad_escape(span: Span, found: str) -> Diagnostic:
+    """P105: an escape that means nothing."""
+    return Diagnostic("P105", f"{found} is no escape", span, help=r'the escapes are \" \\ \n \t \{ \} \u{…}')
+
+
+def bad_interpolation(span: Span, why: str) -> Diagnostic:
+    """P106: `{…}` in a string that holds no expression."""
+    return Diagnostic("P106", f"{why} in a string", span, help=r"write {expression}, or \{ for a brace")
+
+
+def source_too_large(limit: int) -> Diagnostic:
+    """P107: a program beyond the limit."""
+    return Diagnostic("P107", f"the program is larger than {limit} bytes", Span(0, 1))
+
+
+def wrong_edition(span: Span, found: int | None) -> Diagnostic:
+    """P108: no edition, or an unknown one."""
+    what = "the program does not say its edition" if found is None else f"edition {found} is not known"
+    return Diagnostic("P108", what, span, help="begin the file with `proj 1`")
+
+
+def no_projection_name(span: Span) -> Diagnostic:
+    """P109: the second line is missing."""
+    return Diagnostic("P109", "the program has no name", span, help="write `projection NAME` after the edition")
+
+
+def not_utf8(offset: int) -> Diagnostic:
+    """P110: a file that is no text."""
+    return Diagnostic("P110", f"the file is not UTF-8 (byte {offset})", Span(0, 1))
+
+
+# --- N2 names --------------------------------------------------------------------------------------------------------
+
+
+def unknown_name(span: Span, name: str, scope: Iterable[str]) -> Diagnostic:
+    """N201: a variable that does not exist."""
+    names = list(scope)
+    return Diagnostic("N201", f"no variable `{name}` here", span, _suggest(name, names), f"in scope: {_listed(names)}")
+
+
+def already_declared(span: Span, name: str, line: int) -> Diagnostic:
+    """N202: two declarations of one name."""
+    return Diagnostic("N202", f"`{name}` is declared already, in line {line}", span)
+
+
+def shadowed(span: Span, name: str) -> Diagnostic:
+    """N203: a variable that hides another."""
+    return Diagnostic("N203", f"`{name}` is a variable here already", span, help="give one of them another name")
+
+
+def unknown_field(span: Span, field: str, owner: str, fields: Iterable[str], line: int | None) -> Diagnostic:
+    """N204: a field that was not declared."""
+    names = list(fields)
+    where = f" (line {line})" if line else ""
+    declared = f"{owner.split()[-1]} declares {_listed(names)}{where}" if names else ""
+    return Diagnostic("N204", f"no field `{field}` in {owner}", span, _suggest(field, names), declared)
+
+
+def unknown_type(span: Span, name: str, types: Iterable[str]) -> Diagnostic:
+    """N205: a type that does not exist."""
+    names = list(types)
+    return Diagnostic("N205", f"no type `{name}`", span, _suggest(name, names), f"the types are {_listed(names)}")
+
+
+def unknown_function(span: Span, name: str, functions: Iterable[str]) -> Diagnostic:
+    """N206: a function that neither the program nor the library has."""
+    return Diagnostic("N206", f"no function `{name}`", span, _suggest(name, functions))
+
+
+def unknown_event(span: Span, name: str, events: Iterable[str]) -> Diagnostic:
+    """N207: a handler for an event that was not declared."""
+    names = list(events)
+    return Diagnostic("N207", f"no event `{name}` is declared", span, _suggest(name, names), f"declared: {_listed(names)}")
+
+
+def keyword_as_variable(span: Span, name: str) -> Diagnostic:
+    """N208: a keyword may be a field's name, never a variable's."""
+    return Diagnostic("N208", f"`{name}` is a word of the language and cannot name a variable", span)
+
+
+def recursive_function(span: Span, cycle: Sequence[str]) -> Diagnostic:
+    """N209: functions may not call themselves, directly or by way of others."""
+    return Diagnostic("N209", f"`{cycle[0]}` calls itself: {' → '.join(cycle)}", span, help="iterate with `for` instead")
+
+
+def view_not_here(span: Span, why: str) -> Diagnostic:
+    """N210: `view` where there is none."""
+    return Diagnostic("N210", f"there is no `view` {why}", span)
+
+
+# --- T3 types --------------------------------------------------------------------------------------------------------
+
+
+def mismatch(span: Span, found: str, wanted: str, place: str = "") -> Diagnostic:
+    """T301: a value that does not fit its place."""
+    return Diagnostic("T301", f"{found} does not fit {place + ', which is ' if place else ''}{wanted}", span)
+
+
+def wrong_operands(span: Span, operator: str, types: Sequence[str]) -> Diagnostic:
+    """T302: an operator that does not take such values."""
+    return Diagnostic("T302", f"`{operator}` does not take {' and '.join(types)}", span)
+
+
+def branches_disagree(span: Span, first: str, second: str, which: str) -> Diagnostic:
+    """T303: branches that yield different types."""
+    return Diagnostic("T303", f"the branches disagree: {first}, but {which} {second}", span)
+
+
+def maybe_none(span: Span, what: str, found: str) -> Diagnostic:
+    """T304: an optional value where a present one is needed."""
+    hint = "test it with `!= none`, give a default with `??`, or assert it with `!`"
+    return Diagnostic("T304", f"{what} may be none (it is {found})", span, help=hint)
+
+
+def scale_unknown(span: Span, found: str, wanted: str) -> Diagnostic:
+    """T305: a decimal whose digits might be lost."""
+    return Diagnostic("T305", f"{found} may have more digits than {wanted}", span, help="round it: `round(x, SCALE, MODE)`")
+
+
+def missing_fields(span: Span, owner: str, fields: Sequence[str]) -> Diagnostic:
+    """T306: a record literal without a field that has no default."""
+    return Diagnostic("T306", f"{owner} needs {_listed(f'`{name}`' for name in fields)}", span)
+
+
+def wrong_argument_count(span: Span, name: str, wanted: str, found: int) -> Diagnostic:
+    """T307: too many arguments, or too few."""
+    return Diagnostic("T307", f"`{name}` takes {wanted}, not {found}", span)
+
+
+def not_a_member(span: Span, text: str, members: Sequence[str]) -> Diagnostic:
+    """T308: a text that an enum does not have."""
+    return Diagnostic("T308", f'"{text}" is no value of this enum', span, _suggest(text, members), f"it has {', '.join(members)}")
+
+
+def incomparable(span: Span, left: str, right: str) -> Diagnostic:
+    """T309: a comparison that could only ever be false."""
+    return Diagnostic("T309", f"{left} and {right} cannot be compared", span)
+
+
+def match_not_exhaustive(span: Span, missing: Sequence[str]) -> Diagnostic:
+    """T310: a `match` with an open end."""
+    return Diagnostic("T310", f"the match does not cover {_listed(missing)}", span, help="add the cases, or `_ => …`")
+
+
+def not_iterable(span: Span, found: str) -> Diagnostic:
+    """T311: `for` over something that is neither list nor map."""
+    return Diagnostic("T311", f"`for` cannot go through {found}", span)
+
+
+def needs_place(span: Span, what: str) -> Diagnostic:
+    """T312: a literal whose type only its place could tell."""
+    return Diagnostic("T312", f"the type of {what} is not known here", span, help="name it: `let x: TYPE = …`")
+
+
+def not_text(span: Span, found: str) -> Diagnostic:
+    """T313: something that does not go into a string."""
+    return Diagnostic("T313", f"{found} cannot stand in a string", span, help="only present, single values can")
+
+
+def given_twice(span: Span, what: str) -> Diagnostic:
+    """T314: a field twice in one literal, or overlapping paths in one `with`."""
+    return Diagnostic("T314", f"{what} is given twice", span)
+
+
+def unreachable_case(span: Span) -> Diagnostic:
+    """T315: a case or arm behind one that takes everything."""
+    return Diagnostic("T315", "this is never reached", span, help="an earlier one takes everything")
+
+
+def not_a_record(span: Span, found: str) -> Diagnostic:
+    """T316: a field or a `with` of something without fields."""
+    return Diagnostic("T316", f"{found} has no fields", span)
+
+
+def too_deep_a_computation(span: Span, name: str, depth: int, limit: int) -> Diagnostic:
+    """T317: calls nested in calls, deeper than the executors bear."""
+    return Diagnostic("T317", f"`{name}` computes {depth} levels deep, {limit} are allowed", span, help="split it with `let`")
+
+
+# --- S4 schema -------------------------------------------------------------------------------------------------------
+
+
+def no_view(span: Span) -> Diagnostic:
+    """S401: a program must declare one view."""
+    return Diagnostic("S401", "the program declares no view", span, help="declare one: `view Name { … }`")
+
+
+def second_view(span: Span) -> Diagnostic:
+    """S402: a program has one view type."""
+    return Diagnostic("S402", "a program has one view", span, help="put the other one into a program of its own")
+
+
+def default_not_constant(span: Span) -> Diagnostic:
+    """S403: a default that would have to be computed."""
+    return Diagnostic("S403", "a default is a constant", span)
+
+
+def optional_with_default(span: Span, name: str) -> Diagnostic:
+    """S404: `f?: T = d` says two things at once."""
+    return Diagnostic("S404", f"`{name}` is optional and has a default", span, help="drop the `?`: a default fills an absent field")
+
+
+def bad_type(span: Span, why: str) -> Diagnostic:
+    """S405: a type with arguments that it does not take."""
+    return Diagnostic("S405", why, span)
+
+
+def same_route_twice(span: Span, event: str, line: int) -> Diagnostic:
+    """S406: two handlers of one event that touch the same view."""
+    return Diagnostic("S406", f"{event} is routed to the same view in line {line} already", span, help="use one `on` with arms")
+
+
+def no_handlers(span: Span) -> Diagnostic:
+    """S407: a program that reacts to nothing."""
+    return Diagnostic("S407", "the program has no handler", span, help="add one: `on Event as e to e.id => …`")
+
+
+def wire_taken(span: Span, wire: str, line: int) -> Diagnostic:
+    """S408: two events, or two fields, that read the same wire name."""
+    return Diagnostic("S408", f'"{wire}" is read already, in line {line}', span)
+
+
+def recursive_type(span: Span, cycle: Sequence[str]) -> Diagnostic:
+    """S409: a type that holds itself."""
+    return Diagnostic("S409", f"`{cycle[0]}` holds itself: {' → '.join(cycle)}", span)
+
+
+# --- R7 run time, O9 gas and alloc: what an executor raises ----------------------------------------------------------
+
+
+class Failure(ProgramError):
+    """A program that failed on an event; the same on every replay.
+
+    `span` is set by the executor, at the operation that failed.
+    """
+
+    def __init__(self, code: str, message: str, span: Span | None = None) -> None:
+        super().__init__(message, code=code)
+        self.span = span
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (type(self), (self.code, self.message, self.span))
+
+
+def int_overflow() -> Failure:
+    """R701."""
+    return Failure("R701", "the result does not fit 64 bits")
+
+
+def inexact_decimal() -> Failure:
+    """R702."""
+    return Failure("R702", "the result needs more than 38 digits")
+
+
+def division_by_zero() -> Failure:
+    """R703."""
+    return Failure("R703", "division by zero")
+
+
+def nothing_there(path: str) -> Failure:
+    """R704."""
+    return Failure("R704", f"`{path}` is none")
+
+
+def view_missing(view_id: str) -> Failure:
+    """R705."""
+    return Failure("R705", f"the handler updates view {view_id!r}, which does not exist")
+
+
+def view_exists(view_id: str) -> Failure:
+    """R706."""
+    return Failure("R706", f"the handler creates view {view_id!r}, which exists already")
+
+
+def empty_id() -> Failure:
+    """R707."""
+    return Failure("R707", "the view id is empty")
+
+
+def too_many_ids(limit: int) -> Failure:
+    """R709."""
+    return Failure("R709", f"the event touches more than {limit} views")
+
+
+def beyond_bound(what: str, size: int, bound: int) -> Failure:
+    """R711."""
+    return Failure("R711", f"{what} of {size} does not fit its declared bound of {bound}")
+
+
+def view_too_large(size: int, limit: int) -> Failure:
+    """R712."""
+    return Failure("R712", f"the view is {size} bytes of JSON; {limit} are allowed")
+
+
+def failed_on_purpose(code: str, message: str) -> Failure:
+    """R710: `fail(CODE, …)`; the author's code stands in the message."""
+    return Failure("R710", f"{code}: {message}")
+
+
+def out_of_gas(limit: int) -> Failure:
+    """O901."""
+    return Failure("O901", f"out of gas: the limit is {limit}")
+
+
+def out_of_alloc(limit: int) -> Failure:
+    """O902."""
+    return Failure("O902", f"out of memory: the limit is {limit} units")

@@ -1,0 +1,327 @@
+"""Checking expressions: from syntax to core, with the type of every part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from projection.lang import core
+from projection.lang import diagnostics as diag
+from projection.lang import syntax as syn
+from projection.lang import types as ty
+from projection.lang.containers import Containers
+from projection.lang.library import BUILTINS, FORMS, OPERATORS
+from projection.lang.numbers import MAX_INT, MIN_INT, ROUNDING_MODES, UNITS
+from projection.lang.operations import ABSENT, Operation, parse_signature
+from projection.lang.places import Typed, form
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from projection.lang.diagnostics import Diagnostic
+    from projection.lang.schema import Schema
+    from projection.lang.source import Span
+
+KEYWORDS = frozenset(
+    "proj projection event type view index by fn on as for in to creates updates when else if then let with drop match "
+    "and or not true false none keep delete from of desc".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What a call of a program's function must know."""
+
+    parameters: tuple[ty.Type, ...]
+    result: ty.Type
+
+
+class Expressions(Containers):
+    """The checker of one function, route or handler body; `slots` counts the frame's slots as they are given out."""
+
+    def __init__(
+        self, schema: Schema, functions: Mapping[str, Signature], problems: list[Diagnostic], slots: int = 0
+    ) -> None:
+        self.schema = schema
+        self.functions = functions
+        self.problems = problems
+        self.slots = slots
+        self.variables: dict[str, tuple[int, ty.Type]] = {}
+        self.present: frozenset[tuple[str, ...]] = frozenset()
+        self.calls: set[str] = set()
+        self.no_view = "here"
+
+    # variables
+
+    def declare(self, name: str, type_: ty.Type, span: Span, slot: int | None = None) -> int:
+        """A new variable; its slot."""
+        if name in KEYWORDS:
+            self.report(diag.keyword_as_variable(span, name))
+        elif name in self.variables:
+            self.report(diag.shadowed(span, name))
+        slot = self.new_slot() if slot is None else slot
+        self.variables[name] = (slot, type_)
+        return slot
+
+    def forget(self, name: str) -> None:
+        """The end of a variable's scope."""
+        self.variables.pop(name, None)
+        self.present = frozenset(path for path in self.present if path[0] != name)
+
+    # expressions
+
+    def fitted(self, expression: syn.Expression, place: ty.Type, what: str = "") -> core.Core:
+        """An expression in a place that is of a type."""
+        return self.fit(self.check(expression, place), place, what)
+
+    def check(self, expression: syn.Expression, place: ty.Type | None = None) -> Typed:
+        """An expression; the place's type helps literals and branches, and need not be what comes back."""
+        found = self._check(expression, place)
+        if isinstance(found.type, ty.Optional) and self.path(expression) in self.present:
+            return Typed(found.core, found.type.inner)
+        return found
+
+    def _check(self, expression: syn.Expression, place: ty.Type | None) -> Typed:
+        match expression:
+            case syn.Literal():
+                return self._literal(expression)
+            case syn.Text():
+                return self._text(expression)
+            case syn.Name():
+                return self._name(expression)
+            case syn.Get() | syn.At() | syn.Present():
+                return self._chain_of_access(expression)
+            case syn.Chain():
+                return self._logic(expression) if expression.operators[0] in ("and", "or") else self._arithmetic(expression)
+            case syn.Compare():
+                return self._compare(expression)
+            case syn.Unary():
+                operand = self.check(expression.operand)
+                name = "negative" if expression.operator == "-" else "not"
+                return self.apply(OPERATORS[name], expression.operator, [operand], expression.span)
+            case syn.Call():
+                return self._call(expression)
+            case syn.If() | syn.Let() | syn.Match() | syn.Coalesce():
+                return self.branch(expression, place)
+            case syn.Aggregate():
+                if expression.name not in BUILTINS:
+                    return self.report(diag.unknown_function(expression.name_span, expression.name, BUILTINS))
+                items = self.loop(syn.ListFor(expression.span, expression.body, expression.loop), None)
+                return self._builtin(expression.name, [items], expression.span)
+            case _:
+                return self.contained(expression, place)
+
+    def _literal(self, literal: syn.Literal) -> Typed:
+        value = literal.value
+        node = core.Const(literal.span, value)
+        if value is None:
+            return Typed(node, ty.NOTHING)
+        if isinstance(value, bool):
+            return Typed(node, ty.BOOL)
+        if isinstance(value, int):
+            if not MIN_INT <= value <= MAX_INT:
+                return self.report(diag.mismatch(literal.span, "this number", "an int of 64 bits"))
+            return Typed(node, ty.INT)
+        if len(value.as_tuple().digits) > 38 or -int(value.as_tuple().exponent) > 38:
+            return self.report(diag.mismatch(literal.span, "this number", "a decimal of 38 digits"))
+        return Typed(node, ty.Decimal(-int(value.as_tuple().exponent)))
+
+    def _text(self, text: syn.Text) -> Typed:
+        if len(text.parts) == 1 and isinstance(text.parts[0], str):
+            literal = text.parts[0]
+            return Typed(core.Const(text.span, literal), ty.String(len(literal), literal))
+        parts: list[core.Core] = []
+        for part in text.parts:
+            if isinstance(part, str):
+                parts.append(core.Const(text.span, part))
+                continue
+            value = self.check(part)
+            if isinstance(value.type, (ty.String, ty.Enum)):
+                parts.append(value.core)
+            elif ty.is_scalar(value.type) or isinstance(value.type, ty.Never):
+                parts.append(form("text_of", part.span, value.core))
+            else:
+                self.report(diag.not_text(part.span, str(value.type)))
+        return Typed(form("joined_text", text.span, *parts), ty.TEXT)
+
+    def _name(self, name: syn.Name) -> Typed:
+        if (variable := self.variables.get(name.name)) is not None:
+            return Typed(core.Local(name.span, variable[0]), variable[1])
+        if name.name == "view":
+            return self.report(diag.view_not_here(name.span, self.no_view))
+        return self.report(diag.unknown_name(name.span, name.name, self.variables))
+
+    # a.b, a?.b, a[k], a!
+
+    def _chain_of_access(self, expression: syn.Expression) -> Typed:
+        steps: list[syn.Get | syn.At | syn.Present] = []
+        base = expression
+        while isinstance(base, (syn.Get, syn.At, syn.Present)):
+            steps.append(base)
+            base = base.base
+        return self._steps(self.check(base), steps[::-1])
+
+    def _steps(self, value: Typed, steps: Sequence[syn.Get | syn.At | syn.Present]) -> Typed:
+        """The rest of a chain; `?.` ends the whole of it with none."""
+        for position, step in enumerate(steps):
+            if isinstance(value.type, ty.Optional) and self.path(step.base) in self.present:
+                value = Typed(value.core, value.type.inner)
+            if isinstance(step, syn.Get) and step.optional and isinstance(value.type, ty.Optional):
+                slot = self.new_slot()
+                local = core.Local(step.base.span, slot)
+                inner = self._field(Typed(local, value.type.inner), step)
+                rest = self._steps(inner, steps[position + 1 :])
+                test = form("is_none", step.span, local)
+                ended = core.If(step.span, test, core.Const(step.span, None), rest.core)
+                return Typed(core.Let(step.span, slot, value.core, ended), ty.optional(rest.type))
+            if isinstance(step, syn.Get):
+                value = self._field(value, step)
+            elif isinstance(step, syn.At):
+                value = self.apply(OPERATORS["[]"], "[…]", [value, self._key(value.type, step.key)], step.span)
+            elif isinstance(value.type, ty.Optional):
+                path = core.Const(step.span, self.schema.source.text[step.base.span.start : step.base.span.end])
+                value = Typed(form("asserted", step.span, value.core, path), value.type.inner)
+        return value
+
+    def _key(self, container: ty.Type, key: syn.Expression) -> Typed:
+        if isinstance(container, ty.Map):
+            return Typed(self.fitted(key, container.key, "the key"), container.key)
+        return self.check(key)
+
+    def _field(self, base: Typed, get: syn.Get) -> Typed:
+        if isinstance(base.type, ty.Never):
+            return base
+        if isinstance(base.type, ty.Optional) and isinstance(base.type.inner, ty.Record):
+            what = self.schema.source.text[get.base.span.start : get.base.span.end]
+            return self.report(diag.maybe_none(get.base.span, f"`{what}`", str(base.type)))
+        if not isinstance(base.type, ty.Record):
+            return self.report(diag.not_a_record(get.field_span, str(base.type)))
+        if (field := base.type.fields.get(get.field)) is None:
+            record = base.type
+            return self.report(diag.unknown_field(get.field_span, get.field, str(record), record.fields, record.line))
+        return Typed(core.Get(get.span, base.core, get.field), field.type)
+
+    def path(self, expression: syn.Expression) -> tuple[str, ...]:
+        """`a.b.c` as names; empty where the expression is no such path."""
+        if isinstance(expression, syn.Name):
+            return (expression.name,)
+        if isinstance(expression, syn.Get) and (base := self.path(expression.base)):
+            return (*base, expression.field)
+        return ()
+
+    # operators and calls
+
+    def apply(self, overloads: Sequence[Operation], name: str, operands: Sequence[Typed], span: Span) -> Typed:
+        """The first operation that takes these operands, with ints made decimals where it wants them."""
+        if any(isinstance(operand.type, ty.Never) for operand in operands):
+            return Typed(core.Const(span, None), ty.NEVER)
+        types = [operand.type for operand in operands]
+        constants = [operand.core.value if isinstance(operand.core, core.Const) else ABSENT for operand in operands]
+        for operation in overloads:
+            if (result := operation.result(types, constants)) is not None:
+                patterns = parse_signature(operation.signature)[0]
+                converted = tuple(
+                    self.fit(operand, ty.Decimal(0))
+                    if index < len(patterns) and patterns[index].name == "decimal" and isinstance(operand.type, ty.Int)
+                    else operand.core
+                    for index, operand in enumerate(operands)
+                )
+                return self._folded(core.Op(span, operation, converted), result)
+        for operand in operands:
+            if isinstance(operand.type, (ty.Optional, ty.Nothing)):
+                what = self.schema.source.text[operand.core.span.start : operand.core.span.end]
+                return self.report(diag.maybe_none(operand.core.span, f"`{what}`", str(operand.type)))
+        return self.report(diag.wrong_operands(span, name, [str(type_) for type_ in types]))
+
+    def _folded(self, op: core.Op, result: ty.Type) -> Typed:
+        """A sign in front of a constant is part of the constant."""
+        if op.operation.name == "negative" and isinstance(op.operands[0], core.Const):
+            value: Any = op.operands[0].value
+            return Typed(core.Const(op.span, op.operation.function(value)), result)
+        return Typed(op, result)
+
+    def _arithmetic(self, chain: syn.Chain) -> Typed:
+        value = self.check(chain.operands[0])
+        for operator, operand in zip(chain.operators, chain.operands[1:], strict=True):
+            span = type(chain.span)(chain.span.start, operand.span.end)
+            value = self.apply(OPERATORS[operator], operator, [value, self.check(operand)], span)
+        return value
+
+    def _compare(self, compare: syn.Compare) -> Typed:
+        left = self.check(compare.left)
+        if compare.operator in ("in", "not in"):
+            found = self.apply(OPERATORS["in"], "in", [left, self.check(compare.right)], compare.span)
+        elif compare.operator in ("==", "!="):
+            found = self.same(left, self.check(compare.right), compare.span)
+        else:
+            return self.apply(OPERATORS[compare.operator], compare.operator, [left, self.check(compare.right)], compare.span)
+        if compare.operator in ("!=", "not in"):
+            return self.apply(OPERATORS["not"], "not", [found], compare.span)
+        return found
+
+    def same(self, left: Typed, right: Typed, span: Span) -> Typed:
+        """Whether two values are equal; unlike types are an error, never false."""
+        for one, other in ((left, right), (right, left)):
+            if isinstance(one.type, ty.Nothing):
+                if not isinstance(other.type, (ty.Optional, ty.Nothing, ty.Never)):
+                    return self.report(diag.incomparable(span, str(other.type), "none"))
+                return Typed(form("is_none", span, other.core), ty.BOOL)
+        inner = [type_.inner if isinstance(type_, ty.Optional) else type_ for type_ in (left.type, right.type)]
+        joined = ty.join(inner[0], inner[1])
+        if joined is None:
+            for a, b in (inner, inner[::-1]):
+                if isinstance(a, ty.Enum) and isinstance(b, ty.String) and b.literal is not None:
+                    return self.report(diag.not_a_member(span, b.literal, a.members))
+            if not all(isinstance(type_, (ty.String, ty.Enum)) for type_ in inner):
+                return self.report(diag.incomparable(span, str(left.type), str(right.type)))
+        nodes = (left.core, right.core)
+        if isinstance(joined, ty.Decimal):
+            nodes = (self._as_decimal(left), self._as_decimal(right))
+        if all(isinstance(type_, (ty.String, ty.Enum)) for type_ in inner):
+            return Typed(form("same_text", span, *nodes), ty.BOOL)
+        parts = isinstance(joined, (ty.Record, ty.List, ty.Map))
+        return Typed(form("same_parts" if parts else "same", span, *nodes), ty.BOOL)
+
+    def _as_decimal(self, value: Typed) -> core.Core:
+        match value.type:
+            case ty.Int():
+                return self.fit(value, ty.Decimal(0))
+            case ty.Optional(inner=ty.Int()):
+                return self.fit(value, ty.Optional(ty.Decimal(0)))
+            case _:
+                return value.core
+
+    def _call(self, call: syn.Call) -> Typed:
+        if (signature := self.functions.get(call.name)) is None:
+            return self._builtin(call.name, [self.check(argument) for argument in call.arguments], call.span, call.name_span)
+        self.calls.add(call.name)
+        wanted = signature.parameters
+        if len(wanted) != len(call.arguments):
+            count = f"{len(wanted)} argument{'' if len(wanted) == 1 else 's'}"
+            return self.report(diag.wrong_argument_count(call.span, call.name, count, len(call.arguments)))
+        arguments = tuple(
+            self.fitted(argument, place, f"argument {position}")
+            for position, (argument, place) in enumerate(zip(call.arguments, wanted, strict=True), 1)
+        )
+        return Typed(core.Call(call.span, call.name, arguments), signature.result)
+
+    def _builtin(self, name: str, operands: list[Typed], span: Span, name_span: Span | None = None) -> Typed:
+        if name not in BUILTINS:
+            return self.report(diag.unknown_function(name_span or span, name, [*BUILTINS, *self.functions]))
+        found = self.apply(BUILTINS[name], name, operands, span)
+        if name == "sum" and isinstance(found.type, ty.Decimal):
+            # The empty sum is the zero of its type, which only the checker knows.
+            zero = core.Const(span, 0 * UNITS[found.type.scale or 0])
+            return Typed(core.Op(span, FORMS["sum_decimals"], (operands[0].core, zero)), found.type)
+        if isinstance(found.core, core.Op) and found.core.operation.scale is not None and name in ("round", "div"):
+            return self._rounding(found, cast("core.Op", found.core))
+        return found
+
+    def _rounding(self, found: Typed, op: core.Op) -> Typed:
+        """Scale and mode of a rounding are constants, so that the scale of the result is known."""
+        *_, scale, mode = op.operands
+        if not isinstance(scale, core.Const) or not 0 <= scale.value <= ty.MAX_SCALE:
+            return self.report(diag.mismatch(scale.span, "the scale", f"a constant from 0 to {ty.MAX_SCALE}"))
+        if not isinstance(mode, core.Const) or mode.value not in ROUNDING_MODES:
+            return self.report(diag.mismatch(mode.span, "the mode", "one of " + ", ".join(ROUNDING_MODES)))
+        return found

@@ -1,0 +1,165 @@
+"""What an operation is: one record with its signature, both costs, its doc, its examples and its function.
+
+Checker, executors, documentation and tests all read that record; none knows an operation otherwise. A record without a
+cost shape for both ledgers cannot be made.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from projection.lang import types as ty
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from projection.lang.costs import Shape
+
+_TOKEN = re.compile(r"[A-Za-z]+|[<>?,]|\.\.\.")
+
+ABSENT = object()  # the constant of an operand that is none
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A type in a signature; a single capital letter stands for any type, `S` for any single value's, throughout."""
+
+    name: str
+    arguments: tuple[Pattern, ...] = ()
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operator or builtin.
+
+    `scale` computes the scale of a decimal result from the operands' types and constants (`ABSENT` where an operand is
+    no constant). `function` takes the operands' values, in order, and raises `Failure` without a span.
+    """
+
+    name: str
+    signature: str
+    gas: Shape
+    alloc: Shape
+    function: Callable[..., Any]
+    doc: str
+    examples: tuple[tuple[str, str], ...]  # an expression, and what it yields
+    scale: Callable[[Sequence[ty.Type], Sequence[Any]], int | None] | None = None
+
+    def result(self, types: Sequence[ty.Type], constants: Sequence[Any]) -> ty.Type | None:
+        """The type of the result for operands of these types; None where the operation does not take them."""
+        parameters, result = parse_signature(self.signature)
+        if parameters and parameters[-1].name == "...":
+            parameters = parameters[:-1] + parameters[-2:-1] * (len(types) - len(parameters) + 1)
+        if len(parameters) != len(types):
+            return None
+        bound: dict[str, ty.Type] = {}
+        if not all(_match(pattern, type_, bound) for pattern, type_ in zip(parameters, types, strict=True)):
+            return None
+        if self.scale is not None:
+            return ty.Decimal(self.scale(types, constants))
+        return _fill(result, bound)
+
+
+_parsed: dict[str, tuple[tuple[Pattern, ...], Pattern]] = {}
+
+
+def parse_signature(text: str) -> tuple[tuple[Pattern, ...], Pattern]:
+    """Parameters and result of a signature such as `list<T>, int -> list<T>`; `...` repeats the one before."""
+    if text not in _parsed:
+        left, _, right = text.partition("->")
+        _parsed[text] = (tuple(_patterns(left)), _patterns(right)[0])
+    return _parsed[text]
+
+
+def _patterns(text: str) -> list[Pattern]:
+    tokens = _TOKEN.findall(text)[::-1]
+
+    def one() -> Pattern:
+        name, arguments = tokens.pop(), list[Pattern]()
+        if tokens and tokens[-1] == "<":
+            while tokens.pop() in "<,":
+                arguments.append(one())
+                if tokens[-1] == ">":
+                    tokens.pop()
+                    break
+        is_optional = bool(tokens) and tokens[-1] == "?"
+        if is_optional:
+            tokens.pop()
+        return Pattern(name, tuple(arguments), is_optional)
+
+    found = list[Pattern]()
+    while tokens:
+        found.append(one())
+        if tokens and tokens[-1] == ",":
+            tokens.pop()
+    return found
+
+
+_CLASSES: dict[str, tuple[type, ...]] = {
+    "bool": (ty.Bool,),
+    "int": (ty.Int,),
+    "decimal": (ty.Decimal, ty.Int),  # the one implicit conversion
+    "string": (ty.String, ty.Enum),
+    "date": (ty.Date,),
+    "timestamp": (ty.Timestamp,),
+    "scalar": (ty.Bool, ty.Int, ty.Decimal, ty.String, ty.Enum, ty.Date, ty.Timestamp),
+}
+
+
+def is_variable(name: str) -> bool:
+    """Whether a name in a signature stands for any type."""
+    return len(name) == 1 and name.isupper()
+
+
+def _match(pattern: Pattern, type_: ty.Type, bound: dict[str, ty.Type]) -> bool:
+    if isinstance(type_, ty.Never):
+        return True
+    if pattern.optional:
+        if isinstance(type_, ty.Nothing):
+            return True
+        type_ = type_.inner if isinstance(type_, ty.Optional) else type_
+    if is_variable(pattern.name):
+        if isinstance(type_, (ty.Optional, ty.Nothing)) or (pattern.name == "S" and not ty.is_scalar(type_)):
+            return False
+        joined = ty.join(bound[pattern.name], type_) if pattern.name in bound else type_
+        if joined is None:
+            return False
+        bound[pattern.name] = joined
+        return True
+    if pattern.name == "list":
+        return isinstance(type_, ty.List) and _match(pattern.arguments[0], type_.item, bound)
+    if pattern.name == "map":
+        return (
+            isinstance(type_, ty.Map)
+            and _match(pattern.arguments[0], type_.key, bound)
+            and _match(pattern.arguments[1], type_.value, bound)
+        )
+    if pattern.name == "pair":
+        return isinstance(type_, ty.Pair) and all(
+            _match(one, part, bound)
+            for one, part in zip(pattern.arguments, (type_.key, type_.value), strict=True)
+        )
+    return isinstance(type_, _CLASSES[pattern.name])
+
+
+_PLAIN: dict[str, ty.Type] = {
+    "bool": ty.BOOL, "int": ty.INT, "decimal": ty.Decimal(), "string": ty.TEXT, "date": ty.DATE,
+    "timestamp": ty.TIMESTAMP, "never": ty.NEVER,
+}  # fmt: skip
+
+
+def _fill(pattern: Pattern, bound: dict[str, ty.Type]) -> ty.Type:
+    filled: ty.Type
+    if is_variable(pattern.name):
+        filled = bound.get(pattern.name, ty.NEVER)
+    elif pattern.name == "list":
+        filled = ty.List(_fill(pattern.arguments[0], bound))
+    elif pattern.name in ("map", "pair"):
+        key, value = (_fill(argument, bound) for argument in pattern.arguments)
+        filled = ty.Map(key, value) if pattern.name == "map" else ty.Pair(key, value)
+    else:
+        filled = _PLAIN[pattern.name]
+    return ty.optional(filled) if pattern.optional else filled

@@ -1,0 +1,194 @@
+"""A program as the engine uses it: which events it takes, where each goes, what becomes of a view."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from projection.lang import core
+from projection.lang import diagnostics as diag
+from projection.lang import types as ty
+from projection.lang.checker import CheckedProgram, check
+from projection.lang.codec import Codec, build_structs, encode, largest
+from projection.lang.interpreter import Interpreter, Meter
+from projection.lang.source import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+build_structs([ty.META])
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one event may take; a manifest may change them within its caps."""
+
+    gas: int = 200_000  # per event and view id
+    route_gas: int = 10_000  # per event
+    alloc: int = 1_000_000  # per event and view id, units of the second ledger
+    ids_per_event: int = 64
+    view_bytes: int = 1024 * 1024  # of a view's JSON
+
+
+class Step(NamedTuple):
+    """One handler that an event runs on one view."""
+
+    handler: core.Handler
+    item: Any  # of the handler's `for`
+
+
+class Applied(NamedTuple):
+    """What became of a view: itself (None where it is gone), its JSON where that was made anyway, and the gas."""
+
+    view: Any
+    data: bytes | None
+    gas: int
+
+
+class Program:
+    """One checked program and its limits. It holds no state: views go in and come out."""
+
+    def __init__(self, checked: CheckedProgram, limits: Limits | None = None) -> None:
+        self.checked = checked
+        self.name = checked.name
+        self.digest = checked.digest
+        self.limits = limits or Limits()
+        self._interpreter = Interpreter(checked.core.functions)
+        self._view_codec = Codec(checked.view)
+        # Where the schema itself keeps a view small, its size need not be looked at event by event.
+        self._is_small = largest(checked.view) <= self.limits.view_bytes
+        self._reactions: dict[tuple[str, str], Reaction | None] = {}
+
+    @classmethod
+    def load(cls, path: Path, limits: Limits | None = None, name: str | None = None) -> Program:
+        """Read and check a program; `name` is what diagnostics call the file.
+
+        Raises:
+            ProgramInvalidError: with every diagnostic.
+            OSError: the file cannot be read.
+        """
+        try:
+            text = path.read_bytes().decode()
+        except UnicodeDecodeError as error:
+            source = Source(name or str(path), "?")
+            raise diag.ProgramInvalidError(source, [diag.not_utf8(error.start)]) from None
+        return cls(check(Source(name or str(path), text)), limits)
+
+    def reaction(self, aggregate_type: str, event_type: str) -> Reaction | None:
+        """What the program does with events of this type; None where it takes none."""
+        key = (aggregate_type, event_type)
+        if key not in self._reactions:
+            if len(self._reactions) >= 10_000:  # types that come from outside may not fill the memory
+                self._reactions.clear()
+            self._reactions[key] = self._react(aggregate_type, event_type)
+        return self._reactions[key]
+
+    def _react(self, aggregate_type: str, event_type: str) -> Reaction | None:
+        for of in (aggregate_type, None):
+            for name, event in self.checked.event_declarations.items():
+                if event.aggregate_type == of and event_type in (event.wires or (name,)):
+                    handlers = [handler for handler in self.checked.core.handlers if name in handler.events]
+                    return Reaction(self, name, handlers) if handlers else None
+        return None
+
+    def decode_view(self, data: bytes) -> Any:
+        """A view from its JSON.
+
+        Raises:
+            DecodeError: these bytes are no such view.
+        """
+        return self._view_codec.decode(data)
+
+    @staticmethod
+    def encode_view(view: Any) -> bytes:
+        """A view's JSON; equal views are equal bytes."""
+        return encode(view)
+
+    def apply(self, view_id: str, steps: Sequence[Step], event: Any, meta: Any, view: Any) -> Applied:
+        """Run the steps on one view, each starting from what the last left, on one budget.
+
+        Raises:
+            Failure: nothing of what the steps did is to be kept.
+        """
+        meter = Meter(self.limits.gas, self.limits.alloc)
+        for handler, item in steps:
+            if handler.target == "updates" and view is None:
+                raise _located(diag.view_missing(view_id), handler)
+            if handler.target == "creates" and view is not None:
+                raise _located(diag.view_exists(view_id), handler)
+            frame = [view, view_id, event, meta, item, *[None] * (handler.slots - core.FIRST_FREE)]
+            result = self._interpreter.run(handler.body, frame, meter)
+            if result is core.DELETE:
+                view = None
+            elif result is not core.KEEP:
+                view = result
+        data = None
+        if view is not None and not self._is_small:
+            data = encode(view)
+            if len(data) > self.limits.view_bytes:
+                raise _located(diag.view_too_large(len(data), self.limits.view_bytes), steps[-1].handler)
+        return Applied(view, data, meter.used)
+
+    def route(self, handlers: Sequence[core.Handler], event: Any, meta: Any) -> tuple[dict[str, list[Step]], int]:
+        """The views that an event touches, each with its steps in source order; and the gas.
+
+        Raises:
+            Failure: the event reaches no view at all.
+        """
+        meter = Meter(self.limits.route_gas, self.limits.alloc)
+        targets: dict[str, list[Step]] = {}
+        for handler in handlers:
+            frame = [None, None, event, meta, None, *[None] * (handler.slots - core.FIRST_FREE)]
+            items = [None] if handler.source is None else self._interpreter.run(handler.source, frame, meter)
+            for item in items:
+                frame[core.ITEM] = item
+                view_id = self._interpreter.run(handler.route, frame, meter)
+                if view_id is None:
+                    continue
+                if not view_id:
+                    raise _located(diag.empty_id(), handler)
+                targets.setdefault(view_id, []).append(Step(handler, item))
+                if len(targets) > self.limits.ids_per_event:
+                    raise _located(diag.too_many_ids(self.limits.ids_per_event), handler)
+        return targets, meter.used
+
+    def place(self, failure: diag.Failure) -> str | None:
+        """`file:line:column` of a failure."""
+        return None if failure.span is None else self.checked.source.place(failure.span)
+
+
+class Reaction:
+    """What a program does with one type of event."""
+
+    def __init__(self, program: Program, event: str, handlers: Sequence[core.Handler]) -> None:
+        self._program = program
+        self._handlers = handlers
+        self._codec = Codec(program.checked.events[event])
+
+    def decode(self, payload: Any) -> Any:
+        """The event from its payload's JSON.
+
+        Raises:
+            DecodeError: D105, the payload does not fit the declared event.
+        """
+        return self._codec.decode(payload)
+
+    def route(self, event: Any, meta: Any) -> tuple[dict[str, list[Step]], int]:
+        """See `Program.route`."""
+        return self._program.route(self._handlers, event, meta)
+
+
+def make_meta(**fields: Any) -> Any:
+    """The `meta` of an event, from its fields by name."""
+    return ty.META.struct(**fields)  # type: ignore[misc]
+
+
+def only_deletes(steps: Sequence[Step]) -> bool:
+    """Whether all that the steps can do is to delete the view: erasure does not wait behind parked events."""
+    return all(step.handler.only_deletes for step in steps)
+
+
+def _located(failure: diag.Failure, handler: core.Handler) -> diag.Failure:
+    failure.span = handler.span
+    return failure

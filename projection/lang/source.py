@@ -1,0 +1,60 @@
+"""A program's text, and places in it."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+# Recovery resumes at these, in column 1 (docs/language.md).
+_DECLARATION = re.compile(r"^(?:proj|projection|event|type|view|index|fn|on)\b", re.MULTILINE)
+
+
+class Span(NamedTuple):
+    """A stretch of the text: character offsets, the end exclusive."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Source:
+    """A program's text under the name that diagnostics give it."""
+
+    name: str
+    text: str
+    _line_starts: tuple[int, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        starts = (0, *(match.end() for match in re.finditer("\n", self.text)))
+        object.__setattr__(self, "_line_starts", starts)
+
+    def position(self, offset: int) -> tuple[int, int]:
+        """Line and column of an offset, both counted from 1."""
+        line = bisect_right(self._line_starts, offset)
+        return line, offset - self._line_starts[line - 1] + 1
+
+    def place(self, span: Span) -> str:
+        """`name:line:column` of a span's start."""
+        line, column = self.position(span.start)
+        return f"{self.name}:{line}:{column}"
+
+    def line(self, number: int) -> str:
+        """A line's text without its end."""
+        start = self._line_starts[number - 1]
+        end = self.text.find("\n", start)
+        return self.text[start : len(self.text) if end < 0 else end].rstrip("\r")
+
+    def declarations(self) -> list[Span]:
+        """The stretches that begin with a declaration's keyword in column 1."""
+        starts = [match.start() for match in _DECLARATION.finditer(self.text)]
+        return [Span(a, b) for a, b in zip(starts, [*starts[1:], len(self.text)], strict=True)]
+
+    def doc(self, offset: int) -> str:
+        """The doc comment (`##` lines) right above the line of this offset."""
+        line, found = self.position(offset)[0] - 1, list[str]()
+        while line >= 1 and (text := self.line(line).strip()).startswith("##"):
+            found.append(text[2:].strip())
+            line -= 1
+        return "\n".join(reversed(found))

@@ -1,0 +1,254 @@
+"""The types of the language, as the checker and the codecs see them; how values are held while a program runs.
+
+| type | held as | | type | held as |
+|---|---|---|---|---|
+| bool, int, string, enum | `bool`, `int`, `str`, `str` | | list | `list` |
+| decimal | `decimal.Decimal` | | map | `dict`, in key order |
+| date, timestamp | `date`, `datetime` in UTC | | record, event, view | a generated `msgspec.Struct` |
+
+`none` is `None`. Values are never changed once made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from projection.lang.source import Span
+
+DEFAULT_STRING = 65_536  # code points
+DEFAULT_CONTAINER = 10_000  # items, entries
+MAX_SCALE = 18
+
+
+@dataclass(frozen=True, slots=True)
+class Bool:
+    """true or false."""
+
+    def __str__(self) -> str:
+        return "bool"
+
+
+@dataclass(frozen=True, slots=True)
+class Int:
+    """64 bits, signed; overflow is an error."""
+
+    def __str__(self) -> str:
+        return "int"
+
+
+@dataclass(frozen=True, slots=True)
+class Decimal:
+    """Up to 38 digits, exact; `scale` is the number of digits behind the point, None where only the value knows."""
+
+    scale: int | None = None
+
+    def __str__(self) -> str:
+        return "decimal" if self.scale is None else f"decimal({self.scale})"
+
+
+@dataclass(frozen=True, slots=True)
+class String:
+    """Code points; `max` is None for a value whose length only the value knows. A literal knows its text."""
+
+    max: int | None = None
+    literal: str | None = None
+
+    def __str__(self) -> str:
+        if self.literal is not None:
+            return f'the text "{self.literal}"'
+        return "string" if self.max in (None, DEFAULT_STRING) else f"string({self.max})"
+
+
+@dataclass(frozen=True, slots=True)
+class Date:
+    """A calendar date."""
+
+    def __str__(self) -> str:
+        return "date"
+
+
+@dataclass(frozen=True, slots=True)
+class Timestamp:
+    """An instant, whole microseconds, UTC."""
+
+    def __str__(self) -> str:
+        return "timestamp"
+
+
+@dataclass(frozen=True, slots=True)
+class Enum:
+    """One of some texts; an open one may also be any other text, which only `_` matches."""
+
+    members: tuple[str, ...]
+    open: bool = False
+
+    def __str__(self) -> str:
+        return f"enum({', '.join(self.members)}{', …' if self.open else ''})"
+
+
+@dataclass(frozen=True, slots=True)
+class List:
+    """Items in order; `max` as for strings."""
+
+    item: Type
+    max: int | None = None
+
+    def __str__(self) -> str:
+        return f"list<{self.item}>" + (f"({self.max})" if self.max not in (None, DEFAULT_CONTAINER) else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    """Entries in the order of their keys; `max` as for strings."""
+
+    key: Type
+    value: Type
+    max: int | None = None
+
+    def __str__(self) -> str:
+        return f"map<{self.key}, {self.value}>" + (f"({self.max})" if self.max not in (None, DEFAULT_CONTAINER) else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Optional:
+    """A value, or none."""
+
+    inner: Type
+
+    def __str__(self) -> str:
+        return f"{self.inner}?"
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """The type of `none` before it has a place."""
+
+    def __str__(self) -> str:
+        return "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Never:
+    """The type of what never yields a value: `fail(…)`."""
+
+    def __str__(self) -> str:
+        return "never"
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A key and a value, inside map comprehensions only; programs cannot name it."""
+
+    key: Type
+    value: Type
+
+    def __str__(self) -> str:
+        return f"({self.key}, {self.value})"
+
+
+REQUIRED = object()  # the default of a field that has none
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A declared field; `wires` are the JSON names it is read from, in order of preference."""
+
+    name: str
+    type: Type
+    wires: tuple[str, ...]
+    default: Any
+    span: Span
+
+    @property
+    def required(self) -> bool:
+        """Whether a record cannot be made without it."""
+        return self.default is REQUIRED and not isinstance(self.type, Optional)
+
+
+@dataclass(eq=False, slots=True)
+class Record:
+    """Named fields. Two records are one type only if they are one declaration."""
+
+    name: str
+    kind: str  # `type`, `view`, `event` or `meta`
+    fields: dict[str, Field] = field(default_factory=dict)
+    line: int | None = None
+    struct: type[Any] | None = None  # the generated class, in field-name order; made once the schema is whole
+
+    def __str__(self) -> str:
+        return self.name if self.kind == "type" else f"{self.kind} {self.name}"
+
+
+Type = (
+    Bool | Int | Decimal | String | Date | Timestamp | Enum | List | Map | Record | Optional | Nothing | Never | Pair
+)  # fmt: skip
+
+BOOL, INT, DATE, TIMESTAMP, NOTHING, NEVER = Bool(), Int(), Date(), Timestamp(), Nothing(), Never()
+TEXT = String()
+
+META = Record("meta", "meta")
+for _name, _type in {
+    "aggregate_id": TEXT,
+    "aggregate_type": TEXT,
+    "correlation_id": Optional(TEXT),
+    "date": DATE,
+    "event_id": Optional(TEXT),
+    "sequence": INT,
+    "tenant_id": TEXT,
+    "time": TIMESTAMP,
+    "type": TEXT,
+}.items():
+    META.fields[_name] = Field(_name, _type, (_name,), REQUIRED, Span(0, 0))
+
+
+def is_scalar(type_: Type) -> bool:
+    """Whether it is a single, present value: what goes into a text, and what maps are keyed by."""
+    return isinstance(type_, (Bool, Int, Decimal, String, Date, Timestamp, Enum))
+
+
+def is_number(type_: Type) -> bool:
+    """Whether it counts."""
+    return isinstance(type_, (Int, Decimal))
+
+
+def optional(type_: Type) -> Type:
+    """`T?`; `T??` is `T?`, and what never comes stays so."""
+    return type_ if isinstance(type_, (Optional, Nothing)) else Optional(type_)
+
+
+def join(a: Type, b: Type) -> Type | None:
+    """The type of what is either; None where there is none."""
+    if a == b or isinstance(b, Never):
+        return a
+    if isinstance(a, Never):
+        return b
+    if isinstance(a, (Nothing, Optional)) or isinstance(b, (Nothing, Optional)):
+        inner_a = a.inner if isinstance(a, Optional) else a
+        inner_b = b.inner if isinstance(b, Optional) else b
+        if isinstance(inner_a, Nothing):
+            return optional(inner_b)
+        if isinstance(inner_b, Nothing):
+            return optional(inner_a)
+        inner = join(inner_a, inner_b)
+        return None if inner is None else optional(inner)
+    match a, b:
+        case (Int(), Decimal()):
+            return b
+        case (Decimal(), Int()):
+            return a
+        case (Decimal(), Decimal()):
+            return Decimal()  # the scale is only the value's to know
+        case (Enum(), String(literal=str() as text)):
+            return a if a.open or text in a.members else None
+        case (String(literal=str() as text), Enum()):
+            return b if b.open or text in b.members else None
+        case (String(), String()):
+            return String(None if a.max is None or b.max is None else max(a.max, b.max))
+        case (List(), List()):
+            item = join(a.item, b.item)
+            return None if item is None else List(item)
+        case (Map(), Map()):
+            value = join(a.value, b.value)
+            return None if value is None or a.key != b.key else Map(a.key, value)
+    return None
