@@ -1,4 +1,4 @@
-"""Checking what chooses: `if`, `match`, `and`, `or`, `??`, and `let`; and what a condition proves of optional values."""
+"""Checking what chooses: `if`, `match`, `and`, `or`, `??`, `let`; and what a condition proves of optional values."""
 
 from __future__ import annotations
 
@@ -175,7 +175,9 @@ class Branches(Places):
             self.report(diag.match_not_exhaustive(match.span, self._missing(subject.type, covered)))
         value = cases[-1][1]
         for test, body in reversed(cases[:-1]):
-            value = self._either(match.span, test or core.Const(match.span, value=True), [body, value], "another case yields")
+            value = self._either(
+                match.span, test or core.Const(match.span, value=True), [body, value], "another case yields"
+            )
         return Typed(core.Let(match.span, slot, subject.core, value.core), value.type)
 
     def _patterns(self, case: syn.Case, subject: Typed, covered: set[object]) -> tuple[core.Core | None, bool]:

@@ -212,9 +212,7 @@ class _Checker:
         checker.present = before
         only_deletes = all(isinstance(arm.result, syn.Delete) for arm in handler.arms) and len(handler.arms) == 1
         events = tuple(name for name, _span in handler.events)
-        return core.Handler(
-            handler.span, events, handler.target, source, route, body, checker.slots, only_deletes
-        )
+        return core.Handler(handler.span, events, handler.target, source, route, body, checker.slots, only_deletes)
 
     def _event(self, handler: syn.Handler) -> ty.Type:
         """The type of the event variable: of several events, what they have in common."""
@@ -234,7 +232,9 @@ class _Checker:
                 common.fields[name] = field
         return common
 
-    def _source(self, checker: Expressions, handler: syn.Handler) -> tuple[core.Core | None, frozenset[tuple[str, ...]]]:
+    def _source(
+        self, checker: Expressions, handler: syn.Handler
+    ) -> tuple[core.Core | None, frozenset[tuple[str, ...]]]:
         """The items of a handler's `for`; its variable is in scope from there on."""
         loop = handler.loop
         if loop is None:
@@ -256,7 +256,9 @@ class _Checker:
         arms: list[tuple[core.Core | None, core.Core]] = []
         for arm in handler.arms:
             condition = None if arm.condition is None else checker.condition(arm.condition)
-            if_true, if_false = checker.proven(arm.condition) if arm.condition is not None else (frozenset(), frozenset())
+            if_true, if_false = (
+                checker.proven(arm.condition) if arm.condition is not None else (frozenset(), frozenset())
+            )
             match arm.result:
                 case syn.Keep(span=span):
                     result: core.Core = core.Const(span, core.KEEP)
@@ -284,7 +286,7 @@ class _Checker:
                     return 1
                 case core.Call():
                     inner = max((depth(argument) for argument in node.arguments), default=0)
-                    return 1 + max(inner, function(node.function))
+                    return 1 + max(inner, function_depth(node.function))
                 case core.Loop():
                     return 2 + max(depth(node.source), depth(node.condition), depth(node.body))
                 case core.Op():
@@ -297,9 +299,9 @@ class _Checker:
                     return 1 + depth(node.base if isinstance(node, core.Get) else node.body)
                 case core.New() | core.Update():
                     base = depth(node.base) if isinstance(node, core.Update) else 1
-                    return 3 + max(base, *(depth(value) for value in node.values), 1)
+                    return 3 + max([base, *(depth(value) for value in node.values)])
 
-        def function(name: str) -> int:
+        def function_depth(name: str) -> int:
             if name not in depths:
                 depths[name] = depth(self.functions[name].body) + 2
             return depths[name]

@@ -8,8 +8,9 @@ needs it. A view's JSON has its fields in name order, so equal views are equal b
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
 import msgspec
@@ -24,13 +25,11 @@ if TYPE_CHECKING:
     Mend = Callable[[Any], Any]
 
 _DATE = re.compile(r"(\d{4}-\d\d-\d\d)(?:[Tt ].*)?", re.ASCII | re.DOTALL)
-_TIMESTAMP = re.compile(
-    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):(\d\d))", re.ASCII
-)
+_TIMESTAMP = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):(\d\d))", re.ASCII)
 _encoder = msgspec.json.Encoder(decimal_format="number", order="deterministic")
 
 
-class _Misfit(ValueError):
+class _MisfitError(ValueError):
     """A value that its declared type does not take; the message says why."""
 
 
@@ -84,7 +83,8 @@ def _msgspec_type(type_: ty.Type) -> Any:
         case ty.Enum() | ty.Date() | ty.Timestamp():
             return str
         case ty.List():
-            return Annotated[list[_msgspec_type(type_.item)], msgspec.Meta(max_length=type_.max or ty.DEFAULT_CONTAINER)]  # type: ignore[misc]
+            items = list[_msgspec_type(type_.item)]  # type: ignore[misc,valid-type]
+            return Annotated[items, msgspec.Meta(max_length=type_.max or ty.DEFAULT_CONTAINER)]
         case ty.Map():
             key = int if isinstance(type_.key, ty.Int) else _msgspec_type(type_.key)
             entries = dict[key, _msgspec_type(type_.value)]  # type: ignore[misc,valid-type]
@@ -114,7 +114,7 @@ class Codec:
         try:
             value = self._decoder.decode(data)
             return self._mend(value) if self._mend else value
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, _Misfit) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, _MisfitError) as error:
             raise DecodeError(f"the payload does not fit {self._record}: {error}", code="D105") from None
 
 
@@ -172,13 +172,13 @@ def _mend_record(record: ty.Record) -> Mend | None:
                 setattr(value, other, None)
             if found is None:
                 if required:
-                    raise _Misfit(f"Object missing required field `{wire}`")
+                    raise _MisfitError(f"Object missing required field `{wire}`")
                 found = default
             elif mend is not None:
                 try:
                     found = mend(found)
-                except _Misfit as error:
-                    raise _Misfit(f"{error} - at `$.{wire}`") from None
+                except _MisfitError as error:
+                    raise _MisfitError(f"{error} - at `$.{wire}`") from None
             setattr(value, name, found)
         return value
 
@@ -196,7 +196,7 @@ def _mend_value(type_: ty.Type) -> Mend | None:
         case ty.Optional():
             return _mend_value(type_.inner)
         case ty.List() if (mend := _mend_value(type_.item)) is not None:
-            return lambda items, mend=mend: [mend(item) for item in items]
+            return partial(_mend_items, mend)
         case ty.Map():
             key, value = _mend_value(type_.key) or _same, _mend_value(type_.value) or _same
             return lambda entries: dict(sorted((key(one), value(other)) for one, other in entries.items()))
@@ -204,6 +204,10 @@ def _mend_value(type_: ty.Type) -> Mend | None:
             return _mend_record(type_)
         case _:
             return None
+
+
+def _mend_items(mend: Mend, items: list[Any]) -> list[Any]:
+    return [mend(item) for item in items]
 
 
 def _same(value: Any) -> Any:
@@ -215,7 +219,7 @@ def _number(value: Any) -> Decimal:
         return value
     if type(value) is int:
         return Decimal(value)
-    raise _Misfit(f"Expected a number, got `{type(value).__name__}`")
+    raise _MisfitError(f"Expected a number, got `{type(value).__name__}`")
 
 
 def _mend_decimal(scale: int) -> Mend:
@@ -223,7 +227,7 @@ def _mend_decimal(scale: int) -> Mend:
         number = _number(value)
         found = rescaled(number, scale)
         if found is None:
-            raise _Misfit(f"{_short(number)} does not fit decimal({scale})")
+            raise _MisfitError(f"{_short(number)} does not fit decimal({scale})")
         return found
 
     return mend
@@ -234,7 +238,7 @@ def _mend_any_decimal(value: Any) -> Decimal:
     exponent = int(number.as_tuple().exponent)
     found = number if -ty.MAX_SCALE <= exponent <= 0 else rescaled(number, 0 if exponent > 0 else ty.MAX_SCALE)
     if found is None or len(found.as_tuple().digits) > DIGITS:
-        raise _Misfit(f"{_short(number)} has more than {DIGITS} digits, or {ty.MAX_SCALE} behind the point")
+        raise _MisfitError(f"{_short(number)} has more than {DIGITS} digits, or {ty.MAX_SCALE} behind the point")
     return found or found.copy_abs()
 
 
@@ -248,7 +252,7 @@ def _mend_date(value: str) -> date:
     try:
         return date.fromisoformat(match[1] if match else "")
     except ValueError:
-        raise _Misfit(f"{value[:40]!r} is no date like 2000-01-31") from None
+        raise _MisfitError(f"{value[:40]!r} is no date like 2000-01-31") from None
 
 
 def parse_timestamp(value: str) -> datetime:
@@ -256,10 +260,8 @@ def parse_timestamp(value: str) -> datetime:
     match = _TIMESTAMP.fullmatch(value)
     try:
         day, clock, fraction, sign, hours, minutes = match.groups() if match else ("",) * 6
-        if sign and (int(hours) > 23 or int(minutes) > 59):
-            raise ValueError(value)
         local = datetime.fromisoformat(f"{day}T{clock}.{(fraction or '0')[:6]:0<6}")
-        offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0)) * (-1 if sign == "-" else 1)
-        return (local - offset).replace(tzinfo=UTC)
+        offset = timezone(timedelta(hours=int(hours or 0), minutes=int(minutes or 0)) * (-1 if sign == "-" else 1))
+        return local.replace(tzinfo=offset).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise _Misfit(f"{value[:40]!r} is no timestamp with an offset") from None
+        raise _MisfitError(f"{value[:40]!r} is no timestamp with an offset") from None

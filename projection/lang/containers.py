@@ -91,7 +91,9 @@ class Containers(Branches):
                 parts.append(value)
             if wanted is None:
                 if (joined := ty.join(item, inner)) is None:
-                    return self.report(diag.branches_disagree(one.span, f"one item is {item}", str(inner), "another is"))
+                    return self.report(
+                        diag.branches_disagree(one.span, f"one item is {item}", str(inner), "another is")
+                    )
                 item = joined
         spreads = any(isinstance(one, syn.Spread) for one in literal.items)
         return Typed(self._joined(literal, parts, item), ty.List(item, None if spreads else len(parts)))
@@ -223,7 +225,9 @@ class Containers(Branches):
                         joined = (ty.join(key, self._as_key(one)), ty.join(value, self._as_value(other)))
                         if None in joined:
                             text = f"{other.type} for {one.type}"
-                            return self.report(diag.branches_disagree(entry.span, "the entries differ", text, "here it is"))
+                            return self.report(
+                                diag.branches_disagree(entry.span, "the entries differ", text, "here it is")
+                            )
                         key, value = joined[0] or key, joined[1] or value
                     pairs = form("list_of", entry.span, form("pair", entry.span, one.core, other.core))
                     parts.append(form("map_of", entry.span, pairs))
@@ -276,13 +280,14 @@ class Containers(Branches):
                 path.append(step)
                 here = Typed(core.Get(update.span, here.core, step), here.type.fields[step].type)
             elif isinstance(here.type, ty.Map):
+                value_type = here.type.value
                 key = self._keep(self.fitted(step, here.type.key, "the key"), steps)
                 path.append(key)
                 if not (last and update.operator in (":", "drop")):
                     found = core.Op(update.span, OPERATORS["[]"][1], (here.core, key))
-                    here = Typed(found, ty.Optional(here.type.value))
+                    here = Typed(found, ty.Optional(value_type))
                 else:
-                    here = Typed(here.core, here.type.value)
+                    here = Typed(here.core, value_type)
             else:
                 self.report(diag.mismatch(step.span, str(here.type), "a map", "what a path goes through"))
                 return _Change(update, tuple(path), core.Const(update.span, None))
@@ -293,7 +298,9 @@ class Containers(Branches):
         if update.value is None:
             raise AssertionError(update)
         if update.operator == ":":
-            value = self.fitted(update.value, here.type, f"`{update.path[-1]}`" if isinstance(update.path[-1], str) else "")
+            value = self.fitted(
+                update.value, here.type, f"`{update.path[-1]}`" if isinstance(update.path[-1], str) else ""
+            )
         else:
             if isinstance(here.type, ty.Optional) and not isinstance(update.path[-1], str):
                 here = self._asserted(here, update)
@@ -327,7 +334,9 @@ class Containers(Branches):
         if isinstance(base.type, ty.Record):
             names = tuple(str(name) for name in groups)
             values = tuple(
-                self._part(Typed(core.Get(group[0].update.span, base.core, name), base.type.fields[name].type), group, depth)
+                self._part(
+                    Typed(core.Get(group[0].update.span, base.core, name), base.type.fields[name].type), group, depth
+                )
                 for name, group in zip(names, groups.values(), strict=True)
             )
             return core.Update(changes[0].update.span, base.type, base.core, names, values)
@@ -336,7 +345,7 @@ class Containers(Branches):
         for (change,) in groups.values():
             key, span = change.path[depth], change.update.span
             if isinstance(key, str):
-                raise AssertionError(change)
+                raise AssertionError(change)  # noqa: TRY004 - a map's step is a key by construction
             if depth == len(change.path) - 1 and change.value is None:
                 node = form("dropped", span, node, key)
                 continue

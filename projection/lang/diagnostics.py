@@ -5,11 +5,14 @@ P1 syntax · N2 names · T3 types · S4 schema · R7 run time · O9 gas and allo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from projection.errors import ProgramError
 from projection.lang.source import Source, Span
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 MAX_DIAGNOSTICS = 50
 
@@ -122,12 +125,14 @@ def unterminated_string(span: Span) -> Diagnostic:
 
 def nested_too_deeply(span: Span, limit: int) -> Diagnostic:
     """P104: more nesting than any executor is asked to bear."""
-    return Diagnostic("P104", f"this is nested more than {limit} levels deep", span, help="name a part with `let` or `fn`")
+    return Diagnostic(
+        "P104", f"this is nested more than {limit} levels deep", span, help="name a part with `let` or `fn`"
+    )
 
 
 def bad_escape(span: Span, found: str) -> Diagnostic:
     """P105: an escape that means nothing."""
-    return Diagnostic("P105", f"{found} is no escape", span, help=r'the escapes are \" \\ \n \t \{ \} \u{…}')
+    return Diagnostic("P105", f"{found} is no escape", span, help=r"the escapes are \" \\ \n \t \{ \} \u{…}")
 
 
 def bad_interpolation(span: Span, why: str) -> Diagnostic:
@@ -179,7 +184,7 @@ def unknown_field(span: Span, field: str, owner: str, fields: Iterable[str], lin
     """N204: a field that was not declared."""
     names = list(fields)
     where = f" (line {line})" if line else ""
-    declared = f"{owner.split()[-1]} declares {_listed(names)}{where}" if names else ""
+    declared = f"{owner.rsplit(maxsplit=1)[-1]} declares {_listed(names)}{where}" if names else ""
     return Diagnostic("N204", f"no field `{field}` in {owner}", span, _suggest(field, names), declared)
 
 
@@ -197,7 +202,9 @@ def unknown_function(span: Span, name: str, functions: Iterable[str]) -> Diagnos
 def unknown_event(span: Span, name: str, events: Iterable[str]) -> Diagnostic:
     """N207: a handler for an event that was not declared."""
     names = list(events)
-    return Diagnostic("N207", f"no event `{name}` is declared", span, _suggest(name, names), f"declared: {_listed(names)}")
+    return Diagnostic(
+        "N207", f"no event `{name}` is declared", span, _suggest(name, names), f"declared: {_listed(names)}"
+    )
 
 
 def keyword_as_variable(span: Span, name: str) -> Diagnostic:
@@ -207,7 +214,9 @@ def keyword_as_variable(span: Span, name: str) -> Diagnostic:
 
 def recursive_function(span: Span, cycle: Sequence[str]) -> Diagnostic:
     """N209: functions may not call themselves, directly or by way of others."""
-    return Diagnostic("N209", f"`{cycle[0]}` calls itself: {' → '.join(cycle)}", span, help="iterate with `for` instead")
+    return Diagnostic(
+        "N209", f"`{cycle[0]}` calls itself: {' → '.join(cycle)}", span, help="iterate with `for` instead"
+    )
 
 
 def view_not_here(span: Span, why: str) -> Diagnostic:
@@ -241,7 +250,9 @@ def maybe_none(span: Span, what: str, found: str) -> Diagnostic:
 
 def scale_unknown(span: Span, found: str, wanted: str) -> Diagnostic:
     """T305: a decimal whose digits might be lost."""
-    return Diagnostic("T305", f"{found} may have more digits than {wanted}", span, help="round it: `round(x, SCALE, MODE)`")
+    return Diagnostic(
+        "T305", f"{found} may have more digits than {wanted}", span, help="round it: `round(x, SCALE, MODE)`"
+    )
 
 
 def missing_fields(span: Span, owner: str, fields: Sequence[str]) -> Diagnostic:
@@ -256,7 +267,9 @@ def wrong_argument_count(span: Span, name: str, wanted: str, found: int) -> Diag
 
 def not_a_member(span: Span, text: str, members: Sequence[str]) -> Diagnostic:
     """T308: a text that an enum does not have."""
-    return Diagnostic("T308", f'"{text}" is no value of this enum', span, _suggest(text, members), f"it has {', '.join(members)}")
+    return Diagnostic(
+        "T308", f'"{text}" is no value of this enum', span, _suggest(text, members), f"it has {', '.join(members)}"
+    )
 
 
 def incomparable(span: Span, left: str, right: str) -> Diagnostic:
@@ -301,7 +314,9 @@ def not_a_record(span: Span, found: str) -> Diagnostic:
 
 def too_deep_a_computation(span: Span, name: str, depth: int, limit: int) -> Diagnostic:
     """T317: calls nested in calls, deeper than the executors bear."""
-    return Diagnostic("T317", f"`{name}` computes {depth} levels deep, {limit} are allowed", span, help="split it with `let`")
+    return Diagnostic(
+        "T317", f"`{name}` computes {depth} levels deep, {limit} are allowed", span, help="split it with `let`"
+    )
 
 
 # --- S4 schema -------------------------------------------------------------------------------------------------------
@@ -324,7 +339,9 @@ def default_not_constant(span: Span) -> Diagnostic:
 
 def optional_with_default(span: Span, name: str) -> Diagnostic:
     """S404: `f?: T = d` says two things at once."""
-    return Diagnostic("S404", f"`{name}` is optional and has a default", span, help="drop the `?`: a default fills an absent field")
+    return Diagnostic(
+        "S404", f"`{name}` is optional and has a default", span, help="drop the `?`: a default fills an absent field"
+    )
 
 
 def bad_type(span: Span, why: str) -> Diagnostic:
@@ -334,7 +351,9 @@ def bad_type(span: Span, why: str) -> Diagnostic:
 
 def same_route_twice(span: Span, event: str, line: int) -> Diagnostic:
     """S406: two handlers of one event that touch the same view."""
-    return Diagnostic("S406", f"{event} is routed to the same view in line {line} already", span, help="use one `on` with arms")
+    return Diagnostic(
+        "S406", f"{event} is routed to the same view in line {line} already", span, help="use one `on` with arms"
+    )
 
 
 def no_handlers(span: Span) -> Diagnostic:
@@ -355,7 +374,7 @@ def recursive_type(span: Span, cycle: Sequence[str]) -> Diagnostic:
 # --- R7 run time, O9 gas and alloc: what an executor raises ----------------------------------------------------------
 
 
-class Failure(ProgramError):
+class Failure(ProgramError):  # noqa: N818 - what executors raise, as opposed to what the checker reports
     """A program that failed on an event; the same on every replay.
 
     `span` is set by the executor, at the operation that failed.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from projection.lang import core
 from projection.lang import diagnostics as diag
@@ -23,8 +23,11 @@ if TYPE_CHECKING:
     from projection.lang.source import Span
 
 KEYWORDS = frozenset(
-    "proj projection event type view index by fn on as for in to creates updates when else if then let with drop match "
-    "and or not true false none keep delete from of desc".split()
+    {
+        *("proj", "projection", "event", "type", "view", "index", "by", "fn", "on", "as", "from", "of", "desc"),
+        *("for", "in", "to", "creates", "updates", "when", "else", "keep", "delete"),
+        *("if", "then", "let", "with", "drop", "match", "and", "or", "not", "true", "false", "none"),
+    }
 )
 
 
@@ -92,7 +95,11 @@ class Expressions(Containers):
             case syn.Get() | syn.At() | syn.Present():
                 return self._chain_of_access(expression)
             case syn.Chain():
-                return self._logic(expression) if expression.operators[0] in ("and", "or") else self._arithmetic(expression)
+                return (
+                    self._logic(expression)
+                    if expression.operators[0] in ("and", "or")
+                    else self._arithmetic(expression)
+                )
             case syn.Compare():
                 return self._compare(expression)
             case syn.Unary():
@@ -254,7 +261,9 @@ class Expressions(Containers):
         elif compare.operator in ("==", "!="):
             found = self.same(left, self.check(compare.right), compare.span)
         else:
-            return self.apply(OPERATORS[compare.operator], compare.operator, [left, self.check(compare.right)], compare.span)
+            return self.apply(
+                OPERATORS[compare.operator], compare.operator, [left, self.check(compare.right)], compare.span
+            )
         if compare.operator in ("!=", "not in"):
             return self.apply(OPERATORS["not"], "not", [found], compare.span)
         return found
@@ -293,7 +302,9 @@ class Expressions(Containers):
 
     def _call(self, call: syn.Call) -> Typed:
         if (signature := self.functions.get(call.name)) is None:
-            return self._builtin(call.name, [self.check(argument) for argument in call.arguments], call.span, call.name_span)
+            return self._builtin(
+                call.name, [self.check(argument) for argument in call.arguments], call.span, call.name_span
+            )
         self.calls.add(call.name)
         wanted = signature.parameters
         if len(wanted) != len(call.arguments):
@@ -314,7 +325,7 @@ class Expressions(Containers):
             zero = core.Const(span, 0 * UNITS[found.type.scale or 0])
             return Typed(core.Op(span, FORMS["sum_decimals"], (operands[0].core, zero)), found.type)
         if isinstance(found.core, core.Op) and found.core.operation.scale is not None and name in ("round", "div"):
-            return self._rounding(found, cast("core.Op", found.core))
+            return self._rounding(found, found.core)
         return found
 
     def _rounding(self, found: Typed, op: core.Op) -> Typed:

@@ -13,9 +13,11 @@ from projection.lang import core
 from projection.lang import diagnostics as diag
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from projection.lang.source import Span
+
+    Visitor = Callable[[Any, list[Any], "Meter"], Any]
 
 
 class Meter:
@@ -58,6 +60,20 @@ class Interpreter:
 
     def __init__(self, functions: Mapping[str, core.Function]) -> None:
         self._functions = functions
+        # One call a node: each visitor looks its operands' visitors up itself.
+        self._visitors: dict[type, Visitor] = {
+            core.Const: self._const,
+            core.Local: self._local,
+            core.Get: self._get,
+            core.Op: self._op,
+            core.If: self._if,
+            core.Let: self._let,
+            core.New: self._new,
+            core.Update: self._update,
+            core.Call: self._call,
+            core.Loop: self._loop,
+            core.Charge: self._charge,
+        }
 
     def run(self, node: core.Core, frame: list[Any], meter: Meter) -> Any:
         """The value of an expression; `frame` holds the variables by slot.
@@ -65,19 +81,20 @@ class Interpreter:
         Raises:
             Failure: with its span; the meter tells what was charged until then.
         """
-        run = self.run
-        if type(node) is core.Local:
-            return frame[node.slot]
-        if type(node) is core.Get:
-            return getattr(run(node.base, frame, meter), node.field)
-        if type(node) is core.Op:
-            return self._operate(node, [run(one, frame, meter) for one in node.operands], meter)
-        if type(node) is core.Const:
-            return node.value
-        return self._run(node, frame, meter)
+        return self._visitors[type(node)](node, frame, meter)
 
-    def _operate(self, node: core.Op, values: list[Any], meter: Meter) -> Any:
-        operation = node.operation
+    def _const(self, node: core.Const, _frame: list[Any], _meter: Meter) -> Any:
+        return node.value
+
+    def _local(self, node: core.Local, frame: list[Any], _meter: Meter) -> Any:
+        return frame[node.slot]
+
+    def _get(self, node: core.Get, frame: list[Any], meter: Meter) -> Any:
+        return getattr(self._visitors[type(node.base)](node.base, frame, meter), node.field)
+
+    def _op(self, node: core.Op, frame: list[Any], meter: Meter) -> Any:
+        visitors, operation = self._visitors, node.operation
+        values = [visitors[type(operand)](operand, frame, meter) for operand in node.operands]
         gas, alloc = operation.gas.sized, operation.alloc.sized
         if gas is not None or alloc is not None:
             meter.charge(gas(values) if gas else 0, alloc(values) if alloc else 0, node.span)
@@ -86,32 +103,36 @@ class Interpreter:
         except diag.Failure as failure:
             raise _at(node.span, failure) from None
 
-    def _run(self, node: core.Core, frame: list[Any], meter: Meter) -> Any:
-        run = self.run
-        match node:
-            case core.Charge():
-                meter.charge(node.gas, node.alloc, node.span)
-                return run(node.body, frame, meter)
-            case core.If():
-                return run(node.yes if run(node.condition, frame, meter) else node.no, frame, meter)
-            case core.Let():
-                frame[node.slot] = run(node.value, frame, meter)
-                return run(node.body, frame, meter)
-            case core.Update():
-                base = run(node.base, frame, meter)
-                return replace(base, **{n: run(v, frame, meter) for n, v in zip(node.names, node.values, strict=True)})
-            case core.New():
-                fields = {n: run(v, frame, meter) for n, v in zip(node.names, node.values, strict=True)}
-                return node.record.struct(**fields)  # type: ignore[misc]
-            case core.Call():
-                function = self._functions[node.function]
-                inner = [run(argument, frame, meter) for argument in node.arguments]
-                inner += [None] * (function.slots - len(inner))
-                return run(function.body, inner, meter)
-            case core.Loop():
-                return self._loop(node, frame, meter)
-            case _:
-                return run(node, frame, meter)
+    def _if(self, node: core.If, frame: list[Any], meter: Meter) -> Any:
+        chosen = node.yes if self._visitors[type(node.condition)](node.condition, frame, meter) else node.no
+        return self._visitors[type(chosen)](chosen, frame, meter)
+
+    def _let(self, node: core.Let, frame: list[Any], meter: Meter) -> Any:
+        frame[node.slot] = self._visitors[type(node.value)](node.value, frame, meter)
+        return self._visitors[type(node.body)](node.body, frame, meter)
+
+    def _new(self, node: core.New, frame: list[Any], meter: Meter) -> Any:
+        return node.record.made()(**self._fields(node, frame, meter))
+
+    def _update(self, node: core.Update, frame: list[Any], meter: Meter) -> Any:
+        base = self._visitors[type(node.base)](node.base, frame, meter)
+        return replace(base, **self._fields(node, frame, meter))
+
+    def _fields(self, node: core.New | core.Update, frame: list[Any], meter: Meter) -> dict[str, Any]:
+        visitors, fields = self._visitors, {}
+        for name, value in zip(node.names, node.values, strict=True):
+            fields[name] = visitors[type(value)](value, frame, meter)
+        return fields
+
+    def _call(self, node: core.Call, frame: list[Any], meter: Meter) -> Any:
+        function = self._functions[node.function]
+        inner = [self._visitors[type(argument)](argument, frame, meter) for argument in node.arguments]
+        inner += [None] * (function.slots - len(inner))
+        return self._visitors[type(function.body)](function.body, inner, meter)
+
+    def _charge(self, node: core.Charge, frame: list[Any], meter: Meter) -> Any:
+        meter.charge(node.gas, node.alloc, node.span)
+        return self._visitors[type(node.body)](node.body, frame, meter)
 
     def _loop(self, node: core.Loop, frame: list[Any], meter: Meter) -> list[Any]:
         items = self.run(node.source, frame, meter)

@@ -23,7 +23,6 @@ BUILTINS: dict[str, list[Operation]] = {}  # by name
 FORMS: dict[str, Operation] = {}  # what the checker inserts; programs cannot name them
 
 
-
 def _operation(
     home: dict[str, list[Operation]],
     name: str,
@@ -35,9 +34,7 @@ def _operation(
     examples: Iterable[tuple[str, str]] = (),
     scale: Callable[[Sequence[types.Type], Sequence[Any]], int | None] | None = None,
 ) -> None:
-    home.setdefault(name, []).append(
-        Operation(name, signature, gas, alloc, function, doc, tuple(examples), scale)
-    )
+    home.setdefault(name, []).append(Operation(name, signature, gas, alloc, function, doc, tuple(examples), scale))
 
 
 def _operator(symbol: str, signature: str, gas: Shape, alloc: Shape, function: Callable[..., Any], **more: Any) -> None:
@@ -45,9 +42,15 @@ def _operator(symbol: str, signature: str, gas: Shape, alloc: Shape, function: C
 
 
 def _builtin(
-    name: str, signature: str, gas: Shape, alloc: Shape, function: Callable[..., Any], doc: str, *examples: tuple[str, str],
+    name: str,
+    signature: str,
+    gas: Shape,
+    alloc: Shape,
+    function: Callable[..., Any],
+    doc: str,
+    *examples: tuple[str, str],
     scale: Callable[[Sequence[types.Type], Sequence[Any]], int | None] | None = None,
-) -> None:  # fmt: skip
+) -> None:
     _operation(BUILTINS, name, signature, gas, alloc, function, doc, examples, scale)
 
 
@@ -257,7 +260,15 @@ _ASCII_UPPER = str.maketrans({chr(code): chr(code - 32) for code in range(97, 12
 
 # `sum` of decimals takes the zero of its type from the checker as a second operand.
 _form("sum_decimals", "list<decimal>, decimal -> decimal", linear(4, 0, factor=4), FREE, _summed_decimals)
-_builtin("sum", "list<int> -> int", linear(2, 0, factor=2), FREE, _summed_ints, "The sum; 0 of nothing.", ("sum([1, 2])", "3"))
+_builtin(
+    "sum",
+    "list<int> -> int",
+    linear(2, 0, factor=2),
+    FREE,
+    _summed_ints,
+    "The sum; 0 of nothing.",
+    ("sum([1, 2])", "3"),
+)
 _builtin(
     "sum", "list<decimal> -> decimal", linear(4, 0, factor=4), FREE, lambda items: _summed_decimals(items, Decimal(0)),
     "The exact sum; 0 of nothing.", ("sum([1.10, 2.20])", "3.30"), scale=_item_scale,
@@ -272,7 +283,9 @@ for _name, _pick, _example in (("min", min, "3"), ("max", max, "7")):
         f"The {_name}imum; none of nothing.", (f"{_name}([7, 3])!", _example),
     )  # fmt: skip
 _builtin("any", "list<bool> -> bool", linear(2, 0), FREE, any, "Whether one is true.", ("any([false, true])", "true"))
-_builtin("all", "list<bool> -> bool", linear(2, 0), FREE, all, "Whether none is false.", ("all([false, true])", "false"))
+_builtin(
+    "all", "list<bool> -> bool", linear(2, 0), FREE, all, "Whether none is false.", ("all([false, true])", "false")
+)
 _builtin(
     "first", "list<T> -> T?", constant(3), FREE, lambda items: items[0] if items else None,
     "The first item; none of nothing.", ("first([5, 6])!", "5"),
@@ -285,7 +298,9 @@ _builtin("keys", "map<K, V> -> list<K>", linear(4, 0, shift=2), linear(0, 0), li
          "The keys, in order.", ('keys({["b"]: 1, ["a"]: 2})', '["a", "b"]'))  # fmt: skip
 _builtin("values", "map<K, V> -> list<V>", linear(4, 0, shift=2), linear(0, 0), lambda m: list(m.values()),
          "The values, in the order of their keys.", ('values({["b"]: 1, ["a"]: 2})', "[2, 1]"))  # fmt: skip
-_builtin("abs", "int -> int", constant(2), FREE, lambda a: numbers.checked_int(abs(a)), "Without its sign.", ("abs(-2)", "2"))
+_builtin(
+    "abs", "int -> int", constant(2), FREE, lambda a: numbers.checked_int(abs(a)), "Without its sign.", ("abs(-2)", "2")
+)
 _builtin("abs", "decimal -> decimal", constant(4), FREE, lambda a: a.copy_abs(), "Without its sign.",
          ("abs(-2.50)", "2.50"), scale=_own_scale)  # fmt: skip
 _builtin("div", "int, int -> int", constant(4), FREE, numbers.truncated_division,
@@ -319,6 +334,7 @@ _builtin("ends_with", "string, string -> bool", linear(4, 1, shift=3), FREE, lam
 _builtin("text", "scalar -> string", constant(4), constant(1), text_of,
          "A single value as text.", ("text(1.50)", '"1.50"'))  # fmt: skip
 _builtin("key", "scalar, ... -> string", added(6, shift=2), added(1, shift=4), _key,
-         "A composite id: parts escaped for `:` and `%`, and joined with `:`.", ('key("a:b", 7)', '"a%3Ab:7"'))  # fmt: skip
+         "A composite id: parts escaped for `:` and `%`, and joined with `:`.",
+         ('key("a:b", 7)', '"a%3Ab:7"'))  # fmt: skip
 _builtin("fail", "string, string -> never", constant(2), FREE, _fail,
-         "A program error on purpose, with a code of your own: the event is handled as the manifest's policy says.")  # fmt: skip
+         "A program error on purpose, with a code of your own; the manifest's policy says what happens.")  # fmt: skip

@@ -139,8 +139,7 @@ def _match(pattern: Pattern, type_: ty.Type, bound: dict[str, ty.Type]) -> bool:
         )
     if pattern.name == "pair":
         return isinstance(type_, ty.Pair) and all(
-            _match(one, part, bound)
-            for one, part in zip(pattern.arguments, (type_.key, type_.value), strict=True)
+            _match(one, part, bound) for one, part in zip(pattern.arguments, (type_.key, type_.value), strict=True)
         )
     return isinstance(type_, _CLASSES[pattern.name])
 

@@ -107,7 +107,7 @@ def _syntax_error(text: str, error: UnexpectedInput, offset: int) -> Diagnostic:
         span = Span(offset + start, offset + start + len(error.token))
         return diag.unexpected(span, f"`{error.token}`", _expected(error.accepts or error.expected))
     if isinstance(error, UnexpectedCharacters):
-        at = error.pos_in_stream
+        at = cast("int", error.pos_in_stream)
         span = Span(offset + at, offset + at + 1)
         if text[at] == '"':
             return diag.unterminated_string(span)
@@ -187,7 +187,9 @@ class _Builder:
         name = _token(tree, 0)
         of = _child(tree, "of")
         aggregate_type = self._plain_text(_token(of, 0)) if of is not None else None
-        return syn.Event(self.span(tree), str(name), self.span(name), self._wires(tree), aggregate_type, self._fields(tree))
+        return syn.Event(
+            self.span(tree), str(name), self.span(name), self._wires(tree), aggregate_type, self._fields(tree)
+        )
 
     def _record(self, tree: Node) -> syn.Record:
         name = _token(tree, 0)
@@ -316,10 +318,11 @@ class _Builder:
         return syn.Update(span, path, operator, self.expression(children[1]))
 
     def _path(self, tree: Node) -> tuple[str | syn.Expression, ...]:
-        head: list[str | syn.Expression] = [str(_token(tree, 0))]
-        for step in _trees(tree):
-            head.append(str(_token(step, 0)) if step.data == "path_field" else self.expression(_trees(step)[0]))
-        return tuple(head)
+        steps = (
+            str(_token(step, 0)) if step.data == "path_field" else self.expression(_trees(step)[0])
+            for step in _trees(tree)
+        )
+        return (str(_token(tree, 0)), *steps)
 
     def _chain(self, tree: Node, span: Span, operators: tuple[str, ...]) -> syn.Chain:
         operands = tuple(self._two(tree))
@@ -454,7 +457,9 @@ class _Builder:
 
     def _x_list(self, tree: Node, span: Span) -> syn.ListOf:
         items = (
-            syn.Spread(self.span(item), self.expression(_trees(item)[0])) if item.data == "spread" else self.expression(item)
+            syn.Spread(self.span(item), self.expression(_trees(item)[0]))
+            if item.data == "spread"
+            else self.expression(item)
             for item in _trees(tree)
         )
         return syn.ListOf(span, tuple(items))

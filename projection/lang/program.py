@@ -181,7 +181,7 @@ class Reaction:
 
 def make_meta(**fields: Any) -> Any:
     """The `meta` of an event, from its fields by name."""
-    return ty.META.struct(**fields)  # type: ignore[misc]
+    return ty.META.made()(**fields)
 
 
 def only_deletes(steps: Sequence[Step]) -> bool:

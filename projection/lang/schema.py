@@ -37,9 +37,7 @@ class Schema:
         self._aliases: dict[str, ty.Type] = {}
         self._open: list[str] = []  # the types that are being resolved, for cycles
 
-    def load(
-        self, program: syn.Program, constant: Callable[[syn.Expression, ty.Type], object]
-    ) -> None:
+    def load(self, program: syn.Program, constant: Callable[[syn.Expression, ty.Type], object]) -> None:
         """Resolve all declarations of types."""
         lines: dict[str, int] = {}
         for one in program.declarations:
@@ -173,9 +171,7 @@ class Schema:
             record.fields[one.name] = ty.Field(one.name, type_, one.wires or (one.name,), ty.REQUIRED, one.span)
         return record
 
-    def _defaults(
-        self, program: syn.Program, constant: Callable[[syn.Expression, ty.Type], object]
-    ) -> None:
+    def _defaults(self, program: syn.Program, constant: Callable[[syn.Expression, ty.Type], object]) -> None:
         owners = {record.name: record for record in self.records()}
         for one in program.declarations:
             if not isinstance(one, (syn.Record, syn.Event, syn.View)) or one.name not in owners:

@@ -101,9 +101,7 @@ def _loop(node: core.Loop, source: core.Core) -> core.Loop:
         condition, body = _cut(node.condition, item), _segment(node.body)[0]
         head = node.condition
     if item.is_fixed:
-        return core.Loop(
-            node.span, source, node.slots, condition, body, costs.LOOP_ITEM + item.gas, 1 + item.alloc
-        )
+        return core.Loop(node.span, source, node.slots, condition, body, costs.LOOP_ITEM + item.gas, 1 + item.alloc)
     charged = core.Charge(head.span, item.gas, item.alloc, body if condition is None else condition)
     if condition is None:
         return core.Loop(node.span, source, node.slots, None, charged, costs.LOOP_ITEM, 1)

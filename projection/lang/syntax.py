@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
+from typing import TYPE_CHECKING, TypeAlias
 
-from projection.lang.source import Span
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from projection.lang.source import Span
 
 # --- types -----------------------------------------------------------------------------------------------------------
 
@@ -289,11 +292,11 @@ class Delete:
     span: Span
 
 
-Expression = (
+Expression: TypeAlias = (
     Literal | Text | Name | Get | At | Present | Chain | Compare | Coalesce | Unary | If | Let | Match | Call
     | Aggregate | ListFor | MapFor | ListOf | Braces | With
 )  # fmt: skip
-Result = Expression | Keep | Delete
+Result: TypeAlias = Expression | Keep | Delete
 
 
 # --- declarations ----------------------------------------------------------------------------------------------------
@@ -404,7 +407,7 @@ class Handler:
     arms: tuple[Arm, ...]
 
 
-Declaration = Event | Record | Alias | View | Index | Function | Handler
+Declaration: TypeAlias = Event | Record | Alias | View | Index | Function | Handler
 
 
 @dataclass(frozen=True, slots=True)

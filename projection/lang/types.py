@@ -179,6 +179,12 @@ class Record:
     def __str__(self) -> str:
         return self.name if self.kind == "type" else f"{self.kind} {self.name}"
 
+    def made(self) -> type[Any]:
+        """The generated class."""
+        if self.struct is None:
+            raise AssertionError(f"{self} is used before its schema is whole")
+        return self.struct
+
 
 Type = (
     Bool | Int | Decimal | String | Date | Timestamp | Enum | List | Map | Record | Optional | Nothing | Never | Pair
@@ -188,7 +194,7 @@ BOOL, INT, DATE, TIMESTAMP, NOTHING, NEVER = Bool(), Int(), Date(), Timestamp(),
 TEXT = String()
 
 META = Record("meta", "meta")
-for _name, _type in {
+_META_FIELDS: dict[str, Type] = {
     "aggregate_id": TEXT,
     "aggregate_type": TEXT,
     "correlation_id": Optional(TEXT),
@@ -198,7 +204,8 @@ for _name, _type in {
     "tenant_id": TEXT,
     "time": TIMESTAMP,
     "type": TEXT,
-}.items():
+}
+for _name, _type in _META_FIELDS.items():
     META.fields[_name] = Field(_name, _type, (_name,), REQUIRED, Span(0, 0))
 
 

@@ -28,6 +28,9 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     trace_id: str | None = None
     event_id: str | None = None
 
+    def __hash__(self) -> int:
+        return hash((self.aggregate_id, self.event_type, self.timestamp, bytes(self.payload)))  # `Raw` has no hash
+
 
 _decoder = msgspec.json.Decoder(Envelope)
 
@@ -55,23 +58,23 @@ class Tenancy(msgspec.Struct, frozen=True):
     default: TenantId = DEFAULT_TENANT
 
     def tenant_of(self, envelope: Envelope, by_subject: TenantId | None) -> TenantId:
-        """Whose event this is: the subject says, and the envelope may not say otherwise.
+        """Whose event this is: the subject says, and the envelope may not say otherwise. Empty names the default.
 
         Raises:
-            TenantAccessError: the envelope names another tenant, or any while multi-tenancy is off.
+            TenantAccessError: the envelope names another tenant, or either names one while multi-tenancy is off.
         """
-        if not self.enabled:
-            named = envelope.tenant_id or by_subject
-            if named and named != self.default:
-                raise TenantAccessError(f"the event names tenant {named!r} while multi-tenancy is off")
-            return self.default
+        named = envelope.tenant_id
         if by_subject is None:
             try:
-                return self.default if envelope.tenant_id is None else TenantId(envelope.tenant_id)
+                owner = TenantId(named or "") or self.default
             except ValueError as error:
                 raise TenantAccessError(str(error)) from None
-        if envelope.tenant_id is not None and envelope.tenant_id != by_subject:
-            raise TenantAccessError(
-                f"the event names tenant {envelope.tenant_id!r}, but its subject belongs to tenant {str(by_subject)!r}"
-            )
-        return by_subject
+        else:
+            owner = by_subject or self.default
+            if named is not None and (named or self.default) != owner:
+                raise TenantAccessError(
+                    f"the event names tenant {named!r}, but its subject belongs to tenant {str(owner)!r}"
+                )
+        if not self.enabled and owner != self.default:
+            raise TenantAccessError(f"the event names tenant {str(owner)!r} while multi-tenancy is off")
+        return owner

@@ -24,6 +24,8 @@ def unescape_part(part: str) -> str:
     Raises:
         ValueError: the text is not what `escape_part` makes of any part.
     """
+    if _UNSAFE_IN_KEY.search(part) is None:
+        return part
     plain = _ESCAPE.sub(lambda match: chr(int(match[1], 16)), part)
     if escape_part(plain) != part:
         raise ValueError(f"{part!r} is not an escaped part of a key")

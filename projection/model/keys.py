@@ -6,12 +6,14 @@ part is percent-escaped for `:`, `%` and control characters, so no tenant, howev
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple, Self
 
 from projection.model.escaping import escape_part, unescape_part
 from projection.model.ids import TenantId, ViewId, ViewType
 
 MAX_KEY_BYTES = 511  # LMDB's compiled-in limit
+VIEWS = b"view:"  # what the keys of all views begin with, and no others
 
 
 def _parts(text: str, kind: str, count: int) -> list[str]:
@@ -19,6 +21,11 @@ def _parts(text: str, kind: str, count: int) -> list[str]:
     if found[0] != kind or len(found) != count + 1:
         raise ValueError(f"{text!r} is not a {kind} key")
     return [unescape_part(part) for part in found[1:]]
+
+
+@lru_cache(maxsize=4096)  # a batch has thousands of views and few tenants: 0.8 µs instead of 1.8 a key
+def _view_prefix(tenant_id: TenantId, view_type: ViewType) -> str:
+    return f"view:{escape_part(tenant_id)}:{view_type}:"
 
 
 class ViewKey(NamedTuple):
@@ -29,7 +36,7 @@ class ViewKey(NamedTuple):
     view_id: ViewId
 
     def __str__(self) -> str:
-        return f"view:{escape_part(self.tenant_id)}:{self.view_type}:{escape_part(self.view_id)}"
+        return _view_prefix(self.tenant_id, self.view_type) + escape_part(self.view_id)
 
     def encode(self) -> bytes:
         """The key's bytes, at most `MAX_KEY_BYTES` where the engine has admitted it."""
@@ -48,7 +55,7 @@ class ViewKey(NamedTuple):
     @staticmethod
     def prefix(tenant_id: TenantId, view_type: ViewType) -> bytes:
         """What the keys of all views of one tenant and view type begin with, and no others."""
-        return f"view:{escape_part(tenant_id)}:{view_type}:".encode()
+        return _view_prefix(tenant_id, view_type).encode()
 
 
 class CheckpointKey(NamedTuple):

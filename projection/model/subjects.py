@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import re
+from typing import TYPE_CHECKING, NamedTuple
 
 from projection.model.escaping import escape_token, unescape_token
 from projection.model.ids import TenantId
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
 DEFAULT_TEMPLATE = "tenant.<tenant>.aggregate.<type>.<id>"
+_NEVER_IN_TOKEN = re.compile(r"[\x00-\x20\x7f\ud800-\udfff]")
 _PLACES = ("<tenant>", "<type>", "<id>")
 
 
@@ -50,6 +55,24 @@ class SubjectTemplate(NamedTuple):
         """The subject filter that takes every subject of this template."""
         return ".".join("*" if token in _PLACES else token for token in self.tokens)
 
+    def filter_problem(self, subject_filter: str) -> str | None:
+        """What is wrong with this filter for subjects of this template; None when it takes such subjects only."""
+        if (problem := filter_problem(subject_filter)) is not None:
+            return problem
+        outside = f"{subject_filter!r} takes subjects that do not have the form {self}"
+        tokens = subject_filter.split(".")
+        if len(tokens) != len(self.tokens) or tokens[-1] == ">":
+            return outside
+        for expected, token in zip(self.tokens, tokens, strict=True):
+            if expected not in _PLACES and token != expected:
+                return outside
+            if expected in _PLACES and token != "*":  # noqa: S105 - a wildcard
+                try:
+                    unescape_token(token)
+                except ValueError:
+                    return f"{subject_filter!r} never matches: {token!r} must be written {escape_token(token)!r}"
+        return None
+
     def tenant_of(self, subject: str) -> TenantId | None:
         """The tenant that a subject names; None where the template has no place for one.
 
@@ -66,3 +89,42 @@ class SubjectTemplate(NamedTuple):
             elif expected not in _PLACES and expected != token:
                 raise ValueError(f"subject {subject!r} does not have the form {self}")
         return tenant
+
+
+def filter_problem(subject_filter: str) -> str | None:
+    """What is wrong with this text as a NATS subject filter; None when nothing is."""
+    tokens = subject_filter.split(".")
+    for token in tokens:
+        if not token or _NEVER_IN_TOKEN.search(token):
+            return f"{subject_filter!r} is not a subject filter: it has an empty token, a blank or a control character"
+        if token not in ("*", ">") and ("*" in token or ">" in token):
+            return f"{subject_filter!r} is not a subject filter: `*` and `>` stand for whole tokens"
+    if ">" in tokens[:-1]:
+        return f"{subject_filter!r} is not a subject filter: `>` can only be the last token"
+    return None
+
+
+def overlapping(one: str, other: str) -> bool:
+    """Whether some subject is taken by both of two filters of equally many tokens without `>`."""
+    return all("*" in pair or pair[0] == pair[1] for pair in zip(one.split("."), other.split("."), strict=True))
+
+
+def matcher(filters: Sequence[str]) -> Callable[[str], bool]:
+    """Whether a subject is taken by one of some filters, as the server decides it."""
+    patterns = "|".join(
+        re.escape(one).replace(r"\*", r"[^.]+").replace(">", r".+")  # `re.escape` leaves `>` as it is
+        for one in filters
+    )
+    compiled = re.compile(patterns)
+    return lambda subject: compiled.fullmatch(subject) is not None
+
+
+def disjoint(filters: Collection[str], template: SubjectTemplate) -> tuple[str, ...]:
+    """Filters that take at least what these take, and no subject twice, as a consumer wants them; sorted.
+
+    Several view types may ask for overlapping subjects. Rather than cut filters into pieces, everything is read then.
+    """
+    found = sorted(set(filters))
+    if any(overlapping(one, other) for index, one in enumerate(found) for other in found[index + 1 :]):
+        return (template.filter(),)
+    return tuple(found)

@@ -6,7 +6,9 @@ import re
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
-_RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):(\d\d))", re.ASCII)
+_RFC3339 = re.compile(  # hours by the pattern: some versions of `fromisoformat` take 24:00:00
+    r"(\d{4}-\d\d-\d\d)[Tt ]((?:[01]\d|2[0-3]):\d\d:\d\d)(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):(\d\d))", re.ASCII
+)
 
 
 class Moment(NamedTuple):
@@ -39,5 +41,5 @@ def parse_timestamp(text: str) -> Moment:
 
 
 def format_timestamp(time: datetime) -> str:
-    """An instant as text in UTC, `Z` at its end, with as many digits of a second as it needs."""
+    """An instant as text in UTC, `Z` at its end, with six digits of a second unless it is whole."""
     return time.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"

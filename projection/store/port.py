@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, Self
 
+from projection.errors import StaleCommitError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -24,7 +26,20 @@ class Commit:
     views: Mapping[ViewKey, bytes | None] = field(default_factory=dict)  # JSON of each changed view; None deletes it
     checkpoints: Mapping[CheckpointKey, Checkpoint] = field(default_factory=dict)
     parked: Sequence[ParkedEvent] = ()
-    released: Sequence[tuple[TenantId, ViewId]] = ()  # views whose parked events are discarded (they were deleted)
+    released: Sequence[tuple[TenantId, ViewId]] = ()  # deleted views: what was parked before this commit is discarded
+
+    def require_current(self, epoch: int, position: LanePosition) -> None:
+        """Make sure that the batch was computed by the lane's owner, and from the stored state.
+
+        Raises:
+            StaleCommitError: the stored epoch or the stored position is another one.
+        """
+        if self.epoch != epoch:
+            raise StaleCommitError(
+                f"the lane has a new owner: this commit is of epoch {self.epoch}, the lane's is {epoch}"
+            )
+        if self.base != position:
+            raise StaleCommitError(f"the batch was computed from {self.base!r}, but the lane is at {position!r}")
 
 
 class ViewReader(Protocol):

@@ -1,0 +1,231 @@
+"""The yardstick: a consumer as a good programmer writes one by hand for the view of `fine_summary`, and tunes it.
+
+It does what the node does and no more: pipelined pulls, exact amounts, views and checkpoint in one LMDB transaction of
+1,000 events, acknowledgement after the commit. It leaves out what a node adds: chain check, schema, gas, parking.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import lmdb
+import nats
+import orjson
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nats.aio.client import Client
+    from nats.aio.msg import Msg
+
+COMMIT_EVENTS = 1_000
+REQUEST_MESSAGES = 1_000
+REQUESTS = 2  # outstanding at the server: the next is out before the last is consumed
+MAP_SIZE = 8 << 30
+CONSUMER = "handwritten"
+CHECKPOINT = b"checkpoint"
+
+ZERO = Decimal(0)
+
+View = dict[str, Any]
+
+
+class Result(NamedTuple):
+    """What one run came to."""
+
+    events: int
+    views: int
+    seconds: float  # from the first request to the last acknowledgement
+
+
+# --- the fold: what projections/fines/fine_summary.proj says, as Python over plain dicts ----------------------------
+
+
+def money(number: float) -> Decimal:
+    """The amount that a JSON number was written as: orjson reads a float, whose shortest text is what was written."""
+    return Decimal(str(number))
+
+
+def settle(view: View, day: str) -> View:
+    """The view with its balance, and its status where that settles it."""
+    view["balance"] = balance = view["amount"] + view["expense"] + view["penalty"] - view["paid"]
+    if balance <= 0:
+        view["status"] = "paid"
+    view["updated_on"] = day
+    return view
+
+
+def apply(view: View | None, event: dict[str, Any]) -> View | None:
+    """The view after one event; the view itself is changed. None where the event leads to no view."""
+    kind, payload, day = event["event_type"], event["payload"], event["timestamp"][:10]
+    if kind == "CreateFine":
+        amount = money(payload["amount"])
+        return {
+            "amount": amount,
+            "article": payload["article"],
+            "balance": amount,
+            "expense": ZERO,
+            "paid": ZERO,
+            "payments": [],
+            "penalty": ZERO,
+            "status": "created",
+            "updated_on": day,
+            "vehicle": payload["vehicle_class"],
+        }
+    if view is None:
+        return None
+    if kind == "SendFine":
+        view["status"] = "sent"
+        view["expense"] += money(payload["expense"])
+    elif kind == "AddPenalty":
+        view["status"] = "penalised"
+        view["penalty"] = money(payload["amount"]) - view["amount"]
+    elif kind == "Payment":
+        amount = money(payload["amount_paid"])
+        view["status"] = "part_paid"
+        view["paid"] += amount
+        view["payments"].append({"amount": amount, "on": day})
+    elif kind in ("InsertDateAppealToPrefecture", "AppealToJudge"):
+        view["status"] = "appealed"
+    elif kind == "SendForCreditCollection":
+        view["status"] = "collected"
+    else:
+        return view
+    return settle(view, day)
+
+
+# --- the store ------------------------------------------------------------------------------------------------------
+
+
+def encode(view: View) -> bytes:
+    """The view's JSON; orjson writes no decimals, and a float is exact enough for amounts of this size."""
+    return orjson.dumps(view, default=float)
+
+
+def decode(data: bytes) -> View:
+    """The inverse of `encode`."""
+    view: View = orjson.loads(data)
+    for name in ("amount", "balance", "expense", "paid", "penalty"):
+        view[name] = money(view[name])
+    for payment in view["payments"]:
+        payment["amount"] = money(payment["amount"])
+    return view
+
+
+def commit(store: lmdb.Environment, messages: list[Msg], checkpoint: int) -> int:
+    """Fold the messages and write all that they change in one transaction; the new checkpoint."""
+    views: dict[bytes, View | None] = {}
+    with store.begin(write=True) as transaction:
+        for message in messages:
+            sequence = int(message.reply.split(".", 6)[5])
+            if sequence <= checkpoint:
+                continue
+            event = orjson.loads(message.data)
+            key = f"view:{event['tenant_id']}:fine_summary:{event['payload']['fine_id']}".encode()
+            if key in views:
+                view = views[key]
+            else:
+                data = transaction.get(key)
+                view = None if data is None else decode(data)
+            views[key] = apply(view, event)
+            checkpoint = sequence
+        for key, view in views.items():
+            if view is not None:
+                transaction.put(key, encode(view))
+        transaction.put(CHECKPOINT, b"%d" % checkpoint)
+    return checkpoint
+
+
+def read_views(path: Path) -> dict[tuple[str, str], View]:
+    """All views of a store, by tenant and fine."""
+    found = {}
+    with lmdb.open(str(path), readonly=True, map_size=MAP_SIZE) as store, store.begin() as transaction:
+        for key, data in transaction.cursor():
+            if key != CHECKPOINT:
+                _, tenant, _, fine = key.decode().split(":")
+                found[tenant, fine] = decode(data)
+    return found
+
+
+# --- the consumer ---------------------------------------------------------------------------------------------------
+
+
+async def consume(url: str, stream: str, path: Path, until_sequence: int) -> Result:
+    """Fold the stream into a store at `path` up to this sequence, beginning behind the store's checkpoint.
+
+    Args:
+        url: of the NATS server.
+        stream: whose messages are envelopes of fines.
+        path: the store's directory; made where it is missing, in a folder that is there.
+        until_sequence: of the last message to wait for; between the checkpoint and it the stream has no gaps.
+    """
+    client = await nats.connect(url)
+    with lmdb.open(str(path), map_size=MAP_SIZE) as store:
+        try:
+            with store.begin() as transaction:
+                checkpoint = int(transaction.get(CHECKPOINT, b"0"))
+            return await _consume(client, store, stream, checkpoint, until_sequence)
+        finally:
+            await client.close()
+
+
+async def _consume(
+    client: Client, store: lmdb.Environment, stream: str, checkpoint: int, until_sequence: int
+) -> Result:
+    jetstream = client.jetstream()
+    config = ConsumerConfig(
+        durable_name=CONSUMER,
+        deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
+        opt_start_seq=checkpoint + 1,
+        ack_policy=AckPolicy.ALL,
+        ack_wait=3_600,
+        max_ack_pending=-1,
+    )
+    await jetstream.add_consumer(stream, config)
+    inbox = client.new_inbox()
+    request = orjson.dumps({"batch": REQUEST_MESSAGES, "expires": 30_000_000_000})
+    messages: list[Msg] = []
+    arrived = asyncio.Event()
+    asked = wanted = 0
+
+    async def pull() -> None:
+        nonlocal asked
+        asked += REQUEST_MESSAGES
+        await client.publish(f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{CONSUMER}", request, reply=inbox)
+
+    async def receive(message: Msg) -> None:
+        nonlocal asked
+        if message.reply:
+            messages.append(message)
+            asked -= 1
+            if len(messages) == wanted:
+                arrived.set()
+        else:  # a request expired and says how much of it is left
+            asked -= int((message.headers or {}).get("Nats-Pending-Messages", 0))
+        if asked <= (REQUESTS - 1) * REQUEST_MESSAGES:
+            await pull()
+
+    subscription = await client.subscribe(inbox, cb=receive, pending_msgs_limit=-1, pending_bytes_limit=-1)
+    first = checkpoint
+    begin = time.perf_counter()
+    for _ in range(REQUESTS):
+        await pull()
+    while checkpoint < until_sequence:
+        wanted = min(COMMIT_EVENTS, until_sequence - checkpoint)
+        if len(messages) < wanted:
+            arrived.clear()
+            await arrived.wait()
+        batch, messages[:] = messages[:wanted], messages[wanted:]
+        checkpoint = commit(store, batch, checkpoint)
+        await client.publish(batch[-1].reply, b"+ACK")
+    await client.flush()
+    seconds = time.perf_counter() - begin
+    await subscription.unsubscribe()
+    await jetstream.delete_consumer(stream, CONSUMER)
+    with store.begin() as transaction:
+        views = transaction.stat()["entries"] - 1
+    return Result(checkpoint - first, views, seconds)

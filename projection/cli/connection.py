@@ -1,0 +1,29 @@
+"""From the settings of a node to the connection that they describe."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
+
+    from projection.model.settings import NatsSettings
+    from projection.stream.connection import NatsConnection
+
+
+def nats_connection(settings: NatsSettings) -> NatsConnection:
+    """Where the server is and how to sign in there."""
+    from projection.stream.connection import NatsConnection
+
+    return NatsConnection(
+        settings.url,
+        user=settings.user,
+        password=_plain(settings.password),
+        token=_plain(settings.token),
+        credentials=settings.credentials_file,
+        tls_ca=settings.tls_ca_file,
+    )
+
+
+def _plain(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()

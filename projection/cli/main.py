@@ -1,0 +1,78 @@
+"""The command `projection`: which commands there are, and how each of them ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from projection import __version__
+from projection.cli import check, load, replay, run, show
+from projection.cli.console import note, report
+from projection.errors import EXIT_FAILED, ProjectionError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+app = typer.Typer(
+    name="projection",
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"projection {__version__}")
+        raise typer.Exit
+
+
+@app.callback(epilog="Exit status: 0 done, 1 the work failed, 2 wrong usage or configuration.")
+def _options(
+    _version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+    _traceback: Annotated[bool, typer.Option("--traceback", help="Show where an unexpected error came from.")] = False,
+) -> None:
+    """Read models of event-sourced systems: deterministic programs folded over NATS JetStream into LMDB, exactly once.
+
+    Results go to stdout; progress, notes and errors go to stderr.
+    """
+
+
+def _register(command: Callable[..., Any], examples: Sequence[str]) -> None:
+    lines = "\n".join(f"  {example}" for example in examples)
+    app.command(epilog=f"\b\nExamples:\n{lines}")(command)  # `\b`: these lines are not to be wrapped
+
+
+_register(check.check, check.EXAMPLES)
+_register(load.load, load.EXAMPLES)
+_register(replay.replay, replay.EXAMPLES)
+_register(run.run, run.EXAMPLES)
+_register(show.show, show.EXAMPLES)
+
+
+def main() -> None:
+    """Run the command line of this process and exit; every deliberate error is a sentence, never a traceback."""
+    try:
+        try:
+            app(prog_name="projection")
+        finally:
+            sys.stdout.flush()
+    except ProjectionError as error:
+        report(error)
+        sys.exit(error.exit_status)
+    except BrokenPipeError:
+        # Whoever read the output has seen enough. What is still buffered must not be written at exit, loudly.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_FAILED)
+    except Exception as error:
+        if "--traceback" in sys.argv:  # not from Typer: the error may have come before it read the options
+            raise
+        note(f"error: this is a bug in projection: {type(error).__name__}: {error}")
+        note("  hint: `projection --traceback …` shows where; please report it")
+        sys.exit(EXIT_FAILED)

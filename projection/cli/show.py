@@ -1,0 +1,86 @@
+"""`projection show`: views out of a data folder, also while a node is writing it."""
+
+from __future__ import annotations
+
+import sys
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from projection.cli.console import print_json
+from projection.errors import ConfigurationError, ProjectionError
+
+if TYPE_CHECKING:
+    from projection.model.ids import TenantId
+    from projection.store.port import ViewReader
+
+EXAMPLES = (
+    "projection show shop_orders O000001 --tenant north",
+    "projection show shop_orders --tenant north --limit 10",
+    "projection show shop_orders --all-tenants",
+    "projection show shop_orders --parked --all-tenants",
+)
+
+
+def show(
+    view_type: Annotated[str, typer.Argument(help="The view type, as the manifest names it.")],
+    view_id: Annotated[str | None, typer.Argument(help="One view; else all of the tenant.")] = None,
+    *,
+    tenant: Annotated[
+        str | None, typer.Option(metavar="TENANT", help="Whose views; else the default tenant's.")
+    ] = None,
+    all_tenants: Annotated[bool, typer.Option("--all-tenants", help="The views of every tenant.")] = False,
+    parked: Annotated[bool, typer.Option("--parked", help="Show the parked events instead of views.")] = False,
+    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="At most N lines.")] = None,
+    storage: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The data folder; else that of the settings.")
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The settings; else projection.yaml, .toml or .json in this folder."),
+    ] = None,
+) -> None:
+    """Print views, one JSON line each, in key order."""
+    from projection.model.ids import TenantId, ViewType
+    from projection.model.settings import Settings
+    from projection.query.reading import one_view, serving_reader, view_lines
+
+    if all_tenants and (tenant is not None or view_id is not None):
+        raise ConfigurationError("--all-tenants goes with neither --tenant nor a view id")
+    settings = Settings.load(config, {"storage": storage})
+    try:
+        wanted = ViewType(view_type)
+        whose = None if all_tenants else TenantId(tenant) if tenant is not None else settings.default_tenant
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None
+    with serving_reader(settings.storage, wanted) as reader:
+        if parked:
+            _show_parked(reader, whose, view_id, limit)
+        elif view_id is not None and whose is not None:
+            line = one_view(reader, whose, wanted, view_id)
+            if line is None:
+                raise ViewMissingError(f"tenant {str(whose)!r} has no {wanted} with the id {view_id!r}")
+            sys.stdout.buffer.write(line)
+        else:
+            for line in islice(view_lines({wanted: reader}, whose), limit):
+                sys.stdout.buffer.write(line)
+
+
+class ViewMissingError(ProjectionError):
+    """The view that was asked for does not exist."""
+
+    error_class = ConfigurationError.error_class
+    default_code = "view.missing"
+
+
+def _show_parked(reader: ViewReader, tenant_id: TenantId | None, view_id: str | None, limit: int | None) -> None:
+    found = (
+        event
+        for event in reader.parked()
+        if (tenant_id is None or event.tenant_id == tenant_id) and (view_id is None or event.view_id == view_id)
+    )
+    for event in islice(found, limit):
+        fields = event.model_dump(mode="python") | {"envelope": event.envelope.decode(errors="backslashreplace")}
+        print_json({name: str(value) if isinstance(value, str) else value for name, value in fields.items()})

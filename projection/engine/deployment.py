@@ -1,0 +1,105 @@
+"""What a manifest deploys: each view type with its checked program and the identity of its fold."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from projection.errors import ConfigurationError
+from projection.lang.diagnostics import ProgramInvalidError
+from projection.lang.program import Limits, Program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from projection.model.envelope import Tenancy
+    from projection.model.manifest import Manifest, ManifestView
+
+
+@dataclass(frozen=True, slots=True)
+class DeployedView:
+    """A view type, ready to be folded."""
+
+    entry: ManifestView
+    program: Program
+    fold_identity: str  # everything that the state depends on, hashed; indexes are no part of it
+
+
+def load_deployment(
+    manifest: Manifest, tenancy: Tenancy, subjects: Sequence[str] | None = None
+) -> tuple[DeployedView, ...]:
+    """Check every program of a manifest.
+
+    Args:
+        manifest: what to deploy.
+        tenancy: whether tenants exist; part of what a fold depends on.
+        subjects: what every view type reads instead of what the manifest says.
+
+    Raises:
+        ProgramsInvalidError: with the diagnostics of all programs.
+    """
+    deployed: list[DeployedView] = []
+    invalid: list[ProgramInvalidError] = []
+    for entry in manifest.views:
+        if subjects is not None:
+            entry = entry.model_copy(update={"subjects": tuple(sorted(subjects))})  # noqa: PLW2901
+        try:
+            program = load_program(entry, manifest.path)
+        except ProgramInvalidError as error:
+            invalid.append(error)
+            continue
+        deployed.append(DeployedView(entry, program, _fold_identity(entry, program, tenancy)))
+    if invalid:
+        raise ProgramsInvalidError(invalid)
+    return tuple(deployed)
+
+
+def load_program(entry: ManifestView, manifest: Path) -> Program:
+    """The checked program of a manifest's entry, under the name that a reader of the manifest knows it by.
+
+    Raises:
+        ProgramInvalidError: with every diagnostic.
+        ConfigurationError: the file cannot be read.
+    """
+    limits = Limits(
+        gas=entry.limits.gas,
+        route_gas=entry.limits.route_gas,
+        ids_per_event=entry.limits.ids_per_event,
+        view_bytes=entry.limits.view_bytes,
+    )
+    try:
+        name = str(manifest.parent / entry.program.relative_to(manifest.parent.resolve()))
+    except ValueError:
+        name = str(entry.program)
+    try:
+        return Program.load(entry.program, limits, name)
+    except OSError as error:
+        raise ConfigurationError(f"program {name} of view type {entry.view_type} cannot be read: {error}") from None
+
+
+class ProgramsInvalidError(ProgramInvalidError):
+    """Several programs of one manifest do not check."""
+
+    def __init__(self, invalid: Iterable[ProgramInvalidError]) -> None:
+        self.invalid = tuple(invalid)
+        super().__init__(self.invalid[0].source, self.invalid[0].diagnostics)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (type(self), (self.invalid,))
+
+    def render(self) -> str:
+        """All diagnostics of all programs."""
+        return "\n\n".join(one.render() for one in self.invalid)
+
+
+def _fold_identity(entry: ManifestView, program: Program, tenancy: Tenancy) -> str:
+    terms = {
+        "program": program.digest,
+        "edition": program.checked.edition,
+        "manifest": entry.fold_terms(),
+        "tenancy": {"enabled": tenancy.enabled, "default": tenancy.default},
+    }
+    return hashlib.sha256(json.dumps(terms, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,77 @@
+"""An event on its way: a message of the log, decoded once for all lanes that fold it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from projection.errors import DecodeError, ProjectionError, TenantAccessError
+from projection.lang.program import make_meta
+from projection.model.envelope import Envelope, Tenancy, decode_envelope
+from projection.model.timestamp import parse_timestamp
+
+if TYPE_CHECKING:
+    from projection.model.ids import TenantId
+    from projection.model.subjects import SubjectTemplate
+    from projection.stream.port import Message
+
+
+class Event:
+    """One message with its envelope, or with the error that kept it from having one."""
+
+    __slots__ = ("envelope", "error", "message", "meta", "tenant_id")
+
+    def __init__(
+        self,
+        message: Message,
+        tenant_id: TenantId,
+        envelope: Envelope | None = None,
+        meta: Any = None,
+        error: ProjectionError | None = None,
+    ) -> None:
+        self.message = message
+        self.tenant_id = tenant_id  # of the subject; the default one where the subject names none that is legal
+        self.envelope = envelope
+        self.meta = meta  # what programs see of the envelope
+        self.error = error
+
+
+class EventReader:
+    """Makes events of messages, by the subjects' form and the tenancy of the node."""
+
+    def __init__(self, template: SubjectTemplate, tenancy: Tenancy) -> None:
+        self._template = template
+        self._tenancy = tenancy
+
+    def read(self, message: Message) -> Event:
+        """The event of a message; what is wrong with it is in the event, for every lane to park."""
+        tenant_id = self._tenancy.default
+        try:
+            try:
+                by_subject = self._template.tenant_of(message.subject)
+            except ValueError as error:
+                raise TenantAccessError(str(error)) from None
+            if by_subject is not None and self._tenancy.enabled:
+                tenant_id = by_subject
+            envelope = decode_envelope(message.data)
+            tenant_id = self._tenancy.tenant_of(envelope, by_subject)
+            return Event(message, tenant_id, envelope, _meta(envelope, tenant_id, message.sequence))
+        except (DecodeError, TenantAccessError) as error:
+            return Event(message, tenant_id, error=error)
+
+
+def _meta(envelope: Envelope, tenant_id: TenantId, sequence: int) -> Any:
+    try:
+        moment = parse_timestamp(envelope.timestamp)
+    except ValueError as error:
+        raise DecodeError(f"the event is not an envelope: {error}", code="D102") from None
+    return make_meta(
+        aggregate_id=envelope.aggregate_id,
+        aggregate_type=envelope.aggregate_type,
+        correlation_id=envelope.correlation_id,
+        date=moment.date,
+        event_id=envelope.event_id,
+        sequence=sequence,
+        tenant_id=tenant_id,
+        time=moment.time,
+        type=envelope.event_type,
+    )

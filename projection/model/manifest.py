@@ -1,0 +1,183 @@
+"""The manifest: which view types a team ships, the program of each, and what their folds depend on beside it."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+
+from projection.errors import ConfigurationError
+from projection.model.checkpoint import Frozen
+from projection.model.documents import read_document
+from projection.model.ids import ViewType  # noqa: TC001 - pydantic reads it
+from projection.model.problems import Problem, problems
+from projection.model.subjects import DEFAULT_TEMPLATE, SubjectTemplate, overlapping
+from projection.model.timestamp import format_timestamp, parse_timestamp
+
+
+class Policy(StrEnum):
+    """What a lane does with an event that its program cannot take."""
+
+    PARK = "park"  # keep it, and the later ones of the same view behind it
+    SKIP = "skip"  # record it and go on
+    HALT = "halt"  # stop the lane
+
+
+def _instant(text: str) -> str:
+    return format_timestamp(parse_timestamp(text).time)  # equal instants are equal starts, however written
+
+
+def _template(text: str) -> str:
+    return str(SubjectTemplate.parse(text))
+
+
+class Start(Frozen):
+    """Where a view type begins to read the log: at its first event, at a sequence, or at a time (RFC 3339, UTC)."""
+
+    sequence: Annotated[int, Field(ge=1)] | None = None
+    time: Annotated[str, AfterValidator(_instant)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_way(cls, value: Any) -> Any:
+        if value == "first":
+            return {}
+        if isinstance(value, dict) and len(value) == 1:
+            return value
+        raise ValueError(
+            f"{value!r:.80} is not a start: `first`, `{{sequence: 17}}` or `{{time: 2000-01-01T00:00:00Z}}`"
+        )
+
+    def __str__(self) -> str:
+        if self.sequence is not None:
+            return f"sequence {self.sequence}"
+        return "first" if self.time is None else f"time {self.time}"
+
+
+FIRST = Start.model_validate("first")
+
+
+class Limits(Frozen):
+    """What one view type may use; the upper bounds are hard, the defaults those of the language's edition."""
+
+    gas: Annotated[int, Field(ge=1, le=10_000_000)] = 200_000  # per event and view id
+    route_gas: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000  # per event, for finding the view ids
+    ids_per_event: Annotated[int, Field(ge=1, le=4_096)] = 64
+    view_bytes: Annotated[int, Field(ge=1, le=16 * 1024 * 1024)] = 1024 * 1024  # of one view's JSON
+    parked: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000  # events parked in one lane; beyond them it halts
+
+
+class ManifestView(Frozen):
+    """One view type of a manifest, complete: nothing is left to be looked up elsewhere."""
+
+    view_type: ViewType
+    program: Path  # absolute; a file in the manifest's folder or below
+    subject_template: SubjectTemplate
+    subjects: tuple[str, ...]  # sorted; never empty
+    start: Start
+    on_error: Policy
+    limits: Limits
+
+    def fold_terms(self) -> dict[str, Any]:
+        """All that the state depends on beside the program and the tenancy, as JSON values: equal terms, equal fold."""
+        return {
+            "subject_template": str(self.subject_template),
+            "subjects": list(self.subjects),
+            "start": str(self.start),
+            "on_error": self.on_error.value,
+            "limits": self.limits.model_dump(),
+        }
+
+
+class Manifest(Frozen):
+    """What a team ships beside its programs, read and checked; the programs themselves are the engine's to check."""
+
+    path: Path  # of the manifest file
+    subject_template: SubjectTemplate
+    views: tuple[ManifestView, ...]  # in the order of their view types; never empty
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """The manifest in a YAML, TOML or JSON file.
+
+        Raises:
+            ConfigurationError: it cannot be read, or says something that is not allowed; all that is wrong is named.
+        """
+        try:
+            file = _File.model_validate_json(json.dumps(read_document(path)), strict=True)
+        except ValidationError as error:
+            raise _refusal(path, problems(error, _File)) from None
+        template = SubjectTemplate.parse(file.subject_template)
+        wrong: list[Problem] = []
+        views = []
+        for view_type, entry in sorted(file.views.items()):
+            at = ("views", view_type)
+            subjects = tuple(sorted(entry.subjects or (template.filter(),)))
+            wrong += [Problem((*at, "subjects"), text) for text in _wrong_subjects(subjects, template)]
+            program = path.parent / entry.program
+            if (problem := _wrong_program(entry.program, path.parent)) is not None:
+                wrong.append(Problem((*at, "program"), problem))
+                continue
+            view = ManifestView(
+                view_type=view_type,
+                program=program.resolve(),
+                subject_template=template,
+                subjects=subjects,
+                start=entry.start,
+                on_error=entry.on_error,
+                limits=entry.limits,
+            )
+            views.append(view)
+        if wrong:
+            raise _refusal(path, wrong)
+        return cls(path=path, subject_template=template, views=tuple(views))
+
+
+class _FileView(Frozen):
+    """A view type as it stands in the file."""
+
+    program: str
+    subjects: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    start: Start = FIRST
+    on_error: Policy = Policy.PARK
+    limits: Limits = Limits()
+
+
+class _File(Frozen):
+    """A manifest as it stands in the file; read with JSON's own types, so that nothing is converted on the quiet."""
+
+    manifest: Literal[1]
+    subject_template: Annotated[str, AfterValidator(_template)] = DEFAULT_TEMPLATE
+    views: Annotated[dict[ViewType, _FileView], Field(min_length=1)]
+
+
+def _wrong_subjects(subjects: tuple[str, ...], template: SubjectTemplate) -> list[str]:
+    wrong = [problem for subject in subjects if (problem := template.filter_problem(subject)) is not None]
+    for index, one in enumerate(subjects):
+        wrong += [
+            f"{one!r} and {other!r} take some of the same subjects; a stream refuses that: name one filter for both"
+            for other in subjects[index + 1 :]
+            if not wrong and overlapping(one, other)
+        ]
+    return wrong
+
+
+def _wrong_program(program: str, folder: Path) -> str | None:
+    """What is wrong with this path of a program; None when nothing is."""
+    try:
+        target = (folder / program).resolve()
+        if Path(program).is_absolute() or not target.is_relative_to(folder.resolve()):
+            return f"{program!r} is not a path inside the manifest's folder"
+        return None if target.is_file() else f"{program!r} does not exist (looked for the file {target})"
+    except (OSError, RuntimeError, ValueError):  # a loop of links, a NUL, a name that is too long
+        return f"{program!r} is not a path of a file"
+
+
+def _refusal(path: Path, wrong: list[Problem]) -> ConfigurationError:
+    first, *more = (f"field {problem.field}: {problem.text}" if problem.path else problem.text for problem in wrong)
+    if not more:
+        return ConfigurationError(f"manifest {path}, {first}")
+    return ConfigurationError("\n  ".join((f"manifest {path} has {len(wrong)} problems:", first, *more)))

@@ -1,0 +1,193 @@
+"""The settings of a node: where its log and its store are, and how fast it may go."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, FilePath, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from projection.errors import ConfigurationError
+from projection.model.checkpoint import Frozen
+from projection.model.envelope import Tenancy
+from projection.model.ids import DEFAULT_TENANT, TenantId
+from projection.model.problems import problems
+from projection.model.setting_sources import ENVIRONMENT_PREFIX, layers, merged, place_of
+from projection.model.subjects import filter_problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_PLACES_OF_DURABLE = ("{node}", "{feed}", "{partition}")
+_NODE = re.compile(r"[A-Za-z0-9-]{1,63}")
+
+
+def _no_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError(f"{value} is not a number")  # noqa: TRY004 - pydantic takes ValueError for "does not fit"
+    return value
+
+
+def _servers(urls: str) -> str:
+    """URLs of servers, without credentials: these have fields of their own, which are never shown."""
+    if "@" in urls:
+        raise ValueError("must hold no credentials (not shown here); they belong into nats.user, .password and .token")
+    for url in urls.split(","):
+        try:
+            parts = urlsplit(url.strip())
+            fits = parts.scheme in ("nats", "tls") and parts.hostname and parts.port != 0
+        except ValueError:  # a port that is no number
+            fits = False
+        if not fits or re.search(r"\s", url.strip()):
+            raise ValueError(f"{url.strip()!r:.80} is not the URL of a NATS server, like nats://127.0.0.1:4222")
+    return urls
+
+
+def _stream_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,255}", name):
+        raise ValueError(f"{name!r:.80} is not a stream's name: ASCII letters, digits, `_` and `-`")
+    return name
+
+
+def _node_id(node: str) -> str:
+    if not _NODE.fullmatch(node):
+        raise ValueError(f"{node!r:.80} is not a node id: at most 63 ASCII letters, digits and `-`")
+    return node
+
+
+def _durable(template: str) -> str:
+    rest = template
+    for place in _PLACES_OF_DURABLE:
+        if rest.count(place) != 1:
+            raise ValueError(f"{template!r:.80} must hold {place} once, or two readers would fight over one consumer")
+        rest = rest.replace(place, "-")
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,100}", rest):
+        raise ValueError(f"{template!r:.80} must hold only ASCII letters, digits, `_` and `-` beside its places")
+    return template
+
+
+def _split(value: Any) -> Any:
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
+def _filter(text: str) -> str:
+    if (problem := filter_problem(text)) is not None:
+        raise ValueError(problem)
+    return text
+
+
+Count = Annotated[int, BeforeValidator(_no_bool)]
+Filter = Annotated[str, AfterValidator(_filter)]
+
+
+class NatsSettings(Frozen):
+    """The server and how to be let in: user and password, or a token, or a credentials file, or nothing."""
+
+    url: Annotated[str, AfterValidator(_servers)] = "nats://127.0.0.1:4222"  # or several of a cluster, by commas
+    user: str | None = None
+    password: SecretStr | None = None
+    token: SecretStr | None = None
+    credentials_file: FilePath | None = None  # a `.creds` file of nsc
+    tls_ca_file: FilePath | None = None  # PEM; who signed the server's certificate
+    tls_certificate_file: FilePath | None = None  # PEM; ours, where the server asks for one
+    tls_key_file: FilePath | None = None  # PEM; its key
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> Self:
+        if (self.user is None) != (self.password is None):
+            raise ValueError("user and password go together; one of them is missing")
+        if (self.tls_certificate_file is None) != (self.tls_key_file is None):
+            raise ValueError("tls_certificate_file and tls_key_file go together; one of them is missing")
+        if sum(way is not None for way in (self.user, self.token, self.credentials_file)) > 1:
+            raise ValueError("name one way in: user and password, or token, or credentials_file")
+        return self
+
+
+class BackPressure(Frozen):
+    """How much may be under way; the defaults are those that were measured best (docs/architecture.md)."""
+
+    batch: Annotated[Count, Field(ge=1, le=1_000_000)] = 20_000  # events in one commit
+    batch_bytes: Annotated[Count, Field(ge=1024, le=1024**3)] = 64 * 1024**2  # of events in one commit
+    linger_ms: Annotated[Count, Field(ge=0, le=10_000)] = 20  # how long a live batch waits for more
+    in_flight: Annotated[Count, Field(ge=2, le=64)] = 4  # pull requests' worth of messages under way
+    ack_timeout_s: Annotated[Count, Field(ge=30, le=30 * 86_400)] = 86_400  # until the server delivers anew
+
+
+class Settings(BaseSettings):
+    """All settings of a node, complete and checked; the manifest that they name is not read yet.
+
+    The constructor takes what it is given and looks nowhere else; `load` reads file and environment.
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        validate_default=False,
+        hide_input_in_errors=True,
+        env_prefix=ENVIRONMENT_PREFIX,
+        env_nested_delimiter="__",
+    )
+
+    nats: NatsSettings = NatsSettings()
+    stream: Annotated[str, AfterValidator(_stream_name)] = "events"
+    subjects: Annotated[tuple[Filter, ...] | None, NoDecode, BeforeValidator(_split), Field(min_length=1)] = (
+        None  # those of the manifest; as one text, they are separated by commas
+    )
+    durable: Annotated[str, AfterValidator(_durable)] = "{node}_{feed}_{partition}"
+    node: Annotated[str, AfterValidator(_node_id)] | None = None  # None: the store makes one and keeps it
+    storage: Path = Path("data")
+    multi_tenancy: bool = True
+    default_tenant: TenantId = DEFAULT_TENANT
+    back_pressure: BackPressure = BackPressure()
+    manifest: Path = Path("manifest.yaml")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is the library's
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what the constructor is given: `load` merges the layers itself, to know where each value came from."""
+        return (init_settings,)
+
+    @classmethod
+    def load(
+        cls,
+        config: Path | None = None,
+        overrides: Mapping[str, object] | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> Self:
+        """The settings from their sources, each stronger than the one before: defaults, file, environment, overrides.
+
+        Args:
+            config: the settings file; None for `projection.yaml`, `.toml` or `.json` in the current folder, if any.
+            overrides: values of command-line options by dotted field, `{"back_pressure.batch": 500}`; None means that
+                the option was not given.
+            environ: the environment; None for the process's own.
+
+        Raises:
+            ConfigurationError: a value, a key or a variable is wrong; each is named with the source it came from.
+        """
+        found = layers(cls, config, overrides or {}, os.environ if environ is None else environ)
+        try:
+            return cls(**merged(found))
+        except ValidationError as error:
+            lines = [f"{place_of(cls, problem.path, found)}: {problem.text}" for problem in problems(error, cls)]
+        raise ConfigurationError(lines[0] if len(lines) == 1 else "\n  ".join(("several settings are wrong:", *lines)))
+
+    @property
+    def tenancy(self) -> Tenancy:
+        """Whether tenants exist, and which one events without a tenant belong to."""
+        return Tenancy(enabled=self.multi_tenancy, default=self.default_tenant)
+
+    def consumer_name(self, node: str, feed: str, partition: int) -> str:
+        """The name of the consumer by which this node reads that partition for that feed."""
+        values = dict(zip(_PLACES_OF_DURABLE, (node, feed, str(partition)), strict=True))
+        return re.sub(r"\{\w+\}", lambda place: values[place[0]], self.durable)

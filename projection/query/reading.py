@@ -1,0 +1,58 @@
+"""Views as lines of JSON, out of the stores of a data folder or out of any other reader."""
+
+from __future__ import annotations
+
+import heapq
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from projection.model.ids import ViewId
+from projection.model.keys import ViewKey
+from projection.store.catalog import CatalogReader
+from projection.store.lmdb_store import LmdbViewReader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from projection.model.ids import TenantId, ViewType
+    from projection.store.port import ViewReader
+
+
+def view_line(key: ViewKey, view: bytes) -> bytes:
+    """One view as a line: `{"tenant_id","view_type","view_id","view"}`; the view's own JSON stands in it as stored."""
+    head = msgspec.json.encode({name: str(value) for name, value in key._asdict().items()})
+    return b'%b,"view":%b}\n' % (head[:-1], view)
+
+
+def view_lines(readers: Mapping[ViewType, ViewReader], tenant_id: TenantId | None = None) -> Iterator[bytes]:
+    """The views of one tenant, or of all, in key order.
+
+    Raises:
+        StorageError: a store cannot be read.
+    """
+    scans = (reader.scan(tenant_id, view_type) for view_type, reader in readers.items())
+    for key, view in heapq.merge(*scans, key=lambda found: found[0].encode()):
+        yield view_line(key, view)
+
+
+@contextmanager
+def serving_reader(data: Path, view_type: ViewType) -> Iterator[ViewReader]:
+    """A reader of the build that serves a view type; the node may be running.
+
+    Raises:
+        ConfigurationError: there is no such folder or view type.
+        StorageError: the folder cannot be read.
+    """
+    with ExitStack() as stack:
+        build = stack.enter_context(CatalogReader.open(data)).require(view_type)
+        yield stack.enter_context(LmdbViewReader.open(build.lane_path()))
+
+
+def one_view(reader: ViewReader, tenant_id: TenantId, view_type: ViewType, view_id: str) -> bytes | None:
+    """The line of one view; None where there is none."""
+    key = ViewKey(tenant_id, view_type, ViewId(view_id))
+    view = reader.get_view(key)
+    return None if view is None else view_line(key, view)

@@ -1,0 +1,57 @@
+"""What an environment says of itself: which kind of store it is, and which version of its format it was written in."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from projection.errors import StorageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from projection.store.lmdb_env import Transaction
+
+FORMAT_VERSION = 1  # of keys and values of lanes and catalogue alike; raised by every change that old code misreads
+_KEY = b"format"
+
+
+class Kind(StrEnum):
+    """What an environment holds."""
+
+    LANE = "lane"
+    CATALOGUE = "catalogue"
+
+
+def stamp_or_check(transaction: Transaction, kind: Kind, path: Path) -> bool:
+    """Write the stamp into an empty environment, or check the one that is there; whether it was empty.
+
+    Raises:
+        StorageError: it is not a store of this kind, or of another version of the format.
+    """
+    if transaction.stat()["entries"] == 0:
+        transaction.put(_KEY, json.dumps({"kind": kind, "version": FORMAT_VERSION}).encode())
+        return True
+    check_stamp(transaction, kind, path)
+    return False
+
+
+def check_stamp(transaction: Transaction, kind: Kind, path: Path) -> None:
+    """Make sure that this program reads what the environment holds.
+
+    Raises:
+        StorageError: it is not a store of this kind, or of another version of the format.
+    """
+    try:
+        stamp = json.loads(transaction.get(_KEY, b"null"))
+        found_kind, found_version = stamp["kind"], stamp["version"]
+    except (ValueError, TypeError, KeyError):
+        raise StorageError(f"{path} is not a {kind} of a projection node: it carries no format stamp") from None
+    if found_version != FORMAT_VERSION:
+        raise StorageError(
+            f"{path} was written in store format {found_version}, and this program reads and writes {FORMAT_VERSION}",
+            hint="run the program version that wrote it, or name another data folder and let the views be folded anew",
+        )
+    if found_kind != kind:
+        raise StorageError(f"{path} is the {found_kind} of a projection node, not a {kind}")

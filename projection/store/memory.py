@@ -1,0 +1,106 @@
+"""A lane's store in memory: the reference that every other back end is compared with, and what `replay` folds into."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from projection.errors import StorageError
+from projection.model.checkpoint import LanePosition
+from projection.model.keys import MAX_KEY_BYTES, CheckpointKey, ViewKey
+from projection.store.records import parked_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from projection.model.checkpoint import Checkpoint
+    from projection.model.ids import TenantId, ViewId, ViewType
+    from projection.model.parked import ParkedEvent
+    from projection.store.port import Commit
+
+_SURELY_SHORT = 100  # characters of tenant and view id: at four bytes each the key stays below `MAX_KEY_BYTES`
+
+
+class MemoryLaneStore:
+    """Implements `LaneStore`; lives and dies with the object, and belongs to one thread."""
+
+    def __init__(self) -> None:
+        self._views: dict[ViewKey, bytes] = {}
+        self._checkpoints: dict[CheckpointKey, Checkpoint] = {}
+        self._parked: dict[tuple[TenantId, ViewId | None], dict[int, ParkedEvent]] = {}
+        self._position = LanePosition()
+        self._epoch = 0
+
+    def get_view(self, key: ViewKey) -> bytes | None:
+        """See `ViewReader.get_view`."""
+        return self._views.get(key)
+
+    def get_checkpoint(self, key: CheckpointKey) -> Checkpoint | None:
+        """See `ViewReader.get_checkpoint`."""
+        return self._checkpoints.get(key)
+
+    def position(self) -> LanePosition:
+        """See `ViewReader.position`."""
+        return self._position
+
+    def scan(self, tenant_id: TenantId | None, view_type: ViewType) -> Iterator[tuple[ViewKey, bytes]]:
+        """See `ViewReader.scan`."""
+        found = [
+            (key, view)
+            for key, view in self._views.items()
+            if key.view_type == view_type and (tenant_id is None or key.tenant_id == tenant_id)
+        ]
+        yield from sorted(found, key=lambda item: item[0].encode())
+
+    def parked(self) -> Iterator[ParkedEvent]:
+        """See `ViewReader.parked`."""
+        yield from sorted((event for queue in self._parked.values() for event in queue.values()), key=parked_key)
+
+    def count_views(self) -> int:
+        """See `ViewReader.count_views`."""
+        return len(self._views)
+
+    def claim(self) -> int:
+        """See `LaneStore.claim`."""
+        self._epoch += 1
+        return self._epoch
+
+    def commit(self, commit: Commit) -> None:
+        """See `LaneStore.commit`."""
+        commit.require_current(self._epoch, self._position)
+        for key, view in commit.views.items():
+            if len(key.tenant_id) + len(key.view_id) > _SURELY_SHORT and view is not None:
+                _require_key_that_fits(key)
+        # Nothing fails from here on, so that all of it is written or, above, none.
+        for key, view in commit.views.items():
+            if view is None:
+                self._views.pop(key, None)
+            else:
+                self._views[key] = view
+        self._checkpoints.update(commit.checkpoints)
+        for released in commit.released:
+            self._parked.pop(released, None)
+        for event in commit.parked:
+            self._parked.setdefault((event.tenant_id, event.view_id), {})[event.sequence] = event
+        self._position = commit.position
+
+    def delete_prefix(self, tenant_id: TenantId, view_type: ViewType) -> int:
+        """See `LaneStore.delete_prefix`."""
+        doomed = [key for key in self._views if key.tenant_id == tenant_id and key.view_type == view_type]
+        for key in doomed:
+            del self._views[key]
+        self._checkpoints.pop(CheckpointKey(tenant_id, view_type), None)
+        return len(doomed)
+
+    def close(self) -> None:
+        """See `ViewReader.close`."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _require_key_that_fits(key: ViewKey) -> None:
+    if len(key.encode()) > MAX_KEY_BYTES:
+        raise StorageError(f"the key of view {key.view_id[:40]!r}… is longer than {MAX_KEY_BYTES} bytes")

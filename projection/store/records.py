@@ -1,0 +1,60 @@
+"""What a lane's store holds beside views and checkpoints: the keys and the JSON of its own records."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode, b64encode
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from projection.model.escaping import escape_part
+from projection.model.parked import ParkedEvent
+
+if TYPE_CHECKING:
+    from projection.model.ids import TenantId, ViewId
+
+EPOCH = b"lane:epoch"
+FOLD_IDENTITY = b"lane:fold_identity"
+POSITION = b"lane:position"
+VIEW_COUNT = b"lane:view_count"
+PARKED = b"parked:"
+
+_MAX_ID_BYTES = 240  # of a view id in a parked key: with the longest tenant the key stays below LMDB's 511
+_ALONE = b"-"  # stands for no view id; sorts before `=`, which begins every part that holds one
+
+
+def parked_prefix(tenant_id: TenantId, view_id: ViewId | None) -> bytes:
+    """What the keys of one view's parked events begin with, and no others: `parked:{tenant}:={view_id}:`.
+
+    An id may be parked *because* it is too long for a key, so here a long one is cut and told apart by its hash.
+    """
+    if view_id is None:
+        part = _ALONE
+    else:
+        escaped = escape_part(view_id).encode()
+        if len(escaped) > _MAX_ID_BYTES:
+            digest = sha256(escaped).hexdigest().encode()
+            escaped = escaped[: _MAX_ID_BYTES - 66] + b"%-" + digest  # no escape is `%-`
+        part = b"=" + escaped
+    return PARKED + escape_part(tenant_id).encode() + b":" + part + b":"
+
+
+def parked_key(event: ParkedEvent) -> bytes:
+    """Where a parked event is kept; the keys' order is that of tenant, view id (None first) and sequence."""
+    return parked_prefix(event.tenant_id, event.view_id) + b"%020d" % event.sequence
+
+
+def encode_parked(event: ParkedEvent) -> bytes:
+    """A parked event as JSON; its envelope may be any bytes and travels as base64."""
+    fields = event.model_dump(mode="json", exclude={"envelope"})
+    return json.dumps({**fields, "envelope": b64encode(event.envelope).decode()}, ensure_ascii=False).encode()
+
+
+def decode_parked(data: bytes) -> ParkedEvent:
+    """The inverse of `encode_parked`.
+
+    Raises:
+        ValueError: the bytes are not a parked event.
+    """
+    fields = json.loads(data)
+    return ParkedEvent.model_validate({**fields, "envelope": b64decode(fields["envelope"], validate=True)})

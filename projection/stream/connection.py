@@ -1,0 +1,328 @@
+"""The one door to the nats library: a connection that comes back by itself and fails with StreamErrors only."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, Self
+from urllib.parse import urlsplit
+
+import nats.errors
+from nats.aio.client import Client
+
+from projection.errors import ConfigurationError, StreamError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+    from pathlib import Path
+
+    from nats.aio.subscription import Subscription as NatsSubscription
+
+_CONNECT_S = 2  # a server that is there answers at once; the user waits for this one
+_REQUEST_S = 5.0
+_PING_S = 5  # a dead peer is found after two missed pings; the library's own default takes four minutes
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class NatsConnection:
+    """Where the server is and how to sign in; `repr` and errors show the hosts and never a secret.
+
+    `url` may list several servers of one cluster, separated by commas. `tls://` in it means: TLS or nothing.
+    """
+
+    url: str
+    user: str | None = None
+    password: str | None = None
+    token: str | None = None
+    credentials: Path | None = None  # a `.creds` file with a JWT and its key
+    tls_ca: Path | None = None
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+
+    @property
+    def hosts(self) -> str:
+        """The servers without what may be secret in their URLs.
+
+        Raises:
+            ConfigurationError: an URL cannot be read.
+        """
+        hosts = []
+        for url in self.urls:
+            try:
+                parts = urlsplit(url)
+                host, port = parts.hostname, parts.port or 4222
+            except ValueError:
+                host = None
+            if not host or parts.scheme not in ("nats", "tls"):
+                raise ConfigurationError(
+                    "the NATS URL cannot be read", hint="write it like nats://127.0.0.1:4222 or tls://nats.example.org"
+                )
+            hosts.append(f"{parts.scheme}://{host}:{port}")
+        return ", ".join(hosts)
+
+    @property
+    def urls(self) -> list[str]:
+        """The servers' URLs, each with its scheme."""
+        urls = [url.strip() for url in self.url.split(",")]
+        return [url if "://" in url else f"nats://{url}" for url in urls]
+
+    @property
+    def wants_tls(self) -> bool:
+        """Whether a connection without TLS is to be refused."""
+        return self.tls_ca is not None or self.tls_certificate is not None or "tls://" in self.url
+
+    def __repr__(self) -> str:
+        return f"NatsConnection({self.hosts!r})"
+
+    def ssl_context(self) -> ssl.SSLContext | None:
+        """The context for TLS; None where the defaults hold.
+
+        Raises:
+            ConfigurationError: a certificate or key cannot be read.
+        """
+        if not self.wants_tls:
+            return None
+        try:
+            context = ssl.create_default_context(cafile=self.tls_ca)
+            if self.tls_certificate is not None:
+                context.load_cert_chain(self.tls_certificate, self.tls_key)
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigurationError(f"the TLS files for {self.hosts} cannot be read: {error}") from None
+        return context
+
+
+class Delivery(Protocol):
+    """What a subscription hands to its callback; the library's own message, unchanged, for the sake of speed."""
+
+    @property
+    def subject(self) -> str: ...  # noqa: D102
+    @property
+    def reply(self) -> str: ...  # noqa: D102
+    @property
+    def data(self) -> bytes: ...  # noqa: D102
+    @property
+    def headers(self) -> dict[str, str] | None: ...  # noqa: D102
+
+
+class Subscription:
+    """Interest in a subject, until it is ended."""
+
+    def __init__(self, subscription: NatsSubscription) -> None:
+        self._subscription = subscription
+
+    async def end(self) -> None:
+        """Take the interest back; what is still under way is dropped. Idempotent, and never fails."""
+        try:
+            await self._subscription.unsubscribe()
+        except (nats.errors.Error, OSError):
+            return  # ended before, or gone with its connection
+
+
+class Nats:
+    """One connection, shared by all that this process does with the server.
+
+    A connection that was lost is made anew by the next call; nothing that was under way is sent over the new one, and
+    no subscription lives on. (The library's own reconnecting sends what it had queued, after losing what was on the
+    wire: that tears holes into an order.) `losses` tells that it happened.
+    """
+
+    def __init__(self, connection: NatsConnection, name: str) -> None:
+        self.hosts = connection.hosts
+        self.losses = 0  # how often the connection was lost; what was under way at such a moment may be lost too
+        self._connection = connection
+        self._name = name
+        self._client = Client()
+        self._closed = False
+        self._connecting = asyncio.Lock()
+        self._last_error: Exception | None = None
+        self._tries_left = 0
+        self._given_up = asyncio.Event()
+
+    @classmethod
+    async def connect(cls, connection: NatsConnection, *, name: str = "projection") -> Self:
+        """Connect, or fail within about two seconds; `name` is what the server shows for this client.
+
+        Raises:
+            ConfigurationError: the URL or a file that it needs cannot be read.
+            StreamError: there is no server, or it refuses us.
+        """
+        door = cls(connection, name)
+        await door._connect()
+        return door
+
+    async def close(self) -> None:
+        """Close the connection; idempotent."""
+        self._closed = True
+        await _close(self._client)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def request(self, subject: str, body: bytes = b"", *, timeout_s: float = _REQUEST_S) -> bytes:
+        """The answer to one request.
+
+        Raises:
+            StreamError: no connection, no answer in time, or nobody there to answer.
+        """
+        client = await self._live()
+        try:
+            return (await client.request(subject, body, timeout=timeout_s)).data
+        except nats.errors.NoRespondersError:
+            raise StreamError(
+                f"nobody at {self.hosts} answers requests to {subject!r}", hint="is JetStream switched on there?"
+            ) from None
+        except (nats.errors.Error, OSError) as error:
+            raise StreamError(f"{self.hosts} does not answer a request to {subject!r}: {_reason(error)}") from None
+
+    async def publish(
+        self, subject: str, data: bytes, *, reply: str = "", headers: Mapping[str, str] | None = None
+    ) -> None:
+        """Send one message; it is under way, and no more than that, when this returns.
+
+        Raises:
+            StreamError: no connection, or the message is one that cannot be sent.
+        """
+        client = self._client if self._client.is_connected else await self._live()
+        try:
+            await client.publish(subject, data, reply, headers=None if headers is None else dict(headers))
+        except nats.errors.MaxPayloadError:
+            raise StreamError(
+                f"a message of {len(data)} bytes to {subject!r} is larger than the {client.max_payload} bytes that "
+                f"{self.hosts} takes",
+                hint="raise max_payload in the server's configuration",
+            ) from None
+        except (nats.errors.Error, OSError) as error:
+            raise StreamError(f"a message to {subject!r} cannot be sent to {self.hosts}: {_reason(error)}") from None
+
+    async def subscribe(self, subject: str, callback: Callable[[Delivery], Awaitable[None]]) -> Subscription:
+        """Call the callback with what comes for the subject, in order.
+
+        The library's own limits on what may wait are off: who subscribes asks only for as much as it can hold.
+
+        Raises:
+            StreamError: no connection, or the subject is none.
+        """
+        client = await self._live()
+        try:
+            return Subscription(
+                await client.subscribe(subject, cb=callback, pending_msgs_limit=0, pending_bytes_limit=0)
+            )
+        except (nats.errors.Error, OSError) as error:
+            raise StreamError(f"{subject!r} cannot be subscribed at {self.hosts}: {_reason(error)}") from None
+
+    def new_inbox(self) -> str:
+        """A subject that nobody else uses."""
+        return self._client.new_inbox()
+
+    async def _live(self) -> Client:
+        if self._closed:
+            raise StreamError(f"the connection to {self.hosts} was closed")
+        if not self._client.is_connected:
+            async with self._connecting:
+                if not self._client.is_connected:
+                    try:
+                        await self._connect()
+                    except ConfigurationError as error:  # a file that was there has gone
+                        raise StreamError(error.message) from None
+        return self._client
+
+    async def _connect(self) -> None:
+        connection = self._connection
+        if connection.credentials is not None and not connection.credentials.is_file():
+            raise ConfigurationError(f"the credentials file {str(connection.credentials)!r} does not exist")
+        client = self._client = Client()
+        self._tries_left, self._last_error = len(connection.urls), None
+        self._given_up.clear()
+        options: dict[str, Any] = {}
+        if connection.credentials is not None:
+            options["user_credentials"] = connection.credentials
+        if connection.user is not None:
+            options["user"] = connection.user
+            options["password"] = self._over_tls(client, connection.password or "")
+        if connection.token is not None:
+            options["token"] = self._over_tls(client, connection.token)
+        attempt = asyncio.ensure_future(
+            client.connect(
+                connection.urls,
+                name=self._name,
+                connect_timeout=_CONNECT_S,
+                allow_reconnect=False,
+                max_reconnect_attempts=-1,  # or it forgets a server; who gives up, and when, is decided here
+                ping_interval=_PING_S,
+                max_outstanding_pings=2,
+                error_cb=self._on_error,
+                disconnected_cb=self._on_loss,
+                tls=connection.ssl_context(),
+                **options,
+            )
+        )
+        giving_up = asyncio.ensure_future(self._given_up.wait())
+        try:
+            await asyncio.wait({attempt, giving_up}, timeout=_CONNECT_S + 1, return_when=asyncio.FIRST_COMPLETED)
+            self._check(attempt, client)
+        except BaseException:
+            attempt.cancel()
+            await asyncio.gather(attempt, return_exceptions=True)
+            await _close(client)
+            raise
+        finally:
+            giving_up.cancel()
+
+    def _check(self, attempt: asyncio.Future[None], client: Client) -> None:
+        error = attempt.exception() if attempt.done() else self._last_error
+        if error is not None or not attempt.done():
+            raise StreamError(
+                f"no connection to a NATS server at {self.hosts}: {_reason(error)}",
+                hint="start one there, or name another URL in the settings",
+            )
+        if self._connection.wants_tls and not _speaks_tls(client):
+            raise StreamError(f"{self.hosts} does not speak TLS, and the settings ask for it")
+
+    def _over_tls(self, client: Client, secret: str) -> Callable[[], str]:
+        """The secret, given at the moment of signing in, when TLS is up if it is to be."""
+
+        def give() -> str:
+            if self._connection.wants_tls and not _speaks_tls(client):
+                raise nats.errors.SecureConnWantedError
+            return secret
+
+        return give
+
+    async def _on_error(self, error: Exception) -> None:
+        self._last_error = error
+        self._tries_left -= 1
+        if self._tries_left <= 0:
+            self._given_up.set()
+
+    async def _on_loss(self) -> None:
+        self.losses += 1
+
+
+def _speaks_tls(client: Client) -> bool:
+    # The library offers no public word on this; a server that requires no TLS gets none from it, even for `tls://`.
+    return bool(client._server_info.get("tls_required"))  # noqa: SLF001
+
+
+async def _close(client: Client) -> None:
+    try:
+        await client.close()
+    except (nats.errors.Error, OSError, AssertionError):
+        return  # it asserts that it was once connected
+
+
+def _reason(error: BaseException | None) -> str:
+    match error:
+        case None | TimeoutError():  # the library's own timeout is one too
+            return "no answer"
+        case ConnectionRefusedError():
+            return "nothing listens there"
+        case ssl.SSLError():
+            return f"TLS failed ({error.reason or error})"
+        case _ if "authorization violation" in str(error).lower():
+            return "it refuses these credentials"
+        case _:
+            return str(error).removeprefix("nats: ").strip() or type(error).__name__

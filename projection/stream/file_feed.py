@@ -1,0 +1,41 @@
+"""Events from a file, one JSON envelope a line: what `load` publishes and `replay` folds."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from typing import TYPE_CHECKING
+
+from projection.errors import ConfigurationError
+from projection.model.envelope import MAX_ENVELOPE_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def read_events(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The lines of a `.jsonl` or `.jsonl.gz` file with their numbers, from 1; blank lines are left out.
+
+    Raises:
+        ConfigurationError: the file is not there, cannot be read or unpacked, or has a line longer than an event may
+            be; names the line.
+    """
+    number = 0
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            while line := file.readline(MAX_ENVELOPE_BYTES + 2):  # and its end, as \r\n
+                number += 1
+                if not (event := line.strip()):
+                    continue
+                if len(event) > MAX_ENVELOPE_BYTES:
+                    raise ConfigurationError(
+                        f"line {number} of {str(path)!r} has more than {MAX_ENVELOPE_BYTES} bytes; an event may not"
+                    )
+                yield number, event
+    except FileNotFoundError:
+        raise ConfigurationError(f"there is no file {str(path)!r}") from None
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ConfigurationError(f"{str(path)!r} is not whole gzip data: {error}, after line {number}") from None
+    except OSError as error:
+        raise ConfigurationError(f"{str(path)!r} cannot be read after line {number}: {error.strerror}") from None

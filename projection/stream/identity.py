@@ -1,0 +1,73 @@
+"""Whether a stream is still the log that a position was taken from; going on with another would be silently wrong."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from projection.errors import StreamIdentityError
+from projection.model.checkpoint import StreamIdentity
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from projection.model.checkpoint import LanePosition
+    from projection.stream.jetstream import StreamInfo
+
+_REBUILD = "restore the stream, or fold it anew with an empty data folder"
+
+
+async def check_identity(
+    stream: str, info: StreamInfo, position: LanePosition, time_of: Callable[[int], Awaitable[str | None]]
+) -> StreamIdentity:
+    """The identity of the stream as it is now, if reading may go on behind the position.
+
+    Args:
+        stream: its name.
+        info: what its leader says of it.
+        position: how far the reading has come, and of which log.
+        time_of: when the log stored the message of a sequence, in nanoseconds; None where it holds it no longer.
+
+    Raises:
+        StreamIdentityError: the stream is another log, is shorter than what was read, or lost what is still to read.
+    """
+    known = position.stream
+    if known is not None and known.name != stream:
+        raise StreamIdentityError(
+            f"the data was folded from stream {known.name!r} and not from {stream!r}",
+            hint="name that stream in the settings, or use another data folder",
+        )
+    state = info.state
+    if state.last_seq < position.scanned:
+        raise StreamIdentityError(
+            f"stream {stream!r} ends at {state.last_seq}, but it was read up to {position.scanned}: it is another "
+            "stream, or its end was lost",
+            hint=_REBUILD,
+        )
+    if not await _same_log(info, position, time_of):
+        raise StreamIdentityError(
+            f"stream {stream!r} (created {info.created}) is not the log that was read up to {position.scanned}: "
+            "it was made anew or restored",
+            hint=_REBUILD,
+        )
+    if state.first_seq > position.scanned + 1:
+        raise StreamIdentityError(
+            f"stream {stream!r} begins at {state.first_seq}: the messages {position.scanned + 1} to "
+            f"{state.first_seq - 1}, which are still to be read, are gone",
+            hint=f"restore them, or fold anew from sequence {state.first_seq} on",
+        )
+    return StreamIdentity(stream, info.created)
+
+
+async def _same_log(info: StreamInfo, position: LanePosition, time_of: Callable[[int], Awaitable[str | None]]) -> bool:
+    """By the time of the applied message, which survives what changes `created`; else by `created`.
+
+    Servers have been seen to change `created` of a stream that was not made anew (nats-server #8449), so a matching
+    message outweighs it.
+    """
+    if position.applied and position.applied_time is not None:
+        stored = await time_of(position.applied)
+        if stored is not None:
+            return stored == position.applied_time
+    if position.stream is not None:
+        return position.stream.created == info.created
+    return not position.applied  # nothing was read yet: any log will do

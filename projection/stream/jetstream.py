@@ -1,0 +1,208 @@
+"""The part of JetStream's API that the node uses, as typed calls.
+
+The library's own manager drops fields that it does not know and cuts times to microseconds; the stream's identity
+needs both whole, so requests and answers are the server's JSON.
+"""
+
+from __future__ import annotations
+
+from calendar import timegm
+from time import strptime
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from projection.errors import StreamError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from projection.stream.connection import Nats
+
+STREAM_NOT_FOUND = "stream.10059"
+CONSUMER_NOT_FOUND = "stream.10014"
+CONSUMER_EXISTS = "stream.10148"
+_MESSAGE_NOT_FOUND = "stream.10037"
+_STREAM_NAME_IN_USE = "stream.10058"
+_NANOSECONDS = 1_000_000_000
+_T = TypeVar("_T")
+
+
+class _Error(msgspec.Struct):
+    description: str = ""
+    err_code: int = 0
+
+
+class StreamState(msgspec.Struct, frozen=True):
+    """What a stream holds; both sequences are 0 while it never held anything."""
+
+    first_seq: int
+    last_seq: int
+    messages: int
+
+
+class StreamConfig(msgspec.Struct, frozen=True):
+    """What we read of a stream's configuration."""
+
+    subjects: tuple[str, ...] = ()
+
+
+class StreamInfo(msgspec.Struct, frozen=True):
+    """A stream as its leader knows it."""
+
+    created: str
+    state: StreamState
+    config: StreamConfig = StreamConfig()
+
+
+class ConsumerPosition(msgspec.Struct, frozen=True):
+    """A place in the delivery of a consumer."""
+
+    consumer_seq: int
+    stream_seq: int
+
+
+class ConsumerConfig(msgspec.Struct, frozen=True):
+    """What we read of a consumer's configuration."""
+
+    metadata: dict[str, str] = {}
+
+
+class ConsumerInfo(msgspec.Struct, frozen=True):
+    """A consumer as its leader knows it."""
+
+    name: str
+    num_pending: int
+    delivered: ConsumerPosition
+    ack_floor: ConsumerPosition
+    config: ConsumerConfig = ConsumerConfig()
+
+
+class StoredMessage(msgspec.Struct, frozen=True):
+    """A message as the log holds it."""
+
+    seq: int
+    subject: str
+    time: str  # RFC 3339, nanoseconds
+    data: bytes = b""
+
+
+class _MessageAnswer(msgspec.Struct):
+    message: StoredMessage
+
+
+class _Answer(msgspec.Struct):
+    error: _Error | None = None
+
+
+class JetStream:
+    """JetStream behind one connection.
+
+    Every method raises StreamError when the server does not answer or refuses; a refusal carries the server's own
+    number in its code, as `stream.10059`.
+    """
+
+    def __init__(self, nats: Nats) -> None:
+        self.nats = nats
+
+    async def stream_info(self, stream: str) -> StreamInfo:
+        """What the stream's leader says of it."""
+        return await self._call(f"STREAM.INFO.{stream}", {}, StreamInfo)
+
+    async def ensure_stream(self, stream: str, subjects: Sequence[str]) -> StreamInfo:
+        """The stream, made when there is none of this name; one that exists is left as it is.
+
+        A log keeps what it was given: nothing in the middle can be deleted or purged.
+        """
+        config = {
+            "name": stream,
+            "subjects": list(subjects),
+            "retention": "limits",
+            "storage": "file",
+            "deny_delete": True,
+            "deny_purge": True,
+            "allow_direct": True,
+        }
+        try:
+            return await self.stream_info(stream)
+        except StreamError as error:
+            if error.code != STREAM_NOT_FOUND:
+                raise
+        try:
+            return await self._call(f"STREAM.CREATE.{stream}", config, StreamInfo)
+        except StreamError as error:
+            if error.code != _STREAM_NAME_IN_USE:  # another process made it in between
+                raise
+            return await self.stream_info(stream)
+
+    async def message_time(self, stream: str, sequence: int) -> str | None:
+        """When the log stored this message, in nanoseconds since the epoch; None where it holds it no longer."""
+        message = await self.message(stream, sequence)
+        return None if message is None else str(nanoseconds(message.time))
+
+    async def message(self, stream: str, sequence: int) -> StoredMessage | None:
+        """One message of the log; None where it holds it no longer."""
+        return await self._message(stream, {"seq": sequence})
+
+    async def next_sequence(self, stream: str, subject: str, start: int) -> int | None:
+        """The first message of the subject (wildcards allowed) at or after a sequence, by the log itself."""
+        message = await self._message(stream, {"seq": start, "next_by_subj": subject})
+        return None if message is None else message.seq
+
+    async def create_consumer(self, stream: str, name: str, config: Mapping[str, object]) -> ConsumerInfo:
+        """Make a consumer; refused as CONSUMER_EXISTS where one of this name and another configuration exists."""
+        body = {"stream_name": stream, "action": "create", "config": {**config, "name": name, "durable_name": name}}
+        return await self._call(f"CONSUMER.CREATE.{stream}.{name}", body, ConsumerInfo)
+
+    async def consumer_info(self, stream: str, name: str) -> ConsumerInfo | None:
+        """What the consumer's leader says of it; None where there is none."""
+        try:
+            return await self._call(f"CONSUMER.INFO.{stream}.{name}", {}, ConsumerInfo)
+        except StreamError as error:
+            if error.code != CONSUMER_NOT_FOUND:
+                raise
+            return None
+
+    async def delete_consumer(self, stream: str, name: str) -> None:
+        """Delete a consumer, if there is one."""
+        try:
+            await self._call(f"CONSUMER.DELETE.{stream}.{name}", {}, _Answer)
+        except StreamError as error:
+            if error.code != CONSUMER_NOT_FOUND:
+                raise
+
+    async def _message(self, stream: str, body: Mapping[str, object]) -> StoredMessage | None:
+        # MSG.GET and not DIRECT.GET: the leader answers, a replica that lags does not.
+        try:
+            return (await self._call(f"STREAM.MSG.GET.{stream}", body, _MessageAnswer)).message
+        except StreamError as error:
+            if error.code != _MESSAGE_NOT_FOUND:
+                raise
+            return None
+
+    async def _call(self, subject: str, body: Mapping[str, object], answer_type: type[_T]) -> _T:
+        request = msgspec.json.encode(body) if body else b""
+        answer = await self.nats.request(f"$JS.API.{subject}", request)
+        try:
+            error = msgspec.json.decode(answer, type=_Answer).error
+            if error is None:
+                return msgspec.json.decode(answer, type=answer_type)
+        except msgspec.MsgspecError as problem:
+            raise StreamError(
+                f"{self.nats.hosts} answers {subject} in a way that is not understood: {problem}"
+            ) from None
+        raise StreamError(
+            f"{self.nats.hosts} refuses {subject}: {error.description}",
+            code=f"{StreamError.default_code}.{error.err_code}",
+        )
+
+
+def seconds(value: float) -> int:
+    """Seconds as JetStream writes durations."""
+    return int(value * _NANOSECONDS)
+
+
+def nanoseconds(time: str) -> int:
+    """Nanoseconds since the epoch of a server's time, `2000-01-01T00:00:00.123456789Z`."""
+    whole, _, fraction = time.removesuffix("Z").partition(".")
+    return timegm(strptime(whole, "%Y-%m-%dT%H:%M:%S")) * _NANOSECONDS + int(f"{fraction or '0':0<9}")

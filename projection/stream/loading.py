@@ -1,0 +1,124 @@
+"""Loading a file of events into a stream: all of it is checked before any of it is published, in the file's order."""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import dropwhile, islice
+from typing import TYPE_CHECKING
+
+from projection.errors import DecodeError, ProjectionError, StreamError
+from projection.model.envelope import decode_envelope
+from projection.stream.file_feed import read_events
+from projection.stream.jetstream import STREAM_NOT_FOUND, JetStream
+from projection.stream.publisher import Outgoing, Published, publish_all
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from projection.model.envelope import Tenancy
+    from projection.model.subjects import SubjectTemplate
+    from projection.stream.connection import Nats
+
+
+class FileLoading:
+    """One loading of a file; stopped or failed, it knows from which line the next one has to go on.
+
+    An event's bytes are published as they stand in the file; its subject is made of its envelope by the template.
+
+    Args:
+        path: one JSON envelope a line, `.gz` where it is compressed.
+        template: what the subjects look like.
+        tenancy: whose an event is that names no tenant, and whether it may name one.
+        from_line: the first line to publish, counted from 1.
+        limit: how many events to publish; None for all.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        template: SubjectTemplate,
+        tenancy: Tenancy,
+        *,
+        from_line: int = 1,
+        limit: int | None = None,
+    ) -> None:
+        self.next_line = from_line  # every event before it is acknowledged by the server
+        self._path = path
+        self._template = template
+        self._tenancy = tenancy
+        self._from_line = from_line
+        self._limit = limit
+        self._stopped = False
+
+    def check(self) -> int:
+        """How many events there are to publish, each of them one that can be.
+
+        Raises:
+            ProjectionError: the file cannot be read, or an event is none: names the file and the line.
+        """
+        return sum(1 for _ in self._events())
+
+    async def publish(
+        self, nats: Nats, stream: str, *, create: bool = False, progress: Callable[[int], None] | None = None
+    ) -> Published:
+        """Publish the events, once each and in order; nobody else may publish to the stream meanwhile.
+
+        Args:
+            nats: the connection.
+            stream: the stream's name.
+            create: make the stream where there is none, for all subjects of the template.
+            progress: called with the number of events acknowledged so far.
+
+        Raises:
+            ProjectionError: the server cannot be used or refuses an event, or the file is not what it was when it was
+                checked; `next_line` says where to go on.
+        """
+        jetstream = JetStream(nats)
+        if create:
+            await jetstream.ensure_stream(stream, [self._template.filter()])
+        else:
+            await _stream_must_exist(jetstream, stream)
+        sent: deque[int] = deque()  # the lines of the events that are not acknowledged yet
+
+        def acknowledged(count: int) -> None:
+            self.next_line = sent.popleft() + 1
+            if progress is not None:
+                progress(count)
+
+        def outgoing() -> Iterator[Outgoing]:
+            for line, message in self._events():
+                if self._stopped:
+                    return
+                sent.append(line)
+                yield message
+
+        return await publish_all(nats, stream, outgoing(), progress=acknowledged)
+
+    def stop(self) -> None:
+        """Send nothing more: `publish` ends as soon as everything that was sent is acknowledged."""
+        self._stopped = True
+
+    def _events(self) -> Iterator[tuple[int, Outgoing]]:
+        lines = dropwhile(lambda numbered: numbered[0] < self._from_line, read_events(self._path))
+        for line, data in islice(lines, self._limit):
+            try:
+                envelope = decode_envelope(data)
+                tenant = self._tenancy.tenant_of(envelope, None)
+                subject = self._template.subject(tenant, envelope.aggregate_type, envelope.aggregate_id)
+            except ProjectionError as error:
+                raise type(error)(
+                    f"line {line} of {str(self._path)!r}: {error.message}", hint=error.hint, code=error.code
+                ) from None
+            except ValueError as error:
+                raise DecodeError(f"line {line} of {str(self._path)!r}: {error}") from None
+            yield line, Outgoing(subject, data)
+
+
+async def _stream_must_exist(jetstream: JetStream, stream: str) -> None:
+    try:
+        await jetstream.stream_info(stream)
+    except StreamError as error:
+        if error.code != STREAM_NOT_FOUND:
+            raise
+        raise StreamError(f"there is no stream {stream!r} at {jetstream.nats.hosts}", code=STREAM_NOT_FOUND) from None

@@ -1,0 +1,272 @@
+"""Publishing to a stream in order, with acknowledgements in flight and every one of them checked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterable
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from projection.errors import StreamError
+from projection.stream.jetstream import JetStream
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+
+    from projection.stream.connection import Delivery, Nats
+
+_WINDOW = 2_048
+_WINDOW_BYTES = 16 * 1024 * 1024
+_ACKNOWLEDGED_WITHIN_S = 5.0
+_RETRIES = 5
+_RETRY_PAUSE_S = 0.2
+_DISORDER = "stream.disorder"
+
+
+class Outgoing(NamedTuple):
+    """One message to publish."""
+
+    subject: str
+    data: bytes
+    headers: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What a publishing came to; both sequences are 0 where nothing was published."""
+
+    count: int
+    first: int
+    last: int
+
+
+async def publish_all(
+    nats: Nats,
+    stream: str,
+    messages: Iterable[Outgoing] | AsyncIterable[Outgoing],
+    *,
+    window: int = _WINDOW,
+    progress: Callable[[int], None] | None = None,
+) -> Published:
+    """Publish messages so that the stream holds each of them once, in this order.
+
+    At most `window` messages wait for their acknowledgement. When one is refused or does not come, nothing more is
+    sent; the log itself is asked what it holds behind the last acknowledged message. If that is exactly the next of
+    ours, publishing goes on behind it (five times in a row at most), else it ends with an error. So nobody else may
+    publish to the stream while an interruption is mended; until one happens, anybody may.
+
+    Args:
+        nats: the connection.
+        stream: the stream that is to store the messages.
+        messages: what to publish.
+        window: how many messages may be unacknowledged.
+        progress: called with the number of messages acknowledged so far.
+
+    Raises:
+        StreamError: the server cannot be used, refuses a message, or the order cannot be kept; says how many messages
+            are acknowledged in order.
+    """
+    publishing = _Publishing(nats, stream, window, progress)
+    await publishing.start()
+    try:
+        async for message in _each(messages):
+            await publishing.add(message)
+        await publishing.finish()
+    finally:
+        await publishing.end()
+    return Published(publishing.count, publishing.first, publishing.last)
+
+
+async def _each(messages: Iterable[Outgoing] | AsyncIterable[Outgoing]) -> AsyncIterator[Outgoing]:
+    if isinstance(messages, AsyncIterable):
+        async for message in messages:
+            yield message
+    else:
+        for message in messages:
+            yield message
+
+
+class _Failure(msgspec.Struct):
+    description: str = ""
+
+
+class _Acknowledgement(msgspec.Struct):
+    stream: str = ""
+    seq: int = 0
+    error: _Failure | None = None
+
+
+_decoder = msgspec.json.Decoder(_Acknowledgement)
+
+
+@dataclass(slots=True)
+class _Window:
+    """Messages under way over one inbox, oldest first; a new one for every attempt, so that no late answer misleads."""
+
+    inbox: str
+    losses: int
+    waiting: deque[Outgoing] = field(default_factory=deque)
+    size: int = 0
+    sent: int = 0
+    failure: str | None = None
+    moved: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class _Publishing:
+    def __init__(self, nats: Nats, stream: str, window: int, progress: Callable[[int], None] | None) -> None:
+        self.count = 0  # acknowledged in order
+        self.first = 0
+        self.last = 0
+        self._nats = nats
+        self._jetstream = JetStream(nats)
+        self._stream = stream
+        self._limit = window
+        self._progress = progress
+        self._retries = 0
+        self._base = 0  # the stream's end before our first message
+
+    async def start(self) -> None:
+        self._base = (await self._jetstream.stream_info(self._stream)).state.last_seq
+        await self._new_window()
+
+    async def _new_window(self) -> None:
+        window = _Window(self._nats.new_inbox(), self._nats.losses)
+
+        async def acknowledge(delivery: Delivery) -> None:
+            self._acknowledge(window, delivery)
+
+        self._subscription = await self._nats.subscribe(f"{window.inbox}.*", acknowledge)
+        self._window = window
+
+    async def end(self) -> None:
+        await self._subscription.end()
+
+    async def add(self, message: Outgoing) -> None:
+        """Send a message once there is room for it."""
+        while True:
+            window = self._window
+            while window.failure is None and (len(window.waiting) >= self._limit or window.size >= _WINDOW_BYTES):
+                await self._wait(window, self._limit // 2)
+            if window.failure is None:
+                window.waiting.append(message)
+                window.size += len(message.data)
+                await self._send(window, message)
+                return
+            await self._mend(window)
+
+    async def finish(self) -> None:
+        """Wait for the last acknowledgement."""
+        while True:
+            window = self._window
+            while window.failure is None and window.waiting:
+                await self._wait(window, 0)
+            if window.failure is None:
+                return
+            await self._mend(window)
+
+    async def _send(self, window: _Window, message: Outgoing) -> None:
+        window.sent += 1
+        if window.losses != self._nats.losses:
+            window.failure = window.failure or "the connection was lost"
+        if window.failure is None:
+            try:
+                await self._nats.publish(
+                    message.subject, message.data, reply=f"{window.inbox}.{window.sent}", headers=message.headers
+                )
+            except StreamError as error:
+                window.failure = error.message
+
+    async def _wait(self, window: _Window, until: int) -> None:
+        """Until at most so many messages wait, or something went wrong."""
+        heard = monotonic()
+        seen = len(window.waiting)
+        while window.failure is None and len(window.waiting) > until:
+            window.moved.clear()
+            try:
+                await asyncio.wait_for(window.moved.wait(), 0.25)
+            except TimeoutError:
+                if window.losses != self._nats.losses:
+                    window.failure = "the connection was lost"
+            if len(window.waiting) != seen:
+                heard, seen = monotonic(), len(window.waiting)
+            elif monotonic() - heard > _ACKNOWLEDGED_WITHIN_S:
+                window.failure = window.failure or f"no acknowledgement came for {_ACKNOWLEDGED_WITHIN_S:.0f} s"
+
+    def _acknowledge(self, window: _Window, delivery: Delivery) -> None:
+        if window.failure is not None:
+            return
+        oldest = window.sent - len(window.waiting) + 1
+        try:
+            answer = _decoder.decode(delivery.data) if delivery.data else _Acknowledgement()
+        except msgspec.MsgspecError:
+            answer = _Acknowledgement()
+        if answer.error is not None:
+            window.failure = answer.error.description
+        elif answer.stream != self._stream:
+            subject = window.waiting[0].subject
+            window.failure = f"subject {subject!r} goes to {answer.stream or 'no stream'}"
+        elif delivery.subject != f"{window.inbox}.{oldest}" or answer.seq <= self.last:
+            window.failure = "acknowledgements came out of order"
+        else:
+            window.size -= len(window.waiting.popleft().data)
+            self._stored(answer.seq)
+            self._retries = 0
+        if window.failure is not None or len(window.waiting) <= self._limit // 2:
+            window.moved.set()
+
+    def _stored(self, sequence: int) -> None:
+        self.first = self.first or sequence
+        self.last = sequence
+        self.count += 1
+        if self._progress is not None:
+            self._progress(self.count)
+
+    async def _mend(self, window: _Window) -> None:
+        """Find out what the stream holds of the messages under way, and send the others again."""
+        reason = str(window.failure)
+        await self._subscription.end()
+        self._retries += 1
+        while True:
+            if self._retries > _RETRIES:
+                raise self._failed(reason)
+            await asyncio.sleep(_RETRY_PAUSE_S * self._retries)  # what is still on the wire arrives meanwhile
+            try:
+                end = await self._settle(window.waiting)
+                await self._new_window()
+                break
+            except StreamError as error:
+                if error.code == _DISORDER:
+                    raise self._failed(f"{reason}; {error.message}") from None
+                reason = error.message
+                self._retries += 1
+        # Each of them is stored only right behind its predecessor: a copy that was still on the wire ends this attempt
+        # instead of coming in between.
+        self._window.waiting.extend(window.waiting)
+        self._window.size = window.size
+        for place, message in enumerate(window.waiting):
+            guard = {"Nats-Expected-Last-Sequence": str(end + place)}
+            await self._send(self._window, message._replace(headers={**(message.headers or {}), **guard}))
+
+    async def _settle(self, waiting: deque[Outgoing]) -> int:
+        """Take what the stream holds behind the last acknowledged message as acknowledged; the stream's end."""
+        end = (await self._jetstream.stream_info(self._stream)).state.last_seq
+        for sequence in range((self.last or self._base) + 1, end + 1):
+            stored = await self._jetstream.message(self._stream, sequence)
+            if not waiting or stored is None or (stored.subject, stored.data) != waiting[0][:2]:
+                raise StreamError(
+                    f"stream {self._stream!r} holds another message at {sequence} than the one to come", code=_DISORDER
+                )
+            waiting.popleft()
+            self._stored(sequence)
+        return end
+
+    def _failed(self, reason: str) -> StreamError:
+        return StreamError(
+            f"publishing to stream {self._stream!r} ended: {reason}; "
+            f"the first {self.count} messages are stored in order, up to sequence {self.last or self._base}",
+            hint="what follows them may be there in part",
+        )

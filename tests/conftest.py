@@ -1,0 +1,26 @@
+"""What every test may ask for: a real NATS server, and a stream name of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+
+from projection.stream.embedded import EmbeddedServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="session")
+def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    """A server for the whole session, one a worker; tests that harm a server start their own."""
+    with EmbeddedServer(tmp_path_factory.mktemp("nats")) as server:
+        yield server
+
+
+@pytest.fixture
+def stream_name() -> str:
+    """A name that no other test uses."""
+    return f"S{uuid4().hex[:12]}"

@@ -1,0 +1,115 @@
+"""Subjects, their template and filters."""
+
+import pytest
+from hypothesis import given
+
+from projection.model.subjects import DEFAULT_TEMPLATE, SubjectTemplate, filter_problem, overlapping
+from projection.testing.hostile_ids import tenant_ids
+
+DEFAULT = SubjectTemplate.parse(DEFAULT_TEMPLATE)
+
+
+@given(tenant_ids(), tenant_ids(), tenant_ids())
+def test_any_ids_make_a_subject_that_names_the_tenant(tenant, aggregate_type, aggregate_id):
+    subject = DEFAULT.subject(tenant, aggregate_type, aggregate_id)
+
+    assert tenant == DEFAULT.tenant_of(subject)
+    assert DEFAULT.filter_problem(subject) is None
+    assert len(subject.split(".")) == 5
+
+
+@given(tenant_ids(), tenant_ids())
+def test_different_aggregates_never_share_a_subject(one, other):
+    assert (one == other) == (DEFAULT.subject("t", "a", one) == DEFAULT.subject("t", "a", other))
+
+
+def test_the_default_template_reads_like_the_readme():
+    assert DEFAULT.subject("office-s", "fine", "S38735") == "tenant.office-s.aggregate.fine.S38735"
+    assert DEFAULT.subject("", "fine", "a.b") == "tenant.%-.aggregate.fine.a%2Eb"
+    assert DEFAULT.filter() == "tenant.*.aggregate.*.*"
+    assert str(DEFAULT) == DEFAULT_TEMPLATE
+
+
+def test_a_template_without_a_tenant_names_none():
+    template = SubjectTemplate.parse("shop.<type>.<id>")
+
+    assert template.tenant_of("shop.order.1") is None
+    assert template.filter() == "shop.*.*"
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "tenant.a.aggregate.fine",
+        "tenant.a.aggregate.fine.1.2",
+        "tenants.a.aggregate.fine.1",
+        "tenant.a.b.fine.1",
+        "tenant.%.aggregate.fine.1",
+        "tenant..aggregate.fine.1",
+        "tenant.é.aggregate.fine.1",
+        f"tenant.{'a' * 201}.aggregate.fine.1",
+    ],
+)
+def test_a_subject_of_another_form_names_no_tenant(subject):
+    with pytest.raises(ValueError):
+        DEFAULT.tenant_of(subject)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "<type>",
+        "<id>.<tenant>",
+        "<type>.<id>.<id>",
+        "a..<type>.<id>",
+        "<types>.<id>",
+        "a.*.<type>.<id>",
+        "a.>",
+        "é.<type>.<id>",
+    ],
+)
+def test_a_template_needs_its_places_once_and_plain_words(text):
+    with pytest.raises(ValueError):
+        SubjectTemplate.parse(text)
+
+
+@pytest.mark.parametrize("text", ["a", "a.b", "*", ">", "a.*.c", "a.>", "%-.a%2Eb", "$JS.x", "é"])
+def test_a_legal_filter_has_no_problem(text):
+    assert filter_problem(text) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["", ".", "a.", ".a", "a..b", "a b", "a\t", "a\n", "a*", "a.b>", ">.a", "a.>.b", "\x00", "\ud800"]
+)
+def test_what_is_no_filter_is_named(text):
+    assert "is not a subject filter" in filter_problem(text)
+
+
+@pytest.mark.parametrize(
+    ("subject_filter", "reason"),
+    [
+        ("tenant.>", "do not have the form"),
+        ("tenant.*.aggregate.fine.>", "do not have the form"),
+        ("tenant.*.aggregate.fine", "do not have the form"),
+        ("*.*.aggregate.fine.*", "do not have the form"),
+        ("tenant.*.aggregates.fine.*", "do not have the form"),
+        ("tenant.Zürich.aggregate.fine.*", r"must be written 'Z%C3%BCrich'"),
+        ("tenant.a b.aggregate.fine.*", "is not a subject filter"),
+    ],
+)
+def test_a_filter_outside_the_template_is_named(subject_filter, reason):
+    assert reason in DEFAULT.filter_problem(subject_filter)
+
+
+@pytest.mark.parametrize("text", ["tenant.*.aggregate.*.*", "tenant.a.aggregate.fine.*", "tenant.%-.aggregate.fine.S1"])
+def test_a_filter_inside_the_template_has_no_problem(text):
+    assert DEFAULT.filter_problem(text) is None
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [("a.*", "a.b", True), ("a.*", "*.b", True), ("a.b", "a.b", True), ("a.*", "b.*", False), ("a.b", "a.c", False)],
+)
+def test_two_filters_overlap_where_one_subject_fits_both(one, other, expected):
+    assert expected == overlapping(one, other) == overlapping(other, one)

@@ -1,0 +1,79 @@
+"""What the tests run in another process, and kill there: a writer, a reader, a node that holds its data folder.
+
+Started as `python lane_child.py COMMAND PATH`; talks in lines, and ends with its standard input.
+"""
+
+import resource
+import sys
+from itertools import count
+from pathlib import Path
+
+from projection.errors import StorageError
+from projection.model.ids import ViewId
+from projection.model.keys import ViewKey
+from projection.store.catalog import Catalog
+from projection.store.lmdb_store import LmdbLaneStore, LmdbViewReader
+from projection.testing.store_contract import ACME, ORDERS, Owner, picture
+
+KEYS = [ViewKey(ACME, ORDERS, ViewId(str(number))) for number in range(200)]
+
+
+def say(*words: object) -> None:
+    print(*words, flush=True)
+
+
+def write_for_ever(path: Path) -> None:
+    """Each commit gives all views the number of the position."""
+    owner = Owner(LmdbLaneStore.open(path, "f0"))
+    for _ in count():
+        number = owner.store.position().scanned + 1
+        owner.write(dict.fromkeys(KEYS, b"%d" % number * 50))
+        say(number)
+
+
+def read_as_told(path: Path) -> None:
+    """`scan`: how many views there are and how many different ones; `hold`: begin a scan and do not end it."""
+    reader = LmdbViewReader.open(path)
+    held = []
+    say("ready")
+    for line in sys.stdin:
+        if line == "scan\n":
+            views = [view for _, view in reader.scan(None, ORDERS)]
+            say(len(views), len({*views}), reader.position().scanned)
+        elif line == "hold\n":
+            held.append(reader.scan(None, ORDERS))
+            next(held[-1])
+            say("held")
+
+
+def write_on_a_full_disk(path: Path) -> None:
+    """The kernel refuses to let a file grow; afterwards it does not."""
+    owner = Owner(LmdbLaneStore.open(path, "f0"))
+    owner.write({KEYS[0]: b"old"})
+    before = picture(owner.store)
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, ((path / "data.mdb").stat().st_size, hard))
+    try:
+        owner.write(dict.fromkeys(KEYS, b"x" * 10_000))
+    except StorageError as error:
+        say(type(error).__name__)
+    say(before == picture(owner.store))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    owner.write(dict.fromkeys(KEYS, b"x" * 10_000))
+    say(owner.store.count_views())
+
+
+def hold_data_folder(data: Path) -> None:
+    with Catalog.open(data) as catalog:
+        say(catalog.node_id)
+        sys.stdin.read()
+
+
+if __name__ == "__main__":
+    commands = {
+        "write": write_for_ever,
+        "read": read_as_told,
+        "full-disk": write_on_a_full_disk,
+        "node": hold_data_folder,
+    }
+    commands[sys.argv[1]](Path(sys.argv[2]))

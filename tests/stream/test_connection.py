@@ -1,0 +1,148 @@
+"""The door: quick and clear when it cannot connect, silent about secrets, back by itself afterwards."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import pytest
+
+from projection.errors import ConfigurationError, StreamError
+from projection.stream.connection import Nats, NatsConnection
+from projection.stream.embedded import EmbeddedServer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from stream_support import Log
+
+
+def test_no_secret_shows_in_a_connections_repr() -> None:
+    connection = NatsConnection(
+        "nats://bob:hush@a.example,tls://s3cret@b.example:5222", user="bob", password="hush", token="s3cret"
+    )
+    assert repr(connection) == "NatsConnection('nats://a.example:4222, tls://b.example:5222')"
+    assert repr(connection) == f"{connection}"
+
+
+@pytest.mark.parametrize("url", ["", "http://a", "nats://", "nats://a:b:c", "nats://a:99999", "nats://a,"])
+def test_an_url_that_cannot_be_read_is_refused_without_showing_it(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="the NATS URL cannot be read; write it like"):
+        _ = NatsConnection(url).hosts
+
+
+async def test_no_server_at_the_url_is_said_at_once() -> None:
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        port = reserved.getsockname()[1]
+        began = monotonic()
+        with pytest.raises(StreamError, match=f"no connection to a NATS server at nats://127.0.0.1:{port}: nothing"):
+            await Nats.connect(NatsConnection(f"nats://me:hush@127.0.0.1:{port}"))
+        assert monotonic() - began < 1
+
+
+async def test_a_server_that_says_nothing_is_given_up_within_three_seconds() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        began = monotonic()
+        with pytest.raises(StreamError, match="no answer"):
+            await Nats.connect(NatsConnection(f"nats://127.0.0.1:{mute.getsockname()[1]}"))
+        assert monotonic() - began < 3.5
+
+
+async def test_a_cluster_is_reached_by_any_of_its_urls(nats_server: EmbeddedServer) -> None:
+    async with await Nats.connect(NatsConnection(f"nats://127.0.0.1:1,{nats_server.url}")) as nats:
+        assert b"{" in await nats.request("$JS.API.INFO")
+
+
+async def test_tls_that_the_server_does_not_speak_is_refused_before_the_password_is_sent(
+    nats_server: EmbeddedServer,
+) -> None:
+    url = nats_server.url.replace("nats:", "tls:")
+    with pytest.raises(StreamError, match="does not speak TLS"):
+        await Nats.connect(NatsConnection(url))
+
+    heard: list[bytes] = []
+
+    def serve(listening: socket.socket) -> None:
+        connection, _ = listening.accept()
+        with connection:
+            connection.sendall(b'INFO {"server_id":"x","version":"2.15.1","max_payload":1000,"auth_required":true}\r\n')
+            while data := connection.recv(4096):
+                heard.append(data)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = threading.Thread(target=serve, args=[listening])
+        server.start()
+        with pytest.raises(StreamError, match="secure connection not available"):
+            await Nats.connect(
+                NatsConnection(f"tls://127.0.0.1:{listening.getsockname()[1]}", user="bob", password="hush")
+            )
+        server.join()
+    assert b"hush" not in b"".join(heard)
+
+
+async def test_a_wrong_password_is_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = EmbeddedServer(tmp_path)
+    configure = server._configure
+
+    def with_password() -> Path:
+        config = configure()
+        text = config.read_text()
+        config.write_text(text.replace("{", '{"authorization": {"user": "bob", "password": "right"},', 1))
+        return config
+
+    monkeypatch.setattr(server, "_configure", with_password)
+    with server:
+        with pytest.raises(StreamError, match="it refuses these credentials") as refused:
+            await Nats.connect(NatsConnection(server.url, user="bob", password="wrong"))
+        assert "wrong" not in str(refused.value)
+        async with await Nats.connect(NatsConnection(server.url, user="bob", password="right")) as nats:
+            assert await nats.request("$JS.API.INFO")
+
+
+async def test_missing_files_are_the_operators_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"credentials file .* does not exist"):
+        await Nats.connect(NatsConnection("nats://127.0.0.1", credentials=tmp_path / "none.creds"))
+    with pytest.raises(ConfigurationError, match=r"TLS files .* cannot be read"):
+        await Nats.connect(NatsConnection("nats://127.0.0.1", tls_ca=tmp_path / "none.pem"))
+
+
+async def test_a_lost_connection_is_made_anew_by_the_next_call(log: Log) -> None:
+    before = log.nats.losses
+    log.nats._client._transport.close()
+    while log.nats._client.is_connected:
+        with pytest.raises(StreamError):
+            await log.nats.request("nobody.is.here", timeout_s=0.05)
+    await log.jetstream.stream_info(log.name)
+    assert before + 1 == log.nats.losses
+
+
+async def test_calls_on_a_closed_connection_fail(nats_server: EmbeddedServer) -> None:
+    nats = await Nats.connect(NatsConnection(nats_server.url))
+    await nats.close()
+    await nats.close()
+    with pytest.raises(StreamError, match="was closed"):
+        await nats.publish("a", b"")
+
+
+async def test_an_illegal_subject_is_a_stream_error(log: Log) -> None:
+    with pytest.raises(StreamError, match="cannot be sent"):
+        await log.nats.publish("a b", b"")
+    with pytest.raises(StreamError, match="cannot be subscribed"):
+        await log.nats.subscribe("a..b", None)
+
+
+async def test_a_server_without_jetstream_is_said_so(log: Log) -> None:
+    with pytest.raises(StreamError, match=r"nobody at .* answers .*; is JetStream switched on there"):
+        await log.nats.request("$JS.hub.API.INFO")
+
+
+async def test_ensure_stream_makes_a_log_that_keeps_everything_and_leaves_one_that_exists(log: Log) -> None:
+    name = f"{log.name}X"
+    made = await log.jetstream.ensure_stream(name, [f"{name}.>"])
+    assert made == await log.jetstream.ensure_stream(name, ["other.>"])
+    assert (f"{name}.>",) == made.config.subjects
+    with pytest.raises(StreamError, match="purge not permitted"):
+        await log.jetstream._call(f"STREAM.PURGE.{name}", {}, object)
