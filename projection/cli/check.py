@@ -63,9 +63,8 @@ def check(
     count += len(shown)
     if shown:
         print("\n\n".join(shown))
-    note(
-        f"checked {_plural(len(programs), 'program')} and {_plural(len(manifests), 'manifest')}: {_plural(count, 'error')}"
-    )
+    what = f"{_plural(len(programs), 'program')} and {_plural(len(manifests), 'manifest')}"
+    note(f"checked {what}: {_plural(count, 'error')}")
     if shown:
         raise typer.Exit(EXIT_FAILED)
 
@@ -73,9 +72,7 @@ def check(
 def _found(path: Path) -> Iterator[Path]:
     if path.is_dir():
         files = [file for file in sorted(path.rglob("*")) if not any(part.startswith(".") for part in file.parts)]
-        found = [
-            file for file in files if file.suffix == ".proj" or (file.stem == "manifest" and file.suffix in _MANIFESTS)
-        ]
+        found = [one for one in files if one.suffix == ".proj" or (one.stem == "manifest" and one.suffix in _MANIFESTS)]
         if not found:
             raise ConfigurationError(
                 f"{path}/ holds no program and no manifest", hint="name a .proj file or a manifest"

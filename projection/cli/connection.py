@@ -22,6 +22,8 @@ def nats_connection(settings: NatsSettings) -> NatsConnection:
         token=_plain(settings.token),
         credentials=settings.credentials_file,
         tls_ca=settings.tls_ca_file,
+        tls_certificate=settings.tls_certificate_file,
+        tls_key=settings.tls_key_file,
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from projection import __version__
-from projection.cli import check, load, replay, run, show
+from projection.cli import check, demo, load, replay, run, show
 from projection.cli.console import note, report
 from projection.errors import EXIT_FAILED, ProjectionError
 
@@ -50,6 +50,7 @@ def _register(command: Callable[..., Any], examples: Sequence[str]) -> None:
 
 
 _register(check.check, check.EXAMPLES)
+_register(demo.demo, demo.EXAMPLES)
 _register(load.load, load.EXAMPLES)
 _register(replay.replay, replay.EXAMPLES)
 _register(run.run, run.EXAMPLES)

@@ -45,6 +45,7 @@ def load_deployment(
     invalid: list[ProgramInvalidError] = []
     for entry in manifest.views:
         if subjects is not None:
+            _require_subjects_of(entry, subjects)
             entry = entry.model_copy(update={"subjects": tuple(sorted(subjects))})  # noqa: PLW2901
         try:
             program = load_program(entry, manifest.path)
@@ -78,6 +79,12 @@ def load_program(entry: ManifestView, manifest: Path) -> Program:
         return Program.load(entry.program, limits, name)
     except OSError as error:
         raise ConfigurationError(f"program {name} of view type {entry.view_type} cannot be read: {error}") from None
+
+
+def _require_subjects_of(entry: ManifestView, subjects: Sequence[str]) -> None:
+    for subject in subjects:
+        if (problem := entry.subject_template.filter_problem(subject)) is not None:
+            raise ConfigurationError(f"setting subjects: {problem}")
 
 
 class ProgramsInvalidError(ProgramInvalidError):

@@ -42,8 +42,13 @@ class EventReader:
         self._template = template
         self._tenancy = tenancy
 
-    def read(self, message: Message) -> Event:
-        """The event of a message; what is wrong with it is in the event, for every lane to park."""
+    def read(self, message: Message, envelope: Envelope | None = None) -> Event:
+        """The event of a message; what is wrong with it is in the event, for every lane to park.
+
+        Args:
+            message: of the log.
+            envelope: what the message holds, where the caller knows that already.
+        """
         tenant_id = self._tenancy.default
         try:
             try:
@@ -52,7 +57,7 @@ class EventReader:
                 raise TenantAccessError(str(error)) from None
             if by_subject is not None and self._tenancy.enabled:
                 tenant_id = by_subject
-            envelope = decode_envelope(message.data)
+            envelope = envelope or decode_envelope(message.data)
             tenant_id = self._tenancy.tenant_of(envelope, by_subject)
             return Event(message, tenant_id, envelope, _meta(envelope, tenant_id, message.sequence))
         except (DecodeError, TenantAccessError) as error:

@@ -12,6 +12,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from time import perf_counter
 from typing import TYPE_CHECKING, Self
 
@@ -20,6 +21,7 @@ import structlog
 from projection.engine.event import EventReader
 from projection.engine.lane import Lane
 from projection.engine.summary import Summary
+from projection.errors import ConfigurationError
 from projection.model.checkpoint import LanePosition
 from projection.model.subjects import disjoint
 from projection.store.lmdb_store import LmdbLaneStore
@@ -168,13 +170,17 @@ async def open_node(settings: Settings, deployed: Sequence[DeployedView], catalo
     for lane in lanes:
         if lane.position == LanePosition():
             lane.move_to(await _before_start(lane, jetstream, settings.stream))
+    positions = sorted(
+        (lane.position.model_copy(update={"scanned": lane.scanned}) for lane in lanes), key=lambda one: one.scanned
+    )
     back = settings.back_pressure
     feed = JetStreamFeed(
         nats,
         stream=settings.stream,
         consumer=settings.consumer_name(catalog.node_id, _feed_name(subjects), 0),
         subjects=subjects,
-        positions=[lane.position.model_copy(update={"scanned": lane.scanned}) for lane in lanes],
+        position=positions[0],
+        ahead=positions[1:],
         limits=FeedLimits(
             back.batch, back.batch_bytes, back.linger_ms / 1000, back.in_flight, float(back.ack_timeout_s)
         ),
@@ -186,6 +192,9 @@ async def _before_start(lane: Lane, jetstream: JetStream, stream: str) -> int:
     """The last sequence that a new build does not read."""
     start = lane.deployed.entry.start
     if start.time is not None:
+        if datetime.fromisoformat(start.time) > datetime.now(UTC):
+            # Nothing tells yet which sequence that will be.
+            raise ConfigurationError(f"view type {lane.view_type} starts at {start.time}, which is in the future")
         return await jetstream.last_sequence_before(stream, start.time)
     return (start.sequence or 1) - 1
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from projection.engine.event import EventReader
+from projection.engine.event import Event, EventReader
 from projection.engine.lane import Lane, LaneHaltedError
 from projection.engine.summary import Summary
 from projection.errors import ProjectionError
@@ -43,7 +43,7 @@ class Replay:
                 raise _no_time(lane)
             lane.move_to((start.sequence or 1) - 1)
         for sequence, data in enumerate(events, 1):
-            event = self._reader.read(Message(sequence, self._subject(data), data, ""))
+            event = self._read(sequence, data)
             for lane in self.lanes:
                 lane.apply(event)
                 if lane.halted is not None:
@@ -59,13 +59,15 @@ class Replay:
         if progress is not None:
             progress(sequence)
 
-    def _subject(self, data: bytes) -> str:
-        """Where the event would have been published; an event without a place of its own has none in a file either."""
+    def _read(self, sequence: int, data: bytes) -> Event:
+        """The event as if it came from where it would have been published; one that nobody could is unreadable."""
+        envelope = None
         try:
             envelope = decode_envelope(data)
-            return self._template.subject(envelope.tenant_id or "", envelope.aggregate_type, envelope.aggregate_id)
+            subject = self._template.subject(envelope.tenant_id or "", envelope.aggregate_type, envelope.aggregate_id)
         except (ProjectionError, ValueError):
-            return self._template.subject("", "unreadable", "unreadable")
+            subject = self._template.subject("", "unreadable", "unreadable")
+        return self._reader.read(Message(sequence, subject, data, ""), envelope)
 
 
 def _no_time(lane: Lane) -> LaneHaltedError:

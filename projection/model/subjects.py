@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from projection.model.escaping import escape_token, unescape_token
@@ -85,10 +86,15 @@ class SubjectTemplate(NamedTuple):
             raise ValueError(f"subject {subject!r} does not have the form {self}")
         for expected, token in zip(self.tokens, tokens, strict=True):
             if expected == "<tenant>":
-                tenant = TenantId(unescape_token(token))
+                tenant = _tenant(token)
             elif expected not in _PLACES and expected != token:
                 raise ValueError(f"subject {subject!r} does not have the form {self}")
         return tenant
+
+
+@lru_cache(maxsize=65_536)  # asked for every event, and there are fewer tenants than events
+def _tenant(token: str) -> TenantId:
+    return TenantId(unescape_token(token))
 
 
 def filter_problem(subject_filter: str) -> str | None:

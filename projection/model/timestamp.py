@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 
 _RFC3339 = re.compile(  # hours by the pattern: some versions of `fromisoformat` take 24:00:00
@@ -19,6 +20,7 @@ class Moment(NamedTuple):
     date: date  # the calendar date as written
 
 
+@lru_cache(maxsize=4096)  # events of one instant come together: daily batches, transactions
 def parse_timestamp(text: str) -> Moment:
     """A moment from its RFC 3339 text; digits beyond the microsecond are cut.
 

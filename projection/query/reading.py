@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -46,9 +46,10 @@ def serving_reader(data: Path, view_type: ViewType) -> Iterator[ViewReader]:
         ConfigurationError: there is no such folder or view type.
         StorageError: the folder cannot be read.
     """
-    with ExitStack() as stack:
-        build = stack.enter_context(CatalogReader.open(data)).require(view_type)
-        yield stack.enter_context(LmdbViewReader.open(build.lane_path()))
+    with CatalogReader.open(data) as catalog:
+        build = catalog.require(view_type)
+    with LmdbViewReader.open(build.lane_path()) as reader:
+        yield reader
 
 
 def one_view(reader: ViewReader, tenant_id: TenantId, view_type: ViewType, view_id: str) -> bytes | None:

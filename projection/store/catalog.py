@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _FOLDER = "catalog"
 _MAP_SIZE = 1 << 30  # bytes: thousands of builds
-_NODE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_NODE_ID = re.compile(r"[A-Za-z0-9-]{1,63}")
 _NODE_ID_KEY = b"node_id"
 _BUILD = "build:{}:{:010d}"
 _BUILDS = "build:{}:"

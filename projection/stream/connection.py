@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Self
 from urllib.parse import urlsplit
@@ -17,10 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from pathlib import Path
 
+    from nats.aio.msg import Msg
     from nats.aio.subscription import Subscription as NatsSubscription
 
 _CONNECT_S = 2  # a server that is there answers at once; the user waits for this one
 _REQUEST_S = 5.0
+_CLEAN_UP_S = 1.0
 _PING_S = 5  # a dead peer is found after two missed pings; the library's own default takes four minutes
 
 
@@ -134,6 +137,10 @@ class Nats:
         self._name = name
         self._client = Client()
         self._closed = False
+        self._up = False
+        self._gone = asyncio.Event()  # set when the library has taken down the present client
+        self._gone.set()
+        self._awaited: set[asyncio.Future[Msg]] = set()  # answers, which a lost connection will not bring
         self._connecting = asyncio.Lock()
         self._last_error: Exception | None = None
         self._tries_left = 0
@@ -169,14 +176,22 @@ class Nats:
             StreamError: no connection, no answer in time, or nobody there to answer.
         """
         client = await self._live()
+        answer = asyncio.ensure_future(client.request(subject, body, timeout=timeout_s))
+        self._awaited.add(answer)
         try:
-            return (await client.request(subject, body, timeout=timeout_s)).data
+            return (await answer).data
+        except asyncio.CancelledError:
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise
+            raise StreamError(f"the connection to {self.hosts} was lost during a request to {subject!r}") from None
         except nats.errors.NoRespondersError:
             raise StreamError(
                 f"nobody at {self.hosts} answers requests to {subject!r}", hint="is JetStream switched on there?"
             ) from None
         except (nats.errors.Error, OSError) as error:
             raise StreamError(f"{self.hosts} does not answer a request to {subject!r}: {_reason(error)}") from None
+        finally:
+            self._awaited.discard(answer)
 
     async def publish(
         self, subject: str, data: bytes, *, reply: str = "", headers: Mapping[str, str] | None = None
@@ -224,6 +239,9 @@ class Nats:
         if not self._client.is_connected:
             async with self._connecting:
                 if not self._client.is_connected:
+                    self._lost(self._client)
+                    with suppress(TimeoutError):  # it may hang on a peer that takes nothing more
+                        await asyncio.wait_for(self._gone.wait(), _CLEAN_UP_S)
                     try:
                         await self._connect()
                     except ConfigurationError as error:  # a file that was there has gone
@@ -235,6 +253,12 @@ class Nats:
         if connection.credentials is not None and not connection.credentials.is_file():
             raise ConfigurationError(f"the credentials file {str(connection.credentials)!r} does not exist")
         client = self._client = Client()
+        gone = self._gone = asyncio.Event()
+
+        async def on_loss() -> None:
+            self._lost(client)
+            gone.set()
+
         self._tries_left, self._last_error = len(connection.urls), None
         self._given_up.clear()
         options: dict[str, Any] = {}
@@ -255,7 +279,7 @@ class Nats:
                 ping_interval=_PING_S,
                 max_outstanding_pings=2,
                 error_cb=self._on_error,
-                disconnected_cb=self._on_loss,
+                disconnected_cb=on_loss,
                 tls=connection.ssl_context(),
                 **options,
             )
@@ -264,6 +288,7 @@ class Nats:
         try:
             await asyncio.wait({attempt, giving_up}, timeout=_CONNECT_S + 1, return_when=asyncio.FIRST_COMPLETED)
             self._check(attempt, client)
+            self._up = True
         except BaseException:
             attempt.cancel()
             await asyncio.gather(attempt, return_exceptions=True)
@@ -298,8 +323,13 @@ class Nats:
         if self._tries_left <= 0:
             self._given_up.set()
 
-    async def _on_loss(self) -> None:
-        self.losses += 1
+    def _lost(self, client: Client) -> None:
+        """Note the loss of a connection, once, whoever finds it first."""
+        if client is self._client and self._up:
+            self._up = False
+            self.losses += 1
+            for answer in self._awaited:
+                answer.cancel()
 
 
 def _speaks_tls(client: Client) -> bool:

@@ -44,6 +44,7 @@ class JetStreamFeed:
         consumer: str,
         subjects: Sequence[str],
         position: LanePosition,
+        ahead: Sequence[LanePosition] = (),
         limits: FeedLimits | None = None,
     ) -> None:
         """A feed that is still closed.
@@ -54,12 +55,14 @@ class JetStreamFeed:
             consumer: the consumer's name, which no other node may use.
             subjects: what to read; disjoint, wildcards allowed.
             position: where the reader stands. Reading begins at `scanned + 1`.
+            ahead: positions of readers that are further, to whom the same log must be known.
             limits: how much to read at once.
         """
         self.trouble: StreamError | None = None
         self._jetstream = JetStream(nats)
         self._reader = Reader(stream, consumer, tuple(subjects), uuid4().hex)
         self._position = position
+        self._ahead = tuple(ahead)
         self._limits = limits or FeedLimits()
         self._opening: Opening | None = None
         self._left_at = 0.0  # when `next_batch` returned last
@@ -145,9 +148,10 @@ class JetStreamFeed:
                 hint="`projection load --create` makes one",
                 code=STREAM_NOT_FOUND,
             ) from None
-        self.identity = await check_identity(
-            stream, info, self._position, lambda sequence: self._jetstream.message_time(stream, sequence)
-        )
+        for position in (*self._ahead, self._position):
+            self.identity = await check_identity(
+                stream, info, position, lambda sequence: self._jetstream.message_time(stream, sequence)
+            )
         self._position = self._position.model_copy(update={"stream": self.identity})
         opening = Opening(self._jetstream, self._reader, self._limits)
         try:

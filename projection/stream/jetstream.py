@@ -149,6 +149,12 @@ class JetStream:
         message = await self._message(stream, {"seq": start, "next_by_subj": subject})
         return None if message is None else message.seq
 
+    async def last_sequence_before(self, stream: str, time: str) -> int:
+        """The last sequence that was stored before a time (RFC 3339); the stream's last where nothing came after."""
+        last = (await self.stream_info(stream)).state.last_seq
+        message = await self._message(stream, {"start_time": time, "next_by_subj": ">"})
+        return last if message is None else message.seq - 1
+
     async def create_consumer(self, stream: str, name: str, config: Mapping[str, object]) -> ConsumerInfo:
         """Make a consumer; refused as CONSUMER_EXISTS where one of this name and another configuration exists."""
         body = {"stream_name": stream, "action": "create", "config": {**config, "name": name, "durable_name": name}}

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 
-from projection.model.subjects import DEFAULT_TEMPLATE, SubjectTemplate, filter_problem, overlapping
+from projection.model.subjects import DEFAULT_TEMPLATE, SubjectTemplate, filter_problem, matcher, overlapping
 from projection.testing.hostile_ids import tenant_ids
 
 DEFAULT = SubjectTemplate.parse(DEFAULT_TEMPLATE)
@@ -113,3 +113,20 @@ def test_a_filter_inside_the_template_has_no_problem(text):
 )
 def test_two_filters_overlap_where_one_subject_fits_both(one, other, expected):
     assert expected == overlapping(one, other) == overlapping(other, one)
+
+
+@pytest.mark.parametrize(
+    ("filters", "subject", "expected"),
+    [
+        (["a.*.c"], "a.b.c", True),
+        (["a.*.c"], "a.b.x.c", False),
+        (["a.>"], "a.b.c", True),
+        (["a.>"], "a", False),
+        (["a.b", "a.c"], "a.c", True),
+        (["a.b", "a.c"], "a.b.c", False),
+        (["$x.a+"], "$x.aa", False),
+        (["$x.a+"], "$x.a+", True),
+    ],
+)
+def test_a_matcher_decides_as_the_server_does(filters, subject, expected):
+    assert expected == matcher(filters)(subject)

@@ -6,6 +6,7 @@ import asyncio
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from projection.errors import StreamError
 from projection.model.checkpoint import LanePosition
 from projection.stream.feed import JetStreamFeed
 from projection.stream.publisher import Outgoing, publish_all
@@ -42,6 +43,12 @@ class Log:
 
     async def call(self, what: str, **body: object) -> None:
         await self.jetstream._call(f"{what}.{self.name}", body, object)
+
+    async def reachable(self) -> bool:
+        try:
+            return bool(await self.jetstream.stream_info(self.name))
+        except StreamError:
+            return False
 
     async def consumer(self, name: str = "node"):
         return await self.jetstream.consumer_info(self.name, name)
