@@ -32,7 +32,7 @@ _STREAM = "shop"
 _BATCH = 500  # events in a commit: small, so that there is something to see, and something to interrupt
 _LOOK_S = 0.02
 _PATIENCE_S = 120.0
-_COLUMNS = 5  # of a view in its table
+_COLUMNS = 4  # of a view in its table
 
 
 class DemoFailedError(ProjectionError):
@@ -234,11 +234,12 @@ class _Demo:
 
     def _show(self, lines: list[bytes]) -> None:
         """A table a view type: the second view of each tenant (the first ones are all alike), its single values."""
-        from rich.table import Table
+        from rich.table import Column, Table
 
+        ids = (Column("tenant", no_wrap=True), Column("view id", no_wrap=True))
         found = [json.loads(line, parse_float=str) for line in lines]  # the digits as they stand
         for view_type, fields in self.columns.items():
-            table = Table("tenant", "view id", *fields, title=view_type, title_justify="left", title_style="bold")
+            table = Table(*ids, *fields, title=view_type, title_justify="left", title_style="bold")
             for tenant in sorted({one["tenant_id"] for one in found}):
                 mine = [one for one in found if one["view_type"] == view_type and one["tenant_id"] == tenant]
                 for one in mine[1:2]:

@@ -53,7 +53,11 @@ def _build(record: ty.Record) -> type[Any]:
                 fields.append((f"{name}__{position}", _annotation(record.fields[name])))
                 renames[f"{name}__{position}"] = wire
         record.struct = msgspec.defstruct(
-            record.name, [_with_default(name, type_, record) for name, type_ in fields], rename=renames, kw_only=True
+            record.name,
+            [_with_default(name, type_, record) for name, type_ in fields],
+            rename=renames,
+            kw_only=True,
+            gc=False,
         )
     return record.struct
 

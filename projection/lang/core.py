@@ -172,6 +172,11 @@ class Handler:
     slots: int
     only_deletes: bool = False
 
+    @property
+    def unset(self) -> tuple[None, ...]:
+        """What the free slots of a frame hold at first."""
+        return (None,) * (self.slots - FIRST_FREE)
+
 
 @dataclass(frozen=True, slots=True)
 class Program:

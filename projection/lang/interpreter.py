@@ -60,7 +60,7 @@ class Interpreter:
 
     def __init__(self, functions: Mapping[str, core.Function]) -> None:
         self._functions = functions
-        # One call a node: each visitor looks its operands' visitors up itself.
+        # One call a node: each visitor looks its operands' visitors up itself, and reads variables from the frame.
         self._visitors: dict[type, Visitor] = {
             core.Const: self._const,
             core.Local: self._local,
@@ -90,13 +90,18 @@ class Interpreter:
         return frame[node.slot]
 
     def _get(self, node: core.Get, frame: list[Any], meter: Meter) -> Any:
-        return getattr(self._visitors[type(node.base)](node.base, frame, meter), node.field)
+        base = node.base
+        found = frame[base.slot] if type(base) is core.Local else self._visitors[type(base)](base, frame, meter)
+        return getattr(found, node.field)
 
     def _op(self, node: core.Op, frame: list[Any], meter: Meter) -> Any:
         visitors, operation = self._visitors, node.operation
-        values = [visitors[type(operand)](operand, frame, meter) for operand in node.operands]
-        gas, alloc = operation.gas.sized, operation.alloc.sized
-        if gas is not None or alloc is not None:
+        values = [
+            frame[operand.slot] if type(operand) is core.Local else visitors[type(operand)](operand, frame, meter)
+            for operand in node.operands
+        ]
+        if operation.is_sized:
+            gas, alloc = operation.gas.sized, operation.alloc.sized
             meter.charge(gas(values) if gas else 0, alloc(values) if alloc else 0, node.span)
         try:
             return operation.function(*values)
@@ -121,7 +126,9 @@ class Interpreter:
     def _fields(self, node: core.New | core.Update, frame: list[Any], meter: Meter) -> dict[str, Any]:
         visitors, fields = self._visitors, {}
         for name, value in zip(node.names, node.values, strict=True):
-            fields[name] = visitors[type(value)](value, frame, meter)
+            fields[name] = (
+                frame[value.slot] if type(value) is core.Local else visitors[type(value)](value, frame, meter)
+            )
         return fields
 
     def _call(self, node: core.Call, frame: list[Any], meter: Meter) -> Any:

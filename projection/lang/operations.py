@@ -7,7 +7,7 @@ cost shape for both ledgers cannot be made.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from projection.lang import types as ty
@@ -47,6 +47,10 @@ class Operation:
     doc: str
     examples: tuple[tuple[str, str], ...]  # an expression, and what it yields
     scale: Callable[[Sequence[ty.Type], Sequence[Any]], int | None] | None = None
+    is_sized: bool = field(init=False)  # whether a part of its cost depends on sizes
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "is_sized", self.gas.sized is not None or self.alloc.sized is not None)
 
     def result(self, types: Sequence[ty.Type], constants: Sequence[Any]) -> ty.Type | None:
         """The type of the result for operands of these types; None where the operation does not take them."""

@@ -121,7 +121,7 @@ class Program:
                 raise _located(diag.view_missing(view_id), handler)
             if handler.target == "creates" and view is not None:
                 raise _located(diag.view_exists(view_id), handler)
-            frame = [view, view_id, event, meta, item, *[None] * (handler.slots - core.FIRST_FREE)]
+            frame = [view, view_id, event, meta, item, *handler.unset]
             result = self._interpreter.run(handler.body, frame, meter)
             if result is core.DELETE:
                 view = None
@@ -143,7 +143,7 @@ class Program:
         meter = Meter(self.limits.route_gas, self.limits.alloc)
         targets: dict[str, list[Step]] = {}
         for handler in handlers:
-            frame = [None, None, event, meta, None, *[None] * (handler.slots - core.FIRST_FREE)]
+            frame = [None, None, event, meta, None, *handler.unset]
             items = [None] if handler.source is None else self._interpreter.run(handler.source, frame, meter)
             for item in items:
                 frame[core.ITEM] = item

@@ -61,7 +61,7 @@ def _cut(node: core.Core, cost: _Cost) -> core.Core:
             gas, alloc = node.operation.gas, node.operation.alloc
             count = len(node.operands)
             cost.add(gas.constant + gas.per_operand * count, alloc.constant + alloc.per_operand * count)
-            cost.is_fixed &= gas.sized is None and alloc.sized is None
+            cost.is_fixed &= not node.operation.is_sized
             return core.Op(node.span, node.operation, _cut_all(node.operands, cost))
         case core.If():
             cost.add(costs.BRANCH)

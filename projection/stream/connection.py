@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Self
 from urllib.parse import urlsplit
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 _CONNECT_S = 2  # a server that is there answers at once; the user waits for this one
 _REQUEST_S = 5.0
-_CLEAN_UP_S = 1.0
+_RECONNECT_WAIT_S = 0.25
 _PING_S = 5  # a dead peer is found after two missed pings; the library's own default takes four minutes
 
 
@@ -125,9 +124,9 @@ class Subscription:
 class Nats:
     """One connection, shared by all that this process does with the server.
 
-    A connection that was lost is made anew by the next call; nothing that was under way is sent over the new one, and
-    no subscription lives on. (The library's own reconnecting sends what it had queued, after losing what was on the
-    wire: that tears holes into an order.) `losses` tells that it happened.
+    It comes back by itself, for ever, once it has been up. While it is down every call fails at once, and what was
+    queued when it went down is dropped: sent over the next connection, behind what was lost on the wire, it would tear
+    a hole into an order. `losses` tells that it happened.
     """
 
     def __init__(self, connection: NatsConnection, name: str) -> None:
@@ -137,9 +136,6 @@ class Nats:
         self._name = name
         self._client = Client()
         self._closed = False
-        self._up = False
-        self._gone = asyncio.Event()  # set when the library has taken down the present client
-        self._gone.set()
         self._awaited: set[asyncio.Future[Msg]] = set()  # answers, which a lost connection will not bring
         self._connecting = asyncio.Lock()
         self._last_error: Exception | None = None
@@ -236,16 +232,17 @@ class Nats:
     async def _live(self) -> Client:
         if self._closed:
             raise StreamError(f"the connection to {self.hosts} was closed")
-        if not self._client.is_connected:
+        if self._client.is_closed:  # the library gives up on some errors of the server, such as an expired sign-in
             async with self._connecting:
-                if not self._client.is_connected:
+                if self._client.is_closed:
                     self._lost(self._client)
-                    with suppress(TimeoutError):  # it may hang on a peer that takes nothing more
-                        await asyncio.wait_for(self._gone.wait(), _CLEAN_UP_S)
                     try:
                         await self._connect()
                     except ConfigurationError as error:  # a file that was there has gone
                         raise StreamError(error.message) from None
+        if not self._client.is_connected:
+            why = f" ({_reason(self._last_error)})" if self._last_error else ""
+            raise StreamError(f"the connection to {self.hosts} is lost{why}; it is tried again")
         return self._client
 
     async def _connect(self) -> None:
@@ -253,11 +250,9 @@ class Nats:
         if connection.credentials is not None and not connection.credentials.is_file():
             raise ConfigurationError(f"the credentials file {str(connection.credentials)!r} does not exist")
         client = self._client = Client()
-        gone = self._gone = asyncio.Event()
 
         async def on_loss() -> None:
             self._lost(client)
-            gone.set()
 
         self._tries_left, self._last_error = len(connection.urls), None
         self._given_up.clear()
@@ -274,8 +269,8 @@ class Nats:
                 connection.urls,
                 name=self._name,
                 connect_timeout=_CONNECT_S,
-                allow_reconnect=False,
-                max_reconnect_attempts=-1,  # or it forgets a server; who gives up, and when, is decided here
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=_RECONNECT_WAIT_S,  # type: ignore[arg-type]  # it is only ever slept
                 ping_interval=_PING_S,
                 max_outstanding_pings=2,
                 error_cb=self._on_error,
@@ -288,7 +283,6 @@ class Nats:
         try:
             await asyncio.wait({attempt, giving_up}, timeout=_CONNECT_S + 1, return_when=asyncio.FIRST_COMPLETED)
             self._check(attempt, client)
-            self._up = True
         except BaseException:
             attempt.cancel()
             await asyncio.gather(attempt, return_exceptions=True)
@@ -324,12 +318,11 @@ class Nats:
             self._given_up.set()
 
     def _lost(self, client: Client) -> None:
-        """Note the loss of a connection, once, whoever finds it first."""
-        if client is self._client and self._up:
-            self._up = False
-            self.losses += 1
-            for answer in self._awaited:
-                answer.cancel()
+        self.losses += 1
+        for answer in self._awaited:
+            answer.cancel()
+        client._pending.clear()  # noqa: SLF001 - the library has no public word for it; it would send this later
+        client._pending_data_size = 0  # noqa: SLF001
 
 
 def _speaks_tls(client: Client) -> bool:
@@ -350,6 +343,8 @@ def _reason(error: BaseException | None) -> str:
             return "no answer"
         case ConnectionRefusedError():
             return "nothing listens there"
+        case ConnectionResetError():  # it may come before the server's own word on the matter
+            return "it broke the connection off, as servers do that refuse the credentials"
         case ssl.SSLError():
             return f"TLS failed ({error.reason or error})"
         case _ if "authorization violation" in str(error).lower():

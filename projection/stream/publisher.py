@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _WINDOW = 2_048
 _WINDOW_BYTES = 16 * 1024 * 1024
 _ACKNOWLEDGED_WITHIN_S = 5.0
-_RETRIES = 5
+_RETRIES = 8
 _RETRY_PAUSE_S = 0.2
 _DISORDER = "stream.disorder"
 
@@ -56,7 +56,7 @@ async def publish_all(
 
     At most `window` messages wait for their acknowledgement. When one is refused or does not come, nothing more is
     sent; the log itself is asked what it holds behind the last acknowledged message. If that is exactly the next of
-    ours, publishing goes on behind it (five times in a row at most), else it ends with an error. So nobody else may
+    ours, publishing goes on behind it (eight times in a row at most), else it ends with an error. So nobody else may
     publish to the stream while an interruption is mended; until one happens, anybody may.
 
     Args:
@@ -149,8 +149,8 @@ class _Publishing:
         """Send a message once there is room for it."""
         while True:
             window = self._window
-            while window.failure is None and (len(window.waiting) >= self._limit or window.size >= _WINDOW_BYTES):
-                await self._wait(window, self._limit // 2)
+            if len(window.waiting) >= self._limit or window.size >= _WINDOW_BYTES:
+                await self._wait(window, self._limit // 2, _WINDOW_BYTES // 2)
             if window.failure is None:
                 window.waiting.append(message)
                 window.size += len(message.data)
@@ -162,8 +162,7 @@ class _Publishing:
         """Wait for the last acknowledgement."""
         while True:
             window = self._window
-            while window.failure is None and window.waiting:
-                await self._wait(window, 0)
+            await self._wait(window, 0, 0)
             if window.failure is None:
                 return
             await self._mend(window)
@@ -180,11 +179,11 @@ class _Publishing:
             except StreamError as error:
                 window.failure = error.message
 
-    async def _wait(self, window: _Window, until: int) -> None:
-        """Until at most so many messages wait, or something went wrong."""
+    async def _wait(self, window: _Window, count: int, size: int) -> None:
+        """Until at most so many messages, and bytes of them, wait; or something went wrong."""
         heard = monotonic()
         seen = len(window.waiting)
-        while window.failure is None and len(window.waiting) > until:
+        while window.failure is None and (len(window.waiting) > count or window.size > size):
             window.moved.clear()
             try:
                 await asyncio.wait_for(window.moved.wait(), 0.25)
@@ -215,7 +214,9 @@ class _Publishing:
             window.size -= len(window.waiting.popleft().data)
             self._stored(answer.seq)
             self._retries = 0
-        if window.failure is not None or len(window.waiting) <= self._limit // 2:
+        if window.failure is not None or (
+            len(window.waiting) <= self._limit // 2 and window.size <= _WINDOW_BYTES // 2
+        ):
             window.moved.set()
 
     def _stored(self, sequence: int) -> None:
@@ -246,7 +247,7 @@ class _Publishing:
         # Each of them is stored only right behind its predecessor: a copy that was still on the wire ends this attempt
         # instead of coming in between.
         self._window.waiting.extend(window.waiting)
-        self._window.size = window.size
+        self._window.size = sum(len(message.data) for message in window.waiting)
         for place, message in enumerate(window.waiting):
             guard = {"Nats-Expected-Last-Sequence": str(end + place)}
             await self._send(self._window, message._replace(headers={**(message.headers or {}), **guard}))

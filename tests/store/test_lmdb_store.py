@@ -12,6 +12,7 @@ import lmdb
 import pytest
 
 from projection.errors import StorageError
+from projection.model.checkpoint import Checkpoint
 from projection.model.ids import TenantId, ViewId
 from projection.model.keys import CheckpointKey, ViewKey
 from projection.store import lmdb_env
@@ -47,6 +48,17 @@ def test_everything_is_there_when_a_store_is_opened_again(path: Path) -> None:
         assert owner.epoch + 1 == store.claim()
     with LmdbViewReader.open(path) as reader:
         assert before == picture(reader, [ACME])
+
+
+def test_a_commit_is_one_transaction(path: Path) -> None:
+    """Two would be written one after the other, and a crash between them would tear them apart."""
+    with LmdbLaneStore.open(path, "f0") as store:
+        owner = Owner(store)
+        owner.write(parked=[parked_event(1)])
+        before = store._environment._lmdb.info()["last_txnid"]
+        checkpoints = {CheckpointKey(ACME, ORDERS): Checkpoint(sequence=2)}
+        owner.write({KEYS[0]: b"{}", KEYS[1]: None}, checkpoints, [parked_event(2)], [(ACME, ViewId("1"))])
+        assert before + 1 == store._environment._lmdb.info()["last_txnid"]
 
 
 def test_keys_are_readable_in_the_file(path: Path) -> None:
