@@ -4,12 +4,16 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint test-all bench format clean
+# One Python of each minor version that this machine has, for `make test-all`; paths without their leading slash.
+PYTHONS = $(shell for p in $(PYTHON) python3.11 python3.12 python3.13 python3.14 $$HOME/.pyenv/versions/*/bin/python3; do \
+  "$$p" -c 'import sys; v = sys.version_info; v >= (3, 11) and print("%d.%d" % v[:2], sys.executable[1:])' 2>/dev/null; \
+  done | sort -u -k1,1 | cut -d" " -f2)
+
+.PHONY: demo test lint pytest test-all bench format clean
 demo: $(READY)
 	@$(BIN)/projection demo
 
-test: lint
-	$(BIN)/pytest -n 2 --dist worksteal -m "not long"
+test: lint pytest
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -17,9 +21,15 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test-all: lint
-	$(BIN)/pytest -n 2 --dist worksteal -m "not long"
+# Everything, 75 minutes together on two cores: the tests under each Python at hand, then the long suites, one by one.
+test-all: lint $(PYTHONS:%=test-under/%)
 	$(BIN)/pytest -s -m long
+
+test-under/%:
+	$(MAKE) VENV=.venv/under-$(subst /,_,$*) PYTHON=/$* pytest
+
+pytest: $(READY)
+	$(BIN)/pytest -n 2 --dist worksteal -m "not long"
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks

@@ -114,7 +114,7 @@ class Environment:
         Raises:
             StorageError: the environment cannot be read.
         """
-        try:  # what `read` does, without its two context managers: 2 µs instead of 5
+        try:  # what `read` does, without its two context managers: 3 µs instead of 6
             entry, transaction = self._begin(write=False)
             try:
                 return transaction.get(key)

@@ -95,7 +95,7 @@ class JetStreamFeed:
                 return await self._take(opening)
             if monotonic() - self._looked_at >= _LOOK_S:
                 self._looked_at = monotonic()
-                return await self._look(opening)
+                return await self._look()
         except StreamIdentityError:
             raise
         except StreamError as error:
@@ -106,14 +106,13 @@ class JetStreamFeed:
 
     async def caught_up(self) -> bool:
         """See `Feed.caught_up`. False while the server cannot be asked."""
-        opening = self._opening
-        if opening is None or opening.messages:
+        if self._opening is None:
             return False
         try:
-            _, waiting = await self._unread()
+            _, unread = await self._unread()
         except StreamError:
             return False
-        return waiting is None and not opening.messages
+        return unread is None
 
     async def acknowledge(self, sequence: int) -> None:
         """See `Feed.acknowledge`."""
@@ -224,17 +223,15 @@ class JetStreamFeed:
         self._advance(scanned=last.sequence, applied=last.sequence, applied_time=last.time)
         return Batch(messages, last.sequence)
 
-    async def _look(self, opening: Opening) -> Batch | None:
+    async def _look(self) -> Batch | None:
         """Move on over messages that are not ours, while nothing comes."""
-        last, waiting = await self._unread()
+        last, unread = await self._unread()
         self._failures = 0
-        if opening.messages:
-            return None
-        if waiting is not None:
-            if self._awaited is None or self._awaited[0] != waiting:
-                self._awaited = (waiting, monotonic())
+        if unread is not None:
+            if self._awaited is None or self._awaited[0] != unread:
+                self._awaited = (unread, monotonic())
             elif monotonic() - self._awaited[1] > SILENCE_S:
-                await self._drop(f"message {waiting} is stored and does not come")
+                await self._drop(f"message {unread} is stored and does not come")
             return None
         if last <= self._position.scanned:
             return None

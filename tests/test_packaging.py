@@ -1,0 +1,69 @@
+"""What is installed is whole: the grammar and the example projections travel with the package, however it is installed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tarfile
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+GRAMMAR = "grammar/projection.lark"
+EXAMPLE = "projections/fines/fine_summary.proj"
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the sdist, and the wheel that was built from it."""
+    folder = tmp_path_factory.mktemp("dist")
+    subprocess.run([sys.executable, "-m", "build", "--outdir", folder, CHECKOUT], check=True, capture_output=True)
+    return folder
+
+
+def test_the_sdist_holds_everything_that_the_wheel_is_built_from_and_the_tests(built: Path) -> None:
+    (sdist,) = built.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = {name.split("/", 1)[-1] for name in archive.getnames()}
+    assert {GRAMMAR, EXAMPLE, "README.md", "LICENSE", "Makefile", "tests/test_packaging.py"} <= names
+
+
+def test_the_wheel_holds_the_one_grammar_unchanged(built: Path) -> None:
+    (wheel,) = built.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        assert (CHECKOUT / GRAMMAR).read_bytes() == archive.read(f"projection/_bundled/{GRAMMAR}")
+        assert (CHECKOUT / EXAMPLE).read_bytes() == archive.read(f"projection/_bundled/{EXAMPLE}")
+        assert "projection/py.typed" in archive.namelist()
+
+
+def test_the_wheel_in_an_empty_venv_runs_a_program(built: Path, tmp_path: Path) -> None:
+    (wheel,) = built.glob("*.whl")
+    venv.create(tmp_path / "venv", with_pip=True)
+    binaries = tmp_path / "venv" / "bin"
+    subprocess.run([binaries / "pip", "install", "--quiet", wheel], check=True, capture_output=True)
+    project = tmp_path / "project"
+    project.mkdir()
+    manifest = project / "manifest.yaml"
+    manifest.write_text("manifest: 1\nviews:\n  counters: {program: counter.proj}\n")
+    (project / "counter.proj").write_text(
+        "proj 1\nprojection counters\nevent Added { id: string, by: decimal(2) }\nview Counter { total: decimal(2) }\n"
+        "on Added as e to e.id => { total: (view?.total ?? 0.00) + e.by }\n"
+    )
+    (project / "events.jsonl").write_text(
+        '{"aggregate_type":"counter","aggregate_id":"a","event_type":"Added","timestamp":"2024-01-01T00:00:00Z",'
+        '"payload":{"id":"a","by":62.59}}\n' * 3
+    )
+    command = [binaries / "projection", "replay", "--manifest", manifest, project / "events.jsonl"]
+    found = subprocess.run(command, check=True, capture_output=True, cwd=project)
+    assert b'{"tenant_id":"","view_type":"counters","view_id":"a","view":{"total":187.77}}\n' == found.stdout
+    checked = subprocess.run([binaries / "projection", "check", project], check=True, capture_output=True)
+    assert b"checked 1 program and 1 manifest: 0 errors\n" == checked.stderr
+
+
+def test_an_editable_install_reads_the_checkouts_own_files() -> None:
+    from projection.bundled import bundled
+
+    assert CHECKOUT / GRAMMAR == bundled(GRAMMAR)
