@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from projection.engine.parking import Parking
 from projection.errors import DecodeError, ErrorClass, ProjectionError
-from projection.lang.diagnostics import Failure
+from projection.lang.failures import Failure, key_too_long
 from projection.lang.program import Applied, only_deletes
 from projection.model.checkpoint import Checkpoint, LanePosition
 from projection.model.ids import ViewId
@@ -156,7 +156,7 @@ class Lane:
         if (found := self._cache.get(target)) is None:
             key = ViewKey(target[0], self.view_type, ViewId(target[1]))
             if len(key.encode()) > MAX_KEY_BYTES:
-                raise Failure("R708", f"the view id makes a key longer than {MAX_KEY_BYTES} bytes")
+                raise key_too_long(MAX_KEY_BYTES)
             data = self.store.get_view(key)
             found = self._cache[target] = _Cached(key, None if data is None else self._program.decode_view(data))
         return found

@@ -1,6 +1,6 @@
 """Every diagnostic of the language: one code, one constructor, in this one file; codes are never reused.
 
-P1 syntax · N2 names · T3 types · S4 schema · R7 run time · O9 gas and alloc.
+P1 syntax · N2 names · T3 types · S4 schema. What an executor raises, R7 and O9, stands in `failures`.
 """
 
 from __future__ import annotations
@@ -369,85 +369,3 @@ def wire_taken(span: Span, wire: str, line: int) -> Diagnostic:
 def recursive_type(span: Span, cycle: Sequence[str]) -> Diagnostic:
     """S409: a type that holds itself."""
     return Diagnostic("S409", f"`{cycle[0]}` holds itself: {' → '.join(cycle)}", span)
-
-
-# --- R7 run time, O9 gas and alloc: what an executor raises ----------------------------------------------------------
-
-
-class Failure(ProgramError):  # noqa: N818 - what executors raise, as opposed to what the checker reports
-    """A program that failed on an event; the same on every replay.
-
-    `span` is set by the executor, at the operation that failed.
-    """
-
-    def __init__(self, code: str, message: str, span: Span | None = None) -> None:
-        super().__init__(message, code=code)
-        self.span = span
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return (type(self), (self.code, self.message, self.span))
-
-
-def int_overflow() -> Failure:
-    """R701."""
-    return Failure("R701", "the result does not fit 64 bits")
-
-
-def inexact_decimal() -> Failure:
-    """R702."""
-    return Failure("R702", "the result needs more than 38 digits")
-
-
-def division_by_zero() -> Failure:
-    """R703."""
-    return Failure("R703", "division by zero")
-
-
-def nothing_there(path: str) -> Failure:
-    """R704."""
-    return Failure("R704", f"`{path}` is none")
-
-
-def view_missing(view_id: str) -> Failure:
-    """R705."""
-    return Failure("R705", f"the handler updates view {view_id!r}, which does not exist")
-
-
-def view_exists(view_id: str) -> Failure:
-    """R706."""
-    return Failure("R706", f"the handler creates view {view_id!r}, which exists already")
-
-
-def empty_id() -> Failure:
-    """R707."""
-    return Failure("R707", "the view id is empty")
-
-
-def too_many_ids(limit: int) -> Failure:
-    """R709."""
-    return Failure("R709", f"the event touches more than {limit} views")
-
-
-def beyond_bound(what: str, size: int, bound: int) -> Failure:
-    """R711."""
-    return Failure("R711", f"{what} of {size} does not fit its declared bound of {bound}")
-
-
-def view_too_large(size: int, limit: int) -> Failure:
-    """R712."""
-    return Failure("R712", f"the view is {size} bytes of JSON; {limit} are allowed")
-
-
-def failed_on_purpose(code: str, message: str) -> Failure:
-    """R710: `fail(CODE, …)`; the author's code stands in the message."""
-    return Failure("R710", f"{code}: {message}")
-
-
-def out_of_gas(limit: int) -> Failure:
-    """O901."""
-    return Failure("O901", f"out of gas: the limit is {limit}")
-
-
-def out_of_alloc(limit: int) -> Failure:
-    """O902."""
-    return Failure("O902", f"out of memory: the limit is {limit} units")

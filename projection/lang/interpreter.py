@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from projection.lang import core
-from projection.lang import diagnostics as diag
+from projection.lang import core, failures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -38,11 +37,11 @@ class Meter:
         self.gas -= gas
         if self.gas < 0:
             self.gas = 0
-            raise _at(span, diag.out_of_gas(self.gas_limit))
+            raise _at(span, failures.out_of_gas(self.gas_limit))
         self.alloc -= alloc
         if self.alloc < 0:
             self.alloc = 0
-            raise _at(span, diag.out_of_alloc(self.alloc_limit))
+            raise _at(span, failures.out_of_alloc(self.alloc_limit))
 
     @property
     def used(self) -> int:
@@ -50,7 +49,7 @@ class Meter:
         return self.gas_limit - self.gas
 
 
-def _at(span: Span, failure: diag.Failure) -> diag.Failure:
+def _at(span: Span, failure: failures.Failure) -> failures.Failure:
     failure.span = span
     return failure
 
@@ -105,7 +104,7 @@ class Interpreter:
             meter.charge(gas(values) if gas else 0, alloc(values) if alloc else 0, node.span)
         try:
             return operation.function(*values)
-        except diag.Failure as failure:
+        except failures.Failure as failure:
             raise _at(node.span, failure) from None
 
     def _if(self, node: core.If, frame: list[Any], meter: Meter) -> Any:

@@ -6,8 +6,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 
-from projection.lang import diagnostics as diag
-from projection.lang import numbers, types
+from projection.lang import failures, numbers, types
 from projection.lang.costs import added, constant, linear, n_log_n, smaller, walked
 from projection.lang.operations import ABSENT, Operation
 
@@ -143,14 +142,14 @@ _operator("[]", "map<K, V>, K -> V?", constant(3), FREE, lambda entries, key: en
 
 def _asserted(value: Any, path: str) -> Any:
     if value is None:
-        raise diag.nothing_there(path)
+        raise failures.nothing_there(path)
     return value
 
 
 def _bounded(what: str) -> Callable[[Any, int], Any]:
     def check(value: Any, bound: int) -> Any:
         if len(value) > bound:
-            raise diag.beyond_bound(what, len(value), bound)
+            raise failures.beyond_bound(what, len(value), bound)
         return value
 
     return check
@@ -159,14 +158,14 @@ def _bounded(what: str) -> Callable[[Any, int], Any]:
 def _as_decimal(value: int, scale: int) -> Decimal:
     result = numbers.rescaled(Decimal(value), scale)
     if result is None:
-        raise diag.inexact_decimal()
+        raise failures.inexact_decimal()
     return result
 
 
 def _padded(value: Decimal, scale: int) -> Decimal:
     result = numbers.rescaled(value, scale)
     if result is None:
-        raise diag.inexact_decimal()
+        raise failures.inexact_decimal()
     return result
 
 
@@ -229,7 +228,7 @@ _form("joined_text", "string, ... -> string", added(2, shift=4), added(1, shift=
 
 
 def _fail(code: str, message: str) -> Any:
-    raise diag.failed_on_purpose(code, message)
+    raise failures.failed_on_purpose(code, message)
 
 
 def _summed_ints(items: list[int]) -> int:

@@ -6,7 +6,7 @@ import decimal
 import re
 from decimal import Decimal
 
-from projection.lang import diagnostics as diag
+from projection.lang import failures
 
 MIN_INT, MAX_INT = -(2**63), 2**63 - 1
 DIGITS = 38
@@ -47,7 +47,7 @@ def checked_int(value: int) -> int:
     """
     if MIN_INT <= value <= MAX_INT:
         return value
-    raise diag.int_overflow()
+    raise failures.int_overflow()
 
 
 def add(a: Decimal, b: Decimal) -> Decimal:
@@ -59,7 +59,7 @@ def add(a: Decimal, b: Decimal) -> Decimal:
     try:
         return _EXACT.add(a, b)
     except decimal.DecimalException:
-        raise diag.inexact_decimal() from None
+        raise failures.inexact_decimal() from None
 
 
 def subtract(a: Decimal, b: Decimal) -> Decimal:
@@ -71,7 +71,7 @@ def subtract(a: Decimal, b: Decimal) -> Decimal:
     try:
         return _EXACT.subtract(a, b)
     except decimal.DecimalException:
-        raise diag.inexact_decimal() from None
+        raise failures.inexact_decimal() from None
 
 
 def multiply(a: Decimal, b: Decimal) -> Decimal:
@@ -83,7 +83,7 @@ def multiply(a: Decimal, b: Decimal) -> Decimal:
     try:
         product = _EXACT.multiply(a, b)
     except decimal.DecimalException:
-        raise diag.inexact_decimal() from None
+        raise failures.inexact_decimal() from None
     return product or product.copy_abs()
 
 
@@ -101,7 +101,7 @@ def rounded(value: Decimal, scale: int, mode: str) -> Decimal:
     try:
         result = value.quantize(UNITS[scale], ROUNDING_MODES[mode], _ROUNDING)
     except decimal.DecimalException:
-        raise diag.inexact_decimal() from None
+        raise failures.inexact_decimal() from None
     return result or result.copy_abs()
 
 
@@ -123,7 +123,7 @@ def truncated_division(a: int, b: int) -> int:
         Failure: R703, R701.
     """
     if b == 0:
-        raise diag.division_by_zero()
+        raise failures.division_by_zero()
     quotient = abs(a) // abs(b)
     return checked_int(quotient if (a < 0) == (b < 0) else -quotient)
 
@@ -135,7 +135,7 @@ def truncated_remainder(a: int, b: int) -> int:
         Failure: R703.
     """
     if b == 0:
-        raise diag.division_by_zero()
+        raise failures.division_by_zero()
     return abs(a) % abs(b) * (-1 if a < 0 else 1)
 
 
@@ -146,7 +146,7 @@ def divided(a: Decimal, b: Decimal, scale: int, mode: str) -> Decimal:
         Failure: R703; R702: it would need more than 38 digits.
     """
     if not b:
-        raise diag.division_by_zero()
+        raise failures.division_by_zero()
     # Integers of any size: dividing in a decimal context first would round twice.
     (sign_a, digits_a, exp_a), (sign_b, digits_b, exp_b) = a.as_tuple(), b.as_tuple()
     shift = int(exp_a) - int(exp_b) + scale
@@ -171,7 +171,7 @@ def _digits(value: int) -> tuple[int, ...]:
 
 
 def _too_wide() -> Decimal:
-    raise diag.inexact_decimal()
+    raise failures.inexact_decimal()
 
 
 def decimal_text(value: Decimal) -> str:

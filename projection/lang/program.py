@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from projection.lang import core
+from projection.lang import core, failures
 from projection.lang import diagnostics as diag
 from projection.lang import types as ty
 from projection.lang.checker import CheckedProgram, check
@@ -118,9 +118,9 @@ class Program:
         meter = Meter(self.limits.gas, self.limits.alloc)
         for handler, item in steps:
             if handler.target == "updates" and view is None:
-                raise _located(diag.view_missing(view_id), handler)
+                raise _located(failures.view_missing(view_id), handler)
             if handler.target == "creates" and view is not None:
-                raise _located(diag.view_exists(view_id), handler)
+                raise _located(failures.view_exists(view_id), handler)
             frame = [view, view_id, event, meta, item, *handler.unset]
             result = self._interpreter.run(handler.body, frame, meter)
             if result is core.DELETE:
@@ -131,7 +131,7 @@ class Program:
         if view is not None and not self._is_small:
             data = encode(view)
             if len(data) > self.limits.view_bytes:
-                raise _located(diag.view_too_large(len(data), self.limits.view_bytes), steps[-1].handler)
+                raise _located(failures.view_too_large(len(data), self.limits.view_bytes), steps[-1].handler)
         return Applied(view, data, meter.used)
 
     def route(self, handlers: Sequence[core.Handler], event: Any, meta: Any) -> tuple[dict[str, list[Step]], int]:
@@ -151,13 +151,13 @@ class Program:
                 if view_id is None:
                     continue
                 if not view_id:
-                    raise _located(diag.empty_id(), handler)
+                    raise _located(failures.empty_id(), handler)
                 targets.setdefault(view_id, []).append(Step(handler, item))
                 if len(targets) > self.limits.ids_per_event:
-                    raise _located(diag.too_many_ids(self.limits.ids_per_event), handler)
+                    raise _located(failures.too_many_ids(self.limits.ids_per_event), handler)
         return targets, meter.used
 
-    def place(self, failure: diag.Failure) -> str | None:
+    def place(self, failure: failures.Failure) -> str | None:
         """`file:line:column` of a failure."""
         return None if failure.span is None else self.checked.source.place(failure.span)
 
@@ -193,6 +193,6 @@ def only_deletes(steps: Sequence[Step]) -> bool:
     return all(step.handler.only_deletes for step in steps)
 
 
-def _located(failure: diag.Failure, handler: core.Handler) -> diag.Failure:
+def _located(failure: failures.Failure, handler: core.Handler) -> failures.Failure:
     failure.span = handler.span
     return failure

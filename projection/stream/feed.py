@@ -158,7 +158,6 @@ class JetStreamFeed:
         except BaseException:
             await opening.end()
             raise
-        self._checkpoints.clear()  # they are replies to the consumer that was
         self._awaited = None
         self._left_at = monotonic()
         self._opening = opening
