@@ -92,7 +92,7 @@ def apply(view: View | None, event: dict[str, Any]) -> View | None:
     elif kind in ("InsertDateAppealToPrefecture", "AppealToJudge"):
         view["status"] = "appealed"
     elif kind == "SendForCreditCollection":
-        view["status"] = "collected"
+        view["status"] = "in_collection"
     else:
         return view
     return settle(view, day)

@@ -236,9 +236,9 @@ class _Demo:
         """A table a view type: the second view of each tenant (the first ones are all alike), its single values."""
         from rich.table import Column, Table
 
-        ids = (Column("tenant", no_wrap=True), Column("view id", no_wrap=True))
         found = [json.loads(line, parse_float=str) for line in lines]  # the digits as they stand
         for view_type, fields in self.columns.items():
+            ids = (Column("tenant", no_wrap=True), Column("view id", no_wrap=True))  # they hold their table's cells
             table = Table(*ids, *fields, title=view_type, title_justify="left", title_style="bold")
             for tenant in sorted({one["tenant_id"] for one in found}):
                 mine = [one for one in found if one["view_type"] == view_type and one["tenant_id"] == tenant]

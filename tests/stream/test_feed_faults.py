@@ -40,6 +40,32 @@ async def test_a_deleted_consumer_is_made_anew_where_the_feed_stood(log: Log) ->
     await feed.close()
 
 
+async def test_what_an_earlier_consumer_delivered_is_not_acknowledged_to_the_present_one(log: Log) -> None:
+    await log.publish(1_000)
+    feed = log.feed(limits=SMALL)
+    await feed.open()
+    assert await feed.next_batch()
+    await log.jetstream.delete_consumer(log.name, "node")
+
+    async def heard() -> bool:
+        return feed._opening.broken is not None
+
+    await eventually(heard)
+    while (batch := await feed.next_batch()) is None:
+        pass
+    assert batch.scanned == 1_000
+    await feed.acknowledge(500)
+    await log.nats.request("$JS.API.INFO")  # the acknowledgement, if any, is there before this
+    assert (await log.consumer()).ack_floor.consumer_seq == 0
+    await feed.acknowledge(1_000)
+
+    async def shown() -> bool:
+        return (await log.consumer()).ack_floor.stream_seq == 1_000
+
+    await eventually(shown)
+    await feed.close()
+
+
 async def test_a_killed_server_interrupts_and_loses_nothing(own_server: EmbeddedServer, own_log: Log) -> None:
     await own_log.publish(3_000)
     feed = own_log.feed(limits=SMALL)

@@ -1,0 +1,90 @@
+"""The example projections and their pages: what stands there is what happens, byte for byte."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+from example_support import CHECKOUT, PROJECTIONS, fold
+
+from projection.lang.program import Program
+from projection.model.manifest import Manifest, Policy
+
+PAGES = sorted(PROJECTIONS.rglob("README.md"))
+FOLDERS = sorted(path.parent for path in PROJECTIONS.rglob("manifest.yaml"))
+PROGRAMS = sorted(PROJECTIONS.rglob("*.proj"))
+COMMANDS = [
+    pytest.param(command, output, id=f"{page.parent.name}-{command.split()[1]}")
+    for page in PAGES
+    for block in re.findall(r"^```console\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    for command, output in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE)
+]
+
+
+def name_of(path):
+    return str(path.relative_to(PROJECTIONS))
+
+
+def test_there_are_the_folders_that_the_index_speaks_of():
+    listed = re.findall(r"^\| \[(\w+)\]", (PROJECTIONS / "README.md").read_text(), re.MULTILINE)
+    assert sorted(listed) == [folder.name for folder in FOLDERS]
+    assert len(PAGES) == len(FOLDERS) + 1
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=name_of)
+def test_the_replay_of_a_fixture_is_the_expected_file_byte_for_byte(folder):
+    events = (folder / "events.jsonl").read_bytes().splitlines()
+    folded = fold(folder / "manifest.yaml", events)
+    assert (folder / "expected.jsonl").read_bytes() == b"".join(folded.lines)
+    assert folded.summary.parked == 0
+    assert 10 <= len(events) <= 25
+
+
+@pytest.mark.parametrize(("command", "output"), COMMANDS)
+def test_a_command_of_a_page_prints_what_the_page_says(command, output):
+    program, *arguments = shlex.split(command)
+    assert program == "projection"
+    done = subprocess.run(
+        [sys.executable, "-c", "from projection.cli.main import main; main()", *arguments],
+        cwd=CHECKOUT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+    assert output == done.stdout
+    assert done.returncode == 0
+
+
+def test_every_page_has_a_command_to_try():
+    assert len(COMMANDS) >= len(PAGES)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_what_a_page_quotes_stands_in_a_program_and_its_links_lead_somewhere(page):
+    text = page.read_text()
+    programs = "".join(path.read_text() for path in sorted(page.parent.glob("*.proj")))
+    for quoted in re.findall(r"^```proj\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        assert quoted in programs
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("path", PROGRAMS, ids=name_of)
+def test_a_program_says_what_it_is_and_its_schema_keeps_its_views_small(path):
+    program = Program.load(path)
+    assert program.checked.doc
+    assert program.checked.indexes
+    # Where the schema bounds the view, no view is too large, and none is encoded only to be measured.
+    assert program._is_small
+
+
+def test_the_shop_is_deployed_with_the_programs_of_its_folders():
+    shop = Manifest.load(PROJECTIONS / "shop.yaml")
+    alone = [view for folder in FOLDERS for view in Manifest.load(folder / "manifest.yaml").views]
+    assert tuple(view for view in alone if view.view_type.startswith("shop_")) == shop.views
+    assert {view.on_error for view in shop.views} == {Policy.PARK}
