@@ -354,6 +354,8 @@ class Containers(Branches):
             local = core.Local(span, slot)
             through = Typed(core.Op(span, OPERATORS["[]"][1], (local, key)), ty.Optional(value_type))
             node = core.Let(span, slot, node, form("put", span, local, key, self._part(through, [change], depth)))
+        if isinstance(base.type, ty.Map) and any(change.value is not None for change in changes):
+            return self._bounded(node, "bounded_map", None, base.type.max)  # a path may have put an entry too many
         return node
 
     def _part(self, part: Typed, group: Sequence[_Change], depth: int) -> core.Core:
