@@ -61,7 +61,10 @@ def show(
         elif view_id is not None and whose is not None:
             line = one_view(reader, whose, wanted, view_id)
             if line is None:
-                raise ViewMissingError(f"tenant {str(whose)!r} has no {wanted} with the id {view_id!r}")
+                raise ViewMissingError(
+                    f"tenant {str(whose)!r} has no {wanted} with the id {view_id!r}",
+                    hint="name another tenant with --tenant, or see the views of all with --all-tenants",
+                )
             sys.stdout.buffer.write(line)
         else:
             for line in islice(view_lines({wanted: reader}, whose), limit):

@@ -8,8 +8,8 @@ needs it. A view's JSON has its fields in name order, so equal views are equal b
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime, timedelta, timezone
-from decimal import Decimal
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal, InvalidOperation
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
@@ -24,9 +24,12 @@ if TYPE_CHECKING:
 
     Mend = Callable[[Any], Any]
 
-_DATE = re.compile(r"(\d{4}-\d\d-\d\d)(?:[Tt ].*)?", re.ASCII | re.DOTALL)
-_TIMESTAMP = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):(\d\d))", re.ASCII)
-_encoder = msgspec.json.Encoder(decimal_format="number", order="deterministic")
+_DAY = r"(\d{4}-\d\d-\d\d)"
+_CLOCK = r"[Tt ]((?:[01]\d|2[0-3]):\d\d:\d\d)(?:\.(\d+))?"  # some versions of `fromisoformat` take 24:00:00
+_OFFSET = r"(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))"
+_DATE = re.compile(f"{_DAY}(?:{_CLOCK}{_OFFSET}?)?", re.ASCII)
+_TIMESTAMP = re.compile(_DAY + _CLOCK + _OFFSET, re.ASCII)
+_encoder = msgspec.json.Encoder(decimal_format="number")  # maps are held in the order of their keys, structs have one
 
 
 class _MisfitError(ValueError):
@@ -49,9 +52,9 @@ def _build(record: ty.Record) -> type[Any]:
             wires = record.fields[name].wires
             renames[name] = wires[0]
             # Further wire names are read into fields of their own, which mending empties into the first.
-            for position, wire in enumerate(wires[1:], 1):
-                fields.append((f"{name}__{position}", _annotation(record.fields[name])))
-                renames[f"{name}__{position}"] = wire
+            for other, wire in zip(_others(name, record.fields[name]), wires[1:], strict=True):
+                fields.append((other, _annotation(record.fields[name]) | msgspec.UnsetType))
+                renames[other] = wire
         record.struct = msgspec.defstruct(
             record.name,
             [_with_default(name, type_, record) for name, type_ in fields],
@@ -62,9 +65,16 @@ def _build(record: ty.Record) -> type[Any]:
     return record.struct
 
 
+def _others(name: str, field: ty.Field) -> tuple[str, ...]:
+    """The fields that take the further wire names; no program can name one so, and unset they are not encoded."""
+    return tuple(f"_{position}_{name}" for position in range(1, len(field.wires)))
+
+
 def _with_default(name: str, type_: Any, record: ty.Record) -> Any:
     own = record.fields.get(name)
-    if own is not None and own.required and len(own.wires) == 1:
+    if own is None:
+        return (name, type_, msgspec.UNSET)
+    if own.required and len(own.wires) == 1:
         return (name, type_)
     return (name, type_, None)
 
@@ -84,14 +94,15 @@ def _msgspec_type(type_: ty.Type) -> Any:
             return Annotated[str, msgspec.Meta(max_length=type_.max or ty.DEFAULT_STRING)]
         case ty.Enum(open=False):
             return Literal[type_.members]
-        case ty.Enum() | ty.Date() | ty.Timestamp():
+        case ty.Enum():
+            return Annotated[str, msgspec.Meta(max_length=ty.DEFAULT_STRING)]
+        case ty.Date() | ty.Timestamp():
             return str
         case ty.List():
             items = list[_msgspec_type(type_.item)]  # type: ignore[misc,valid-type]
             return Annotated[items, msgspec.Meta(max_length=type_.max or ty.DEFAULT_CONTAINER)]
         case ty.Map():
-            key = int if isinstance(type_.key, ty.Int) else _msgspec_type(type_.key)
-            entries = dict[key, _msgspec_type(type_.value)]  # type: ignore[misc,valid-type]
+            entries = dict[_msgspec_type(type_.key), _msgspec_type(type_.value)]  # type: ignore[misc]
             return Annotated[entries, msgspec.Meta(max_length=type_.max or ty.DEFAULT_CONTAINER)]
         case ty.Record():
             return _build(type_)
@@ -106,7 +117,7 @@ class Codec:
 
     def __init__(self, record: ty.Record) -> None:
         self._record = record
-        self._decoder = msgspec.json.Decoder(_build(record), float_hook=Decimal)
+        self._decoder = msgspec.json.Decoder(_build(record), float_hook=_decimal)
         self._mend = _mend_record(record)
 
     def decode(self, data: bytes | msgspec.Raw) -> Any:
@@ -135,7 +146,7 @@ def largest(type_: ty.Type) -> int:
         case ty.Int() | ty.Date():
             return 20
         case ty.Decimal():
-            return DIGITS + 8
+            return 2 * DIGITS + 8
         case ty.Timestamp():
             return 34
         case ty.String():
@@ -147,7 +158,7 @@ def largest(type_: ty.Type) -> int:
         case ty.Map():
             return 2 + (type_.max or ty.DEFAULT_CONTAINER) * (largest(type_.key) + largest(type_.value) + 4)
         case ty.Record():
-            return 2 + sum(len(name) + 4 + largest(field.type) for name, field in type_.fields.items())
+            return 2 + sum(len(encode(field.wires[0])) + 2 + largest(field.type) for field in type_.fields.values())
         case ty.Optional():
             return max(4, largest(type_.inner))
         case _:
@@ -160,7 +171,7 @@ def largest(type_: ty.Type) -> int:
 def _mend_record(record: ty.Record) -> Mend | None:
     steps: list[tuple[str, tuple[str, ...], Mend | None, Any, bool, str]] = []
     for name, field in record.fields.items():
-        others = tuple(f"{name}__{position}" for position in range(1, len(field.wires)))
+        others = _others(name, field)
         mend = _mend_value(field.type)
         default = None if field.default is ty.REQUIRED else field.default
         if others or mend or default is not None:
@@ -172,8 +183,9 @@ def _mend_record(record: ty.Record) -> Mend | None:
         for name, others, mend, default, required, wire in steps:
             found = getattr(value, name)
             for other in others:
-                found = getattr(value, other) if found is None else found
-                setattr(value, other, None)
+                if found is None and (further := getattr(value, other)) is not msgspec.UNSET:
+                    found = further
+                setattr(value, other, msgspec.UNSET)
             if found is None:
                 if required:
                     raise _MisfitError(f"Object missing required field `{wire}`")
@@ -202,8 +214,7 @@ def _mend_value(type_: ty.Type) -> Mend | None:
         case ty.List() if (mend := _mend_value(type_.item)) is not None:
             return partial(_mend_items, mend)
         case ty.Map():
-            key, value = _mend_value(type_.key) or _same, _mend_value(type_.value) or _same
-            return lambda entries: dict(sorted((key(one), value(other)) for one, other in entries.items()))
+            return partial(_mend_entries, _mend_value(type_.key) or _same, _mend_value(type_.value) or _same)
         case ty.Record():
             return _mend_record(type_)
         case _:
@@ -214,8 +225,20 @@ def _mend_items(mend: Mend, items: list[Any]) -> list[Any]:
     return [mend(item) for item in items]
 
 
+def _mend_entries(key: Mend, value: Mend, entries: dict[Any, Any]) -> dict[Any, Any]:
+    # A dictionary first: two texts may be one date, and values have no order to fall back on.
+    return dict(sorted({key(one): value(other) for one, other in entries.items()}.items()))
+
+
 def _same(value: Any) -> Any:
     return value
+
+
+def _decimal(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise ValueError(f"{text[:40]} is beyond every number") from None
 
 
 def _number(value: Any) -> Decimal:
@@ -240,9 +263,9 @@ def _mend_decimal(scale: int) -> Mend:
 def _mend_any_decimal(value: Any) -> Decimal:
     number = _number(value)
     exponent = int(number.as_tuple().exponent)
-    found = number if -ty.MAX_SCALE <= exponent <= 0 else rescaled(number, 0 if exponent > 0 else ty.MAX_SCALE)
-    if found is None or len(found.as_tuple().digits) > DIGITS:
-        raise _MisfitError(f"{_short(number)} has more than {DIGITS} digits, or {ty.MAX_SCALE} behind the point")
+    found = rescaled(number, 0) if exponent > 0 else number
+    if found is None or exponent <= -2 * DIGITS or len(found.as_tuple().digits) > DIGITS:
+        raise _MisfitError(f"{_short(number)} has more than {DIGITS} digits")
     return found or found.copy_abs()
 
 
@@ -265,7 +288,7 @@ def parse_timestamp(value: str) -> datetime:
     try:
         day, clock, fraction, sign, hours, minutes = match.groups() if match else ("",) * 6
         local = datetime.fromisoformat(f"{day}T{clock}.{(fraction or '0')[:6]:0<6}")
-        offset = timezone(timedelta(hours=int(hours or 0), minutes=int(minutes or 0)) * (-1 if sign == "-" else 1))
-        return local.replace(tzinfo=offset).astimezone(UTC)
+        offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0)) * (-1 if sign == "-" else 1)
+        return (local - offset).replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         raise _MisfitError(f"{value[:40]!r} is no timestamp with an offset") from None

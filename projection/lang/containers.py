@@ -161,7 +161,8 @@ class Containers(Branches):
         self.leave(comprehension.loop)
         pair = form("pair", comprehension.span, key.core, value.core)
         pairs = core.Loop(comprehension.span, source, slots, condition, pair)
-        return Typed(form("map_of", comprehension.span, pairs), ty.Map(self._as_key(key), self._as_value(value)))
+        key_type = self._as_key(key) if key_place is None else key_place  # a bound of the place's keys holds by now
+        return Typed(form("map_of", comprehension.span, pairs), ty.Map(key_type, self._as_value(value)))
 
     def _as_key(self, key: Typed) -> ty.Type:
         if isinstance(key.type, (ty.String, ty.Int, ty.Date, ty.Enum, ty.Never)):
