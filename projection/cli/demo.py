@@ -32,7 +32,7 @@ _STREAM = "shop"
 _BATCH = 500  # events in a commit: small, so that there is something to see, and something to interrupt
 _LOOK_S = 0.02
 _PATIENCE_S = 120.0
-_COLUMNS = 4  # of a view in its table
+_COLUMNS = 5  # of a view in its table
 
 
 class DemoFailedError(ProjectionError):
@@ -229,17 +229,23 @@ class _Demo:
 
         replay = Replay(load_deployment(Manifest.load(self.manifest), Tenancy()), Tenancy())
         replay.run(data for _, data in read_events(self.events_file))
-        self.columns = {lane.view_type: lane.deployed.program.single_fields()[:_COLUMNS] for lane in replay.lanes}
+        self.columns = {lane.view_type: lane.deployed.program.telling_fields()[:_COLUMNS] for lane in replay.lanes}
         return replay
 
     def _show(self, lines: list[bytes]) -> None:
-        """A table a view type: the second view of each tenant (the first ones are all alike), its single values."""
+        """A table a view type: the second view of each tenant (the first ones are all alike), its numbers."""
         from rich.table import Column, Table
 
         found = [json.loads(line, parse_float=str) for line in lines]  # the digits as they stand
         for view_type, fields in self.columns.items():
             ids = (Column("tenant", no_wrap=True), Column("view id", no_wrap=True))  # they hold their table's cells
-            table = Table(*ids, *fields, title=view_type, title_justify="left", title_style="bold")
+            table = Table(
+                *ids,
+                *(name.replace("_", " ") for name in fields),
+                title=view_type,
+                title_justify="left",
+                title_style="bold",
+            )
             for tenant in sorted({one["tenant_id"] for one in found}):
                 mine = [one for one in found if one["view_type"] == view_type and one["tenant_id"] == tenant]
                 for one in mine[1:2]:

@@ -92,9 +92,10 @@ class Program:
                     return Reaction(self, name, handlers) if handlers else None
         return None
 
-    def single_fields(self) -> list[str]:
-        """The fields of the view that always hold one single value, in the order of their declaration."""
-        return [name for name, field in self.checked.view.fields.items() if ty.is_scalar(field.type)]
+    def telling_fields(self) -> list[str]:
+        """The view's numbers and enums that are always there, in the order of their declaration: what fits a table."""
+        fields = self.checked.view.fields.items()
+        return [name for name, field in fields if isinstance(field.type, (ty.Int, ty.Decimal, ty.Enum))]
 
     def decode_view(self, data: bytes) -> Any:
         """A view from its JSON.
