@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -168,11 +169,11 @@ def _wrong_subjects(subjects: tuple[str, ...], template: SubjectTemplate) -> lis
 def _wrong_program(program: str, folder: Path) -> str | None:
     """What is wrong with this path of a program; None when nothing is."""
     try:
-        target = (folder / program).resolve()
+        target = Path(os.path.realpath(folder / program))  # `resolve` meets a loop of links otherwise in every version
         if Path(program).is_absolute() or not target.is_relative_to(folder.resolve()):
             return f"{program!r} is not a path inside the manifest's folder"
         return None if target.is_file() else f"{program!r} does not exist (looked for the file {target})"
-    except (OSError, RuntimeError, ValueError):  # a loop of links, a NUL, a name that is too long
+    except (OSError, ValueError):  # a NUL, a name that is too long
         return f"{program!r} is not a path of a file"
 
 

@@ -255,7 +255,7 @@ def test_a_link_inside_the_folder_is_followed(load, tmp_path):
 def test_a_loop_of_links_is_no_program(load, tmp_path):
     (tmp_path / "fines" / "loop.proj").symlink_to("loop.proj")
 
-    assert "'loop.proj' is not a path of a file" in refusal(load, with_view(program="loop.proj"))
+    assert "'loop.proj' does not exist" in refusal(load, with_view(program="loop.proj"))
 
 
 def test_a_broken_file_is_named(load):
