@@ -7,6 +7,7 @@ and nothing here knows where events come from.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from projection.engine.parking import Parking
@@ -202,12 +203,17 @@ class Lane:
                 hint="see why with `projection show --parked`, and deploy a corrected program",
             )
         for view_id, error in effects.refused:
-            self._parking.refuse(event, view_id, error, self._span(error))
+            self._parking.refuse(event, view_id, error, self._span_in_file(error))
         for view_id in effects.held:
             self._parking.hold(event, view_id)
 
     def _span(self, error: ProjectionError) -> str | None:
         return self._program.place(error) if isinstance(error, Failure) else None
+
+    def _span_in_file(self, error: ProjectionError) -> str | None:
+        """The same by the file's name alone: what is stored may not depend on where a manifest lies."""
+        span = self._span(error)
+        return None if span is None else PurePath(span).name
 
     # committing
 

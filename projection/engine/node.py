@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from projection.engine.deployment import DeployedView
+    from projection.model.ids import ViewType
     from projection.model.settings import Settings
     from projection.store.catalog import Catalog
     from projection.stream.connection import Nats
@@ -64,6 +65,7 @@ class Node:
         self._reader = reader
         self._stopping = asyncio.Event()
         self._trouble: str | None = None
+        self._told_halted: set[ViewType] = set()
 
     def close(self) -> None:
         """Close the stores of all lanes; idempotent."""
@@ -121,14 +123,17 @@ class Node:
 
     async def _commit(self, threads: ThreadPoolExecutor) -> None:
         loop, identity = asyncio.get_running_loop(), self._feed.identity
-        halted = [lane.halted for lane in self.lanes]
         await asyncio.gather(*(loop.run_in_executor(threads, lane.commit, identity) for lane in self.lanes))
-        for lane, error in zip(self.lanes, halted, strict=True):
-            if error is not None and lane.position.scanned == lane.scanned:
-                log.error("lane halted", view_type=lane.view_type, reason=error.message)
+        self._tell_halts()
         reading = [lane.position.scanned for lane in self.lanes if lane.halted is None]
         if reading:
             await self._feed.acknowledge(min(reading))
+
+    def _tell_halts(self) -> None:
+        for lane in self.lanes:
+            if lane.halted is not None and lane.view_type not in self._told_halted:
+                self._told_halted.add(lane.view_type)
+                log.error("lane halted", view_type=lane.view_type, reason=lane.halted.message)
 
     def _tell_trouble(self) -> None:
         trouble = getattr(self._feed, "trouble", None)
@@ -175,6 +180,7 @@ async def open_node(settings: Settings, deployed: Sequence[DeployedView], catalo
     """The node that the settings describe, with its lanes open; `run` opens the feed.
 
     Raises:
+        ConfigurationError: a view type starts where the stream has not come to yet.
         StorageError: a store cannot be opened.
         StreamError: the stream cannot be asked where a view type starts.
     """
@@ -182,10 +188,12 @@ async def open_node(settings: Settings, deployed: Sequence[DeployedView], catalo
         {subject for one in deployed for subject in one.entry.subjects}, deployed[0].entry.subject_template
     )
     lanes = open_lanes(catalog, deployed, subjects)
-    jetstream = JetStream(nats)
-    for lane in lanes:
-        if lane.position == LanePosition():
-            lane.move_to(await _before_start(lane, jetstream, settings.stream))
+    try:
+        await _move_to_starts(lanes, JetStream(nats), settings.stream)
+    except BaseException:
+        for lane in lanes:
+            lane.store.close()
+        raise
     positions = sorted(
         (lane.position.model_copy(update={"scanned": lane.scanned}) for lane in lanes), key=lambda one: one.scanned
     )
@@ -204,6 +212,13 @@ async def open_node(settings: Settings, deployed: Sequence[DeployedView], catalo
     return Node(lanes, feed, EventReader(deployed[0].entry.subject_template, settings.tenancy))
 
 
+async def _move_to_starts(lanes: Sequence[Lane], jetstream: JetStream, stream: str) -> None:
+    """Have new builds begin where the manifest says."""
+    for lane in lanes:
+        if lane.position == LanePosition():
+            lane.move_to(await _before_start(lane, jetstream, stream))
+
+
 async def _before_start(lane: Lane, jetstream: JetStream, stream: str) -> int:
     """The last sequence that a new build does not read."""
     start = lane.deployed.entry.start
@@ -212,7 +227,11 @@ async def _before_start(lane: Lane, jetstream: JetStream, stream: str) -> int:
             # Nothing tells yet which sequence that will be.
             raise ConfigurationError(f"view type {lane.view_type} starts at {start.time}, which is in the future")
         return await jetstream.last_sequence_before(stream, start.time)
-    return (start.sequence or 1) - 1
+    before = (start.sequence or 1) - 1
+    # Behind its end, a stream could not be told from one that lost its end.
+    if before and (end := (await jetstream.stream_info(stream)).state.last_seq) < before:
+        raise ConfigurationError(f"view type {lane.view_type} starts at {start}, but stream {stream!r} ends at {end}")
+    return before
 
 
 def _feed_name(subjects: Sequence[str]) -> str:

@@ -159,19 +159,22 @@ class Branches(Places):
                 break
             test, takes_all = self._patterns(case, local, covered)
             bound = next((pattern.name for pattern in case.patterns if pattern.name is not None), None)
+            if bound is not None and len(case.patterns) > 1:
+                self.report(diag.binder_not_alone(case.span, bound))
             if bound is not None:
                 inner = subject.type.inner if isinstance(subject.type, ty.Optional) else subject.type
                 self.declare(bound, inner, case.span, slot)
             if case.guard is not None:
                 guard = self.condition(case.guard)
                 test = guard if test is None else core.If(case.span, test, guard, core.Const(case.span, value=False))
-            body = self.checked_knowing(case.body, frozenset(), place)
+            known: Paths = frozenset() if case.guard is None else self.proven(case.guard)[0]
+            body = self.checked_knowing(case.body, known, place)
             if bound is not None:
                 self.forget(bound)
             cases.append((test, body))
-            if case.guard is None:
+            if case.guard is None and not isinstance(subject.type, ty.Never):
                 open_end = not (takes_all or not self._missing(subject.type, covered))
-        if open_end:
+        if open_end and not isinstance(subject.type, ty.Never):
             self.report(diag.match_not_exhaustive(match.span, self._missing(subject.type, covered)))
         value = cases[-1][1]
         for test, body in reversed(cases[:-1]):
@@ -214,7 +217,5 @@ class Branches(Places):
                 return missing + [f'"{member}"' for member in inner.members if member not in covered]
             case ty.Bool():
                 return missing + [str(value).lower() for value in (True, False) if value not in covered]
-            case ty.Never():
-                return []
             case _:
                 return [*missing, f"other values of {inner}"]

@@ -11,7 +11,8 @@ from projection.lang import syntax as syn
 from projection.lang import types as ty
 from projection.lang.codec import build_structs
 from projection.lang.digest import canonical, described, digest
-from projection.lang.expressions import Expressions, Signature
+from projection.lang.expressions import KEYWORDS, Expressions, Signature
+from projection.lang.library import BUILTINS
 from projection.lang.parser import parse
 from projection.lang.places import Typed, loosened
 from projection.lang.schema import Schema
@@ -19,11 +20,12 @@ from projection.lang.segments import with_charges
 from projection.lang.source import Source, Span
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from projection.lang.diagnostics import Diagnostic
 
 EDITION = 1
+MAX_FUNCTIONS = 200
 MAX_COMPUTED_DEPTH = 300  # levels that one computation nests, calls included; executors recurse as deep
 
 
@@ -65,6 +67,8 @@ class _Checker:
         self.signatures: dict[str, Signature] = {}
         self.functions: dict[str, core.Function] = {}
         self.calls: dict[str, frozenset[str]] = {}
+        self.callees_first: list[str] = []
+        self.depths: dict[str, int] = {}
 
     def run(self) -> CheckedProgram | None:
         """What was checked; None, with problems reported, where it is no program."""
@@ -79,7 +83,6 @@ class _Checker:
             self.problems.append(diag.no_handlers(Span(0, 1)))
         if self.problems or self.schema.view is None or self.tree.name is None:
             return None
-        self._depths(handlers)
         build_structs(self.schema.records())
         functions = {
             name: core.Function(name, function.slots, with_charges(function.body))
@@ -129,10 +132,12 @@ class _Checker:
         declared = [one for one in self.tree.declarations if isinstance(one, syn.Function)]
         first: dict[str, syn.Function] = {}
         for one in declared:
-            if one.name in first:
-                line = self.source.position(first[one.name].span.start)[0]
+            if one.name in first or one.name in BUILTINS:
+                line = self.source.position(first[one.name].span.start)[0] if one.name in first else None
                 self.problems.append(diag.already_declared(one.name_span, one.name, line))
                 continue
+            if one.name in KEYWORDS:
+                self.problems.append(diag.keyword_as_variable(one.name_span, one.name))
             first[one.name] = one
             parameters = tuple(self._type(parameter.type) for parameter in one.parameters)
             self.signatures[one.name] = Signature(parameters, self._type(one.type))
@@ -144,10 +149,13 @@ class _Checker:
             body = checker.fitted(one.body, signature.result, f"the result of `{name}`")
             self.functions[name] = core.Function(name, checker.slots, body)
             self.calls[name] = frozenset(checker.calls)
-        for name, one in first.items():
-            if (cycle := self._cycle(name)) is not None:
-                self.problems.append(diag.recursive_function(one.name_span, cycle))
-                break
+        if len(first) > MAX_FUNCTIONS:
+            self.problems.append(diag.too_many_functions(list(first.values())[MAX_FUNCTIONS].name_span, MAX_FUNCTIONS))
+        elif (cycle := self._cycle()) is not None:
+            self.problems.append(diag.recursive_function(first[cycle[0]].name_span, cycle))
+        for name in self.callees_first:
+            self.depths[name] = self._depth(self.functions[name].body) + 2
+            self._is_too_deep(self.depths[name], first[name].name_span, name)
 
     def _type(self, written: syn.TypeName) -> ty.Type:
         """A type in a signature; views and events can be passed, too."""
@@ -158,20 +166,24 @@ class _Checker:
             return ty.optional(record) if written.optional else record
         return loosened(self.schema.resolve(written))
 
-    def _cycle(self, start: str) -> list[str] | None:
+    def _cycle(self) -> list[str] | None:
+        """A way from a function back to itself; without one, `callees_first` holds all functions."""
         trail: list[str] = []
 
         def visit(name: str) -> list[str] | None:
+            if name in self.callees_first:
+                return None
             if name in trail:
                 return [*trail[trail.index(name) :], name]
             trail.append(name)
-            for callee in sorted(self.calls.get(name, ())):
+            for callee in sorted(self.calls[name]):
                 if (found := visit(callee)) is not None:
                     return found
             trail.pop()
+            self.callees_first.append(name)
             return None
 
-        return visit(start)
+        return next((found for name in self.functions if (found := visit(name)) is not None), None)
 
     # handlers
 
@@ -181,13 +193,17 @@ class _Checker:
         for one in self.tree.declarations:
             if not isinstance(one, syn.Handler):
                 continue
+            before = len(self.problems)
             handler = self._handler(one)
             found.append(handler)
+            depth = self._depth(handler.source, handler.route, handler.body)
+            if self._is_too_deep(depth, one.span, f"on {one.events[0][0]}") or len(self.problems) > before:
+                continue  # what did not check has no route to compare
             for name, span in one.events:
                 route = (name, canonical((handler.source, handler.route)))
-                line = self.source.position(one.span.start)[0]
-                if (before := routes.setdefault(route, line)) != line:
-                    self.problems.append(diag.same_route_twice(span, name, before))
+                if route in routes:
+                    self.problems.append(diag.same_route_twice(span, name, routes[route]))
+                routes.setdefault(route, self.source.position(one.span.start)[0])
         return found
 
     def _handler(self, handler: syn.Handler) -> core.Handler:
@@ -219,7 +235,8 @@ class _Checker:
         events: list[ty.Record] = []
         for name, span in handler.events:
             if (event := self.schema.events.get(name)) is None:
-                self.problems.append(diag.unknown_event(span, name, self.schema.events))
+                if name not in self.schema.unreadable:
+                    self.problems.append(diag.unknown_event(span, name, self.schema.events))
             else:
                 events.append(event)
         if len(events) != len(handler.events):
@@ -277,40 +294,46 @@ class _Checker:
 
     # depth
 
-    def _depths(self, handlers: Iterable[core.Handler]) -> None:
-        depths: dict[str, int] = {}
+    def _depth(self, *nodes: core.Core | None) -> int:
+        """How many levels the deepest of these nests, calls included; no recursion, for nothing has bound them yet."""
+        deepest, stack = 0, [(node, 0) for node in nodes]
+        while stack:
+            node, level = stack.pop()
+            own, inner = _levels(node)
+            called = self.depths.get(node.function, 0) if isinstance(node, core.Call) else 0
+            deepest = max(deepest, level + own + called)
+            stack += [(part, level + own) for part in inner]
+        return deepest
 
-        def depth(node: core.Core | None) -> int:
-            match node:
-                case None | core.Const() | core.Local():
-                    return 1
-                case core.Call():
-                    inner = max((depth(argument) for argument in node.arguments), default=0)
-                    return 1 + max(inner, function_depth(node.function))
-                case core.Loop():
-                    return 2 + max(depth(node.source), depth(node.condition), depth(node.body))
-                case core.Op():
-                    return 2 + max((depth(operand) for operand in node.operands), default=0)
-                case core.If():
-                    return 2 + max(depth(node.condition), depth(node.yes), depth(node.no))
-                case core.Let():
-                    return 2 + max(depth(node.value), depth(node.body))
-                case core.Get() | core.Charge():
-                    return 1 + depth(node.base if isinstance(node, core.Get) else node.body)
-                case core.New() | core.Update():
-                    base = depth(node.base) if isinstance(node, core.Update) else 1
-                    return 3 + max([base, *(depth(value) for value in node.values)])
+    def _is_too_deep(self, depth: int, span: Span, name: str) -> bool:
+        if depth > MAX_COMPUTED_DEPTH:
+            self.problems.append(diag.too_deep_a_computation(span, name, depth, MAX_COMPUTED_DEPTH))
+        return depth > MAX_COMPUTED_DEPTH
 
-        def function_depth(name: str) -> int:
-            if name not in depths:
-                depths[name] = depth(self.functions[name].body) + 2
-            return depths[name]
 
-        for handler in handlers:
-            deepest = max(depth(handler.source), depth(handler.route), depth(handler.body))
-            if deepest > MAX_COMPUTED_DEPTH:
-                name = f"on {handler.events[0]}"
-                self.problems.append(diag.too_deep_a_computation(handler.span, name, deepest, MAX_COMPUTED_DEPTH))
+def _levels(node: core.Core | None) -> tuple[int, tuple[core.Core | None, ...]]:
+    """How many levels a node adds, and what it computes inside."""
+    match node:
+        case core.Call():
+            return 1, node.arguments
+        case core.Loop():
+            return 2, (node.source, node.condition, node.body)
+        case core.Op():
+            return 2, node.operands
+        case core.If():
+            return 2, (node.condition, node.yes, node.no)
+        case core.Let():
+            return 2, (node.value, node.body)
+        case core.Get():
+            return 1, (node.base,)
+        case core.Charge():
+            return 1, (node.body,)
+        case core.New():
+            return 3, node.values
+        case core.Update():
+            return 3, (node.base, *node.values)
+        case _:
+            return 1, ()
 
 
 def _with_charges(handler: core.Handler) -> core.Handler:

@@ -102,7 +102,7 @@ def _msgspec_type(type_: ty.Type) -> Any:
             items = list[_msgspec_type(type_.item)]  # type: ignore[misc,valid-type]
             return Annotated[items, msgspec.Meta(max_length=type_.max or ty.DEFAULT_CONTAINER)]
         case ty.Map():
-            entries = dict[_msgspec_type(type_.key), _msgspec_type(type_.value)]  # type: ignore[misc]
+            entries = dict[_msgspec_type(type_.key), _msgspec_type(type_.value)]  # type: ignore[misc,valid-type]
             return Annotated[entries, msgspec.Meta(max_length=type_.max or ty.DEFAULT_CONTAINER)]
         case ty.Record():
             return _build(type_)
@@ -118,7 +118,7 @@ class Codec:
     def __init__(self, record: ty.Record) -> None:
         self._record = record
         self._decoder = msgspec.json.Decoder(_build(record), float_hook=_decimal)
-        self._mend = _mend_record(record)
+        self._mend = _mend_record(record, {})
 
     def decode(self, data: bytes | msgspec.Raw) -> Any:
         """The record in these bytes of JSON; undeclared fields are ignored.
@@ -138,8 +138,9 @@ def encode(value: Any) -> bytes:
     return _encoder.encode(value)
 
 
-def largest(type_: ty.Type) -> int:
-    """The most bytes of JSON that a value of this type can take."""
+def largest(type_: ty.Type, known: dict[ty.Record, int] | None = None) -> int:
+    """The most bytes of JSON that a value of this type can take; `known` holds what was found already."""
+    known = {} if known is None else known  # records can be reached in more ways than there are seconds
     match type_:
         case ty.Bool():
             return 5
@@ -154,13 +155,16 @@ def largest(type_: ty.Type) -> int:
         case ty.Enum():
             return 2 + 6 * (ty.DEFAULT_STRING if type_.open else max(map(len, type_.members)))
         case ty.List():
-            return 2 + (type_.max or ty.DEFAULT_CONTAINER) * (largest(type_.item) + 1)
+            return 2 + (type_.max or ty.DEFAULT_CONTAINER) * (largest(type_.item, known) + 1)
         case ty.Map():
-            return 2 + (type_.max or ty.DEFAULT_CONTAINER) * (largest(type_.key) + largest(type_.value) + 4)
+            return 2 + (type_.max or ty.DEFAULT_CONTAINER) * (largest(type_.key) + largest(type_.value, known) + 4)
         case ty.Record():
-            return 2 + sum(len(encode(field.wires[0])) + 2 + largest(field.type) for field in type_.fields.values())
+            if type_ not in known:
+                sizes = (len(encode(one.wires[0])) + 2 + largest(one.type, known) for one in type_.fields.values())
+                known[type_] = 2 + sum(sizes)
+            return known[type_]
         case ty.Optional():
-            return max(4, largest(type_.inner))
+            return max(4, largest(type_.inner, known))
         case _:
             return 0
 
@@ -168,11 +172,18 @@ def largest(type_: ty.Type) -> int:
 # --- mending: what msgspec's types cannot say ------------------------------------------------------------------------
 
 
-def _mend_record(record: ty.Record) -> Mend | None:
+def _mend_record(record: ty.Record, made: dict[ty.Record, Mend | None]) -> Mend | None:
+    """What mends a record; `made` holds those that were made already."""
+    if record not in made:
+        made[record] = _make_mend(record, made)
+    return made[record]
+
+
+def _make_mend(record: ty.Record, made: dict[ty.Record, Mend | None]) -> Mend | None:
     steps: list[tuple[str, tuple[str, ...], Mend | None, Any, bool, str]] = []
     for name, field in record.fields.items():
         others = _others(name, field)
-        mend = _mend_value(field.type)
+        mend = _mend_value(field.type, made)
         default = None if field.default is ty.REQUIRED else field.default
         if others or mend or default is not None:
             steps.append((name, others, mend, default, field.required, field.wires[0]))
@@ -201,7 +212,7 @@ def _mend_record(record: ty.Record) -> Mend | None:
     return mend_fields
 
 
-def _mend_value(type_: ty.Type) -> Mend | None:
+def _mend_value(type_: ty.Type, made: dict[ty.Record, Mend | None]) -> Mend | None:
     match type_:
         case ty.Decimal():
             return _mend_any_decimal if type_.scale is None else _mend_decimal(type_.scale)
@@ -210,13 +221,14 @@ def _mend_value(type_: ty.Type) -> Mend | None:
         case ty.Timestamp():
             return parse_timestamp
         case ty.Optional():
-            return _mend_value(type_.inner)
-        case ty.List() if (mend := _mend_value(type_.item)) is not None:
+            return _mend_value(type_.inner, made)
+        case ty.List() if (mend := _mend_value(type_.item, made)) is not None:
             return partial(_mend_items, mend)
         case ty.Map():
-            return partial(_mend_entries, _mend_value(type_.key) or _same, _mend_value(type_.value) or _same)
+            key, value = _mend_value(type_.key, made), _mend_value(type_.value, made)
+            return partial(_mend_entries, key or _same, value or _same)
         case ty.Record():
-            return _mend_record(type_)
+            return _mend_record(type_, made)
         case _:
             return None
 

@@ -36,7 +36,7 @@ def _overlap(one: tuple[str | core.Core, ...], other: tuple[str | core.Core, ...
         elif isinstance(a, str) and isinstance(b, str):
             if a != b:
                 return False
-        elif a is not b:
+        elif not (isinstance(a, core.Local) and isinstance(b, core.Local) and a.slot == b.slot):
             return False
     return True
 
@@ -53,6 +53,8 @@ class Containers(Branches):
         if isinstance(place, ty.Optional):
             place = place.inner
         match expression:
+            case syn.ListOf() | syn.Braces() if isinstance(place, ty.Never):
+                return self._placeless(expression, place)
             case syn.ListOf():
                 return self._list(expression, place)
             case syn.ListFor():
@@ -66,6 +68,14 @@ class Containers(Branches):
             case syn.With():
                 return self._with(expression)
         raise AssertionError(expression)
+
+    def _placeless(self, literal: syn.ListOf | syn.Braces, place: ty.Never) -> Typed:
+        """A literal in a place whose type is wrong already: what stands inside is still looked at."""
+        for one in literal.items if isinstance(literal, syn.ListOf) else literal.entries:
+            if isinstance(one, syn.KeyValue):
+                self.check(one.key, place)
+            self.check(one.value if isinstance(one, (syn.FieldValue, syn.KeyValue, syn.Spread)) else one, place)
+        return Typed(core.Const(literal.span, None), place)
 
     # lists
 
@@ -83,7 +93,8 @@ class Containers(Branches):
                 parts.append(found)
                 inner = found.type.item if isinstance(found.type, ty.List) else ty.NEVER
             else:
-                value = self.check(one, wanted)
+                # Behind a spread of records, `{…}` is one of them, also where the list itself has no place.
+                value = self.check(one, item if isinstance(item, ty.Record) else wanted)
                 inner = value.type
                 if isinstance(inner, (ty.Optional, ty.Nothing)):
                     value = self.report(diag.maybe_none(one.span, "an item", str(inner)))
@@ -207,41 +218,51 @@ class Containers(Branches):
             return self.report(diag.needs_place(literal.span, "this record" if literal.entries else "`{}`"))
         if not literal.entries:
             return Typed(core.Const(literal.span, {}), ty.Map(key, value, 0))
-        parts: list[core.Core] = []
+        entries: list[tuple[Typed, ...]] = []  # a key and a value, or a map that is spread
         for entry in literal.entries:
             match entry:
                 case syn.Spread():
                     found = self.check(entry.value, place)
                     if not isinstance(found.type, (ty.Map, ty.Never)):
                         return self.report(diag.mismatch(entry.span, str(found.type), "a map", "what `...` spreads"))
-                    if wanted is not None:
-                        found = Typed(self.fit(found, ty.Map(key, value)), wanted)
-                    elif isinstance(found.type, ty.Map):
-                        key, value = ty.join(key, found.type.key) or key, ty.join(value, found.type.value) or value
-                    parts.append(found.core)
+                    types = (found.type.key, found.type.value) if isinstance(found.type, ty.Map) else (key, value)
+                    entries.append((found,))
                 case syn.KeyValue():
                     one = self.checked_knowing(entry.key, frozenset(), None if wanted is None else key)
                     other = self.checked_knowing(entry.value, frozenset(), None if wanted is None else value)
-                    if wanted is None:
-                        joined = (ty.join(key, self._as_key(one)), ty.join(value, self._as_value(other)))
-                        if None in joined:
-                            text = f"{other.type} for {one.type}"
-                            return self.report(
-                                diag.branches_disagree(entry.span, "the entries differ", text, "here it is")
-                            )
-                        key, value = joined[0] or key, joined[1] or value
-                    pairs = form("list_of", entry.span, form("pair", entry.span, one.core, other.core))
-                    parts.append(form("map_of", entry.span, pairs))
+                    types = (self._as_key(one), self._as_value(other))
+                    entries.append((one, other))
                 case _:
                     return self.report(diag.mismatch(entry.span, "a field", str(place), "an entry"))
+            if wanted is None:
+                joined_key, joined_value = ty.join(key, types[0]), ty.join(value, types[1])
+                if joined_key is None or joined_value is None:
+                    text = f"{types[1]} for {types[0]}"
+                    return self.report(
+                        diag.branches_disagree(entry.span, f"one entry is {value} for {key}", text, "another is")
+                    )
+                key, value = joined_key, joined_value
+        parts = [
+            self._entry(written.span, entry, key, value)
+            for written, entry in zip(literal.entries, entries, strict=True)
+        ]
         node = parts[0] if len(parts) == 1 else form("joined_maps", literal.span, *parts)
         return Typed(node, ty.Map(key, value))
+
+    def _entry(self, span: Span, entry: tuple[Typed, ...], key: ty.Type, value: ty.Type) -> core.Core:
+        if len(entry) == 1:
+            return self.fit(entry[0], ty.Map(key, value))
+        pair = form("pair", span, self.fit(entry[0], key, "the key"), self.fit(entry[1], value, "the value"))
+        return form("map_of", span, form("list_of", span, pair))
 
     # with
 
     def _with(self, expression: syn.With) -> Typed:
         base = self.check(expression.base)
         if isinstance(base.type, ty.Never):
+            for update in expression.updates:
+                if update.value is not None:
+                    self.check(update.value, ty.NEVER)
             return base
         if isinstance(base.type, ty.Optional):
             return self.report(diag.maybe_none(expression.base.span, "what `with` changes", str(base.type)))
@@ -250,11 +271,14 @@ class Containers(Branches):
         slot = self.new_slot()
         local = Typed(core.Local(expression.base.span, slot), base.type)
         steps: list[tuple[int, core.Core]] = []  # what is computed before anything is changed, in source order
-        changes = [self._change(local, update, steps) for update in expression.updates]
+        is_flat = all(len(update.path) == 1 for update in expression.updates)  # computed where it is put, in order
+        before = len(self.problems)
+        changes = [self._change(local, update, steps, is_flat=is_flat) for update in expression.updates]
         for index, change in enumerate(changes):
             if any(_overlap(change.path, earlier.path) for earlier in changes[:index]):
                 self.report(diag.given_twice(change.update.span, "this path"))
-                return Typed(base.core, ty.NEVER)
+        if len(self.problems) > before:
+            return Typed(base.core, ty.NEVER)
         node = self._changed(local, changes, 0)
         for kept, value in reversed(steps):
             node = core.Let(expression.span, kept, value, node)
@@ -267,17 +291,17 @@ class Containers(Branches):
         steps.append((slot, value))
         return core.Local(value.span, slot)
 
-    def _change(self, base: Typed, update: syn.Update, steps: list[tuple[int, core.Core]]) -> _Change:
+    def _change(self, base: Typed, update: syn.Update, steps: list[tuple[int, core.Core]], *, is_flat: bool) -> _Change:
         """One update: its path with keys computed, and its new value; right sides see the value before."""
         path: list[str | core.Core] = []
         here = base
         for position, step in enumerate(update.path):
             last = position == len(update.path) - 1
             if position and isinstance(here.type, ty.Optional):
-                here = self._asserted(here, update)
+                here = self._asserted(here, update.path_spans[position - 1])
             if isinstance(step, str):
                 if not isinstance(here.type, ty.Record) or step not in here.type.fields:
-                    return self._no_such_path(here, update, step, path)
+                    return self._no_such_path(here, update, position, path)
                 path.append(step)
                 here = Typed(core.Get(update.span, here.core, step), here.type.fields[step].type)
             elif isinstance(here.type, ty.Map):
@@ -304,26 +328,27 @@ class Containers(Branches):
             )
         else:
             if isinstance(here.type, ty.Optional) and not isinstance(update.path[-1], str):
-                here = self._asserted(here, update)
+                here = self._asserted(here, update.path_spans[-1])
             operator = update.operator[0]
             found_ = self.apply(OPERATORS[operator], update.operator, [here, self.check(update.value)], update.span)
             value = self.fit(found_, here.type, f"`{update.path[-1]}`" if isinstance(update.path[-1], str) else "")
-        simple = len(update.path) == 1
-        return _Change(update, tuple(path), value if simple else self._keep(value, steps))
+        return _Change(update, tuple(path), value if is_flat else self._keep(value, steps))
 
-    def _asserted(self, value: Typed, update: syn.Update) -> Typed:
-        text = self.schema.source.text[update.span.start : update.span.end].split(":")[0].split("=")[0].strip(" +-")
+    def _asserted(self, value: Typed, path: Span) -> Typed:
+        text = self.schema.source.text[path.start : path.end]
         inner = value.type.inner if isinstance(value.type, ty.Optional) else value.type
-        return Typed(form("asserted", update.span, value.core, core.Const(update.span, text)), inner)
+        return Typed(form("asserted", path, value.core, core.Const(path, text)), inner)
 
-    def _no_such_path(self, here: Typed, update: syn.Update, step: str, path: list[str | core.Core]) -> _Change:
+    def _no_such_path(self, here: Typed, update: syn.Update, position: int, path: list[str | core.Core]) -> _Change:
+        step, end = str(update.path[position]), update.path_spans[position].end
+        span = type(update.span)(end - len(step), end)
         if isinstance(here.type, ty.Record):
             record = here.type
-            self.report(diag.unknown_field(update.span, step, str(record), record.fields, record.line))
+            self.report(diag.unknown_field(span, step, str(record), record.fields, record.line))
         elif not isinstance(here.type, ty.Never):
-            self.report(diag.not_a_record(update.span, str(here.type)))
+            self.report(diag.not_a_record(span, str(here.type)))
         if update.value is not None:
-            self.check(update.value)
+            self.check(update.value, ty.NEVER)
         return _Change(update, (*path, step), core.Const(update.span, None))
 
     def _changed(self, base: Typed, changes: Sequence[_Change], depth: int) -> core.Core:
@@ -364,7 +389,7 @@ class Containers(Branches):
         if depth == len(change.path) - 1 and change.value is not None:
             return change.value
         if isinstance(part.type, ty.Optional):
-            part = self._asserted(part, change.update)
+            part = self._asserted(part, change.update.path_spans[depth])
         slot = self.new_slot()
         inner = self._changed(Typed(core.Local(change.update.span, slot), part.type), group, depth + 1)
         return core.Let(change.update.span, slot, part.core, inner)

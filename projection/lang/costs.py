@@ -21,12 +21,15 @@ def length(value: Any) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A cost: `constant`, plus `per_operand` for each operand written, plus what `sized` makes of the operands."""
+    """A cost: `constant`, plus `per_operand` for each operand written, plus what `sized` makes of the operands.
+
+    `sized` is also given what is left of the ledger: counting stops once more than that has been counted.
+    """
 
     name: str
     constant: int
     per_operand: int = 0
-    sized: Callable[[Sequence[Any]], int] | None = None
+    sized: Callable[[Sequence[Any], int], int] | None = None
 
 
 def constant(cost: int, per_operand: int = 0) -> Shape:
@@ -36,39 +39,53 @@ def constant(cost: int, per_operand: int = 0) -> Shape:
 
 def linear(cost: int, operand: int, *, factor: int = 1, shift: int = 0) -> Shape:
     """Grows with the size of one operand."""
-    return Shape("linear", cost, 0, lambda values: factor * length(values[operand]) >> shift)
+    return Shape("linear", cost, 0, lambda values, _left: factor * length(values[operand]) >> shift)
 
 
 def added(cost: int, *, shift: int = 0) -> Shape:
     """Grows with the sizes of all operands together."""
-    return Shape("added", cost, 0, lambda values: sum(map(length, values)) >> shift)
+    return Shape("added", cost, 0, lambda values, _left: sum(map(length, values)) >> shift)
 
 
 def smaller(cost: int, *, shift: int = 0) -> Shape:
     """Grows with the smallest operand: what a comparison looks at, at most."""
-    return Shape("min", cost, 0, lambda values: min(map(length, values)) >> shift)
+    return Shape("min", cost, 0, lambda values, _left: min(map(length, values)) >> shift)
 
 
 def n_log_n(cost: int, operand: int, *, factor: int = 1, shift: int = 0) -> Shape:
     """Grows as sorting one operand does."""
-    return Shape("n log n", cost, 0, lambda values: factor * _n_log_n(length(values[operand])) >> shift)
+    return Shape("n log n", cost, 0, lambda values, _left: factor * _n_log_n(length(values[operand])) >> shift)
 
 
 def walked(cost: int) -> Shape:
     """Grows with the nodes of the smallest operand, counted before the work."""
-    return Shape("min nodes", cost, 0, lambda values: min(map(nodes, values)))
+    return Shape("min nodes", cost, 0, lambda values, left: min(nodes(value, left) for value in values))
 
 
-def nodes(value: Any) -> int:
-    """How many values a value is made of; a shared part counts each time it is reached."""
-    if isinstance(value, list):
-        return 1 + sum(map(nodes, value))
-    if isinstance(value, dict):
-        return 1 + sum(map(nodes, value.values()))
-    if isinstance(value, str):
-        return 1 + (len(value) >> 5)
-    fields = getattr(value, "__struct_fields__", None)
-    return 1 if fields is None else 1 + sum(nodes(getattr(value, name)) for name in fields)
+def searched(cost: int) -> Shape:
+    """Grows with the nodes of the first operand times the size of the second: each item is compared with it."""
+    return Shape("product", cost, 0, lambda values, left: nodes(values[0], left) * length(values[1]))
+
+
+def nodes(value: Any, most: int) -> int:
+    """How many values a value is made of; a shared part counts each time it is reached.
+
+    Small lists can share their parts so often that nobody lives to count them: whatever is above `most` is only known
+    to be above it.
+    """
+    count, waiting = 0, [value]
+    while waiting and count <= most:
+        one = waiting.pop()
+        count += 1
+        if isinstance(one, str):
+            count += len(one) >> 5
+        elif isinstance(one, list):
+            waiting += one
+        elif isinstance(one, dict):
+            waiting += one.values()
+        else:
+            waiting += [getattr(one, name) for name in getattr(one, "__struct_fields__", ())]
+    return count
 
 
 def _n_log_n(size: int) -> int:

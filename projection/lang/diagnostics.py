@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 MAX_DIAGNOSTICS = 50
+_MAX_SUGGESTED = 64  # comparing longer names would take longer than it helps
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,8 @@ class ProgramInvalidError(ProgramError):
 
 def closest(name: str, candidates: Iterable[str]) -> str | None:
     """The candidate that was probably meant: within an edit distance of max(1, a third of the name)."""
+    if len(name) > _MAX_SUGGESTED:
+        return None
     best, limit = None, max(1, len(name) // 3)
     for candidate in sorted(set(candidates)):
         distance = _edit_distance(name, candidate, limit)
@@ -170,9 +173,10 @@ def unknown_name(span: Span, name: str, scope: Iterable[str]) -> Diagnostic:
     return Diagnostic("N201", f"no variable `{name}` here", span, _suggest(name, names), f"in scope: {_listed(names)}")
 
 
-def already_declared(span: Span, name: str, line: int) -> Diagnostic:
-    """N202: two declarations of one name."""
-    return Diagnostic("N202", f"`{name}` is declared already, in line {line}", span)
+def already_declared(span: Span, name: str, line: int | None) -> Diagnostic:
+    """N202: two declarations of one name; without a line, the first is the language's own."""
+    where = "by the language" if line is None else f"in line {line}"
+    return Diagnostic("N202", f"`{name}` is declared already, {where}", span)
 
 
 def shadowed(span: Span, name: str) -> Diagnostic:
@@ -319,6 +323,11 @@ def too_deep_a_computation(span: Span, name: str, depth: int, limit: int) -> Dia
     )
 
 
+def binder_not_alone(span: Span, name: str) -> Diagnostic:
+    """T318: a name among other patterns, which would have to stand for what only one of them takes."""
+    return Diagnostic("T318", f"`{name}` takes every value, so no other pattern can stand beside it", span)
+
+
 # --- S4 schema -------------------------------------------------------------------------------------------------------
 
 
@@ -369,3 +378,13 @@ def wire_taken(span: Span, wire: str, line: int) -> Diagnostic:
 def recursive_type(span: Span, cycle: Sequence[str]) -> Diagnostic:
     """S409: a type that holds itself."""
     return Diagnostic("S409", f"`{cycle[0]}` holds itself: {' → '.join(cycle)}", span)
+
+
+def types_too_deep(span: Span, limit: int) -> Diagnostic:
+    """S411: values in values in values, deeper than a value may be."""
+    return Diagnostic("S411", f"values of this type are more than {limit} levels deep", span)
+
+
+def too_many_functions(span: Span, limit: int) -> Diagnostic:
+    """S410: more functions than a program may have."""
+    return Diagnostic("S410", f"the program has more than {limit} functions", span)

@@ -27,6 +27,8 @@ def canonical(value: Any) -> str:
     """One text for everything that means the same."""
     if isinstance(value, ty.Record):
         return f"{value.kind} {value.name}"  # its fields stand in the schema, which is a part of its own
+    if isinstance(value, core.Op) and value.operation.name == "asserted":
+        return f"asserted({canonical(value.operands[0])})"  # how the path is written stands in the message only
     if isinstance(value, Operation):
         return f"op({value.name};{value.signature})"
     if isinstance(value, core.Verdict):

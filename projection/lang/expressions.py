@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from projection.lang import core
 from projection.lang import diagnostics as diag
@@ -11,7 +12,7 @@ from projection.lang import syntax as syn
 from projection.lang import types as ty
 from projection.lang.containers import Containers
 from projection.lang.library import BUILTINS, FORMS, OPERATORS
-from projection.lang.numbers import MAX_INT, MIN_INT, ROUNDING_MODES, UNITS
+from projection.lang.numbers import MAX_INT, MIN_INT, ROUNDING_MODES, negate
 from projection.lang.operations import ABSENT, Operation, parse_signature
 from projection.lang.places import Typed, form
 
@@ -102,6 +103,10 @@ class Expressions(Containers):
                 )
             case syn.Compare():
                 return self._compare(expression)
+            case syn.Unary(operator="-", operand=syn.Literal(value=int() | Decimal() as number)) if number is not True:
+                # A sign in front of a number is part of the number: -9223372036854775808 fits.
+                value = negate(number) if isinstance(number, Decimal) else -number
+                return self._literal(syn.Literal(expression.span, value))
             case syn.Unary():
                 operand = self.check(expression.operand)
                 name = "negative" if expression.operator == "-" else "not"
@@ -220,8 +225,9 @@ class Expressions(Containers):
 
     def apply(self, overloads: Sequence[Operation], name: str, operands: Sequence[Typed], span: Span) -> Typed:
         """The first operation that takes these operands, with ints made decimals where it wants them."""
-        if any(isinstance(operand.type, ty.Never) for operand in operands):
-            return Typed(core.Const(span, None), ty.NEVER)
+        for position, operand in enumerate(operands, 1):
+            if isinstance(operand.type, ty.Never):  # all up to it is computed: a `fail` inside still fails
+                return Typed(form("list_of", span, *(one.core for one in operands[:position])), ty.NEVER)
         types = [operand.type for operand in operands]
         constants = [operand.core.value if isinstance(operand.core, core.Const) else ABSENT for operand in operands]
         for operation in overloads:
@@ -233,19 +239,12 @@ class Expressions(Containers):
                     else operand.core
                     for index, operand in enumerate(operands)
                 )
-                return self._folded(core.Op(span, operation, converted), result)
+                return Typed(core.Op(span, operation, converted), result)
         for operand in operands:
             if isinstance(operand.type, (ty.Optional, ty.Nothing)):
                 what = self.schema.source.text[operand.core.span.start : operand.core.span.end]
                 return self.report(diag.maybe_none(operand.core.span, f"`{what}`", str(operand.type)))
         return self.report(diag.wrong_operands(span, name, [str(type_) for type_ in types]))
-
-    def _folded(self, op: core.Op, result: ty.Type) -> Typed:
-        """A sign in front of a constant is part of the constant."""
-        if op.operation.name == "negative" and isinstance(op.operands[0], core.Const):
-            value: Any = op.operands[0].value
-            return Typed(core.Const(op.span, op.operation.function(value)), result)
-        return Typed(op, result)
 
     def _arithmetic(self, chain: syn.Chain) -> Typed:
         value = self.check(chain.operands[0])
@@ -317,12 +316,14 @@ class Expressions(Containers):
         return Typed(core.Call(call.span, call.name, arguments), signature.result)
 
     def _builtin(self, name: str, operands: list[Typed], span: Span, name_span: Span | None = None) -> Typed:
+        if name in self.schema.unreadable:
+            return Typed(core.Const(span, None), ty.NEVER)
         if name not in BUILTINS:
             return self.report(diag.unknown_function(name_span or span, name, [*BUILTINS, *self.functions]))
         found = self.apply(BUILTINS[name], name, operands, span)
         if name == "sum" and isinstance(found.type, ty.Decimal):
             # The empty sum is the zero of its type, which only the checker knows.
-            zero = core.Const(span, 0 * UNITS[found.type.scale or 0])
+            zero = core.Const(span, Decimal((0, (0,), -(found.type.scale or 0))))
             return Typed(core.Op(span, FORMS["sum_decimals"], (operands[0].core, zero)), found.type)
         if isinstance(found.core, core.Op) and found.core.operation.scale is not None and name in ("round", "div"):
             return self._rounding(found, found.core)

@@ -13,18 +13,27 @@ if TYPE_CHECKING:
     from projection.lang.source import Span
 
 
+MAX_QUOTED = 500  # code points of a value in a message
+
+
 class Failure(ProgramError):  # noqa: N818 - what executors raise, as opposed to what the checker reports
     """A program that failed on an event; the same on every replay.
 
-    `span` is set by the executor, at the operation that failed.
+    `span` is set by the executor, at the operation that failed; `gas` by the program: all that was charged until then.
     """
 
-    def __init__(self, code: str, message: str, span: Span | None = None) -> None:
+    def __init__(self, code: str, message: str, span: Span | None = None, gas: int = 0) -> None:
         super().__init__(message, code=code)
         self.span = span
+        self.gas = gas
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (type(self), (self.code, self.message, self.span))
+        return (type(self), (self.code, self.message, self.span, self.gas))
+
+
+def _short(text: str) -> str:
+    """What comes from an event may be long, and a message ends up in logs."""
+    return text if len(text) <= MAX_QUOTED else text[:MAX_QUOTED] + "…"
 
 
 def int_overflow() -> Failure:
@@ -49,12 +58,12 @@ def nothing_there(path: str) -> Failure:
 
 def view_missing(view_id: str) -> Failure:
     """R705."""
-    return Failure("R705", f"the handler updates view {view_id!r}, which does not exist")
+    return Failure("R705", f"the handler updates view {_short(view_id)!r}, which does not exist")
 
 
 def view_exists(view_id: str) -> Failure:
     """R706."""
-    return Failure("R706", f"the handler creates view {view_id!r}, which exists already")
+    return Failure("R706", f"the handler creates view {_short(view_id)!r}, which exists already")
 
 
 def empty_id() -> Failure:
@@ -77,14 +86,14 @@ def beyond_bound(what: str, size: int, bound: int) -> Failure:
     return Failure("R711", f"{what} of {size} does not fit its declared bound of {bound}")
 
 
-def view_too_large(size: int, limit: int) -> Failure:
+def view_too_large(limit: int) -> Failure:
     """R712."""
-    return Failure("R712", f"the view is {size} bytes of JSON; {limit} are allowed")
+    return Failure("R712", f"the view is more than {limit} bytes of JSON")
 
 
 def failed_on_purpose(code: str, message: str) -> Failure:
     """R710: `fail(CODE, …)`; the author's code stands in the message."""
-    return Failure("R710", f"{code}: {message}")
+    return Failure("R710", f"{_short(code)}: {_short(message)}")
 
 
 def out_of_gas(limit: int) -> Failure:

@@ -101,7 +101,7 @@ class Interpreter:
         ]
         if operation.is_sized:
             gas, alloc = operation.gas.sized, operation.alloc.sized
-            meter.charge(gas(values) if gas else 0, alloc(values) if alloc else 0, node.span)
+            meter.charge(gas(values, meter.gas) if gas else 0, alloc(values, meter.alloc) if alloc else 0, node.span)
         try:
             return operation.function(*values)
         except failures.Failure as failure:

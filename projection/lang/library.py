@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 
 from projection.lang import failures, numbers, types
-from projection.lang.costs import added, constant, linear, n_log_n, smaller, walked
+from projection.lang.costs import added, constant, linear, n_log_n, searched, smaller, walked
 from projection.lang.operations import ABSENT, Operation
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ _form("same", "T?, T? -> bool", constant(2), FREE, lambda a, b: a == b)  # singl
 _form("same_text", "string?, string? -> bool", smaller(2, shift=5), FREE, lambda a, b: a == b)
 _form("same_parts", "T?, T? -> bool", walked(2), FREE, lambda a, b: a == b)
 _form("is_none", "T? -> bool", constant(2), FREE, lambda a: a is None)
-_operator("in", "T, list<T> -> bool", linear(2, 1), FREE, lambda item, items: item in items)
+_operator("in", "T, list<T> -> bool", searched(2), FREE, lambda item, items: item in items)
 _operator("in", "K, map<K, V> -> bool", constant(3), FREE, lambda key, entries: key in entries)
 _operator("in", "string, string -> bool", added(4, shift=3), FREE, lambda part, text: part in text)
 

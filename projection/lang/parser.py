@@ -14,7 +14,7 @@ from projection.lang import diagnostics as diag
 from projection.lang import syntax as syn
 from projection.lang.diagnostics import Diagnostic
 from projection.lang.source import Source, Span
-from projection.lang.tree import Builder, UnreadableError
+from projection.lang.tree import Builder, UnreadableError, integer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from projection.lang.tree import Node
 
 MAX_SOURCE_BYTES = 64 * 1024
+
+_SURROGATE = re.compile("[\ud800-\udfff]")  # no UTF-8 text holds one, but a Python string may
+_NAMED = re.compile(r"(?:event|type|view|fn)\s+([A-Za-z][A-Za-z0-9_]*)")
 
 _WORDS = {
     "NAME": "a name", "INT": "a number", "DECIMAL": "a number", "STRING": "a string", "$END": "the end of the file",
@@ -47,6 +50,8 @@ def parse(source: Source) -> tuple[syn.Program, list[Diagnostic]]:
     """The tree of all that could be read, and what could not: a fault in one declaration hides nothing in another."""
     if len(source.text.encode("utf-8", "surrogatepass")) > MAX_SOURCE_BYTES:
         return syn.Program(None, None, ()), [diag.source_too_large(MAX_SOURCE_BYTES)]
+    if (match := _SURROGATE.search(source.text)) is not None:
+        return syn.Program(None, None, ()), [diag.unknown_character(Span(*match.span()), match[0])]
     try:
         return Builder(_tree, 0).program(_tree(source.text, "program", 0)), []
     except UnreadableError:
@@ -57,7 +62,7 @@ def _recover(source: Source) -> tuple[syn.Program, list[Diagnostic]]:
     """Declaration by declaration."""
     edition: tuple[int, Span] | None = None
     name: tuple[str, Span] | None = None
-    declarations, problems = list[syn.Declaration](), list[Diagnostic]()
+    declarations, problems, unreadable = list[syn.Declaration](), list[Diagnostic](), set[str]()
     chunks = source.declarations()
     first = chunks[0].start if chunks else len(source.text)
     if (lead := _blank_comments(source.text[:first])).strip():
@@ -69,7 +74,7 @@ def _recover(source: Source) -> tuple[syn.Program, list[Diagnostic]]:
         span = Span(chunk.start, chunk.start + len(text.rstrip()))
         try:
             if words[0] == "proj" and len(words) == 2 and words[1].isascii() and words[1].isdigit():
-                edition = (int(words[1]), span)
+                edition = (integer(words[1]), span)
             elif words[0] == "projection" and len(words) == 2 and words[1].isidentifier():
                 name = (words[1], span)
             elif words[0] not in ("proj", "projection"):
@@ -78,11 +83,13 @@ def _recover(source: Source) -> tuple[syn.Program, list[Diagnostic]]:
                 problems.append(diag.unexpected(span, f"`{words[-1]}`", [f"`{words[0]}` and one word"]))
         except UnreadableError as stop:
             problems.append(stop.diagnostic)
-    return syn.Program(edition, name, tuple(declarations)), problems
+            if (match := _NAMED.match(text)) is not None:
+                unreadable.add(match[1])
+    return syn.Program(edition, name, tuple(declarations), frozenset(unreadable)), problems
 
 
 def _blank_comments(text: str) -> str:
-    return re.sub(r"#[^\n]*", "", text)
+    return re.sub(r"#[^\n]*", lambda match: " " * len(match[0]), text)
 
 
 def _tree(text: str, start: str, offset: int) -> Node:

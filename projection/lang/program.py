@@ -10,7 +10,9 @@ from projection.lang import diagnostics as diag
 from projection.lang import types as ty
 from projection.lang.checker import CheckedProgram, check
 from projection.lang.codec import Codec, build_structs, encode, largest
+from projection.lang.costs import nodes
 from projection.lang.interpreter import Interpreter, Meter
+from projection.lang.parser import MAX_SOURCE_BYTES
 from projection.lang.source import Source
 
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 build_structs([ty.META])
+
+_EXPLOSIVE = 64  # times the limit of a view's JSON: so much may be made to find that it is too much
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +43,12 @@ class Step(NamedTuple):
 
 
 class Applied(NamedTuple):
-    """What became of a view: itself (None where it is gone), its JSON where that was made anyway, and the gas."""
+    """What became of a view: itself (None where it is gone), its JSON where that was made anyway, and both ledgers."""
 
     view: Any
     data: bytes | None
     gas: int
+    alloc: int
 
 
 class Program:
@@ -56,8 +61,10 @@ class Program:
         self.limits = limits or Limits()
         self._interpreter = Interpreter(checked.core.functions)
         self._view_codec = Codec(checked.view)
-        # Where the schema itself keeps a view small, its size need not be looked at event by event.
+        # Where the schema itself keeps a view small, its size need not be looked at event by event; where it lets a
+        # view grow without measure, not even its JSON may be made before it has been looked at.
         self._is_small = largest(checked.view) <= self.limits.view_bytes
+        self._may_explode = largest(checked.view) > _EXPLOSIVE * self.limits.view_bytes
         self._reactions: dict[tuple[str, str], Reaction | None] = {}
 
     @classmethod
@@ -68,11 +75,15 @@ class Program:
             ProgramInvalidError: with every diagnostic.
             OSError: the file cannot be read.
         """
+        with path.open("rb") as file:
+            data = file.read(MAX_SOURCE_BYTES + 1)
+        problem = diag.source_too_large(MAX_SOURCE_BYTES) if len(data) > MAX_SOURCE_BYTES else None
         try:
-            text = path.read_bytes().decode()
+            text = "" if problem else data.decode("utf-8-sig")
         except UnicodeDecodeError as error:
-            source = Source(name or str(path), "?")
-            raise diag.ProgramInvalidError(source, [diag.not_utf8(error.start)]) from None
+            problem = diag.not_utf8(error.start)
+        if problem:
+            raise diag.ProgramInvalidError(Source(name or str(path), "?"), [problem])
         return cls(check(Source(name or str(path), text)), limits)
 
     def reaction(self, aggregate_type: str, event_type: str) -> Reaction | None:
@@ -117,6 +128,16 @@ class Program:
             Failure: nothing of what the steps did is to be kept.
         """
         meter = Meter(self.limits.gas, self.limits.alloc)
+        try:
+            view, data = self._run(view_id, steps, event, meta, view, meter)
+        except failures.Failure as failure:
+            failure.gas = meter.used
+            raise
+        return Applied(view, data, meter.used, meter.alloc_limit - meter.alloc)
+
+    def _run(
+        self, view_id: str, steps: Sequence[Step], event: Any, meta: Any, view: Any, meter: Meter
+    ) -> tuple[Any, bytes | None]:
         for handler, item in steps:
             if handler.target == "updates" and view is None:
                 raise _located(failures.view_missing(view_id), handler)
@@ -130,10 +151,12 @@ class Program:
                 view = result
         data = None
         if view is not None and not self._is_small:
-            data = encode(view)
-            if len(data) > self.limits.view_bytes:
-                raise _located(failures.view_too_large(len(data), self.limits.view_bytes), steps[-1].handler)
-        return Applied(view, data, meter.used)
+            limit = self.limits.view_bytes
+            if not (self._may_explode and nodes(view, limit) > limit):  # a node takes a byte at least
+                data = encode(view)
+            if data is None or len(data) > limit:
+                raise _located(failures.view_too_large(limit), steps[-1].handler)
+        return view, data
 
     def route(self, handlers: Sequence[core.Handler], event: Any, meta: Any) -> tuple[dict[str, list[Step]], int]:
         """The views that an event touches, each with its steps in source order; and the gas.
@@ -142,6 +165,13 @@ class Program:
             Failure: the event reaches no view at all.
         """
         meter = Meter(self.limits.route_gas, self.limits.alloc)
+        try:
+            return self._targets(handlers, event, meta, meter), meter.used
+        except failures.Failure as failure:
+            failure.gas = meter.used
+            raise
+
+    def _targets(self, handlers: Sequence[core.Handler], event: Any, meta: Any, meter: Meter) -> dict[str, list[Step]]:
         targets: dict[str, list[Step]] = {}
         for handler in handlers:
             frame = [None, None, event, meta, None, *handler.unset]
@@ -156,7 +186,7 @@ class Program:
                 targets.setdefault(view_id, []).append(Step(handler, item))
                 if len(targets) > self.limits.ids_per_event:
                     raise _located(failures.too_many_ids(self.limits.ids_per_event), handler)
-        return targets, meter.used
+        return targets
 
     def place(self, failure: failures.Failure) -> str | None:
         """`file:line:column` of a failure."""

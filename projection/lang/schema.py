@@ -36,10 +36,13 @@ class Schema:
         self._declared: dict[str, syn.Record | syn.Alias] = {}
         self._aliases: dict[str, ty.Type] = {}
         self._open: list[str] = []  # the types that are being resolved, for cycles
+        self._levels: dict[ty.Record, int] = {}
+        self.unreadable: frozenset[str] = frozenset()  # declared, but not readable: not to be reported as unknown
 
     def load(self, program: syn.Program, constant: Callable[[syn.Expression, ty.Type], object]) -> None:
         """Resolve all declarations of types."""
-        lines: dict[str, int] = {}
+        self.unreadable = program.unreadable
+        lines: dict[str, int | None] = dict.fromkeys(_NAMES)
         for one in program.declarations:
             if isinstance(one, (syn.Record, syn.Alias, syn.Event, syn.View)):
                 line = self.source.position(one.span.start)[0]
@@ -53,10 +56,13 @@ class Schema:
             self._named(name, declared.name_span)
         for one in program.declarations:
             if isinstance(one, syn.Event) and one.name not in self.events:
-                self.events[one.name] = self._fields(self._record(one.name, "event", one.span), one.fields)
+                event = self._fields(self._record(one.name, "event", one.span), one.fields)
+                self._shallow(event, one.name_span)
+                self.events[one.name] = event
                 self.event_declarations[one.name] = one
             elif isinstance(one, syn.View) and self.view is None:
                 self.view = self._fields(self._record(one.name, "view", one.span), one.fields)
+                self._shallow(self.view, one.name_span)
             elif isinstance(one, syn.View):
                 self.problems.append(diag.second_view(one.name_span))
         self._wires_are_distinct()
@@ -104,24 +110,50 @@ class Schema:
             return self._sized(written, size, ty.DEFAULT_STRING) or ty.String(size or ty.DEFAULT_STRING)
         if name == "list":
             item = self._item(arguments[0])
-            return self._sized(written, size, ty.DEFAULT_CONTAINER) or ty.List(item, size or ty.DEFAULT_CONTAINER)
+            found: ty.Type = ty.List(item, size or ty.DEFAULT_CONTAINER)
+            return self._sized(written, size, ty.DEFAULT_CONTAINER) or self._shallow(found, written.span)
         if name == "map":
             key, value = self.resolve(arguments[0]), self._item(arguments[1])
             if not isinstance(key, (ty.String, ty.Int, ty.Date, ty.Enum, ty.Never)):
                 return self._bad(arguments[0], "a map is keyed by string, int, date or enum")
-            return self._sized(written, size, ty.DEFAULT_CONTAINER) or ty.Map(key, value, size or ty.DEFAULT_CONTAINER)
-        self.problems.append(diag.unknown_type(written.span, name, [*_NAMES, *self._declared]))
+            found = ty.Map(key, value, size or ty.DEFAULT_CONTAINER)
+            return self._sized(written, size, ty.DEFAULT_CONTAINER) or self._shallow(found, written.span)
+        if name not in self.unreadable:
+            self.problems.append(diag.unknown_type(written.span, name, [*_NAMES, *self._declared]))
         return ty.NEVER
 
     def _item(self, written: syn.TypeName) -> ty.Type:
-        if written.optional:
+        if isinstance(found := self.resolve(written), ty.Optional):
             return self._bad(written, "items of lists and values of maps are never optional")
-        return self.resolve(written)
+        return found
 
     def _sized(self, written: syn.TypeName, size: int | None, most: int) -> ty.Type | None:
         if size is not None and not 1 <= size <= most:
             return self._bad(written, f"the bound lies between 1 and {most}")
         return None
+
+    def _shallow(self, type_: ty.Type, span: Span) -> ty.Type:
+        if self._depth(type_) <= ty.MAX_DEPTH:
+            return type_
+        self.problems.append(diag.types_too_deep(span, ty.MAX_DEPTH))
+        return ty.NEVER
+
+    def _depth(self, type_: ty.Type) -> int:
+        match type_:
+            case ty.Optional():
+                return self._depth(type_.inner)
+            case ty.List():
+                return 1 + self._depth(type_.item)
+            case ty.Map():
+                return 1 + self._depth(type_.value)
+            case ty.Record():
+                if type_ not in self._levels:
+                    self._levels[type_] = 1 + max(
+                        (self._depth(field.type) for field in type_.fields.values()), default=0
+                    )
+                return self._levels[type_]
+            case _:
+                return 0
 
     def _bad(self, written: syn.TypeName, why: str) -> ty.Type:
         self.problems.append(diag.bad_type(written.span, why))
@@ -145,12 +177,16 @@ class Schema:
             return self._records[name]
         if name in self._aliases:
             return self._aliases[name]
+        if len(self._open) == ty.MAX_DEPTH:
+            self.problems.append(diag.types_too_deep(span, ty.MAX_DEPTH))
+            return ty.NEVER
         self._open.append(name)
         found: ty.Type
         if isinstance(declared, syn.Alias):
             found = self._aliases[name] = self.resolve(declared.type)
         else:
             record = self._fields(self._record(name, "type", declared.span), declared.fields)
+            self._shallow(record, declared.name_span)
             found = self._records[name] = record
         self._open.pop()
         return found
@@ -163,9 +199,9 @@ class Schema:
                 line = self.source.position(record.fields[one.name].span.start)[0]
                 self.problems.append(diag.already_declared(one.span, one.name, line))
                 continue
-            if one.optional and one.default is not None:
-                self.problems.append(diag.optional_with_default(one.span, one.name))
             type_ = self.resolve(one.type)
+            if one.default is not None and (one.optional or isinstance(type_, ty.Optional)):
+                self.problems.append(diag.optional_with_default(one.span, one.name))
             if one.optional:
                 type_ = ty.optional(type_)
             record.fields[one.name] = ty.Field(one.name, type_, one.wires or (one.name,), ty.REQUIRED, one.span)
@@ -186,9 +222,10 @@ class Schema:
         taken: dict[tuple[str | None, str], int] = {}
         for name, event in self.event_declarations.items():
             for wire in event.wires or (name,):
-                line = self.source.position(event.span.start)[0]
-                if (first := taken.setdefault((event.aggregate_type, wire), line)) != line:
-                    self.problems.append(diag.wire_taken(event.name_span, wire, first))
+                read_as = (event.aggregate_type, wire)
+                if read_as in taken:
+                    self.problems.append(diag.wire_taken(event.name_span, wire, taken[read_as]))
+                taken.setdefault(read_as, self.source.position(event.span.start)[0])
         for record in self.records():
             wires: dict[str, int] = {}
             for field in record.fields.values():
@@ -198,8 +235,13 @@ class Schema:
                     wires[wire] = self.source.position(field.span.start)[0]
 
     def _index(self, index: syn.Index) -> None:
+        if (view := self.view) is None:
+            return  # which is reported
         for name, _descending, span in index.keys:
-            if self.view is not None and name not in self.view.fields:
-                owner = str(self.view)
-                self.problems.append(diag.unknown_field(span, name, owner, self.view.fields, self.view.line))
+            if (field := view.fields.get(name)) is None:
+                self.problems.append(diag.unknown_field(span, name, str(view), view.fields, view.line))
+                continue
+            inner = field.type.inner if isinstance(field.type, ty.Optional) else field.type
+            if not ty.is_scalar(inner) and not isinstance(inner, ty.Never):
+                self.problems.append(diag.bad_type(span, f"an index key is a single value, not {inner}"))
         self.indexes.append(tuple((name, descending) for name, descending, _span in index.keys))

@@ -261,10 +261,14 @@ class Braces:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """One change of a `with`: a path of fields and keys, and what happens there."""
+    """One change of a `with`: a path of fields and keys, and what happens there.
+
+    `path_spans` are the places of the path up to each of its steps.
+    """
 
     span: Span
     path: tuple[str | Expression, ...]
+    path_spans: tuple[Span, ...]
     operator: str  # `:`, `+=`, `-=` or `drop`
     value: Expression | None
 
@@ -412,8 +416,9 @@ Declaration: TypeAlias = Event | Record | Alias | View | Index | Function | Hand
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A whole file."""
+    """A whole file; `unreadable` are the names of declarations that are there but could not be read."""
 
     edition: tuple[int, Span] | None
     name: tuple[str, Span] | None
     declarations: tuple[Declaration, ...]
+    unreadable: frozenset[str] = frozenset()

@@ -50,6 +50,12 @@ def _child(tree: Node, data: str) -> Node | None:
     return next((child for child in _trees(tree) if child.data == data), None)
 
 
+def integer(text: str) -> int:
+    """The number that digits are; of one that no place takes only so much that it stays too large."""
+    digits = int(text.lstrip("-0")[:40] or "0")
+    return -digits if text.startswith("-") else digits
+
+
 class Builder:
     """Turns Lark's trees into syntax nodes.
 
@@ -75,7 +81,7 @@ class Builder:
         """A whole file."""
         head, name, *rest = _trees(tree)
         return syn.Program(
-            (int(_token(head, 0)[:20]), self.span(head)),
+            (integer(_token(head, 0)), self.span(head)),
             (str(_token(name, 0)), self.span(name)),
             tuple(self.declaration(one) for one in rest),
         )
@@ -130,7 +136,7 @@ class Builder:
         is_open = False
         for token in _tokens(sizes) if sizes is not None else ():
             if token.type == "INT":
-                values.append(int(token[:20]))
+                values.append(integer(token))
             elif token.type == "OPEN":
                 is_open = True
             else:
@@ -210,20 +216,22 @@ class Builder:
         span = self.span(tree)
         if tree.data == "set_short":
             name = str(_token(tree, 0))
-            return syn.Update(span, (name,), ":", syn.Name(span, name))
+            return syn.Update(span, (name,), (span,), ":", syn.Name(span, name))
         children = _trees(tree)
-        path = self._path(children[0])
+        path, spans = self._path(children[0])
         if tree.data == "drop_path":
-            return syn.Update(span, path, "drop", None)
+            return syn.Update(span, path, spans, "drop", None)
         operator = ":" if tree.data == "set_path" else str(_token(tree, 0))
-        return syn.Update(span, path, operator, self.expression(children[1]))
+        return syn.Update(span, path, spans, operator, self.expression(children[1]))
 
-    def _path(self, tree: Node) -> tuple[str | syn.Expression, ...]:
+    def _path(self, tree: Node) -> tuple[tuple[str | syn.Expression, ...], tuple[Span, ...]]:
+        first = self.span(_token(tree, 0))
         steps = (
             str(_token(step, 0)) if step.data == "path_field" else self.expression(_trees(step)[0])
             for step in _trees(tree)
         )
-        return (str(_token(tree, 0)), *steps)
+        spans = (Span(first.start, self.span(step).end) for step in _trees(tree))
+        return (str(_token(tree, 0)), *steps), (first, *spans)
 
     def _chain(self, tree: Node, span: Span, operators: tuple[str, ...]) -> syn.Chain:
         operands = tuple(self._two(tree))
@@ -276,7 +284,7 @@ class Builder:
         return syn.Present(span, self.expression(_trees(tree)[0]))
 
     def _x_int(self, tree: Node, span: Span) -> syn.Literal:
-        return syn.Literal(span, int(_token(tree, 0)[:40]))
+        return syn.Literal(span, integer(_token(tree, 0)))
 
     def _x_decimal(self, tree: Node, span: Span) -> syn.Literal:
         return syn.Literal(span, Decimal(_token(tree, 0)))
@@ -336,7 +344,7 @@ class Builder:
         if kind == "STRING":
             return syn.Pattern(span, syn.Text(span, (self._plain_text(_token(tree, 0)),)), None)
         if kind in ("INT", "DECIMAL"):
-            return syn.Pattern(span, syn.Literal(span, int(text[:40]) if kind == "INT" else Decimal(text)), None)
+            return syn.Pattern(span, syn.Literal(span, integer(text) if kind == "INT" else Decimal(text)), None)
         if text in ("true", "false", "none"):
             return syn.Pattern(span, syn.Literal(span, {"true": True, "false": False, "none": None}[text]), None)
         return syn.Pattern(span, None, None if text == "_" else text)

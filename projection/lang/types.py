@@ -19,6 +19,7 @@ from projection.lang.source import Span
 DEFAULT_STRING = 65_536  # code points
 DEFAULT_CONTAINER = 10_000  # items, entries
 MAX_SCALE = 18
+MAX_DEPTH = 32  # records, lists and maps inside one another
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +257,6 @@ def join(a: Type, b: Type) -> Type | None:
             item = join(a.item, b.item)
             return None if item is None else List(item)
         case (Map(), Map()):
-            value = join(a.value, b.value)
-            return None if value is None or a.key != b.key else Map(a.key, value)
+            key, value = join(a.key, b.key), join(a.value, b.value)
+            return None if key is None or value is None else Map(key, value)
     return None

@@ -33,6 +33,11 @@ class Block:
     text: str
     place: str  # file:line, for messages
 
+    @property
+    def is_run(self) -> bool:
+        """Whether it holds commands whose output the page shows."""
+        return self.kind == "console" and "not-run" not in self and "second-terminal" not in self
+
     def __contains__(self, attribute: str) -> bool:
         return attribute in self.attributes
 

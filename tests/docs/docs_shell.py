@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from threading import Timer
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Self
 
@@ -19,13 +20,15 @@ if TYPE_CHECKING:
 
     from docs_pages import Block
 
-_MARK = "-- end of command --"
+_MARK = "=== end of command: "
 _PATIENCE_S = 30.0
 _VOLATILE = (  # numbers that no two runs have in common
     (re.compile(r'"seconds":[0-9.]+'), '"seconds":0'),
     (re.compile(r"in [0-9.]+ s, [0-9,]+ events/s"), "in 0 s, 0 events/s"),
 )
-_JOB_NOTICE = re.compile(r"^bash: line \d+: +\d+ Killed.*\n", re.MULTILINE)  # a script's shell says it, a reader's otherwise
+_JOB_NOTICE = re.compile(
+    r"^bash: line \d+: +\d+ Killed.*\n", re.MULTILINE
+)  # a script's shell says it, a reader's otherwise
 
 
 def commands(block: Block) -> Iterator[tuple[str, str]]:
@@ -69,7 +72,8 @@ class Shell:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._send("kill -9 $(jobs -p) 2>/dev/null; exit")
+        if self._bash.poll() is None:
+            self._send("kill -9 $(jobs -p) 2>/dev/null; exit")
         self._bash.communicate(timeout=_PATIENCE_S)
         for server in self._servers:
             server.communicate(timeout=_PATIENCE_S)  # its guard ends it with its standard input
@@ -83,10 +87,13 @@ class Shell:
         """What a command printed, stdout and stderr together, and its exit status."""
         assert self._bash.stdout is not None
         self._send(f"{command}\nprintf '{_MARK}%d\\n' $?")
+        watchdog = Timer(_PATIENCE_S, self._bash.kill)
+        watchdog.start()
         lines = list[str]()
         while _MARK not in (line := self._bash.stdout.readline()):
-            assert line, f"the shell ended at {command!r}"
+            assert line, f"the shell ended at {command!r}, or it took more than {_PATIENCE_S:.0f} s"
             lines.append(line)
+        watchdog.cancel()
         last, _, status = line.partition(_MARK)
         return _JOB_NOTICE.sub("", "".join(lines) + last), int(status)
 
@@ -120,10 +127,10 @@ class Shell:
         """Do what a block says: write its file, or run its commands and compare what they print."""
         if "file" in block:
             (self._here() / block.attributes["file"]).write_text(block.text)
-        elif block.kind == "console" and "second-terminal" in block:
+        elif "second-terminal" in block:
             for command, _ in commands(block):
                 self.serve(command)
-        elif block.kind == "console" and "not-run" not in block:
+        elif block.is_run:
             for command, shown in commands(block):
                 self._compare(block, command, shown)
 

@@ -13,7 +13,7 @@ from docs_shell import Shell, agrees, commands
 if TYPE_CHECKING:
     from pathlib import Path
 
-RUN = [page for page in PAGES if any(block.kind == "console" and "not-run" not in block for block in blocks(page))]
+RUN = [page for page in PAGES if any(block.is_run for block in blocks(page))]
 
 
 @pytest.mark.parametrize("page", RUN, ids=lambda page: page.name)
@@ -44,7 +44,9 @@ def test_what_is_shown_and_not_run_exists() -> None:
 
 def test_a_page_that_shows_something_else_is_noticed() -> None:
     assert agrees('{"views":3,"seconds":0.07}\n', '{"views":3,"seconds":1.9}\n')
-    assert agrees("published 5 events in 0.1 s, 72 events/s: all\n", "published 5 events in 2.0 s, 1,072 events/s: all\n")
+    assert agrees(
+        "published 5 events in 0.1 s, 72 events/s: all\n", "published 5 events in 2.0 s, 1,072 events/s: all\n"
+    )
     assert agrees('"fold_identity":"…","a":1\n', '"fold_identity":"3ad5","a":1\n')
     assert not agrees('{"views":3,"seconds":0.07}\n', '{"views":4,"seconds":0.07}\n')
     assert not agrees("one … line\n", "one\nother line\n")

@@ -1,0 +1,255 @@
+"""The tables of the documentation that come from the code: names, types, defaults, costs, codes.
+
+A column that only people can write, such as what a setting is for, stands in the page and is kept.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+from types import NoneType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_args, get_origin
+
+import annotated_types
+import typer
+from docs_pages import CHECKOUT, table, with_table
+from pydantic import BaseModel, SecretStr
+
+from projection.cli.main import app
+from projection.lang import checker, costs, diagnostics, parser, tree, types
+from projection.lang.library import BUILTINS, OPERATORS
+from projection.lang.program import Limits
+from projection.model.manifest import Limits as ManifestLimits
+from projection.model.manifest import _File, _FileView
+from projection.model.setting_sources import _leaves, _variable
+from projection.model.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from projection.lang.costs import Shape
+    from projection.lang.operations import Operation
+
+Row = tuple[str, ...]
+
+
+class Table(NamedTuple):
+    """A table of a page; columns of the head that `rows` do not fill are the page's own."""
+
+    page: Path
+    name: str
+    head: Row
+    rows: Callable[[], list[Row]]
+
+    def written(self) -> list[Row]:
+        """The rows as they should stand in the page: ours, then the page's own columns, found by the first one."""
+        width = len(self.head)
+        kept = {row[0]: row for row in table(self.page, self.name)}
+        return [(*row, *kept.get(row[0], ("",) * width)[len(row) :]) for row in self.rows()]
+
+    def write(self) -> None:
+        """Bring the page up to date."""
+        self.page.write_text(with_table(self.page, self.name, self.head, self.written()))
+
+
+# --- the language ----------------------------------------------------------------------------------------------------
+
+
+def _cost(shape: Shape) -> str:
+    if shape.sized is None:
+        return f"{shape.constant}" + (f" + {shape.per_operand} an operand" if shape.per_operand else "")
+    return f"{shape.constant} + {shape.name}"
+
+
+def _example(operation: Operation) -> str:
+    return "; ".join(f"`{expression}` → `{value}`" for expression, value in operation.examples)
+
+
+def builtins() -> list[Row]:
+    """Every builtin, by name."""
+    return [
+        (f"`{name}`", f"`{one.signature}`", one.doc, _example(one), _cost(one.gas))
+        for name in sorted(BUILTINS)
+        for one in BUILTINS[name]
+    ]
+
+
+def operators() -> list[Row]:
+    """Every operator that a program writes."""
+    symbols: dict[tuple[str, str], list[str]] = {}
+    for symbol, overloads in OPERATORS.items():
+        for one in overloads:
+            written = "-" if symbol == "negative" else symbol
+            symbols.setdefault((f"`{one.signature}`", _cost(one.gas)), []).append(f"`{written}`")
+    return [(" ".join(names), signature, gas) for (signature, gas), names in symbols.items()]
+
+
+def prices() -> list[Row]:
+    """What costs gas besides operations."""
+    return [
+        ("a variable", f"{costs.LOCAL}"),
+        ("`let`", f"{costs.LET}"),
+        ("a field", f"{costs.FIELD}"),
+        ("`if`, `and`, `or`, `??`, an arm, a case", f"{costs.BRANCH}"),
+        ("a call of a `fn`", f"{costs.CALL} + {costs.CALL_ARGUMENT} an argument"),
+        ("a record", f"{costs.RECORD} + {costs.RECORD_FIELD} a field"),
+        ("`with`", f"{costs.UPDATE} + {costs.UPDATE_FIELD} a field changed + a quarter of the fields"),
+        ("`for`", f"{costs.LOOP} + {costs.LOOP_ITEM} an item"),
+    ]
+
+
+def limits() -> list[Row]:
+    """Every limit of programs and values."""
+    limit = Limits()
+    return [
+        ("source", f"{parser.MAX_SOURCE_BYTES:,} bytes", "P107"),
+        ("nesting of expressions", f"{tree.MAX_DEPTH}", "P104"),
+        ("operands of one chain, as `a + b + …`", f"{tree.MAX_OPERANDS}", "P104"),
+        ("levels that one computation nests, calls included", f"{checker.MAX_COMPUTED_DEPTH}", "T317"),
+        ("functions", f"{checker.MAX_FUNCTIONS}", "S410"),
+        ("records, lists and maps inside one another", f"{types.MAX_DEPTH}", "S411"),
+        ("gas for each event and view id", f"{limit.gas:,}", "O901"),
+        ("gas for the routes of one event", f"{limit.route_gas:,}", "O901"),
+        ("memory for each event and view id", f"{limit.alloc:,} units", "O902"),
+        ("view ids of one event", f"{limit.ids_per_event}", "R709"),
+        ("a view's JSON", f"{limit.view_bytes:,} bytes", "R712"),
+        ("a string", f"{types.DEFAULT_STRING:,} code points", "D105, R711"),
+        ("a list or a map", f"{types.DEFAULT_CONTAINER:,} items", "D105, R711"),
+        ("a decimal", f"38 digits, {types.MAX_SCALE} of them behind the point", "D105, R702"),
+        ("an int", "64 bits, signed", "D105, R701"),
+    ]
+
+
+# --- codes -----------------------------------------------------------------------------------------------------------
+
+
+def all_codes() -> set[str]:
+    """Every code that stands in the package as a text."""
+    return {
+        code
+        for path in (CHECKOUT / "projection").rglob("*.py")
+        for code in re.findall(r'"([A-Z]\d{3})"', path.read_text())
+    }
+
+
+def checked_codes() -> list[Row]:
+    """The codes of the checker, with the sentences of their constructors."""
+    found = []
+    for function in _functions(diagnostics):
+        if match := re.match(r"([A-Z]\d{3}): (.+)", inspect.getdoc(function) or ""):
+            found.append((f"`{match[1]}`", match[2][0].upper() + match[2][1:]))
+    return sorted(found)
+
+
+def running_codes() -> list[Row]:
+    """The codes that a running program, an event or an order of events can have; what they mean is the page's own."""
+    checked = {code.strip("`") for code, _ in checked_codes()} | {
+        "P100",
+        "R700",
+    }  # defaults that nothing is raised with
+    return [(f"`{code}`",) for code in sorted(all_codes() - checked, key=lambda code: ("DROP".index(code[0]), code))]
+
+
+def _functions(module: Any) -> Iterable[Any]:
+    return (one for _, one in inspect.getmembers(module, inspect.isfunction) if one.__module__ == module.__name__)
+
+
+# --- settings and manifest -------------------------------------------------------------------------------------------
+
+
+def settings() -> list[Row]:
+    """Every setting with its type, its default and its variable."""
+    rows = []
+    for path in _leaves(Settings, ()):
+        model: Any = Settings
+        for step in path[:-1]:
+            model = model.model_fields[str(step)].annotation
+        field = model.model_fields[str(path[-1])]
+        name = ".".join(map(str, path))
+        rows.append(
+            (f"`{name}`", _type(field.annotation, field.metadata), _default(field.default), f"`{_variable(path)}`")
+        )
+    return rows
+
+
+def manifest() -> list[Row]:
+    """Every field of a manifest with its type and its default."""
+    rows = list[Row]()
+    for place, model in (("", _File), ("views.NAME.", _FileView), ("views.NAME.limits.", ManifestLimits)):
+        for name, field in model.model_fields.items():
+            if (place, name) == ("", "views"):
+                kind, default = "a mapping, one entry or more", "needed"
+            elif name in ("start", "limits") and place == "views.NAME.":
+                kind, default = (
+                    ("see below" if name == "start" else "a mapping"),
+                    "first" if name == "start" else "none",
+                )
+            else:
+                kind = _type(field.annotation, field.metadata)
+                default = "needed" if field.is_required() else _default(field.default)
+            rows.append((f"`{place}{name}`", kind, default))
+    return rows
+
+
+def _type(annotation: Any, metadata: Iterable[Any] = ()) -> str:
+    arguments = [argument for argument in get_args(annotation) if argument is not NoneType]
+    if get_origin(annotation) is Annotated:
+        return _type(arguments[0], (*arguments[1:], *metadata))
+    if get_origin(annotation) is Literal:
+        return " or ".join(f"`{argument}`" for argument in arguments)
+    if get_origin(annotation) is tuple:
+        return "a list of texts"
+    if arguments:
+        return _type(arguments[0], metadata)
+    bounds = {type(one): one for one in _flat(metadata)}
+    if annotation is int:
+        least, most = bounds.get(annotated_types.Ge), bounds.get(annotated_types.Le)
+        return "a number" + (f", {least.ge:,} to {most.le:,}" if least and most else "")
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "a mapping"
+    if members := getattr(annotation, "__members__", None):
+        return ", ".join(f"`{member.value}`" for member in members.values())
+    return {bool: "true or false", Path: "a path", SecretStr: "a text, secret"}.get(annotation, "a text")
+
+
+def _flat(metadata: Iterable[Any]) -> Iterable[Any]:
+    for one in metadata:
+        yield from _flat(one.metadata) if hasattr(one, "metadata") else [one]
+
+
+def _default(value: Any) -> str:
+    if value is None:
+        return "none"
+    if value == "":
+        return "empty"
+    return f"`{value:,}`" if type(value) is int else f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+# --- commands --------------------------------------------------------------------------------------------------------
+
+
+def command_parameters() -> dict[str, list[str]]:
+    """The arguments and options of every command, as its help names them."""
+    group: Any = typer.main.get_command(app)
+    return {
+        name: [
+            one.opts[0] if one.param_type_name == "option" else (one.metavar or one.name).strip("[].").upper()
+            for one in command.params
+            if one.name != "help"
+        ]
+        for name, command in group.commands.items()
+    }
+
+
+_LANGUAGE, _ERRORS = CHECKOUT / "docs/language.md", CHECKOUT / "docs/errors.md"
+TABLES = [
+    Table(_LANGUAGE, "builtins", ("name", "takes → yields", "what it yields", "examples", "gas"), builtins),
+    Table(_LANGUAGE, "operators", ("operator", "takes → yields", "gas"), operators),
+    Table(_LANGUAGE, "prices", ("what", "gas"), prices),
+    Table(_LANGUAGE, "limits", ("of", "limit", "beyond it"), limits),
+    Table(_ERRORS, "checked", ("code", "what is wrong"), checked_codes),
+    Table(_ERRORS, "running", ("code", "what happened", "what to do"), running_codes),
+    Table(CHECKOUT / "docs/settings.md", "settings", ("setting", "type", "default", "variable", "meaning"), settings),
+    Table(CHECKOUT / "docs/manifest.md", "fields", ("field", "type", "default", "meaning"), manifest),
+]

@@ -1,0 +1,42 @@
+"""Brings the pages up to date with the code: `python tests/docs/update.py` writes every table and every output anew.
+
+What comes of it is to be read before it is committed: a changed output may be a changed promise.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from time import sleep
+
+from docs_pages import PAGES, blocks
+from docs_shell import Shell, agrees, commands
+from docs_tables import TABLES
+
+SETTLED_AFTER_S = 2.0  # an output that comes true "eventually"
+
+
+def with_outputs(page: Path) -> str:
+    """The page's text with what its commands print now; what agrees already stays."""
+    text = page.read_text()
+    with tempfile.TemporaryDirectory() as folder, Shell(Path(folder)) as shell:
+        for block in blocks(page):
+            if not block.is_run:
+                shell.follow(block)
+                continue
+            if "eventually" in block:
+                sleep(SETTLED_AFTER_S)
+            body = ""
+            for command, shown in commands(block):
+                found, _ = shell.run(command)
+                body += "$ " + command.replace("\n", "\n> ") + "\n" + (shown if agrees(shown, found) else found)
+            text = text.replace(f"\n{block.text}```\n", f"\n{body}```\n", 1)
+    return text
+
+
+if __name__ == "__main__":
+    for table in TABLES:
+        table.write()
+    for page in PAGES:
+        if any(block.is_run for block in blocks(page)):
+            page.write_text(with_outputs(page))

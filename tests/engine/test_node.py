@@ -1,0 +1,369 @@
+"""The node on a real stream and real stores: whatever way it comes to its end, its views are those of a replay."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from engine_support import CORRECTED, TALLIES, Log, added, broken, deploy, envelope, parked, totals
+from node_support import SHOP, WITHIN_S, contents_of, folded, replayed
+
+from projection.errors import ConfigurationError, StorageError, StreamError, StreamIdentityError
+from projection.model.ids import ViewType
+from projection.store.catalog import CatalogReader
+from projection.store.lmdb_store import LmdbLaneStore
+from projection.testing.shop import shop_lines
+
+EVENTS = 1_500
+LINES = list(shop_lines(EVENTS, faults=20))
+
+
+@pytest.mark.parametrize("batch", [7, 500, 20_000])
+async def test_a_node_that_caught_up_holds_what_a_replay_makes_byte_for_byte(site, batch):
+    lines = [*LINES[:900], b"not JSON", b'{"no":"envelope"}', *LINES[900:]]
+    await site.publish(lines)
+    deployed = deploy(site.folder, SHOP, template=site.template)
+    summary, found = await site.catch_up(deployed, back_pressure={"batch": batch})
+    assert replayed(deployed, lines) == found
+    assert (len(lines), sum(len(views) for views, *_ in found.values())) == (summary.events, summary.views)
+    assert sum(len(parked) for _, parked, *_ in found.values()) == summary.parked > 20
+
+
+async def test_a_node_stopped_on_its_way_goes_on_where_it_was(site):
+    await site.publish(LINES)
+    deployed = deploy(site.folder, SHOP, template=site.template)
+    read = []
+    while sum(read) < EVENTS:
+        async with site.node(deployed, back_pressure={"batch": 300}) as node:
+
+            def stop_soon(_progress, node=node):
+                node.stop()
+
+            summary = await asyncio.wait_for(node.run(on_progress=stop_soon), WITHIN_S)
+            assert {lane.position.scanned for lane in node.lanes} == {sum(read) + summary.events}
+            found = contents_of(node)
+        read.append(summary.events)
+    assert (EVENTS, replayed(deployed, LINES)) == (sum(read), found)
+    assert len(read) >= EVENTS / 300
+
+
+async def test_a_node_at_the_end_of_its_stream_reads_nothing_again(site):
+    last = await site.publish(LINES)
+    deployed = deploy(site.folder, SHOP, template=site.template)
+    _, found = await site.catch_up(deployed)
+    summary, again = await site.catch_up(deployed)
+    assert (0, 0, found) == (summary.events, summary.gas, again)
+    assert {last} == {scanned for *_, scanned, _ in again.values()}
+
+
+async def test_a_node_follows_what_is_published_while_it_runs(site):
+    deployed = deploy(site.folder, SHOP, template=site.template)
+    async with site.node(deployed) as node:
+        running = asyncio.create_task(node.run())
+        for cut in range(0, EVENTS, 300):
+            last = await site.publish(LINES[cut : cut + 300])
+            await eventually(lambda last=last: all(lane.position.scanned == last for lane in node.lanes), running)
+        node.stop()
+        await asyncio.wait_for(running, WITHIN_S)
+        assert replayed(deployed, LINES) == contents_of(node)
+
+
+async def test_what_others_publish_beside_the_subjects_moves_an_idle_node_on(site):
+    await site.publish([added("x")])
+    deployed = deploy(site.folder, subjects=[f"{site.stream}.*.aggregate.tally.*"], template=site.template)
+    async with site.node(deployed) as node:
+        running = asyncio.create_task(node.run())
+        last = await site.publish([b"x"] * 10, subject=f"{site.stream}.something.else")
+        await eventually(lambda: node.lanes[0].position.scanned == last, running)
+        node.stop()
+        await asyncio.wait_for(running, WITHIN_S)
+        assert (1, []) == (node.lanes[0].store.position().applied, parked(node.lanes[0].store))
+
+
+async def eventually(condition, running) -> None:
+    async with asyncio.timeout(WITHIN_S):
+        while not condition():
+            assert not running.done(), running.result()
+            await asyncio.sleep(0.005)
+
+
+# several view types on one feed
+
+
+async def test_a_view_type_added_later_is_folded_from_its_start_and_the_others_do_nothing_twice(site):
+    await site.publish(LINES)
+    orders = {"shop_orders": SHOP["shop_orders"]}
+    await site.catch_up(deploy(site.folder / "1", orders, template=site.template))
+    deployed = deploy(site.folder / "2", SHOP, template=site.template)
+    async with site.node(deployed, back_pressure={"batch": 200}) as node:
+        summary = await asyncio.wait_for(node.run(until_caught_up=True), WITHIN_S)
+        gas = {lane.view_type: lane.gas for lane in node.lanes}
+        assert replayed(deployed, LINES) == contents_of(node)
+    assert (EVENTS, 0) == (summary.events, gas["shop_orders"])
+    assert 0 < gas["shop_sales"]
+
+
+async def test_view_types_at_different_places_each_take_what_they_lack(site):
+    await site.publish(LINES[:500])
+    await site.catch_up(deploy(site.folder / "1", {"shop_orders": SHOP["shop_orders"]}, template=site.template))
+    await site.publish(LINES[500:1_000])
+    two = {name: SHOP[name] for name in ("shop_orders", "shop_sales")}
+    await site.catch_up(deploy(site.folder / "2", two, template=site.template))
+    await site.publish(LINES[1_000:])
+    del two["shop_orders"]
+    await site.catch_up(deploy(site.folder / "3", two, template=site.template))
+    deployed = deploy(site.folder / "4", SHOP, template=site.template)
+    summary, found = await site.catch_up(deployed, back_pressure={"batch": 300})
+    assert (EVENTS, replayed(deployed, LINES)) == (summary.events, found)
+
+
+async def test_overlapping_subjects_of_two_view_types_are_each_read_once(site):
+    await site.publish(LINES)
+    narrow = {"subjects": [f"{site.stream}.north.aggregate.*.*"]}
+    wide = {"subjects": [f"{site.stream}.*.aggregate.order.*"]}
+    deployed = deploy(
+        site.folder, SHOP, template=site.template, entries={"shop_orders": narrow, "shop_sales": wide}
+    )
+    summary, found = await site.catch_up(deployed, back_pressure={"batch": 300})
+    assert (EVENTS, replayed(deployed, LINES)) == (summary.events, found)
+    assert {"north"} == {key.tenant_id for key, _ in found["shop_orders"][0]}
+
+
+async def test_a_halted_view_type_stays_where_it_is_and_the_others_go_on(site, logged):
+    events = [added("x"), broken("x"), *([added("x")] * 30)]
+    await site.publish(events)
+    deployed = deploy(
+        site.folder,
+        {"tallies": TALLIES, "strict": TALLIES.replace("projection tallies", "projection strict")},
+        template=site.template,
+        entries={"strict": {"on_error": "halt"}},
+    )
+    async with site.node(deployed, back_pressure={"batch": 5}) as node:
+        summary = await asyncio.wait_for(node.run(until_caught_up=True), WITHIN_S)
+        found = {lane.view_type: lane.store.position().scanned for lane in node.lanes}
+    assert ({"strict": 1, "tallies": 32}, 32) == (found, summary.events)
+    (halted,) = [one for one in logged if one["log_level"] == "error"]
+    assert ("strict", True) == (halted["view_type"], "R710" in halted["reason"])
+
+
+async def test_a_node_ends_when_every_view_type_has_halted(site):
+    await site.publish([added("x"), broken("x"), added("x")])
+    deployed = deploy(site.folder, template=site.template, on_error="halt")
+    async with site.node(deployed) as node:
+        await asyncio.wait_for(node.run(), WITHIN_S)
+        assert (1, "R710") == (node.lanes[0].store.position().scanned, node.lanes[0].halted.code)
+
+
+# builds
+
+
+async def test_a_changed_program_has_a_build_of_its_own_folded_from_the_start(site):
+    events = [added("x"), broken("x"), added("x"), added("x")]
+    await site.publish(events)
+    first = deploy(site.folder / "1", template=site.template)
+    second = deploy(site.folder / "2", CORRECTED, template=site.template)
+    _, before = await site.catch_up(first)
+    summary, after = await site.catch_up(second)
+    assert (4, replayed(second, events)) == (summary.events, after)
+    assert [2, 3, 4] == [one.sequence for one in before["tallies"][1]]
+    assert [] == after["tallies"][1]
+    with CatalogReader.open(site.data) as catalog:
+        assert [1, 2] == [build.number for build in catalog.builds(ViewType("tallies"))]
+        assert 2 == catalog.serving(ViewType("tallies")).number
+    summary, back = await site.catch_up(first)
+    assert (0, before) == (summary.events, back)
+
+
+# where to begin
+
+
+async def test_a_view_type_can_start_at_a_sequence(site):
+    await site.publish(LINES)
+    deployed = deploy(site.folder, SHOP, template=site.template, entries={"shop_sales": {"start": {"sequence": 700}}})
+    _, found = await site.catch_up(deployed, back_pressure={"batch": 100})
+    assert replayed(deployed, LINES) == found
+    assert found["shop_sales"] != replayed(deploy(site.folder, SHOP, template=site.template), LINES)["shop_sales"]
+
+
+async def test_a_view_type_can_start_at_a_time_which_is_when_an_event_was_stored(site):
+    await site.publish(LINES[:700])
+    first = await site.publish(LINES[700:701])
+    await site.publish(LINES[701:])
+    time = (await site.jetstream.message(site.stream, first)).time
+    # The manifest knows microseconds, the server nanoseconds: whole ones let the event before be cut off as well.
+    start = {"time": time.partition(".")[0] + f".{time.partition('.')[2][:6]}Z"}
+    by_time = deploy(site.folder / "time", SHOP, template=site.template, start=start)
+    _, found = await site.catch_up(by_time)
+    by_sequence = deploy(site.folder / "sequence", SHOP, template=site.template, start={"sequence": first})
+    assert views_of(replayed(by_sequence, LINES)) == views_of(found)
+
+
+def views_of(contents):
+    return {view_type: views for view_type, (views, *_) in contents.items()}
+
+
+async def test_a_view_type_that_starts_at_the_end_waits_for_what_comes(site):
+    last = await site.publish([added("x")] * 3)
+    deployed = deploy(site.folder, template=site.template, start={"sequence": last + 1})
+    assert 0 == (await site.catch_up(deployed))[0].events
+    await site.publish([added("y")])
+    async with site.node(deployed) as node:
+        await asyncio.wait_for(node.run(until_caught_up=True), WITHIN_S)
+        assert {("a", "y"): 1} == totals(node.lanes[0].store)
+
+
+@pytest.mark.parametrize(
+    ("start", "said"),
+    [
+        ({"time": "2999-01-01T00:00:00Z"}, "view type tallies starts at 2999-01-01T00:00:00Z, which is in the future"),
+        ({"sequence": 100}, "view type tallies starts at sequence 100, but stream '{stream}' ends at 3"),
+    ],
+)
+async def test_a_start_that_lies_ahead_is_refused_with_the_view_type_and_the_reason(site, start, said):
+    await site.publish([added("x")] * 3)
+    deployed = deploy(site.folder, template=site.template, start=start)
+    with pytest.raises(ConfigurationError) as refused:
+        await site.catch_up(deployed)
+    assert said.format(stream=site.stream) == refused.value.message
+
+
+async def test_a_stream_that_lost_its_beginning_is_refused(site):
+    await site.publish([added("x")] * 5)
+    limited = {"name": site.stream, "subjects": [f"{site.stream}.>"], "max_msgs": 3, "deny_delete": True, "deny_purge": True}
+    await site.jetstream._call(f"STREAM.UPDATE.{site.stream}", limited, object)
+    with pytest.raises(StreamIdentityError, match="begins at 3: the messages 1 to 2"):
+        await site.catch_up(deploy(site.folder, template=site.template))
+    deployed = deploy(site.folder, template=site.template, start={"sequence": 3})
+    assert 3 == (await site.catch_up(deployed))[0].events
+
+
+# commit, then acknowledge
+
+
+async def test_nothing_is_acknowledged_that_is_not_committed_by_every_view_type(site):
+    last = await site.publish(LINES)
+    deployed = deploy(site.folder, SHOP, template=site.template)
+    acknowledged = []
+    async with site.node(deployed, node="n", back_pressure={"batch": 100}) as node:
+        to_server = node._feed.acknowledge
+
+        async def acknowledge(sequence: int) -> None:
+            committed = min(lane.store.position().scanned for lane in node.lanes)
+            acknowledged.append((sequence, committed))
+            await to_server(sequence)
+
+        node._feed.acknowledge = acknowledge
+        await asyncio.wait_for(node.run(until_caught_up=True), WITHIN_S)
+        consumer = node._feed._reader.consumer
+    assert len(acknowledged) >= EVENTS / 100
+    assert all(sequence == committed for sequence, committed in acknowledged)
+    assert last == acknowledged[-1][0]
+    await site.nats.request(f"$JS.API.CONSUMER.INFO.{site.stream}.{consumer}")  # behind the acknowledgement
+    info = await site.jetstream.consumer_info(site.stream, consumer)
+    assert last == info.ack_floor.stream_seq
+
+
+async def test_a_store_that_cannot_be_written_ends_the_node_and_nothing_is_lost_or_done_twice(site, monkeypatch):
+    await site.publish(LINES)
+    deployed = deploy(site.folder, SHOP, template=site.template)
+    commits, write = [], LmdbLaneStore.commit
+
+    def failing(self, commit):
+        commits.append(commit)
+        if len(commits) % 8 == 0:
+            raise StorageError("the disk is full")
+        write(self, commit)
+
+    monkeypatch.setattr(LmdbLaneStore, "commit", failing)
+    failures = 0
+    while True:
+        async with site.node(deployed, back_pressure={"batch": 200}) as node:
+            acknowledged = []
+            to_server = node._feed.acknowledge
+
+            async def acknowledge(sequence, to_server=to_server, acknowledged=acknowledged) -> None:
+                acknowledged.append(sequence)
+                await to_server(sequence)
+
+            node._feed.acknowledge = acknowledge
+            try:
+                await asyncio.wait_for(node.run(until_caught_up=True), WITHIN_S)
+            except StorageError:
+                failures += 1
+                committed = min(lane.store.position().scanned for lane in node.lanes)
+                assert max(acknowledged, default=0) <= committed
+                continue
+            break
+    assert failures > 2
+    with CatalogReader.open(site.data) as catalog:
+        assert {1} == {build.number for name in SHOP for build in catalog.builds(ViewType(name))}
+    assert replayed(deployed, LINES) == (await site.catch_up(deployed))[1]
+
+
+# the stream's identity
+
+
+async def recreate(site) -> None:
+    await site.jetstream._call(f"STREAM.DELETE.{site.stream}", {}, object)
+    await site.create()
+
+
+@pytest.mark.parametrize("count", [0, 5, 10, 50])
+async def test_a_stream_made_anew_is_refused_and_nothing_is_written(site, count):
+    await site.publish([added("x")] * 10)
+    deployed = deploy(site.folder, template=site.template)
+    _, before = await site.catch_up(deployed)
+    await recreate(site)
+    if count:
+        await site.publish([added("y")] * count)
+    async with site.node(deployed) as node:
+        with pytest.raises(StreamIdentityError):
+            await asyncio.wait_for(node.run(until_caught_up=True), WITHIN_S)
+        assert before == contents_of(node)
+
+
+async def test_a_stream_made_anew_under_a_running_node_ends_it_and_nothing_is_written(site):
+    last = await site.publish([added("x")] * 10)
+    deployed = deploy(site.folder, template=site.template)
+    async with site.node(deployed) as node:
+        running = asyncio.create_task(node.run())
+        await eventually(lambda: node.lanes[0].position.scanned == last, running)
+        before = contents_of(node)
+        await recreate(site)
+        await site.publish([added("y")] * 20)
+        with pytest.raises(StreamIdentityError):
+            await asyncio.wait_for(running, WITHIN_S)
+        assert before == contents_of(node)
+
+
+async def test_no_stream_is_told_and_the_stores_are_given_back(site):
+    deployed = deploy(site.folder, template=site.template, start={"time": "2020-01-01T00:00:00Z"})
+    await site.jetstream._call(f"STREAM.DELETE.{site.stream}", {}, object)
+    with pytest.raises(StreamError) as refused:  # with its traceback, and all that hangs on that
+        await site.catch_up(deployed)
+    assert "stream not found" in refused.value.message
+    await site.create()
+    await site.publish([added("x")])
+    assert 1 == (await site.catch_up(deployed))[0].events
+
+
+async def test_messages_that_are_no_events_of_ours_are_parked_and_harm_nothing(site):
+    deployed = deploy(site.folder, subjects=[f"{site.stream}.*.aggregate.*.*"], template=site.template)
+    mine = f"{site.stream}.a.aggregate.tally.1"
+    log = Log(added("x"), added("x"))
+    await site.publish([log.messages[0].data])
+    await site.publish([b"", b"\x00\xff", b"null", envelope("Added", {}, tenant="b")], subject=mine)
+    await site.publish([added("x", tenant="b")], subject=f"{site.stream}.%zz.aggregate.tally.1")
+    await site.publish([log.messages[1].data])
+    async with site.node(deployed) as node:
+        await asyncio.wait_for(node.run(until_caught_up=True), WITHIN_S)
+        store = node.lanes[0].store
+        assert {("a", "x"): 2} == totals(store)
+        assert [
+            ("", None, 6, "D103"),
+            ("a", None, 2, "D101"),
+            ("a", None, 3, "D101"),
+            ("a", None, 4, "D102"),
+            ("a", None, 5, "D103"),
+        ] == parked(store)
+        assert 7 == folded(store, ViewType("tallies"))[3]

@@ -1,0 +1,198 @@
+"""What the tests of the language share: reading case files, evaluating one expression, folding events in memory."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from projection.lang import core, parser
+from projection.lang import types as ty
+from projection.lang.checker import _Checker, check
+from projection.lang.codec import Codec, build_structs, encode, parse_timestamp
+from projection.lang.diagnostics import Diagnostic, ProgramInvalidError
+from projection.lang.interpreter import Interpreter, Meter
+from projection.lang.program import Limits, Program, make_meta
+from projection.lang.segments import with_charges
+from projection.lang.source import Source
+from projection.lang.tree import Builder, UnreadableError
+
+CASES = Path(__file__).parent / "cases"
+TIME = "2024-02-29T23:30:00+01:00"
+
+
+# --- case files (their format: cases/README.md) ----------------------------------------------------------------------
+
+
+@dataclass
+class Case:
+    """One case: its text, what is expected of it, and the declarations that its file begins with."""
+
+    file: str
+    title: str
+    prelude: str = ""
+    event: str = "{}"
+    text: str = ""
+    expected: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.title}"
+
+
+def read_cases(path: Path) -> list[Case]:
+    """The cases of a file, in order."""
+    head, *blocks = re.split(r"^--- ?", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    prelude = "\n".join(line for line in head.splitlines() if not line.startswith(">>>"))
+    event = next((line[8:] for line in head.splitlines() if line.startswith(">>> e = ")), "{}")
+    found = []
+    for block in blocks:
+        title, _, body = block.partition("\n")
+        case = Case(path.stem, title.strip(), prelude, event)
+        lines = body.splitlines()
+        case.expected = [line[4:] for line in lines if line.startswith(">>> ")]
+        end = next((number for number, line in enumerate(lines) if line.startswith(">>> ")), len(lines))
+        case.text = "\n".join(lines[:end])
+        found.append(case)
+    return found
+
+
+def all_cases() -> list[Case]:
+    """The cases of all files."""
+    return [case for path in sorted(CASES.glob("*.cases")) for case in read_cases(path)]
+
+
+# --- one expression --------------------------------------------------------------------------------------------------
+
+
+class Expression:
+    """One checked expression; `e` is the event `In` of the prelude.
+
+    Raises:
+        ProgramInvalidError: it does not check; places count from the expression's own first line.
+    """
+
+    def __init__(self, text: str, prelude: str = "event In {}") -> None:
+        head = f"proj 1\nprojection cases\n{prelude}\nview Out {{ x: int }}\n"
+        self.source = Source("case", head + text)
+        self.first_line = head.count("\n")
+        tree, problems = parser.parse(Source("case", head))
+        checker = _Checker(self.source, tree, problems)
+        checker.schema.load(tree, checker._constant)
+        checker._functions()
+        expressions = checker._expressions()
+        expressions.slots = core.FIRST_FREE
+        expressions.declare("meta", ty.META, parser.Span(0, 0), core.META)
+        event = checker.schema.events["In"]
+        expressions.declare("e", event, parser.Span(0, 0), core.EVENT)
+        try:
+            read = parser._tree(text, "expr", len(head))
+            found = expressions.check(Builder(parser._tree, len(head)).expression(read))
+        except UnreadableError as stop:
+            problems.append(stop.diagnostic)
+        if problems:
+            raise ProgramInvalidError(self.source, problems)
+        build_structs(checker.schema.records())
+        self.type = found.type
+        self.core = with_charges(found.core)
+        self._slots = expressions.slots
+        self._codec = Codec(event)
+        functions = checker.functions.values()
+        self._interpreter = Interpreter({f.name: core.Function(f.name, f.slots, with_charges(f.body)) for f in functions})
+
+    def run(self, event: str = "{}", meter: Meter | None = None) -> Any:
+        """The value; the meter tells what it cost, also when it fails."""
+        frame = [None, None, self._codec.decode(event.encode()), meta(), None]
+        return self._interpreter.run(self.core, frame + [None] * (self._slots - len(frame)), meter or plenty())
+
+
+def plenty() -> Meter:
+    """A meter with the default limits."""
+    return Meter(Limits().gas, Limits().alloc)
+
+
+def value_of(text: str, prelude: str = "event In {}", event: str = "{}") -> str:
+    """An expression's value as JSON."""
+    return encode(Expression(text, prelude).run(event)).decode()
+
+
+def codes_of(text: str) -> list[str]:
+    """The codes of a program's diagnostics, in the order of their places."""
+    try:
+        check(Source("p.proj", text))
+    except ProgramInvalidError as error:
+        return [one.code for one in error.diagnostics]
+    return []
+
+
+def diagnostics_of(text: str) -> tuple[Diagnostic, ...]:
+    """A program's diagnostics, in the order of their places."""
+    try:
+        check(Source("p.proj", text))
+    except ProgramInvalidError as error:
+        return error.diagnostics
+    return ()
+
+
+# --- a whole program -------------------------------------------------------------------------------------------------
+
+
+def meta(time: str = TIME, **fields: Any) -> Any:
+    """The `meta` of an event."""
+    plain: dict[str, Any] = {
+        "aggregate_id": "a-1",
+        "aggregate_type": "fine",
+        "correlation_id": None,
+        "date": date.fromisoformat(time[:10]),
+        "event_id": None,
+        "sequence": 7,
+        "tenant_id": "t",
+        "time": parse_timestamp(time),
+        "type": "T",
+    }
+    return make_meta(**{**plain, **fields})
+
+
+class Outcome(NamedTuple):
+    """What one event did."""
+
+    route_gas: int
+    gas: dict[str, int]
+    alloc: dict[str, int]
+
+
+class Fold:
+    """A program folded over events in memory: views by id, each as its JSON between two events, as a store holds it."""
+
+    def __init__(self, text: str, limits: Limits | None = None) -> None:
+        self.program = Program(check(Source("p.proj", text)), limits)
+        self.views: dict[str, bytes] = {}
+
+    def apply(self, event_type: str, payload: str | bytes, time: str = TIME, aggregate_type: str = "fine") -> Outcome:
+        """Fold one event.
+
+        Raises:
+            Failure, DecodeError: as the program does; views that were reached before keep what they became.
+        """
+        reaction = self.program.reaction(aggregate_type, event_type)
+        if reaction is None:
+            return Outcome(0, {}, {})
+        event = reaction.decode(payload.encode() if isinstance(payload, str) else payload)
+        about = meta(time, type=event_type, aggregate_type=aggregate_type)
+        targets, route_gas = reaction.route(event, about)
+        gas, alloc = {}, {}
+        for view_id, steps in targets.items():
+            before = self.views.get(view_id)
+            view = None if before is None else self.program.decode_view(before)
+            applied = self.program.apply(view_id, steps, event, about, view)
+            gas[view_id], alloc[view_id] = applied.gas, applied.alloc
+            if applied.view is None:
+                self.views.pop(view_id, None)
+                continue
+            data = self.program.encode_view(applied.view)
+            assert data == (applied.data or data)
+            assert self.program.decode_view(data) == applied.view
+            assert self.program.encode_view(self.program.decode_view(data)) == data
+            self.views[view_id] = data
+        return Outcome(route_gas, gas, alloc)
