@@ -88,11 +88,16 @@ def _require_subjects_of(entry: ManifestView, subjects: Sequence[str]) -> None:
 
 
 class ProgramsInvalidError(ProgramInvalidError):
-    """Several programs of one manifest do not check."""
+    """Programs of one manifest do not check."""
 
     def __init__(self, invalid: Iterable[ProgramInvalidError]) -> None:
         self.invalid = tuple(invalid)
         super().__init__(self.invalid[0].source, self.invalid[0].diagnostics)
+        if len(self.invalid) > 1:
+            self.message = f"{len(self.invalid)} programs do not check: " + "; ".join(
+                one.message for one in self.invalid
+            )
+        self.hint = "`projection check` shows every error with its place"
 
     def __reduce__(self) -> tuple[object, ...]:
         return (type(self), (self.invalid,))

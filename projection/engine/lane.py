@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 CACHED_VIEWS = 100_000  # kept decoded between batches; the lane is their only writer
 
 
+_ERASED = Applied(view=None, data=None, gas=0, alloc=0)
+
+
 class LaneHaltedError(ProjectionError):
     """The lane stopped in front of an event that it may not pass."""
 
@@ -144,7 +147,8 @@ class Lane:
             return
         try:
             cached = self._cached(target)
-            applied = self._program.apply(view_id, steps, payload, event.meta, cached.view)
+            # An erasure does not ask whether there is a view: what would have made it may be among the parked.
+            applied = _ERASED if is_held else self._program.apply(view_id, steps, payload, event.meta, cached.view)
         except Failure as failure:
             effects.refused.append((ViewId(view_id), failure))
             return

@@ -226,7 +226,8 @@ class _Checker:
         checker.no_view = "while it is created"
         body = self._body(checker, handler, view or ty.NEVER)
         checker.present = before
-        only_deletes = all(isinstance(arm.result, syn.Delete) for arm in handler.arms) and len(handler.arms) == 1
+        # A condition could spare the view, and would look at one that its parked events are missing from.
+        only_deletes = all(isinstance(arm.result, syn.Delete) and arm.condition is None for arm in handler.arms)
         events = tuple(name for name, _span in handler.events)
         return core.Handler(handler.span, events, handler.target, source, route, body, checker.slots, only_deletes)
 
