@@ -71,7 +71,7 @@ def check(
 
 def _found(path: Path) -> Iterator[Path]:
     if path.is_dir():
-        files = [file for file in sorted(path.rglob("*")) if not any(part.startswith(".") for part in file.parts)]
+        files = [file for file in sorted(path.rglob("*")) if not _is_hidden(file.relative_to(path))]
         found = [one for one in files if one.suffix == ".proj" or (one.stem == "manifest" and one.suffix in _MANIFESTS)]
         if not found:
             raise ConfigurationError(
@@ -84,6 +84,10 @@ def _found(path: Path) -> Iterator[Path]:
         yield path
     else:
         raise ConfigurationError(f"{path} is neither a program (.proj) nor a manifest (.yaml, .toml, .json)")
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
 
 
 def _shown_as(path: Path) -> str:

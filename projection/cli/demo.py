@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,7 +17,7 @@ import typer
 
 from projection.bundled import bundled
 from projection.cli.console import print_json, progress
-from projection.errors import ProjectionError, StorageError
+from projection.errors import ConfigurationError, ProjectionError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,18 +61,32 @@ def demo(
 
     from projection.stream.embedded import EmbeddedServer
 
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, _end)
     with ExitStack() as stack:
         if folder is None:
             place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="projection-demo-")))
         else:
-            folder.mkdir(parents=True, exist_ok=True)
-            if any(folder.iterdir()):
-                raise typer.BadParameter(f"{folder} is not empty", param_hint="--folder")
-            place = folder.resolve()
+            place = _empty(folder)
         console = Console(stderr=True, highlight=False)
         server = stack.enter_context(EmbeddedServer(place / "nats"))
         _Demo(place, server, console).run(events)
     _what_next(console, folder)
+
+
+def _end(signum: int, _frame: object) -> None:
+    """End as Ctrl-C does, that is, by way of everything that has to be ended and deleted."""
+    raise SystemExit(128 + signum)
+
+
+def _empty(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise ConfigurationError(f"option --folder: {str(folder)!r} is not empty")
+        return folder.resolve()
+    except OSError as error:
+        raise ConfigurationError(f"option --folder: {str(folder)!r} cannot be made a folder: {error.strerror}") from None
 
 
 class _Demo:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from projection.cli.console import note, print_json, progress
+from projection.cli.console import print_json, progress, report
 from projection.errors import EXIT_FAILED
 
 if TYPE_CHECKING:
     from projection.engine.deployment import DeployedView
+    from projection.engine.lane import LaneHaltedError
     from projection.engine.node import Progress
     from projection.engine.summary import Summary
     from projection.model.settings import Settings
@@ -61,15 +62,15 @@ def run(
     configure_logs()
     summary, halted = asyncio.run(_run(settings, deployed, until_caught_up))
     print_json(asdict(summary))
-    for reason in halted:
-        note(f"error: {reason}")
+    for error in halted:
+        report(error)
     if halted:
         raise typer.Exit(EXIT_FAILED)
 
 
 async def _run(
     settings: Settings, deployed: tuple[DeployedView, ...], until_caught_up: bool
-) -> tuple[Summary, list[str]]:
+) -> tuple[Summary, list[LaneHaltedError]]:
     import asyncio
 
     from projection.cli.connection import nats_connection
@@ -94,4 +95,4 @@ async def _run(
                         advance(now.events, now.events + now.pending)
 
                     summary = await node.run(until_caught_up=until_caught_up, on_progress=show)
-                return summary, [str(lane.halted) for lane in node.lanes if lane.halted is not None]
+                return summary, [lane.halted for lane in node.lanes if lane.halted is not None]

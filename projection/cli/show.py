@@ -13,7 +13,7 @@ from projection.cli.console import print_json
 from projection.errors import ConfigurationError, ProjectionError
 
 if TYPE_CHECKING:
-    from projection.model.ids import TenantId
+    from projection.model.ids import TenantId, ViewId
     from projection.store.port import ViewReader
 
 EXAMPLES = (
@@ -43,7 +43,7 @@ def show(
     ] = None,
 ) -> None:
     """Print views, one JSON line each, in key order."""
-    from projection.model.ids import TenantId, ViewType
+    from projection.model.ids import TenantId, ViewId, ViewType
     from projection.model.settings import Settings
     from projection.query.reading import one_view, serving_reader, view_lines
 
@@ -53,13 +53,14 @@ def show(
     try:
         wanted = ViewType(view_type)
         whose = None if all_tenants else TenantId(tenant) if tenant is not None else settings.default_tenant
+        one = None if view_id is None else ViewId(view_id)
     except ValueError as error:
         raise ConfigurationError(str(error)) from None
     with serving_reader(settings.storage, wanted) as reader:
         if parked:
-            _show_parked(reader, whose, view_id, limit)
-        elif view_id is not None and whose is not None:
-            line = one_view(reader, whose, wanted, view_id)
+            _show_parked(reader, whose, one, limit)
+        elif one is not None and whose is not None:
+            line = one_view(reader, whose, wanted, one)
             if line is None:
                 raise ViewMissingError(
                     f"tenant {str(whose)!r} has no {wanted} with the id {view_id!r}",
@@ -78,7 +79,7 @@ class ViewMissingError(ProjectionError):
     default_code = "view.missing"
 
 
-def _show_parked(reader: ViewReader, tenant_id: TenantId | None, view_id: str | None, limit: int | None) -> None:
+def _show_parked(reader: ViewReader, tenant_id: TenantId | None, view_id: ViewId | None, limit: int | None) -> None:
     found = (
         event
         for event in reader.parked()

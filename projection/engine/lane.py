@@ -145,16 +145,17 @@ class Lane:
         if is_held and not only_deletes(steps):
             effects.held.append(ViewId(view_id))
             return
+        if is_held:
+            effects.released.append(target)
         try:
             cached = self._cached(target)
             # An erasure does not ask whether there is a view: what would have made it may be among the parked.
             applied = _ERASED if is_held else self._program.apply(view_id, steps, payload, event.meta, cached.view)
         except Failure as failure:
-            effects.refused.append((ViewId(view_id), failure))
+            if not is_held:  # else the id is too long for a view: what waits for it is all there is to erase
+                effects.refused.append((ViewId(view_id), failure))
             return
         self.gas += applied.gas
-        if is_held:
-            effects.released.append(target)
         effects.changes.append((cached, applied))
 
     def _cached(self, target: Target) -> _Cached:

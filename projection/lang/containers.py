@@ -272,13 +272,19 @@ class Containers(Branches):
         local = Typed(core.Local(expression.base.span, slot), base.type)
         steps: list[tuple[int, core.Core]] = []  # what is computed before anything is changed, in source order
         is_flat = all(len(update.path) == 1 for update in expression.updates)  # computed where it is put, in order
-        before = len(self.problems)
-        changes = [self._change(local, update, steps, is_flat=is_flat) for update in expression.updates]
-        for index, change in enumerate(changes):
-            if any(_overlap(change.path, earlier.path) for earlier in changes[:index]):
-                self.report(diag.given_twice(change.update.span, "this path"))
-        if len(self.problems) > before:
+        found = [self._change(local, update, steps, is_flat=is_flat) for update in expression.updates]
+        changes = [change for change in found if change is not None]
+        twice = [
+            change.update.span
+            for index, change in enumerate(changes)
+            if any(_overlap(change.path, earlier.path) for earlier in changes[:index])
+        ]
+        for span in twice:
+            self.report(diag.given_twice(span, "this path"))
+        if twice or len(changes) < len(found):
             return Typed(base.core, ty.NEVER)
+        if not changes:
+            return base
         node = self._changed(local, changes, 0)
         for kept, value in reversed(steps):
             node = core.Let(expression.span, kept, value, node)
@@ -291,8 +297,10 @@ class Containers(Branches):
         steps.append((slot, value))
         return core.Local(value.span, slot)
 
-    def _change(self, base: Typed, update: syn.Update, steps: list[tuple[int, core.Core]], *, is_flat: bool) -> _Change:
-        """One update: its path with keys computed, and its new value; right sides see the value before."""
+    def _change(
+        self, base: Typed, update: syn.Update, steps: list[tuple[int, core.Core]], *, is_flat: bool
+    ) -> _Change | None:
+        """One update: its path with keys computed, and its new value, which sees what was before."""
         path: list[str | core.Core] = []
         here = base
         for position, step in enumerate(update.path):
@@ -301,7 +309,8 @@ class Containers(Branches):
                 here = self._asserted(here, update.path_spans[position - 1])
             if isinstance(step, str):
                 if not isinstance(here.type, ty.Record) or step not in here.type.fields:
-                    return self._no_such_path(here, update, position, path)
+                    self._no_such_path(here, update, position)
+                    return None
                 path.append(step)
                 here = Typed(core.Get(update.span, here.core, step), here.type.fields[step].type)
             elif isinstance(here.type, ty.Map):
@@ -314,11 +323,12 @@ class Containers(Branches):
                 else:
                     here = Typed(here.core, value_type)
             else:
-                self.report(diag.mismatch(step.span, str(here.type), "a map", "what a path goes through"))
-                return _Change(update, tuple(path), core.Const(update.span, None))
+                self._no_such_path(here, update, position)
+                return None
         if update.operator == "drop":
             if isinstance(update.path[-1], str):
                 self.report(diag.mismatch(update.span, "a field", "an entry of a map", "what `drop` takes away"))
+                return None
             return _Change(update, tuple(path), None)
         if update.value is None:
             raise AssertionError(update)
@@ -339,17 +349,18 @@ class Containers(Branches):
         inner = value.type.inner if isinstance(value.type, ty.Optional) else value.type
         return Typed(form("asserted", path, value.core, core.Const(path, text)), inner)
 
-    def _no_such_path(self, here: Typed, update: syn.Update, position: int, path: list[str | core.Core]) -> _Change:
-        step, end = str(update.path[position]), update.path_spans[position].end
-        span = type(update.span)(end - len(step), end)
-        if isinstance(here.type, ty.Record):
-            record = here.type
+    def _no_such_path(self, here: Typed, update: syn.Update, position: int) -> None:
+        step, end = update.path[position], update.path_spans[position].end
+        if not isinstance(step, str):
+            if not isinstance(here.type, ty.Never):
+                self.report(diag.mismatch(step.span, str(here.type), "a map", "what a path goes through"))
+        elif isinstance(record := here.type, ty.Record):
+            span = type(update.span)(end - len(step), end)
             self.report(diag.unknown_field(span, step, str(record), record.fields, record.line))
         elif not isinstance(here.type, ty.Never):
-            self.report(diag.not_a_record(span, str(here.type)))
+            self.report(diag.not_a_record(type(update.span)(end - len(step), end), str(here.type)))
         if update.value is not None:
             self.check(update.value, ty.NEVER)
-        return _Change(update, (*path, step), core.Const(update.span, None))
 
     def _changed(self, base: Typed, changes: Sequence[_Change], depth: int) -> core.Core:
         """The value with all changes that go through it."""

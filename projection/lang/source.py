@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import NamedTuple
 
 # Recovery resumes at these, in column 1 (docs/language.md).
@@ -49,7 +50,7 @@ class Source:
     def declarations(self) -> list[Span]:
         """The stretches that begin with a declaration's keyword in column 1."""
         starts = [match.start() for match in _DECLARATION.finditer(self.text)]
-        return [Span(a, b) for a, b in zip(starts, [*starts[1:], len(self.text)], strict=True)]
+        return [Span(a, b) for a, b in pairwise([*starts, len(self.text)])]
 
     def doc(self, offset: int) -> str:
         """The doc comment (`##` lines) right above the line of this offset."""

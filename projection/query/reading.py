@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from projection.model.ids import ViewId
 from projection.model.keys import ViewKey
 from projection.store.catalog import CatalogReader
 from projection.store.lmdb_store import LmdbViewReader
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from projection.model.ids import TenantId, ViewType
+    from projection.model.ids import TenantId, ViewId, ViewType
     from projection.store.port import ViewReader
 
 
@@ -52,8 +51,8 @@ def serving_reader(data: Path, view_type: ViewType) -> Iterator[ViewReader]:
         yield reader
 
 
-def one_view(reader: ViewReader, tenant_id: TenantId, view_type: ViewType, view_id: str) -> bytes | None:
+def one_view(reader: ViewReader, tenant_id: TenantId, view_type: ViewType, view_id: ViewId) -> bytes | None:
     """The line of one view; None where there is none."""
-    key = ViewKey(tenant_id, view_type, ViewId(view_id))
+    key = ViewKey(tenant_id, view_type, view_id)
     view = reader.get_view(key)
     return None if view is None else view_line(key, view)

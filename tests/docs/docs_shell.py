@@ -144,5 +144,6 @@ class Shell:
             if agrees(shown, found) or monotonic() >= deadline:
                 break
             sleep(0.05)
-        assert agrees(shown, found), f"{block.place}: `{command}` prints\n{found}\nand the page shows\n{shown}"
+        logs = "".join(f"\n{log.name}:\n{log.read_text()}" for log in sorted(self._here().glob("*.log")))
+        assert agrees(shown, found), f"{block.place}: `{command}` prints\n{found}\nand the page shows\n{shown}{logs}"
         assert int(block.attributes.get("status", 0)) == status, f"{block.place}: `{command}`"

@@ -253,3 +253,9 @@ def test_an_erasure_that_says_updates_discards_what_waits_for_a_view_that_was_ne
     program = TALLIES.replace("on Erased as e to e.id => delete", "on Erased as e updates e.id => delete")
     lane = folded(deploy(tmp_path, program), Log(broken("x"), erased("x")))
     assert ([], {}) == (parked(lane.store), totals(lane.store))
+
+
+def test_an_erasure_discards_what_waits_for_an_id_that_is_too_long_for_a_view(lane):
+    long = "k" * 600
+    feed(lane, Log(added(long), added(long), added("x"), erased(long)).messages, commit_every=3)
+    assert ([], 0, {("a", "x"): 1}) == (parked(lane.store), lane.parked, totals(lane.store))

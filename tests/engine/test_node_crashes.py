@@ -64,7 +64,7 @@ def test_kills_of_the_node_and_one_of_the_server_change_nothing(tmp_path: Path, 
     assert 0 == summary["parked"]
     assert summary["events"] < count
     assert sorted(moments) == moments  # what is committed is never less than before
-    assert len({moment // (count // 10) for moment in moments}) >= 8, f"not spread: {moments}"
+    assert len({moment // (count // 10) for moment in moments}) > 6, f"not spread: {moments}"
     assert counted(lines) == counts_in(found)
 
 
@@ -77,7 +77,7 @@ class Victim:
         self._count = count
         self._dice = dice
         self._committed = Committed(folder / "data")
-        self._starting_s = 0.0  # what a node needs until its first commit
+        self._starting_s = 0.8  # what a node needs until its first commit, until that is measured
 
     def run_and_kill(self, kills: int) -> list[int]:
         """Kill so many times; the committed position after each."""
@@ -98,12 +98,12 @@ class Victim:
 
     def _wait(self, node: subprocess.Popen[bytes], number: int, kills: int) -> None:
         """Two of three kills come somewhere in their own part of the log, the third at any time, also while it starts."""
-        if number == 0:
+        if number == 1:
             began = time.monotonic()
-            self._wait_until_at(1, node)
+            self._wait_until_at(self._committed.now() + 1, node)
             self._starting_s = time.monotonic() - began
         part = (self._count - 10 * BATCH) // kills
-        if number % 3 == 2:
+        if number % 3 == 0:
             until = time.monotonic() + self._dice.uniform(0.0, 2 * self._starting_s)
             while time.monotonic() < until and self._committed.now() < (number + 1) * part:
                 time.sleep(0.001)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from projection.lang.checker import _Checker, check
 from projection.lang.codec import Codec, build_structs, encode, parse_timestamp
 from projection.lang.diagnostics import Diagnostic, ProgramInvalidError
 from projection.lang.interpreter import Interpreter, Meter
+from projection.lang.numbers import MAX_INT, MIN_INT
 from projection.lang.program import Limits, Program, make_meta
 from projection.lang.segments import with_charges
 from projection.lang.source import Source
@@ -196,3 +198,40 @@ class Fold:
             assert self.program.encode_view(self.program.decode_view(data)) == data
             self.views[view_id] = data
         return Outcome(route_gas, gas, alloc)
+
+
+# --- what a value of a type is ---------------------------------------------------------------------------------------
+
+
+def is_of(value: Any, type_: ty.Type) -> bool:
+    """Whether a value is held as `projection.lang.types` says, through and through."""
+    match type_:
+        case ty.Bool():
+            return type(value) is bool
+        case ty.Int():
+            return type(value) is int and MIN_INT <= value <= MAX_INT
+        case ty.Decimal():
+            if type(value) is not Decimal or not value.is_finite() or (value.is_zero() and value.is_signed()):
+                return False
+            _sign, digits, exponent = value.as_tuple()
+            return len(digits) <= 38 and exponent <= 0 and (type_.scale is None or exponent == -type_.scale)
+        case ty.String():
+            return type(value) is str and (type_.literal is None or value == type_.literal)
+        case ty.Enum():
+            return type(value) is str and (type_.open or value in type_.members)
+        case ty.Date():
+            return type(value) is date
+        case ty.Timestamp():
+            return type(value) is datetime and value.tzinfo is UTC
+        case ty.List():
+            return type(value) is list and all(is_of(item, type_.item) for item in value)
+        case ty.Map():
+            is_sorted = type(value) is dict and list(value) == sorted(value)
+            return is_sorted and all(is_of(k, type_.key) and is_of(v, type_.value) for k, v in value.items())
+        case ty.Optional():
+            return value is None or is_of(value, type_.inner)
+        case ty.Record():
+            return type(value) is type_.made() and all(is_of(getattr(value, n), f.type) for n, f in type_.fields.items())
+        case ty.Nothing():
+            return value is None
+    return False
