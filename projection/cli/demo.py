@@ -86,7 +86,7 @@ def _empty(folder: Path) -> Path:
             raise ConfigurationError(f"option --folder: {str(folder)!r} is not empty")
         return folder.resolve()
     except OSError as error:
-        raise ConfigurationError(f"option --folder: {str(folder)!r} cannot be made a folder: {error.strerror}") from None
+        raise ConfigurationError(f"option --folder: {str(folder)!r} cannot be used: {error.strerror}") from None
 
 
 class _Demo:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 EXAMPLES = (
     "projection run --manifest manifest.yaml --stream events",
     "projection run --manifest manifest.yaml --stream events --until-caught-up",
-    "PROJECTION_NATS__URL=nats://nats.internal:4222 projection run --config node.yaml",
+    "projection run --url nats://nats.internal:4222 --config node.yaml",
 )
 
 

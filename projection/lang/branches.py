@@ -137,7 +137,8 @@ class Branches(Places):
         if not isinstance(left.type, (ty.Optional, ty.Nothing)):
             return self.report(diag.mismatch(coalesce.left.span, str(left.type), "a value that may be none", "`??`"))
         inner = left.type.inner if isinstance(left.type, ty.Optional) else ty.NEVER
-        right = self.check(coalesce.right, inner if place is None or isinstance(inner, ty.Record) else place)
+        hint = None if isinstance(inner, ty.Never) else inner
+        right = self.check(coalesce.right, hint if place is None or isinstance(inner, ty.Record) else place)
         slot = self.new_slot()
         local = core.Local(left.core.span, slot)
         test = form("is_none", coalesce.span, local)

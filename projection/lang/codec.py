@@ -33,7 +33,19 @@ _encoder = msgspec.json.Encoder(decimal_format="number")  # maps are held in the
 
 
 class _MisfitError(ValueError):
-    """A value that its declared type does not take; the message says why."""
+    """A value that its declared type does not take: why, and where, as msgspec writes it."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.path = ""
+
+    def inside(self, step: str) -> _MisfitError:
+        """The same, seen from one level further out."""
+        self.path = step + self.path
+        return self
+
+    def __str__(self) -> str:
+        return f"{self.args[0]} - at `${self.path}`" if self.path else str(self.args[0])
 
 
 def build_structs(records: Iterable[ty.Record]) -> None:
@@ -205,7 +217,7 @@ def _make_mend(record: ty.Record, made: dict[ty.Record, Mend | None]) -> Mend | 
                 try:
                     found = mend(found)
                 except _MisfitError as error:
-                    raise _MisfitError(f"{error} - at `$.{wire}`") from None
+                    raise error.inside(f".{wire}") from None
             setattr(value, name, found)
         return value
 
@@ -234,12 +246,21 @@ def _mend_value(type_: ty.Type, made: dict[ty.Record, Mend | None]) -> Mend | No
 
 
 def _mend_items(mend: Mend, items: list[Any]) -> list[Any]:
-    return [mend(item) for item in items]
+    found: list[Any] = []
+    try:
+        for item in items:
+            found.append(mend(item))  # noqa: PERF401 - how many there are says which one failed
+    except _MisfitError as error:
+        raise error.inside(f"[{len(found)}]") from None
+    return found
 
 
 def _mend_entries(key: Mend, value: Mend, entries: dict[Any, Any]) -> dict[Any, Any]:
     # A dictionary first: two texts may be one date, and values have no order to fall back on.
-    return dict(sorted({key(one): value(other) for one, other in entries.items()}.items()))
+    try:
+        return dict(sorted({key(one): value(other) for one, other in entries.items()}.items()))
+    except _MisfitError as error:
+        raise error.inside("[...]") from None
 
 
 def _same(value: Any) -> Any:

@@ -204,7 +204,7 @@ class Containers(Branches):
         missing = [name for name, field in record.fields.items() if name not in names and field.required]
         if missing:
             self.report(diag.missing_fields(literal.span, str(record), missing))
-        for name, field in record.fields.items():
+        for name, field in sorted(record.fields.items()):  # in whatever order they are declared
             if name not in names:
                 names.append(name)
                 values.append(core.Const(literal.span, None if field.default is ty.REQUIRED else field.default))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
-WITHIN_S = 60
+WITHIN_S = 180  # no command takes long; a machine may be busy
 COUNTER = """\
 proj 1
 projection counter
@@ -145,7 +145,12 @@ def started(*arguments: object, folder: Path, **more_env: str) -> Iterator[subpr
     """A command that goes on meanwhile; killed at the end, if it is still there."""
     with (folder / "stderr.txt").open("a+") as stderr:
         running = subprocess.Popen(
-            command(*arguments), stdout=subprocess.PIPE, stderr=stderr, text=True, cwd=folder, env=environment(**more_env)
+            command(*arguments),
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            cwd=folder,
+            env=environment(**more_env),
         )
         try:
             yield running

@@ -55,7 +55,12 @@ def test_a_diagnostic_shows_the_place_the_line_what_was_meant_and_what_there_is(
 def test_the_gutter_is_as_wide_as_the_line_number(tmp_path):
     (tmp_path / "fines").mkdir()
     (tmp_path / "fines" / "fine_summary.proj").write_text(FINES.replace("\non Payment", "\n\n\non Payment"))
-    wide = DIAGNOSTIC.replace(":9:", ":11:").replace("\n9 |", "\n11 |").replace("\n  ", "\n   ").replace("\n -->", "\n  -->")
+    wide = (
+        DIAGNOSTIC.replace(":9:", ":11:")
+        .replace("\n9 |", "\n11 |")
+        .replace("\n  ", "\n   ")
+        .replace("\n -->", "\n  -->")
+    )
     assert wide == projection("check", "fines", folder=tmp_path).stdout
 
 
@@ -98,5 +103,7 @@ def test_a_path_that_cannot_be_checked_is_wrong_usage(tmp_path):
     (tmp_path / "notes.txt").touch()
     (tmp_path / "empty").mkdir()
     refused(projection("check", "nowhere", folder=tmp_path), 2, "nowhere does not exist")
-    refused(projection("check", "notes.txt", folder=tmp_path), 2, "notes.txt is neither a program (.proj) nor a manifest")
+    refused(
+        projection("check", "notes.txt", folder=tmp_path), 2, "notes.txt is neither a program (.proj) nor a manifest"
+    )
     refused(projection("check", "empty", folder=tmp_path), 2, "empty/ holds no program and no manifest", "hint: ")

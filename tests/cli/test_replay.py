@@ -20,7 +20,14 @@ def test_views_are_printed_one_a_line_in_the_order_of_their_keys_and_parked_even
 
 def test_the_summary_is_one_object_of_numbers(tmp_path):
     deploy(tmp_path)
-    events = [counted("x"), counted("y"), counted("x", -1), counted("x"), b"{", counted("y").replace(b"event_type", b"e")]
+    events = [
+        counted("x"),
+        counted("y"),
+        counted("x", -1),
+        counted("x"),
+        b"{",
+        counted("y").replace(b"event_type", b"e"),
+    ]
     ended = projection("replay", "--summary", write_events(tmp_path / "e.jsonl", events), folder=tmp_path)
     summary = json.loads(ended.stdout)
     assert ["events", "views", "parked", "gas", "seconds"] == list(summary)

@@ -10,6 +10,7 @@ from contextlib import closing
 import pytest
 from command_support import (
     COUNTER,
+    WITHIN_S,
     counted,
     deploy,
     deploy_shop,
@@ -20,7 +21,6 @@ from command_support import (
     refused,
     scanned,
     started,
-    template,
     write_events,
 )
 
@@ -42,7 +42,9 @@ def test_until_caught_up_ends_with_the_summary_and_the_views_of_a_replay(tmp_pat
     ran = projection("run", "--until-caught-up", *at, folder=tmp_path)
     assert (0, "") == (ran.returncode, ran.stderr)
     events = write_events(tmp_path / "e.jsonl", lines)
-    summary, expected = (json.loads(one) for one in (ran.stdout, projection("replay", "--summary", events, folder=tmp_path).stdout))
+    summary, expected = (
+        json.loads(one) for one in (ran.stdout, projection("replay", "--summary", events, folder=tmp_path).stdout)
+    )
     assert list(expected) == list(summary)
     del summary["seconds"], expected["seconds"]
     assert expected == summary
@@ -59,7 +61,7 @@ def test_a_signal_ends_it_with_0_after_its_batch_and_a_restart_goes_on(tmp_path,
     with started("run", *at, folder=tmp_path, PROJECTION_BACK_PRESSURE__BATCH="100") as node:
         eventually(lambda: scanned(tmp_path / "data", "shop_sales") > 0, node)
         node.send_signal(signum)
-        out, _ = node.communicate(timeout=20)
+        out, _ = node.communicate(timeout=WITHIN_S)
     first = json.loads(out)
     assert (0, "") == (node.returncode, (tmp_path / "stderr.txt").read_text())
     assert 0 < first["events"] == scanned(tmp_path / "data", "shop_sales") < 6_000
@@ -111,12 +113,16 @@ def test_no_server_at_the_url_is_told(tmp_path):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"nats://127.0.0.1:{unused.getsockname()[1]}"
-        refused(projection("run", "--url", url, folder=tmp_path), 1, f"no connection to a NATS server at {url}", "hint: ")
+        refused(
+            projection("run", "--url", url, folder=tmp_path), 1, f"no connection to a NATS server at {url}", "hint: "
+        )
 
 
 def test_no_stream_is_told(tmp_path, nats_server, stream_name, at):
     deploy(tmp_path, stream=stream_name)
-    refused(projection("run", *at, folder=tmp_path), 1, f"there is no stream '{stream_name}' at {nats_server.url}", "hint: ")
+    refused(
+        projection("run", *at, folder=tmp_path), 1, f"there is no stream '{stream_name}' at {nats_server.url}", "hint: "
+    )
 
 
 def test_broken_programs_are_told_each_with_its_first_error(tmp_path, at):
@@ -125,7 +131,13 @@ def test_broken_programs_are_told_each_with_its_first_error(tmp_path, at):
     views = {"counter": {"program": "counter.proj"}, "other": {"program": "other.proj"}}
     manifest.write_text(json.dumps({"manifest": 1, "views": views}))
     ended = projection("run", *at, folder=tmp_path)
-    refused(ended, 1, "2 programs do not check: counter.proj: 1 error; the first: no field `m`", "; other.proj: ", "hint: `projection check`")
+    refused(
+        ended,
+        1,
+        "2 programs do not check: counter.proj: 1 error; the first: no field `m`",
+        "; other.proj: ",
+        "hint: `projection check`",
+    )
 
 
 def test_a_manifest_that_names_a_missing_program_is_told(tmp_path, at):
@@ -149,7 +161,9 @@ def test_a_wrong_setting_is_named_with_its_value_and_its_source(tmp_path, option
 
 def test_a_secret_is_never_shown(tmp_path):
     deploy(tmp_path)
-    (tmp_path / "projection.yaml").write_text("nats: {url: 'nats://127.0.0.1:1', user: me, password: s3cr3t, token: s3cr3t}")
+    (tmp_path / "projection.yaml").write_text(
+        "nats: {url: 'nats://127.0.0.1:1', user: me, password: s3cr3t, token: s3cr3t}"
+    )
     ended = projection("run", folder=tmp_path)
     refused(ended, 2, "name one way in")
     assert "s3cr3t" not in ended.stderr
@@ -200,7 +214,7 @@ def test_a_second_node_of_the_same_name_on_another_data_folder_is_told_of(tmp_pa
     with started(*one, folder=tmp_path, PROJECTION_NODE="n") as first:
         eventually(lambda: scanned(tmp_path / "one", "counter") == 1, first)
         with started(*other, folder=tmp_path, PROJECTION_NODE="n") as second:
-            out, _ = first.communicate(timeout=30)
+            out, _ = first.communicate(timeout=WITHIN_S)
             assert (1, "") == (first.returncode, out)
             assert f"another node reads stream '{stream_name}' as consumer 'n_" in (tmp_path / "stderr.txt").read_text()
             last = fill(nats_server.url, stream_name, [counted("x")])

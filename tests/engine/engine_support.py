@@ -154,9 +154,7 @@ def _tenant(data: bytes, otherwise: str) -> str:
         return otherwise
 
 
-def feed(
-    lane: Lane, messages: Iterable[Message], *, commit_every: int = 10**9, tenancy: Tenancy = TENANCY
-) -> Lane:
+def feed(lane: Lane, messages: Iterable[Message], *, commit_every: int = 10**9, tenancy: Tenancy = TENANCY) -> Lane:
     """Fold messages as the node does, with a commit after every so many and at the end."""
     reader = EventReader(lane.deployed.entry.subject_template, tenancy)
     for number, message in enumerate(messages, 1):

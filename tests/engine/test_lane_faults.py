@@ -88,12 +88,14 @@ def test_a_route_that_names_too_many_views_is_parked_alone(tmp_path):
     assert {("a", "x"): 1, ("a", "y"): 1, ("a", "z"): 1} == totals(lane.store)
 
 
-@pytest.mark.parametrize(("limits", "view_id", "code"), [({"gas": 20}, "v0", "O901"), ({"route_gas": 20}, None, "O901")])
+@pytest.mark.parametrize(
+    ("limits", "view_id", "code"), [({"gas": 20}, "v0", "O901"), ({"route_gas": 20}, None, "O901")]
+)
 def test_an_event_that_costs_too_much_is_parked(tmp_path, limits, view_id, code):
     """The route pays for each of its items, on a budget of its own; each view has one for its handlers."""
     events = shared(*(f"v{number}" for number in range(40)))
     lane = folded(deploy(tmp_path, limits=limits), Log(events))
-    assert (view_id, code) == [(found, why) for _, found, _, why in parked(lane.store)][0]
+    assert (view_id, code) == next((found, why) for _, found, _, why in parked(lane.store))
     assert {} == totals(lane.store)
 
 
@@ -107,7 +109,9 @@ def test_the_longest_key_that_fits_is_a_view_and_one_byte_more_is_parked(lane):
 def test_ids_too_long_for_a_key_that_differ_at_their_end_only_are_told_apart(lane):
     one, other = "k" * 600 + "1", "k" * 600 + "2"
     feed(lane, Log(added(one), added(other), added(one)).messages, commit_every=1)
-    assert [(one, 1), (one, 3), (other, 2)] == sorted((view_id, sequence) for _, view_id, sequence, _ in parked(lane.store))
+    assert [(one, 1), (one, 3), (other, 2)] == sorted(
+        (view_id, sequence) for _, view_id, sequence, _ in parked(lane.store)
+    )
 
 
 @pytest.mark.parametrize("commit_every", [1, 2, 3, 100])
@@ -139,7 +143,9 @@ def test_a_view_may_be_exactly_as_large_as_the_limit_and_no_larger(tmp_path):
 # tenants
 
 
-@pytest.mark.parametrize("subject", ["orders.1", "tenant.a", "tenant.a.aggregate.tally.1.2", "tenant.%zz.aggregate.t.1"])
+@pytest.mark.parametrize(
+    "subject", ["orders.1", "tenant.a", "tenant.a.aggregate.tally.1.2", "tenant.%zz.aggregate.t.1"]
+)
 def test_a_subject_of_another_form_is_parked_for_the_default_tenant(tmp_path, subject):
     deployed = deploy(tmp_path)
     lane = Lane(deployed[0], MemoryLaneStore(), sees_only_own=True)

@@ -73,7 +73,11 @@ def test_a_parked_event_counts_as_applied(lane):
 
 
 def test_each_tenant_has_a_checkpoint_of_its_last_applied_event(lane):
-    log = Log(added("x"), added("x", tenant="b"), envelope("Added", {"id": "x", "n": 2}, timestamp="2024-02-01T00:00:00+01:00"))
+    log = Log(
+        added("x"),
+        added("x", tenant="b"),
+        envelope("Added", {"id": "x", "n": 2}, timestamp="2024-02-01T00:00:00+01:00"),
+    )
     log.add(UNKNOWN).add(b"{", subject="tenant.c.aggregate.tally.1").add(broken("x", tenant="b"))
     feed(lane, log.messages, commit_every=2)
     assert (3, {"event_type": "Added", "timestamp": "2024-02-01T00:00:00+01:00"}) == (

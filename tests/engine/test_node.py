@@ -121,9 +121,7 @@ async def test_overlapping_subjects_of_two_view_types_are_each_read_once(site):
     await site.publish(LINES)
     narrow = {"subjects": [f"{site.stream}.north.aggregate.*.*"]}
     wide = {"subjects": [f"{site.stream}.*.aggregate.order.*"]}
-    deployed = deploy(
-        site.folder, SHOP, template=site.template, entries={"shop_orders": narrow, "shop_sales": wide}
-    )
+    deployed = deploy(site.folder, SHOP, template=site.template, entries={"shop_orders": narrow, "shop_sales": wide})
     summary, found = await site.catch_up(deployed, back_pressure={"batch": 300})
     assert (EVENTS, replayed(deployed, LINES)) == (summary.events, found)
     assert {"north"} == {key.tenant_id for key, _ in found["shop_orders"][0]}
@@ -229,7 +227,13 @@ async def test_a_start_that_lies_ahead_is_refused_with_the_view_type_and_the_rea
 
 async def test_a_stream_that_lost_its_beginning_is_refused(site):
     await site.publish([added("x")] * 5)
-    limited = {"name": site.stream, "subjects": [f"{site.stream}.>"], "max_msgs": 3, "deny_delete": True, "deny_purge": True}
+    limited = {
+        "name": site.stream,
+        "subjects": [f"{site.stream}.>"],
+        "max_msgs": 3,
+        "deny_delete": True,
+        "deny_purge": True,
+    }
     await site.jetstream._call(f"STREAM.UPDATE.{site.stream}", limited, object)
     with pytest.raises(StreamIdentityError, match="begins at 3: the messages 1 to 2"):
         await site.catch_up(deploy(site.folder, template=site.template))

@@ -120,8 +120,11 @@ class Victim:
 
     def _wait_until_at(self, position: int, node: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + PATIENCE_S
-        while (here := self._committed.now()) < position:
-            assert node.poll() is None, log_of(self._folder)
+        while True:
+            ended = node.poll() is not None  # asked first: what it committed before it ended counts
+            if (here := self._committed.now()) >= position:
+                return
+            assert not ended, log_of(self._folder)
             assert time.monotonic() < deadline, f"at {here}, not at {position}: {log_of(self._folder)}"
             time.sleep(0.002)
 
@@ -195,7 +198,9 @@ def stored(folder: Path) -> Contents:
 def counted(lines: list[bytes]) -> Counter[str]:
     """What happened, told from the events alone."""
     return Counter(
-        kind for line in lines if (kind := json.loads(line)["event_type"]) in ("OrderPlaced", "OrderPaid", "OrderCancelled")
+        kind
+        for line in lines
+        if (kind := json.loads(line)["event_type"]) in ("OrderPlaced", "OrderPaid", "OrderCancelled")
     )
 
 

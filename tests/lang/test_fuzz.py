@@ -1,0 +1,139 @@
+"""Random programs and events: checking reports or yields, running fails or yields, and nothing else ever happens.
+
+The long versions are time-boxed and print how much they tried, and from which seed.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from random import Random, SystemRandom
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from language_generator import PRELUDE, PRODUCTIONS, corpus, event, expression, mutated, spoilt, tokens_of
+from language_support import CASES, Expression, Fold, is_of, read_cases
+
+from projection.bundled import bundled
+from projection.errors import DecodeError
+from projection.lang.checker import check
+from projection.lang.codec import encode
+from projection.lang.diagnostics import ProgramInvalidError
+from projection.lang.failures import Failure
+from projection.lang.source import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PROGRAMS = [*corpus(), bundled("projections/fines/fine_summary.proj").read_text(encoding="utf-8")]
+TOKENS = tokens_of(PROGRAMS)
+LONG_SECONDS = 60.0
+
+FOLDED = f"""proj 1
+projection p
+{PRELUDE}
+view Out {{ n: int, total: decimal(2) = 0, rows: list<Row>(50) = [], m: map<string, int>(20) = {{}}, o?: Row, s: string(100) }}
+on In as e to key(e.k)
+  when view == none and e.flag => keep
+  when view == none => {{ n: e.n, s: e.s, rows: e.rows, m: e.m }}
+  when e.s == "a" => delete
+  when e.flag => view with {{ n += e.k, m[e.s]: e.n, rows: take_last([...view.rows, e.row], 50), o: e.more }}
+  else => view with {{ total: round(view.total + e.any * e.d, 2, "half_even"), s: "{{view.s}}{{e.s}}", o.inner.a += 1 }}
+on In as e for r in e.rows if r.r != none to r.name => {{ n: r.r, s: r.inner.o?.z ?? "-", total: r.price }}
+"""
+FOLD = Fold(FOLDED)
+
+
+def check_mutated(random: Random) -> str:
+    text = mutated(random, random.choice(PROGRAMS), TOKENS)
+    try:
+        check(Source("p.proj", text))
+    except ProgramInvalidError as error:
+        assert error.diagnostics
+        assert error.render()
+        return "refused"
+    return "a program"
+
+
+def run_generated(random: Random) -> str:
+    text = expression(random, random.choice(sorted(PRODUCTIONS)), random.choice([1, 2, 3, 4]))
+    try:
+        run = Expression(text, PRELUDE)
+    except ProgramInvalidError:
+        return "refused"
+    for _ in range(3):
+        payload = json.dumps(event(random))
+        try:
+            value = run.run(payload)
+        except Failure as failure:
+            assert failure.span is not None
+            continue
+        assert is_of(value, run.type), text
+        assert encode(value)
+    return "run"
+
+
+def fold_spoilt(random: Random) -> str:
+    payload = spoilt(random, event(random))
+    try:
+        FOLD.apply("In", payload.encode("utf-8", "surrogatepass"))
+    except DecodeError as error:
+        return error.code
+    except Failure as failure:
+        assert failure.span is not None
+        return failure.code
+    return "folded"
+
+
+_seeds = st.integers(0, 2**64)
+
+
+@settings(max_examples=200, deadline=None)
+@given(seed=_seeds)
+def test_a_program_that_is_nearly_right_is_checked_or_refused(seed: int) -> None:
+    check_mutated(Random(seed))
+
+
+@settings(max_examples=100, deadline=None)
+@given(text=st.text(max_size=200))
+def test_any_text_is_checked_or_refused(text: str) -> None:
+    for whole in (text, f"proj 1\nprojection p\non E as e to {text}"):
+        with pytest.raises(ProgramInvalidError):
+            check(Source("p.proj", whole))
+
+
+@settings(max_examples=120, deadline=None)
+@given(seed=_seeds)
+def test_an_expression_that_checks_yields_a_value_of_its_type_or_fails_at_a_place(seed: int) -> None:
+    run_generated(Random(seed))
+
+
+@settings(max_examples=300, deadline=None)
+@given(seed=_seeds)
+def test_any_event_is_folded_refused_or_fails_at_a_place(seed: int) -> None:
+    fold_spoilt(Random(seed))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("attempt", [check_mutated, run_generated, fold_spoilt])
+def test_much_more_of_the_same_in_a_minute(attempt: Callable[[Random], str]) -> None:
+    seed = SystemRandom().randrange(2**32)
+    random, end, found = Random(seed), time.monotonic() + LONG_SECONDS, Counter[str]()
+    try:
+        while time.monotonic() < end:
+            found[attempt(random)] += 1
+    finally:
+        print(f"{attempt.__name__}: {found.total()} attempts from seed {seed}: {dict(found)}")
+
+
+def test_the_generator_makes_what_it_promises() -> None:
+    random = Random(7)
+    outcomes = Counter(run_generated(random) for _ in range(60))
+    assert outcomes["run"] > 40
+    folded = Counter(fold_spoilt(random) for _ in range(200))
+    assert folded["folded"] > 20
+    assert folded["D105"] > 20
+    assert len(list(CASES.glob("*.cases"))) == len({case.file for p in CASES.glob("*.cases") for case in read_cases(p)})

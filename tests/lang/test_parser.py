@@ -1,0 +1,117 @@
+"""The grammar is unambiguous; whatever text comes, there are diagnostics or a program, and never a crash."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from language_support import codes_of, diagnostics_of
+from lark import Lark
+
+from projection.bundled import bundled
+from projection.lang.checker import check
+from projection.lang.diagnostics import ProgramInvalidError
+from projection.lang.source import Source
+
+HEAD = "proj 1\nprojection p\nevent E { id: string, n: int, o?: int }\nview V { n: int }\n"
+
+
+def on(expression: str) -> str:
+    """A program with an expression in it."""
+    return f"{HEAD}on E as e to e.id => {{ n: {expression} }}\n"
+
+
+def test_the_grammar_builds_with_lark_s_strict_checks_of_ambiguity() -> None:
+    grammar = bundled("grammar/projection.lark").read_text(encoding="utf-8")
+    Lark(grammar, parser="lalr", lexer="contextual", strict=True, start=["program", "declaration", "expr"])
+
+
+HOSTILE = {
+    "10,000 parentheses": (on("(" * 10_000 + "1" + ")" * 10_000), []),
+    "10,000 open parentheses": (on("(" * 10_000), ["P101"]),
+    "10,000 open brackets": (on("[" * 10_000), ["P101"]),
+    "10,000 open braces": (on("{ a: " * 10_000), ["P101"]),
+    "10,000 brackets": (on("[" * 10_000 + "]" * 10_000), ["P104"]),
+    "an identifier of a megabyte": (on("x" * 1_000_000), ["P107"]),
+    "an identifier of 60,000 letters": (on("x" * 60_000), ["N201"]),
+    "two long identifiers": (on(f"let {'x' * 25_000} = 1; {'y' * 25_000}"), ["N201"]),
+    "a number of 60,000 digits": (on("9" * 60_000), ["T301"]),
+    "a decimal of 60,000 digits": (on("0." + "9" * 60_000), ["T301"]),
+    "an edition of 60,000 digits": (HEAD.replace("proj 1", "proj " + "1" * 60_000), ["P108", "S407"]),
+    "a broken edition of 60,000 digits": (HEAD.replace("proj 1", "proj " + "1" * 60_000) + "on (", ["P108", "P101"]),
+    "a bound of 60,000 digits": (HEAD.replace("id: string", f"id: string({'9' * 60_000})"), ["S405", "S407"]),
+    "64 KiB of comment": (on("1") + "#" * (65_536 - len(on("1"))), []),
+    "64 KiB of fields": (HEAD.replace("n: int }", "n: int, " + ", ".join(f"f{n}: int = 0" for n in range(3500)) + " }") + "on E as e to e.id => { n: 1 }", []),
+    "a chain of 5,000 +": (on(" + ".join(["1"] * 5000)), ["P104"]),
+    "a chain of 100 +": (on(" + ".join(["1"] * 100)), []),
+    "a chain of 5,000 and": (on("if " + " and ".join(["true"] * 5000) + " then 1 else 2"), ["P104"]),
+    "5,000 ??": (on("e.o ?? " * 5000 + "1"), ["P104"]),
+    "5,000 not": (on("if " + "not " * 5000 + "true then 1 else 2"), ["P104"]),
+    "5,000 minus signs": (on("- " * 5000 + "1"), ["P104"]),
+    "5,000 else if": (on("if true then 1 else " * 3000 + "2"), ["P104"]),
+    "5,000 let": (on("".join(f"let v{n} = 1; " for n in range(4000)) + "1"), ["P104"]),
+    "5,000 fields of fields": (on("e" + ".n" * 5000), ["P104"]),
+    "5,000 with": (HEAD + "on E as e updates e.id => view" + " with { n: 1 }" * 4000, ["P104"]),
+    "a type of 5,000 lists": (HEAD.replace("id: string", f"id: {'list<' * 5000}int{'>' * 5000}"), ["P104", "N205", "S407"]),
+    "a type of 40 lists": (HEAD.replace("id: string", f"id: string, xs: {'list<' * 40}int{'>' * 40}") + "on E as e to e.id => { n: 1 }", ["S411"]),
+    "2,000 types in types": (on("1") + "".join(f"type T{n} {{ t: T{n + 1} }}\n" for n in range(2000)) + "type T2000 { n: int }", ["S411"]),
+    "2,000 types in a circle": (on("1") + "".join(f"type T{n} {{ t: T{(n + 1) % 2000} }}\n" for n in range(2000)), ["S411"]),
+    "2,000 functions in a chain": (on("1") + "".join(f"fn f{n}() -> int = f{n + 1}()\n" for n in range(1900)) + "fn f1900() -> int = 1", ["S410"]),
+    "200 functions in a chain": (on("f0()") + "".join(f"fn f{n}() -> int = f{n + 1}()\n" for n in range(199)) + "fn f199() -> int = 1", ["T317"]),
+    "100 functions in a circle": (on("1") + "".join(f"fn f{n}() -> int = f{(n + 1) % 100}()\n" for n in range(100)), ["N209"]),
+    "functions that call two others each": (on("f0()") + "".join(f"fn f{n}() -> int = f{n + 1}() + f{n + 2}()\n" for n in range(60)) + "fn f60() -> int = 1\nfn f61() -> int = 1", []),
+    "chains in chains": (on("(" * 40 + "1" + (" + 1" * 99 + ")") * 40), ["T317"]),
+    "a string that is not closed": (on('"' + "x" * 60_000), ["P103"]),
+    "a string of escapes that is not closed": (on('"' + "\\n" * 30_000), ["P103"]),
+    "5,000 interpolations": (on('length("' + "{e.n}" * 5000 + '")'), []),
+    "interpolations in interpolations": (on('"{"{"{"{1}"}"}"}"'), ["P101"]),
+    "a lone surrogate": (on('length("\ud800")'), ["P102"]),
+    "a lone surrogate in a comment": (on("1") + "# \udfff", ["P102"]),
+    "a byte order mark": ("\ufeff" + on("1"), ["P101"]),
+    "a byte order mark inside": (on("1\ufeff"), ["P102"]),
+    "a NUL": (on("1\0"), ["P102"]),
+    "other white space": (on("1\u00a0"), ["P102"]),
+    "CRLF": (on("1").replace("\n", "\r\n"), []),
+    "CR": (on("1").replace("\n", "\r"), []),
+    "nothing": ("", ["P101"]),
+    "blanks": ("  \n\t\n", ["P101"]),
+    "a comment": ("# hello", ["P101"]),
+    "no declaration": ("hello world", ["P101"]),
+    "words only": ("on\nfn\nevent\ntype\nview\nindex\nproj\nprojection\n", ["P101"] * 8),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", sorted(HOSTILE))
+def test_hostile_text_is_a_program_or_has_diagnostics_and_takes_no_time(what: str) -> None:
+    text, expected = HOSTILE[what]
+    before = time.perf_counter()
+    assert expected == codes_of(text)
+    assert time.perf_counter() - before < 5
+
+
+def test_the_deepest_program_that_is_allowed_runs_through_every_pass() -> None:
+    for text in (
+        "(" * 3 + "if true then " * 62 + "1" + " else 2" * 62 + ")" * 3,
+        "let x = [" * 20 + "1" + "]; 1" * 20,
+        "match 1 { _ => " * 60 + "1" + " }" * 60,
+        "abs(" * 62 + "1" + ")" * 62,
+        "(view with { n: " * 30 + "1" + " }).n" * 30,
+        "count([" * 30 + "1" + "])" * 30,
+    ):
+        program = f"{HEAD}on E as e updates e.id => view with {{ n: {text} }}\n"
+        assert ("T317" in codes_of(program)) or [] == codes_of(program)
+
+
+def test_very_many_errors_are_all_reported_and_take_no_time() -> None:
+    fields = ", ".join(f"some_field_{n}: 1" for n in range(2500))
+    before = time.perf_counter()
+    assert 2500 <= len(diagnostics_of(f"{HEAD}on E as e to e.id => {{ n: 1, {fields} }}\n"))
+    assert time.perf_counter() - before < 20
+
+
+def test_a_diagnostic_of_any_text_can_be_shown() -> None:
+    for text, _codes in HOSTILE.values():
+        try:
+            check(Source("p", text))
+        except ProgramInvalidError as error:
+            assert error.render().startswith("error[")
