@@ -8,7 +8,7 @@ from projection.lang import core
 from projection.lang import diagnostics as diag
 from projection.lang import syntax as syn
 from projection.lang import types as ty
-from projection.lang.places import Places, Typed, form, loosened
+from projection.lang.places import Places, Typed, form
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,7 +107,7 @@ class Branches(Places):
 
     def _let(self, let: syn.Let, place: ty.Type | None) -> Typed:
         if let.type is not None:
-            type_ = loosened(self.schema.resolve(let.type))
+            type_ = self.schema.place(let.type)
             value = self.fitted(let.value, type_, f"`{let.name}`")
         else:
             value, type_ = self.check(let.value)

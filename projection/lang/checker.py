@@ -14,7 +14,7 @@ from projection.lang.digest import canonical, described, digest
 from projection.lang.expressions import KEYWORDS, Expressions, Signature
 from projection.lang.library import BUILTINS
 from projection.lang.parser import parse
-from projection.lang.places import Typed, loosened
+from projection.lang.places import Typed
 from projection.lang.schema import Schema
 from projection.lang.segments import with_charges
 from projection.lang.source import Source, Span
@@ -139,8 +139,8 @@ class _Checker:
             if one.name in KEYWORDS:
                 self.problems.append(diag.keyword_as_variable(one.name_span, one.name))
             first[one.name] = one
-            parameters = tuple(self._type(parameter.type) for parameter in one.parameters)
-            self.signatures[one.name] = Signature(parameters, self._type(one.type))
+            parameters = tuple(self.schema.place(parameter.type) for parameter in one.parameters)
+            self.signatures[one.name] = Signature(parameters, self.schema.place(one.type))
         for name, one in first.items():
             checker, signature = self._expressions(), self.signatures[name]
             checker.no_view = "in a function; pass it as an argument"
@@ -154,17 +154,8 @@ class _Checker:
         elif (cycle := self._cycle()) is not None:
             self.problems.append(diag.recursive_function(first[cycle[0]].name_span, cycle))
         for name in self.callees_first:
-            self.depths[name] = self._depth(self.functions[name].body) + 2
-            self._is_too_deep(self.depths[name], first[name].name_span, name)
-
-    def _type(self, written: syn.TypeName) -> ty.Type:
-        """A type in a signature; views and events can be passed, too."""
-        record = self.schema.events.get(written.name)
-        if self.schema.view is not None and written.name == self.schema.view.name:
-            record = self.schema.view
-        if record is not None and not written.arguments and not written.sizes:
-            return ty.optional(record) if written.optional else record
-        return loosened(self.schema.resolve(written))
+            depth = self._depth(self.functions[name].body) + 2
+            self.depths[name] = 0 if self._is_too_deep(depth, first[name].name_span, name) else depth  # told once
 
     def _cycle(self) -> list[str] | None:
         """A way from a function back to itself; without one, `callees_first` holds all functions."""

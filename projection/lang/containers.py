@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from projection.lang.source import Span
 
 
+MAX_LOOPS = 3  # inside one another
+
+
 class _Change(NamedTuple):
     """One update of a `with`, checked: fields and computed keys, and the new value; None drops what is there."""
 
@@ -43,6 +46,8 @@ def _overlap(one: tuple[str | core.Core, ...], other: tuple[str | core.Core, ...
 
 class Containers(Branches):
     """Part of the checker of one function or handler."""
+
+    loops: int  # that are open here
 
     def apply(self, overloads: Sequence[Operation], name: str, operands: Sequence[Typed], span: Span) -> Typed:
         """See `Expressions.apply`."""
@@ -140,6 +145,9 @@ class Containers(Branches):
     def enter(self, loop: syn.Loop) -> tuple[core.Core, tuple[int, ...], core.Core | None, frozenset[tuple[str, ...]]]:
         """The source of a `for`, the slots of its variables, its condition, and what that proves."""
         source = self.check(loop.source)
+        self.loops += 1
+        if self.loops == MAX_LOOPS + 1:
+            self.report(diag.loops_too_deep(loop.span, MAX_LOOPS))
         node = source.core
         types: tuple[ty.Type, ...]
         match source.type:
@@ -161,6 +169,7 @@ class Containers(Branches):
 
     def leave(self, loop: syn.Loop) -> None:
         """The end of the variables of a `for`."""
+        self.loops -= 1
         for name in loop.names:
             self.forget(name)
 

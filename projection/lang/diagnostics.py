@@ -328,6 +328,13 @@ def binder_not_alone(span: Span, name: str) -> Diagnostic:
     return Diagnostic("T318", f"`{name}` takes every value, so no other pattern can stand beside it", span)
 
 
+def loops_too_deep(span: Span, limit: int) -> Diagnostic:
+    """T319: comprehensions in comprehensions, deeper than they may be."""
+    return Diagnostic(
+        "T319", f"more than {limit} `for` stand inside one another", span, help="put the inner one into a function"
+    )
+
+
 # --- S4 schema -------------------------------------------------------------------------------------------------------
 
 

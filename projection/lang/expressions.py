@@ -54,6 +54,7 @@ class Expressions(Containers):
         self.present: frozenset[tuple[str, ...]] = frozenset()
         self.calls: set[str] = set()
         self.no_view = "here"
+        self.loops = 0
 
     # variables
 
@@ -282,6 +283,8 @@ class Expressions(Containers):
                     return self.report(diag.not_a_member(span, b.literal, a.members))
             if not all(isinstance(type_, (ty.String, ty.Enum)) for type_ in inner):
                 return self.report(diag.incomparable(span, str(left.type), str(right.type)))
+            if isinstance(inner[0], ty.Enum) and isinstance(inner[1], ty.Enum) and _never_meet(inner[0], inner[1]):
+                return self.report(diag.incomparable(span, str(left.type), str(right.type)))
         nodes = (left.core, right.core)
         if isinstance(joined, ty.Decimal):
             nodes = (self._as_decimal(left), self._as_decimal(right))
@@ -337,3 +340,7 @@ class Expressions(Containers):
         if not isinstance(mode, core.Const) or mode.value not in ROUNDING_MODES:
             return self.report(diag.mismatch(mode.span, "the mode", "one of " + ", ".join(ROUNDING_MODES)))
         return found
+
+
+def _never_meet(a: ty.Enum, b: ty.Enum) -> bool:
+    return not a.open and not b.open and not set(a.members) & set(b.members)

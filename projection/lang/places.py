@@ -28,21 +28,6 @@ def form(name: str, span: Span, *operands: core.Core) -> core.Op:
     return core.Op(span, FORMS[name], operands)
 
 
-def loosened(type_: ty.Type) -> ty.Type:
-    """The type without bounds: they hold where a value enters an event or a view, not inside an expression."""
-    match type_:
-        case ty.String():
-            return ty.TEXT
-        case ty.List():
-            return ty.List(loosened(type_.item))
-        case ty.Map():
-            return ty.Map(type_.key, loosened(type_.value))
-        case ty.Optional():
-            return ty.Optional(loosened(type_.inner))
-        case _:
-            return type_
-
-
 class Places:
     """Fits values into places; part of the checker of one function or handler."""
 

@@ -85,6 +85,15 @@ class Schema:
         found = self._resolve(written)
         return ty.optional(found) if written.optional and not isinstance(found, ty.Never) else found
 
+    def place(self, written: syn.TypeName) -> ty.Type:
+        """The type of a place in a function or a `let`: views and events can be there, too, and bounds do not hold."""
+        record = self.events.get(written.name)
+        if self.view is not None and written.name == self.view.name:
+            record = self.view
+        if record is not None and not written.arguments and not written.sizes:
+            return ty.optional(record) if written.optional else record
+        return ty.loosened(self.resolve(written))
+
     def _resolve(self, written: syn.TypeName) -> ty.Type:
         name, arguments, sizes = written.name, written.arguments, written.sizes
         counts = {"list": 1, "map": 2}

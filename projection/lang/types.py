@@ -225,6 +225,21 @@ def optional(type_: Type) -> Type:
     return type_ if isinstance(type_, (Optional, Nothing)) else Optional(type_)
 
 
+def loosened(type_: Type) -> Type:
+    """The type without bounds: they hold where a value enters an event or a view, not inside an expression."""
+    match type_:
+        case String():
+            return TEXT
+        case List():
+            return List(loosened(type_.item))
+        case Map():
+            return Map(type_.key, loosened(type_.value))
+        case Optional():
+            return Optional(loosened(type_.inner))
+        case _:
+            return type_
+
+
 def join(a: Type, b: Type) -> Type | None:
     """The type of what is either; None where there is none."""
     if a == b or isinstance(b, Never):

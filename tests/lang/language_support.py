@@ -101,7 +101,9 @@ class Expression:
         self._slots = expressions.slots
         self._codec = Codec(event)
         functions = checker.functions.values()
-        self._interpreter = Interpreter({f.name: core.Function(f.name, f.slots, with_charges(f.body)) for f in functions})
+        self._interpreter = Interpreter(
+            {f.name: core.Function(f.name, f.slots, with_charges(f.body)) for f in functions}
+        )
 
     def run(self, event: str = "{}", meter: Meter | None = None) -> Any:
         """The value; the meter tells what it cost, also when it fails."""
@@ -231,7 +233,9 @@ def is_of(value: Any, type_: ty.Type) -> bool:
         case ty.Optional():
             return value is None or is_of(value, type_.inner)
         case ty.Record():
-            return type(value) is type_.made() and all(is_of(getattr(value, n), f.type) for n, f in type_.fields.items())
+            return type(value) is type_.made() and all(
+                is_of(getattr(value, n), f.type) for n, f in type_.fields.items()
+            )
         case ty.Nothing():
             return value is None
     return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 import pytest
 from language_support import TIME, Case, Expression, Fold, Outcome, all_cases, plenty
@@ -11,7 +12,9 @@ from projection.errors import DecodeError
 from projection.lang.codec import encode
 from projection.lang.diagnostics import ProgramInvalidError
 from projection.lang.failures import Failure
-from projection.lang.source import Source, Span
+
+if TYPE_CHECKING:
+    from projection.lang.source import Source, Span
 
 
 @pytest.mark.parametrize("case", all_cases(), ids=str)

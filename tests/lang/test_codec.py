@@ -234,7 +234,9 @@ def test_of_a_key_that_stands_twice_the_last_wins_for_now() -> None:
 def test_maps_are_in_the_order_of_their_keys_whatever_order_they_come_in() -> None:
     assert ["Z", "a", "é", "￿", "😀"] == list(read("map<string, int>", '{"😀":1,"￿":2,"é":3,"a":4,"Z":5}'))
     assert [-2, 9, 10] == list(read("map<int, int>", '{"10": 1, "9": 2, "-2": 3}'))
-    days = read("map<date, Inner>", '{"2024-03-01T00:00:00Z": {"n": 1}, "2024-02-29": {"n": 2}, "2024-03-01": {"n": 3}}')
+    days = read(
+        "map<date, Inner>", '{"2024-03-01T00:00:00Z": {"n": 1}, "2024-02-29": {"n": 2}, "2024-03-01": {"n": 3}}'
+    )
     assert [date(2024, 2, 29), date(2024, 3, 1)] == list(days)
     assert 3 == days[date(2024, 3, 1)].n  # two texts of one date: the last wins
 
@@ -257,6 +259,8 @@ _scalars: list[st.SearchStrategy[ty.Type]] = [
     st.just(ty.Enum(("a",), open=True)),
 ]  # fmt: skip
 _keys = st.sampled_from([ty.INT, ty.DATE, ty.String(6), ty.Enum(("a", "b c"), open=False)])
+
+
 def _record(fields: list[tuple[ty.Type, bool]]) -> ty.Record:
     record = ty.Record("R", "type")
     for number, (type_, optional) in enumerate(fields):

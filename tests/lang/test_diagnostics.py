@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import pickle
 import re
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from language_support import Fold, all_cases, codes_of, diagnostics_of
@@ -18,8 +18,11 @@ from projection.lang.failures import Failure
 from projection.lang.program import Limits, Program
 from projection.lang.source import Source
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 HEAD = "proj 1\nprojection p\nevent E { id: string, xs: list<string>, n: int, s: string }\n"
-VIEW = "view V { n: int = 0, s: string = \"\" }\n"
+VIEW = 'view V { n: int = 0, s: string = "" }\n'
 HANDLER = "on E as e to e.id => { n: e.n }\n"
 
 # What takes a long text to show, or a file.
@@ -132,7 +135,9 @@ def test_carets_stand_below_what_they_mean_behind_tabs_and_letters_of_two_bytes(
 def test_a_span_of_many_lines_is_underlined_on_its_first() -> None:
     text = HEAD + "view V { n: int, m: int }\non E as e to e.id => {\n  n: 1,\n}\n"
     (problem,) = diagnostics_of(text)
-    assert ["5 | on E as e to e.id => {", "  |                      ^"] == problem.render(Source("p", text)).splitlines()[3:5]
+    assert ["5 | on E as e to e.id => {", "  |                      ^"] == problem.render(
+        Source("p", text)
+    ).splitlines()[3:5]
 
 
 def test_a_broken_program_says_how_many_errors_it_has_and_shows_fifty_of_them() -> None:

@@ -52,10 +52,11 @@ def check_mutated(random: Random) -> str:
     try:
         check(Source("p.proj", text))
     except ProgramInvalidError as error:
-        assert error.diagnostics
-        assert error.render()
-        return "refused"
-    return "a program"
+        shown = error.render()
+    else:
+        return "a program"
+    assert shown.startswith("error[")
+    return "refused"
 
 
 def run_generated(random: Random) -> str:
@@ -69,10 +70,12 @@ def run_generated(random: Random) -> str:
         try:
             value = run.run(payload)
         except Failure as failure:
-            assert failure.span is not None
-            continue
-        assert is_of(value, run.type), text
-        assert encode(value)
+            place = failure.span
+        else:
+            place = run.core.span
+            assert is_of(value, run.type), text
+            assert encode(value)
+        assert place is not None, text
     return "run"
 
 
@@ -83,9 +86,11 @@ def fold_spoilt(random: Random) -> str:
     except DecodeError as error:
         return error.code
     except Failure as failure:
-        assert failure.span is not None
-        return failure.code
-    return "folded"
+        code, place = failure.code, failure.span
+    else:
+        return "folded"
+    assert place is not None, payload
+    return code
 
 
 _seeds = st.integers(0, 2**64)
