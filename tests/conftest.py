@@ -6,11 +6,18 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from projection.stream.embedded import EmbeddedServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# No test is about time, on a machine that others use too; what failed can be run again from what is printed.
+settings.register_profile(
+    "project", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+settings.load_profile("project")
 
 
 @pytest.fixture(scope="session")
