@@ -238,7 +238,8 @@ def mismatch(span: Span, found: str, wanted: str, place: str = "") -> Diagnostic
 
 def wrong_operands(span: Span, operator: str, types: Sequence[str]) -> Diagnostic:
     """T302: an operator that does not take such values."""
-    return Diagnostic("T302", f"`{operator}` does not take {' and '.join(types)}", span)
+    what = f"does not take {' and '.join(types)}" if types else "needs arguments"
+    return Diagnostic("T302", f"`{operator}` {what}", span)
 
 
 def branches_disagree(span: Span, first: str, second: str, which: str) -> Diagnostic:

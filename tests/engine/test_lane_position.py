@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from engine_support import Log, added, broken, contents, deploy, envelope, feed, folded, parked, totals
+from engine_support import Log, added, broken, contents, deploy, envelope, erased, feed, folded, parked, totals
 
 from projection.engine.event import EventReader
 from projection.engine.lane import Lane
@@ -103,6 +103,37 @@ def test_a_commit_of_nothing_writes_nothing(lane):
     lane.move_to(1)
     lane.commit(None)
     assert [] == commits
+
+
+def test_a_commit_holds_what_its_own_batch_changed_and_no_more(deployed):
+    store, commits = MemoryLaneStore(), []
+    write = store.commit
+
+    def commit(one: Commit) -> None:
+        commits.append(
+            (
+                sorted(key.view_id for key in one.views),
+                [event.sequence for event in one.parked],
+                [view_id for _, view_id in one.released],
+                [checkpoint.sequence for checkpoint in one.checkpoints.values()],
+            )
+        )
+        write(one)
+
+    store.commit = commit
+    feed(
+        Lane(deployed[0], store),
+        Log(added("x"), broken("y"), erased("y"), added("z"), added("z"), UNKNOWN).messages,
+        commit_every=1,
+    )
+    assert [
+        (["x"], [], [], [1]),
+        ([], [2], [], [2]),
+        ([], [], ["y"], [3]),
+        (["z"], [], [], [4]),
+        (["z"], [], [], [5]),
+        ([], [], [], []),
+    ] == commits
 
 
 # who may write

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import pytest
 from engine_support import CORRECTED, TALLIES, Log, added, broken, deploy, envelope, parked, totals
@@ -13,6 +14,9 @@ from projection.model.ids import ViewType
 from projection.store.catalog import CatalogReader
 from projection.store.lmdb_store import LmdbLaneStore
 from projection.testing.shop import shop_lines
+
+if TYPE_CHECKING:
+    from projection.engine.node import Node
 
 EVENTS = 1_500
 LINES = list(shop_lines(EVENTS, faults=20))
@@ -96,11 +100,13 @@ async def test_a_view_type_added_later_is_folded_from_its_start_and_the_others_d
     await site.catch_up(deploy(site.folder / "1", orders, template=site.template))
     deployed = deploy(site.folder / "2", SHOP, template=site.template)
     async with site.node(deployed, back_pressure={"batch": 200}) as node:
+        acknowledged = acknowledgements(node)
         summary = await asyncio.wait_for(node.run(until_caught_up=True), WITHIN_S)
         gas = {lane.view_type: lane.gas for lane in node.lanes}
         assert replayed(deployed, LINES) == contents_of(node)
     assert (EVENTS, 0) == (summary.events, gas["shop_orders"])
     assert 0 < gas["shop_sales"]
+    assert all(sequence == committed for sequence, committed in acknowledged)
 
 
 async def test_view_types_at_different_places_each_take_what_they_lack(site):
@@ -244,19 +250,24 @@ async def test_a_stream_that_lost_its_beginning_is_refused(site):
 # commit, then acknowledge
 
 
+def acknowledgements(node: Node) -> list[tuple[int, int]]:
+    """Each sequence that the node acknowledges from here on, and what all its view types had committed by then."""
+    acknowledged: list[tuple[int, int]] = []
+    to_server = node._feed.acknowledge
+
+    async def acknowledge(sequence: int) -> None:
+        acknowledged.append((sequence, min(lane.store.position().scanned for lane in node.lanes)))
+        await to_server(sequence)
+
+    node._feed.acknowledge = acknowledge
+    return acknowledged
+
+
 async def test_nothing_is_acknowledged_that_is_not_committed_by_every_view_type(site):
     last = await site.publish(LINES)
     deployed = deploy(site.folder, SHOP, template=site.template)
-    acknowledged = []
-    async with site.node(deployed, node="n", back_pressure={"batch": 100}) as node:
-        to_server = node._feed.acknowledge
-
-        async def acknowledge(sequence: int) -> None:
-            committed = min(lane.store.position().scanned for lane in node.lanes)
-            acknowledged.append((sequence, committed))
-            await to_server(sequence)
-
-        node._feed.acknowledge = acknowledge
+    async with site.node(deployed, back_pressure={"batch": 100}) as node:
+        acknowledged = acknowledgements(node)
         await asyncio.wait_for(node.run(until_caught_up=True), WITHIN_S)
         consumer = node._feed._reader.consumer
     assert len(acknowledged) >= EVENTS / 100
@@ -282,20 +293,12 @@ async def test_a_store_that_cannot_be_written_ends_the_node_and_nothing_is_lost_
     failures = 0
     while True:
         async with site.node(deployed, back_pressure={"batch": 200}) as node:
-            acknowledged = []
-            to_server = node._feed.acknowledge
-
-            async def acknowledge(sequence, to_server=to_server, acknowledged=acknowledged) -> None:
-                acknowledged.append(sequence)
-                await to_server(sequence)
-
-            node._feed.acknowledge = acknowledge
+            acknowledged = acknowledgements(node)
             try:
                 await asyncio.wait_for(node.run(until_caught_up=True), WITHIN_S)
             except StorageError:
                 failures += 1
-                committed = min(lane.store.position().scanned for lane in node.lanes)
-                assert max(acknowledged, default=0) <= committed
+                assert all(sequence <= committed for sequence, committed in acknowledged)
                 continue
             break
     assert failures > 2
@@ -324,6 +327,18 @@ async def test_a_stream_made_anew_is_refused_and_nothing_is_written(site, count)
         with pytest.raises(StreamIdentityError):
             await asyncio.wait_for(node.run(until_caught_up=True), WITHIN_S)
         assert before == contents_of(node)
+
+
+async def test_a_stream_made_anew_is_refused_for_a_new_view_type_beside_one_that_knew_the_old(site):
+    await site.publish([added("x")] * 10)
+    await site.catch_up(deploy(site.folder / "1", template=site.template))
+    await recreate(site)
+    await site.publish([added("y")] * 20)
+    two = {"tallies": TALLIES, "anew": TALLIES.replace("projection tallies", "projection anew")}
+    async with site.node(deploy(site.folder / "2", two, template=site.template)) as node:
+        with pytest.raises(StreamIdentityError):
+            await asyncio.wait_for(node.run(until_caught_up=True), WITHIN_S)
+        assert {"anew": 0, "tallies": 10} == {lane.view_type: lane.store.position().scanned for lane in node.lanes}
 
 
 async def test_a_stream_made_anew_under_a_running_node_ends_it_and_nothing_is_written(site):

@@ -148,7 +148,7 @@ def test_a_decimal_is_what_its_text_says_at_its_scale(type_: str, text: str, exp
 def test_what_does_not_fit_is_refused_at_once(type_: str, text: str) -> None:
     before = time.perf_counter()
     assert refusal(type_, text).startswith("the payload does not fit event E: ")
-    assert time.perf_counter() - before < 2
+    assert time.perf_counter() - before < 60  # what explodes takes hours; a busy machine does not
 
 
 @pytest.mark.parametrize(
@@ -340,4 +340,4 @@ def test_records_that_hold_one_another_in_very_many_ways_are_read_and_measured_a
     before = time.perf_counter()
     assert Codec(event).decode(b'{"x": {"a": {"b": {}}}}').x.a.b.a is None
     assert largest(event) > 2**30
-    assert time.perf_counter() - before < 2
+    assert time.perf_counter() - before < 60  # what explodes takes hours; a busy machine does not

@@ -16,7 +16,7 @@ from projection.lang.checker import check
 from projection.lang.diagnostics import ProgramInvalidError, closest
 from projection.lang.failures import Failure
 from projection.lang.program import Limits, Program
-from projection.lang.source import Source
+from projection.lang.source import Source, Span
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -154,7 +154,7 @@ def test_errors_survive_the_way_to_another_process() -> None:
     copy = pickle.loads(pickle.dumps(caught.value))
     assert (str(copy), copy.render()) == (str(caught.value), caught.value.render())
     failure = failures.nothing_there("a.b")
-    failure.gas = 7
+    failure.gas, failure.span = 7, Span(3, 5)
     copy = pickle.loads(pickle.dumps(failure))
     assert (failure.code, failure.message, failure.span, 7) == (copy.code, copy.message, copy.span, copy.gas)
 

