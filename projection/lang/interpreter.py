@@ -100,8 +100,8 @@ class Interpreter:
             for operand in node.operands
         ]
         if operation.is_sized:
-            gas, alloc = operation.gas.sized, operation.alloc.sized
-            meter.charge(gas(values, meter.gas) if gas else 0, alloc(values, meter.alloc) if alloc else 0, node.span)
+            gas, alloc = operation.gas.sized(values, meter.gas), operation.alloc.sized(values, meter.alloc)
+            meter.charge(gas, alloc, node.span)
         try:
             return operation.function(*values)
         except failures.Failure as failure:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from projection.lang.costs import Shape
+    from projection.lang.sizes import Size
 
 _TOKEN = re.compile(r"[A-Za-z]+|[<>?,]|\.\.\.")
 
@@ -35,8 +36,11 @@ class Pattern:
 class Operation:
     """One operator or builtin.
 
-    `scale` computes the scale of a decimal result from the operands' types and constants (`ABSENT` where an operand is
-    no constant). `function` takes the operands' values, in order, and raises `Failure` without a span.
+    `function` takes the operands' values, in order, and raises `Failure` without a span. `scale` computes the scale of
+    a decimal result from the operands' types and constants (`ABSENT` where an operand is no constant). `size` tells the
+    size of the result from those of the operands; without it, only the result's type bounds it. `inline` is the
+    function as a Python expression over operands `{0}`, `{1}`, … and `{_}`, a variable of its own, for compiled code;
+    it may name what `compiler.NAMES` holds, and a test holds it against the function.
     """
 
     name: str
@@ -47,10 +51,12 @@ class Operation:
     doc: str
     examples: tuple[tuple[str, str], ...]  # an expression, and what it yields
     scale: Callable[[Sequence[ty.Type], Sequence[Any]], int | None] | None = None
+    size: Callable[[Sequence[Size]], Size] | None = None
+    inline: str | None = None
     is_sized: bool = field(init=False)  # whether a part of its cost depends on sizes
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "is_sized", self.gas.sized is not None or self.alloc.sized is not None)
+        object.__setattr__(self, "is_sized", self.gas.is_sized or self.alloc.is_sized)
 
     def result(self, types: Sequence[ty.Type], constants: Sequence[Any]) -> ty.Type | None:
         """The type of the result for operands of these types; None where the operation does not take them."""
