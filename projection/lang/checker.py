@@ -310,6 +310,8 @@ def _levels(node: core.Core | None) -> tuple[int, tuple[core.Core | None, ...]]:
             return 1, node.arguments
         case core.Loop():
             return 2, (node.source, node.condition, node.body)
+        case core.Fold():
+            return 2, (node.initial, node.source, node.condition, node.body)
         case core.Op():
             return 2, node.operands
         case core.If():

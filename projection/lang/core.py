@@ -1,6 +1,6 @@
 """The core: what a checked program means, without sugar. Executors run these nodes and know nothing else.
 
-Expressions are trees of the eleven kinds below. Evaluation is strictly left to right, innermost first; only `If` leaves
+Expressions are trees of the twelve kinds below. Evaluation is strictly left to right, innermost first; only `If` leaves
 something out. Local variables are numbered slots of a frame.
 """
 
@@ -117,6 +117,25 @@ class Loop:
 
 
 @dataclass(frozen=True, slots=True)
+class Fold:
+    """A value carried through a list: the body makes the next one for each item that the condition takes.
+
+    `initial` is computed first, then `source`; the result is what `accumulator` holds in the end. Slots and charges
+    are as those of a `Loop`.
+    """
+
+    span: Span
+    accumulator: int
+    initial: Core
+    source: Core
+    slots: tuple[int, ...]
+    condition: Core | None
+    body: Core
+    item_gas: int = 0
+    item_alloc: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Charge:
     """The head of a segment: what all that is certain to be computed in it costs, before any of it is."""
 
@@ -126,7 +145,7 @@ class Charge:
     body: Core
 
 
-Core = Const | Local | Get | Op | If | Let | New | Update | Call | Loop | Charge
+Core = Const | Local | Get | Op | If | Let | New | Update | Call | Loop | Fold | Charge
 
 
 class Verdict:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from projection.lang import core, failures
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from projection.lang.source import Span
 
@@ -71,6 +71,7 @@ class Interpreter:
             core.Update: self._update,
             core.Call: self._call,
             core.Loop: self._loop,
+            core.Fold: self._fold,
             core.Charge: self._charge,
         }
 
@@ -142,13 +143,25 @@ class Interpreter:
 
     def _loop(self, node: core.Loop, frame: list[Any], meter: Meter) -> list[Any]:
         items = self.run(node.source, frame, meter)
+        return [self.run(node.body, frame, meter) for _ in self._taken(node, items, frame, meter)]
+
+    def _fold(self, node: core.Fold, frame: list[Any], meter: Meter) -> Any:
+        found = self.run(node.initial, frame, meter)
+        items = self.run(node.source, frame, meter)
+        for _ in self._taken(node, items, frame, meter):
+            frame[node.accumulator] = found
+            found = self.run(node.body, frame, meter)
+        return found
+
+    def _taken(
+        self, node: core.Loop | core.Fold, items: Sequence[Any], frame: list[Any], meter: Meter
+    ) -> Iterator[None]:
+        """Once for each item that the condition takes, with the item in its slots."""
         meter.charge(len(items) * node.item_gas, len(items) * node.item_alloc, node.span)
-        found = []
         for item in items:
             if len(node.slots) == 1:
                 frame[node.slots[0]] = item
             else:
                 frame[node.slots[0]], frame[node.slots[1]] = item
             if node.condition is None or self.run(node.condition, frame, meter):
-                found.append(self.run(node.body, frame, meter))
-        return found
+                yield

@@ -65,10 +65,10 @@ def _cut(node: core.Core, cost: _Cost) -> core.Core:
             return core.Op(node.span, node.operation, _cut_all(node.operands, cost))
         case core.If():
             cost.add(costs.BRANCH)
-            condition = _cut(node.condition, cost)
+            test = _cut(node.condition, cost)
             (yes, _), (no, _) = _segment(node.yes), _segment(node.no)
             cost.is_fixed = False
-            return core.If(node.span, condition, yes, no)
+            return core.If(node.span, test, yes, no)
         case core.Let():
             cost.add(costs.LET)
             return core.Let(node.span, node.slot, _cut(node.value, cost), _cut(node.body, cost))
@@ -87,12 +87,23 @@ def _cut(node: core.Core, cost: _Cost) -> core.Core:
         case core.Loop():
             cost.add(costs.LOOP)
             cost.is_fixed = False
-            return _loop(node, _cut(node.source, cost))
+            source = _cut(node.source, cost)
+            condition, body, item_gas, item_alloc = _each(node)
+            return core.Loop(node.span, source, node.slots, condition, body, item_gas, 1 + item_alloc)
+        case core.Fold():
+            cost.add(costs.LOOP)
+            cost.is_fixed = False
+            initial, source = _cut(node.initial, cost), _cut(node.source, cost)
+            condition, body, item_gas, item_alloc = _each(node)
+            return core.Fold(
+                node.span, node.accumulator, initial, source, node.slots, condition, body, item_gas, item_alloc
+            )
         case core.Charge():
             raise AssertionError("a tree is cut once")
 
 
-def _loop(node: core.Loop, source: core.Core) -> core.Loop:
+def _each(node: core.Loop | core.Fold) -> tuple[core.Core | None, core.Core, int, int]:
+    """Condition and body of a loop, and what all its items are charged at entry: gas and alloc of each."""
     item = _Cost()
     if node.condition is None:
         condition, body = None, _cut(node.body, item)
@@ -101,8 +112,7 @@ def _loop(node: core.Loop, source: core.Core) -> core.Loop:
         condition, body = _cut(node.condition, item), _segment(node.body)[0]
         head = node.condition
     if item.is_fixed:
-        return core.Loop(node.span, source, node.slots, condition, body, costs.LOOP_ITEM + item.gas, 1 + item.alloc)
-    charged = core.Charge(head.span, item.gas, item.alloc, body if condition is None else condition)
+        return condition, body, costs.LOOP_ITEM + item.gas, item.alloc
     if condition is None:
-        return core.Loop(node.span, source, node.slots, None, charged, costs.LOOP_ITEM, 1)
-    return core.Loop(node.span, source, node.slots, charged, body, costs.LOOP_ITEM, 1)
+        return None, core.Charge(head.span, item.gas, item.alloc, body), costs.LOOP_ITEM, 0
+    return core.Charge(head.span, item.gas, item.alloc, condition), body, costs.LOOP_ITEM, 0
