@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def length(value: Any) -> int:
     """The logical size of a value: code points, bytes, items, entries; 1 of anything single."""
-    return len(value) if isinstance(value, (str, list, dict, bytes)) else 1
+    return len(value) if isinstance(value, (str, bytes, list, tuple, dict)) else 1
 
 
 def nodes(value: Any, most: int) -> int:
@@ -36,7 +36,7 @@ def nodes(value: Any, most: int) -> int:
         count += 1
         if isinstance(one, (str, bytes)):
             count += len(one) >> 5
-        elif isinstance(one, list):
+        elif isinstance(one, (list, tuple)):
             waiting += one
         elif isinstance(one, dict):
             waiting += one.values()

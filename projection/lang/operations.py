@@ -113,9 +113,12 @@ _CLASSES: dict[str, tuple[type, ...]] = {
     "int": (ty.Int,),
     "decimal": (ty.Decimal, ty.Int),  # the one implicit conversion
     "string": (ty.String, ty.Enum),
+    "bytes": (ty.Bytes,),
     "date": (ty.Date,),
     "timestamp": (ty.Timestamp,),
-    "scalar": (ty.Bool, ty.Int, ty.Decimal, ty.String, ty.Enum, ty.Date, ty.Timestamp),
+    "duration": (ty.Duration,),
+    "json": (ty.Json,),
+    "scalar": (ty.Bool, ty.Int, ty.Decimal, ty.String, ty.Enum, ty.Date, ty.Timestamp, ty.Duration),
 }
 
 
@@ -139,8 +142,9 @@ def _match(pattern: Pattern, type_: ty.Type, bound: dict[str, ty.Type]) -> bool:
             return False
         bound[pattern.name] = joined
         return True
-    if pattern.name == "list":
-        return isinstance(type_, ty.List) and _match(pattern.arguments[0], type_.item, bound)
+    if pattern.name in ("list", "set"):
+        kind = ty.List if pattern.name == "list" else ty.Set
+        return isinstance(type_, kind) and _match(pattern.arguments[0], type_.item, bound)
     if pattern.name == "map":
         return (
             isinstance(type_, ty.Map)
@@ -156,7 +160,7 @@ def _match(pattern: Pattern, type_: ty.Type, bound: dict[str, ty.Type]) -> bool:
 
 _PLAIN: dict[str, ty.Type] = {
     "bool": ty.BOOL, "int": ty.INT, "decimal": ty.Decimal(), "string": ty.TEXT, "date": ty.DATE,
-    "timestamp": ty.TIMESTAMP, "never": ty.NEVER,
+    "timestamp": ty.TIMESTAMP, "duration": ty.DURATION, "bytes": ty.BYTES, "json": ty.JSON, "never": ty.NEVER,
 }  # fmt: skip
 
 
@@ -164,8 +168,9 @@ def _fill(pattern: Pattern, bound: dict[str, ty.Type]) -> ty.Type:
     filled: ty.Type
     if is_variable(pattern.name):
         filled = bound.get(pattern.name, ty.NEVER)
-    elif pattern.name == "list":
-        filled = ty.List(_fill(pattern.arguments[0], bound))
+    elif pattern.name in ("list", "set"):
+        item = _fill(pattern.arguments[0], bound)
+        filled = ty.List(item) if pattern.name == "list" else ty.Set(item)
     elif pattern.name in ("map", "pair"):
         key, value = (_fill(argument, bound) for argument in pattern.arguments)
         filled = ty.Map(key, value) if pattern.name == "map" else ty.Pair(key, value)

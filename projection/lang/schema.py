@@ -14,8 +14,11 @@ if TYPE_CHECKING:
     from projection.lang.diagnostics import Diagnostic
     from projection.lang.source import Source, Span
 
-_SIMPLE: dict[str, ty.Type] = {"bool": ty.BOOL, "int": ty.INT, "date": ty.DATE, "timestamp": ty.TIMESTAMP}
-_NAMES = (*_SIMPLE, "decimal", "string", "enum", "list", "map")
+_SIMPLE: dict[str, ty.Type] = {
+    "bool": ty.BOOL, "int": ty.INT, "date": ty.DATE, "timestamp": ty.TIMESTAMP, "duration": ty.DURATION,
+    "json": ty.JSON,
+}  # fmt: skip
+_NAMES = (*_SIMPLE, "decimal", "string", "bytes", "enum", "list", "set", "map")
 
 
 class Schema:
@@ -96,7 +99,7 @@ class Schema:
 
     def _resolve(self, written: syn.TypeName) -> ty.Type:
         name, arguments, sizes = written.name, written.arguments, written.sizes
-        counts = {"list": 1, "map": 2}
+        counts = {"list": 1, "set": 1, "map": 2}
         if len(arguments) != counts.get(name, 0):
             wanted = {1: "one type in <…>", 2: "two types in <…>"}.get(counts.get(name, 0), "no type in <…>")
             return self._bad(written, f"`{name}` takes {wanted}")
@@ -117,6 +120,14 @@ class Schema:
             return ty.Decimal(size)
         if name == "string":
             return self._sized(written, size, ty.DEFAULT_STRING) or ty.String(size or ty.DEFAULT_STRING)
+        if name == "bytes":
+            return self._sized(written, size, ty.DEFAULT_BYTES) or ty.Bytes(size or ty.DEFAULT_BYTES)
+        if name == "set":
+            item = self._item(arguments[0])
+            if not ty.is_scalar(item) and not isinstance(item, ty.Never):
+                return self._bad(arguments[0], f"a set holds single values, not {item}")
+            found_set = ty.Set(item, size or ty.DEFAULT_CONTAINER)
+            return self._sized(written, size, ty.DEFAULT_CONTAINER) or self._shallow(found_set, written.span)
         if name == "list":
             item = self._item(arguments[0])
             found: ty.Type = ty.List(item, size or ty.DEFAULT_CONTAINER)
@@ -153,6 +164,8 @@ class Schema:
                 return self._depth(type_.inner)
             case ty.List():
                 return 1 + self._depth(type_.item)
+            case ty.Set():
+                return 1
             case ty.Map():
                 return 1 + self._depth(type_.value)
             case ty.Record():

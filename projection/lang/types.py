@@ -3,8 +3,10 @@
 | type | held as | | type | held as |
 |---|---|---|---|---|
 | bool, int, string, enum | `bool`, `int`, `str`, `str` | | list | `list` |
-| decimal | `decimal.Decimal` | | map | `dict`, in key order |
+| decimal | `decimal.Decimal` | | set | `tuple`, sorted, nothing twice |
+| bytes | `bytes` | | map | `dict`, in key order |
 | date, timestamp | `date`, `datetime` in UTC | | record, event, view | a generated `msgspec.Struct` |
+| duration | `timedelta` | | json | `None`, `bool`, `int`, `Decimal`, `str`, `list`, `dict` in key order |
 
 `none` is `None`. Values are never changed once made.
 """
@@ -17,6 +19,7 @@ from typing import Any
 from projection.lang.source import Span
 
 DEFAULT_STRING = 65_536  # code points
+DEFAULT_BYTES = 65_536
 DEFAULT_CONTAINER = 10_000  # items, entries
 MAX_SCALE = 18
 MAX_DEPTH = 32  # records, lists and maps inside one another
@@ -62,6 +65,16 @@ class String:
 
 
 @dataclass(frozen=True, slots=True)
+class Bytes:
+    """Bytes, in JSON as base64; `max` as for strings."""
+
+    max: int | None = None
+
+    def __str__(self) -> str:
+        return "bytes" if self.max in (None, DEFAULT_BYTES) else f"bytes({self.max})"
+
+
+@dataclass(frozen=True, slots=True)
 class Date:
     """A calendar date."""
 
@@ -75,6 +88,14 @@ class Timestamp:
 
     def __str__(self) -> str:
         return "timestamp"
+
+
+@dataclass(frozen=True, slots=True)
+class Duration:
+    """A length of time, whole microseconds in 64 bits; a day is 24 hours."""
+
+    def __str__(self) -> str:
+        return "duration"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +121,17 @@ class List:
 
 
 @dataclass(frozen=True, slots=True)
+class Set:
+    """Single values in their order, each once; `max` as for strings."""
+
+    item: Type
+    max: int | None = None
+
+    def __str__(self) -> str:
+        return f"set<{self.item}>" + (f"({self.max})" if self.max not in (None, DEFAULT_CONTAINER) else "")
+
+
+@dataclass(frozen=True, slots=True)
 class Map:
     """Entries in the order of their keys; `max` as for strings."""
 
@@ -109,6 +141,14 @@ class Map:
 
     def __str__(self) -> str:
         return f"map<{self.key}, {self.value}>" + (f"({self.max})" if self.max not in (None, DEFAULT_CONTAINER) else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Json:
+    """A value of JSON of any shape, but null, which is none wherever it is read."""
+
+    def __str__(self) -> str:
+        return "json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,11 +228,13 @@ class Record:
 
 
 Type = (
-    Bool | Int | Decimal | String | Date | Timestamp | Enum | List | Map | Record | Optional | Nothing | Never | Pair
+    Bool | Int | Decimal | String | Bytes | Date | Timestamp | Duration | Enum | List | Set | Map | Json | Record
+    | Optional | Nothing | Never | Pair
 )  # fmt: skip
 
-BOOL, INT, DATE, TIMESTAMP, NOTHING, NEVER = Bool(), Int(), Date(), Timestamp(), Nothing(), Never()
-TEXT = String()
+BOOL, INT, DATE, TIMESTAMP, DURATION, JSON = Bool(), Int(), Date(), Timestamp(), Duration(), Json()
+NOTHING, NEVER = Nothing(), Never()
+TEXT, BYTES = String(), Bytes()
 
 META = Record("meta", "meta")
 _META_FIELDS: dict[str, Type] = {
@@ -211,8 +253,34 @@ for _name, _type in _META_FIELDS.items():
 
 
 def is_scalar(type_: Type) -> bool:
-    """Whether it is a single, present value: what goes into a text, and what maps are keyed by."""
-    return isinstance(type_, (Bool, Int, Decimal, String, Date, Timestamp, Enum))
+    """Whether it is a single, present value: what goes into a text, is sorted, and is put into sets.
+
+    Bytes are none: they are no text before somebody says how they are written.
+    """
+    return isinstance(type_, (Bool, Int, Decimal, String, Date, Timestamp, Duration, Enum))
+
+
+def holds_json(type_: Type) -> bool:
+    """Whether a value can have json inside, whose parts Python compares too loosely: there, `true` would equal 1."""
+    known = set[int]()
+
+    def holds(one: Type) -> bool:
+        match one:
+            case Json():
+                return True
+            case Optional():
+                return holds(one.inner)
+            case List():
+                return holds(one.item)
+            case Map():
+                return holds(one.value)
+            case Record() if id(one) not in known:
+                known.add(id(one))  # records can be reached in more ways than there are seconds
+                return any(holds(part.type) for part in one.fields.values())
+            case _:
+                return False
+
+    return holds(type_)
 
 
 def is_number(type_: Type) -> bool:
@@ -230,8 +298,12 @@ def loosened(type_: Type) -> Type:
     match type_:
         case String():
             return TEXT
+        case Bytes():
+            return BYTES
         case List():
             return List(loosened(type_.item))
+        case Set():
+            return Set(loosened(type_.item))
         case Map():
             return Map(type_.key, loosened(type_.value))
         case Optional():
@@ -268,9 +340,11 @@ def join(a: Type, b: Type) -> Type | None:
             return b if b.open or text in b.members else None
         case (String(), String()):
             return String(None if a.max is None or b.max is None else max(a.max, b.max))
-        case (List(), List()):
+        case (Bytes(), Bytes()):
+            return Bytes(None if a.max is None or b.max is None else max(a.max, b.max))
+        case (List(), List()) | (Set(), Set()):
             item = join(a.item, b.item)
-            return None if item is None else List(item)
+            return None if item is None else type(a)(item)
         case (Map(), Map()):
             key, value = join(a.key, b.key), join(a.value, b.value)
             return None if key is None or value is None else Map(key, value)
