@@ -2,18 +2,42 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from projection.lang import types as ty
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from projection.lang.source import Span
 
 MOST = 2**62  # beyond every ledger; sums and products stop here
+LONGEST = 2**26  # no value is longer: neither a decoded one, nor one that the ledgers let a program make
+META_TEXT = 1024  # code points of a text in `meta`; longer ones never come in (`projection.model.envelope`)
+SCALAR_TEXT = 128  # code points of a scalar as text that is no text already
 
 
-@dataclass(frozen=True, slots=True)
+class Origin(NamedTuple):
+    """The declared field that a size comes from."""
+
+    name: str  # `Fine.payments`
+    type: str  # as declared
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Size:
     """How large a value is, at least and at most.
 
     `least` and `most` bound its logical size: code points, bytes, items, entries; 1 of a single value and of none.
-    `item` is the size of each item of a list or set, and of each value of a map; `fields` those of a record, by name.
-    `number` is the value of an int that is a constant.
+    `item` is the size of each item of a list or set, and of each value of a map; `key` of each key of a map; `fields`
+    those of a record, by name. `number` is the value of an int that is a constant.
+
+    Two sizes are equal if they say the same, wherever they come from. Records can be reached in more ways than there
+    are seconds, so nothing here walks a size: what takes a walk is known of each part when it is made.
     """
 
     least: int = 1
@@ -22,23 +46,48 @@ class Size:
     fields: tuple[tuple[str, Size], ...] = ()
     is_text: bool = False  # strings and bytes, whose length weighs less than that of lists
     number: int | None = None
+    key: Size | None = None
+    is_partial: bool = False  # it may be none, or a record without some of these fields
+    is_unknown: bool = False  # nothing is known of its parts
+    origin: Origin | None = None
+    nodes: tuple[int, int] = field(init=False)  # how many values it is made of (`costs.nodes`), at least and at most
+    digest: bytes = field(init=False, repr=False)
 
-    @property
-    def nodes(self) -> tuple[int, int]:
-        """How many values it is made of (`costs.nodes`), at least and at most."""
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "nodes", self._counted())
+        parts = (self.item, self.key, *(size for _name, size in self.fields))
+        said = (
+            self.least, self.most, tuple(name for name, _size in self.fields), self.is_text, self.number,
+            self.is_partial, self.is_unknown, tuple(part and part.digest for part in parts),
+        )  # fmt: skip
+        object.__setattr__(self, "digest", blake2b(repr(said).encode(), digest_size=16).digest())
+
+    def _counted(self) -> tuple[int, int]:
+        if self.is_unknown:
+            return 1, MOST
         if self.is_text:
             return 1 + (self.least >> 5), capped(1 + (self.most >> 5))
         least, most = 1, 1
         if self.item is not None:
-            inner = self.item.nodes
-            least, most = 1 + self.least * inner[0], 1 + self.most * inner[1]
-        for _name, field in self.fields:
-            inner = field.nodes
-            least, most = least + inner[0], most + inner[1]
-        return least, capped(most)
+            least, most = 1 + self.least * self.item.nodes[0], 1 + self.most * self.item.nodes[1]
+        for _name, size in self.fields:
+            least, most = least + size.nodes[0], most + size.nodes[1]
+        return 1 if self.is_partial else capped(least), capped(most)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Size) and self.digest == other.digest
 
-SINGLE = Size()
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def get(self, name: str) -> Size:
+        """The size of a record's field."""
+        return next((size for field, size in self.fields if field == name), UNKNOWN)
+
+    @property
+    def each(self) -> Size | None:
+        """The size of each item; None where there are no items."""
+        return UNKNOWN if self.is_unknown else self.item
 
 
 def capped(number: int) -> int:
@@ -46,19 +95,135 @@ def capped(number: int) -> int:
     return min(number, MOST)
 
 
+SINGLE = Size()
+NONE = Size(is_partial=True)
+UNKNOWN = Size(0, LONGEST, is_unknown=True, is_partial=True)
+
+
+def text(least: int, most: int) -> Size:
+    """A string of so many code points, or so many bytes."""
+    return Size(least, most, is_text=True)
+
+
 def either(one: Size, other: Size) -> Size:
     """What is known of a value that is one or the other."""
-    item = one.item if other.item is None else other.item if one.item is None else either(one.item, other.item)
-    theirs = dict(other.fields)
-    fields = (
-        tuple((name, either(size, theirs[name]) if name in theirs else size) for name, size in one.fields)
-        or other.fields
-    )
+    return one if one == other else _either(one, other)
+
+
+@lru_cache(maxsize=4096)
+def _either(one: Size, other: Size) -> Size:
+    if one.is_unknown or other.is_unknown:
+        return UNKNOWN
+    theirs, ours = dict(other.fields), dict(one.fields)
+    shared = [(name, either(size, theirs[name]) if name in theirs else size) for name, size in one.fields]
+    larger, smaller = (one, other) if one.most >= other.most else (other, one)
     return Size(
         min(one.least, other.least),
         max(one.most, other.most),
-        item,
-        fields,
+        _either_part(one.item, other.item),
+        (*shared, *((name, size) for name, size in other.fields if name not in ours)),
         one.is_text or other.is_text,
         one.number if one.number == other.number else None,
+        _either_part(one.key, other.key),
+        one.is_partial or other.is_partial or ours.keys() != theirs.keys(),
+        origin=larger.origin or smaller.origin,
     )
+
+
+def _either_part(one: Size | None, other: Size | None) -> Size | None:
+    return (one or other) if one is None or other is None else either(one, other)
+
+
+@lru_cache(maxsize=4096)
+def widened(before: Size, after: Size, longest: int) -> Size:
+    """What is known of a value that began as the one and grows into the other, step by step.
+
+    `longest` is how long a list can get. What has grown may go on growing, so a few rounds lead to a size that holds.
+    """
+    both = either(before, after)
+    if both.is_unknown or both == before:
+        return both
+    limit = 16 * longest if both.is_text else longest  # sixteen code points weigh as much as an item
+    olds, item, key = dict(before.fields), both.item, both.key
+    return Size(
+        before.least if both.least == before.least else 0,
+        both.most if both.most == before.most else max(both.most, limit),
+        item if item is None or before.item is None else widened(before.item, item, longest),
+        tuple((name, widened(olds.get(name, size), size, longest)) for name, size in both.fields),
+        both.is_text,
+        None,
+        key if key is None or before.key is None else widened(before.key, key, longest),
+        both.is_partial,
+        origin=both.origin,
+    )
+
+
+# --- of types --------------------------------------------------------------------------------------------------------
+
+
+class Sizes:
+    """The sizes of declared types; records are looked at once."""
+
+    def __init__(self) -> None:
+        self._known: dict[ty.Record, Size] = {}
+
+    def of(self, type_: ty.Type, origin: Origin | None = None) -> Size:
+        """The size of a value of a type, of which `origin` declares the bounds."""
+        match type_:
+            case ty.Optional():
+                return either(NONE, self.of(type_.inner, origin))
+            case ty.String(literal=str() as literal):
+                return text(len(literal), len(literal))
+            case ty.String():
+                return Size(0, type_.max or ty.DEFAULT_STRING, is_text=True, origin=origin)
+            case ty.Enum(open=False):
+                return text(min(map(len, type_.members)), max(map(len, type_.members)))
+            case ty.Enum():
+                return text(0, ty.DEFAULT_STRING)
+            case ty.List():
+                return Size(0, type_.max or ty.DEFAULT_CONTAINER, self.of(type_.item, origin), origin=origin)
+            case ty.Map():
+                key, value = self.of(type_.key, origin), self.of(type_.value, origin)
+                return Size(0, type_.max or ty.DEFAULT_CONTAINER, value, key=key, origin=origin)
+            case ty.Record():
+                if type_ not in self._known:
+                    self._known[type_] = Size(fields=tuple(self._fields(type_)))
+                return self._known[type_]
+            case ty.Bool() | ty.Int() | ty.Decimal() | ty.Date() | ty.Timestamp() | ty.Nothing():
+                return SINGLE
+            case _:
+                return UNKNOWN
+
+    def _fields(self, record: ty.Record) -> Iterator[tuple[str, Size]]:
+        for name, one in record.fields.items():
+            if record.kind == "meta" and isinstance(one.type, (ty.String, ty.Optional)):
+                yield name, Size(0, META_TEXT, is_text=True, is_partial=isinstance(one.type, ty.Optional))
+            else:
+                yield name, self.of(one.type, Origin(f"{record.name}.{name}", str(one.type), one.span))
+        # Further wire names have fields of their own, which no program can name but which count.
+        yield from ((name, SINGLE) for name in record.made().__struct_fields__ if name not in record.fields)
+
+
+# --- of values -------------------------------------------------------------------------------------------------------
+
+
+def of_value(value: Any) -> Size:
+    """The size of a constant."""
+    if value is None:
+        return NONE
+    if isinstance(value, (str, bytes)):
+        return text(len(value), len(value))
+    if isinstance(value, (list, tuple)):
+        return Size(len(value), len(value), _of_all(value))
+    if isinstance(value, dict):
+        return Size(len(value), len(value), _of_all(value.values()), key=_of_all(value))
+    if hasattr(value, "__struct_fields__"):
+        return Size(fields=tuple((name, of_value(getattr(value, name))) for name in value.__struct_fields__))
+    return Size(number=value) if type(value) is int else SINGLE
+
+
+def _of_all(values: Any) -> Size | None:
+    found: Size | None = None
+    for value in values:
+        found = _either_part(found, of_value(value))
+    return found
