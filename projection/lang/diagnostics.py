@@ -164,6 +164,11 @@ def not_utf8(offset: int) -> Diagnostic:
     return Diagnostic("P110", f"the file is not UTF-8 (byte {offset})", Span(0, 1))
 
 
+def duration_too_long(span: Span) -> Diagnostic:
+    """P111: a duration beyond all calendars."""
+    return Diagnostic("P111", "this duration is too long", span, help="the longest is 999999999d")
+
+
 # --- N2 names --------------------------------------------------------------------------------------------------------
 
 

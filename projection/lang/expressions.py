@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -10,11 +11,11 @@ from projection.lang import core
 from projection.lang import diagnostics as diag
 from projection.lang import syntax as syn
 from projection.lang import types as ty
-from projection.lang.containers import Containers
 from projection.lang.library import BUILTINS, FORMS, OPERATORS
 from projection.lang.numbers import MAX_INT, MIN_INT, ROUNDING_MODES, negate
 from projection.lang.operations import ABSENT, Operation, parse_signature
 from projection.lang.places import Typed, form
+from projection.lang.updates import Updates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,7 +41,7 @@ class Signature:
     result: ty.Type
 
 
-class Expressions(Containers):
+class Expressions(Updates):
     """The checker of one function, route or handler body; `slots` counts the frame's slots as they are given out."""
 
     def __init__(
@@ -119,8 +120,10 @@ class Expressions(Containers):
             case syn.Aggregate():
                 if expression.name not in BUILTINS:
                     return self.report(diag.unknown_function(expression.name_span, expression.name, BUILTINS))
-                items = self.loop(syn.ListFor(expression.span, expression.body, expression.loop), None)
+                items = self.loop(syn.ListFor(expression.span, expression.body, (), expression.loop), None)
                 return self._builtin(expression.name, [items], expression.span)
+            case syn.With():
+                return self.updated(expression)
             case _:
                 return self.contained(expression, place)
 
@@ -135,6 +138,8 @@ class Expressions(Containers):
             if not MIN_INT <= value <= MAX_INT:
                 return self.report(diag.mismatch(literal.span, "this number", "an int of 64 bits"))
             return Typed(node, ty.INT)
+        if isinstance(value, timedelta):
+            return Typed(node, ty.DURATION)
         if len(value.as_tuple().digits) > 38 or -int(value.as_tuple().exponent) > 38:
             return self.report(diag.mismatch(literal.span, "this number", "a decimal of 38 digits"))
         return Typed(node, ty.Decimal(-int(value.as_tuple().exponent)))

@@ -13,13 +13,15 @@ from projection.bundled import bundled
 from projection.lang import diagnostics as diag
 from projection.lang import syntax as syn
 from projection.lang.diagnostics import Diagnostic
+from projection.lang.expression_trees import integer
 from projection.lang.source import Source, Span
-from projection.lang.tree import Builder, UnreadableError, integer
+from projection.lang.texts import UnreadableError
+from projection.lang.tree import Builder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from projection.lang.tree import Node
+    from projection.lang.texts import Node
 
 MAX_SOURCE_BYTES = 64 * 1024
 
@@ -56,6 +58,11 @@ def parse(source: Source) -> tuple[syn.Program, list[Diagnostic]]:
         return Builder(_tree, 0).program(_tree(source.text, "program", 0)), []
     except UnreadableError:
         return _recover(source)
+
+
+def tree_of(source: Source) -> Node:
+    """The tree of a text that `parse` reads without a problem, as the grammar has it: for the formatter."""
+    return _tree(source.text, "program", 0)
 
 
 def _recover(source: Source) -> tuple[syn.Program, list[Diagnostic]]:

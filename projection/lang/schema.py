@@ -259,11 +259,22 @@ class Schema:
     def _index(self, index: syn.Index) -> None:
         if (view := self.view) is None:
             return  # which is reported
-        for name, _descending, span in index.keys:
-            if (field := view.fields.get(name)) is None:
-                self.problems.append(diag.unknown_field(span, name, str(view), view.fields, view.line))
-                continue
-            inner = field.type.inner if isinstance(field.type, ty.Optional) else field.type
-            if not ty.is_scalar(inner) and not isinstance(inner, ty.Never):
-                self.problems.append(diag.bad_type(span, f"an index key is a single value, not {inner}"))
-        self.indexes.append(tuple((name, descending) for name, descending, _span in index.keys))
+        for path, _descending, span in index.keys:
+            self._index_key(view, path, span)
+        self.indexes.append(tuple((".".join(path), descending) for path, descending, _span in index.keys))
+
+    def _index_key(self, view: ty.Record, path: tuple[str, ...], span: Span) -> None:
+        """A key leads through records, and through each item of lists of them, to single values."""
+        here: ty.Type = view
+        for name in path:
+            if not isinstance(here, ty.Record):
+                self.problems.append(diag.not_a_record(span, str(here)))
+                return
+            if (field := here.fields.get(name)) is None:
+                self.problems.append(diag.unknown_field(span, name, str(here), here.fields, here.line))
+                return
+            here = field.type.inner if isinstance(field.type, ty.Optional) else field.type
+            if isinstance(here, (ty.List, ty.Set)):
+                here = here.item
+        if not ty.is_scalar(here) and not isinstance(here, ty.Never):
+            self.problems.append(diag.bad_type(span, f"an index key leads to single values, not to {here}"))

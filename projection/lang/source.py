@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 # Recovery resumes at these, in column 1 (docs/language.md).
-_DECLARATION = re.compile(r"^(?:proj|projection|event|type|view|index|fn|on)\b", re.MULTILINE)
+_DECLARATION = re.compile(r"^(?:proj|projection|event|type|view|index|fn|on|test)\b", re.MULTILINE)
 
 
 class Span(NamedTuple):

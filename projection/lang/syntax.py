@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
+    from datetime import timedelta
     from decimal import Decimal
 
     from projection.lang.source import Span
@@ -30,10 +31,10 @@ class TypeName:
 
 @dataclass(frozen=True, slots=True)
 class Literal:
-    """A number, `true`, `false` or `none`."""
+    """A number, a duration, `true`, `false` or `none`."""
 
     span: Span
-    value: int | Decimal | bool | None
+    value: int | Decimal | bool | timedelta | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +170,7 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """`name(arguments)`: a function of the program or of the library."""
+    """`name(arguments)`: a function of the program or of the library; in a test, also `view(id)`."""
 
     span: Span
     name: str
@@ -183,27 +184,51 @@ class Loop:
 
     span: Span
     names: tuple[str, ...]
+    name_spans: tuple[Span, ...]
     source: Expression
     condition: Expression | None
 
 
 @dataclass(frozen=True, slots=True)
+class SortKey:
+    """One key of `by key desc, …`."""
+
+    span: Span
+    key: Expression
+    descending: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Aggregate:
-    """`name(body for …)`."""
+    """`name(body by keys for …)`."""
 
     span: Span
     name: str
     name_span: Span
     body: Expression
+    keys: tuple[SortKey, ...]
     loop: Loop
 
 
 @dataclass(frozen=True, slots=True)
+class Fold:
+    """`fold(name = initial for … => body)`."""
+
+    span: Span
+    name: str
+    name_span: Span
+    initial: Expression
+    loop: Loop
+    body: Expression
+
+
+@dataclass(frozen=True, slots=True)
 class ListFor:
-    """`[body for …]`."""
+    """`[body by keys for …]`."""
 
     span: Span
     body: Expression
+    keys: tuple[SortKey, ...]
     loop: Loop
 
 
@@ -298,7 +323,7 @@ class Delete:
 
 Expression: TypeAlias = (
     Literal | Text | Name | Get | At | Present | Chain | Compare | Coalesce | Unary | If | Let | Match | Call
-    | Aggregate | ListFor | MapFor | ListOf | Braces | With
+    | Aggregate | Fold | ListFor | MapFor | ListOf | Braces | With
 )  # fmt: skip
 Result: TypeAlias = Expression | Keep | Delete
 
@@ -362,10 +387,10 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """`index by field desc, …`."""
+    """`index by path desc, …`; each key is a path of fields, whether it descends, and where it stands."""
 
     span: Span
-    keys: tuple[tuple[str, bool, Span], ...]
+    keys: tuple[tuple[tuple[str, ...], bool, Span], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -400,18 +425,79 @@ class Arm:
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """`on events as name for … target id …`."""
+    """`on events as name for … target id …`; no events stand for `*`, all types without a handler of their own."""
 
     span: Span
     events: tuple[tuple[str, Span], ...]
     name: str | None
+    name_span: Span | None
     loop: Loop | None
     target: str  # `to`, `creates` or `updates`
     id: Expression
     arms: tuple[Arm, ...]
 
 
-Declaration: TypeAlias = Event | Record | Alias | View | Index | Function | Handler
+# --- tests -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class JsonValue:
+    """A single value of JSON; `none` is null."""
+
+    span: Span
+    value: int | Decimal | str | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class JsonList:
+    """An array of JSON."""
+
+    span: Span
+    items: tuple[Json, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JsonObject:
+    """An object of JSON, by names on the wire."""
+
+    span: Span
+    members: tuple[tuple[str, Span, Json], ...]
+
+
+Json: TypeAlias = JsonValue | JsonList | JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """`event Name { … } at "…";`; a quoted name is a type as it stands on the wire."""
+
+    span: Span
+    name: str
+    name_span: Span
+    is_wire: bool
+    payload: JsonObject
+    at: tuple[str, Span] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """`expect condition;`."""
+
+    span: Span
+    condition: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """`test "name" { steps }`."""
+
+    span: Span
+    name: str
+    name_span: Span
+    steps: tuple[Given | Expect, ...]
+
+
+Declaration: TypeAlias = Event | Record | Alias | View | Index | Function | Handler | Test
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ from projection.lang.numbers import MAX_INT, MIN_INT
 from projection.lang.program import Limits, Program, make_meta
 from projection.lang.segments import with_charges
 from projection.lang.source import Source
-from projection.lang.tree import Builder, UnreadableError
+from projection.lang.texts import UnreadableError
+from projection.lang.tree import Builder
 
 CASES = Path(__file__).parent / "cases"
 TIME = "2024-02-29T23:30:00+01:00"
@@ -182,14 +183,15 @@ class Fold:
         reaction = self.program.reaction(aggregate_type, event_type)
         if reaction is None:
             return Outcome(0, {}, {})
-        event = reaction.decode(payload.encode() if isinstance(payload, str) else payload)
+        meter = self.program.meter()
+        event = reaction.decode(payload.encode() if isinstance(payload, str) else payload, meter)
         about = meta(time, type=event_type, aggregate_type=aggregate_type)
-        targets, route_gas = reaction.route(event, about)
+        targets, route_gas = reaction.route(event, about, meter), meter.used
         gas, alloc = {}, {}
         for view_id, steps in targets.items():
             before = self.views.get(view_id)
             view = None if before is None else self.program.decode_view(before)
-            applied = self.program.apply(view_id, steps, event, about, view)
+            applied = self.program.apply(view_id, steps, event, about, view, len(before or b""))
             gas[view_id], alloc[view_id] = applied.gas, applied.alloc
             if applied.view is None:
                 self.views.pop(view_id, None)
