@@ -49,11 +49,12 @@ class LaneHaltedError(ProjectionError):
 class _Cached:
     """A view as the lane knows it: newer than the store's when `changed`."""
 
-    __slots__ = ("changed", "data", "key", "view")
+    __slots__ = ("changed", "data", "key", "size", "view")
 
-    def __init__(self, key: ViewKey, view: Any) -> None:
+    def __init__(self, key: ViewKey, view: Any, size: int) -> None:
         self.key = key
         self.view = view
+        self.size = size  # of its JSON, in bytes; of a view that the program measures
         self.data: bytes | None = None  # its JSON, where that was made anyway
         self.changed = False
 
@@ -121,12 +122,13 @@ class Lane:
         reaction = self._program.reaction(event.envelope.aggregate_type, event.envelope.event_type)
         if reaction is None:
             return None
+        meter = self._program.meter()
         try:
-            payload = reaction.decode(event.envelope.payload)
-            targets, gas = reaction.route(payload, event.meta)
+            payload = reaction.decode(event.envelope.payload, meter)
+            targets = reaction.route(payload, event.meta, meter)
         except (DecodeError, Failure) as error:
             return self._refuse_whole(event, error)
-        self.gas += gas
+        self.gas += meter.used
         effects = _Effects()
         for view_id, steps in targets.items():
             self._touch(event, payload, view_id, steps, effects)
@@ -150,7 +152,11 @@ class Lane:
         try:
             cached = self._cached(target)
             # An erasure does not ask whether there is a view: what would have made it may be among the parked.
-            applied = _ERASED if is_held else self._program.apply(view_id, steps, payload, event.meta, cached.view)
+            applied = (
+                _ERASED
+                if is_held
+                else self._program.apply(view_id, steps, payload, event.meta, cached.view, cached.size)
+            )
         except Failure as failure:
             if not is_held:  # else the id is too long for a view: what waits for it is all there is to erase
                 effects.refused.append((ViewId(view_id), failure))
@@ -164,13 +170,14 @@ class Lane:
             if len(key.encode()) > MAX_KEY_BYTES:
                 raise key_too_long(MAX_KEY_BYTES)
             data = self.store.get_view(key)
-            found = self._cache[target] = _Cached(key, None if data is None else self._program.decode_view(data))
+            view = None if data is None else self._program.decode_view(data)
+            found = self._cache[target] = _Cached(key, view, len(data or b""))
         return found
 
     def _change(self, cached: _Cached, applied: Applied) -> None:
         if applied.view is cached.view:
             return
-        cached.view, cached.data = applied.view, applied.data
+        cached.view, cached.data, cached.size = applied.view, applied.data, len(applied.data or b"")
         if not cached.changed:
             cached.changed = True
             self._changed.append(cached)

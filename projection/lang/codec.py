@@ -181,6 +181,14 @@ def largest(type_: ty.Type, known: dict[ty.Record, int] | None = None) -> int:
             return 0
 
 
+def declared_fields(record: ty.Record) -> int:
+    """How many fields a record declares, with those of the records in it; containers count as one."""
+    inner = [
+        field.type.inner if isinstance(field.type, ty.Optional) else field.type for field in record.fields.values()
+    ]
+    return sum(declared_fields(one) if isinstance(one, ty.Record) else 1 for one in inner)
+
+
 # --- mending: what msgspec's types cannot say ------------------------------------------------------------------------
 
 

@@ -148,6 +148,34 @@ class Charge:
 Core = Const | Local | Get | Op | If | Let | New | Update | Call | Loop | Fold | Charge
 
 
+def parts(node: Core) -> tuple[Core, ...]:
+    """What a node computes inside, in order."""
+    match node:
+        case Const() | Local():
+            return ()
+        case Get():
+            return (node.base,)
+        case Op():
+            return node.operands
+        case If():
+            return node.condition, node.yes, node.no
+        case Let():
+            return node.value, node.body
+        case New():
+            return node.values
+        case Update():
+            return node.base, *node.values
+        case Call():
+            return node.arguments
+        case Loop():
+            return (node.source, *(() if node.condition is None else (node.condition,)), node.body)
+        case Fold():
+            condition = () if node.condition is None else (node.condition,)
+            return (node.initial, node.source, *condition, node.body)
+        case Charge():
+            return (node.body,)
+
+
 class Verdict:
     """A handler's result that is no value: `keep` or `delete`."""
 

@@ -13,6 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from projection.lang.sizes import MOST, capped
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -45,15 +47,62 @@ def nodes(value: Any, most: int) -> int:
     return count
 
 
+def weight(items: Any, _left: int) -> int:
+    """The size of single values that are compared one with another: how many, and what their texts weigh besides."""
+    first = next(iter(items), None)
+    return len(items) + (sum(map(len, items)) >> TEXT_SHIFT if isinstance(first, str) else 0)
+
+
+def key_weight(pairs: Any, _left: int) -> int:
+    """The same of the keys of pairs."""
+    return weight([key for key, _value in pairs], _left)
+
+
+def _weight_within(size: Size) -> tuple[int, int]:
+    return _weighed(size, size.each)
+
+
+def _key_weight_within(size: Size) -> tuple[int, int]:
+    return _weighed(size, None if size.each is None else size.each.get("key"))
+
+
+def _weighed(size: Size, item: Size | None) -> tuple[int, int]:
+    if item is None or not (item.is_text or item.is_unknown):
+        return size.least, size.most
+    return (
+        size.least + (size.least * item.least >> TEXT_SHIFT),
+        capped(size.most + (size.most * item.most >> TEXT_SHIFT)),
+    )
+
+
+def _total_within(size: Size) -> tuple[int, int]:
+    return (0, 0) if size.each is None else (size.least * size.each.least, capped(size.most * size.each.most))
+
+
+def _number_within(size: Size) -> tuple[int, int]:
+    return (0, MOST) if size.number is None else (max(size.number, 0), max(size.number, 0))
+
+
+def _hits(text: Any, part: Any, _left: int) -> int:
+    return text.count(part) if part else 0
+
+
 class Measure(NamedTuple):
-    """How large an operand is."""
+    """How large an operand is, or several together."""
 
-    of: Callable[[Any, int], int]  # a value's; counting may stop once more than the second argument was counted
-    within: Callable[[Size], tuple[int, int]]  # what it is at least and at most
+    of: Callable[..., int]  # of their values; counting may stop once more than the last argument was counted
+    within: Callable[..., tuple[int, int]]  # what it is at least and at most, from their sizes
 
+
+TEXT_SHIFT = 5  # what 32 code points weigh as much as: one value
 
 LENGTH = Measure(lambda value, _left: length(value), lambda size: (size.least, size.most))
 NODES = Measure(nodes, lambda size: size.nodes)
+WEIGHT = Measure(weight, _weight_within)  # of a list or set of single values
+KEY_WEIGHT = Measure(key_weight, _key_weight_within)  # of a list of pairs
+TOTAL = Measure(lambda items, _left: sum(map(len, items)), _total_within)  # of a list of texts or lists: theirs
+NUMBER = Measure(lambda value, _left: max(value, 0), _number_within)  # an int itself, as far as it is above 0
+HITS = Measure(_hits, lambda text, part: (0, text.most // max(part.least, 1)))  # of a text and what is searched there
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +117,7 @@ class Shape:
     name: str
     constant: int
     per_operand: int = 0
-    operands: tuple[int, ...] | None = None  # which are measured; None for all
+    operands: tuple[int | tuple[int, ...], ...] | None = None  # which are measured, alone or together; None for all
     measures: tuple[Measure, ...] = (LENGTH,)  # of each of them; one stands for all
     formula: Callable[[Sequence[int]], int] | None = None
     template: str | None = None
@@ -82,18 +131,27 @@ class Shape:
         """The part that depends on sizes, of these operands; once it is above `left`, it is only known to be."""
         if self.formula is None:
             return 0
-        chosen = values if self.operands is None else [values[one] for one in self.operands]
-        measures = self.measures * len(chosen) if len(self.measures) == 1 else self.measures
-        return self.formula([measure.of(value, left) for measure, value in zip(measures, chosen, strict=True)])
+        return self.formula([measure.of(*chosen, left) for measure, chosen in self._measured(values)])
 
     def within(self, sizes: Sequence[Size]) -> tuple[int, int]:
         """The same of operands of these sizes, at least and at most."""
         if self.formula is None:
             return 0, 0
-        chosen = sizes if self.operands is None else [sizes[one] for one in self.operands]
-        measures = self.measures * len(chosen) if len(self.measures) == 1 else self.measures
-        found = [measure.within(size) for measure, size in zip(measures, chosen, strict=True)]
+        found = [measure.within(*chosen) for measure, chosen in self._measured(sizes)]
         return self.formula([least for least, _most in found]), self.formula([most for _least, most in found])
+
+    def positions(self, count: int) -> tuple[int, ...]:
+        """Which of so many operands are measured."""
+        chosen = range(count) if self.operands is None else self.operands
+        return tuple(one for each in chosen for one in ((each,) if isinstance(each, int) else each))
+
+    def _measured(self, operands: Sequence[Any]) -> list[tuple[Measure, tuple[Any, ...]]]:
+        chosen = range(len(operands)) if self.operands is None else self.operands
+        measures = self.measures * len(chosen) if len(self.measures) == 1 else self.measures
+        return [
+            (measure, (operands[one],) if isinstance(one, int) else tuple(operands[each] for each in one))
+            for measure, one in zip(measures, chosen, strict=True)
+        ]
 
 
 def constant(cost: int, per_operand: int = 0) -> Shape:
@@ -101,15 +159,20 @@ def constant(cost: int, per_operand: int = 0) -> Shape:
     return Shape("constant", cost, per_operand)
 
 
-def linear(cost: int, operand: int, *, factor: int = 1, shift: int = 0) -> Shape:
+def linear(cost: int, operand: int, *, factor: int = 1, shift: int = 0, measure: Measure = LENGTH) -> Shape:
     """Grows with the size of one operand."""
     return Shape(
         "linear",
         cost,
         operands=(operand,),
+        measures=(measure,),
         formula=lambda sizes: factor * sizes[0] >> shift,
-        template=f"{factor} * len({{{operand}}}) >> {shift}",
+        template=_scaled(f"len({{{operand}}})", factor, shift) if measure is LENGTH else None,
     )
+
+
+def _scaled(size: str, factor: int, shift: int) -> str:
+    return (f"{factor} * " if factor != 1 else "") + size + (f" >> {shift}" if shift else "")
 
 
 def added(cost: int, *, shift: int = 0, factor: int = 1) -> Shape:
@@ -117,29 +180,51 @@ def added(cost: int, *, shift: int = 0, factor: int = 1) -> Shape:
     return Shape("added", cost, formula=lambda sizes: factor * sum(sizes) >> shift)
 
 
-def product(cost: int, one: int, other: int, *, shift: int = 0) -> Shape:
+def both(cost: int, *, shift: int = 0, factor: int = 1) -> Shape:
+    """Grows with the sizes of two operands together."""
+    return Shape(
+        "added",
+        cost,
+        operands=(0, 1),
+        formula=lambda sizes: factor * (sizes[0] + sizes[1]) >> shift,
+        template=_scaled("(len({0}) + len({1}))", factor, shift),
+    )
+
+
+def product(
+    cost: int, operands: tuple[int, int] = (0, 1), *, shift: int = 0, measures: tuple[Measure, Measure] | None = None
+) -> Shape:
     """Grows with the product of two operands' sizes."""
-    return Shape("product", cost, operands=(one, other), formula=lambda sizes: sizes[0] * sizes[1] >> shift)
+    return Shape(
+        "product",
+        cost,
+        operands=operands,
+        measures=(LENGTH,) if measures is None else measures,
+        formula=lambda sizes: sizes[0] * sizes[1] >> shift,
+    )
 
 
-def smaller(cost: int, *, shift: int = 0) -> Shape:
-    """Grows with the smallest operand: what a comparison looks at, at most."""
-    return Shape("min", cost, formula=lambda sizes: min(sizes) >> shift)
+def smaller(cost: int, *, shift: int = 0, measures: tuple[Measure, ...] = (LENGTH,)) -> Shape:
+    """Grows with the smaller of two operands: what a comparison looks at, at most."""
+    return Shape("min", cost, operands=(0, 1), measures=measures, formula=lambda sizes: min(sizes) >> shift)
 
 
-def larger(cost: int, *, shift: int = 0) -> Shape:
-    """Grows with the largest operand."""
-    return Shape("max", cost, formula=lambda sizes: max(sizes) >> shift)
+def larger(cost: int, *, shift: int = 0, measures: tuple[Measure, ...] = (LENGTH,)) -> Shape:
+    """Grows with the larger of two operands."""
+    return Shape("max", cost, operands=(0, 1), measures=measures, formula=lambda sizes: max(sizes) >> shift)
 
 
-def n_log_n(cost: int, operand: int, *, factor: int = 1, shift: int = 0) -> Shape:
+def n_log_n(cost: int, operand: int, *, factor: int = 1, shift: int = 0, measure: Measure = LENGTH) -> Shape:
     """Grows as sorting one operand does."""
     return Shape(
         "n log n",
         cost,
         operands=(operand,),
+        measures=(measure,),
         formula=lambda sizes: factor * sizes[0] * (sizes[0] + 1).bit_length() >> shift,
-        template=f"{factor} * len({{{operand}}}) * (len({{{operand}}}) + 1).bit_length() >> {shift}",
+        template=_scaled(f"len({{{operand}}}) * (len({{{operand}}}) + 1).bit_length()", factor, shift)
+        if measure is LENGTH
+        else None,
     )
 
 
@@ -148,15 +233,31 @@ def walked(cost: int) -> Shape:
     return Shape("min nodes", cost, measures=(NODES,), formula=min)
 
 
-def searched(cost: int) -> Shape:
+def searched(cost: int, *, shift: int = 0) -> Shape:
     """Grows with the nodes of the first operand times the size of the second: each item is compared with it."""
+    return product(cost, shift=shift, measures=(NODES, LENGTH))
+
+
+def scanned(cost: int, text: int, part: int, *, hits: int = 0, more: int = 0) -> Shape:
+    """Grows with a text and what is searched in it, by `hits` where it is found; `more` is a shift for its length.
+
+    CPython's search compares up to 3,000,000 times where both are chosen against it, before it changes its method.
+    """
     return Shape(
-        "product",
+        "search",
         cost,
-        operands=(0, 1),
-        measures=(NODES, LENGTH),
-        formula=lambda sizes: sizes[0] * sizes[1],
+        operands=(text, part, (text, part)),
+        measures=(LENGTH, LENGTH, HITS if hits else _NO_HITS),
+        formula=lambda sizes: (
+            (sizes[0] + sizes[1] >> 5)
+            + (min(sizes[0] * sizes[1], 3_000_000) >> 10)
+            + hits * sizes[2]
+            + (sizes[1] >> more if more else 0)
+        ),
     )
+
+
+_NO_HITS = Measure(lambda _text, _part, _left: 0, lambda _text, _part: (0, 0))
 
 
 # Forms that are not operations of the library.
@@ -168,3 +269,8 @@ CALL, CALL_ARGUMENT = 5, 1
 RECORD, RECORD_FIELD = 6, 2
 UPDATE, UPDATE_FIELD = 6, 2  # and a quarter of the record's fields
 LOOP, LOOP_ITEM = 6, 2
+
+# The boundary: events and views are checked against their schemas where they come in and go out.
+EVENT, EVENT_SHIFT = 4, 3  # and a part of the payload's bytes
+VIEW_SHIFT = 4  # of the bytes of a view's JSON, beside 1 for each declared field; read and written alike
+SMALL_VIEW = 4096  # bytes; a view whose schema keeps it as small costs its fields alone

@@ -12,7 +12,7 @@ MIN_INT, MAX_INT = -(2**63), 2**63 - 1
 DIGITS = 38
 
 # `Rounded` is trapped besides `Inexact`: a lost zero would be a lost scale.
-_EXACT = decimal.Context(
+EXACT = decimal.Context(
     prec=DIGITS,
     Emin=-DIGITS,
     Emax=DIGITS,
@@ -57,7 +57,7 @@ def add(a: Decimal, b: Decimal) -> Decimal:
         Failure: R702.
     """
     try:
-        return _EXACT.add(a, b)
+        return EXACT.add(a, b)
     except decimal.DecimalException:
         raise failures.inexact_decimal() from None
 
@@ -69,7 +69,7 @@ def subtract(a: Decimal, b: Decimal) -> Decimal:
         Failure: R702.
     """
     try:
-        return _EXACT.subtract(a, b)
+        return EXACT.subtract(a, b)
     except decimal.DecimalException:
         raise failures.inexact_decimal() from None
 
@@ -81,7 +81,7 @@ def multiply(a: Decimal, b: Decimal) -> Decimal:
         Failure: R702.
     """
     try:
-        product = _EXACT.multiply(a, b)
+        product = EXACT.multiply(a, b)
     except decimal.DecimalException:
         raise failures.inexact_decimal() from None
     return product or product.copy_abs()

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import getcontext, setcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from projection.lang import core, failures
+from projection.lang import core, costs, failures
 from projection.lang import diagnostics as diag
 from projection.lang import types as ty
 from projection.lang.checker import CheckedProgram, check
-from projection.lang.codec import Codec, build_structs, encode, largest
+from projection.lang.codec import Codec, build_structs, declared_fields, encode, largest
 from projection.lang.costs import nodes
-from projection.lang.interpreter import Interpreter, Meter
+from projection.lang.executors import Execution, Executor, executor
+from projection.lang.interpreter import Meter
+from projection.lang.numbers import EXACT
 from projection.lang.parser import MAX_SOURCE_BYTES
 from projection.lang.source import Source
 
@@ -19,8 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from projection.lang.executors import Routine
+
 build_structs([ty.META])
 
+_ONCE = (None,)  # the items of a handler without `for`
 _EXPLOSIVE = 64  # times the limit of a view's JSON: so much may be made to find that it is too much
 
 
@@ -35,10 +41,22 @@ class Limits:
     view_bytes: int = 1024 * 1024  # of a view's JSON
 
 
+class Runnable:
+    """One handler, ready to run: what an executor made of its three parts."""
+
+    def __init__(self, handler: core.Handler, made: Executor) -> None:
+        self.handler = handler
+        self.source: Routine | None = None  # of the event and meta: the items of `for`
+        if handler.source is not None:
+            self.source = made.routine(handler.source, core.ITEM, handler.slots)
+        self.route: Routine = made.routine(handler.route, core.FIRST_FREE, handler.slots)
+        self.body: Routine = made.routine(handler.body, core.FIRST_FREE, handler.slots)
+
+
 class Step(NamedTuple):
     """One handler that an event runs on one view."""
 
-    handler: core.Handler
+    run: Runnable
     item: Any  # of the handler's `for`
 
 
@@ -54,21 +72,31 @@ class Applied(NamedTuple):
 class Program:
     """One checked program and its limits. It holds no state: views go in and come out."""
 
-    def __init__(self, checked: CheckedProgram, limits: Limits | None = None) -> None:
+    def __init__(
+        self, checked: CheckedProgram, limits: Limits | None = None, execution: Execution = Execution.COMPILED
+    ) -> None:
         self.checked = checked
         self.name = checked.name
         self.digest = checked.digest
         self.limits = limits or Limits()
-        self._interpreter = Interpreter(checked.core.functions)
+        made = executor(execution, checked.core.functions)
+        self._runnables = tuple(Runnable(handler, made) for handler in checked.core.handlers)
         self._view_codec = Codec(checked.view)
+        self._view_gas = declared_fields(checked.view)
         # Where the schema itself keeps a view small, its size need not be looked at event by event; where it lets a
         # view grow without measure, not even its JSON may be made before it has been looked at.
-        self._is_small = largest(checked.view) <= self.limits.view_bytes
+        self._is_measured = largest(checked.view) > min(costs.SMALL_VIEW, self.limits.view_bytes)
         self._may_explode = largest(checked.view) > _EXPLOSIVE * self.limits.view_bytes
         self._reactions: dict[tuple[str, str], Reaction | None] = {}
 
     @classmethod
-    def load(cls, path: Path, limits: Limits | None = None, name: str | None = None) -> Program:
+    def load(
+        cls,
+        path: Path,
+        limits: Limits | None = None,
+        name: str | None = None,
+        execution: Execution = Execution.COMPILED,
+    ) -> Program:
         """Read and check a program; `name` is what diagnostics call the file.
 
         Raises:
@@ -84,7 +112,7 @@ class Program:
             problem = diag.not_utf8(error.start)
         if problem:
             raise diag.ProgramInvalidError(Source(name or str(path), "?"), [problem])
-        return cls(check(Source(name or str(path), text)), limits)
+        return cls(check(Source(name or str(path), text)), limits, execution)
 
     def reaction(self, aggregate_type: str, event_type: str) -> Reaction | None:
         """What the program does with events of this type; None where it takes none."""
@@ -99,8 +127,8 @@ class Program:
         for of in (aggregate_type, None):
             for name, event in self.checked.event_declarations.items():
                 if event.aggregate_type == of and event_type in (event.wires or (name,)):
-                    handlers = [handler for handler in self.checked.core.handlers if name in handler.events]
-                    return Reaction(self, name, handlers) if handlers else None
+                    runs = [run for run in self._runnables if name in run.handler.events]
+                    return Reaction(self, name, runs) if runs else None
         return None
 
     def telling_fields(self) -> list[str]:
@@ -121,71 +149,99 @@ class Program:
         """A view's JSON; equal views are equal bytes."""
         return encode(view)
 
-    def apply(self, view_id: str, steps: Sequence[Step], event: Any, meta: Any, view: Any) -> Applied:
+    def apply(
+        self, view_id: str, steps: Sequence[Step], event: Any, meta: Any, view: Any, view_bytes: int = 0
+    ) -> Applied:
         """Run the steps on one view, each starting from what the last left, on one budget.
+
+        Args:
+            view_id: whose view.
+            steps: as `route` found them.
+            event: decoded.
+            meta: of the event.
+            view: as it is; None where there is none.
+            view_bytes: of that view's JSON; only looked at where `is_measured`.
 
         Raises:
             Failure: nothing of what the steps did is to be kept.
         """
         meter = Meter(self.limits.gas, self.limits.alloc)
+        around = getcontext()
+        setcontext(EXACT)
         try:
-            view, data = self._run(view_id, steps, event, meta, view, meter)
+            if view is not None:
+                size = view_bytes >> costs.VIEW_SHIFT if self._is_measured else 0
+                meter.charge(self._view_gas + size, 0, steps[0].run.handler.span)
+            found = self._run(view_id, steps, event, meta, view, meter)
+            data = None if found is None or found is view else self._written(found, meter, steps[-1].run.handler)
         except failures.Failure as failure:
             failure.gas = meter.used
             raise
-        return Applied(view, data, meter.used, meter.alloc_limit - meter.alloc)
+        finally:
+            setcontext(around)
+        return Applied(found, data, meter.used, meter.alloc_limit - meter.alloc)
 
-    def _run(
-        self, view_id: str, steps: Sequence[Step], event: Any, meta: Any, view: Any, meter: Meter
-    ) -> tuple[Any, bytes | None]:
-        for handler, item in steps:
-            if handler.target == "updates" and view is None:
-                raise _located(failures.view_missing(view_id), handler)
-            if handler.target == "creates" and view is not None:
-                raise _located(failures.view_exists(view_id), handler)
-            frame = [view, view_id, event, meta, item, *handler.unset]
-            result = self._interpreter.run(handler.body, frame, meter)
+    def _run(self, view_id: str, steps: Sequence[Step], event: Any, meta: Any, view: Any, meter: Meter) -> Any:
+        for run, item in steps:
+            target = run.handler.target
+            if target == "updates" and view is None:
+                raise _located(failures.view_missing(view_id), run.handler)
+            if target == "creates" and view is not None:
+                raise _located(failures.view_exists(view_id), run.handler)
+            result = run.body(meter, view, view_id, event, meta, item)
             if result is core.DELETE:
                 view = None
             elif result is not core.KEEP:
                 view = result
-        data = None
-        if view is not None and not self._is_small:
-            limit = self.limits.view_bytes
-            if not (self._may_explode and nodes(view, limit) > limit):  # a node takes a byte at least
-                data = encode(view)
-            if data is None or len(data) > limit:
-                raise _located(failures.view_too_large(limit), steps[-1].handler)
-        return view, data
+        return view
 
-    def route(self, handlers: Sequence[core.Handler], event: Any, meta: Any) -> tuple[dict[str, list[Step]], int]:
-        """The views that an event touches, each with its steps in source order; and the gas.
+    def _written(self, view: Any, meter: Meter, handler: core.Handler) -> bytes | None:
+        """What it costs that a view has changed; its JSON, where that has to be made to know its size."""
+        meter.charge(self._view_gas, 0, handler.span)
+        if not self._is_measured:
+            return None
+        limit = self.limits.view_bytes
+        if self._may_explode and nodes(view, limit) > limit:  # a node takes a byte at least
+            raise _located(failures.view_too_large(limit), handler)
+        data = encode(view)
+        if len(data) > limit:
+            raise _located(failures.view_too_large(limit), handler)
+        meter.charge(len(data) >> costs.VIEW_SHIFT, 0, handler.span)
+        return data
+
+    def meter(self) -> Meter:
+        """What it may cost to decode and to route one event."""
+        return Meter(self.limits.route_gas, self.limits.alloc)
+
+    def route(self, runs: Sequence[Runnable], event: Any, meta: Any, meter: Meter) -> dict[str, list[Step]]:
+        """The views that an event touches, each with its steps in source order.
 
         Raises:
             Failure: the event reaches no view at all.
         """
-        meter = Meter(self.limits.route_gas, self.limits.alloc)
+        around = getcontext()
+        setcontext(EXACT)
         try:
-            return self._targets(handlers, event, meta, meter), meter.used
+            return self._targets(runs, event, meta, meter)
         except failures.Failure as failure:
             failure.gas = meter.used
             raise
+        finally:
+            setcontext(around)
 
-    def _targets(self, handlers: Sequence[core.Handler], event: Any, meta: Any, meter: Meter) -> dict[str, list[Step]]:
+    def _targets(self, runs: Sequence[Runnable], event: Any, meta: Any, meter: Meter) -> dict[str, list[Step]]:
         targets: dict[str, list[Step]] = {}
-        for handler in handlers:
-            frame = [None, None, event, meta, None, *handler.unset]
-            items = [None] if handler.source is None else self._interpreter.run(handler.source, frame, meter)
+        for run in runs:
+            items = _ONCE if run.source is None else run.source(meter, None, None, event, meta)
             for item in items:
-                frame[core.ITEM] = item
-                view_id = self._interpreter.run(handler.route, frame, meter)
+                view_id = run.route(meter, None, None, event, meta, item)
                 if view_id is None:
                     continue
                 if not view_id:
-                    raise _located(failures.empty_id(), handler)
-                targets.setdefault(view_id, []).append(Step(handler, item))
+                    raise _located(failures.empty_id(), run.handler)
+                targets.setdefault(view_id, []).append(Step(run, item))
                 if len(targets) > self.limits.ids_per_event:
-                    raise _located(failures.too_many_ids(self.limits.ids_per_event), handler)
+                    raise _located(failures.too_many_ids(self.limits.ids_per_event), run.handler)
         return targets
 
     def place(self, failure: failures.Failure) -> str | None:
@@ -196,22 +252,29 @@ class Program:
 class Reaction:
     """What a program does with one type of event."""
 
-    def __init__(self, program: Program, event: str, handlers: Sequence[core.Handler]) -> None:
+    def __init__(self, program: Program, event: str, runs: Sequence[Runnable]) -> None:
         self._program = program
-        self._handlers = handlers
+        self._runs = runs
         self._codec = Codec(program.checked.events[event])
+        self._span = runs[0].handler.span
 
-    def decode(self, payload: Any) -> Any:
-        """The event from its payload's JSON.
+    def decode(self, payload: Any, meter: Meter) -> Any:
+        """The event from its payload's JSON; what that costs depends on its length and is charged before.
 
         Raises:
             DecodeError: D105, the payload does not fit the declared event.
+            Failure: O901.
         """
+        try:
+            meter.charge(costs.EVENT + (len(payload) >> costs.EVENT_SHIFT), 0, self._span)
+        except failures.Failure as failure:
+            failure.gas = meter.used
+            raise
         return self._codec.decode(payload)
 
-    def route(self, event: Any, meta: Any) -> tuple[dict[str, list[Step]], int]:
+    def route(self, event: Any, meta: Any, meter: Meter) -> dict[str, list[Step]]:
         """See `Program.route`."""
-        return self._program.route(self._handlers, event, meta)
+        return self._program.route(self._runs, event, meta, meter)
 
 
 def make_meta(**fields: Any) -> Any:
@@ -221,7 +284,7 @@ def make_meta(**fields: Any) -> Any:
 
 def only_deletes(steps: Sequence[Step]) -> bool:
     """Whether all that the steps can do is to delete the view: erasure does not wait behind parked events."""
-    return all(step.handler.only_deletes for step in steps)
+    return all(step.run.handler.only_deletes for step in steps)
 
 
 def _located(failure: failures.Failure, handler: core.Handler) -> failures.Failure:

@@ -1,0 +1,219 @@
+"""The compiler: core → Python functions, by way of `ast` objects. It knows no price and no operation.
+
+What is emitted is what the interpreter does, node for node: `Charge` takes from two local counters, an operation is a
+call of its function or its inline form, a span is the line number of the node that was emitted for it. Emitted code has
+no builtins and may name only `NAMES`, the program's own constants and what the emitter itself numbered; the tree is
+walked against a whitelist before it is compiled.
+"""
+
+from __future__ import annotations
+
+import ast
+import decimal
+import re
+from typing import TYPE_CHECKING, Any, cast
+
+from msgspec.structs import replace
+
+from projection.lang import core, failures
+from projection.lang.emission import Body
+from projection.lang.python_ast import placed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from projection.lang.interpreter import Meter
+    from projection.lang.source import Span
+
+    Routine = Callable[..., Any]
+
+FILE = "<compiled projection>"
+FAULTS = (failures.Failure, decimal.DecimalException)
+
+# What emitted code and inline forms may name, beside operands.
+NAMES: dict[str, Any] = {
+    "FAULTS": FAULTS,
+    "beyond_bound": failures.beyond_bound,
+    "bool": bool,
+    "dict": dict,
+    "int_overflow": failures.int_overflow,
+    "isinstance": isinstance,
+    "len": len,
+    "list": list,
+    "max": max,
+    "min": min,
+    "nothing_there": failures.nothing_there,
+    "replace": replace,
+    "sorted": sorted,
+    "str": str,
+    "tuple": tuple,
+}
+_OWN = re.compile(r"(?:[cfklnorst]\d+|[agm]|error|settled|out_of_gas|out_of_alloc)", re.ASCII)
+_METHODS = frozenset({"alloc", "append", "bit_length", "copy_abs", "endswith", "gas", "get", "startswith"})
+_ALLOWED = (
+    ast.Module, ast.FunctionDef, ast.arguments, ast.arg, ast.Return, ast.Assign, ast.AugAssign, ast.Expr, ast.If,
+    ast.For, ast.Try, ast.ExceptHandler, ast.Raise, ast.Name, ast.Load, ast.Store, ast.Constant, ast.Attribute,
+    ast.Call, ast.keyword, ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.IfExp, ast.NamedExpr, ast.List,
+    ast.Tuple, ast.ListComp, ast.comprehension, ast.Subscript, ast.Slice, ast.operator, ast.unaryop, ast.boolop,
+    ast.cmpop, ast.Pass,
+)  # fmt: skip
+
+
+_FRAME = """
+def name(m):
+    g = m.gas
+    a = m.alloc
+    try:
+        pass
+        m.gas = g
+        m.alloc = a
+        return 0
+    except FAULTS as error:
+        raise settled(error, m, g, a) from None
+"""
+
+
+class Compiled:
+    """Runs the core as Python functions."""
+
+    def __init__(self, functions: Mapping[str, core.Function]) -> None:
+        self._emitter = Emitter(functions)
+
+    def routine(self, node: core.Core, given: int, _slots: int) -> Routine:
+        """See `Executor.routine`."""
+        return self._emitter.made(node, given)
+
+    @property
+    def emitted(self) -> str:
+        """All that was emitted so far, as one text; the same for the same program, wherever it is made."""
+        return "\n".join(map(ast.dump, self._emitter.tree))
+
+
+class Emitter:
+    """Emits the functions of one program into one namespace."""
+
+    def __init__(self, functions: Mapping[str, core.Function]) -> None:
+        self._functions = functions
+        self._spans: list[Span] = []
+        self._lines: dict[Span, int] = {}
+        self._numbers: dict[object, str] = {}
+        self._kept: list[object] = []  # what `_numbers` knows by identity
+        self._fields: set[str] = set()
+        self._defined: dict[str, str] = {}  # functions of the program that were emitted
+        self._count = 0
+        self.tree: list[ast.stmt] = []  # of all that was emitted so far
+        self.namespace: dict[str, Any] = {
+            "__builtins__": {}, **NAMES, "settled": self._settled,
+            "out_of_gas": _out_of_gas, "out_of_alloc": _out_of_alloc,
+        }  # fmt: skip
+
+    def made(self, node: core.Core, parameters: int) -> Routine:
+        """The function of a node; its parameters are a meter and so many slots."""
+        self._define_callees(node)
+        name = self.unique("r")
+        self.define(name, [f"s{slot}" for slot in range(parameters)], node)
+        return cast("Routine", self.namespace[name])
+
+    def _define_callees(self, node: core.Core) -> None:
+        """Emit the functions that a node calls, callees first, so that emission never nests."""
+        waiting = [node]
+        calls: list[core.Call] = []
+        while waiting:
+            one = waiting.pop()
+            if isinstance(one, core.Call) and one.function not in self._defined:
+                calls.append(one)
+            waiting += core.parts(one)
+        for call in calls:
+            if call.function in self._defined:
+                continue
+            body = self._functions[call.function].body
+            self._define_callees(body)
+            name = self.unique("f")
+            self.define(name, [f"s{slot}" for slot in range(len(call.arguments))], body)
+            self._defined[call.function] = name
+
+    # names
+
+    def unique(self, kind: str) -> str:
+        """A name that nothing else has."""
+        self._count += 1
+        return f"{kind}{self._count}"
+
+    def value(self, kind: str, value: object) -> str:
+        """The name of something that the namespace holds."""
+        key = (kind, id(value))
+        if key not in self._numbers:
+            self._numbers[key] = self.unique(kind)
+            self._kept.append(value)
+            self.namespace[self._numbers[key]] = value
+        return self._numbers[key]
+
+    def field(self, name: str) -> str:
+        """A field that emitted code may read or write."""
+        self._fields.add(name)
+        return name
+
+    def line(self, span: Span) -> int:
+        """The line number that stands for a span."""
+        if span not in self._lines:
+            self._spans.append(span)
+            self._lines[span] = len(self._spans)
+        return self._lines[span]
+
+    # functions
+
+    def function(self, name: str) -> str:
+        """The emitted name of a function of the program."""
+        return self._defined[name]
+
+    def define(self, name: str, parameters: Sequence[str], node: core.Core) -> None:
+        """Emit a function and compile it."""
+        body = Body(self)
+        result = body.kept(body.expression(node))  # computing it may still fail, so it comes before the last writes
+        module = ast.parse(_FRAME)
+        definition = cast("ast.FunctionDef", module.body[0])
+        definition.name = name
+        definition.args.args += [ast.arg(parameter) for parameter in parameters]
+        attempt = cast("ast.Try", definition.body[2])
+        attempt.body[:1] = body.statements
+        cast("ast.Return", attempt.body[-1]).value = result
+        placed(module, 1)
+        for argument in definition.args.args:
+            placed(argument, 1)
+        self._require_allowed(module)
+        self.tree.append(definition)
+        exec(compile(module, FILE, "exec"), self.namespace)  # noqa: S102 - walked against the whitelist just above
+
+    def _require_allowed(self, module: ast.Module) -> None:
+        for part in ast.walk(module):
+            fine = isinstance(part, _ALLOWED)
+            if isinstance(part, ast.Name):
+                fine = part.id in NAMES or _OWN.fullmatch(part.id) is not None
+            elif isinstance(part, ast.Attribute):
+                fine = part.attr in _METHODS or part.attr in self._fields
+            elif isinstance(part, ast.FunctionDef):
+                fine = _OWN.fullmatch(part.name) is not None and not part.decorator_list
+            if not fine:
+                raise AssertionError(f"the compiler emitted {ast.dump(part)}")
+
+    def _settled(self, error: Exception, meter: Meter, gas: int, alloc: int) -> failures.Failure:
+        """The failure with its place and what is left of both ledgers: those of the innermost function."""
+        if isinstance(error, failures.Failure) and error.span is not None:
+            return error
+        meter.gas, meter.alloc = max(gas, 0), max(alloc, 0)
+        failure = error if isinstance(error, failures.Failure) else failures.inexact_decimal()
+        trace, line = error.__traceback__, 1
+        while trace is not None:  # the innermost frame of emitted code; a comprehension is one of its own
+            if trace.tb_frame.f_code.co_filename == FILE:
+                line = trace.tb_lineno
+            trace = trace.tb_next
+        failure.span = self._spans[line - 1]
+        return failure
+
+
+def _out_of_gas(meter: Meter) -> failures.Failure:
+    return failures.out_of_gas(meter.gas_limit)
+
+
+def _out_of_alloc(meter: Meter) -> failures.Failure:
+    return failures.out_of_alloc(meter.alloc_limit)
