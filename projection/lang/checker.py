@@ -12,6 +12,7 @@ from projection.lang import types as ty
 from projection.lang.codec import build_structs
 from projection.lang.digest import canonical, described, digest
 from projection.lang.expressions import KEYWORDS, Expressions, Signature
+from projection.lang.in_file_tests import Test, TestChecker
 from projection.lang.library import BUILTINS
 from projection.lang.parser import parse
 from projection.lang.places import Typed
@@ -43,6 +44,7 @@ class CheckedProgram:
     indexes: tuple[tuple[tuple[str, bool], ...], ...]
     core: core.Program
     digest: str
+    tests: tuple[Test, ...] = ()
 
 
 def check(source: Source) -> CheckedProgram:
@@ -81,6 +83,7 @@ class _Checker:
             self.problems.append(diag.no_view(Span(0, 1)))
         if complete and not any(isinstance(one, syn.Handler) for one in self.tree.declarations):
             self.problems.append(diag.no_handlers(Span(0, 1)))
+        tests = self._tests()
         if self.problems or self.schema.view is None or self.tree.name is None:
             return None
         build_structs(self.schema.records())
@@ -101,6 +104,7 @@ class _Checker:
             tuple(self.schema.indexes),
             core.Program(functions, tuple(map(_with_charges, handlers))),
             digest(EDITION, schema, events, self.functions, handlers),
+            tests,
         )
 
     def _head(self, *, complete: bool) -> None:
@@ -283,6 +287,12 @@ class _Checker:
         for condition, result in reversed(arms):
             node = result if condition is None else core.If(condition.span, condition, result, node)
         return node
+
+    def _tests(self) -> tuple[Test, ...]:
+        tests = [one for one in self.tree.declarations if isinstance(one, syn.Test)]
+        takes_all = any(isinstance(one, syn.Handler) and not one.events for one in self.tree.declarations)
+        checker = TestChecker(self.schema, self.signatures, self.problems, is_sound=not self.problems)
+        return checker.check(tests, takes_all=takes_all)
 
     # depth
 

@@ -341,6 +341,16 @@ def loops_too_deep(span: Span, limit: int) -> Diagnostic:
     )
 
 
+def payload_misfit(span: Span, event: str, why: str) -> Diagnostic:
+    """T321: a test's event that the program would refuse."""
+    return Diagnostic("T321", f"this does not fit {event}: {why}", span)
+
+
+def bad_timestamp(span: Span, text: str) -> Diagnostic:
+    """T322: a test's event at no time."""
+    return Diagnostic("T322", f"{text!r} is no timestamp", span, help='write "2000-01-31T12:00:00Z", with an offset')
+
+
 # --- S4 schema -------------------------------------------------------------------------------------------------------
 
 

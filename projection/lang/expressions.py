@@ -28,6 +28,7 @@ KEYWORDS = frozenset(
     {
         *("proj", "projection", "event", "type", "view", "index", "by", "fn", "on", "as", "from", "of", "desc"),
         *("for", "in", "to", "creates", "updates", "when", "else", "keep", "delete"),
+        *("test", "expect"),
         *("if", "then", "let", "with", "drop", "match", "and", "or", "not", "true", "false", "none"),
     }
 )
@@ -114,7 +115,7 @@ class Expressions(Updates):
                 name = "negative" if expression.operator == "-" else "not"
                 return self.apply(OPERATORS[name], expression.operator, [operand], expression.span)
             case syn.Call():
-                return self._call(expression)
+                return self.call(expression, place)
             case syn.If() | syn.Let() | syn.Match() | syn.Coalesce():
                 return self.branch(expression, place)
             case syn.Aggregate():
@@ -184,6 +185,8 @@ class Expressions(Updates):
         for position, step in enumerate(steps):
             if isinstance(value.type, ty.Optional) and self.path(step.base) in self.present:
                 value = Typed(value.core, value.type.inner)
+            if isinstance(step, syn.Get) and not step.optional:
+                value = self.reached(value, step.base)
             if isinstance(step, syn.Get) and step.optional and isinstance(value.type, ty.Optional):
                 slot = self.new_slot()
                 local = core.Local(step.base.span, slot)
@@ -199,6 +202,10 @@ class Expressions(Updates):
             elif isinstance(value.type, ty.Optional):
                 path = core.Const(step.span, self.schema.source.text[step.base.span.start : step.base.span.end])
                 value = Typed(form("asserted", step.span, value.core, path), value.type.inner)
+        return value
+
+    def reached(self, value: Typed, _base: syn.Expression) -> Typed:
+        """What a field is read of."""
         return value
 
     def _key(self, container: ty.Type, key: syn.Expression) -> Typed:
@@ -307,7 +314,8 @@ class Expressions(Updates):
             case _:
                 return value.core
 
-    def _call(self, call: syn.Call) -> Typed:
+    def call(self, call: syn.Call, _place: ty.Type | None) -> Typed:
+        """A call; the place tells what some of the library's functions yield."""
         if (signature := self.functions.get(call.name)) is None:
             return self._builtin(
                 call.name, [self.check(argument) for argument in call.arguments], call.span, call.name_span

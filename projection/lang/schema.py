@@ -81,6 +81,10 @@ class Schema:
         """Every record that has fields of its own: types, events, the view."""
         return [*self._records.values(), *self.events.values(), *([self.view] if self.view else [])]
 
+    def wires(self) -> set[str]:
+        """The types of events as they stand on the wire."""
+        return {wire for name, event in self.event_declarations.items() for wire in event.wires or (name,)}
+
     # types
 
     def resolve(self, written: syn.TypeName) -> ty.Type:
