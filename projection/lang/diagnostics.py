@@ -1,6 +1,6 @@
 """Every diagnostic of the language: one code, one constructor, in this one file; codes are never reused.
 
-P1 syntax · N2 names · T3 types · S4 schema. What an executor raises, R7 and O9, stands in `failures`.
+P1 syntax · N2 names · T3 types · S4 schema · G5 cost. What an executor raises, R7 and O9, stands in `failures`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ class Diagnostic:
     span: Span
     label: str = ""  # stands behind the carets
     help: str = ""  # stands below
+    severity: str = "error"  # or "warning", which does not keep a program from being loaded
 
     def render(self, source: Source) -> str:
         """The diagnostic for a terminal: what, where, the line itself, what to do."""
@@ -36,7 +37,7 @@ class Diagnostic:
         width = max(1, min(self.span.end - self.span.start, len(text) - column + 1))
         carets = " " * (column - 1) + "^" * width + (f" {self.label}" if self.label else "")
         rows = [
-            f"error[{self.code}]: {self.message}",
+            f"{self.severity}[{self.code}]: {self.message}",
             f"{gutter}--> {source.place(self.span)}",
             f"{gutter} |",
             f"{line} | {text.expandtabs(1)}",
@@ -411,3 +412,18 @@ def types_too_deep(span: Span, limit: int) -> Diagnostic:
 def too_many_functions(span: Span, limit: int) -> Diagnostic:
     """S410: more functions than a program may have."""
     return Diagnostic("S410", f"the program has more than {limit} functions", span)
+
+
+# --- G5 cost ---------------------------------------------------------------------------------------------------------
+
+
+def always_beyond_limit(span: Span, event: str, ledger: str, least: int, limit: int) -> Diagnostic:
+    """G501: a handler that takes more than it may, whatever comes."""
+    message = f"on {event}: at least {least:,} `{ledger}` are needed, and {limit:,} are allowed"
+    return Diagnostic("G501", message, span, help="compute less, or raise the limit in the manifest")
+
+
+def may_go_beyond_limit(span: Span, event: str, ledger: str, most: str, limit: int, terms: Sequence[str]) -> Diagnostic:
+    """G502: a handler that may take more than it may; a warning, with the largest terms of the sum."""
+    message = f"on {event}: up to {most} `{ledger}` may be needed, and {limit:,} are allowed"
+    return Diagnostic("G502", message, span, help="the largest parts: " + "; ".join(terms), severity="warning")

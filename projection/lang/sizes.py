@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, reduce
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from projection.lang import types as ty
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from projection.lang.source import Span
 
@@ -176,11 +176,13 @@ class Sizes:
                 return text(len(literal), len(literal))
             case ty.String():
                 return Size(0, type_.max or ty.DEFAULT_STRING, is_text=True, origin=origin)
+            case ty.Bytes():
+                return Size(0, type_.max or ty.DEFAULT_BYTES, is_text=True, origin=origin)
             case ty.Enum(open=False):
                 return text(min(map(len, type_.members)), max(map(len, type_.members)))
             case ty.Enum():
                 return text(0, ty.DEFAULT_STRING)
-            case ty.List():
+            case ty.List() | ty.Set():
                 return Size(0, type_.max or ty.DEFAULT_CONTAINER, self.of(type_.item, origin), origin=origin)
             case ty.Map():
                 key, value = self.of(type_.key, origin), self.of(type_.value, origin)
@@ -189,10 +191,12 @@ class Sizes:
                 if type_ not in self._known:
                     self._known[type_] = Size(fields=tuple(self._fields(type_)))
                 return self._known[type_]
-            case ty.Bool() | ty.Int() | ty.Decimal() | ty.Date() | ty.Timestamp() | ty.Nothing():
-                return SINGLE
-            case _:
+            case ty.Nothing():
+                return NONE
+            case ty.Json() | ty.Never() | ty.Pair():
                 return UNKNOWN
+            case _:
+                return SINGLE
 
     def _fields(self, record: ty.Record) -> Iterator[tuple[str, Size]]:
         for name, one in record.fields.items():
@@ -207,23 +211,27 @@ class Sizes:
 # --- of values -------------------------------------------------------------------------------------------------------
 
 
-def of_value(value: Any) -> Size:
-    """The size of a constant."""
+def of_value(value: Any, known: dict[int, Size] | None = None) -> Size:
+    """The size of a constant; `known` holds those of its parts by identity, for parts can be shared without end."""
     if value is None:
         return NONE
     if isinstance(value, (str, bytes)):
         return text(len(value), len(value))
+    known = {} if known is None else known
+    if id(value) not in known:
+        known[id(value)] = _of_value(value, known)
+    return known[id(value)]
+
+
+def _of_value(value: Any, known: dict[int, Size]) -> Size:
     if isinstance(value, (list, tuple)):
-        return Size(len(value), len(value), _of_all(value))
+        return Size(len(value), len(value), _of_all(value, known))
     if isinstance(value, dict):
-        return Size(len(value), len(value), _of_all(value.values()), key=_of_all(value))
+        return Size(len(value), len(value), _of_all(value.values(), known), key=_of_all(value, known))
     if hasattr(value, "__struct_fields__"):
-        return Size(fields=tuple((name, of_value(getattr(value, name))) for name in value.__struct_fields__))
+        return Size(fields=tuple((name, of_value(getattr(value, name), known)) for name in value.__struct_fields__))
     return Size(number=value) if type(value) is int else SINGLE
 
 
-def _of_all(values: Any) -> Size | None:
-    found: Size | None = None
-    for value in values:
-        found = _either_part(found, of_value(value))
-    return found
+def _of_all(values: Iterable[Any], known: dict[int, Size]) -> Size | None:
+    return reduce(_either_part, (of_value(value, known) for value in values), None)
