@@ -10,6 +10,7 @@ import json
 import re
 import tomllib
 from datetime import date, time
+from decimal import Decimal
 from pathlib import Path  # noqa: TC003 - the type of the argument, also for readers of the signature at run time
 from typing import Any, NoReturn
 
@@ -21,8 +22,12 @@ MAX_DOCUMENT_BYTES = 1024 * 1024
 SUFFIXES = (".yaml", ".yml", ".toml", ".json")
 
 
-def read_document(path: Path) -> dict[str, Any]:
+def read_document(path: Path, *, exact: bool = False) -> dict[str, Any]:
     """The mapping that the file holds; only dict, list, str, int, float, bool and None occur in it.
+
+    Args:
+        path: of a YAML, TOML or JSON file.
+        exact: whether numbers with a fraction become decimals, as they were written, instead of floats.
 
     Raises:
         ConfigurationError: the file cannot be read, is no YAML, TOML or JSON by its suffix, or holds no mapping. The
@@ -39,7 +44,7 @@ def read_document(path: Path) -> dict[str, Any]:
     if len(data) > MAX_DOCUMENT_BYTES:
         raise ConfigurationError(f"{path} is longer than {MAX_DOCUMENT_BYTES} bytes")
     try:
-        document = _plain(_parse(data.decode("utf-8-sig"), path.suffix))
+        document = _plain(_parse(data.decode("utf-8-sig"), path.suffix, Decimal if exact else float))
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{path} is not UTF-8 text: byte {error.start} is wrong") from None
     except RecursionError:
@@ -57,12 +62,13 @@ def read_document(path: Path) -> dict[str, Any]:
     return document
 
 
-def _parse(text: str, suffix: str) -> object:
+def _parse(text: str, suffix: str, fraction: type[float | Decimal]) -> object:
     if suffix == ".toml":
-        return tomllib.loads(text)
+        return tomllib.loads(text, parse_float=fraction)
     if suffix == ".json":
-        return json.loads(text, object_pairs_hook=_once, parse_constant=_refuse_constant)
-    return yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader, narrowed further below
+        return json.loads(text, object_pairs_hook=_once, parse_constant=_refuse_constant, parse_float=fraction)
+    loader = _ExactLoader if fraction is Decimal else _Loader
+    return yaml.load(text, Loader=loader)  # noqa: S506 - a safe loader, narrowed further below
 
 
 def _plain(value: object) -> object:
@@ -128,3 +134,13 @@ for _tag, _pattern, _first in (
     ("float", r"[-+]?(?:0|[1-9][0-9]*)\.[0-9]+(?:[eE][-+]?[0-9]{1,3})?", "-+0123456789"),
 ):
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern})$"), list(_first))
+
+
+class _ExactLoader(_Loader):
+    """The same, with decimals for numbers that have a fraction."""
+
+    def construct_yaml_float(self, node: Any) -> Decimal:  # type: ignore[override]  # a float only where it need not be exact
+        return Decimal(self.construct_scalar(node))
+
+
+_ExactLoader.add_constructor("tag:yaml.org,2002:float", _ExactLoader.construct_yaml_float)

@@ -1,0 +1,90 @@
+"""Scenario files, `NAME.scenario.yaml` (or .toml, .json): a projection, events, and what is expected of them.
+
+program: fine_summary.proj       # or `manifest: manifest.yaml`
+events: events.jsonl             # or a list of events
+expect:                          # without it, the scenario's snapshot is what is expected
+  views: {fine_summary: {A1: {status: paid}}}
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from projection.errors import ConfigurationError
+from projection.model.checkpoint import Frozen
+from projection.model.documents import SUFFIXES, read_document
+from projection.model.problems import problems
+from projection.testing.folding import Projection
+
+if TYPE_CHECKING:
+    from projection.testing.folding import Folded
+
+ENDINGS = tuple(f".scenario{suffix}" for suffix in SUFFIXES)
+
+ViewsByType = dict[str, dict[str, dict[str, Any] | None]]  # by view type and id; None: there is no such view
+
+
+class Expect(Frozen):
+    """What is expected: of views and parked events, the fields that are named; of gas, at most so much."""
+
+    views: ViewsByType = Field(default={})  # of the default tenant
+    tenants: dict[str, ViewsByType] = Field(default={})
+    parked: list[dict[str, Any]] = Field(default=[])
+    halted: str | None = None  # a code
+    gas: dict[str, int] = Field(default={})  # by view type
+
+
+class _Document(Frozen):
+    """A scenario as it stands in the file."""
+
+    program: str | None = None
+    manifest: str | None = None
+    events: str | list[dict[str, Any]]
+    expect: Expect | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.program is None) == (self.manifest is None):
+            raise ValueError("a scenario names either a `program` or a `manifest`")
+        return self
+
+
+class Scenario(Frozen):
+    """A scenario, read and checked."""
+
+    path: Path
+    projection: Path
+    events: Any
+    expect: Expect | None
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """The scenario in a file.
+
+        Raises:
+            ConfigurationError: it cannot be read, or says something that is not known; all that is wrong is named.
+        """
+        try:
+            document = _Document.model_validate(read_document(path, exact=True), strict=True)
+        except ValidationError as error:
+            wrong = "; ".join(
+                f"field {one.field}: {one.text}" if one.path else one.text for one in problems(error, _Document)
+            )
+            raise ConfigurationError(f"scenario {path}: {wrong}") from None
+        name = document.program or document.manifest or ""
+        events = Path(document.events) if isinstance(document.events, str) else document.events
+        return cls(path=path, projection=path.parent / name, events=events, expect=document.expect)
+
+    def run(self) -> Folded:
+        """Fold the events.
+
+        Raises:
+            ConfigurationError: the projection cannot be read, or something is no event.
+            ProgramInvalidError: a program does not check.
+        """
+        if not self.projection.is_file():
+            raise ConfigurationError(f"scenario {self.path}: there is no file {self.projection}")
+        return Projection.load(self.projection).relative_to(self.path.parent).given(self.events)
