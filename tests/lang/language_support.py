@@ -9,16 +9,21 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bounds_support import ExpressionBound, ProgramBounds
+
 from projection.lang import core, parser
 from projection.lang import types as ty
 from projection.lang.checker import _Checker, check
-from projection.lang.codec import Codec, build_structs, encode, parse_timestamp
+from projection.lang.codec import Codec, encode
 from projection.lang.diagnostics import Diagnostic, ProgramInvalidError
+from projection.lang.failures import Failure
 from projection.lang.interpreter import Interpreter, Meter
+from projection.lang.mending import parse_timestamp
 from projection.lang.numbers import MAX_INT, MIN_INT
 from projection.lang.program import Limits, Program, make_meta
 from projection.lang.segments import with_charges
 from projection.lang.source import Source
+from projection.lang.structs import build_structs
 from projection.lang.texts import UnreadableError
 from projection.lang.tree import Builder
 
@@ -101,15 +106,20 @@ class Expression:
         self.core = with_charges(found.core)
         self._slots = expressions.slots
         self._codec = Codec(event)
-        functions = checker.functions.values()
-        self._interpreter = Interpreter(
-            {f.name: core.Function(f.name, f.slots, with_charges(f.body)) for f in functions}
-        )
+        functions = {f.name: core.Function(f.name, f.slots, with_charges(f.body)) for f in checker.functions.values()}
+        self._interpreter = Interpreter(functions)
+        self._bound = ExpressionBound(self.core, functions, event)
 
     def run(self, event: str = "{}", meter: Meter | None = None) -> Any:
-        """The value; the meter tells what it cost, also when it fails."""
-        frame = [None, None, self._codec.decode(event.encode()), meta(), None]
-        return self._interpreter.run(self.core, frame + [None] * (self._slots - len(frame)), meter or plenty())
+        """The value, within its static bound; the meter, a fresh one, tells what it cost, also when it fails."""
+        frame, meter = [None, None, self._codec.decode(event.encode()), meta(), None], meter or plenty()
+        try:
+            value = self._interpreter.run(self.core, frame + [None] * (self._slots - len(frame)), meter)
+        except Failure:
+            self._bound.holds_for_failure(meter)
+            raise
+        self._bound.holds_for(value, meter)
+        return value
 
 
 def plenty() -> Meter:
@@ -173,6 +183,7 @@ class Fold:
     def __init__(self, text: str, limits: Limits | None = None) -> None:
         self.program = Program(check(Source("p.proj", text)), limits)
         self.views: dict[str, bytes] = {}
+        self._bounds = ProgramBounds(self.program)
 
     def apply(self, event_type: str, payload: str | bytes, time: str = TIME, aggregate_type: str = "fine") -> Outcome:
         """Fold one event.
@@ -186,12 +197,23 @@ class Fold:
         meter = self.program.meter()
         event = reaction.decode(payload.encode() if isinstance(payload, str) else payload, meter)
         about = meta(time, type=event_type, aggregate_type=aggregate_type)
-        targets, route_gas = reaction.route(event, about, meter), meter.used
+        taking = [run.handler for run in reaction._runs]
+        try:
+            targets, route_gas = reaction.route(event, about, meter), meter.used
+        except Failure as failure:
+            self._bounds.holds_for_route(taking, failure.gas, failed=True)
+            raise
+        self._bounds.holds_for_route(taking, route_gas)
         gas, alloc = {}, {}
         for view_id, steps in targets.items():
             before = self.views.get(view_id)
             view = None if before is None else self.program.decode_view(before)
-            applied = self.program.apply(view_id, steps, event, about, view, len(before or b""))
+            try:
+                applied = self.program.apply(view_id, steps, event, about, view, len(before or b""))
+            except Failure as failure:
+                self._bounds.holds_for_steps(steps, failure.gas, None, failed=True)
+                raise
+            self._bounds.holds_for_steps(steps, applied.gas, applied.alloc)
             gas[view_id], alloc[view_id] = applied.gas, applied.alloc
             if applied.view is None:
                 self.views.pop(view_id, None)
