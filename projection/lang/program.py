@@ -10,13 +10,14 @@ from projection.lang import core, costs, failures
 from projection.lang import diagnostics as diag
 from projection.lang import types as ty
 from projection.lang.checker import CheckedProgram, check
-from projection.lang.codec import Codec, build_structs, declared_fields, encode, largest
+from projection.lang.codec import Codec, declared_fields, encode, largest
 from projection.lang.costs import nodes
 from projection.lang.executors import Execution, Executor, executor
 from projection.lang.interpreter import Meter
 from projection.lang.numbers import EXACT
 from projection.lang.parser import MAX_SOURCE_BYTES
 from projection.lang.source import Source
+from projection.lang.structs import build_structs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -215,6 +215,8 @@ class Record:
     kind: str  # `type`, `view`, `event` or `meta`
     fields: dict[str, Field] = field(default_factory=dict)
     line: int | None = None
+    from_outside: bool = False  # whether an event holds it: then its JSON is not only what this program has written
+    asked: set[str] = field(default_factory=set)  # the fields of which the program asks whether an event gave them
     struct: type[Any] | None = None  # the generated class, in field-name order; made once the schema is whole
 
     def __str__(self) -> str:
@@ -342,9 +344,12 @@ def join(a: Type, b: Type) -> Type | None:
             return String(None if a.max is None or b.max is None else max(a.max, b.max))
         case (Bytes(), Bytes()):
             return Bytes(None if a.max is None or b.max is None else max(a.max, b.max))
-        case (List(), List()) | (Set(), Set()):
+        case (List(), List()):
             item = join(a.item, b.item)
-            return None if item is None else type(a)(item)
+            return None if item is None else List(item)
+        case (Set(), Set()):
+            item = join(a.item, b.item)
+            return None if item is None else Set(item)
         case (Map(), Map()):
             key, value = join(a.key, b.key), join(a.value, b.value)
             return None if key is None or value is None else Map(key, value)

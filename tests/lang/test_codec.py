@@ -15,8 +15,10 @@ from language_support import is_of
 from projection.errors import DecodeError, ErrorClass
 from projection.lang import types as ty
 from projection.lang.checker import check
-from projection.lang.codec import Codec, build_structs, encode, largest, parse_timestamp
+from projection.lang.codec import Codec, encode, largest
+from projection.lang.mending import parse_timestamp
 from projection.lang.source import Source, Span
+from projection.lang.structs import build_structs
 
 PROGRAM = """proj 1
 projection p
