@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from projection import __version__
-from projection.cli import check, demo, load, replay, run, show
+from projection.cli import check, demo, load, replay, run, show, test
 from projection.cli.console import note, report
 from projection.errors import EXIT_FAILED, ProjectionError
 
@@ -55,6 +55,7 @@ _register(load.load, load.EXAMPLES)
 _register(replay.replay, replay.EXAMPLES)
 _register(run.run, run.EXAMPLES)
 _register(show.show, show.EXAMPLES)
+_register(test.test, test.EXAMPLES)
 
 
 def main() -> None:

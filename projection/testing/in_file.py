@@ -88,9 +88,8 @@ class _Run:
     def _failed(self, step: Expect, why: list[str], view_ids: list[str]) -> ExpectationError:
         lines = [f"does not hold: {shown_line(self._source, step.span)}", *why]
         view_type = self._projection.deployed[0].entry.view_type
-        changes = [
-            line for view_id in dict.fromkeys(view_ids) for line in self._folded.last_change("", view_type, view_id)
-        ]
+        folded = self._folded
+        changes = [line for one in dict.fromkeys(view_ids) for line in folded.last_change("", view_type, one)]
         if not changes and folded.given_events:
             changes = [f"the last event was {folded.given_events[-1]}"]
         parked = [described(one) for one in folded.parked()]

@@ -15,14 +15,12 @@ from pydantic import Field, ValidationError, model_validator
 
 from projection.errors import ConfigurationError
 from projection.model.checkpoint import Frozen
-from projection.model.documents import SUFFIXES, read_document
+from projection.model.documents import read_document
 from projection.model.problems import problems
 from projection.testing.folding import Projection
 
 if TYPE_CHECKING:
     from projection.testing.folding import Folded
-
-ENDINGS = tuple(f".scenario{suffix}" for suffix in SUFFIXES)
 
 ViewsByType = dict[str, dict[str, dict[str, Any] | None]]  # by view type and id; None: there is no such view
 

@@ -14,6 +14,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from projection.errors import ConfigurationError
+from projection.testing.failing import ExpectationError
+from projection.testing.recognising import SCENARIO
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 FOLDER = "__snapshots__"
 SUFFIX = ".views"
+SCENARIOS = f"*{SCENARIO}{SUFFIX}"  # the snapshots of scenarios, in `FOLDER`
 
 _PLAIN_KEY = re.compile(r"(?!(?:true|false|null)$)[A-Za-z_][\w-]*", re.ASCII | re.IGNORECASE)
 _UNSEEN = re.compile("[\x7f-\xa0\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")  # breaks a line, or hides
@@ -129,7 +132,39 @@ def write_snapshot(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8", newline="\n")
 
 
-def difference(snapshot: str, found: str) -> str:
-    """The lines that differ, with a few around them, for people: `-` is the snapshot's, `+` was found."""
-    lines = difflib.unified_diff(snapshot.splitlines(), found.splitlines(), "snapshot", "found", lineterm="", n=2)
-    return "\n".join(lines)
+def mismatch(path: Path, snapshot: str | None, found: str) -> ExpectationError:
+    """The failure of a scenario whose snapshot says something else, or is not there."""
+    if snapshot is None:
+        return ExpectationError(f"there is no snapshot {path} yet", hint=f"this would stand in it:\n{found.rstrip()}")
+    lines = "\n".join(difference(snapshot, found))
+    return ExpectationError(f"the snapshot {path} says something else (- snapshot, + found):\n{lines}")
+
+
+def difference(snapshot: str, found: str) -> Iterator[str]:
+    """The lines that differ, below the keys that they stand under."""
+    old, new = snapshot.splitlines(), found.splitlines()
+    shown: list[str] = []
+    for tag, i, i_end, j, j_end in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        if tag == "equal":
+            continue
+        above = _keys_above(old, i) if i < i_end else _keys_above(new, j)
+        if above != shown:
+            yield from (f"  {key}" for key in above)
+            shown = above
+        yield from (f"- {line}" for line in old[i:i_end])
+        yield from (f"+ {line}" for line in new[j:j_end])
+
+
+def _keys_above(lines: list[str], index: int) -> list[str]:
+    """The keys that a line stands under, the outermost first."""
+    found: list[str] = []
+    depth = _depth(lines[index])
+    for line in reversed(lines[:index]):
+        if _depth(line) < depth:
+            found.append(line)
+            depth = _depth(line)
+    return found[::-1]
+
+
+def _depth(line: str) -> int:
+    return len(line) - len(line.lstrip())

@@ -1,0 +1,91 @@
+"""`projection test`: the tests of programs, and scenarios, without pytest."""
+# ruff: noqa: PT028 - the command of this name is no test
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from projection.cli.console import note
+from projection.errors import EXIT_FAILED, ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from projection.testing.runner import Result, Runner
+
+EXAMPLES = (
+    "projection test",
+    "projection test projections/fines --update",
+    "projection test -k appeal --junit results.xml",
+)
+
+
+def test(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[PATH]...", help="Programs, scenarios or folders; else this folder."),
+    ] = None,
+    *,
+    keyword: Annotated[
+        str, typer.Option("-k", metavar="TEXT", help="Only tests whose path or name holds this text.")
+    ] = "",
+    update: Annotated[
+        bool, typer.Option("--update", help="Write the snapshots anew, and delete those of no scenario.")
+    ] = False,
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the results as JUnit XML, too.")] = None,
+) -> None:
+    """Run the `test` blocks of programs (.proj) and the scenarios (*.scenario.yaml, .toml, .json).
+
+    They are the tests that pytest finds with the plugin of this package, under the same names and with the same
+    snapshots.
+    """
+    from projection.testing.cases import cases_below
+    from projection.testing.junit import write_junit
+    from projection.testing.runner import Runner
+
+    roots = paths or [Path()]
+    found = {f"{case.path}::{case.name}": case for root in roots for case in cases_below(root)}
+    cases = [case for name, case in found.items() if keyword.lower() in name.lower()]
+    if not cases:
+        where = ", ".join(map(str, roots))
+        raise ConfigurationError(
+            f"there is no test in {where}" if not keyword else f"no test in {where} has {keyword!r} in its name",
+            hint="write a `test` into a program, or a scenario beside it",
+        )
+    runner = Runner(update=update)
+    results = []
+    for case in cases:
+        results.append(runner.run(case))
+        _show(results[-1])
+    if junit is not None:
+        try:
+            write_junit(junit, results)
+        except OSError as error:
+            raise ConfigurationError(f"{junit} cannot be written: {error.strerror}") from None
+    folders = [root for root in roots if root.is_dir()] if not keyword else []
+    _conclude(results, runner, [path for folder in folders for path in runner.unused(folder)], update=update)
+
+
+def _show(result: Result) -> None:
+    print(f"{'ok    ' if result.failure is None else 'FAILED'} {result.id}")
+    for sentence in result.warnings:
+        print(f"       warning: {sentence}")
+    if result.failure is not None:
+        print("".join(f"       {line}\n" for line in result.failure.splitlines()), end="")
+
+
+def _conclude(results: Sequence[Result], runner: Runner, unused: Sequence[Path], *, update: bool) -> None:
+    """Say how it went; a snapshot of no scenario fails the run, as it is believed to be looked at."""
+    for path in runner.written:
+        note(f"wrote {path}")
+    for path in unused:
+        if update:
+            path.unlink()
+        note(f"deleted {path}" if update else f"unused: {path}; `projection test --update` deletes it")
+    failed = sum(result.failure is not None for result in results)
+    note(f"{len(results) - failed} passed, {failed} failed")
+    if failed or (unused and not update):
+        raise typer.Exit(EXIT_FAILED)

@@ -1,0 +1,157 @@
+"""The pytest plugin: collects tests in programs and scenarios, and gives tests in Python the fixture `projection`.
+
+It is loaded in every project that has this package installed, so nothing heavy is imported before it is needed.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from projection.testing.recognising import has_tests, is_scenario
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from projection.testing.cases import Case
+    from projection.testing.folding import Projection
+
+_PATHS = "projection_paths"
+_CACHE = pytest.StashKey[dict[Any, Any]]()
+
+
+class ProjectionWarning(UserWarning):
+    """What is probably a slip of the author."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Settings of this plugin."""
+    parser.addini(_PATHS, "folders in which the fixture `projection` looks for projections", type="paths", default=[])
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Programs that hold tests, and scenarios."""
+    if is_scenario(file_path) or has_tests(file_path):
+        return ProjectionFile.from_parent(parent, path=file_path)
+    return None
+
+
+class ProjectionFile(pytest.File):
+    """A program or a scenario."""
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """Its tests."""
+        from projection.testing.cases import cases_of
+
+        for case in cases_of(_from_here(self.path)):
+            kind: Any = ScenarioItem if is_scenario(case.path) else CaseItem
+            yield kind.of(self, case)
+
+
+class _Failing(pytest.Item):
+    """An item that fails without a traceback: none of it would be the author's."""
+
+    case: Case
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """What went wrong, in the words of `projection test`."""
+        from projection.errors import ProjectionError
+        from projection.testing.failing import failure_text
+
+        if isinstance(excinfo.value, ProjectionError):
+            return failure_text(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, None, str]:
+        """The file, and the name of the test."""
+        return self.path, None, f"{self.case.path}::{self.name}"
+
+
+class CaseItem(_Failing):
+    """A test of a program."""
+
+    @classmethod
+    def of(cls, parent: pytest.Collector, case: Case) -> CaseItem:
+        """The item of a test."""
+        item = cls.from_parent(parent, name=case.name)
+        item.case = case
+        return item
+
+    def runtest(self) -> None:
+        """Run it."""
+        self.case.run(_warn)
+
+
+class ScenarioItem(_Failing, pytest.Function):
+    """A scenario. It is a function to pytest, as syrupy keeps account of the snapshots of functions only."""
+
+    @classmethod
+    def of(cls, parent: pytest.Collector, case: Case) -> ScenarioItem:
+        """The item of a scenario."""
+        item = cls.from_parent(parent, name=case.name, callobj=run_scenario)
+        item.case = case
+        return item
+
+
+def run_scenario(request: pytest.FixtureRequest) -> None:
+    """Run a scenario, and compare what comes of it with its snapshot where it has one."""
+    from projection.testing.snapshots import mismatch
+
+    folded = request.node.case.run(_warn)
+    if folded is None:
+        return
+    snapshot = request.getfixturevalue("projection_snapshot")
+    if snapshot != folded:
+        result = snapshot.executions[snapshot.num_executions - 1]
+        if result.exception is not None:
+            raise result.exception
+        raise mismatch(_from_here(Path(result.snapshot_location)), result.recalled_data, result.asserted_data)
+
+
+@pytest.fixture
+def projection(request: pytest.FixtureRequest) -> Callable[[str], Projection]:
+    """Finds a projection by its view type, its program's name, its folder or a path; `.given(events)` folds events.
+
+    Looked for beside the test, then in the folders of `projection_paths`, then in the root of the project.
+    """
+    from projection.testing.finding import find
+    from projection.testing.folding import Projection
+
+    here = _from_here(request.path.parent)
+    folders = [here, *map(_from_here, request.config.getini(_PATHS)), _from_here(request.config.rootpath)]
+    loaded: dict[Any, Projection] = request.config.stash.setdefault(_CACHE, {})
+
+    def named(name: str) -> Projection:
+        if (name, here) not in loaded:
+            loaded[name, here] = Projection.load(*find(name, folders)).relative_to(here)
+        return loaded[name, here]
+
+    return named
+
+
+@pytest.fixture
+def projection_snapshot(request: pytest.FixtureRequest) -> Any:
+    """Syrupy's `snapshot` for what `projection(…).given(…)` yields: `assert folded == projection_snapshot`."""
+    from projection.errors import ConfigurationError
+
+    try:
+        from projection.testing.snapshot_extension import ProjectionSnapshotExtension
+    except ModuleNotFoundError:
+        raise ConfigurationError(
+            "pytest compares snapshots with syrupy, which is not installed",
+            hint="install `projection-node[testing]`, or run `projection test`",
+        ) from None
+    return request.getfixturevalue("snapshot").use_extension(ProjectionSnapshotExtension)
+
+
+def _warn(sentence: str) -> None:
+    warnings.warn(ProjectionWarning(sentence), stacklevel=2)
+
+
+def _from_here(path: Path) -> Path:
+    """The path as people read it: from the current folder where it lies below."""
+    return Path(os.path.relpath(path)) if path.is_relative_to(Path.cwd()) else path
