@@ -7,37 +7,31 @@ behind the token that they stand at; of empty lines in succession one is kept.
 
 from __future__ import annotations
 
-import re
-from bisect import bisect_left
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, cast
 
 from projection.lang import parser
 from projection.lang.diagnostics import ProgramInvalidError
+from projection.lang.elements import (
+    Bracket,
+    Element,
+    Part,
+    Token,
+    comments_of,
+    first_token,
+    last_token,
+    part_of,
+    tokens_of,
+)
 from projection.lang.layout import Broken, Comment, Doc, Group, Hard, Indented, Line, Row, Text, render
 from projection.lang.source import Source, Span
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterator, Sequence
-
-    from projection.lang.texts import Node
+    from collections.abc import Callable, Iterator, Sequence
 
 SHORT = 80  # columns of a handler, an arm or a function that stands on one line
 
-_SCAN = re.compile(
-    r"""(?P<comment>\#[^\n]*)
-    | (?P<space>[ \t\r\n]+)
-    | "(?:[^"\\\n]|\\.)*"
-    | [0-9]+(?:\.[0-9]+)?[A-Za-z]*
-    | [A-Za-z_][A-Za-z0-9_]*
-    | \.\.\. | => | -> | == | != | <= | >= | \+= | -= | \?\? | \?\.
-    | .
-    """,
-    re.VERBOSE,
-)
-_CLOSING = {"(": ")", "[": "]", "{": "}"}
-_OPENING = frozenset(("(", "[", "{", "=>", "="))  # no empty line comes right behind them
 _NO_SPACE_BEFORE = frozenset((",", ";", ":", ".", "?.", "?", "!"))
 _NO_SPACE_BEHIND = frozenset((".", "?.", "..."))
 _TIGHT = frozenset((
@@ -57,37 +51,6 @@ class MeaningChangedError(Exception):
     """The laid-out text would not mean the same: a fault of the formatter, which leaves the program alone then."""
 
 
-@dataclass(slots=True)
-class Token:
-    """A token with the comments that belong to it."""
-
-    text: str
-    start: int
-    above: list[tuple[str, bool]] = field(default_factory=list)  # comments, each with whether an empty line is above
-    behind: str | None = None
-    has_gap: bool = False  # an empty line is right above it
-
-
-@dataclass(frozen=True, slots=True)
-class Bracket:
-    """What stands between two brackets, and they."""
-
-    opening: Token
-    inside: tuple[Element, ...]
-    closing: Token
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A node of the tree with what stands in it, itself in brackets where it has any."""
-
-    rule: str
-    inside: tuple[Element, ...]
-
-
-Element: TypeAlias = Token | Bracket | Part
-
-
 def formatted(source: Source) -> str:
     """The program's text in its one layout.
 
@@ -99,60 +62,13 @@ def formatted(source: Source) -> str:
     if problems:
         raise ProgramInvalidError(source, problems)
     tree = parser.tree_of(source)
-    tokens = _tokens(source.text, {one.meta.end_pos for one in tree.iter_subtrees() if not one.meta.empty})
-    comments = _comments(tokens)
-    text = render(_Layout().program(_part(tree, tokens), tokens[-1]))
+    tokens = tokens_of(source.text, {one.meta.end_pos for one in tree.iter_subtrees() if not one.meta.empty})
+    comments = comments_of(tokens)
+    text = render(_Layout().program(part_of(tree, tokens), tokens[-1]))
     after, problems = parser.parse(Source(source.name, text))
-    if problems or _plain(after) != _plain(before) or comments != _comments(_tokens(text)):
+    if problems or _plain(after) != _plain(before) or comments != comments_of(tokens_of(text)):
         raise MeaningChangedError(source.name)
     return text
-
-
-# --- from text to elements -------------------------------------------------------------------------------------------
-
-
-def _tokens(text: str, ends: Container[int] = ()) -> list[Token]:
-    """The tokens, and a last one without text that holds the comments at the end; `ends` are those of nodes."""
-    found: list[Token] = []
-    above: list[tuple[str, bool]] = []
-    lines = 2  # ends of lines since the last token or comment
-
-    def has_gap() -> bool:
-        return lines > 1 and (bool(above) or not found or found[-1].text not in _OPENING)
-
-    for match in _SCAN.finditer(text):
-        if match["space"] is not None:
-            lines += match[0].count("\n")
-        elif match["comment"] is not None:
-            comment = match[0].rstrip()
-            if lines == 0:
-                found[-1].behind = comment
-            else:
-                above.append((comment, has_gap()))
-            lines = 0
-        else:
-            found.append(Token(match[0], match.start(), above, None, has_gap()))
-            above, lines = [], 0
-            if match[0] == ">=" and match.start() + 1 in ends:  # `x: list<int>= []`
-                found[-1].text = ">"
-                found.append(Token("=", match.start() + 1))
-    found.append(Token("", len(text), above))
-    for one, comma, following in zip(found, found[1:], found[2:], strict=False):
-        if comma.text in (",", ";"):
-            _move_comments(one, comma, following)
-    return found
-
-
-def _move_comments(one: Token, comma: Token, following: Token) -> None:
-    """A comma clings to what is before it: of the comments around it the first ends its line, the others come below."""
-    if one.behind is not None or comma.above:
-        below = [*comma.above, *([(comma.behind, False)] if comma.behind is not None else [])]
-        following.above[:0] = below
-        one.behind, comma.behind, comma.above = None, one.behind, []
-
-
-def _comments(tokens: Sequence[Token]) -> list[str]:
-    return [comment for token in tokens for comment in (*(text for text, _ in token.above), token.behind) if comment]
 
 
 def _plain(node: object) -> object:
@@ -164,52 +80,6 @@ def _plain(node: object) -> object:
     if is_dataclass(node):
         return (type(node), *(_plain(getattr(node, one.name)) for one in fields(node)))
     return node
-
-
-def _part(tree: Node, tokens: Sequence[Token]) -> Part:
-    """A node with all its tokens: those that the tree leaves out stand between its children."""
-    starts = [token.start for token in tokens]
-
-    def elements(tree: Node) -> Iterator[Element]:
-        at, end = bisect_left(starts, tree.meta.start_pos), bisect_left(starts, tree.meta.end_pos)
-        for child in tree.children:
-            if isinstance(child, str) or child.meta.empty:
-                continue
-            first = bisect_left(starts, child.meta.start_pos)
-            yield from tokens[at:first]
-            yield built(child)
-            at = bisect_left(starts, child.meta.end_pos)
-        yield from tokens[at:end]
-
-    def built(tree: Node) -> Part:
-        return Part(str(tree.data), _in_brackets(elements(tree)))
-
-    return built(tree)
-
-
-def _in_brackets(elements: Iterator[Element]) -> tuple[Element, ...]:
-    levels: list[list[Element]] = [[]]
-    for element in elements:
-        if isinstance(element, Token) and element.text in _CLOSING:
-            levels.append([element])
-        elif isinstance(element, Token) and len(levels) > 1 and element.text in _CLOSING.values():
-            opening, *inside = levels.pop()
-            levels[-1].append(Bracket(cast("Token", opening), tuple(inside), element))
-        else:
-            levels[-1].append(element)
-    return tuple(levels[0])
-
-
-def _first(element: Element) -> Token:
-    while not isinstance(element, Token):
-        element = element.opening if isinstance(element, Bracket) else element.inside[0]
-    return element
-
-
-def _last(element: Element) -> Token:
-    while not isinstance(element, Token):
-        element = element.closing if isinstance(element, Bracket) else element.inside[-1]
-    return element
 
 
 # --- from elements to documents --------------------------------------------------------------------------------------
@@ -234,7 +104,7 @@ def _token(token: Token) -> Doc:
 
 def _lead(element: Element) -> list[Doc]:
     """The comments above an element, taken from it: they are no reason to break it."""
-    first = _first(element)
+    first = first_token(element)
     comments, first.above = _comments_above(first), []
     return comments
 
@@ -242,7 +112,7 @@ def _lead(element: Element) -> list[Doc]:
 def _new_line(following: Element) -> Doc:
     """An end of line, and the comments above what follows."""
     comments = _lead(following)
-    return Row(Hard(is_gap=_first(following).has_gap and not comments), *comments)
+    return Row(Hard(is_gap=first_token(following).has_gap and not comments), *comments)
 
 
 class _Layout:
@@ -303,7 +173,7 @@ class _Layout:
         for index, (item, comma) in enumerate(items):
             if index:
                 docs.append(Line())
-            if _first(item[0]).has_gap and not _first(item[0]).above:
+            if first_token(item[0]).has_gap and not first_token(item[0]).above:
                 docs.append(Broken(Hard(is_gap=True)))
             docs.append(self._item(item, rule))
             if comma is not None:
@@ -440,20 +310,20 @@ def _items(elements: Sequence[Element]) -> list[tuple[list[Element], Token | Non
 def _takes_comma(bracket: Bracket, items: Sequence[object], rule: str) -> bool:
     """Whether the grammar allows a comma behind the last item."""
     last = bracket.inside[-1]
-    if _last(last).text == "..." or any(isinstance(one, Part) and one.rule in _CLAUSES for one in bracket.inside):
+    if last_token(last).text == "..." or any(isinstance(one, Part) and one.rule in _CLAUSES for one in bracket.inside):
         return False
     return len(items) > 1 or bracket.opening.text == "{" or rule in _LISTS
 
 
 def _padding(bracket: Bracket) -> str:
     """Records have a space inside their braces; maps, of `[key]: value` and `...map`, have none."""
-    first = _first(bracket.inside[0]).text
+    first = first_token(bracket.inside[0]).text
     return " " if bracket.opening.text == "{" and first not in ("[", "...") else ""
 
 
 def _is_tight(one: Element, other: Element, rule: str) -> bool:
-    if rule in _TIGHT or _first(other).text in _NO_SPACE_BEFORE or _last(one).text in _NO_SPACE_BEHIND:
+    if rule in _TIGHT or first_token(other).text in _NO_SPACE_BEFORE or last_token(one).text in _NO_SPACE_BEHIND:
         return True
     if isinstance(other, Bracket) and rule in _APPLIED:
-        return _last(one).text not in ("=", "=>")
-    return rule == "type_arguments" and ((isinstance(one, Token) and one.text == "<") or _first(other).text == ">")
+        return last_token(one).text not in ("=", "=>")
+    return rule == "type_arguments" and ((isinstance(one, Token) and one.text == "<") or first_token(other).text == ">")
