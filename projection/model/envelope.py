@@ -6,27 +6,34 @@ the bytes that came, so that the program's own schema reads it exactly (docs/dec
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 from projection.errors import DecodeError, TenantAccessError
 from projection.model.ids import DEFAULT_TENANT, TenantId
 
 MAX_ENVELOPE_BYTES = 8 * 1024 * 1024
+MAX_TEXT = (
+    1024  # code points of what a program reads of an envelope: as long as a subject's token, and gas can count on it
+)
+
+_Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One domain event; unknown fields are ignored (and kept where the whole event is kept, as bytes)."""
 
-    aggregate_type: str
-    aggregate_id: str
-    event_type: str
+    aggregate_type: _Text
+    aggregate_id: _Text
+    event_type: _Text
     payload: msgspec.Raw
     timestamp: str
     tenant_id: str | None = None
-    correlation_id: str | None = None
+    correlation_id: _Text | None = None
     traceparent: str | None = None
     trace_id: str | None = None
-    event_id: str | None = None
+    event_id: _Text | None = None
 
     def __hash__(self) -> int:
         return hash((self.aggregate_id, self.event_type, self.timestamp, bytes(self.payload)))  # `Raw` has no hash

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from projection.errors import DecodeError, TenantAccessError
-from projection.model.envelope import MAX_ENVELOPE_BYTES, Tenancy, decode_envelope
+from projection.model.envelope import MAX_ENVELOPE_BYTES, MAX_TEXT, Tenancy, decode_envelope
 from projection.model.ids import TenantId
 from projection.testing.hostile_ids import tenant_ids
 
@@ -51,6 +51,15 @@ class TestDecoding:
         data = json.dumps(LEAST).encode().replace(json.dumps(LEAST["payload"]).encode(), raw)
 
         assert raw == bytes(decode_envelope(data).payload)
+
+    @pytest.mark.parametrize("field", ["aggregate_type", "aggregate_id", "event_type", "correlation_id", "event_id"])
+    def test_what_a_program_can_read_is_at_most_1024_code_points(self, field):
+        longest = "é" * MAX_TEXT
+
+        assert longest == getattr(envelope(**{field: longest}), field)
+        with pytest.raises(DecodeError, match=rf"length <= 1024 - at `\$\.{field}`") as caught:
+            envelope(**{field: longest + "é"})
+        assert caught.value.code == "D102"
 
     @given(tenant_ids(), tenant_ids())
     def test_any_text_is_an_id(self, aggregate_id, tenant_id):
