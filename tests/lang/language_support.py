@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,10 +16,11 @@ from projection.lang import types as ty
 from projection.lang.checker import _Checker, check
 from projection.lang.codec import Codec, encode
 from projection.lang.diagnostics import Diagnostic, ProgramInvalidError
+from projection.lang.executors import Execution, executor
 from projection.lang.failures import Failure
-from projection.lang.interpreter import Interpreter, Meter
+from projection.lang.interpreter import Meter
 from projection.lang.mending import parse_timestamp
-from projection.lang.numbers import MAX_INT, MIN_INT
+from projection.lang.numbers import EXACT, MAX_INT, MIN_INT
 from projection.lang.program import Limits, Program, make_meta
 from projection.lang.segments import with_charges
 from projection.lang.source import Source
@@ -107,14 +108,18 @@ class Expression:
         self._slots = expressions.slots
         self._codec = Codec(event)
         functions = {f.name: core.Function(f.name, f.slots, with_charges(f.body)) for f in checker.functions.values()}
-        self._interpreter = Interpreter(functions)
+        self._routines = {
+            execution: executor(execution, functions).routine(self.core, core.FIRST_FREE, self._slots)
+            for execution in Execution
+        }
         self._bound = ExpressionBound(self.core, functions, event)
 
-    def run(self, event: str = "{}", meter: Meter | None = None) -> Any:
+    def run(self, event: str = "{}", meter: Meter | None = None, execution: Execution = Execution.INTERPRETED) -> Any:
         """The value, within its static bound; the meter, a fresh one, tells what it cost, also when it fails."""
-        frame, meter = [None, None, self._codec.decode(event.encode()), meta(), None], meter or plenty()
+        decoded, meter = self._codec.decode(event.encode()), meter or plenty()
         try:
-            value = self._interpreter.run(self.core, frame + [None] * (self._slots - len(frame)), meter)
+            with localcontext(EXACT):
+                value = self._routines[execution](meter, None, None, decoded, meta(), None)
         except Failure:
             self._bound.holds_for_failure(meter)
             raise
