@@ -1,0 +1,284 @@
+"""The static bound: what it says of programs, that it is tight where sizes are declared, and what goes beyond a limit.
+
+That it holds for every run is asserted by every test of the language that runs something (`bounds_support`).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from random import Random
+
+import pytest
+from bounds_support import fits
+from language_support import Expression, Fold, plenty
+
+from projection.lang import costs, sizes
+from projection.lang.abstract import Range
+from projection.lang.bounds import MAX_PAYLOAD, HandlerBound, bounds_of, problems
+from projection.lang.checker import CheckedProgram, check
+from projection.lang.codec import Codec
+from projection.lang.failures import Failure
+from projection.lang.interpreter import Meter
+from projection.lang.program import Limits
+from projection.lang.sizes import Size, Sizes, either, text, widened
+from projection.lang.source import Source
+from projection.model.envelope import MAX_ENVELOPE_BYTES, MAX_TEXT
+
+HEAD = "proj 1\nprojection p\n"
+
+
+def program(text: str) -> CheckedProgram:
+    return check(Source("p.proj", HEAD + text))
+
+
+def bound(text: str) -> HandlerBound:
+    """Of the program's only handler."""
+    (found,) = bounds_of(program(text), Limits())
+    return found
+
+
+def bound_of(text: str, prelude: str = "event In {}") -> tuple[Range, Range]:
+    tally = Expression(text, prelude)._bound.tally
+    return tally.gas, tally.alloc
+
+
+def codes(text: str, **limits: int) -> list[tuple[str, str]]:
+    return [(one.code, one.severity) for one in problems(program(text), Limits(**limits))]
+
+
+# --- what it says ----------------------------------------------------------------------------------------------------
+
+
+def test_what_depends_on_no_size_has_one_bound() -> None:
+    assert (Range(2, 2), Range()) == bound_of("1 + 2")
+
+
+def test_a_branch_makes_the_bound_as_wide_as_its_arms() -> None:
+    gas, _alloc = bound_of("if e.flag then e.n + 1 else 0", "event In { flag: bool, n: int }")
+    assert Range(1 + 3, 1 + 3 + 5) == gas
+
+
+def test_a_branch_that_never_yields_counts_for_the_most_only() -> None:
+    gas, _alloc = bound_of('if e.flag then fail("A", "b") else e.n + e.n', "event In { flag: bool, n: int }")
+    assert Range(4 + 8, 4 + 8) == gas
+    gas, _alloc = bound_of('if e.flag then e.n else fail("A", "{e.n}{e.n}")', "event In { flag: bool, n: int }")
+    assert gas.least == 4 + 3
+    assert gas.most > 4 + 3
+
+
+@pytest.mark.parametrize("items", [0, 1, 7])
+def test_the_ends_of_a_bound_are_reached_by_the_smallest_and_the_largest_event(items: int) -> None:
+    run, meter = Expression("[x * x for x in e.xs]", "event In { xs: list<int>(7) }"), plenty()
+    run.run(json.dumps({"xs": [1] * items}), meter)
+    each = 2 + 3 + 2
+    assert Range(6 + 3, 6 + 3 + 7 * each) == run._bound.tally.gas
+    assert 6 + 3 + items * each == meter.used
+
+
+def test_a_condition_may_take_none_or_all() -> None:
+    run = Expression("[x for x in e.xs if x > 0]", "event In { xs: list<int>(7) }")
+    assert run._bound.size is not None
+    assert (0, 7) == (run._bound.size.least, run._bound.size.most)
+
+
+def test_an_accumulator_that_stays_as_it_is_is_bounded_by_itself() -> None:
+    gas, _alloc = bound_of("fold(acc = 0 for x in e.xs => acc + x)", "event In { xs: list<int>(7) }")
+    assert gas.most < 100
+
+
+def test_an_accumulator_that_grows_is_bounded_by_what_alloc_allows() -> None:
+    run = Expression("fold(acc = e.xs for x in e.xs => [...acc, x])", "event In { xs: list<int>(7) }")
+    assert run._bound.size is not None
+    assert (0, Limits().alloc) == (run._bound.size.least, run._bound.size.most)
+    assert run.run('{"xs": [1, 2, 3]}') == [1, 2, 3, 1, 2, 3]
+
+
+HANDLER = """event Paid {{ id: string(9), lines: list<Line>({lines}) }}
+type Line {{ account: string(9), amount: int }}
+view V {{ n: int = 0 }}
+on Paid as e for l in e.lines to l.account => {{ n: l.amount }}
+"""
+
+
+def test_a_route_is_bounded_with_all_items_and_a_body_for_one() -> None:
+    found = bound(HANDLER.format(lines=30))
+    assert Range(0, 30) == found.runs
+    assert Range(3, 3 + 30 * 3) == found.route.gas
+    assert found.body.gas == Range(6 + 2 + 3, 6 + 2 + 3)
+    assert found.apply().gas == Range(11, 30 * 11)  # all lines may name one account
+
+
+def test_terms_are_the_largest_parts_of_the_most_with_the_fields_that_declare_their_sizes() -> None:
+    text = """event E { id: string(9), rows: list<Row>(20) }
+type Row { tags: list<string(8)>(50) }
+view V { n: int }
+on E as e to e.id => { n: sum(count([t for t in r.tags if t == "a"]) for r in e.rows) }
+"""
+    terms = bound(text).body_terms
+    assert terms[0].gas == max(term.gas for term in terms)
+    assert '[t for t in r.tags if t == "a"]' in {term.text for term in terms[:2]}
+    inner = next(term for term in terms if term.text.startswith("[t for t"))
+    assert ["E.rows", "Row.tags"] == [origin.name for origin in inner.origins]
+    assert "list<string(8)>(50)" == inner.origins[1].type
+
+
+# --- limits ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_handler_that_needs_more_than_it_may_is_an_error() -> None:
+    text = HANDLER.format(lines=3)
+    assert [] == codes(text)
+    assert [("G501", "error")] == codes(text, gas=10)
+    assert [("G501", "error")] == codes(text, route_gas=2)
+    assert ("G501", "error") in codes(text, alloc=0)
+
+
+def test_a_handler_that_may_need_more_than_it_may_is_a_warning() -> None:
+    text = HANDLER.format(lines=30)
+    assert [("G502", "warning")] == codes(text, gas=30 * 11)  # the view is read and written, too
+    assert [] == codes(text, gas=30 * 11 + 2)
+    assert [("G502", "warning")] == codes(text, route_gas=92)
+    assert [] == codes(text, route_gas=93)
+
+
+def test_handlers_of_one_event_share_its_budgets() -> None:
+    text = HANDLER.format(lines=30) + "on Paid as e to e.id => { n: 1 }\n"
+    assert [] == codes(text, gas=30 * 11 + 6 + 2 + 2)
+    assert [("G502", "warning")] == codes(text, gas=30 * 11 + 6 + 2 + 1)
+
+
+def test_what_takes_several_events_is_told_of_once() -> None:
+    text = """event A { id: string(9) }
+event B { id: string(9) }
+view V { n: int = 0 }
+on A, B as e to e.id => { n: 1 }
+"""
+    assert [("G501", "error")] == codes(text, gas=3)
+
+
+def test_a_warning_names_the_three_largest_parts_and_the_declarations_that_lower_them() -> None:
+    text = 'event E { id: string(9), rows: list<int> }\nview V { n: int, s: string(9) = "" }\n'
+    text += "on E as e to e.id => { n: sum(r * r for r in e.rows) + length(e.rows) }\n"
+    checked = program(text)
+    (problem,) = problems(checked, Limits(gas=60_000))
+    assert "on E: up to 90," in problem.message
+    assert "60,000 are allowed" in problem.message
+    assert 3 == problem.help.count(" up to ")
+    assert problem.help.startswith("the largest parts: `sum(r * r for r in e.rows)` (line 5) up to 90,000;")
+    assert "declare a smaller bound for `E.rows: list<int>` (line 3)" in problem.help
+    assert problem.render(checked.source).startswith("warning[G502]: on E: up to 90,")
+
+
+# --- what it takes to find it ----------------------------------------------------------------------------------------
+
+
+def seconds(text: str) -> float:
+    checked, before = program(text), time.process_time()
+    bounds_of(checked, Limits())
+    return time.process_time() - before
+
+
+EVENT = 'event E { id: string(9), s: string(9), n: int }\nview V { s: string = "" }\n'
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "f{0}(s) + f{0}(s)",
+        'f{0}(s) + f{0}(s + "a")',
+        'if s == "" then f{0}(s + s) else f{0}(s + "abc")',
+    ],
+)
+def test_a_chain_of_functions_that_call_each_other_twice_does_not_explode(body: str) -> None:
+    functions = "fn f0(s: string) -> string = s\n"
+    functions += "".join(f"fn f{n}(s: string) -> string = {body.format(n - 1)}\n" for n in range(1, 55))
+    assert seconds(EVENT + functions + "on E as e to e.id => { s: f54(e.s) }\n") < 3
+
+
+def test_records_that_are_reached_in_more_ways_than_there_are_seconds_are_looked_at_once() -> None:
+    types = "type T0 { s: string(9) }\n" + "".join(
+        f"type T{n} {{ a: T{n - 1}, b: T{n - 1}, c: T{n - 1} }}\n" for n in range(1, 30)
+    )
+    functions = "fn t0(s: string) -> T0 = { s }\n" + "".join(
+        f"fn t{n}(s: string) -> T{n} = let x = t{n - 1}(s); {{ a: x, b: x, c: x }}\n" for n in range(1, 30)
+    )
+    event = EVENT.replace("s: string(9), n", "s: string(9), t?: T29, n")
+    text = (
+        event
+        + types
+        + functions
+        + "on E as e to e.id when e.t == t29(e.s) => { s: (e.t ?? t29(e.s)).a.a.a.a.a.b.b.b.b.b.c.c.c.c.c.a.a.a.a.a.a.a.a.a.a.a.a.a.a.s }\n"
+    )
+    assert seconds(text) < 3
+
+
+def test_a_constant_that_shares_its_parts_is_looked_at_once() -> None:
+    value: list[object] = [1, 2]
+    for _ in range(60):
+        value = [value, value]
+    assert sizes.of_value(value).nodes == (2**62 - 1, 2**62 - 1)
+
+
+# --- sizes -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_size_of_either_holds_for_both() -> None:
+    random = Random(11)
+    values = [None, "", "abc", "x" * 99]
+    lists = [[], ["a"], ["a" * 40, ""]]
+    for group in (values, lists, [{}, {"a": 1}, {"b" * 20: 2, "c": 3}], [[{"k": "v"}], [{}]], [3, 3, 4]):
+        one, other = random.choice(group), random.choice(group)
+        both = either(sizes.of_value(one), sizes.of_value(other))
+        assert fits(one, both)
+        assert fits(other, both)
+
+
+def test_a_value_that_is_larger_than_its_size_does_not_fit() -> None:
+    of = Sizes().of(
+        program('event E { xs: list<string(3)>(2) }\nview V { n: int }\non E to "x" => { n: 1 }\n').events["E"]
+    )
+    assert fits(["abc", ""], of.get("xs"))
+    assert not fits(["abcd"], of.get("xs"))
+    assert not fits(["", "", ""], of.get("xs"))
+
+
+def test_what_grows_may_go_on_growing_and_what_does_not_stays() -> None:
+    grown = widened(Size(1, 2, text(1, 5)), Size(1, 3, text(1, 5)), 1000)
+    assert Size(1, 1000, text(1, 5)) == grown
+    assert grown == widened(grown, Size(1, 9, text(1, 5)), 1000)
+
+
+def test_sizes_are_equal_wherever_they_come_from() -> None:
+    assert text(1, 2) == text(1, 2)
+    assert text(1, 2) != Size(1, 2)
+    assert text(1, 2) != text(1, 3)
+    assert Size(fields=(("a", text(0, 1)),)) != Size(fields=(("b", text(0, 1)),))
+
+
+def test_further_wire_names_count_as_the_fields_that_they_are() -> None:
+    checked = program(
+        'event E { id: string(9) from "id" | "key" | "name" }\nview V { n: int }\non E as e to e.id => { n: 1 }\n'
+    )
+    event = Codec(checked.events["E"]).decode(b'{"name": "x"}')
+    size = Sizes().of(checked.events["E"])
+    assert size.nodes == (4, 4)
+    assert costs.nodes(event, 100) == 4
+
+
+def test_the_language_counts_on_the_bounds_of_envelopes() -> None:
+    assert (MAX_ENVELOPE_BYTES, MAX_TEXT) == (MAX_PAYLOAD, sizes.META_TEXT)
+
+
+def test_a_run_that_stops_at_a_limit_stays_below_the_bound() -> None:
+    run = Expression("[x * x for x in e.xs]", "event In { xs: list<int>(7) }")
+    for limit in range(30):
+        with pytest.raises(Failure, match="out of gas"):
+            run.run('{"xs": [1, 2, 3, 4, 5, 6, 7]}', Meter(limit, 10**6))
+
+
+def test_every_event_of_a_fold_is_held_against_the_bounds() -> None:
+    fold = Fold(HEAD + HANDLER.format(lines=3))
+    fold._bounds._bounds = {span: one._replace(body=one.route) for span, one in fold._bounds._bounds.items()}
+    with pytest.raises(AssertionError):
+        fold.apply("Paid", '{"id": "a", "lines": [{"account": "x", "amount": 1}]}')
