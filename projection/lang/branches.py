@@ -135,7 +135,10 @@ class Branches(Places):
         if isinstance(left.type, ty.Never):
             return left
         if not isinstance(left.type, (ty.Optional, ty.Nothing)):
-            return self.report(diag.mismatch(coalesce.left.span, str(left.type), "a value that may be none", "`??`"))
+            self.check(coalesce.right, place)
+            what = self.schema.source.text[coalesce.left.span.start : coalesce.left.span.end]
+            needless = type(coalesce.span)(coalesce.left.span.end, coalesce.span.end)
+            return self.report(diag.never_none(coalesce.left.span, what, str(left.type), needless))
         inner = left.type.inner if isinstance(left.type, ty.Optional) else ty.NEVER
         hint = None if isinstance(inner, ty.Never) else inner
         right = self.check(coalesce.right, hint if place is None or isinstance(inner, ty.Record) else place)

@@ -9,7 +9,6 @@ from projection.lang import core
 from projection.lang import diagnostics as diag
 from projection.lang import syntax as syn
 from projection.lang import types as ty
-from projection.lang.codec import build_structs
 from projection.lang.digest import canonical, described, digest
 from projection.lang.expressions import KEYWORDS, Expressions, Signature
 from projection.lang.in_file_tests import Test, TestChecker
@@ -19,6 +18,7 @@ from projection.lang.places import Typed
 from projection.lang.schema import Schema
 from projection.lang.segments import with_charges
 from projection.lang.source import Source, Span
+from projection.lang.structs import build_structs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,7 +86,6 @@ class _Checker:
         tests = self._tests()
         if self.problems or self.schema.view is None or self.tree.name is None:
             return None
-        build_structs(self.schema.records())
         functions = {
             name: core.Function(name, function.slots, with_charges(function.body))
             for name, function in self.functions.items()
@@ -291,7 +290,10 @@ class _Checker:
     def _tests(self) -> tuple[Test, ...]:
         tests = [one for one in self.tree.declarations if isinstance(one, syn.Test)]
         takes_all = any(isinstance(one, syn.Handler) and not one.events for one in self.tree.declarations)
-        checker = TestChecker(self.schema, self.signatures, self.problems, is_sound=not self.problems)
+        is_sound = not self.problems
+        if is_sound:
+            build_structs(self.schema.records())
+        checker = TestChecker(self.schema, self.signatures, self.problems, is_sound=is_sound)
         return checker.check(tests, takes_all=takes_all)
 
     # depth

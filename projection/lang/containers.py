@@ -26,9 +26,11 @@ class Containers(Comprehensions):
             case syn.ListOf() | syn.Braces() if isinstance(place, ty.Never):
                 return self._placeless(expression, place)
             case syn.ListOf():
-                return self._list(expression, place)
+                found = self._list(expression, place)
+                return self._as_set(found) if isinstance(place, ty.Set) else found
             case syn.ListFor():
-                return self.loop(expression, place.item if isinstance(place, ty.List) else None)
+                found = self.loop(expression, place.item if isinstance(place, (ty.List, ty.Set)) else None)
+                return self._as_set(found) if isinstance(place, ty.Set) else found
             case syn.MapFor():
                 return self.map_for(expression, place)
             case syn.Braces():
@@ -45,10 +47,18 @@ class Containers(Comprehensions):
             self.check(one.value if isinstance(one, (syn.FieldValue, syn.KeyValue, syn.Spread)) else one, place)
         return Typed(core.Const(literal.span, None), place)
 
-    # lists
+    # lists and sets
+
+    def _as_set(self, items: Typed) -> Typed:
+        """A list that stands in the place of a set."""
+        if not isinstance(items.type, ty.List):
+            return items
+        if isinstance(items.core, core.Const):
+            return Typed(core.Const(items.core.span, tuple(items.core.value)), ty.Set(items.type.item, 0))
+        return Typed(form("set_of", items.core.span, items.core), ty.Set(items.type.item, items.type.max))
 
     def _list(self, literal: syn.ListOf, place: ty.Type | None) -> Typed:
-        wanted = place.item if isinstance(place, ty.List) else None
+        wanted = place.item if isinstance(place, (ty.List, ty.Set)) else None
         item: ty.Type = ty.NEVER if wanted is None else wanted
         if not literal.items:
             return Typed(core.Const(literal.span, []), ty.List(item, 0))
@@ -56,7 +66,9 @@ class Containers(Comprehensions):
         for one in literal.items:
             if isinstance(one, syn.Spread):
                 found = self.check(one.value, place)
-                if not isinstance(found.type, (ty.List, ty.Never)):
+                if isinstance(found.type, ty.Set):
+                    found = Typed(form("items", one.span, found.core), ty.List(found.type.item, found.type.max))
+                elif not isinstance(found.type, (ty.List, ty.Never)):
                     found = self.report(diag.mismatch(one.span, str(found.type), "a list", "what `...` spreads"))
                 parts.append(found)
                 inner = found.type.item if isinstance(found.type, ty.List) else ty.NEVER

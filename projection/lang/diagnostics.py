@@ -27,25 +27,30 @@ class Diagnostic:
     span: Span
     label: str = ""  # stands behind the carets
     help: str = ""  # stands below
-    severity: str = "error"  # or "warning", which does not keep a program from being loaded
+    severity: str = "error"  # or `warning`, which stops no program
+    related: tuple[tuple[Span, str], ...] = ()  # further places, and what they have to do with it
+    fix: tuple[Span, str] | None = None  # a text that put there mends it, without a look
 
     def render(self, source: Source) -> str:
         """The diagnostic for a terminal: what, where, the line itself, what to do."""
-        line, column = source.position(self.span.start)
-        text = source.line(line)
-        gutter = " " * len(str(line))
-        width = max(1, min(self.span.end - self.span.start, len(text) - column + 1))
-        carets = " " * (column - 1) + "^" * width + (f" {self.label}" if self.label else "")
-        rows = [
-            f"{self.severity}[{self.code}]: {self.message}",
-            f"{gutter}--> {source.place(self.span)}",
-            f"{gutter} |",
-            f"{line} | {text.expandtabs(1)}",
-            f"{gutter} | {carets}",
-        ]
+        lines = [source.position(span.start)[0] for span in (self.span, *(span for span, _text in self.related))]
+        gutter = " " * len(str(max(lines)))
+        rows = [f"{self.severity}[{self.code}]: {self.message}", f"{gutter}--> {source.place(self.span)}"]
+        rows += _excerpt(source, self.span, self.label, "^", gutter)
+        for span, text in self.related:
+            rows += _excerpt(source, span, text, "-", gutter)
         if self.help:
             rows.append(f"{gutter} = help: {self.help}")
         return "\n".join(rows)
+
+
+def _excerpt(source: Source, span: Span, label: str, mark: str, gutter: str) -> list[str]:
+    """The line that a span begins in, with marks below the span."""
+    line, column = source.position(span.start)
+    text = source.line(line)
+    width = max(1, min(span.end - span.start, len(text) - column + 1))
+    marks = " " * (column - 1) + mark * width + (f" {label}" if label else "")
+    return [f"{gutter} |", f"{line:>{len(gutter)}} | {text.expandtabs(1)}", f"{gutter} | {marks}"]
 
 
 class ProgramInvalidError(ProgramError):
@@ -342,6 +347,13 @@ def loops_too_deep(span: Span, limit: int) -> Diagnostic:
     )
 
 
+def never_none(span: Span, what: str, found: str, needless: Span) -> Diagnostic:
+    """T320: `!` or `??` where nothing can be none."""
+    return Diagnostic(
+        "T320", f"`{what}` is never none (it is {found})", span, help="leave this away", fix=(needless, "")
+    )
+
+
 def payload_misfit(span: Span, event: str, why: str) -> Diagnostic:
     """T321: a test's event that the program would refuse."""
     return Diagnostic("T321", f"this does not fit {event}: {why}", span)
@@ -350,6 +362,21 @@ def payload_misfit(span: Span, event: str, why: str) -> Diagnostic:
 def bad_timestamp(span: Span, text: str) -> Diagnostic:
     """T322: a test's event at no time."""
     return Diagnostic("T322", f"{text!r} is no timestamp", span, help='write "2000-01-31T12:00:00Z", with an offset')
+
+
+def no_sorting(span: Span, name: str) -> Diagnostic:
+    """T323: keys for an aggregate whose result does not depend on order."""
+    return Diagnostic("T323", f"`{name}` takes no `by`", span, help="`min`, `max`, `first` and `group` do")
+
+
+def group_key(span: Span) -> Diagnostic:
+    """T324: `group` without its key."""
+    return Diagnostic("T324", "`group` needs one key", span, help="write `group(x by x.key for x in xs)`")
+
+
+def no_such_presence(span: Span, why: str) -> Diagnostic:
+    """T325: `has` of something that does not come with an event, or always does."""
+    return Diagnostic("T325", f"`has` asks whether an event gave a field: {why}", span, help="write `has(e.field)`")
 
 
 # --- S4 schema -------------------------------------------------------------------------------------------------------

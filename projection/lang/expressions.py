@@ -11,11 +11,11 @@ from projection.lang import core
 from projection.lang import diagnostics as diag
 from projection.lang import syntax as syn
 from projection.lang import types as ty
+from projection.lang.access import Access
 from projection.lang.library import BUILTINS, FORMS, OPERATORS
 from projection.lang.numbers import MAX_INT, MIN_INT, ROUNDING_MODES, negate
 from projection.lang.operations import ABSENT, Operation, parse_signature
 from projection.lang.places import Typed, form
-from projection.lang.updates import Updates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,6 +34,9 @@ KEYWORDS = frozenset(
 )
 
 
+SPECIAL = ("has", "narrow")  # called as functions are, but no value comes of their operands alone
+
+
 @dataclass(frozen=True, slots=True)
 class Signature:
     """What a call of a program's function must know."""
@@ -42,7 +45,7 @@ class Signature:
     result: ty.Type
 
 
-class Expressions(Updates):
+class Expressions(Access):
     """The checker of one function, route or handler body; `slots` counts the frame's slots as they are given out."""
 
     def __init__(
@@ -97,7 +100,7 @@ class Expressions(Updates):
             case syn.Name():
                 return self._name(expression)
             case syn.Get() | syn.At() | syn.Present():
-                return self._chain_of_access(expression)
+                return self.accessed(expression, place)
             case syn.Chain():
                 return (
                     self._logic(expression)
@@ -119,10 +122,9 @@ class Expressions(Updates):
             case syn.If() | syn.Let() | syn.Match() | syn.Coalesce():
                 return self.branch(expression, place)
             case syn.Aggregate():
-                if expression.name not in BUILTINS:
-                    return self.report(diag.unknown_function(expression.name_span, expression.name, BUILTINS))
-                items = self.loop(syn.ListFor(expression.span, expression.body, (), expression.loop), None)
-                return self._builtin(expression.name, [items], expression.span)
+                return self.aggregate(expression, place)
+            case syn.Fold():
+                return self.fold(expression, place)
             case syn.With():
                 return self.updated(expression)
             case _:
@@ -169,70 +171,6 @@ class Expressions(Updates):
         if name.name == "view":
             return self.report(diag.view_not_here(name.span, self.no_view))
         return self.report(diag.unknown_name(name.span, name.name, self.variables))
-
-    # a.b, a?.b, a[k], a!
-
-    def _chain_of_access(self, expression: syn.Expression) -> Typed:
-        steps: list[syn.Get | syn.At | syn.Present] = []
-        base = expression
-        while isinstance(base, (syn.Get, syn.At, syn.Present)):
-            steps.append(base)
-            base = base.base
-        return self._steps(self.check(base), steps[::-1])
-
-    def _steps(self, value: Typed, steps: Sequence[syn.Get | syn.At | syn.Present]) -> Typed:
-        """The rest of a chain; `?.` ends the whole of it with none."""
-        for position, step in enumerate(steps):
-            if isinstance(value.type, ty.Optional) and self.path(step.base) in self.present:
-                value = Typed(value.core, value.type.inner)
-            if isinstance(step, syn.Get) and not step.optional:
-                value = self.reached(value, step.base)
-            if isinstance(step, syn.Get) and step.optional and isinstance(value.type, ty.Optional):
-                slot = self.new_slot()
-                local = core.Local(step.base.span, slot)
-                inner = self._field(Typed(local, value.type.inner), step)
-                rest = self._steps(inner, steps[position + 1 :])
-                test = form("is_none", step.span, local)
-                ended = core.If(step.span, test, core.Const(step.span, None), rest.core)
-                return Typed(core.Let(step.span, slot, value.core, ended), ty.optional(rest.type))
-            if isinstance(step, syn.Get):
-                value = self._field(value, step)
-            elif isinstance(step, syn.At):
-                value = self.apply(OPERATORS["[]"], "[…]", [value, self._key(value.type, step.key)], step.span)
-            elif isinstance(value.type, ty.Optional):
-                path = core.Const(step.span, self.schema.source.text[step.base.span.start : step.base.span.end])
-                value = Typed(form("asserted", step.span, value.core, path), value.type.inner)
-        return value
-
-    def reached(self, value: Typed, _base: syn.Expression) -> Typed:
-        """What a field is read of."""
-        return value
-
-    def _key(self, container: ty.Type, key: syn.Expression) -> Typed:
-        if isinstance(container, ty.Map):
-            return Typed(self.fitted(key, container.key, "the key"), container.key)
-        return self.check(key)
-
-    def _field(self, base: Typed, get: syn.Get) -> Typed:
-        if isinstance(base.type, ty.Never):
-            return base
-        if isinstance(base.type, ty.Optional) and isinstance(base.type.inner, ty.Record):
-            what = self.schema.source.text[get.base.span.start : get.base.span.end]
-            return self.report(diag.maybe_none(get.base.span, f"`{what}`", str(base.type)))
-        if not isinstance(base.type, ty.Record):
-            return self.report(diag.not_a_record(get.field_span, str(base.type)))
-        if (field := base.type.fields.get(get.field)) is None:
-            record = base.type
-            return self.report(diag.unknown_field(get.field_span, get.field, str(record), record.fields, record.line))
-        return Typed(core.Get(get.span, base.core, get.field), field.type)
-
-    def path(self, expression: syn.Expression) -> tuple[str, ...]:
-        """`a.b.c` as names; empty where the expression is no such path."""
-        if isinstance(expression, syn.Name):
-            return (expression.name,)
-        if isinstance(expression, syn.Get) and (base := self.path(expression.base)):
-            return (*base, expression.field)
-        return ()
 
     # operators and calls
 
@@ -314,28 +252,32 @@ class Expressions(Updates):
             case _:
                 return value.core
 
-    def call(self, call: syn.Call, _place: ty.Type | None) -> Typed:
-        """A call; the place tells what some of the library's functions yield."""
+    def call(self, call: syn.Call, place: ty.Type | None) -> Typed:
+        """A call; the place tells what `narrow` yields."""
         if (signature := self.functions.get(call.name)) is None:
-            return self._builtin(
-                call.name, [self.check(argument) for argument in call.arguments], call.span, call.name_span
-            )
+            if call.name == "narrow":
+                return self.narrowed(call, place)
+            if call.name == "has":
+                return self.presence(call)
+            arguments = [self.check(argument) for argument in call.arguments]
+            return self.builtin(call.name, arguments, call.span, call.name_span)
         self.calls.add(call.name)
         wanted = signature.parameters
         if len(wanted) != len(call.arguments):
             count = f"{len(wanted)} argument{'' if len(wanted) == 1 else 's'}"
             return self.report(diag.wrong_argument_count(call.span, call.name, count, len(call.arguments)))
-        arguments = tuple(
-            self.fitted(argument, place, f"argument {position}")
-            for position, (argument, place) in enumerate(zip(call.arguments, wanted, strict=True), 1)
+        fitted = tuple(
+            self.fitted(argument, type_, f"argument {position}")
+            for position, (argument, type_) in enumerate(zip(call.arguments, wanted, strict=True), 1)
         )
-        return Typed(core.Call(call.span, call.name, arguments), signature.result)
+        return Typed(core.Call(call.span, call.name, fitted), signature.result)
 
-    def _builtin(self, name: str, operands: list[Typed], span: Span, name_span: Span | None = None) -> Typed:
+    def builtin(self, name: str, operands: list[Typed], span: Span, name_span: Span | None = None) -> Typed:
+        """A function of the library on its operands."""
         if name in self.schema.unreadable:
             return Typed(core.Const(span, None), ty.NEVER)
         if name not in BUILTINS:
-            return self.report(diag.unknown_function(name_span or span, name, [*BUILTINS, *self.functions]))
+            return self.report(diag.unknown_function(name_span or span, name, [*BUILTINS, *SPECIAL, *self.functions]))
         found = self.apply(BUILTINS[name], name, operands, span)
         if name == "sum" and isinstance(found.type, ty.Decimal):
             # The empty sum is the zero of its type, which only the checker knows.

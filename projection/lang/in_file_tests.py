@@ -12,8 +12,9 @@ from projection.lang import core
 from projection.lang import diagnostics as diag
 from projection.lang import syntax as syn
 from projection.lang import types as ty
-from projection.lang.codec import Codec, encode, parse_timestamp
+from projection.lang.codec import Codec, encode
 from projection.lang.expressions import Expressions
+from projection.lang.mending import parse_timestamp
 from projection.lang.numbers import MAX_INT, MIN_INT
 from projection.lang.places import Typed, form
 from projection.lang.segments import with_charges

@@ -98,6 +98,10 @@ class Places:
             case (ty.List(), ty.List()):
                 node = self._items(node, value.type.item, place.item, what)
                 return self._bounded(node, "bounded_list", value.type.max, place.max)
+            case (ty.Bytes(), ty.Bytes()):
+                return self._bounded(node, "bounded_bytes", value.type.max, place.max)
+            case (ty.Set(), ty.Set()) if self._same_items(node, value.type.item, place.item):
+                return self._bounded(node, "bounded_set", value.type.max, place.max)
             case (ty.Map(), ty.Map()) if self._same_values(node, value.type, place):
                 return self._bounded(node, "bounded_map", value.type.max, place.max)
         return self.report(diag.mismatch(span, str(value.type), str(place), what)).core
@@ -120,10 +124,12 @@ class Places:
 
     def _same_values(self, node: core.Core, found: ty.Map, place: ty.Map) -> bool:
         """Whether keys and values need no conversion; maps are not converted entry by entry."""
+        return self._same_items(node, found.key, place.key) and self._same_items(node, found.value, place.value)
+
+    def _same_items(self, node: core.Core, found: ty.Type, place: ty.Type) -> bool:
+        """Whether a value of one type needs no conversion in a place of the other."""
         before = len(self.problems)
         local = core.Local(node.span, self.new_slot())
-        fits = self.fit(Typed(local, found.key), place.key) is local
-        fits = self.fit(Typed(local, found.value), place.value) is local and fits
-        fits = fits and len(self.problems) == before
+        fits = self.fit(Typed(local, found), place) is local and len(self.problems) == before
         del self.problems[before:]
         return fits
