@@ -20,7 +20,7 @@ class Access(Updates):
     """Part of the checker of one function or handler."""
 
     def accessed(self, expression: syn.Get | syn.At | syn.Present, place: ty.Type | None) -> Typed:
-        """A chain of `.field`, `?.field`, `[key]` and `!`."""
+        """A chain of `.field`, `[key]`, `?.field`, `?[key]` and `!`."""
         steps: list[syn.Get | syn.At | syn.Present] = []
         base: syn.Expression = expression
         while isinstance(base, (syn.Get, syn.At, syn.Present)):
@@ -36,18 +36,16 @@ class Access(Updates):
                 value = Typed(value.core, value.type.inner)
             if isinstance(step, syn.Get) and not step.optional:
                 value = self.reached(value, step.base)
-            if isinstance(step, syn.Get) and step.optional and isinstance(value.type, ty.Optional):
+            if not isinstance(step, syn.Present) and step.optional and isinstance(value.type, ty.Optional):
                 slot = self.new_slot()
                 local = core.Local(step.base.span, slot)
-                inner = self._field(Typed(local, value.type.inner), step)
+                inner = self._step(Typed(local, value.type.inner), step)
                 rest = self._steps(inner, steps[position + 1 :])
                 test = form("is_none", step.span, local)
                 ended = core.If(step.span, test, core.Const(step.span, None), rest.core)
                 return Typed(core.Let(step.span, slot, value.core, ended), ty.optional(rest.type))
-            if isinstance(step, syn.Get):
-                value = self._field(value, step)
-            elif isinstance(step, syn.At):
-                value = self.apply(OPERATORS["[]"], "[…]", [value, self._key(value.type, step.key)], step.span)
+            if not isinstance(step, syn.Present):
+                value = self._step(value, step)
             elif isinstance(value.type, (ty.Never, ty.Nothing)):
                 continue
             elif not isinstance(value.type, ty.Optional):
@@ -58,6 +56,11 @@ class Access(Updates):
                 path = core.Const(step.span, self.schema.source.text[step.base.span.start : step.base.span.end])
                 value = Typed(form("asserted", step.span, value.core, path), value.type.inner)
         return value
+
+    def _step(self, value: Typed, step: syn.Get | syn.At) -> Typed:
+        if isinstance(step, syn.Get):
+            return self._field(value, step)
+        return self.apply(OPERATORS["[]"], "[…]", [value, self._key(value.type, step.key)], step.span)
 
     def reached(self, value: Typed, _base: syn.Expression) -> Typed:
         """What a field is read of."""

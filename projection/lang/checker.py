@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 EDITION = 1
 MAX_FUNCTIONS = 200
+EVERY = "*"  # in the place of events: all types without a handler of their own
 MAX_COMPUTED_DEPTH = 300  # levels that one computation nests, calls included; executors recurse as deep
 
 
@@ -191,9 +192,10 @@ class _Checker:
             handler = self._handler(one)
             found.append(handler)
             depth = self._depth(handler.source, handler.route, handler.body)
-            if self._is_too_deep(depth, one.span, f"on {one.events[0][0]}") or len(self.problems) > before:
+            events = one.events or ((EVERY, one.span),)
+            if self._is_too_deep(depth, one.span, f"on {events[0][0]}") or len(self.problems) > before:
                 continue  # what did not check has no route to compare
-            for name, span in one.events:
+            for name, span in events:
                 route = (name, canonical((handler.source, handler.route)))
                 if route in routes:
                     self.problems.append(diag.same_route_twice(span, name, routes[route]))
@@ -226,7 +228,9 @@ class _Checker:
         return core.Handler(handler.span, events, handler.target, source, route, body, checker.slots, only_deletes)
 
     def _event(self, handler: syn.Handler) -> ty.Type:
-        """The type of the event variable: of several events, what they have in common."""
+        """The type of the event variable: of several events, what they have in common; of all others, json."""
+        if not handler.events:
+            return ty.JSON
         events: list[ty.Record] = []
         for name, span in handler.events:
             if (event := self.schema.events.get(name)) is None:

@@ -139,8 +139,10 @@ class Comprehensions(Branches):
             before = len(self.problems)
             source, slots, condition, known = self.enter(fold.loop)
             accumulator = self.declare(fold.name, type_, fold.name_span)
-            body = self.checked_knowing(fold.body, known, None if isinstance(type_, ty.Never) else type_)
-            joined = ty.join(type_, ty.loosened(body.type))
+            before_item, self.present = self.present, self.present | known
+            body = self.check(fold.body, type_ if place is not None or isinstance(type_, ty.Record) else None)
+            self.present = before_item
+            joined = type_ if place is not None else ty.join(type_, ty.loosened(body.type))
             self.forget(fold.name)
             self.leave(fold.loop)
             if joined is None or joined == type_:

@@ -208,7 +208,10 @@ VIEW, ID, EVENT, META, ITEM, FIRST_FREE = range(6)
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """One `on`: where its events go and what becomes of the view there."""
+    """One `on`: where its events go and what becomes of the view there.
+
+    No events stand for all types without a handler of their own; the event is then json.
+    """
 
     span: Span
     events: tuple[str, ...]

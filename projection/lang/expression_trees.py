@@ -177,9 +177,12 @@ class ExpressionTrees(Texts):
     def _x_get_optional(self, tree: Node, span: Span) -> syn.Get:
         return self._x_get(tree, span, optional=True)
 
-    def _x_at(self, tree: Node, span: Span) -> syn.At:
+    def _x_at(self, tree: Node, span: Span, *, optional: bool = False) -> syn.At:
         base, key = self._two(tree)
-        return syn.At(span, base, key)
+        return syn.At(span, base, key, optional)
+
+    def _x_at_optional(self, tree: Node, span: Span) -> syn.At:
+        return self._x_at(tree, span, optional=True)
 
     def _x_assert_present(self, tree: Node, span: Span) -> syn.Present:
         return syn.Present(span, self.expression(trees(tree)[0]))

@@ -240,8 +240,7 @@ class Expressions(Access):
             nodes = (self._as_decimal(left), self._as_decimal(right))
         if all(isinstance(type_, (ty.String, ty.Enum)) for type_ in inner):
             return Typed(form("same_text", span, *nodes), ty.BOOL)
-        parts = isinstance(joined, (ty.Record, ty.List, ty.Map))
-        return Typed(form("same_parts" if parts else "same", span, *nodes), ty.BOOL)
+        return Typed(form(_equality(joined), span, *nodes), ty.BOOL)
 
     def _as_decimal(self, value: Typed) -> core.Core:
         match value.type:
@@ -295,6 +294,15 @@ class Expressions(Access):
         if not isinstance(mode, core.Const) or mode.value not in ROUNDING_MODES:
             return self.report(diag.mismatch(mode.span, "the mode", "one of " + ", ".join(ROUNDING_MODES)))
         return found
+
+
+def _equality(type_: ty.Type | None) -> str:
+    """The form that compares two values of a type."""
+    if type_ is not None and ty.holds_json(type_):
+        return "same_json"
+    if isinstance(type_, ty.Bytes):
+        return "same_bytes"
+    return "same_parts" if isinstance(type_, (ty.Record, ty.List, ty.Set, ty.Map)) else "same"
 
 
 def _never_meet(a: ty.Enum, b: ty.Enum) -> bool:

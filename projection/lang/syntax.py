@@ -66,11 +66,12 @@ class Get:
 
 @dataclass(frozen=True, slots=True)
 class At:
-    """`base[key]`."""
+    """`base[key]`, or `base?[key]`."""
 
     span: Span
     base: Expression
     key: Expression
+    optional: bool
 
 
 @dataclass(frozen=True, slots=True)
