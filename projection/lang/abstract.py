@@ -354,7 +354,7 @@ def _bind(pattern: Pattern, size: Size | None, bound: dict[str, Size | None]) ->
 
 
 def _measured(shape: Shape, sizes: Sequence[Size]) -> Sequence[Size]:
-    return sizes if shape.operands is None else [sizes[position] for position in shape.operands]
+    return [sizes[position] for position in shape.positions(len(sizes))]
 
 
 def _largest_origin(sizes: Iterable[Size]) -> Origin | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 import decimal
 import re
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from msgspec.structs import replace
 
@@ -22,7 +22,6 @@ from projection.lang.python_ast import placed
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from projection.lang.interpreter import Meter
     from projection.lang.source import Span
 
     Routine = Callable[..., Any]
@@ -30,26 +29,36 @@ if TYPE_CHECKING:
 FILE = "<compiled projection>"
 FAULTS = (failures.Failure, decimal.DecimalException)
 
+
+def _raised(failure: Callable[..., failures.Failure]) -> Callable[..., NoReturn]:
+    """A failure that an expression can raise."""
+
+    def fail(*parts: Any) -> NoReturn:
+        raise failure(*parts)
+
+    return fail
+
+
 # What emitted code and inline forms may name, beside operands.
 NAMES: dict[str, Any] = {
     "FAULTS": FAULTS,
-    "beyond_bound": failures.beyond_bound,
+    "beyond_bound": _raised(failures.beyond_bound),
     "bool": bool,
     "dict": dict,
-    "int_overflow": failures.int_overflow,
+    "int_overflow": _raised(failures.int_overflow),
     "isinstance": isinstance,
     "len": len,
     "list": list,
     "max": max,
     "min": min,
-    "nothing_there": failures.nothing_there,
+    "nothing_there": _raised(failures.nothing_there),
     "replace": replace,
     "sorted": sorted,
     "str": str,
     "tuple": tuple,
 }
-_OWN = re.compile(r"(?:[cfklnorst]\d+|[agm]|error|settled|out_of_gas|out_of_alloc)", re.ASCII)
-_METHODS = frozenset({"alloc", "append", "bit_length", "copy_abs", "endswith", "gas", "get", "startswith"})
+_OWN = re.compile(r"(?:[cfklnorst]\d+|[ag]|error|settled|out_of_gas|out_of_alloc)", re.ASCII)
+_METHODS = frozenset({"append", "bit_length", "copy_abs", "endswith", "get", "startswith"})
 _ALLOWED = (
     ast.Module, ast.FunctionDef, ast.arguments, ast.arg, ast.Return, ast.Assign, ast.AugAssign, ast.Expr, ast.If,
     ast.For, ast.Try, ast.ExceptHandler, ast.Raise, ast.Name, ast.Load, ast.Store, ast.Constant, ast.Attribute,
@@ -60,16 +69,11 @@ _ALLOWED = (
 
 
 _FRAME = """
-def name(m):
-    g = m.gas
-    a = m.alloc
+def name(g, a):
     try:
-        pass
-        m.gas = g
-        m.alloc = a
-        return 0
+        return 0, g, a
     except FAULTS as error:
-        raise settled(error, m, g, a) from None
+        raise settled(error, g, a) from None
 """
 
 
@@ -104,11 +108,11 @@ class Emitter:
         self.tree: list[ast.stmt] = []  # of all that was emitted so far
         self.namespace: dict[str, Any] = {
             "__builtins__": {}, **NAMES, "settled": self._settled,
-            "out_of_gas": _out_of_gas, "out_of_alloc": _out_of_alloc,
+            "out_of_gas": failures.out_of_gas, "out_of_alloc": failures.out_of_alloc,
         }  # fmt: skip
 
     def made(self, node: core.Core, parameters: int) -> Routine:
-        """The function of a node; its parameters are a meter and so many slots."""
+        """The function of a node; its parameters are both ledgers and so many slots."""
         self._define_callees(node)
         name = self.unique("r")
         self.define(name, [f"s{slot}" for slot in range(parameters)], node)
@@ -174,9 +178,10 @@ class Emitter:
         definition = cast("ast.FunctionDef", module.body[0])
         definition.name = name
         definition.args.args += [ast.arg(parameter) for parameter in parameters]
-        attempt = cast("ast.Try", definition.body[2])
-        attempt.body[:1] = body.statements
-        cast("ast.Return", attempt.body[-1]).value = result
+        attempt = cast("ast.Try", definition.body[0])
+        returned = cast("ast.Tuple", cast("ast.Return", attempt.body[0]).value)
+        returned.elts[0] = result
+        attempt.body[:0] = body.statements
         placed(module, 1)
         for argument in definition.args.args:
             placed(argument, 1)
@@ -196,12 +201,12 @@ class Emitter:
             if not fine:
                 raise AssertionError(f"the compiler emitted {ast.dump(part)}")
 
-    def _settled(self, error: Exception, meter: Meter, gas: int, alloc: int) -> failures.Failure:
+    def _settled(self, error: Exception, gas: int, alloc: int) -> failures.Failure:
         """The failure with its place and what is left of both ledgers: those of the innermost function."""
         if isinstance(error, failures.Failure) and error.span is not None:
             return error
-        meter.gas, meter.alloc = max(gas, 0), max(alloc, 0)
         failure = error if isinstance(error, failures.Failure) else failures.inexact_decimal()
+        failure.left = (max(gas, 0), max(alloc, 0))
         trace, line = error.__traceback__, 1
         while trace is not None:  # the innermost frame of emitted code; a comprehension is one of its own
             if trace.tb_frame.f_code.co_filename == FILE:
@@ -209,11 +214,3 @@ class Emitter:
             trace = trace.tb_next
         failure.span = self._spans[line - 1]
         return failure
-
-
-def _out_of_gas(meter: Meter) -> failures.Failure:
-    return failures.out_of_gas(meter.gas_limit)
-
-
-def _out_of_alloc(meter: Meter) -> failures.Failure:
-    return failures.out_of_alloc(meter.alloc_limit)

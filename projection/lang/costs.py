@@ -94,7 +94,7 @@ class Measure(NamedTuple):
     within: Callable[..., tuple[int, int]]  # what it is at least and at most, from their sizes
 
 
-TEXT_SHIFT = 5  # what 32 code points weigh as much as: one value
+TEXT_SHIFT = 7  # 128 code points weigh as much as one value where values are compared
 
 LENGTH = Measure(lambda value, _left: length(value), lambda size: (size.least, size.most))
 NODES = Measure(nodes, lambda size: size.nodes)
@@ -180,14 +180,14 @@ def added(cost: int, *, shift: int = 0, factor: int = 1) -> Shape:
     return Shape("added", cost, formula=lambda sizes: factor * sum(sizes) >> shift)
 
 
-def both(cost: int, *, shift: int = 0, factor: int = 1) -> Shape:
+def both(cost: int, one: int = 0, other: int = 1, *, shift: int = 0, factor: int = 1) -> Shape:
     """Grows with the sizes of two operands together."""
     return Shape(
         "added",
         cost,
-        operands=(0, 1),
+        operands=(one, other),
         formula=lambda sizes: factor * (sizes[0] + sizes[1]) >> shift,
-        template=_scaled("(len({0}) + len({1}))", factor, shift),
+        template=_scaled(f"(len({{{one}}}) + len({{{other}}}))", factor, shift),
     )
 
 
@@ -238,26 +238,33 @@ def searched(cost: int, *, shift: int = 0) -> Shape:
     return product(cost, shift=shift, measures=(NODES, LENGTH))
 
 
-def scanned(cost: int, text: int, part: int, *, hits: int = 0, more: int = 0) -> Shape:
-    """Grows with a text and what is searched in it, by `hits` where it is found; `more` is a shift for its length.
+def scanned(
+    cost: int, text: int, part: int, *, hits: int | None = None, by: int | None = None, parts: int | None = None
+) -> Shape:
+    """Grows with a text and what is searched in it.
+
+    And by where it is found (`hits` is a shift), by what is put there (`by` is an operand), and by the pattern's own
+    length once more (`parts` is a shift).
 
     CPython's search compares up to 3,000,000 times where both are chosen against it, before it changes its method.
     """
+
+    def formula(sizes: Sequence[int]) -> int:
+        length_, sought, *more = sizes
+        found = (length_ + sought >> 5) + (min(length_ * sought, 3_000_000) >> 10)
+        if hits is not None:
+            found += more[0] >> hits
+        if by is not None:
+            found += length_ + more[0] * more[1] >> 8
+        return found if parts is None else found + (sought >> parts)
+
     return Shape(
         "search",
         cost,
-        operands=(text, part, (text, part)),
-        measures=(LENGTH, LENGTH, HITS if hits else _NO_HITS),
-        formula=lambda sizes: (
-            (sizes[0] + sizes[1] >> 5)
-            + (min(sizes[0] * sizes[1], 3_000_000) >> 10)
-            + hits * sizes[2]
-            + (sizes[1] >> more if more else 0)
-        ),
+        operands=(text, part, *(() if hits is None else ((text, part),)), *(() if by is None else (by,))),
+        measures=(LENGTH, LENGTH, *(() if hits is None else (HITS,)), *(() if by is None else (LENGTH,))),
+        formula=formula,
     )
-
-
-_NO_HITS = Measure(lambda _text, _part, _left: 0, lambda _text, _part: (0, 0))
 
 
 # Forms that are not operations of the library.

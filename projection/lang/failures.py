@@ -19,13 +19,15 @@ MAX_QUOTED = 500  # code points of a value in a message
 class Failure(ProgramError):  # noqa: N818 - what executors raise, as opposed to what the checker reports
     """A program that failed on an event; the same on every replay.
 
-    `span` is set by the executor, at the operation that failed; `gas` by the program: all that was charged until then.
+    `span` and `left` are set by the executor: the operation that failed, and what was then left of both ledgers; `gas` by
+    the program: all that was charged until then.
     """
 
     def __init__(self, code: str, message: str, span: Span | None = None, gas: int = 0) -> None:
         super().__init__(message, code=code)
         self.span = span
         self.gas = gas
+        self.left = (0, 0)
 
     def __reduce__(self) -> tuple[object, ...]:
         return (type(self), (self.code, self.message, self.span, self.gas))
@@ -91,16 +93,44 @@ def view_too_large(limit: int) -> Failure:
     return Failure("R712", f"the view is more than {limit} bytes of JSON")
 
 
+def time_overflow() -> Failure:
+    """R713."""
+    return Failure("R713", "the result is outside of the years 1 to 9999, or a duration beyond 64 bits of microseconds")
+
+
+def not_whole(number: str) -> Failure:
+    """R714."""
+    return Failure("R714", f"{number} has digits other than 0 behind the point that would be lost")
+
+
+def out_of_range(what: str, value: object, least: object, most: object) -> Failure:
+    """R715."""
+    return Failure("R715", f"{what} is {value}, which does not lie between {least} and {most}")
+
+
+def malformed(text: str, what: str) -> Failure:
+    """R716."""
+    return Failure("R716", f"{_short(text)!r} is no {what}")
+
+
 def failed_on_purpose(code: str, message: str) -> Failure:
     """R710: `fail(CODE, …)`; the author's code stands in the message."""
     return Failure("R710", f"{_short(code)}: {_short(message)}")
 
 
-def out_of_gas(limit: int) -> Failure:
+def out_of_gas() -> Failure:
     """O901."""
-    return Failure("O901", f"out of gas: the limit is {limit}")
+    return Failure("O901", "out of gas")
 
 
-def out_of_alloc(limit: int) -> Failure:
+def out_of_alloc() -> Failure:
     """O902."""
-    return Failure("O902", f"out of memory: the limit is {limit} units")
+    return Failure("O902", "out of memory")
+
+
+def name_limits(failure: Failure, gas: int, gas_limit: str, alloc: int) -> None:
+    """Let a failure of a ledger tell its limit, and the manifest's name for it; only who set them knows them."""
+    if failure.code == "O901":
+        failure.message = f"out of gas: the limit is {gas} (`{gas_limit}` in the manifest)"
+    elif failure.code == "O902":
+        failure.message = f"out of memory: the limit is {alloc} units"

@@ -179,7 +179,42 @@ def decimal_text(value: Decimal) -> str:
     return format(value, "f")
 
 
+def grouped_text(value: Decimal, group: str, point: str) -> str:
+    """The number as text with `group` between thousands and `point` before its decimals."""
+    whole, _, decimals = decimal_text(value.copy_abs()).partition(".")
+    first = len(whole) % 3 or 3
+    groups = [whole[:first], *(whole[start : start + 3] for start in range(first, len(whole), 3))]
+    return ("-" if value < 0 else "") + group.join(groups) + (point + decimals if decimals else "")
+
+
+def whole(value: Decimal) -> int:
+    """The number as an int.
+
+    Raises:
+        Failure: R714, R701.
+    """
+    if value != value.to_integral_value():
+        raise failures.not_whole(decimal_text(value))
+    return checked_int(int(value))
+
+
+def exactly(value: Decimal, scale: int) -> Decimal:
+    """The same number written with `scale` digits behind the point.
+
+    Raises:
+        Failure: R714, R702.
+    """
+    result = rescaled(value, scale)
+    if result is not None:
+        return result
+    if value != value.quantize(UNITS[scale], decimal.ROUND_DOWN, _WIDE):
+        raise failures.not_whole(decimal_text(value))
+    raise failures.inexact_decimal()
+
+
+_WIDE = decimal.Context(prec=3 * DIGITS)
 _INT_TEXT = re.compile(r"-?[0-9]{1,19}", re.ASCII)
+_DECIMAL_TEXT = re.compile(r"-?([0-9]{1,38})(?:\.([0-9]{1,38}))?", re.ASCII)
 
 
 def parse_int(text: str) -> int | None:
@@ -188,3 +223,14 @@ def parse_int(text: str) -> int | None:
         return None
     value = int(text)
     return value if MIN_INT <= value <= MAX_INT else None
+
+
+def parse_decimal(text: str) -> Decimal | None:
+    """The number that a text is, with the digits behind its point; None where it is none or beyond 38 digits."""
+    match = _DECIMAL_TEXT.fullmatch(text)
+    if match is None:
+        return None
+    value = Decimal(text)
+    if len(value.as_tuple().digits) > DIGITS:
+        return None
+    return value or value.copy_abs()

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from projection.lang import types as ty
+from projection.lang.costs import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from projection.lang.costs import Shape
     from projection.lang.sizes import Size
 
 _TOKEN = re.compile(r"[A-Za-z]+|[<>?,]|\.\.\.")
@@ -25,7 +25,10 @@ ABSENT = object()  # the constant of an operand that is none
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A type in a signature; a single capital letter stands for any type, `S` for any single value's, throughout."""
+    """A type in a signature; a single capital letter stands for any type throughout.
+
+    `S` stands for any single value's, `E` for any that does not hold json, whose equality is not Python's.
+    """
 
     name: str
     arguments: tuple[Pattern, ...] = ()
@@ -56,6 +59,8 @@ class Operation:
     is_sized: bool = field(init=False)  # whether a part of its cost depends on sizes
 
     def __post_init__(self) -> None:
+        if not (isinstance(self.gas, Shape) and isinstance(self.alloc, Shape)):
+            raise TypeError(f"`{self.name}` needs a cost shape for gas and one for memory")
         object.__setattr__(self, "is_sized", self.gas.is_sized or self.alloc.is_sized)
 
     def result(self, types: Sequence[ty.Type], constants: Sequence[Any]) -> ty.Type | None:
@@ -135,7 +140,9 @@ def _match(pattern: Pattern, type_: ty.Type, bound: dict[str, ty.Type]) -> bool:
             return True
         type_ = type_.inner if isinstance(type_, ty.Optional) else type_
     if is_variable(pattern.name):
-        if isinstance(type_, (ty.Optional, ty.Nothing)) or (pattern.name == "S" and not ty.is_scalar(type_)):
+        if isinstance(type_, (ty.Optional, ty.Nothing)):
+            return False
+        if (pattern.name == "S" and not ty.is_scalar(type_)) or (pattern.name == "E" and ty.holds_json(type_)):
             return False
         joined = ty.join(bound[pattern.name], type_) if pattern.name in bound else type_
         if joined is None:

@@ -1,0 +1,166 @@
+"""Dates, timestamps and durations: their parts, arithmetic by calendar, and reading them from text."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+from projection.lang import times
+from projection.lang.costs import constant
+from projection.lang.library.registry import FREE, builtin
+
+_LEAP_DAY = "date(2024, 2, 29)"
+_INSTANT = "timestamp(date(2024, 2, 29), 90m)"
+
+
+# --- making them -----------------------------------------------------------------------------------------------------
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+builtin(
+    "date", "int, int, int -> date", gas=constant(20), alloc=FREE, function=times.day_of,
+    doc="The date of a year, a month and a day; an error where there is none.",
+    examples=[("date(2024, 2, 29)", '"2024-02-29"'), ("date(2023, 2, 29)", "fails R715")],
+)  # fmt: skip
+builtin(
+    "date", "timestamp, duration -> date", gas=constant(10), alloc=FREE,
+    function=lambda instant, offset: times.moved(instant, offset).date(),
+    doc="The date of an instant where clocks are so far before UTC: `0h` for UTC itself.",
+    examples=[
+        ("date(timestamp(date(2024, 2, 29), 23h), 2h)", '"2024-03-01"'), (f"date({_INSTANT}, -2h)", '"2024-02-28"'),
+    ],
+)  # fmt: skip
+builtin(
+    "timestamp", "date -> timestamp", gas=constant(10), alloc=FREE, function=_midnight,
+    doc="The instant at which a date begins in UTC.", examples=[(f"timestamp({_LEAP_DAY})", '"2024-02-29T00:00:00Z"')],
+)  # fmt: skip
+builtin(
+    "timestamp", "date, duration -> timestamp", gas=constant(15), alloc=FREE,
+    function=lambda day, time: times.moved(_midnight(day), time),
+    doc="The instant so long after a date begins in UTC.",
+    examples=[(f"timestamp({_LEAP_DAY}, 9h + 30m)", '"2024-02-29T09:30:00Z"')],
+)  # fmt: skip
+builtin(
+    "parse_date", "string -> date?", gas=constant(20), alloc=FREE, function=times.parse_date,
+    doc="The date that a text is, or that a timestamp is written with; none where it is neither.",
+    examples=[('parse_date("2024-02-29")', '"2024-02-29"'), ('parse_date("2023-02-29")', "none")],
+)  # fmt: skip
+builtin(
+    "parse_timestamp", "string -> timestamp?", gas=constant(60), alloc=FREE, function=times.parse_timestamp,
+    doc="The instant that a text with an offset is (RFC 3339); digits behind the microsecond are cut; none where it "
+    "is none.",
+    examples=[
+        ('parse_timestamp("2024-02-29T01:00:00+02:00")', '"2024-02-28T23:00:00Z"'),
+        ('parse_timestamp("2024-02-29T01:00:00")', "none"),
+    ],
+)  # fmt: skip
+builtin(
+    "parse_duration", "string -> duration?", gas=constant(60), alloc=FREE, function=times.parse_duration,
+    doc="The duration that a text is (ISO 8601: days, hours, minutes, seconds); none where it is none.",
+    examples=[('parse_duration("P1DT1H")', '"P1DT3600S"'), ('parse_duration("P1M")', "none")],
+)  # fmt: skip
+
+
+# --- their parts -----------------------------------------------------------------------------------------------------
+
+
+def _total_seconds(duration: timedelta) -> Decimal:
+    return Decimal(duration // times.MICROSECOND).scaleb(-6)
+
+
+for _name, _part, _doc, _value in (
+    ("year", lambda day: day.year, "The year.", "2024"),
+    ("month", lambda day: day.month, "The month, from 1.", "2"),
+    ("day", lambda day: day.day, "The day of the month, from 1.", "29"),
+    ("weekday", lambda day: day.isoweekday(), "The day of the week, from 1 for Monday to 7 for Sunday.", "4"),
+    ("day_of_year", lambda day: day.timetuple().tm_yday, "The day of the year, from 1.", "60"),
+):
+    builtin(
+        _name, "date -> int", gas=constant(20 if _name == "day_of_year" else 3), alloc=FREE, function=_part, doc=_doc,
+        examples=[(f"{_name}({_LEAP_DAY})", _value)],
+    )  # fmt: skip
+for _name, _part, _doc, _value in (
+    ("hour", lambda instant: instant.hour, "The hour in UTC, from 0 to 23.", "1"),
+    ("minute", lambda instant: instant.minute, "The minute, from 0 to 59.", "30"),
+    ("second", lambda instant: instant.second, "The second, from 0 to 59.", "0"),
+):
+    builtin(
+        _name, "timestamp -> int", gas=constant(3), alloc=FREE, function=_part, doc=_doc,
+        examples=[(f"{_name}({_INSTANT})", _value)],
+    )  # fmt: skip
+
+
+# --- by calendar -----------------------------------------------------------------------------------------------------
+
+
+def _end_of_month(day: date) -> date:
+    return times.moved_months(day.replace(day=1), 1) - timedelta(days=1) if day < _LAST_MONTH else date.max
+
+
+_LAST_MONTH = date.max.replace(day=1)
+
+for _kind, _begin in (("date", _LEAP_DAY), ("timestamp", f"timestamp({_LEAP_DAY})")):
+    _end = "" if _kind == "date" else "T00:00:00Z"
+    builtin(
+        "add_days", f"{_kind}, int -> {_kind}", gas=constant(15), alloc=FREE, function=times.moved_days,
+        doc="So many days later, or earlier.",
+        examples=[(f"add_days({_begin}, 1)", f'"2024-03-01{_end}"'), (f"add_days({_begin}, 9999999)", "fails R713")],
+    )  # fmt: skip
+    builtin(
+        "add_months", f"{_kind}, int -> {_kind}", gas=constant(30), alloc=FREE, function=times.moved_months,
+        doc="So many months later, or earlier, on the same day of the month; on its last day where it is shorter.",
+        examples=[
+            (f"add_months({_begin}, 12)", f'"2025-02-28{_end}"'), (f"add_months({_begin}, -1)", f'"2024-01-29{_end}"'),
+        ],
+    )  # fmt: skip
+    builtin(
+        "add_years", f"{_kind}, int -> {_kind}", gas=constant(30), alloc=FREE,
+        function=lambda day, years: times.moved_months(day, 12 * years),
+        doc="So many years later, or earlier, on the same day of the year; on 28 February where there is no 29th.",
+        examples=[
+            (f"add_years({_begin}, 1)", f'"2025-02-28{_end}"'), (f"add_years({_begin}, 4)", f'"2028-02-29{_end}"'),
+        ],
+    )  # fmt: skip
+
+builtin(
+    "days_between", "date, date -> int", gas=constant(6), alloc=FREE, function=lambda start, end: (end - start).days,
+    doc="How many days the second date is after the first; negative where it is before.",
+    examples=[(f"days_between({_LEAP_DAY}, date(2024, 3, 1))", "1"), (f"days_between({_LEAP_DAY}, {_LEAP_DAY})", "0")],
+)  # fmt: skip
+builtin(
+    "months_between", "date, date -> int", gas=constant(40), alloc=FREE, function=times.months_between,
+    doc="How many whole months, as `add_months` counts them, lie between two dates; negative where the second is "
+    "before the first.",
+    examples=[
+        ("months_between(date(2024, 1, 31), date(2024, 2, 28))", "0"),
+        ("months_between(date(2024, 1, 31), date(2024, 2, 29))", "1"),
+    ],
+)  # fmt: skip
+for _name, _move, _doc, _value in (
+    ("start_of_month", lambda day: day.replace(day=1), "The first day of its month.", "2024-02-01"),
+    ("end_of_month", _end_of_month, "The last day of its month.", "2024-02-29"),
+    ("start_of_week", lambda day: day - timedelta(days=day.weekday()), "The Monday of its week.", "2024-02-26"),
+    ("start_of_year", lambda day: day.replace(month=1, day=1), "The first day of its year.", "2024-01-01"),
+):
+    builtin(
+        _name, "date -> date", gas=constant(30 if _name == "end_of_month" else 8), alloc=FREE, function=_move, doc=_doc,
+        examples=[(f"{_name}({_LEAP_DAY})", f'"{_value}"')],
+    )  # fmt: skip
+builtin(
+    "truncate", "timestamp, duration -> timestamp", gas=constant(12), alloc=FREE, function=times.truncated,
+    doc="The last instant of a regular grid up to this one, in UTC: `1h` for full hours, `1d` for midnight, `7d` for "
+    "midnight on Mondays.",
+    examples=[
+        (f"truncate({_INSTANT}, 1h)", '"2024-02-29T01:00:00Z"'),
+        (f"truncate({_INSTANT}, 7d)", '"2024-02-26T00:00:00Z"'),
+        (f"truncate({_INSTANT}, 0s)", "fails R715"),
+    ],
+)  # fmt: skip
+builtin(
+    "total_seconds", "duration -> decimal", gas=constant(10), alloc=FREE, function=_total_seconds,
+    scale=lambda _operands, _constants: 6, doc="The duration in seconds; `div(d, 1h)` tells its whole hours.",
+    examples=[("total_seconds(90m)", "5400.000000"), ("total_seconds(-250ms)", "-0.250000")],
+)  # fmt: skip

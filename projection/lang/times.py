@@ -1,0 +1,186 @@
+"""Dates, timestamps and durations: their arithmetic, their texts, and the texts they are read from.
+
+A timestamp is an instant in UTC, in whole microseconds; a duration a number of microseconds in 64 bits, so a day has 24
+hours always. There is no clock, no local time and no time zone database.
+"""
+
+from __future__ import annotations
+
+import re
+from calendar import monthrange
+from datetime import UTC, date, datetime, timedelta
+from typing import TypeVar
+
+from projection.lang import failures
+
+MICROSECOND = timedelta(microseconds=1)
+MIN_DURATION, MAX_DURATION = -(2**63) * MICROSECOND, (2**63 - 1) * MICROSECOND
+START = datetime(1, 1, 1, tzinfo=UTC)  # a Monday, so whole weeks from here begin on Mondays
+
+Day = TypeVar("Day", date, datetime)
+
+
+# --- arithmetic ------------------------------------------------------------------------------------------------------
+
+
+def checked(duration: timedelta) -> timedelta:
+    """The duration, if 64 bits of microseconds hold it.
+
+    Raises:
+        Failure: R713.
+    """
+    if MIN_DURATION <= duration <= MAX_DURATION:
+        return duration
+    raise failures.time_overflow()
+
+
+def multiplied(duration: timedelta, factor: int) -> timedelta:
+    """The duration so many times.
+
+    Raises:
+        Failure: R713.
+    """
+    try:
+        return checked(duration * factor)
+    except OverflowError:
+        raise failures.time_overflow() from None
+
+
+def moved(instant: datetime, by: timedelta) -> datetime:
+    """The instant so much later.
+
+    Raises:
+        Failure: R713.
+    """
+    try:
+        return instant + by
+    except OverflowError:
+        raise failures.time_overflow() from None
+
+
+def moved_days(day: Day, days: int) -> Day:
+    """So many days later.
+
+    Raises:
+        Failure: R713.
+    """
+    try:
+        return day + timedelta(days=days)
+    except OverflowError:
+        raise failures.time_overflow() from None
+
+
+def moved_months(day: Day, months: int) -> Day:
+    """So many months later, on the same day of the month or, where there is none, on the month's last.
+
+    Raises:
+        Failure: R713.
+    """
+    years, month = divmod(day.year * 12 + day.month - 1 + months, 12)
+    if not 1 <= years <= 9999:
+        raise failures.time_overflow()
+    last = monthrange(years, month + 1)[1]
+    return day.replace(year=years, month=month + 1, day=min(day.day, last))
+
+
+def months_between(start: date, end: date) -> int:
+    """The months that `start` can be moved by without passing `end`; negative where `end` is earlier."""
+    if end < start:
+        return -months_between(end, start)
+    months = (end.year - start.year) * 12 + end.month - start.month
+    return months if moved_months(start, months) <= end else months - 1
+
+
+def truncated(instant: datetime, step: timedelta) -> datetime:
+    """The last instant up to this one that lies whole steps behind the start of the year 1.
+
+    Raises:
+        Failure: R715: the step is not longer than nothing.
+    """
+    if step < MICROSECOND:
+        raise failures.out_of_range("the step", duration_text(step), "PT0.000001S", duration_text(MAX_DURATION))
+    return instant - (instant - START) % step
+
+
+def day_of(year: int, month: int, day: int) -> date:
+    """The date of these numbers.
+
+    Raises:
+        Failure: R715.
+    """
+    last = monthrange(year, month)[1] if 1 <= year <= 9999 and 1 <= month <= 12 else 31
+    for what, value, most in (("the year", year, 9999), ("the month", month, 12), ("the day", day, last)):
+        if not 1 <= value <= most:
+            raise failures.out_of_range(what, value, 1, most)
+    return date(year, month, day)
+
+
+# --- texts -----------------------------------------------------------------------------------------------------------
+
+
+def timestamp_text(instant: datetime) -> str:
+    """RFC 3339, in UTC, with the digits of the second that there are."""
+    return instant.replace(tzinfo=None).isoformat() + "Z"
+
+
+def duration_text(duration: timedelta) -> str:
+    """ISO 8601 in days and seconds: `P1DT30S`, `-PT0.25S`, `P0D`."""
+    size = abs(duration)
+    seconds = f"{size.seconds}.{size.microseconds:06}".rstrip("0") if size.microseconds else f"{size.seconds}"
+    days = f"{size.days}D" if size.days else ""
+    clock = f"T{seconds}S" if size.seconds or size.microseconds else ""
+    return ("-" if duration < timedelta() else "") + "P" + (days + clock or "0D")
+
+
+_DAY = r"(\d{4}-\d\d-\d\d)"
+_CLOCK = r"[Tt ]((?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d)(?:\.(\d+))?"  # some versions of `fromisoformat` take 24:00:00
+_OFFSET = r"(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))"
+_DATE = re.compile(f"{_DAY}(?:{_CLOCK}{_OFFSET}?)?", re.ASCII)
+_TIMESTAMP = re.compile(_DAY + _CLOCK + _OFFSET, re.ASCII)
+_DURATION = re.compile(
+    r"(-?)P(?=[\dT])(?:(\d{1,9})D)?(?:T(?=\d)(?:(\d{1,10})H)?(?:(\d{1,12})M)?(?:(\d{1,14})(?:\.(\d{1,6}))?S)?)?",
+    re.ASCII,
+)
+
+
+def parse_date(text: str) -> date | None:
+    """The date that a text is, or that a timestamp is written with; None where it is neither."""
+    match = _DATE.fullmatch(text)
+    try:
+        return date.fromisoformat(match[1]) if match else None
+    except ValueError:
+        return None
+
+
+def parse_timestamp(text: str) -> datetime | None:
+    """The instant that a text of RFC 3339 is, digits behind the microsecond cut; None where it is none."""
+    match = _TIMESTAMP.fullmatch(text)
+    if match is None:
+        return None
+    day, clock, fraction, sign, hours, minutes = match.groups()
+    try:
+        local = datetime.fromisoformat(f"{day}T{clock}.{(fraction or '0')[:6]:0<6}")
+        offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0)) * (-1 if sign == "-" else 1)
+        return (local - offset).replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def parse_duration(text: str) -> timedelta | None:
+    """The duration that a text of ISO 8601 without years and months is; None where it is none."""
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        return None
+    sign, days, hours, minutes, seconds, fraction = match.groups()
+    try:
+        size = timedelta(
+            days=int(days or 0),
+            hours=int(hours or 0),
+            minutes=int(minutes or 0),
+            seconds=int(seconds or 0),
+            microseconds=int(f"{fraction or 0:0<6}"),
+        )
+    except OverflowError:
+        return None
+    duration = -size if sign else size
+    return duration if MIN_DURATION <= duration <= MAX_DURATION else None
