@@ -441,6 +441,17 @@ def too_many_functions(span: Span, limit: int) -> Diagnostic:
     return Diagnostic("S410", f"the program has more than {limit} functions", span)
 
 
+def manifest_invalid(span: Span, why: str) -> Diagnostic:
+    """S480: a manifest, or a scenario, that says something that is not allowed; the place is in that file."""
+    return Diagnostic("S480", why, span)
+
+
+def route_against_partitions(span: Span, route: str, why: str) -> Diagnostic:
+    """S412: a route under which events of one view would fall into several partitions."""
+    help_ = "use `partition_by: view` or `tenant`, or put `meta.aggregate_id` into the id: `key(meta.aggregate_id, …)`"
+    return Diagnostic("S412", f"no `partition_by: subject`: `{route}` {why}", span, help=help_)
+
+
 # --- G5 cost ---------------------------------------------------------------------------------------------------------
 
 
