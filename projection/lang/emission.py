@@ -131,7 +131,7 @@ class Body:
             if isinstance(amount, ast.Constant) and amount.value == 0:
                 continue
             empty = ast.Compare(load(ledger), [ast.Lt()], [number(0)])
-            spent = ast.Raise(ast.Call(load(out), [load("m")], []), None)
+            spent = ast.Raise(ast.Call(load(out), [], []), None)
             self._emit(
                 span, ast.AugAssign(ast.Name(ledger, ast.Store()), ast.Sub(), amount), ast.If(empty, [spent], [])
             )
@@ -155,12 +155,9 @@ class Body:
     def _called(self, span: Span, function: str, arguments: Sequence[ast.expr]) -> ast.expr:
         arguments = [self.kept(argument) for argument in arguments]  # what they cost is known before the call
         name = self.name("t")
-        self._emit(
-            span,
-            *ast.parse("m.gas = g\nm.alloc = a").body,
-            assign(name, ast.Call(load(function), [load("m"), *arguments], [])),
-            *ast.parse("g = m.gas\na = m.alloc").body,
-        )
+        target = ast.Tuple([ast.Name(each, ast.Store()) for each in (name, "g", "a")], ast.Store())
+        called = ast.Call(load(function), [load("g"), load("a"), *arguments], [])
+        self._emit(span, ast.Assign([target], called))
         return self._at(span, load(name))
 
     # loops

@@ -10,14 +10,15 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from projection.lang.compiler import Compiled
-from projection.lang.interpreter import Interpreter
+from projection.lang.failures import Failure
+from projection.lang.interpreter import Interpreter, Meter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from projection.lang import core
 
-    Routine = Callable[..., Any]  # a meter, then the values of the first slots
+    Routine = Callable[..., tuple[Any, int, int]]  # of gas, alloc and the values of the first slots
 
 
 class Execution(StrEnum):
@@ -31,9 +32,9 @@ class Executor(Protocol):
     """Makes something callable of a part of a program."""
 
     def routine(self, node: core.Core, given: int, slots: int) -> Routine:
-        """`node` as a function of a meter and the values of the first `given` of `slots` slots.
+        """`node` as a function of what is left of gas and of alloc, and of the values of the first `given` slots.
 
-        The function raises `Failure`, with its span; the meter then tells what was charged until there.
+        It returns the value and what is then left of both. It raises `Failure`, with `span` and `left`.
         """
 
 
@@ -45,8 +46,17 @@ class Interpreted:
 
     def routine(self, node: core.Core, given: int, slots: int) -> Routine:
         """See `Executor.routine`."""
-        run, unset = self._interpreter.run, (None,) * (slots - given)
-        return lambda meter, *values: run(node, [*values, *unset], meter)
+        unset = (None,) * (slots - given)
+
+        def run(gas: int, alloc: int, *values: Any) -> tuple[Any, int, int]:
+            meter = Meter(gas, alloc)
+            try:
+                return self._interpreter.run(node, [*values, *unset], meter), meter.gas, meter.alloc
+            except Failure as failure:
+                failure.left = (meter.gas, meter.alloc)
+                raise
+
+        return run
 
 
 def executor(execution: Execution, functions: Mapping[str, core.Function]) -> Executor:

@@ -37,11 +37,11 @@ class Meter:
         self.gas -= gas
         if self.gas < 0:
             self.gas = 0
-            raise _at(span, failures.out_of_gas(self.gas_limit))
+            raise _at(span, failures.out_of_gas())
         self.alloc -= alloc
         if self.alloc < 0:
             self.alloc = 0
-            raise _at(span, failures.out_of_alloc(self.alloc_limit))
+            raise _at(span, failures.out_of_alloc())
 
     @property
     def used(self) -> int:

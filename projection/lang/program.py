@@ -10,7 +10,7 @@ from projection.lang import core, costs, failures
 from projection.lang import diagnostics as diag
 from projection.lang import types as ty
 from projection.lang.checker import CheckedProgram, check
-from projection.lang.codec import Codec, declared_fields, encode, largest
+from projection.lang.codec import Codec, JsonCodec, declared_fields, encode, largest
 from projection.lang.costs import nodes
 from projection.lang.executors import Execution, Executor, executor
 from projection.lang.interpreter import Meter
@@ -54,11 +54,7 @@ class Runnable:
         self.body: Routine = made.routine(handler.body, core.FIRST_FREE, handler.slots)
 
 
-class Step(NamedTuple):
-    """One handler that an event runs on one view."""
-
-    run: Runnable
-    item: Any  # of the handler's `for`
+Step = tuple[Runnable, Any]  # one handler that an event runs on one view, and the item of its `for`
 
 
 class Applied(NamedTuple):
@@ -127,10 +123,11 @@ class Program:
     def _react(self, aggregate_type: str, event_type: str) -> Reaction | None:
         for of in (aggregate_type, None):
             for name, event in self.checked.event_declarations.items():
-                if event.aggregate_type == of and event_type in (event.wires or (name,)):
-                    runs = [run for run in self._runnables if name in run.handler.events]
-                    return Reaction(self, name, runs) if runs else None
-        return None
+                runs = [run for run in self._runnables if name in run.handler.events]
+                if runs and event.aggregate_type == of and event_type in (event.wires or (name,)):
+                    return Reaction(self, Codec(self.checked.events[name]), runs)
+        runs = [run for run in self._runnables if not run.handler.events]  # `on *`
+        return Reaction(self, JsonCodec(), runs) if runs else None
 
     def telling_fields(self) -> list[str]:
         """The view's numbers and enums that are always there, in the order of their declaration: what fits a table."""
@@ -166,49 +163,52 @@ class Program:
         Raises:
             Failure: nothing of what the steps did is to be kept.
         """
-        meter = Meter(self.limits.gas, self.limits.alloc)
+        gas, alloc = self.limits.gas, self.limits.alloc
+        handler = steps[0][0].handler
         around = getcontext()
         setcontext(EXACT)
         try:
+            found = view
             if view is not None:
-                size = view_bytes >> costs.VIEW_SHIFT if self._is_measured else 0
-                meter.charge(self._view_gas + size, 0, steps[0].run.handler.span)
-            found = self._run(view_id, steps, event, meta, view, meter)
-            data = None if found is None or found is view else self._written(found, meter, steps[-1].run.handler)
+                gas -= self._view_gas + (view_bytes >> costs.VIEW_SHIFT if self._is_measured else 0)
+                if gas < 0:
+                    raise _located(failures.out_of_gas(), handler, 0, alloc)
+            for run, item in steps:
+                handler = run.handler
+                if handler.target == "updates" and found is None:
+                    raise _located(failures.view_missing(view_id), handler, gas, alloc)
+                if handler.target == "creates" and found is not None:
+                    raise _located(failures.view_exists(view_id), handler, gas, alloc)
+                result, gas, alloc = run.body(gas, alloc, found, view_id, event, meta, item)
+                if result is core.DELETE:
+                    found = None
+                elif result is not core.KEEP:
+                    found = result
+            data = None
+            if found is not None and found is not view:
+                data, gas = self._written(found, handler, gas, alloc)
         except failures.Failure as failure:
-            failure.gas = meter.used
+            failure.gas = self.limits.gas - failure.left[0]
+            failures.name_limits(failure, self.limits.gas, "gas", self.limits.alloc)
             raise
         finally:
             setcontext(around)
-        return Applied(found, data, meter.used, meter.alloc_limit - meter.alloc)
+        return Applied(found, data, self.limits.gas - gas, self.limits.alloc - alloc)
 
-    def _run(self, view_id: str, steps: Sequence[Step], event: Any, meta: Any, view: Any, meter: Meter) -> Any:
-        for run, item in steps:
-            target = run.handler.target
-            if target == "updates" and view is None:
-                raise _located(failures.view_missing(view_id), run.handler)
-            if target == "creates" and view is not None:
-                raise _located(failures.view_exists(view_id), run.handler)
-            result = run.body(meter, view, view_id, event, meta, item)
-            if result is core.DELETE:
-                view = None
-            elif result is not core.KEEP:
-                view = result
-        return view
-
-    def _written(self, view: Any, meter: Meter, handler: core.Handler) -> bytes | None:
-        """What it costs that a view has changed; its JSON, where that has to be made to know its size."""
-        meter.charge(self._view_gas, 0, handler.span)
-        if not self._is_measured:
-            return None
-        limit = self.limits.view_bytes
-        if self._may_explode and nodes(view, limit) > limit:  # a node takes a byte at least
-            raise _located(failures.view_too_large(limit), handler)
-        data = encode(view)
-        if len(data) > limit:
-            raise _located(failures.view_too_large(limit), handler)
-        meter.charge(len(data) >> costs.VIEW_SHIFT, 0, handler.span)
-        return data
+    def _written(self, view: Any, handler: core.Handler, gas: int, alloc: int) -> tuple[bytes | None, int]:
+        """The JSON of a view that has changed, where that has to be made to know its size; and what gas is left."""
+        gas -= self._view_gas
+        data = None
+        if self._is_measured and gas >= 0:
+            limit = self.limits.view_bytes
+            if not (self._may_explode and nodes(view, limit) > limit):  # a node takes a byte at least
+                data = encode(view)
+            if data is None or len(data) > limit:
+                raise _located(failures.view_too_large(limit), handler, gas, alloc)
+            gas -= len(data) >> costs.VIEW_SHIFT
+        if gas < 0:
+            raise _located(failures.out_of_gas(), handler, 0, alloc)
+        return data, gas
 
     def meter(self) -> Meter:
         """What it may cost to decode and to route one event."""
@@ -222,28 +222,50 @@ class Program:
         """
         around = getcontext()
         setcontext(EXACT)
+        targets: dict[str, list[Step]] = {}
+        gas, alloc = meter.gas, meter.alloc
         try:
-            return self._targets(runs, event, meta, meter)
+            for run in runs:
+                items: Sequence[Any] = _ONCE
+                if run.source is not None:
+                    items, gas, alloc = run.source(gas, alloc, None, None, event, meta)
+                for item in items:
+                    view_id, gas, alloc = run.route(gas, alloc, None, None, event, meta, item)
+                    if view_id is None:
+                        continue
+                    if not view_id:
+                        raise _located(failures.empty_id(), run.handler, gas, alloc)
+                    if view_id in targets:
+                        targets[view_id].append((run, item))
+                        continue
+                    targets[view_id] = [(run, item)]
+                    if len(targets) > self.limits.ids_per_event:
+                        failure = failures.too_many_ids(self.limits.ids_per_event)
+                        raise _located(failure, run.handler, gas, alloc)
         except failures.Failure as failure:
-            failure.gas = meter.used
+            self._name(failure)
             raise
         finally:
             setcontext(around)
-
-    def _targets(self, runs: Sequence[Runnable], event: Any, meta: Any, meter: Meter) -> dict[str, list[Step]]:
-        targets: dict[str, list[Step]] = {}
-        for run in runs:
-            items = _ONCE if run.source is None else run.source(meter, None, None, event, meta)
-            for item in items:
-                view_id = run.route(meter, None, None, event, meta, item)
-                if view_id is None:
-                    continue
-                if not view_id:
-                    raise _located(failures.empty_id(), run.handler)
-                targets.setdefault(view_id, []).append(Step(run, item))
-                if len(targets) > self.limits.ids_per_event:
-                    raise _located(failures.too_many_ids(self.limits.ids_per_event), run.handler)
+        meter.gas, meter.alloc = gas, alloc
         return targets
+
+    def _name(self, failure: failures.Failure) -> None:
+        """Let a failure in front of all views tell what it has cost."""
+        failure.gas = self.limits.route_gas - failure.left[0]
+        failures.name_limits(failure, self.limits.route_gas, "route_gas", self.limits.alloc)
+
+    def check_event(self, size: int, meter: Meter, handler: core.Handler) -> None:
+        """Charge what it costs to check an event's payload of so many bytes against its schema.
+
+        Raises:
+            Failure: O901.
+        """
+        meter.gas -= costs.EVENT + (size >> costs.EVENT_SHIFT)
+        if meter.gas < 0:
+            failure = _located(failures.out_of_gas(), handler, 0, meter.alloc)
+            self._name(failure)
+            raise failure
 
     def place(self, failure: failures.Failure) -> str | None:
         """`file:line:column` of a failure."""
@@ -253,11 +275,10 @@ class Program:
 class Reaction:
     """What a program does with one type of event."""
 
-    def __init__(self, program: Program, event: str, runs: Sequence[Runnable]) -> None:
+    def __init__(self, program: Program, codec: Codec | JsonCodec, runs: Sequence[Runnable]) -> None:
         self._program = program
         self._runs = runs
-        self._codec = Codec(program.checked.events[event])
-        self._span = runs[0].handler.span
+        self._codec = codec
 
     def decode(self, payload: Any, meter: Meter) -> Any:
         """The event from its payload's JSON; what that costs depends on its length and is charged before.
@@ -266,11 +287,7 @@ class Reaction:
             DecodeError: D105, the payload does not fit the declared event.
             Failure: O901.
         """
-        try:
-            meter.charge(costs.EVENT + (len(payload) >> costs.EVENT_SHIFT), 0, self._span)
-        except failures.Failure as failure:
-            failure.gas = meter.used
-            raise
+        self._program.check_event(len(payload), meter, self._runs[0].handler)
         return self._codec.decode(payload)
 
     def route(self, event: Any, meta: Any, meter: Meter) -> dict[str, list[Step]]:
@@ -285,9 +302,9 @@ def make_meta(**fields: Any) -> Any:
 
 def only_deletes(steps: Sequence[Step]) -> bool:
     """Whether all that the steps can do is to delete the view: erasure does not wait behind parked events."""
-    return all(step.run.handler.only_deletes for step in steps)
+    return all(run.handler.only_deletes for run, _item in steps)
 
 
-def _located(failure: failures.Failure, handler: core.Handler) -> failures.Failure:
-    failure.span = handler.span
+def _located(failure: failures.Failure, handler: core.Handler, gas: int, alloc: int) -> failures.Failure:
+    failure.span, failure.left = handler.span, (gas, alloc)
     return failure

@@ -78,8 +78,8 @@ class ProgramBounds:
     def holds_for_steps(self, steps: Sequence[Step], gas: int, alloc: int | None, *, failed: bool = False) -> None:
         """What one event took on one view; how much was allocated is not known of what failed."""
         found, allocated, count = Range(0, 2 * self._view.most), Range(), dict[Any, int]()
-        for step in steps:
-            bound = self._bounds[step.run.handler.span]
+        for run, _item in steps:
+            bound = self._bounds[run.handler.span]
             found, allocated = found.plus(bound.body.gas), allocated.plus(bound.body.alloc)
             count[bound.span] = count.get(bound.span, 0) + 1
             assert count[bound.span] <= bound.runs.most

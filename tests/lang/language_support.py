@@ -119,8 +119,11 @@ class Expression:
         decoded, meter = self._codec.decode(event.encode()), meter or plenty()
         try:
             with localcontext(EXACT):
-                value = self._routines[execution](meter, None, None, decoded, meta(), None)
-        except Failure:
+                value, meter.gas, meter.alloc = self._routines[execution](
+                    meter.gas, meter.alloc, None, None, decoded, meta(), None
+                )
+        except Failure as failure:
+            meter.gas, meter.alloc = failure.left
             self._bound.holds_for_failure(meter)
             raise
         self._bound.holds_for(value, meter)
