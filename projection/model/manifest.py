@@ -6,7 +6,7 @@ import json
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
@@ -17,6 +17,9 @@ from projection.model.ids import ViewType  # noqa: TC001 - pydantic reads it
 from projection.model.problems import Problem, problems
 from projection.model.subjects import DEFAULT_TEMPLATE, SubjectTemplate, overlapping
 from projection.model.timestamp import format_timestamp, parse_timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class Policy(StrEnum):
@@ -33,6 +36,9 @@ def _instant(text: str) -> str:
 
 def _template(text: str) -> str:
     return str(SubjectTemplate.parse(text))
+
+
+PartitionBy = Literal["tenant", "subject", "view"]  # what each means: projection/lang/partition.py
 
 
 class Start(Frozen):
@@ -81,9 +87,13 @@ class ManifestView(Frozen):
     start: Start
     on_error: Policy
     limits: Limits
+    partition_by: PartitionBy | None = None  # how the log may be split among lanes; None: one lane reads all of it
 
     def fold_terms(self) -> dict[str, Any]:
-        """All that the state depends on beside the program and the tenancy, as JSON values: equal terms, equal fold."""
+        """All that the state depends on beside the program and the tenancy, as JSON values: equal terms, equal fold.
+
+        `partition_by` is no part of it: it says which lane folds a view, and every lane folds it alike.
+        """
         return {
             "subject_template": str(self.subject_template),
             "subjects": list(self.subjects),
@@ -91,6 +101,17 @@ class ManifestView(Frozen):
             "on_error": self.on_error.value,
             "limits": self.limits.model_dump(),
         }
+
+
+class ManifestInvalidError(ConfigurationError):
+    """A manifest that says something that is not allowed; `problems` are all that is wrong, each with its field."""
+
+    def __init__(self, message: str, problems: Sequence[Problem]) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (type(self), (self.message, self.problems))
 
 
 class Manifest(Frozen):
@@ -130,6 +151,7 @@ class Manifest(Frozen):
                 start=entry.start,
                 on_error=entry.on_error,
                 limits=entry.limits,
+                partition_by=entry.partition_by,
             )
             views.append(view)
         if wrong:
@@ -145,6 +167,7 @@ class _FileView(Frozen):
     start: Start = FIRST
     on_error: Policy = Policy.PARK
     limits: Limits = Limits()
+    partition_by: PartitionBy | None = None
 
 
 class _File(Frozen):
@@ -177,8 +200,8 @@ def _wrong_program(program: str, folder: Path) -> str | None:
         return f"{program!r} is not a path of a file"
 
 
-def _refusal(path: Path, wrong: list[Problem]) -> ConfigurationError:
+def _refusal(path: Path, wrong: list[Problem]) -> ManifestInvalidError:
     first, *more = (f"field {problem.field}: {problem.text}" if problem.path else problem.text for problem in wrong)
     if not more:
-        return ConfigurationError(f"manifest {path}, {first}")
-    return ConfigurationError("\n  ".join((f"manifest {path} has {len(wrong)} problems:", first, *more)))
+        return ManifestInvalidError(f"manifest {path}, {first}", wrong)
+    return ManifestInvalidError("\n  ".join((f"manifest {path} has {len(wrong)} problems:", first, *more)), wrong)

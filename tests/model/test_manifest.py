@@ -49,6 +49,7 @@ def test_the_least_manifest_has_every_default(load, tmp_path):
     assert view.subjects == ("tenant.*.aggregate.*.*",)
     assert str(view.start) == "first"
     assert view.on_error == Policy.PARK
+    assert view.partition_by is None
     assert dict(view.limits) == {
         "gas": 200_000,
         "route_gas": 10_000,
@@ -145,6 +146,13 @@ class TestFoldTerms:
     def test_each_change_of_the_fold_changes_them(self, load, change):
         assert load(LEAST).views[0].fold_terms() != load(with_view(**change)).views[0].fold_terms()
 
+    @pytest.mark.parametrize("way", ["tenant", "subject", "view"])
+    def test_how_the_log_is_split_among_lanes_changes_no_view(self, load, way):
+        (view,) = load(with_view(partition_by=way)).views
+
+        assert way == view.partition_by
+        assert load(LEAST).views[0].fold_terms() == view.fold_terms()
+
 
 @pytest.mark.parametrize(
     ("document", "message"),
@@ -166,6 +174,10 @@ class TestFoldTerms:
         (with_view(program=1), "field views.fine_summary.program: 1 is not allowed; it must be a valid string"),
         (with_view(on_eror="park"), "field views.fine_summary.on_eror: is not known; did you mean 'on_error'?"),
         (with_view(on_error="drop"), "on_error: 'drop' is not allowed; it must be 'park', 'skip' or 'halt'"),
+        (
+            with_view(partition_by="id"),
+            "field views.fine_summary.partition_by: 'id' is not allowed; it must be 'tenant', 'subject' or 'view'",
+        ),
         (with_view(start="last"), "field views.fine_summary.start: 'last' is not a start: `first`, `{sequence: 17}`"),
         (with_view(start={}), "is not a start"),
         (with_view(start={"sequence": 1, "time": "2000-01-01T00:00:00Z"}), "is not a start"),
