@@ -2,96 +2,58 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from projection.cli.console import note
-from projection.errors import EXIT_FAILED, ConfigurationError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from projection.errors import EXIT_FAILED
 
 EXAMPLES = (
     "projection check",
-    "projection check projections/fines",
-    "projection check manifest.yaml orders.proj",
+    "projection check projections/fines --strict",
+    "projection check --format sarif > projection.sarif",
 )
-_MANIFESTS = (".yaml", ".yml", ".toml", ".json")
+
+
+class Format(StrEnum):
+    """What a report looks like."""
+
+    PRETTY = "pretty"
+    JSON = "json"
+    GITHUB = "github"
+    SARIF = "sarif"
 
 
 def check(
     paths: Annotated[
         list[Path] | None, typer.Argument(metavar="[PATH]...", help="Programs, manifests or folders; else this folder.")
     ] = None,
+    *,
+    form: Annotated[
+        Format, typer.Option("--format", help="For people, for programs, for GitHub's annotations, or SARIF 2.1.0.")
+    ] = Format.PRETTY,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail on warnings, too.")] = False,
 ) -> None:
-    """Check programs (.proj) and manifests, and the programs that manifests name.
+    """Check programs (.proj) and manifests, the programs that manifests name, and the events kept beside them.
 
-    In a folder, all programs and all files named manifest.yaml, .toml or .json are checked. Every error is shown, each
-    with its place and what to do.
+    In a folder, all programs and all files named manifest.yaml, .toml or .json are checked; beside a program, its
+    events*.jsonl files and its scenarios. Everything that is wrong is shown, each with its place and what to do.
+    Exit status: 0 nothing is wrong (there may be warnings), 1 something is, 2 there is nothing to check.
     """
-    from projection.lang.diagnostics import ProgramInvalidError
-    from projection.lang.program import Program
-    from projection.model.manifest import Manifest
+    from projection.cli.checking import checked
+    from projection.cli.formats import FORMATS
 
-    programs: dict[Path, None] = {}  # in order, each once
-    manifests: list[Path] = []
-    for path in paths or [Path()]:
-        for found in _found(path):
-            if found.suffix == ".proj":
-                programs[found.resolve()] = None
-            else:
-                manifests.append(found)
-    shown: list[str] = []
-    for path in manifests:
-        try:
-            named = Manifest.load(path)
-        except ConfigurationError as error:
-            shown.append(f"error: {error}")
-            continue
-        programs |= dict.fromkeys(entry.program for entry in named.views)
-    count = 0
-    for program in programs:
-        try:
-            Program.load(program, name=_shown_as(program))
-        except ProgramInvalidError as error:
-            shown.append(error.render())
-            count += len(error.diagnostics) - 1
-        except OSError as error:
-            shown.append(f"error: {_shown_as(program)} cannot be read: {error.strerror}")
-    count += len(shown)
-    if shown:
-        print("\n\n".join(shown))
-    what = f"{_plural(len(programs), 'program')} and {_plural(len(manifests), 'manifest')}"
-    note(f"checked {what}: {_plural(count, 'error')}")
-    if shown:
+    report = checked(paths or [Path()])
+    FORMATS[form](report)
+    counts = (("program", report.program_count), ("manifest", report.manifest_count), ("fixture", report.fixture_count))
+    looked_at = [_plural(count, what) for what, count in counts if count or what != "fixture"]
+    found = _plural(report.errors, "error") + (f", {_plural(report.warnings, 'warning')}" if report.warnings else "")
+    note(f"checked {', '.join(looked_at[:-1])} and {looked_at[-1]}: {found}")
+    if report.errors or (strict and report.warnings):
         raise typer.Exit(EXIT_FAILED)
-
-
-def _found(path: Path) -> Iterator[Path]:
-    if path.is_dir():
-        files = [file for file in sorted(path.rglob("*")) if not _is_hidden(file.relative_to(path))]
-        found = [one for one in files if one.suffix == ".proj" or (one.stem == "manifest" and one.suffix in _MANIFESTS)]
-        if not found:
-            raise ConfigurationError(
-                f"{path}/ holds no program and no manifest", hint="name a .proj file or a manifest"
-            )
-        yield from found
-    elif not path.exists():
-        raise ConfigurationError(f"{path} does not exist")
-    elif path.suffix == ".proj" or path.suffix in _MANIFESTS:
-        yield path
-    else:
-        raise ConfigurationError(f"{path} is neither a program (.proj) nor a manifest (.yaml, .toml, .json)")
-
-
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
-
-
-def _shown_as(path: Path) -> str:
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def _plural(count: int, what: str) -> str:

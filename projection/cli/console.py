@@ -31,6 +31,17 @@ def print_json(value: object) -> None:
     sys.stdout.buffer.write(line + b"\n")
 
 
+def print_markdown(text: str) -> None:
+    """Write a text for people to stdout: rendered on a terminal, else as it is."""
+    if not sys.stdout.isatty():
+        print(text, end="")
+        return
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    Console(width=min(100, Console().width)).print(Markdown(text))
+
+
 def note(text: str) -> None:
     """Say something on stderr."""
     print(text, file=sys.stderr, flush=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from projection import __version__
-from projection.cli import check, demo, load, replay, run, show, test
+from projection.cli import check, demo, explain, fmt, load, replay, run, show, test
 from projection.cli.console import note, report
 from projection.errors import EXIT_FAILED, ProjectionError
 
@@ -51,6 +51,8 @@ def _register(command: Callable[..., Any], examples: Sequence[str]) -> None:
 
 _register(check.check, check.EXAMPLES)
 _register(demo.demo, demo.EXAMPLES)
+_register(explain.explain, explain.EXAMPLES)
+_register(fmt.fmt, fmt.EXAMPLES)
 _register(load.load, load.EXAMPLES)
 _register(replay.replay, replay.EXAMPLES)
 _register(run.run, run.EXAMPLES)

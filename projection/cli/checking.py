@@ -1,0 +1,262 @@
+"""What `projection check` looks at: programs and manifests together, and the events kept beside them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from projection.cli.findings import Finding, in_line, in_source, shown_path
+from projection.errors import ConfigurationError, DecodeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from projection.lang.checker import CheckedProgram
+    from projection.lang.source import Source
+    from projection.model.envelope import Envelope
+    from projection.model.manifest import ManifestView
+
+_MANIFESTS = (".yaml", ".yml", ".toml", ".json")
+_SCENARIOS = tuple(f".scenario{suffix}" for suffix in _MANIFESTS)
+_FIXTURES = ("events*.jsonl", "events*.jsonl.gz", *(f"*{ending}" for ending in _SCENARIOS))
+
+
+@dataclass(slots=True)
+class Report:
+    """What was looked at, and all that was found, in the order of files and lines."""
+
+    programs: list[CheckedProgram] = field(default_factory=list)
+    program_count: int = 0  # with those that do not check
+    manifest_count: int = 0
+    fixture_count: int = 0
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def errors(self) -> int:
+        """How many findings are more than warnings."""
+        return sum(one.is_error for one in self.findings)
+
+    @property
+    def warnings(self) -> int:
+        """How many are not."""
+        return len(self.findings) - self.errors
+
+
+def checked(paths: Iterable[Path]) -> Report:
+    """Look at programs, manifests and folders of both.
+
+    Raises:
+        ConfigurationError: a path is none of these.
+    """
+    report = Report()
+    found: dict[Finding, None] = {}  # each once: two manifests may name one program
+    programs: dict[Path, list[ManifestView]] = {}
+    for path in (file for named in paths for file in _files(named)):
+        if path.suffix == ".proj":
+            programs.setdefault(path.resolve(), [])
+            continue
+        report.manifest_count += 1
+        deployed, problems = _manifest(path)
+        found |= dict.fromkeys(problems)
+        for view in deployed:
+            programs.setdefault(view.program, []).append(view)
+    report.program_count = len(programs)
+    by_folder: dict[Path, list[CheckedProgram]] = {}
+    for path, views in programs.items():
+        program, problems = _program(path, views)
+        found |= dict.fromkeys(problems)
+        known = by_folder.setdefault(path.parent, [])
+        if program is not None:
+            known.append(program)
+            report.programs.append(program)
+    for folder, known in by_folder.items():
+        for file in sorted({file for pattern in _FIXTURES for file in folder.glob(pattern)}):
+            report.fixture_count += 1
+            found |= dict.fromkeys(_fixture(file, known))
+    report.findings = sorted(found, key=lambda one: (one.place, not one.is_error, one.code))
+    return report
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+def _files(path: Path) -> Iterator[Path]:
+    """The programs and manifests that a path names."""
+    if path.is_dir():
+        files = [file for file in sorted(path.rglob("*")) if not _is_hidden(file.relative_to(path))]
+        found = [one for one in files if one.suffix == ".proj" or (one.stem == "manifest" and one.suffix in _MANIFESTS)]
+        if not found:
+            raise ConfigurationError(
+                f"{path}/ holds no program and no manifest", hint="name a .proj file or a manifest"
+            )
+        yield from found
+    elif not path.exists():
+        raise ConfigurationError(f"{path} does not exist")
+    elif path.name.endswith(_SCENARIOS):
+        raise ConfigurationError(f"{path} is a scenario", hint="name its folder: it is checked beside its program")
+    elif path.suffix == ".proj" or path.suffix in _MANIFESTS:
+        yield path
+    else:
+        raise ConfigurationError(f"{path} is neither a program (.proj) nor a manifest (.yaml, .toml, .json)")
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def _document(path: Path) -> Source:
+    """A manifest or a scenario as a text to point into."""
+    from projection.lang.source import Source
+
+    try:
+        text = path.read_text(encoding="utf-8-sig", errors="replace")
+    except (OSError, ValueError):
+        text = ""
+    return Source(shown_path(path), text)
+
+
+def _manifest(path: Path) -> tuple[tuple[ManifestView, ...], list[Finding]]:
+    """The view types of a manifest, and what is wrong with it."""
+    from projection.model.manifest import Manifest, ManifestInvalidError
+
+    try:
+        return Manifest.load(path).views, []
+    except ManifestInvalidError as error:
+        return (), [_in_field(path, one.path, f"field {one.field}: {one.text}") for one in error.problems]
+    except ConfigurationError as error:
+        return (), [_in_document(path, error)]
+
+
+def _in_field(path: Path, field_path: tuple[str | int, ...], why: str) -> Finding:
+    from projection.lang.diagnostics import manifest_invalid
+    from projection.lang.source import Span
+    from projection.model.places import place_of
+
+    source = _document(path)
+    span = Span(*place_of(source.text, path.suffix, field_path))
+    return in_source(source, manifest_invalid(span, why if field_path else why.removeprefix("field : ")))
+
+
+def _in_document(path: Path, error: ConfigurationError) -> Finding:
+    """A document that cannot be read at all; where it is known, the message names the place."""
+    from projection.lang.diagnostics import manifest_invalid
+    from projection.lang.source import Span
+    from projection.model.places import mark_in
+
+    source = _document(path)
+    return in_source(source, manifest_invalid(Span(*mark_in(source.text, error.message)), str(error)))
+
+
+# --- programs --------------------------------------------------------------------------------------------------------
+
+
+def _program(path: Path, views: Iterable[ManifestView]) -> tuple[CheckedProgram | None, list[Finding]]:
+    """A program, and what is wrong with it, also under the limits of the manifests that name it."""
+    from projection.lang.bounds import problems
+    from projection.lang.diagnostics import ProgramInvalidError
+    from projection.lang.executors import Execution
+    from projection.lang.program import Limits, Program
+
+    name = shown_path(path)
+    try:
+        program = Program.load(path, name=name, execution=Execution.INTERPRETED).checked
+    except ProgramInvalidError as error:
+        return None, [in_source(error.source, one) for one in error.diagnostics]
+    except OSError as error:
+        return None, [in_line(name, 1, "P110", f"the file cannot be read: {error.strerror}")]
+    limits = [Limits(**view.limits.model_dump(include=set(Limits.__slots__))) for view in views] or [Limits()]
+    found = [one for each in limits for one in problems(program, each)]
+    return program, [in_source(program.source, one) for one in found]
+
+
+# --- events kept beside programs -------------------------------------------------------------------------------------
+
+
+def _fixture(path: Path, programs: list[CheckedProgram]) -> Iterator[Finding]:
+    if path.name.endswith(_SCENARIOS):
+        yield from _scenario(path, programs)
+        return
+    from projection.stream.file_feed import read_events
+
+    name = shown_path(path)
+    fit = _Fit(programs)
+    try:
+        for line, data in read_events(path):
+            if (error := fit.error(data)) is not None:
+                yield in_line(name, line, error.code, error.message, error.hint or "")
+    except ConfigurationError as error:
+        yield in_line(name, 1, "D101", error.message)
+
+
+def _scenario(path: Path, programs: list[CheckedProgram]) -> Iterator[Finding]:
+    import msgspec
+
+    from projection.testing.scenarios import Scenario
+
+    try:
+        scenario = Scenario.load(path)
+    except ConfigurationError as error:
+        yield _in_document(path, error)
+        return
+    if not scenario.projection.is_file():
+        yield _in_field(path, ("program",), f"there is no file {shown_path(scenario.projection)}")
+    if isinstance(scenario.events, Path):
+        if not (path.parent / scenario.events).is_file():
+            yield _in_field(path, ("events",), f"there is no file {shown_path(path.parent / scenario.events)}")
+        return
+    fit, encode = _Fit(programs), msgspec.json.Encoder(decimal_format="number").encode
+    for index, event in enumerate(scenario.events):
+        if (misfit := fit.error(encode(event))) is not None:
+            finding = _in_field(path, ("events", index), misfit.message)
+            yield replace(finding, code=misfit.code)
+
+
+class _Fit:
+    """Whether events are envelopes, or their short form, and fit what the programs of a folder declare."""
+
+    def __init__(self, programs: Iterable[CheckedProgram]) -> None:
+        from projection.lang.codec import Codec
+
+        self._known = [
+            (set(event.wires or (name,)), event.aggregate_type, Codec(program.events[name]))
+            for program in programs
+            for name, event in program.event_declarations.items()
+        ]
+
+    def error(self, data: bytes) -> DecodeError | None:
+        """What is wrong with an event's JSON; None where nothing is, or where no program declares such an event."""
+        from projection.model.timestamp import parse_timestamp
+
+        try:
+            envelope = self._envelope(data)
+            parse_timestamp(envelope.timestamp)
+            for wires, aggregate_type, codec in self._known:
+                if envelope.event_type in wires and aggregate_type in (None, envelope.aggregate_type):
+                    codec.decode(envelope.payload)
+        except DecodeError as error:
+            return error
+        except ValueError as error:
+            return DecodeError(f"the event is not an envelope: {error}", code="D102")
+        return None
+
+    def _envelope(self, data: bytes) -> Envelope:
+        import msgspec
+
+        from projection.model.envelope import decode_envelope
+
+        try:
+            fields: Mapping[str, object] = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            fields = {}
+        if "type" not in fields or "event_type" in fields:
+            return decode_envelope(data)
+        from projection.testing.given import FIRST_TIME, given_event
+
+        try:
+            return decode_envelope(given_event(data, "", FIRST_TIME, self._aggregate_of).envelope)
+        except ConfigurationError as error:
+            raise DecodeError(error.message.removeprefix(": "), hint=error.hint, code="D102") from None
+
+    def _aggregate_of(self, event_type: str) -> str:
+        return next((of for wires, of, _ in self._known if event_type in wires and of), "aggregate")

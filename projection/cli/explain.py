@@ -1,0 +1,39 @@
+"""`projection explain`: what a code means, and what to do about it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from projection.errors import ConfigurationError
+
+EXAMPLES = (
+    "projection explain N204",
+    "projection explain",
+)
+
+
+def explain(
+    code: Annotated[str | None, typer.Argument(help="As a diagnostic or a parked event names it; else all.")] = None,
+) -> None:
+    """Say what a code of an error or a warning means, and what to do about it.
+
+    The text is that of docs/errors.md. Exit status: 0 done, 2 there is no such code.
+    """
+    from projection.cli.console import print_markdown
+    from projection.cli.explanations import explanations
+    from projection.lang.diagnostics import closest
+
+    known = explanations()
+    if code is None:
+        print("\n".join(f"{one.code}  {one.summary.replace('`', '')}" for one in known.values()))
+        return
+    found = known.get(code.strip("[]").upper())
+    if found is None:
+        near = closest(code.upper(), known)
+        raise ConfigurationError(
+            f"there is no code {code!r}",
+            hint=f"did you mean {near}?" if near else "`projection explain` lists them all",
+        )
+    print_markdown(f"# {found.code}\n\n{found.text}\n")

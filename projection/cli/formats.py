@@ -1,0 +1,169 @@
+"""The forms that `projection check` reports in: for terminals, as JSON, for GitHub's annotations, as SARIF 2.1.0."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from projection import __version__
+from projection.cli.console import print_json
+from projection.cli.explanations import explanations
+from projection.lang.diagnostics import MAX_DIAGNOSTICS
+
+if TYPE_CHECKING:
+    from projection.cli.checking import Report
+    from projection.cli.findings import Finding, Place
+
+_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+
+
+def print_pretty(report: Report) -> None:
+    """Each finding with its lines, in colours where stdout is a terminal that may have them."""
+    parts, counts = list[str](), Counter[str]()
+    for one in report.findings:
+        counts[one.place.file] += 1
+        if counts[one.place.file] <= MAX_DIAGNOSTICS:
+            parts.append(f"{one.severity}[{one.code}]: {one.message}\n{one.excerpt}")
+    left_out = {file: count - MAX_DIAGNOSTICS for file, count in counts.items() if count > MAX_DIAGNOSTICS}
+    parts += [f"… and {count} more in {file}" for file, count in left_out.items()]
+    shown = "\n\n".join(parts)
+    if not shown:
+        return
+    if not sys.stdout.isatty():
+        print(shown)
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    text = Text(shown)
+    text.highlight_regex(r"(?m)^error\[\w+\]", "bold red")
+    text.highlight_regex(r"(?m)^warning\[\w+\]", "bold yellow")
+    text.highlight_regex(r"(?m)^ *--> |^ *\d* +\||^ *= help:", "blue")
+    text.highlight_regex(r"(?m)(?<=\| ) *\^+.*$", "bold red")
+    text.highlight_regex(r"(?m)(?<=\| ) *-+ .*$", "blue")
+    Console(soft_wrap=True, highlight=False).print(text)
+
+
+def print_report(report: Report) -> None:
+    """One object: what was checked, how much was found, and each finding."""
+    print_json(
+        {
+            "version": 1,
+            "checked": {
+                "programs": report.program_count,
+                "manifests": report.manifest_count,
+                "fixtures": report.fixture_count,
+            },
+            "errors": report.errors,
+            "warnings": report.warnings,
+            "findings": [_as_json(one) for one in report.findings],
+        }
+    )
+
+
+def _as_json(finding: Finding) -> dict[str, Any]:
+    fields = asdict(finding)
+    del fields["excerpt"]
+    fields |= fields.pop("place")
+    return {
+        **fields,
+        "related": [{**one["place"], "message": one["message"]} for one in fields["related"]],
+        "fix": None if finding.fix is None else {**asdict(finding.fix.place), "text": finding.fix.text},
+    }
+
+
+def print_annotations(report: Report) -> None:
+    """Workflow commands, one a line: GitHub shows them beside the lines of a pull request."""
+    for one in report.findings:
+        place = one.place
+        properties = {
+            "file": place.file,
+            "line": place.line,
+            "endLine": place.end_line,
+            "col": place.column,
+            "endColumn": place.end_column,
+            "title": f"{one.code}: {one.message}",
+        }
+        if place.line != place.end_line:  # GitHub ignores columns across lines, with a complaint
+            del properties["col"], properties["endColumn"]
+        shown = ",".join(f"{name}={_escaped(str(value), in_property=True)}" for name, value in properties.items())
+        text = "\n".join(part for part in (one.message, one.label, one.help) if part)
+        print(f"::{one.severity} {shown}::{_escaped(text)}")
+
+
+def _escaped(text: str, *, in_property: bool = False) -> str:
+    text = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return text.replace(":", "%3A").replace(",", "%2C") if in_property else text
+
+
+def print_sarif(report: Report) -> None:
+    """One SARIF log with one run; columns count code points."""
+    codes = sorted({one.code for one in report.findings})
+    driver = {
+        "name": "projection",
+        "version": __version__,
+        "rules": [_rule(code) for code in codes],
+    }
+    run = {
+        "tool": {"driver": driver},
+        "columnKind": "unicodeCodePoints",
+        "results": [_result(one, codes.index(one.code)) for one in report.findings],
+    }
+    print_json({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]})
+
+
+def _rule(code: str) -> dict[str, Any]:
+    known = explanations().get(code)
+    if known is None:
+        return {"id": code}
+    return {
+        "id": code,
+        "shortDescription": {"text": known.summary},
+        "help": {"text": known.text, "markdown": known.text},
+    }
+
+
+def _result(finding: Finding, rule: int) -> dict[str, Any]:
+    text = "\n".join(part for part in (finding.message, finding.label, finding.help) if part)
+    result: dict[str, Any] = {
+        "ruleId": finding.code,
+        "ruleIndex": rule,
+        "level": finding.severity,
+        "message": {"text": text},
+        "locations": [_location(finding.place)],
+    }
+    if finding.related:
+        related = enumerate(finding.related)
+        result["relatedLocations"] = [
+            {"id": index, "message": {"text": one.message}, **_location(one.place)} for index, one in related
+        ]
+    if finding.fix is not None:
+        place = finding.fix.place
+        replacement = {"deletedRegion": _region(place), "insertedContent": {"text": finding.fix.text}}
+        change = {"artifactLocation": _artifact(place), "replacements": [replacement]}
+        result["fixes"] = [{"description": {"text": finding.help or finding.message}, "artifactChanges": [change]}]
+    return result
+
+
+def _location(place: Place) -> dict[str, Any]:
+    return {"physicalLocation": {"artifactLocation": _artifact(place), "region": _region(place)}}
+
+
+def _artifact(place: Place) -> dict[str, str]:
+    from urllib.parse import quote
+
+    return {"uri": ("file://" if place.file.startswith("/") else "") + quote(place.file)}
+
+
+def _region(place: Place) -> dict[str, int]:
+    return {
+        "startLine": place.line,
+        "startColumn": place.column,
+        "endLine": place.end_line,
+        "endColumn": place.end_column,
+    }
+
+
+FORMATS = {"pretty": print_pretty, "json": print_report, "github": print_annotations, "sarif": print_sarif}
