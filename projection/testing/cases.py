@@ -75,9 +75,7 @@ class ScenarioCase(Case):
     def run(self, warn: Warn) -> Folded | None:
         """See `Case.run`."""
         scenario = Scenario.load(self.path)
-        folded = scenario.run()
-        for sentence in folded.unknown():
-            warn(sentence)
+        folded = scenario.run(warn)
         if scenario.expect is None:
             return folded
         if lines := unmet(scenario.expect, folded):

@@ -33,6 +33,7 @@ def find(name: str, folders: Sequence[Path]) -> Found:
     Raises:
         ConfigurationError: none of them does, or one knows several of that name.
     """
+    __tracebackhide__ = True  # a traceback of pytest ends where the test asks
     known: set[str] = set()
     for folder in folders:
         if (path := folder / name).exists():
@@ -66,9 +67,12 @@ def names_below(folder: Path) -> dict[str, list[Found]]:
             continue
         else:
             for view in _views(path):
-                of_manifests.setdefault(view.view_type, []).append(Found(path, view.view_type))
+                found = Found(path, view.view_type)
+                of_manifests.setdefault(str(view.view_type), []).append(found)
+                of_programs.setdefault(program_name(view.program), []).append(found)
                 deployed.add(view.program)
-        of_folders.setdefault(path.parent.name, [])[:] = [Found(path.parent)]
+        if (found := Found(path.parent)) not in (named := of_folders.setdefault(path.parent.resolve().name, [])):
+            named.append(found)
     for path in programs:
         if path.resolve() not in deployed:
             of_programs.setdefault(program_name(path), []).append(Found(path))

@@ -24,7 +24,7 @@ from projection.testing.finding import manifest_of
 from projection.testing.given import FIRST_TIME, given_events
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from pathlib import Path
 
     from projection.engine.deployment import DeployedView
@@ -67,10 +67,13 @@ class EventGas(NamedTuple):
 class Projection:
     """Programs that are deployed together, to be given events."""
 
-    def __init__(self, name: str, deployed: Sequence[DeployedView], folder: Path) -> None:
+    def __init__(
+        self, name: str, deployed: Sequence[DeployedView], folder: Path, warn: Callable[[str], None] | None = None
+    ) -> None:
         self.name = name
         self.deployed = tuple(deployed)
         self._folder = folder  # what paths of events start from
+        self._warn = warn
 
     @classmethod
     def load(cls, path: Path, view_type: str | None = None) -> Projection:
@@ -87,12 +90,12 @@ class Projection:
         manifest = manifest_of(path)
         views = [view for view in manifest.views if view_type in (None, view.view_type)]
         chosen = manifest.model_copy(update={"views": tuple(views)})
-        name = view_type or (views[0].view_type if len(views) == 1 else path.stem)
+        name = view_type or (str(views[0].view_type) if len(views) == 1 else manifest.path.resolve().parent.name)
         return cls(name, load_deployment(chosen, _TENANCY), manifest.path.parent)
 
-    def relative_to(self, folder: Path) -> Projection:
-        """The same, with paths of events that start from another folder."""
-        return Projection(self.name, self.deployed, folder)
+    def used_in(self, folder: Path, warn: Callable[[str], None]) -> Projection:
+        """The same for tests in a folder, which paths of events start from; `warn` takes sentences on likely slips."""
+        return Projection(self.name, self.deployed, folder, warn)
 
     def given(self, events: Events, after: Sequence[GivenEvent] = ()) -> Folded:
         """What comes of these events; `projection/testing/given.py` says how they can be written.
@@ -104,8 +107,19 @@ class Projection:
         Raises:
             ConfigurationError: something is no event; names the place.
         """
+        __tracebackhide__ = True  # a traceback of pytest ends where the test asks
         time = after[-1].time if after else FIRST_TIME
-        return self.fold((*after, *given_events(events, self._folder, self.aggregate_of, time)))
+        new = tuple(given_events(events, self._folder, self.aggregate_of, time))
+        if self._warn is not None:
+            for event in new:
+                self._warn_of(event, self._warn)
+        return self.fold((*after, *new))
+
+    def _warn_of(self, event: GivenEvent, warn: Callable[[str], None]) -> None:
+        """Who writes the short form writes for these programs; a whole log also holds what others take."""
+        if event.is_short and not self.takes(event):
+            known = did_you_mean(event.event_type, self.event_types())
+            warn(f"{event.place}: no program of {self.name} takes event {event.event_type!r}; {known}")
 
     def fold(self, events: tuple[GivenEvent, ...]) -> Folded:
         """What comes of events that have been read already."""
@@ -176,6 +190,7 @@ class Folded:
 
     def given(self, events: Events) -> Folded:
         """What comes of these events behind those that were given already."""
+        __tracebackhide__ = True
         return self.projection.given(events, after=self.given_events)
 
     def view(self, view_id: str, *, of: str | None = None, tenant: str | None = None) -> dict[str, Any]:
@@ -189,6 +204,7 @@ class Folded:
         Raises:
             NoSuchViewError: it is not there; says which are, and whether an event of it is parked.
         """
+        __tracebackhide__ = True
         views = self.views(of=of, tenant=tenant)
         if view_id not in views:
             known = did_you_mean(view_id, views)
@@ -203,6 +219,7 @@ class Folded:
         Raises:
             NoSuchViewError: there are several types or tenants, and none is named; or there is no such type.
         """
+        __tracebackhide__ = True
         types = [str(one.entry.view_type) for one in self.projection.deployed]
         if of is not None and of not in types:
             raise NoSuchViewError(f"there is no view type {of!r}", hint=did_you_mean(of, types))
@@ -259,16 +276,6 @@ class Folded:
                 changed.append(index)
                 view = now
 
-    def unknown(self) -> list[str]:
-        """A sentence for each event in short form that no program takes: whoever writes it wants it to be taken."""
-        types = self.projection.event_types()
-        return [
-            f"{one.place}: no program of {self.projection.name} takes event {one.event_type!r}; "
-            f"{did_you_mean(one.event_type, types)}"
-            for one in self.given_events
-            if one.is_short and not self.projection.takes(one)
-        ]
-
     def __repr__(self) -> str:
         ended = f", halted: {self.halted.message}" if self.halted else ""
         shown = "".join(f"\n  {kind} {id_!r} of {owner!r}" for owner, kind, id_, _ in self.all_views())
@@ -285,6 +292,7 @@ def described(one: Parked) -> str:
 
 
 def _the_one(named: str | None, known: Collection[str], argument: str, what: str) -> str:
+    __tracebackhide__ = True
     if named is not None:
         return named
     if len(known) > 1:

@@ -15,13 +15,13 @@ import pytest
 from projection.testing.recognising import has_tests, is_scenario
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator, Sequence
 
     from projection.testing.cases import Case
     from projection.testing.folding import Projection
 
 _PATHS = "projection_paths"
-_CACHE = pytest.StashKey[dict[Any, Any]]()
+_LOADED = pytest.StashKey["dict[tuple[Path, str], Projection]"]()
 
 
 class ProjectionWarning(UserWarning):
@@ -57,18 +57,18 @@ class _Failing(pytest.Item):
 
     case: Case
 
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:  # type: ignore[override]  # as functions
         """What went wrong, in the words of `projection test`."""
         from projection.errors import ProjectionError
         from projection.testing.failing import failure_text
 
         if isinstance(excinfo.value, ProjectionError):
             return failure_text(excinfo.value)
-        return super().repr_failure(excinfo, style)
+        return super().repr_failure(excinfo)
 
     def reportinfo(self) -> tuple[Path, None, str]:
-        """The file, and the name of the test."""
-        return self.path, None, f"{self.case.path}::{self.name}"
+        """The file, and the test's heading; not its name alone, in which pytest would show a dot as `::`."""
+        return self.path, None, f"{self.case.path}: {self.name}"
 
 
 class CaseItem(_Failing):
@@ -112,25 +112,45 @@ def run_scenario(request: pytest.FixtureRequest) -> None:
         raise mismatch(_from_here(Path(result.snapshot_location)), result.recalled_data, result.asserted_data)
 
 
+class Projections:
+    """The projections that a test can name."""
+
+    def __init__(self, here: Path, folders: Sequence[Path], loaded: dict[tuple[Path, str], Projection]) -> None:
+        self._here = here
+        self._folders = folders
+        self._loaded = loaded
+
+    def __call__(self, name: str) -> Projection:
+        """The projection of this name: a view type, a program's name, a folder or a path.
+
+        Raises:
+            ConfigurationError: there is none, or more than one.
+            ProgramInvalidError: a program does not check.
+        """
+        from projection.testing.finding import find
+        from projection.testing.folding import Projection
+
+        __tracebackhide__ = True
+        if (self._here, name) not in self._loaded:
+            self._loaded[self._here, name] = Projection.load(*find(name, self._folders)).used_in(self._here, _warn)
+        return self._loaded[self._here, name]
+
+    def __repr__(self) -> str:
+        from projection.testing.finding import names_below
+
+        names = sorted({name for folder in self._folders for name in names_below(folder)})
+        return f"<projections: {', '.join(names) or 'none'}>"
+
+
 @pytest.fixture
-def projection(request: pytest.FixtureRequest) -> Callable[[str], Projection]:
+def projection(request: pytest.FixtureRequest) -> Projections:
     """Finds a projection by its view type, its program's name, its folder or a path; `.given(events)` folds events.
 
     Looked for beside the test, then in the folders of `projection_paths`, then in the root of the project.
     """
-    from projection.testing.finding import find
-    from projection.testing.folding import Projection
-
     here = _from_here(request.path.parent)
     folders = [here, *map(_from_here, request.config.getini(_PATHS)), _from_here(request.config.rootpath)]
-    loaded: dict[Any, Projection] = request.config.stash.setdefault(_CACHE, {})
-
-    def named(name: str) -> Projection:
-        if (name, here) not in loaded:
-            loaded[name, here] = Projection.load(*find(name, folders)).relative_to(here)
-        return loaded[name, here]
-
-    return named
+    return Projections(here, folders, request.config.stash.setdefault(_LOADED, {}))
 
 
 @pytest.fixture
@@ -149,7 +169,7 @@ def projection_snapshot(request: pytest.FixtureRequest) -> Any:
 
 
 def _warn(sentence: str) -> None:
-    warnings.warn(ProjectionWarning(sentence), stacklevel=2)
+    warnings.warn(ProjectionWarning(sentence), stacklevel=4)  # where the test gives the events
 
 
 def _from_here(path: Path) -> Path:

@@ -20,6 +20,8 @@ from projection.model.problems import problems
 from projection.testing.folding import Projection
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from projection.testing.folding import Folded
 
 ViewsByType = dict[str, dict[str, dict[str, Any] | None]]  # by view type and id; None: there is no such view
@@ -76,8 +78,8 @@ class Scenario(Frozen):
         events = Path(document.events) if isinstance(document.events, str) else document.events
         return cls(path=path, projection=path.parent / name, events=events, expect=document.expect)
 
-    def run(self) -> Folded:
-        """Fold the events.
+    def run(self, warn: Callable[[str], None]) -> Folded:
+        """Fold the events; `warn` takes sentences on likely slips.
 
         Raises:
             ConfigurationError: the projection cannot be read, or something is no event.
@@ -85,4 +87,4 @@ class Scenario(Frozen):
         """
         if not self.projection.is_file():
             raise ConfigurationError(f"scenario {self.path}: there is no file {self.projection}")
-        return Projection.load(self.projection).relative_to(self.path.parent).given(self.events)
+        return Projection.load(self.projection).used_in(self.path.parent, warn).given(self.events)
