@@ -11,8 +11,10 @@ from functools import reduce
 from typing import TYPE_CHECKING, NamedTuple
 
 from projection.lang import core
+from projection.lang import types as ty
 from projection.lang.operations import is_variable, parse_signature
 from projection.lang.sizes import (
+    CODE_POINTS,
     NONE,
     SINGLE,
     UNKNOWN,
@@ -118,11 +120,11 @@ Context = tuple["Size", ...]  # the sizes of a call's arguments
 
 
 class Abstract:
-    """Runs the expressions of one program on sizes; `longest` is how many items the alloc limit lets a list have."""
+    """Runs the expressions of one program on sizes; `alloc` is the limit that bounds what they can make."""
 
-    def __init__(self, functions: Mapping[str, core.Function], longest: int) -> None:
+    def __init__(self, functions: Mapping[str, core.Function], alloc: int) -> None:
         self._functions = functions
-        self._longest = longest
+        self._longest = max(alloc, ty.DEFAULT_CONTAINER)  # items of a list, each of which costs a unit
         self._called: dict[str, dict[Context, tuple[Size | None, Tally]]] = {}
         self._joined: dict[str, Context] = {}
         self._constants: dict[int, Size] = {}  # by the node's identity: a large one is looked at once
@@ -245,7 +247,7 @@ class Abstract:
                 key, value = (self._filled(argument, bound) or UNKNOWN for argument in pattern.arguments)
                 return pair(key, value)
             case "string" | "bytes":
-                return text(0, 16 * self._longest)  # a unit of alloc pays for sixteen code points
+                return text(0, CODE_POINTS * self._longest)
             case "json":
                 return UNKNOWN
             case _:

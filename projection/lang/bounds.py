@@ -9,6 +9,7 @@ its fields and its JSON (`view_gas`).
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import TYPE_CHECKING, NamedTuple
 
 from projection.lang import core, costs
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
     from projection.lang.source import Span
 
 MAX_PAYLOAD = 8 * 1024 * 1024  # bytes; larger events never come in (`projection.model.envelope`)
+ANY_EVENT = "*"  # the name of what a handler without names takes
 _SHOWN = 60  # code points of an operation
 _NAMED = 3  # terms in a diagnostic
+_TELLING = 100  # what is less than this part of the whole is not worth a word
 
 
 class Bound(NamedTuple):
@@ -56,7 +59,7 @@ class HandlerBound(NamedTuple):
     """The bounds of one `on`."""
 
     span: Span
-    events: tuple[str, ...]
+    events: tuple[str, ...]  # none of `on *`
     route: Bound  # for one event, `for` and all its items included
     body: Bound  # for one item on one view
     runs: Range  # how often one event may run the body on one view
@@ -89,10 +92,8 @@ def bounds_of(checked: CheckedProgram, limits: Limits) -> tuple[HandlerBound, ..
 
 def _handler(checked: CheckedProgram, handler: core.Handler, abstract: Abstract, sizes: Sizes) -> HandlerBound:
     view = sizes.of(checked.view)
-    events = [sizes.of(checked.events[name]) for name in handler.events]
-    event = events[0]
-    for other in events[1:]:
-        event = either(event, other)
+    events = [sizes.of(checked.events[name]) for name in handler.events] or [sizes.of(ty.JSON)]
+    event = reduce(either, events)
     held = {"updates": view, "creates": NONE}.get(handler.target, either(NONE, view))
     frame: dict[int, Size | None] = {core.EVENT: event, core.META: sizes.of(ty.META), core.ITEM: SINGLE}
     routing, runs, origin = Tally(), ONCE, None
@@ -152,20 +153,17 @@ def problems(checked: CheckedProgram, limits: Limits) -> list[Diagnostic]:
     """
     bounds, found = bounds_of(checked, limits), list[diag.Diagnostic]()
     told: set[tuple[Span, ...]] = set()
-    for event in checked.events:
-        taking = [bound for bound in bounds if event in bound.events]
+    for event in dict.fromkeys(event for bound in bounds for event in bound.events or (ANY_EVENT,)):
+        taking = [bound for bound in bounds if event in (bound.events or (ANY_EVENT,))]
         spans = tuple(bound.span for bound in taking)
-        if not taking or spans in told:
+        if spans in told:
             continue  # what takes several events is told of once
         told.add(spans)
         for ledger in (_routing(limits, taking), *_applying(checked, limits, taking)):
             if ledger.least > ledger.limit:
                 found.append(diag.always_beyond_limit(ledger.span, event, ledger.name, ledger.least, ledger.limit))
             elif ledger.most > ledger.limit:
-                named = [_advice(checked, term, ledger.name) for term in ledger.terms[:_NAMED]]
-                found.append(
-                    diag.may_go_beyond_limit(ledger.span, event, ledger.name, shown(ledger.most), ledger.limit, named)
-                )
+                found.append(_warning(checked, event, ledger))
     return found
 
 
@@ -203,14 +201,19 @@ def _view_terms(checked: CheckedProgram, gas: int) -> list[Term]:
     return [Term(field.span, f"view {view.name}", gas, 0, (origin,))]
 
 
-def _advice(checked: CheckedProgram, term: Term, ledger: str) -> str:
+def _warning(checked: CheckedProgram, event: str, ledger: _Ledger) -> Diagnostic:
+    amounts = [(term, term.alloc if ledger.name == "alloc" else term.gas) for term in ledger.terms[:_NAMED]]
+    named = [_advice(checked, term, amount) for term, amount in amounts if amount * _TELLING >= ledger.most]
+    return diag.may_go_beyond_limit(ledger.span, event, ledger.name, shown(ledger.most), ledger.limit, named)
+
+
+def _advice(checked: CheckedProgram, term: Term, amount: int) -> str:
     """A term in a diagnostic: the place, what it comes to, and the declarations that lower it."""
     line = checked.source.position(term.span.start)[0]
-    amount = shown(term.alloc if ledger == "alloc" else term.gas)
     declared = " and ".join(
         f"`{one.name}: {one.type}` (line {checked.source.position(one.span.start)[0]})" for one in term.origins[:2]
     )
-    return f"`{term.text}` (line {line}) up to {amount}" + (
+    return f"`{term.text}` (line {line}) up to {shown(amount)}" + (
         f"; declare a smaller bound for {declared}" if declared else ""
     )
 

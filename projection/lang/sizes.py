@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 MOST = 2**62  # beyond every ledger; sums and products stop here
 LONGEST = 2**26  # no value is longer: neither a decoded one, nor one that the ledgers let a program make
-META_TEXT = 1024  # code points of a text in `meta`; longer ones never come in (`projection.model.envelope`)
+CODE_POINTS = 64  # that a unit of alloc pays for at most, whatever makes the text
 SCALAR_TEXT = 128  # code points of a scalar as text that is no text already
+META_TEXT = 1024  # code points of a text in `meta`; longer ones never come in (`projection.model.envelope`)
 
 
 class Origin(NamedTuple):
@@ -125,7 +126,10 @@ def _either(one: Size, other: Size) -> Size:
         one.is_text or other.is_text,
         one.number if one.number == other.number else None,
         _either_part(one.key, other.key),
-        one.is_partial or other.is_partial or ours.keys() != theirs.keys(),
+        one.is_partial
+        or other.is_partial
+        or ours.keys() != theirs.keys()
+        or (one.item is None) is not (other.item is None),
         origin=larger.origin or smaller.origin,
     )
 
@@ -138,16 +142,17 @@ def _either_part(one: Size | None, other: Size | None) -> Size | None:
 def widened(before: Size, after: Size, longest: int) -> Size:
     """What is known of a value that began as the one and grows into the other, step by step.
 
-    `longest` is how long a list can get. What has grown may go on growing, so a few rounds lead to a size that holds.
+    What has grown may go on growing, up to `longest` items, or code points that cost as much alloc. So a few rounds
+    lead to a size that holds.
     """
     both = either(before, after)
     if both.is_unknown or both == before:
         return both
-    limit = 16 * longest if both.is_text else longest  # sixteen code points weigh as much as an item
+    limit = CODE_POINTS * longest if both.is_text else longest
     olds, item, key = dict(before.fields), both.item, both.key
     return Size(
         before.least if both.least == before.least else 0,
-        both.most if both.most == before.most else max(both.most, limit),
+        before.most if both.most == before.most else limit,
         item if item is None or before.item is None else widened(before.item, item, longest),
         tuple((name, widened(olds.get(name, size), size, longest)) for name, size in both.fields),
         both.is_text,
