@@ -13,7 +13,7 @@ import msgspec
 
 from projection.errors import DecodeError
 from projection.lang import types as ty
-from projection.lang.mending import MisfitError, mend_record
+from projection.lang.mending import MisfitError, mend_json, mend_record
 from projection.lang.numbers import DIGITS
 
 _UNBOUNDED = 1 << 60
@@ -39,6 +39,27 @@ class Codec:
             return self._mend(value) if self._mend else value
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, MisfitError) as error:
             raise DecodeError(f"the payload does not fit {self._record}: {error}", code="D105") from None
+
+
+class JsonCodec:
+    """Decodes any JSON but null, which is no payload."""
+
+    def __init__(self) -> None:
+        self._decoder = msgspec.json.Decoder(float_hook=_decimal)
+
+    def decode(self, data: bytes | msgspec.Raw) -> Any:
+        """The json in these bytes.
+
+        Raises:
+            DecodeError: D105, what is no value of json.
+        """
+        try:
+            value = mend_json(self._decoder.decode(data))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, MisfitError) as error:
+            raise DecodeError(f"the payload is no json: {error}", code="D105") from None
+        if value is None:
+            raise DecodeError("the payload is null", code="D105")
+        return value
 
 
 def _decimal(text: str) -> Decimal:

@@ -41,6 +41,7 @@ def _raised(failure: Callable[..., failures.Failure]) -> Callable[..., NoReturn]
 
 # What emitted code and inline forms may name, beside operands.
 NAMES: dict[str, Any] = {
+    "Decimal": decimal.Decimal,
     "FAULTS": FAULTS,
     "beyond_bound": _raised(failures.beyond_bound),
     "bool": bool,
@@ -55,16 +56,20 @@ NAMES: dict[str, Any] = {
     "replace": replace,
     "sorted": sorted,
     "str": str,
+    "sum": sum,
     "tuple": tuple,
 }
-_OWN = re.compile(r"(?:[cfklnorst]\d+|[ag]|error|settled|out_of_gas|out_of_alloc)", re.ASCII)
-_METHODS = frozenset({"append", "bit_length", "copy_abs", "endswith", "get", "startswith"})
+_OWN = re.compile(r"(?:[cfklnorst]\d+|[ag]|error|settled|spent)", re.ASCII)
+_METHODS = frozenset(
+    {"append", "bit_length", "copy_abs", "decode", "encode", "endswith", "get", "isascii", "join", "lower"}
+    | {"startswith", "strip", "upper"}
+)
 _ALLOWED = (
     ast.Module, ast.FunctionDef, ast.arguments, ast.arg, ast.Return, ast.Assign, ast.AugAssign, ast.Expr, ast.If,
     ast.For, ast.Try, ast.ExceptHandler, ast.Raise, ast.Name, ast.Load, ast.Store, ast.Constant, ast.Attribute,
     ast.Call, ast.keyword, ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.IfExp, ast.NamedExpr, ast.List,
-    ast.Tuple, ast.ListComp, ast.comprehension, ast.Subscript, ast.Slice, ast.operator, ast.unaryop, ast.boolop,
-    ast.cmpop, ast.Pass,
+    ast.Tuple, ast.Starred, ast.ListComp, ast.comprehension, ast.Subscript, ast.Slice, ast.operator, ast.unaryop,
+    ast.boolop, ast.cmpop,
 )  # fmt: skip
 
 
@@ -108,7 +113,7 @@ class Emitter:
         self.tree: list[ast.stmt] = []  # of all that was emitted so far
         self.namespace: dict[str, Any] = {
             "__builtins__": {}, **NAMES, "settled": self._settled,
-            "out_of_gas": failures.out_of_gas, "out_of_alloc": failures.out_of_alloc,
+            "spent": _spent,
         }  # fmt: skip
 
     def made(self, node: core.Core, parameters: int) -> Routine:
@@ -206,7 +211,8 @@ class Emitter:
         if isinstance(error, failures.Failure) and error.span is not None:
             return error
         failure = error if isinstance(error, failures.Failure) else failures.inexact_decimal()
-        failure.left = (max(gas, 0), max(alloc, 0))
+        if failure.left is None:
+            failure.left = (gas, alloc)
         trace, line = error.__traceback__, 1
         while trace is not None:  # the innermost frame of emitted code; a comprehension is one of its own
             if trace.tb_frame.f_code.co_filename == FILE:
@@ -214,3 +220,16 @@ class Emitter:
             trace = trace.tb_next
         failure.span = self._spans[line - 1]
         return failure
+
+
+def _spent(gas: int, alloc: int, taken: int) -> failures.Failure:
+    """The failure of the ledger that is overdrawn: gas is taken first, and then nothing of the other.
+
+    Args:
+        gas: what is left, perhaps less than nothing.
+        alloc: the same.
+        taken: what was just taken of alloc.
+    """
+    failure = failures.out_of_gas() if gas < 0 else failures.out_of_alloc()
+    failure.left = (0, alloc + taken) if gas < 0 else (gas, 0)
+    return failure

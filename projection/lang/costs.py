@@ -110,8 +110,8 @@ class Shape:
     """A cost: `constant`, plus `per_operand` for each operand written, plus a part that depends on sizes.
 
     That part is `formula` of a list of measures of the operands; it never falls where a measure grows. `template` is
-    the same as a Python expression over operands `{0}`, `{1}`, … that have a length, for compiled code; a test holds
-    both together.
+    the same as a Python expression over operands `{0}`, `{1}`, … that have a length, for compiled code, where `{sum}`
+    stands for the lengths of all; a test holds both together.
     """
 
     name: str
@@ -177,7 +177,9 @@ def _scaled(size: str, factor: int, shift: int) -> str:
 
 def added(cost: int, *, shift: int = 0, factor: int = 1) -> Shape:
     """Grows with the sizes of all operands together."""
-    return Shape("added", cost, formula=lambda sizes: factor * sum(sizes) >> shift)
+    return Shape(
+        "added", cost, formula=lambda sizes: factor * sum(sizes) >> shift, template=_scaled("{sum}", factor, shift)
+    )
 
 
 def both(cost: int, one: int = 0, other: int = 1, *, shift: int = 0, factor: int = 1) -> Shape:
@@ -206,7 +208,14 @@ def product(
 
 def smaller(cost: int, *, shift: int = 0, measures: tuple[Measure, ...] = (LENGTH,)) -> Shape:
     """Grows with the smaller of two operands: what a comparison looks at, at most."""
-    return Shape("min", cost, operands=(0, 1), measures=measures, formula=lambda sizes: min(sizes) >> shift)
+    return Shape(
+        "min",
+        cost,
+        operands=(0, 1),
+        measures=measures,
+        formula=lambda sizes: min(sizes) >> shift,
+        template=_scaled("min(len({0}), len({1}))", 1, shift) if measures == (LENGTH,) else None,
+    )
 
 
 def larger(cost: int, *, shift: int = 0, measures: tuple[Measure, ...] = (LENGTH,)) -> Shape:

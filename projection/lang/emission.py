@@ -108,33 +108,52 @@ class Body:
         operands = self.each(node.operands)
         form = None if operation.inline is None else template(operation.inline)
         if operation.is_sized or (form is not None and not form.is_in_order):
-            operands = [operand if is_pure(operand) else self.kept(operand) for operand in operands]
+            operands = [self._settled(operand) for operand in operands]
         if operation.is_sized:
-            gas, alloc = self._sized(operation.gas, operands, "g"), self._sized(operation.alloc, operands, "a")
-            self._charge(node.span, gas, alloc)
+            gas = self._sized(node, operation.gas, operands, "g")
+            self._charge(node.span, gas, self._sized(node, operation.alloc, operands, "a"))
         if form is None:
             function = load(self.emitter.value("o", operation.function))
             return self._at(node.span, ast.Call(function, operands, []))
         return placed(form.filled(operands, self.name("n")), line)
 
-    def _sized(self, shape: Shape, operands: Sequence[ast.expr], ledger: str) -> ast.expr:
-        """The part of a cost that depends on sizes; the operands are variables or constants by now."""
+    def _settled(self, value: ast.expr) -> ast.expr:
+        """The value, computed by now: what is charged for it comes next. Of a list that is written out, its items."""
+        if is_pure(value):
+            return value
+        if isinstance(value, ast.List) and not any(isinstance(part, ast.Starred) for part in value.elts):
+            value.elts = [part if is_pure(part) else self.kept(part) for part in value.elts]
+            return value
+        return self.kept(value)
+
+    def _sized(self, node: core.Op, shape: Shape, operands: Sequence[ast.expr], ledger: str) -> ast.expr:
+        """The part of a cost that depends on sizes; the operands are computed by now."""
         if not shape.is_sized:
             return number(0)
-        if shape.template is not None:
-            return template(shape.template).filled(operands, "")
+        if (text := node.operation.template_of(shape, len(operands))) is not None:
+            return template(text).filled([again(one) for one in operands])
         sized = load(self.emitter.value("l", shape.sized))
         return ast.Call(sized, [ast.Tuple([again(one) for one in operands], ast.Load()), load(ledger)], [])
 
     def _charge(self, span: Span, gas: ast.expr, alloc: ast.expr) -> None:
-        for ledger, amount, out in (("g", gas, "out_of_gas"), ("a", alloc, "out_of_alloc")):
-            if isinstance(amount, ast.Constant) and amount.value == 0:
-                continue
-            empty = ast.Compare(load(ledger), [ast.Lt()], [number(0)])
-            spent = ast.Raise(ast.Call(load(out), [], []), None)
-            self._emit(
-                span, ast.AugAssign(ast.Name(ledger, ast.Store()), ast.Sub(), amount), ast.If(empty, [spent], [])
-            )
+        """Take from both ledgers; where one is overdrawn, `settled` finds out which, given what was taken last."""
+        taken = [
+            (ledger, amount)
+            for ledger, amount in (("g", gas), ("a", alloc))
+            if not (isinstance(amount, ast.Constant) and amount.value == 0)
+        ]
+        if len(taken) == 2 and not isinstance(alloc, ast.Constant):  # it is asked for again below
+            name = self.name("t")
+            self._emit(span, assign(name, alloc))
+            taken[1] = ("a", load(name))
+        empty: list[ast.expr] = [ast.Compare(load(ledger), [ast.Lt()], [number(0)]) for ledger, _amount in taken]
+        for ledger, amount in taken:
+            self._emit(span, ast.AugAssign(ast.Name(ledger, ast.Store()), ast.Sub(), amount))
+        if taken:
+            back = again(taken[1][1]) if len(taken) == 2 else number(0)
+            spent = ast.Raise(ast.Call(load("spent"), [load("g"), load("a"), back], []), None)
+            test = empty[0] if len(empty) == 1 else ast.BoolOp(ast.Or(), empty)
+            self._emit(span, ast.If(test, [spent], []))
 
     def _if(self, node: core.If) -> ast.expr:
         condition = self.expression(node.condition)

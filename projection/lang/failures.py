@@ -19,15 +19,15 @@ MAX_QUOTED = 500  # code points of a value in a message
 class Failure(ProgramError):  # noqa: N818 - what executors raise, as opposed to what the checker reports
     """A program that failed on an event; the same on every replay.
 
-    `span` and `left` are set by the executor: the operation that failed, and what was then left of both ledgers; `gas` by
-    the program: all that was charged until then.
+    `span` and `left` are set by the executor: the operation that failed, and what was then left of both ledgers; `gas`
+    by the program: all that was charged until then.
     """
 
     def __init__(self, code: str, message: str, span: Span | None = None, gas: int = 0) -> None:
         super().__init__(message, code=code)
         self.span = span
         self.gas = gas
-        self.left = (0, 0)
+        self.left: tuple[int, int] | None = None
 
     def __reduce__(self) -> tuple[object, ...]:
         return (type(self), (self.code, self.message, self.span, self.gas))

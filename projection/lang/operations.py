@@ -63,11 +63,20 @@ class Operation:
             raise TypeError(f"`{self.name}` needs a cost shape for gas and one for memory")
         object.__setattr__(self, "is_sized", self.gas.is_sized or self.alloc.is_sized)
 
+    def template_of(self, shape: Shape, count: int) -> str | None:
+        """The template of one of its shapes for so many operands; None where something measured may have no length."""
+        if shape.template is None:
+            return None
+        parameters = _expanded(parse_signature(self.signature)[0], count)
+        measured = [parameters[position] for position in shape.positions(count)]
+        if any(pattern.optional or pattern.name not in _LENGTHY for pattern in measured):
+            return None
+        return shape.template.replace("{sum}", f"({' + '.join(f'len({{{position}}})' for position in range(count))})")
+
     def result(self, types: Sequence[ty.Type], constants: Sequence[Any]) -> ty.Type | None:
         """The type of the result for operands of these types; None where the operation does not take them."""
         parameters, result = parse_signature(self.signature)
-        if parameters and parameters[-1].name == "...":
-            parameters = parameters[:-1] + parameters[-2:-1] * (len(types) - len(parameters) + 1)
+        parameters = _expanded(parameters, len(types))
         if len(parameters) != len(types):
             return None
         bound: dict[str, ty.Type] = {}
@@ -76,6 +85,16 @@ class Operation:
         if self.scale is not None:
             return ty.Decimal(self.scale(types, constants))
         return _fill(result, bound)
+
+
+_LENGTHY = frozenset({"string", "bytes", "list", "set", "map"})
+
+
+def _expanded(parameters: tuple[Pattern, ...], count: int) -> tuple[Pattern, ...]:
+    """The parameters for so many operands: `...` repeats the one before."""
+    if not parameters or parameters[-1].name != "...":
+        return parameters
+    return parameters[:-1] + parameters[-2:-1] * (count - len(parameters) + 1)
 
 
 _parsed: dict[str, tuple[tuple[Pattern, ...], Pattern]] = {}

@@ -32,6 +32,7 @@ class Places:
     """Fits values into places; part of the checker of one function or handler."""
 
     problems: list[Diagnostic]
+    warnings: list[Diagnostic]
     slots: int
 
     def new_slot(self) -> int:
@@ -109,7 +110,9 @@ class Places:
     def _decimal(self, node: core.Core, name: str, scale: int) -> core.Core:
         if isinstance(node, core.Const) and (value := rescaled(Decimal(node.value), scale)) is not None:
             return core.Const(node.span, value)
-        return form(name, node.span, node, core.Const(node.span, scale))
+        if name == "as_decimal" and scale == 0:
+            return form(name, node.span, node)
+        return form("as_scaled" if name == "as_decimal" else name, node.span, node, core.Const(node.span, scale))
 
     def _bounded(self, node: core.Core, name: str, found: int | None, bound: int | None) -> core.Core:
         if bound is None or (found is not None and found <= bound):

@@ -70,13 +70,16 @@ class Program:
     """One checked program and its limits. It holds no state: views go in and come out."""
 
     def __init__(
-        self, checked: CheckedProgram, limits: Limits | None = None, execution: Execution = Execution.COMPILED
+        self,
+        checked: CheckedProgram,
+        limits: Limits | None = None,
+        execution: Execution | Executor = Execution.COMPILED,
     ) -> None:
         self.checked = checked
         self.name = checked.name
         self.digest = checked.digest
         self.limits = limits or Limits()
-        made = executor(execution, checked.core.functions)
+        made = executor(execution, checked.core.functions) if isinstance(execution, Execution) else execution
         self._runnables = tuple(Runnable(handler, made) for handler in checked.core.handlers)
         self._view_codec = Codec(checked.view)
         self._view_gas = declared_fields(checked.view)
@@ -188,7 +191,7 @@ class Program:
             if found is not None and found is not view:
                 data, gas = self._written(found, handler, gas, alloc)
         except failures.Failure as failure:
-            failure.gas = self.limits.gas - failure.left[0]
+            failure.gas = self.limits.gas - failure.left[0] if failure.left else 0
             failures.name_limits(failure, self.limits.gas, "gas", self.limits.alloc)
             raise
         finally:
@@ -252,7 +255,7 @@ class Program:
 
     def _name(self, failure: failures.Failure) -> None:
         """Let a failure in front of all views tell what it has cost."""
-        failure.gas = self.limits.route_gas - failure.left[0]
+        failure.gas = self.limits.route_gas - failure.left[0] if failure.left else 0
         failures.name_limits(failure, self.limits.route_gas, "route_gas", self.limits.alloc)
 
     def check_event(self, size: int, meter: Meter, handler: core.Handler) -> None:

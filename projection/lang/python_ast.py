@@ -29,7 +29,9 @@ def assign(name: str, value: ast.expr) -> ast.Assign:
 
 
 def is_pure(node: ast.expr) -> bool:
-    """Whether computing it later, or twice, is the same: variables, constants and fields of variables."""
+    """Whether computing it later, or twice, is the same: variables, constants, fields of variables, lists of those."""
+    if isinstance(node, ast.List):
+        return not _has_starred(node) and all(map(is_pure, node.elts))
     while isinstance(node, ast.Attribute):
         node = node.value
     return isinstance(node, (ast.Name, ast.Constant))
@@ -44,6 +46,8 @@ def again(node: ast.expr) -> ast.expr:
             return load(node.id)
         case ast.Constant():
             return ast.Constant(node.value)
+        case ast.List():
+            return ast.List([again(part) for part in node.elts], ast.Load())
     raise AssertionError(ast.dump(node))
 
 
@@ -62,24 +66,60 @@ def placed(node: Node, line: int) -> Node:
 
 
 class Template:
-    """A Python expression over operands: `{0} + {1}`; `{_}` is a variable of its own."""
+    """A Python expression over operands: `{0} + {1}`.
+
+    `{_}` is a variable of its own, `{...}` stands for all operands and may only be listed: `[{...}]`, `[*{...}]`. For
+    `{0:n}`, an int does as well as the decimal that it is made into.
+    """
 
     def __init__(self, text: str) -> None:
-        text = re.sub(r"\{(\d+|_)\}", lambda match: "own" if match[1] == "_" else f"operand{match[1]}", text)
-        self._text = text
-        tree = self._tree()
-        children = [child.id for child in ast.iter_child_nodes(tree) if isinstance(child, ast.Name)]
-        below = [name for name in children if name.startswith("operand")]
-        every = [part.id for part in ast.walk(tree) if isinstance(part, ast.Name) and part.id.startswith("operand")]
-        # Operands that stand right below the root, each once and in order, are computed as if they were arguments.
-        self.is_in_order = below == every == [f"operand{position}" for position in range(len(below))]
+        self._text = re.sub(r"\{(\d+|_|\.\.\.)(:n)?\}", _placeholder, text)
+        self._numbers = frozenset(int(position) for position in re.findall(r"\{(\d+):n\}", text))
+        found = _order(self._tree())
+        # Operands that are computed for certain, once each and in order, are computed as if they were arguments.
+        self.is_in_order = found in (["operands"], [f"operand{position}" for position in range(len(found or ()))])
 
     def _tree(self) -> ast.expr:
         return ast.parse(self._text, mode="eval").body
 
-    def filled(self, operands: Sequence[ast.expr], own: str) -> ast.expr:
+    def filled(self, operands: Sequence[ast.expr], own: str = "") -> ast.expr:
         """The expression with these operands, and a variable of its own called so."""
+        bare = [_bare_int(operand) if index in self._numbers else None for index, operand in enumerate(operands)]
+        if sum(one is not None for one in bare) == 1:  # of two, none would be left a decimal
+            operands = [one if one is not None else operand for one, operand in zip(bare, operands, strict=True)]
         return cast("ast.expr", _Filling(operands, own).visit(self._tree()))
+
+
+def _placeholder(match: re.Match[str]) -> str:
+    return {"_": "own", "...": "operands"}.get(match[1], f"operand{match[1]}")
+
+
+def _bare_int(node: ast.expr) -> ast.expr | None:
+    match node:
+        case ast.Call(func=ast.Name(id="Decimal"), args=[number]):
+            return number
+    return None
+
+
+def _order(node: ast.AST) -> list[str] | None:
+    """The operands in the order in which they are computed; None where one may be left out, or comes again."""
+    if isinstance(node, ast.Name):
+        return [node.id] if node.id.startswith("operand") else []
+    certain = list(ast.iter_child_nodes(node))
+    match node:
+        case ast.IfExp():
+            certain = [node.test]
+        case ast.Compare():
+            certain = [node.left, node.comparators[0]]
+        case ast.BoolOp():
+            certain = [node.values[0]]
+        case ast.ListComp() | ast.GeneratorExp() | ast.Lambda():
+            certain = []
+    rest = [child for child in ast.iter_child_nodes(node) if child not in certain]
+    found = [_order(child) for child in certain]
+    if any(one is None for one in found) or any(_order(child) != [] for child in rest):
+        return None
+    return [name for one in found for name in one or ()]
 
 
 class _Filling(ast.NodeTransformer):
@@ -103,6 +143,39 @@ class _Filling(ast.NodeTransformer):
             return again(operand)
         self._used.add(position)
         return operand
+
+    def visit_List(self, node: ast.List) -> ast.expr:
+        return ast.List(self._listed(node.elts), ast.Load())
+
+    def visit_Tuple(self, node: ast.Tuple) -> ast.expr:
+        return ast.Tuple(self._listed(node.elts), ast.Load())
+
+    def _listed(self, parts: Sequence[ast.expr]) -> list[ast.expr]:
+        """The parts of a list, with all operands in place of theirs; a spread list that is written out is its items."""
+        found: list[ast.expr] = []
+        for part in parts:
+            match part:
+                case ast.Name(id="operands"):
+                    found += self._operands
+                case ast.Starred(value=ast.Name(id="operands")):
+                    for operand in self._operands:
+                        found += operand.elts if isinstance(operand, ast.List) else [ast.Starred(operand, ast.Load())]
+                case _:
+                    found.append(cast("ast.expr", self.visit(part)))
+        return found
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        filled = self.generic_visit(node)
+        match filled:  # a length that is known already
+            case ast.Call(func=ast.Name(id="len"), args=[ast.Constant(value=str() | bytes() as text)]):
+                return number(len(text))
+            case ast.Call(func=ast.Name(id="len"), args=[ast.List() as listed]) if not _has_starred(listed):
+                return number(len(listed.elts))
+        return filled
+
+
+def _has_starred(listed: ast.List) -> bool:
+    return any(isinstance(part, ast.Starred) for part in listed.elts)
 
 
 @cache

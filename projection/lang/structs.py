@@ -52,7 +52,10 @@ def _build(record: ty.Record) -> type[Any]:
         for name in sorted(record.fields):
             field = record.fields[name]
             own = _annotation(field.type, outside=record.from_outside)
-            if not record.from_outside or (field.required and len(field.wires) == 1):
+            if name in record.asked:
+                fields.append((name, Optional[own] | msgspec.UnsetType, msgspec.UNSET))  # noqa: UP045
+                fields.append((presence(name), bool, False))
+            elif not record.from_outside or (field.required and len(field.wires) == 1):
                 fields.append((name, own))
             else:
                 fields.append((name, Optional[own], None))  # noqa: UP045 - built at run time

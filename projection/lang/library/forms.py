@@ -96,7 +96,8 @@ form(
     "asserted", "T?, string -> T", gas=constant(2), alloc=FREE, function=_asserted, size=extents.like(0),
     inline="({0} if {0} is not None else nothing_there({1}))",
 )  # fmt: skip
-form("as_decimal", "int, int -> decimal", gas=constant(4), alloc=FREE, function=_padded)
+form("as_decimal", "int -> decimal", gas=constant(4), alloc=FREE, function=Decimal, inline="Decimal({0})")
+form("as_scaled", "int, int -> decimal", gas=constant(4), alloc=FREE, function=_padded)
 form("padded", "decimal, int -> decimal", gas=constant(4), alloc=FREE, function=_padded)
 for _name, _type, _what in (
     ("string", "string", "a string"),
@@ -176,11 +177,11 @@ def _dropped(entries: dict[Any, Any], key: Any) -> dict[Any, Any]:
 
 form(
     "list_of", "T, ... -> list<T>", gas=constant(4, 1), alloc=constant(0, 1), function=lambda *items: list(items),
-    size=_list_extent,
+    size=_list_extent, inline="[{...}]",
 )  # fmt: skip
 form(
     "joined_lists", "list<T>, ... -> list<T>", gas=added(4, shift=2), alloc=added(0), function=_joined_lists,
-    size=extents.joined,
+    size=extents.joined, inline="[*{...}]",
 )  # fmt: skip
 form(
     "set_of", "list<S> -> set<S>", gas=n_log_n(8, 0, shift=2, measure=WEIGHT), alloc=linear(0, 0),
@@ -260,7 +261,7 @@ form(
 
 # The sum of decimals takes the zero of its type from the checker.
 form("sum_decimals", "list<decimal>, decimal -> decimal", gas=linear(4, 0, factor=3), alloc=FREE,
-     function=sum_decimals)  # fmt: skip
+     function=sum_decimals, inline="sum({0}, {1})")  # fmt: skip
 
 
 # --- texts -----------------------------------------------------------------------------------------------------------
@@ -268,5 +269,5 @@ form("sum_decimals", "list<decimal>, decimal -> decimal", gas=linear(4, 0, facto
 form("text_of", "scalar -> string", gas=constant(4), alloc=constant(1), function=text_of, size=text_extent)
 form(
     "joined_text", "string, ... -> string", gas=added(2, shift=8), alloc=added(1, shift=4),
-    function=lambda *parts: "".join(parts), size=extents.joined,
+    function=lambda *parts: "".join(parts), size=extents.joined, inline="''.join(({...},))",
 )  # fmt: skip

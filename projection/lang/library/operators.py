@@ -37,7 +37,7 @@ operator(
 )  # fmt: skip
 operator(
     "+", "decimal, decimal -> decimal", gas=constant(4), alloc=FREE, function=numbers.add, scale=scales.largest,
-    inline="{0} + {1}",
+    inline="{0:n} + {1:n}",
 )  # fmt: skip
 operator(
     "+", "string, string -> string", gas=both(2, shift=8), alloc=both(1, shift=4), function=lambda a, b: a + b,
@@ -55,7 +55,7 @@ operator(
 )  # fmt: skip
 operator(
     "-", "decimal, decimal -> decimal", gas=constant(4), alloc=FREE, function=numbers.subtract, scale=scales.largest,
-    inline="{0} - {1}",
+    inline="{0:n} - {1:n}",
 )  # fmt: skip
 operator("-", "timestamp, timestamp -> duration", gas=constant(6), alloc=FREE, function=_between, inline="{0} - {1}")
 operator("-", "timestamp, duration -> timestamp", gas=constant(6), alloc=FREE, function=lambda a, b: times.moved(a, -b))
@@ -66,7 +66,7 @@ operator(
 )  # fmt: skip
 operator(
     "*", "decimal, decimal -> decimal", gas=constant(6), alloc=FREE, function=numbers.multiply, scale=scales.summed,
-    inline="(({_} := {0} * {1}) or {_}.copy_abs())",  # there is no negative zero
+    inline="(({_} := {0:n} * {1:n}) or {_}.copy_abs())",  # there is no negative zero
 )  # fmt: skip
 operator("*", "duration, int -> duration", gas=constant(8), alloc=FREE, function=times.multiplied)
 operator("*", "int, duration -> duration", gas=constant(8), alloc=FREE, function=_multiplied_duration)
@@ -100,7 +100,7 @@ for _symbol, _compare in _COMPARISONS.items():
     }.items():
         operator(
             _symbol, f"{_kind}, {_kind} -> bool", gas=_gas, alloc=FREE, function=_compare,
-            inline=f"{{0}} {_symbol} {{1}}",
+            inline=f"{{0:n}} {_symbol} {{1:n}}" if _kind == "decimal" else f"{{0}} {_symbol} {{1}}",
         )  # fmt: skip
 
 

@@ -74,15 +74,18 @@ builtin(
 )  # fmt: skip
 builtin(
     "lower", "string -> string", gas=linear(4, 0, shift=6), alloc=_COPY, function=_lower, size=extents.like(0),
+    inline="({0}.lower() if {0}.isascii() else {0}.encode().lower().decode())",
     doc="ASCII letters made small; all others stay.", examples=[('lower("ABC-É")', '"abc-É"')],
 )  # fmt: skip
 builtin(
     "upper", "string -> string", gas=linear(4, 0, shift=6), alloc=_COPY, function=_upper, size=extents.like(0),
+    inline="({0}.upper() if {0}.isascii() else {0}.encode().upper().decode())",
     doc="ASCII letters made large; all others stay.", examples=[('upper("abc-é")', '"ABC-é"')],
 )  # fmt: skip
 builtin(
     "trim", "string -> string", gas=linear(4, 0, shift=8), alloc=_COPY, function=lambda t: t.strip(_BLANKS),
-    size=extents.part_of(0), doc="Without the blanks, tabs and line ends around it.", examples=[('trim(" a ")', '"a"')],
+    inline="{0}.strip(' \\t\\r\\n')", size=extents.part_of(0),
+    doc="Without the blanks, tabs and line ends around it.", examples=[('trim(" a ")', '"a"')],
 )  # fmt: skip
 builtin(
     "trim_start", "string -> string", gas=linear(4, 0, shift=8), alloc=_COPY, function=lambda t: t.lstrip(_BLANKS),
@@ -256,6 +259,7 @@ builtin(
 )  # fmt: skip
 builtin(
     "join", "list<string>, string -> string", function=lambda parts, separator: separator.join(parts),
+    inline="{1}.join({0})",
     gas=Shape(
         "result", 4, operands=(0, 0, 1), measures=(LENGTH, TOTAL, LENGTH),
         formula=lambda s: (s[0] >> 3) + (s[1] + s[0] * s[2] >> 8),
