@@ -85,6 +85,9 @@ class Access(Updates):
         if (field := base.type.fields.get(get.field)) is None:
             record = base.type
             return self.report(diag.unknown_field(get.field_span, get.field, str(record), record.fields, record.line))
+        self.schema.reads.add((base.type.name, get.field))
+        if base.type is ty.META and get.field == "sequence":
+            self.warnings.append(diag.sequence_read(get.span))
         return Typed(core.Get(get.span, base.core, get.field), field.type)
 
     def path(self, expression: syn.Expression) -> tuple[str, ...]:

@@ -8,6 +8,8 @@ from projection.lang import core
 from projection.lang import diagnostics as diag
 from projection.lang import syntax as syn
 from projection.lang import types as ty
+from projection.lang.depths import MAX_DEPTH, depth
+from projection.lang.folding import folded
 from projection.lang.places import Places, Typed, form
 
 if TYPE_CHECKING:
@@ -17,6 +19,14 @@ if TYPE_CHECKING:
     from projection.lang.source import Span
 
     Paths = frozenset[tuple[str, ...]]
+
+
+def constant_truth(condition: core.Core) -> bool | None:
+    """What a condition always is; None where that depends, or is too deep to be looked at yet."""
+    if depth({}, condition) > MAX_DEPTH:
+        return None
+    found = folded(condition)
+    return found.value if isinstance(found, core.Const) and isinstance(found.value, bool) else None
 
 
 class Branches(Places):
@@ -33,7 +43,7 @@ class Branches(Places):
         """See `Expressions.fitted`."""
         raise NotImplementedError
 
-    def declare(self, name: str, type_: ty.Type, span: Span, slot: int | None = None) -> int:
+    def declare(self, name: str, type_: ty.Type, span: Span, slot: int | None = None, what: str = "variable") -> int:
         """See `Expressions.declare`."""
         raise NotImplementedError
 
@@ -87,6 +97,8 @@ class Branches(Places):
         match expression:
             case syn.If():
                 test = self.condition(expression.condition)
+                if (always := constant_truth(test)) is not None:
+                    self.warnings.append(diag.constant_condition(expression.condition.span, always=always))
                 if_true, if_false = self.proven(expression.condition)
                 yes = self.checked_knowing(expression.yes, if_true, place)
                 no = self.checked_knowing(expression.no, if_false, place)
@@ -161,13 +173,16 @@ class Branches(Places):
             if not open_end:
                 self.report(diag.unreachable_case(case.span))
                 break
+            if any(self._is_covered(pattern, covered) for pattern in case.patterns):
+                self.report(diag.unreachable_case(case.span))
             test, takes_all = self._patterns(case, local, covered)
             bound = next((pattern.name for pattern in case.patterns if pattern.name is not None), None)
             if bound is not None and len(case.patterns) > 1:
                 self.report(diag.binder_not_alone(case.span, bound))
             if bound is not None:
                 inner = subject.type.inner if isinstance(subject.type, ty.Optional) else subject.type
-                self.declare(bound, inner, case.span, slot)
+                at = next(pattern.span for pattern in case.patterns if pattern.name is not None)
+                self.declare(bound, inner, at, slot)
             if case.guard is not None:
                 guard = self.condition(case.guard)
                 test = guard if test is None else core.If(case.span, test, guard, core.Const(case.span, value=False))
@@ -209,6 +224,13 @@ class Branches(Places):
                     covered.add(literal.core.value)
             test = one if test is None else core.If(pattern.span, test, core.Const(pattern.span, value=True), one)
         return test, False
+
+    def _is_covered(self, pattern: syn.Pattern, covered: set[object]) -> bool:
+        """Whether an earlier case takes all that this pattern could."""
+        if pattern.literal is None:
+            return False
+        literal = self.check(pattern.literal).core
+        return isinstance(literal, core.Const) and literal.value in covered
 
     def _missing(self, type_: ty.Type, covered: set[object]) -> list[str]:
         """The values that no case takes yet, as far as they can be listed."""

@@ -89,7 +89,7 @@ class Comprehensions(Branches):
         return node, slots, self.condition(loop.condition), self.proven(loop.condition)[0]
 
     def _loop_variable(self, name: str, type_: ty.Type, span: Span) -> int:
-        return self.new_slot() if name == UNNAMED else self.declare(name, type_, span)
+        return self.new_slot() if name == UNNAMED else self.declare(name, type_, span, what="variable of `for`")
 
     def leave(self, loop: syn.Loop) -> None:
         """The end of the variables of a `for`."""
@@ -136,9 +136,9 @@ class Comprehensions(Branches):
         initial = self.check(fold.initial, place)
         type_ = ty.loosened(initial.type) if place is None else place
         while True:
-            before = len(self.problems)
+            before = len(self.problems), len(self.warnings)
             source, slots, condition, known = self.enter(fold.loop)
-            accumulator = self.declare(fold.name, type_, fold.name_span)
+            accumulator = self.declare(fold.name, type_, fold.name_span, what="accumulator")
             before_item, self.present = self.present, self.present | known
             body = self.check(fold.body, type_ if place is not None or isinstance(type_, ty.Record) else None)
             self.present = before_item
@@ -147,7 +147,8 @@ class Comprehensions(Branches):
             self.leave(fold.loop)
             if joined is None or joined == type_:
                 break
-            del self.problems[before:]  # once more, with a type that is wide enough: int, decimal(2), decimal
+            # Once more, with a type that is wide enough: int, decimal(2), decimal.
+            del self.problems[before[0] :], self.warnings[before[1] :]
             type_ = joined
         if joined is None:
             text = f"it begins as {type_}"

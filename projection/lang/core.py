@@ -6,10 +6,12 @@ something out. Local variables are numbered slots of a frame.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from projection.lang.operations import Operation
     from projection.lang.source import Span
     from projection.lang.types import Record
@@ -221,6 +223,11 @@ class Handler:
     body: Core
     slots: int
     only_deletes: bool = False
+
+    def rebuilt(self, change: Callable[[Core], Core]) -> Handler:
+        """The same handler with each of its computations changed."""
+        source = None if self.source is None else change(self.source)
+        return replace(self, source=source, route=change(self.route), body=change(self.body))
 
     @property
     def unset(self) -> tuple[None, ...]:

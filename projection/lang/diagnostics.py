@@ -1,6 +1,7 @@
 """Every diagnostic of the language: one code, one constructor, in this one file; codes are never reused.
 
-P1 syntax · N2 names · T3 types · S4 schema · G5 cost. What an executor raises, R7 and O9, stands in `failures`.
+P1 syntax · N2 names · T3 types · S4 schema · G5 cost · L6 lint. What an executor raises, R7 and O9, stands in
+`failures`.
 """
 
 from __future__ import annotations
@@ -190,9 +191,11 @@ def already_declared(span: Span, name: str, line: int | None) -> Diagnostic:
     return Diagnostic("N202", f"`{name}` is declared already, {where}", span)
 
 
-def shadowed(span: Span, name: str) -> Diagnostic:
+def shadowed(span: Span, name: str, first: Span) -> Diagnostic:
     """N203: a variable that hides another."""
-    return Diagnostic("N203", f"`{name}` is a variable here already", span, help="give one of them another name")
+    related = ((first, "declared here"),) if first.end else ()  # the language's own stand nowhere
+    message, help_ = f"`{name}` is a variable here already", "give one of them another name"
+    return Diagnostic("N203", message, span, help=help_, related=related)
 
 
 def unknown_field(span: Span, field: str, owner: str, fields: Iterable[str], line: int | None) -> Diagnostic:
@@ -323,6 +326,11 @@ def unreachable_case(span: Span) -> Diagnostic:
     return Diagnostic("T315", "this is never reached", span, help="an earlier one takes everything")
 
 
+def unreachable_arm(span: Span, why: str) -> Diagnostic:
+    """T326: an arm that no view ever takes."""
+    return Diagnostic("T326", f"this is never reached: {why}", span)
+
+
 def not_a_record(span: Span, found: str) -> Diagnostic:
     """T316: a field or a `with` of something without fields."""
     return Diagnostic("T316", f"{found} has no fields", span)
@@ -409,11 +417,12 @@ def bad_type(span: Span, why: str) -> Diagnostic:
     return Diagnostic("S405", why, span)
 
 
-def same_route_twice(span: Span, event: str, line: int) -> Diagnostic:
+def same_route_twice(span: Span, event: str, line: int, first: Span) -> Diagnostic:
     """S406: two handlers of one event that touch the same view."""
     return Diagnostic(
-        "S406", f"{event} is routed to the same view in line {line} already", span, help="use one `on` with arms"
-    )
+        "S406", f"{event} is routed to the same view in line {line} already", span, help="use one `on` with arms",
+        related=((first, "first here"),),
+    )  # fmt: skip
 
 
 def no_handlers(span: Span) -> Diagnostic:
@@ -465,3 +474,56 @@ def may_go_beyond_limit(span: Span, event: str, ledger: str, most: str, limit: i
     """G502: a handler that may take more than it may; a warning, with the largest terms of the sum."""
     message = f"on {event}: up to {most} `{ledger}` may be needed, and {limit:,} are allowed"
     return Diagnostic("G502", message, span, help="the largest parts: " + "; ".join(terms), severity="warning")
+
+
+# --- L6 lint: warnings, which stop no program -----------------------------------------------------------------------
+
+_UNUSED_HELP = {
+    "variable of `for`": "call it `_`",
+    "parameter": "take it away, here and in all calls",
+    "event": "leave the `as` away",
+}
+
+
+def unused_variable(span: Span, what: str, name: str) -> Diagnostic:
+    """L601: a variable, parameter or event that nothing reads."""
+    help_ = _UNUSED_HELP.get(what, "take it away")
+    return Diagnostic("L601", f"nothing reads the {what} `{name}`", span, help=help_, severity="warning")
+
+
+def unused_event(span: Span, name: str) -> Diagnostic:
+    """L602: an event that no handler takes."""
+    return Diagnostic("L602", f"no handler takes the event `{name}`", span, severity="warning")
+
+
+def unused_type(span: Span, name: str) -> Diagnostic:
+    """L603: a type that nothing is of."""
+    return Diagnostic("L603", f"nothing is of the type `{name}`", span, severity="warning")
+
+
+def unread_field(span: Span, name: str, event: str) -> Diagnostic:
+    """L604: a field of an event that the program never reads."""
+    help_ = "an event declares only what is read; other fields are ignored"
+    return Diagnostic("L604", f"nothing reads the field `{name}` of {event}", span, help=help_, severity="warning")
+
+
+def unused_function(span: Span, name: str) -> Diagnostic:
+    """L605: a function that no handler needs."""
+    return Diagnostic("L605", f"no handler needs the function `{name}`", span, severity="warning")
+
+
+def constant_condition(span: Span, *, always: bool) -> Diagnostic:
+    """L606: a condition that always goes one way."""
+    return Diagnostic("L606", f"this is always {str(always).lower()}", span, severity="warning")
+
+
+def sequence_read(span: Span) -> Diagnostic:
+    """L607: a view that depends on where the stream keeps its events."""
+    message = "`meta.sequence` is another one when the events are loaded into another stream"
+    return Diagnostic("L607", message, span, help="count in the view, or use the event's own", severity="warning")
+
+
+def ambiguous_id(span: Span, parts: Sequence[str]) -> Diagnostic:
+    """L608: two free texts side by side in an id: different pairs can make the same one."""
+    message = f"other values of {' and '.join(f'`{part}`' for part in parts)} can make the same id"
+    return Diagnostic("L608", message, span, help=f"write `key({', '.join(parts)})`", severity="warning")

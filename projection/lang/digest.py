@@ -1,7 +1,7 @@
 """A program's digest: what it means, hashed.
 
-Comments, layout, names of local variables and the order of `event`, `type` and `fn` declarations do not change it, nor
-do indexes. Everything that can change a view, a failure or a ledger does.
+Comments, layout, names of local variables and of functions, the order of `event`, `type` and `fn` declarations, tests
+and indexes do not change it. Everything that can change a view, a failure or a ledger does.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from projection.lang import core
 from projection.lang import types as ty
@@ -17,36 +17,33 @@ from projection.lang.library import text_of
 from projection.lang.operations import Operation
 from projection.lang.source import Span
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-def digest(*parts: object) -> str:
-    """The digest of some parts, each canonical by itself."""
-    return hashlib.sha256("\n".join(map(canonical, parts)).encode()).hexdigest()
+    from projection.lang.schema import Schema
+
+_UNSEEN = ("span", "calls", "slots", "item_gas", "item_alloc")  # places, and what follows from the rest
+
+
+def digest(
+    edition: int, schema: Schema, functions: Mapping[str, core.Function], handlers: Sequence[core.Handler]
+) -> str:
+    """The digest of a program whose computations are folded, and not yet cut into segments."""
+    events = sorted(f"{one.name}|{one.wires}|{one.aggregate_type}" for one in schema.event_declarations.values())
+    numbers: dict[str, int] = {}  # functions are called by the order of their first call: their names mean nothing
+    parts = [str(edition), *sorted(described(record) for record in schema.records()), *events]
+    parts += [_Writer(numbers).text(handler) for handler in handlers]
+    written = 0
+    while written < len(numbers):  # which grow on the way
+        name = list(numbers)[written]
+        parts.append(_Writer(numbers).text(functions[name].body))
+        written += 1
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def canonical(value: Any) -> str:
-    """One text for everything that means the same."""
-    if isinstance(value, ty.Record):
-        return f"{value.kind} {value.name}"  # its fields stand in the schema, which is a part of its own
-    if isinstance(value, core.Op) and value.operation.name == "asserted":
-        return f"asserted({canonical(value.operands[0])})"  # how the path is written stands in the message only
-    if isinstance(value, Operation):
-        return f"op({value.name};{value.signature})"
-    if isinstance(value, core.Verdict):
-        return value.name
-    if isinstance(value, (list, tuple)) and not isinstance(value, Span):
-        return f"[{','.join(map(canonical, value))}]"
-    if isinstance(value, Mapping):
-        return "{" + ",".join(f"{canonical(key)}:{canonical(value[key])}" for key in sorted(value)) + "}"
-    if is_dataclass(value):
-        parts = (getattr(value, field.name) for field in fields(value) if field.name not in ("span", "calls"))
-        return f"{type(value).__name__}({','.join(map(canonical, parts))})"
-    if value is None or isinstance(value, (bool, str)):
-        return repr(value)
-    if value is ty.REQUIRED:
-        return "required"
-    if hasattr(value, "__struct_fields__"):
-        return canonical({name: getattr(value, name) for name in value.__struct_fields__})
-    return f"{type(value).__name__}:{text_of(value)}"
+    """One text for everything that means the same; functions are called by their names."""
+    return _Writer(None).text(value)
 
 
 def described(record: ty.Record) -> str:
@@ -56,3 +53,68 @@ def described(record: ty.Record) -> str:
         for field in sorted(record.fields.values(), key=lambda field: field.name)
     )
     return f"{record.kind} {record.name}{{{inside}}}"
+
+
+class _Writer:
+    """Writes one computation; slots are numbered as they come."""
+
+    def __init__(self, numbers: dict[str, int] | None) -> None:
+        self._numbers = numbers
+        self._slots: dict[int, int] = {slot: slot for slot in range(core.FIRST_FREE)}
+
+    def text(self, value: Any) -> str:
+        """See `canonical`."""
+        match value:
+            case ty.Record():
+                return f"{value.kind} {value.name}"  # its fields stand in the schema, which is a part of its own
+            case core.Local():
+                return f"local {self._slot(value.slot)}"
+            case core.Let():
+                slot = self._slot(value.slot)
+                return f"let {slot}={self.text(value.value)} in {self.text(value.body)}"
+            case core.Op() if value.operation.name == "asserted":
+                return f"asserted({self.text(value.operands[0])})"  # how the path is written stands in the message only
+            case core.Call():
+                number = value.function if self._numbers is None else self._number(value.function)
+                return f"call {number}{self.text(value.arguments)}"
+            case core.Loop():
+                return f"loop {self._bound(value.slots)}{self._parts(value)}"
+            case core.Fold():
+                return f"fold {self._bound((value.accumulator, *value.slots))}{self._parts(value)}"
+            case Operation():
+                return f"op({value.name};{value.signature})"
+            case core.Verdict():
+                return value.name
+            case Mapping():
+                entries = (f"{self.text(key)}:{self.text(value[key])}" for key in sorted(value))
+                return "{" + ",".join(entries) + "}"
+            case list() | tuple() if not isinstance(value, Span):
+                return f"[{','.join(map(self.text, value))}]"
+        return self._plain(value)
+
+    def _plain(self, value: Any) -> str:
+        if is_dataclass(value):
+            return f"{type(value).__name__}({self._parts(value)})"
+        if value is None or isinstance(value, (bool, str)):
+            return repr(value)
+        if value is ty.REQUIRED:
+            return "required"
+        if isinstance(value, bytes):
+            return value.hex()
+        if hasattr(value, "__struct_fields__"):
+            return self.text({name: getattr(value, name) for name in value.__struct_fields__})
+        return f"{type(value).__name__}:{text_of(value)}"
+
+    def _parts(self, value: Any) -> str:
+        seen = (field.name for field in fields(value) if field.name not in _UNSEEN)
+        return ",".join(f"{name}={self.text(getattr(value, name))}" for name in seen if name != "accumulator")
+
+    def _slot(self, slot: int) -> int:
+        return self._slots.setdefault(slot, len(self._slots))
+
+    def _bound(self, slots: Sequence[int]) -> list[int]:
+        return [self._slot(slot) for slot in slots]
+
+    def _number(self, function: str) -> int:
+        numbers = {} if self._numbers is None else self._numbers
+        return numbers.setdefault(function, len(numbers))

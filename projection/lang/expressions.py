@@ -16,13 +16,13 @@ from projection.lang.library import BUILTINS, FORMS, OPERATORS
 from projection.lang.numbers import MAX_INT, MIN_INT, ROUNDING_MODES, negate
 from projection.lang.operations import ABSENT, Operation, parse_signature
 from projection.lang.places import Typed, form
+from projection.lang.source import Span
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from projection.lang.diagnostics import Diagnostic
     from projection.lang.schema import Schema
-    from projection.lang.source import Span
 
 KEYWORDS = frozenset(
     {
@@ -45,17 +45,33 @@ class Signature:
     result: ty.Type
 
 
+@dataclass(slots=True)
+class Variable:
+    """A variable in scope; `what` it is called where nobody reads it, "" where that is nothing to tell."""
+
+    slot: int
+    type: ty.Type
+    span: Span
+    what: str
+    is_read: bool = False
+
+
 class Expressions(Access):
     """The checker of one function, route or handler body; `slots` counts the frame's slots as they are given out."""
 
     def __init__(
-        self, schema: Schema, functions: Mapping[str, Signature], problems: list[Diagnostic], slots: int = 0
+        self,
+        schema: Schema,
+        functions: Mapping[str, Signature],
+        problems: list[Diagnostic],
+        warnings: list[Diagnostic] | None = None,
     ) -> None:
         self.schema = schema
         self.functions = functions
         self.problems = problems
-        self.slots = slots
-        self.variables: dict[str, tuple[int, ty.Type]] = {}
+        self.warnings = [] if warnings is None else warnings
+        self.slots = 0
+        self.variables: dict[str, Variable] = {}
         self.present: frozenset[tuple[str, ...]] = frozenset()
         self.calls: set[str] = set()
         self.no_view = "here"
@@ -63,22 +79,40 @@ class Expressions(Access):
 
     # variables
 
-    def declare(self, name: str, type_: ty.Type, span: Span, slot: int | None = None) -> int:
+    def declare(self, name: str, type_: ty.Type, span: Span, slot: int | None = None, what: str = "variable") -> int:
         """A new variable; its slot."""
         if name in KEYWORDS:
             self.report(diag.keyword_as_variable(span, name))
         elif name in self.variables:
-            self.report(diag.shadowed(span, name))
+            self.report(diag.shadowed(span, name, self.variables[name].span))
         slot = self.new_slot() if slot is None else slot
-        self.variables[name] = (slot, type_)
+        self.variables[name] = Variable(slot, type_, span, what)
         return slot
 
     def forget(self, name: str) -> None:
         """The end of a variable's scope."""
-        self.variables.pop(name, None)
+        variable = self.variables.pop(name, None)
+        if variable is not None and variable.what and not variable.is_read:
+            self.warnings.append(diag.unused_variable(variable.span, variable.what, name))
         self.present = frozenset(path for path in self.present if path[0] != name)
 
+    def predeclare(self, name: str, type_: ty.Type, slot: int) -> None:
+        """A variable of the language, which nobody must read."""
+        self.variables[name] = Variable(slot, type_, Span(0, 0), "")
+
+    def close(self) -> None:
+        """The end of all scopes."""
+        for name in list(self.variables):
+            self.forget(name)
+
     # expressions
+
+    def type_of(self, expression: syn.Expression) -> ty.Type:
+        """The type of an expression that was checked before."""
+        problems, warnings = len(self.problems), len(self.warnings)
+        found = self.check(expression).type
+        del self.problems[problems:], self.warnings[warnings:]
+        return found
 
     def fitted(self, expression: syn.Expression, place: ty.Type, what: str = "") -> core.Core:
         """An expression in a place that is of a type."""
@@ -167,7 +201,8 @@ class Expressions(Access):
 
     def _name(self, name: syn.Name) -> Typed:
         if (variable := self.variables.get(name.name)) is not None:
-            return Typed(core.Local(name.span, variable[0]), variable[1])
+            variable.is_read = True
+            return Typed(core.Local(name.span, variable.slot), variable.type)
         if name.name == "view":
             return self.report(diag.view_not_here(name.span, self.no_view))
         return self.report(diag.unknown_name(name.span, name.name, self.variables))

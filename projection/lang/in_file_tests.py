@@ -20,7 +20,7 @@ from projection.lang.places import Typed, form
 from projection.lang.segments import with_charges
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from projection.lang.diagnostics import Diagnostic
     from projection.lang.expressions import Signature
@@ -76,11 +76,17 @@ class Test:
     steps: tuple[Given | Expect, ...]
 
 
-class _Expectation(Expressions):
+class Expectation(Expressions):
     """The checker of one `expect`: there, `view(ID)` and `parked(ID)` look at what the events have made."""
 
-    def __init__(self, schema: Schema, functions: Mapping[str, Signature], problems: list[Diagnostic]) -> None:
-        super().__init__(schema, functions, problems)
+    def __init__(
+        self,
+        schema: Schema,
+        functions: Mapping[str, Signature],
+        problems: list[Diagnostic],
+        warnings: list[Diagnostic],
+    ) -> None:
+        super().__init__(schema, functions, problems, warnings)
         self.lookups: list[Lookup] = []
         self.no_view = "in a test without an id: `view(ID)`"
 
@@ -111,17 +117,21 @@ class _Expectation(Expressions):
 
 
 class TestChecker:
-    """Checks the tests of a program, whose `schema` and `functions` are known; events only if those are sound."""
+    """Checks the tests of a program; whether their events fit the `schema` only where that is sound.
+
+    `expectation` makes a checker of one `expect`; `calls` are the functions that were called.
+    """
 
     __test__ = False
 
     def __init__(
-        self, schema: Schema, functions: Mapping[str, Signature], problems: list[Diagnostic], *, is_sound: bool
+        self, schema: Schema, expectation: Callable[[], Expectation], problems: list[Diagnostic], *, is_sound: bool
     ) -> None:
         self._schema = schema
-        self._functions = functions
+        self._expectation = expectation
         self._problems = problems
         self._is_sound = is_sound
+        self.calls: set[str] = set()
 
     def check(self, tests: Iterable[syn.Test], *, takes_all: bool) -> tuple[Test, ...]:
         """The tests, with problems reported; `takes_all` says whether there is an `on *`."""
@@ -139,8 +149,9 @@ class TestChecker:
         return tuple(found)
 
     def _expect(self, expect: syn.Expect) -> Expect:
-        checker = _Expectation(self._schema, self._functions, self._problems)
+        checker = self._expectation()
         condition = checker.condition(expect.condition)
+        self.calls |= checker.calls
         parts: list[tuple[Span, core.Core]] = []
         node = condition
         if isinstance(expect.condition, syn.Compare) and isinstance(node, core.Op):

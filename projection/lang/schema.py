@@ -39,6 +39,8 @@ class Schema:
         self._declared: dict[str, syn.Record | syn.Alias] = {}
         self._aliases: dict[str, ty.Type] = {}
         self._open: list[str] = []  # the types that are being resolved, for cycles
+        self.reads: set[tuple[str, str]] = set()  # the fields that expressions read: the record's name, and theirs
+        self.used: set[str] = set()  # the names of types that something is of
         self._levels: dict[ty.Record, int] = {}
         self.unreadable: frozenset[str] = frozenset()  # declared, but not readable: not to be reported as unknown
 
@@ -115,6 +117,7 @@ class Schema:
         if name in _SIMPLE or name in self._declared:
             if sizes:
                 return self._bad(written, f"`{name}` takes nothing in (…)")
+            self.used.add(name)
             return _SIMPLE[name] if name in _SIMPLE else self._named(name, written.span)
         if len(sizes) > 1:
             return self._bad(written, f"`{name}` takes one number in (…)")

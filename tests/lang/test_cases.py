@@ -14,6 +14,9 @@ from projection.lang.diagnostics import ProgramInvalidError
 from projection.lang.failures import Failure
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from projection.lang.diagnostics import Diagnostic
     from projection.lang.source import Source, Span
 
 
@@ -28,7 +31,7 @@ def test_a_case_does_what_its_file_says(case: Case) -> None:
 
 def _as_expected(expected: str, actual: str) -> str:
     """The expected line where the actual one holds it: of a message, a part is enough."""
-    pattern = r"(error|fails|refused) (\S+) ?(\d+:\d+)? ?(.*)"
+    pattern = r"(error|warning|fails|refused) (\S+) ?(\d+:\d+)? ?(.*)"
     wanted, found = re.fullmatch(pattern, expected), re.fullmatch(pattern, actual, re.DOTALL)
     if wanted and found and wanted.groups()[:3] == found.groups()[:3] and wanted[4] in found[4]:
         return expected
@@ -42,10 +45,14 @@ def _place(source: Source, span: Span | None, first_line: int = 0) -> str:
 
 
 def _diagnostics(error: ProgramInvalidError, first_line: int = 0) -> list[str]:
+    return _shown(error.source, error.diagnostics, first_line)
+
+
+def _shown(source: Source, found: Iterable[Diagnostic], first_line: int = 0) -> list[str]:
     return [
-        " ".join(filter(None, ("error", one.code, place, one.message, one.label, one.help)))
-        for one in error.diagnostics
-        for place in (_place(error.source, one.span, first_line),)
+        " ".join(filter(None, (one.severity, one.code, place, one.message, one.label, one.help)))
+        for one in found
+        for place in (_place(source, one.span, first_line),)
     ]
 
 
@@ -70,6 +77,9 @@ def _run_program(case: Case) -> list[str]:
         fold = Fold(case.text)
     except ProgramInvalidError as error:
         return _diagnostics(error)
+    if any(line.startswith("warning ") for line in case.expected):
+        checked = fold.program.checked
+        return _shown(checked.source, checked.warnings)
     lines: list[str] = []
     outcome, problem = Outcome(0, {}, {}), None
     for line in case.expected:
