@@ -158,14 +158,15 @@ def projection_snapshot(request: pytest.FixtureRequest) -> Any:
     """Syrupy's `snapshot` for what `projection(…).given(…)` yields: `assert folded == projection_snapshot`."""
     from projection.errors import ConfigurationError
 
-    try:
-        from projection.testing.snapshot_extension import ProjectionSnapshotExtension
-    except ModuleNotFoundError:
+    session = getattr(request.config, "_syrupy", None)  # where syrupy keeps it for its own fixture
+    if session is None:
         raise ConfigurationError(
             "pytest compares snapshots with syrupy, which is not installed",
             hint="install `projection-node[testing]`, or run `projection test`",
-        ) from None
-    return request.getfixturevalue("snapshot").use_extension(ProjectionSnapshotExtension)
+        )
+    from projection.testing.snapshot_extension import snapshot_of
+
+    return snapshot_of(request, session)
 
 
 def _warn(sentence: str) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from syrupy.assertion import SnapshotAssertion
 from syrupy.data import Snapshot, SnapshotCollection, SnapshotCollections
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
+from syrupy.location import PyTestLocation
 
 from projection.testing.folding import Folded
 from projection.testing.recognising import SCENARIO, is_scenario, scenario_name
@@ -15,7 +17,7 @@ from projection.testing.snapshots import SUFFIX, difference, snapshot_text
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from syrupy.location import PyTestLocation
+    import pytest
 
 
 class ProjectionSnapshotExtension(SingleFileSnapshotExtension):
@@ -78,3 +80,19 @@ class ProjectionSnapshotExtension(SingleFileSnapshotExtension):
         found = SnapshotCollection(location=snapshot_location)
         found.add(Snapshot(name=Path(snapshot_location).stem.removesuffix(SCENARIO)))
         return found
+
+
+def snapshot_of(request: pytest.FixtureRequest, session: Any) -> SnapshotAssertion:
+    """What syrupy's own fixture yields, with this extension from the start.
+
+    `snapshot.use_extension(…)` would have syrupy's default extension look through the folder of snapshots as well, and
+    `--snapshot-update` would delete whatever it does not know there.
+    """
+    option = request.config.option
+    return SnapshotAssertion(
+        session=session,
+        extension_class=ProjectionSnapshotExtension,
+        test_location=PyTestLocation(request.node),
+        update_snapshots=option.update_snapshots,
+        update_new_snapshots_only=option.update_new_snapshots_only,
+    )

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 FOLDER = "__snapshots__"
 SUFFIX = ".views"
+MAX_SHOWN = 100  # lines of a difference
 SCENARIOS = f"*{SCENARIO}{SUFFIX}"  # the snapshots of scenarios, in `FOLDER`
 
 _PLAIN_KEY = re.compile(r"(?!(?:true|false|null)$)[A-Za-z_][\w-]*", re.ASCII | re.IGNORECASE)
@@ -135,9 +136,12 @@ def write_snapshot(path: Path, text: str) -> None:
 def mismatch(path: Path, snapshot: str | None, found: str) -> ExpectationError:
     """The failure of a scenario whose snapshot says something else, or is not there."""
     if snapshot is None:
-        return ExpectationError(f"there is no snapshot {path} yet", hint=f"this would stand in it:\n{found.rstrip()}")
-    lines = "\n".join(difference(snapshot, found))
-    return ExpectationError(f"the snapshot {path} says something else (- snapshot, + found):\n{lines}")
+        hint = "`projection test --update` writes it, and so does `pytest --snapshot-update`"
+        return ExpectationError(f"there is no snapshot {path} yet", hint=hint)
+    lines = list(difference(snapshot, found))
+    if len(lines) > MAX_SHOWN:
+        lines[MAX_SHOWN:] = [f"… and {len(lines) - MAX_SHOWN} more lines"]
+    return ExpectationError("\n".join([f"the snapshot {path} says something else (- snapshot, + found):", *lines]))
 
 
 def difference(snapshot: str, found: str) -> Iterator[str]:

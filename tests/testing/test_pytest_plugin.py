@@ -103,7 +103,7 @@ def test_snapshots_are_compared_updated_and_reported_when_unused_as_syrupys_user
     write(project, {"x.scenario.yaml": SCENARIO.replace("35", "35.5")})
     status, output = run_pytest(project)
     assert 1 == status
-    assert "        A1:\n-       amount: 35.00\n+       amount: 35.50" in output
+    assert "      A1:\n-       amount: 35.00\n+       amount: 35.50" in output
     assert "1 snapshot failed. 1 snapshot passed." in output
 
     (project / "x.scenario.yaml").rename(project / "y.scenario.yaml")
@@ -157,7 +157,7 @@ def test_shown(projection):
     assert '>       projection("fine")\nE       projection.errors.ConfigurationError: there is no projection' in output
     assert "did you mean 'fines'?" in output
     assert "NoSuchViewError: there is no view 'A2'; known here: A1" in output
-    assert "folded = <fines given 1 event: " in output
+    assert re.search("folded += <fines given 1 event: ", output)
     assert "<projections: fines" in output
     assert "4 failed" == summary(output)
 
@@ -191,7 +191,6 @@ def test_projections_are_also_looked_for_in_the_folders_of_the_settings(project)
 
 def test_without_syrupy_a_snapshot_fails_with_one_sentence_and_everything_else_works(project):
     write(project, {"fines.proj": FINES + PASSING, "x.scenario.yaml": SCENARIO})
-    write(project, {"conftest.py": "import sys\nsys.modules['syrupy.extensions.single_file'] = None\n"})
     status, output = run_pytest(project, "-p", "no:syrupy")
     assert (1, "1 failed, 1 passed") == (status, summary(output))
     assert (

@@ -95,8 +95,13 @@ def test_a_difference_stands_below_the_keys_that_it_is_about(fines):
     assert [] == list(difference(old, old))
 
 
-def test_a_snapshot_that_is_not_there_is_shown_as_it_would_be(tmp_path):
+def test_a_snapshot_that_is_not_there_fails_and_says_what_writes_it(tmp_path):
     error = mismatch(tmp_path / "x.scenario.views", None, "views: {}\n")
     assert "there is no snapshot" in error.message
-    assert error.hint is not None
-    assert error.hint.endswith("views: {}")
+    assert "`projection test --update` writes it" in str(error.hint)
+
+
+def test_a_difference_of_thousands_of_lines_is_cut_short(tmp_path):
+    lines = mismatch(tmp_path, "", "".join(f"{number}\n" for number in range(5000))).message.splitlines()
+    assert "… and 4900 more lines" == lines[-1]
+    assert 102 == len(lines)
