@@ -212,9 +212,10 @@ class Abstract:
             tally.add(
                 node.span, Range(*map(capped, gas)), Range(*map(capped, alloc)), () if origin is None else (origin,)
             )
-        result = parse_signature(operation.signature)[1]
-        if result.name == "never":
-            return None
+        return None if parse_signature(operation.signature)[1].name == "never" else self.operated(operation, sizes)
+
+    def operated(self, operation: Operation, sizes: Sequence[Size]) -> Size:
+        """The size of an operation's result."""
         found = operation.size(sizes) if operation.size is not None else self._inferred(operation, sizes)
         if found.origin is None and found.most > 1:
             return replace(found, origin=_largest_origin(sizes))
