@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from projection import __version__
-from projection.cli import check, demo, explain, fmt, load, replay, run, show, test
+from projection.cli import check, demo, doc, explain, fmt, load, replay, run, show, test, trace
 from projection.cli.console import note, report
 from projection.errors import EXIT_FAILED, ProjectionError
 
@@ -51,6 +51,7 @@ def _register(command: Callable[..., Any], examples: Sequence[str]) -> None:
 
 _register(check.check, check.EXAMPLES)
 _register(demo.demo, demo.EXAMPLES)
+_register(doc.doc, doc.EXAMPLES)
 _register(explain.explain, explain.EXAMPLES)
 _register(fmt.fmt, fmt.EXAMPLES)
 _register(load.load, load.EXAMPLES)
@@ -58,6 +59,7 @@ _register(replay.replay, replay.EXAMPLES)
 _register(run.run, run.EXAMPLES)
 _register(show.show, show.EXAMPLES)
 _register(test.test, test.EXAMPLES)
+_register(trace.trace, trace.EXAMPLES)
 
 
 def main() -> None:

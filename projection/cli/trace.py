@@ -1,0 +1,200 @@
+"""`projection trace`: one event through a program, value by value."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from projection.errors import EXIT_FAILED, ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from projection.engine.deployment import DeployedView
+    from projection.engine.event import Event
+    from projection.lang import core
+    from projection.lang.failures import Failure
+    from projection.lang.program import Program, Step
+    from projection.lang.tracing import Tracing
+    from projection.store.port import LaneStore
+    from projection.testing.given import GivenEvent
+
+EXAMPLES = ("projection trace fine_summary.proj --events events.jsonl --event 3",)
+_PIPED = 120  # columns where nobody watches a terminal
+
+
+def trace(
+    program: Annotated[Path, typer.Argument(help="A program (.proj), or a manifest of one.")],
+    *,
+    events: Annotated[
+        Path, typer.Option(metavar="FILE", help="Events: one JSON envelope a line, or their short form.")
+    ],
+    event: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Which of them, from 1; those before are folded first.")
+    ],
+) -> None:
+    """Show what one event does, value by value: its route, whether the view is there, and each expression.
+
+    In front of each line stand the line of the program and the gas that is charged there, before what is inside.
+    Exit status: 0 done, 1 the event fails, or the program does not check, 2 there is no such event.
+    """
+    from projection.testing.folding import Projection
+    from projection.testing.given import given_events
+
+    projection = Projection.load(program)
+    if len(projection.deployed) != 1:
+        raise ConfigurationError(f"{program} names {len(projection.deployed)} programs", hint="name one of them")
+    given = list(given_events(events, Path(), projection.aggregate_of))
+    if event > len(given):
+        raise ConfigurationError(f"{events} holds {len(given)} events, and no event {event}")
+    tracing = _Tracing(projection.deployed[0], given[:event])
+    for line in tracing.lines():
+        print(line)
+    if tracing.has_failed:
+        raise typer.Exit(EXIT_FAILED)
+
+
+class _Tracing:
+    """The last of some events, on the views that those before it made."""
+
+    def __init__(self, deployed: DeployedView, given: Sequence[GivenEvent]) -> None:
+        from projection.lang.program import Program
+        from projection.lang.tracing import Tracing
+
+        self.has_failed = False
+        self._deployed = deployed
+        self._given = given
+        checked = deployed.program.checked
+        self._tracing: Tracing = Tracing(checked.core.functions)
+        self._program: Program = Program(checked, deployed.program.limits, self._tracing)
+        self._width = shutil.get_terminal_size((_PIPED, 24)).columns
+
+    def lines(self) -> Iterator[str]:
+        """All that happens, in the order in which it does."""
+        from projection.cli.steps import shortened
+        from projection.errors import DecodeError
+        from projection.lang.failures import Failure
+
+        given = self._given[-1]
+        yield shortened(f"event {len(self._given)}: {given}", self._width)
+        store, event = self._folded()
+        if event.envelope is None or event.error is not None:
+            yield from self._failed(str(event.error))
+            return
+        reaction = self._program.reaction(event.envelope.aggregate_type, event.envelope.event_type)
+        if reaction is None:
+            yield f"the program takes no event {event.envelope.event_type!r}: nothing happens"
+            return
+        meter = self._program.meter()
+        try:
+            payload = reaction.decode(event.envelope.payload, meter)
+            targets = reaction.route(payload, event.meta, meter)
+        except DecodeError as error:
+            yield from self._failed(f"{error.code}: {error.message}")
+            return
+        except Failure as failure:
+            yield from self._taken("route")
+            yield from self._failure(failure)
+            return
+        routing = sum(run.gas for run in self._tracing.runs)
+        yield from self._taken("route")
+        yield f"route_gas {meter.used:,} of {meter.gas_limit:,}: {meter.used - routing:,} for the check of the payload"
+        if not targets:
+            yield "no view is touched"
+        for view_id, steps in targets.items():
+            yield from self._apply(store, event, payload, view_id, steps)
+
+    def _folded(self) -> tuple[LaneStore, Event]:
+        """What the events before came to, and the event itself as the engine reads it."""
+        from projection.engine.event import EventReader
+        from projection.engine.replay import Replay
+        from projection.model.envelope import Tenancy, decode_envelope
+        from projection.stream.port import Message
+
+        replay = Replay([self._deployed], Tenancy())
+        replay.run(one.envelope for one in self._given[:-1])
+        template = self._deployed.entry.subject_template
+        data = self._given[-1].envelope
+        envelope = decode_envelope(data)
+        subject = template.subject(envelope.tenant_id or "", envelope.aggregate_type, envelope.aggregate_id)
+        reader = EventReader(template, Tenancy())
+        return replay.lanes[0].store, reader.read(Message(len(self._given), subject, data, ""), envelope)
+
+    def _taken(self, title: str) -> Iterator[str]:
+        """The steps of all routines that have run since the last time."""
+        from projection.cli.steps import StepLines
+
+        yield from ("", title)
+        for run in self._tracing.runs:
+            lines = StepLines(self._program.checked.source, self._width)
+            for step in run.steps:
+                yield from lines.lines(step)
+        self._tracing.runs.clear()
+
+    def _apply(
+        self, store: LaneStore, event: Event, payload: Any, view_id: str, steps: Sequence[Step]
+    ) -> Iterator[str]:
+        from projection.cli.steps import shortened
+        from projection.lang.failures import Failure
+        from projection.model.ids import ViewId
+        from projection.model.keys import ViewKey
+
+        data = store.get_view(ViewKey(event.tenant_id, self._deployed.entry.view_type, ViewId(view_id)))
+        view = None if data is None else self._program.decode_view(data)
+        is_there = "is not there" if data is None else data.decode()
+        yield from ("", shortened(f"view {view_id} {is_there}", self._width))
+        if any(one.view_id == view_id and one.tenant_id == event.tenant_id for one in store.parked()):
+            yield "an earlier event of this view is parked: in a node this one waits behind it"
+        title = "\n".join(self._title(run.handler, item) for run, item in steps)
+        try:
+            size = 0 if data is None else len(data)
+            applied = self._program.apply(view_id, steps, payload, event.meta, view, size)
+        except Failure as failure:
+            yield from self._taken(title)
+            yield from self._failure(failure)
+            return
+        around = applied.gas - sum(run.gas for run in self._tracing.runs)
+        yield from self._taken(title)
+        limits = self._program.limits
+        yield f"gas {applied.gas:,} of {limits.gas:,}: {around:,} for reading and writing the view"
+        yield f"alloc {applied.alloc:,} of {limits.alloc:,}"
+        yield from self._changes(view_id, view, applied.view)
+
+    def _title(self, handler: core.Handler, item: Any) -> str:
+        from projection.cli.steps import shortened, shown_value
+
+        line = self._program.checked.source.position(handler.span.start)[0]
+        each = "" if handler.source is None else f" for {shown_value(item)}"
+        return shortened(f"on {', '.join(handler.events) or '*'} {handler.target} (line {line}){each}", self._width)
+
+    def _changes(self, view_id: str, before: Any, after: Any) -> Iterator[str]:
+        from projection.cli.steps import shortened, shown_value
+
+        if after is before:
+            yield f"view {view_id} stays as it is"
+        elif after is None:
+            yield f"view {view_id} is deleted"
+        else:
+            yield f"view {view_id} is {'made' if before is None else 'changed'}"
+            for name in self._program.checked.view.fields:
+                old = None if before is None else shown_value(getattr(before, name))
+                new = shown_value(getattr(after, name))
+                if old != new:
+                    yield shortened(f"{name}: {'' if old is None else f'{old} → '}{new}", self._width)
+
+    def _failed(self, why: str) -> Iterator[str]:
+        self.has_failed = True
+        yield f"failed: {why}"
+
+    def _failure(self, failure: Failure) -> Iterator[str]:
+        from projection.lang.diagnostics import Diagnostic
+
+        self.has_failed = True
+        if failure.span is None:
+            yield from self._failed(f"{failure.code}: {failure.message}")
+            return
+        yield ""
+        yield Diagnostic(failure.code, failure.message, failure.span).render(self._program.checked.source)

@@ -1,0 +1,107 @@
+"""`projection trace`: one event through a program, value by value, and what it cost line by line."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from command_support import COUNTER, projection, refused
+
+from projection.bundled import bundled
+
+FINES = bundled("projections/fines")
+EVENTS = [
+    {"type": "Counted", "data": {"id": "a", "n": 2}},
+    {"type": "Counted", "data": {"id": "a", "n": 3}},
+    {"type": "Counted", "data": {"id": "a", "n": -1}},
+    {"type": "Counted", "data": {"id": "a", "n": 5}},
+    {"type": "Counted", "data": {"id": "a", "n": "x"}},
+    {"type": "Other", "data": {}},
+]
+SECOND = """\
+event 2: Counted {"id": "a", "n": 3} (events.jsonl:2)
+
+route
+    8 │  e.id                              "a"
+route_gas N of 10,000: N for the check of the payload
+
+view a {"total":2}
+
+on Counted to (line 8)
+    9 │  e.n < 0                           false
+    9 │    e.n                             3
+   11 │  let counter = view ?? {}          {"total":2}
+   11 │    view                            {"total":2}
+   12 │  with { total }                    {"total":5}
+   12 │    total += e.n                    5
+   12 │      e.n                           3
+gas N of 200,000: N for reading and writing the view
+alloc N of 1,000,000
+view a is changed
+total: 2 → 5
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "counter.proj").write_text(COUNTER)
+    (tmp_path / "events.jsonl").write_text("".join(f"{json.dumps(event)}\n" for event in EVENTS))
+    return tmp_path
+
+
+def trace(folder, number):
+    return projection(
+        "trace", "counter.proj", "--events", "events.jsonl", "--event", number, folder=folder, COLUMNS="100"
+    )
+
+
+def without_prices(text):
+    """The same without the numbers that a schedule of gas decides."""
+    text = re.sub(r"^( *\d+) +\d* │", r"\1 │", text, flags=re.MULTILINE)
+    return re.sub(
+        r"^(.*gas|alloc) \d+ of ([\d,]+)(: \d+)?",
+        lambda m: f"{m[1]} N of {m[2]}{': N' if m[3] else ''}",
+        text,
+        flags=re.MULTILINE,
+    )
+
+
+def test_each_expression_has_its_value_behind_the_events_before(folder):
+    ended = trace(folder, 2)
+    assert (0, SECOND, "") == (ended.returncode, without_prices(ended.stdout), ended.stderr)
+
+
+def test_a_failure_is_shown_where_it_came_about_and_at_its_place(folder):
+    ended = trace(folder, 3)
+    assert 1 == ended.returncode
+    assert '│  fail("NEGATIVE", "{e.n} is belo…  failed: R710 NEGATIVE: -1 is below zero\n' in ended.stdout
+    assert "\nerror[R710]: NEGATIVE: -1 is below zero\n --> counter.proj:9:19\n  |\n9 |   when" in ended.stdout
+
+
+def test_that_an_earlier_event_of_the_view_is_parked_is_said(folder):
+    ended = trace(folder, 4)
+    assert (0, True) == (ended.returncode, "an earlier event of this view is parked" in ended.stdout)
+
+
+def test_an_event_that_does_not_fit_has_its_code_and_one_that_nobody_takes_does_nothing(folder):
+    ended = trace(folder, 5)
+    assert 1 == ended.returncode
+    assert "failed: D105: the payload does not fit event Counted" in ended.stdout
+    ended = trace(folder, 6)
+    assert (0, True) == (ended.returncode, "takes no event 'Other': nothing happens" in ended.stdout)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_the_lines_come_to_the_gas_of_the_whole(number):
+    ended = projection("trace", "fine_summary.proj", "--events", "events.jsonl", "--event", number, folder=FINES)
+    body = ended.stdout.partition("\non ")[2]
+    lines = sum(int(gas or 0) for gas in re.findall(r"^ *\d+ +(\d*) │", body, re.MULTILINE))
+    whole, around = re.search(r"^gas (\d+) of [\d,]+: (\d+) for", body, re.MULTILINE).groups()
+    assert int(whole) == lines + int(around)
+
+
+def test_what_is_not_there_is_wrong_usage(folder):
+    refused(trace(folder, 7), 2, "events.jsonl holds 6 events, and no event 7")
+    assert 2 == trace(folder, 0).returncode
+    refused(projection("trace", "none.proj", "--events", "events.jsonl", "--event", 1, folder=folder), 2)
