@@ -79,12 +79,23 @@ def _total_within(size: Size) -> tuple[int, int]:
     return (0, 0) if size.each is None else (size.least * size.each.least, capped(size.most * size.each.most))
 
 
+def number(value: int, _left: int) -> int:
+    """An int itself, as far as it is above 0 and anyone counts."""
+    return capped(max(value, 0))
+
+
 def _number_within(size: Size) -> tuple[int, int]:
-    return (0, MOST) if size.number is None else (max(size.number, 0), max(size.number, 0))
+    return (0, MOST) if size.number is None else (number(size.number, 0),) * 2
 
 
-def _hits(text: Any, part: Any, _left: int) -> int:
+def hits(text: Any, part: Any) -> int:
+    """How often a text or bytes hold a part, from left to right; nothing stands nowhere."""
     return text.count(part) if part else 0
+
+
+def total(items: Any) -> int:
+    """How long the texts or lists of a list are together."""
+    return sum(map(len, items))
 
 
 class Measure(NamedTuple):
@@ -100,9 +111,11 @@ LENGTH = Measure(lambda value, _left: length(value), lambda size: (size.least, s
 NODES = Measure(nodes, lambda size: size.nodes)
 WEIGHT = Measure(weight, _weight_within)  # of a list or set of single values
 KEY_WEIGHT = Measure(key_weight, _key_weight_within)  # of a list of pairs
-TOTAL = Measure(lambda items, _left: sum(map(len, items)), _total_within)  # of a list of texts or lists: theirs
-NUMBER = Measure(lambda value, _left: max(value, 0), _number_within)  # an int itself, as far as it is above 0
-HITS = Measure(_hits, lambda text, part: (0, text.most // max(part.least, 1)))  # of a text and what is searched there
+TOTAL = Measure(lambda items, _left: total(items), _total_within)  # of a list of texts or lists: theirs
+NUMBER = Measure(number, _number_within)
+HITS = Measure(  # of a text and what is searched there
+    lambda text, part, _left: hits(text, part), lambda text, part: (0, text.most // max(part.least, 1))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +123,8 @@ class Shape:
     """A cost: `constant`, plus `per_operand` for each operand written, plus a part that depends on sizes.
 
     That part is `formula` of a list of measures of the operands; it never falls where a measure grows. `template` is
-    the same as a Python expression over operands `{0}`, `{1}`, … that have a length, for compiled code, where `{sum}`
-    stands for the lengths of all; a test holds both together.
+    the same as a Python expression over operands `{0}`, `{1}`, … for compiled code, where `{sum}` stands for the lengths
+    of all, and `{left}` for what is left of the ledger; a test holds both together.
     """
 
     name: str
@@ -244,7 +257,14 @@ def walked(cost: int) -> Shape:
 
 def searched(cost: int, *, shift: int = 0) -> Shape:
     """Grows with the nodes of the first operand times the size of the second: each item is compared with it."""
-    return product(cost, shift=shift, measures=(NODES, LENGTH))
+    return Shape(
+        "product",
+        cost,
+        operands=(0, 1),
+        measures=(NODES, LENGTH),
+        formula=lambda sizes: sizes[0] * sizes[1] >> shift,
+        template=_scaled("nodes({0}, {left}) * len({1})", 1, shift),
+    )
 
 
 def scanned(
@@ -267,9 +287,18 @@ def scanned(
             found += length_ + more[0] * more[1] >> 8
         return found if parts is None else found + (sought >> parts)
 
+    own, its = f"len({{{text}}})", f"len({{{part}}})"
+    template = f"({own} + {its} >> 5) + (min({own} * {its}, 3000000) >> 10)"
+    if hits is not None:
+        template += f" + (hits({{{text}}}, {{{part}}}) >> {hits})"
+    if by is not None:
+        template += f" + ({own} + hits({{{text}}}, {{{part}}}) * len({{{by}}}) >> 8)"
+    if parts is not None:
+        template += f" + ({its} >> {parts})"
     return Shape(
         "search",
         cost,
+        template=template,
         operands=(text, part, *(() if hits is None else ((text, part),)), *(() if by is None else (by,))),
         measures=(LENGTH, LENGTH, *(() if hits is None else (HITS,)), *(() if by is None else (LENGTH,))),
         formula=formula,
