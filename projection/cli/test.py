@@ -30,7 +30,7 @@ def test(
     ] = None,
     *,
     keyword: Annotated[
-        str, typer.Option("-k", metavar="TEXT", help="Only tests whose path or name holds this text.")
+        str, typer.Option("--keyword", "-k", metavar="TEXT", help="Only tests whose path or name holds this text.")
     ] = "",
     update: Annotated[
         bool, typer.Option("--update", help="Write the snapshots anew, and delete those of no scenario.")

@@ -52,8 +52,12 @@ class Shell:
     """One bash in a folder, with the commands of this installation and without the reader's own settings."""
 
     def __init__(self, folder: Path) -> None:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("PROJECTION_")}
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith(("PROJECTION_", "PYTEST"))
+        }
         environment |= {"PATH": f"{Path(sys.executable).parent}:{environment['PATH']}", "COLUMNS": "80"}
+        # pytest as a reader has it who installed it with this package: without this project's other plugins.
+        environment |= {"PYTEST_ADDOPTS": "-p no:asyncio -p no:randomly -p no:cacheprovider"}
         environment |= {"PYTHONUNBUFFERED": "1"}  # stdout and stderr in the order in which a terminal shows them
         self._folder = folder
         self._environment = environment

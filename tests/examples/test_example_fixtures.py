@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ from example_support import CHECKOUT, PROJECTIONS, fold
 
 from projection.lang.codec import largest
 from projection.lang.program import Program
+from projection.model.documents import read_document
 from projection.model.manifest import Manifest, Policy
 
 PAGES = sorted(PROJECTIONS.rglob("README.md"))
@@ -36,12 +38,25 @@ def test_there_are_the_folders_that_the_index_speaks_of():
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=name_of)
-def test_the_replay_of_a_fixture_is_the_expected_file_byte_for_byte(folder):
+def test_the_snapshot_of_an_example_is_what_a_replay_of_its_events_comes_to(folder, tmp_path):
     events = (folder / "events.jsonl").read_bytes().splitlines()
     folded = fold(folder / "manifest.yaml", events)
-    assert (folder / "expected.jsonl").read_bytes() == b"".join(folded.lines)
+    copy = shutil.copy(folder / "__snapshots__" / "events.scenario.views", tmp_path / "snapshot.yaml")
+    snapshot = read_document(copy, exact=True)
+    tenants = snapshot.get("tenants", {}) | {"": snapshot.get("views", {})}
+    assert folded.views == {
+        view_type: {
+            (tenant, id_): view for tenant, of in tenants.items() for id_, view in of.get(view_type, {}).items()
+        }
+        for view_type in folded.views
+    }
     assert folded.summary.parked == 0
     assert 10 <= len(events) <= 25
+
+
+@pytest.mark.parametrize("path", PROGRAMS, ids=name_of)
+def test_a_program_shows_how_it_is_tested(path):
+    assert Program.load(path).checked.tests
 
 
 @pytest.mark.parametrize(("command", "output"), COMMANDS)
