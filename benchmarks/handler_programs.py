@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from projection.bundled import bundled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ZERO = Decimal("0.00")
 
@@ -101,7 +103,9 @@ def _payroll(event: Plain, views: dict[str, Plain], day: str) -> dict[str, Plain
 
 _TEXTS = """proj 1
 projection customers
-event Registered { id: string(40), first: string(80), last: string(80), city: string(80), email: string(200), tags: string(200) }
+event Registered {
+  id: string(40), first: string(80), last: string(80), city: string(80), email: string(200), tags: string(200)
+}
 view Customer { label: string(300), email: string(200), domain: string(200), tags: list<string(200)>(50), is_vip: bool }
 on Registered as e to e.id =>
   let tags = [trim(t) for t in split(lower(e.tags), ",")];

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from projection.errors import DecodeError, ProjectionError, TenantAccessError
-from projection.lang.program import make_meta
+from projection.lang.program import Meta
 from projection.model.envelope import Envelope, Tenancy, decode_envelope
 from projection.model.timestamp import parse_timestamp
 
@@ -59,17 +59,22 @@ class EventReader:
                 tenant_id = by_subject
             envelope = envelope or decode_envelope(message.data)
             tenant_id = self._tenancy.tenant_of(envelope, by_subject)
-            return Event(message, tenant_id, envelope, _meta(envelope, tenant_id, message.sequence))
+            return Event(message, tenant_id, envelope, meta_of(envelope, tenant_id, message.sequence))
         except (DecodeError, TenantAccessError) as error:
             return Event(message, tenant_id, error=error)
 
 
-def _meta(envelope: Envelope, tenant_id: TenantId, sequence: int) -> Any:
+def meta_of(envelope: Envelope, tenant_id: TenantId, sequence: int) -> Any:
+    """What programs see of an event beside its payload.
+
+    Raises:
+        DecodeError: D102, its timestamp is none.
+    """
     try:
         moment = parse_timestamp(envelope.timestamp)
     except ValueError as error:
         raise DecodeError(f"the event is not an envelope: {error}", code="D102") from None
-    return make_meta(
+    return Meta(
         aggregate_id=envelope.aggregate_id,
         aggregate_type=envelope.aggregate_type,
         correlation_id=envelope.correlation_id,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from msgspec.structs import replace
 
-from projection.lang import core, failures
+from projection.lang import core, costs, failures
 from projection.lang.emission import Body
 from projection.lang.python_ast import placed
 
@@ -46,23 +46,26 @@ NAMES: dict[str, Any] = {
     "beyond_bound": _raised(failures.beyond_bound),
     "bool": bool,
     "dict": dict,
+    "hits": costs.hits,
     "int_overflow": _raised(failures.int_overflow),
     "isinstance": isinstance,
     "len": len,
     "list": list,
     "max": max,
     "min": min,
+    "nodes": costs.nodes,
     "nothing_there": _raised(failures.nothing_there),
     "replace": replace,
     "sorted": sorted,
     "str": str,
     "sum": sum,
+    "total": costs.total,
     "tuple": tuple,
 }
 _OWN = re.compile(r"(?:[cfklnorst]\d+|[ag]|error|settled|spent)", re.ASCII)
 _METHODS = frozenset(
     {"append", "bit_length", "copy_abs", "decode", "encode", "endswith", "get", "isascii", "join", "lower"}
-    | {"startswith", "strip", "upper"}
+    | {"replace", "split", "startswith", "strip", "upper"}
 )
 _ALLOWED = (
     ast.Module, ast.FunctionDef, ast.arguments, ast.arg, ast.Return, ast.Assign, ast.AugAssign, ast.Expr, ast.If,

@@ -123,8 +123,8 @@ class Shape:
     """A cost: `constant`, plus `per_operand` for each operand written, plus a part that depends on sizes.
 
     That part is `formula` of a list of measures of the operands; it never falls where a measure grows. `template` is
-    the same as a Python expression over operands `{0}`, `{1}`, … for compiled code, where `{sum}` stands for the lengths
-    of all, and `{left}` for what is left of the ledger; a test holds both together.
+    the same as a Python expression over operands `{0}`, `{1}`, … for compiled code; `{sum}` stands for the lengths of
+    all, `{left}` for what is left of the ledger. A test holds both together.
     """
 
     name: str

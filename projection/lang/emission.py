@@ -131,7 +131,7 @@ class Body:
         if not shape.is_sized:
             return number(0)
         if (text := node.operation.template_of(shape, len(operands))) is not None:
-            return template(text).filled([again(one) for one in operands])
+            return template(text.replace("{left}", ledger)).filled([again(one) for one in operands])
         sized = load(self.emitter.value("l", shape.sized))
         return ast.Call(sized, [ast.Tuple([again(one) for one in operands], ast.Load()), load(ledger)], [])
 

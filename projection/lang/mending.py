@@ -66,11 +66,12 @@ def _mend_fields(steps: list[tuple[str, str, Mend]]) -> Mend | None:
         return None
 
     def mend_fields(value: Any) -> Any:
-        for name, wire, mend in steps:
-            try:
+        name = wire = ""
+        try:
+            for name, wire, mend in steps:  # noqa: B007 - how far it came says which one failed
                 setattr(value, name, mend(getattr(value, name)))
-            except MisfitError as error:
-                raise error.inside(f".{wire}") from None
+        except MisfitError as error:
+            raise error.inside(f".{wire}") from None
         return value
 
     return mend_fields
@@ -219,14 +220,15 @@ def _number(value: Any) -> Decimal:
 
 
 def _mend_decimal(scale: int) -> Mend:
-    unit = UNITS[scale]
+    quantize, unit = _STRICT.quantize, UNITS[scale]
 
     def mend(value: Any) -> Decimal:
-        number = value if type(value) is Decimal else _number(value)
+        if type(value) is not Decimal:
+            value = _number(value)
         try:
-            found = number.quantize(unit, None, _STRICT)
+            found = quantize(value, unit)
         except DecimalException:
-            raise MisfitError(f"{_short(number)} does not fit decimal({scale})") from None
+            raise MisfitError(f"{_short(value)} does not fit decimal({scale})") from None
         return found or found.copy_abs()  # there is no negative zero
 
     return mend

@@ -67,11 +67,11 @@ class Operation:
         """The template of one of its shapes for so many operands; None where something measured may have no length."""
         if shape.template is None:
             return None
+        lengths = " + ".join(f"len({{{position}}})" for position in range(count))
+        text = shape.template.replace("{sum}", f"({lengths})")
         parameters = _expanded(parse_signature(self.signature)[0], count)
-        measured = [parameters[position] for position in shape.positions(count)]
-        if any(pattern.optional or pattern.name not in _LENGTHY for pattern in measured):
-            return None
-        return shape.template.replace("{sum}", f"({' + '.join(f'len({{{position}}})' for position in range(count))})")
+        measured = [parameters[int(position)] for position in re.findall(r"len\(\{(\d+)\}\)", text)]
+        return text if all(one.name in _LENGTHY and not one.optional for one in measured) else None
 
     def result(self, types: Sequence[ty.Type], constants: Sequence[Any]) -> ty.Type | None:
         """The type of the result for operands of these types; None where the operation does not take them."""
@@ -82,9 +82,45 @@ class Operation:
         bound: dict[str, ty.Type] = {}
         if not all(_match(pattern, type_, bound) for pattern, type_ in zip(parameters, types, strict=True)):
             return None
+        if any(
+            _holds_ints(pattern, type_, bound) for pattern, type_ in zip(parameters, types, strict=True)
+        ) and _variables(result) & _variables(*parameters):
+            return None
         if self.scale is not None:
             return ty.Decimal(self.scale(types, constants))
         return _fill(result, bound)
+
+    def wanted(self, types: Sequence[ty.Type]) -> tuple[ty.Type | None, ...]:
+        """What each operand has to be made first: a decimal, where it is an int beside decimals; None where it stays."""
+        parameters, result = parse_signature(self.signature)
+        parameters, kept = _expanded(parameters, len(types)), _variables(result)
+        bound: dict[str, ty.Type] = {"decimal": ty.Decimal(0)}
+        for pattern, type_ in zip(parameters, types, strict=True):
+            _match(pattern, type_, bound)
+        return tuple(
+            place
+            if isinstance(type_, ty.Int)
+            and isinstance(place := bound.get(pattern.name), ty.Decimal)
+            and (pattern.name == "decimal" or pattern.name in kept)
+            else None
+            for pattern, type_ in zip(parameters, types, strict=True)
+        )
+
+
+def _variables(*patterns: Pattern) -> frozenset[str]:
+    """What stands for any type in some patterns."""
+    found = {pattern.name for pattern in patterns if is_variable(pattern.name)}
+    return frozenset(found.union(*(_variables(*pattern.arguments) for pattern in patterns)))
+
+
+def _holds_ints(pattern: Pattern, type_: ty.Type, bound: dict[str, ty.Type]) -> bool:
+    """Whether a list or set of ints stands beside decimals, which would make it one of both."""
+    if pattern.name not in ("list", "set") or not isinstance(type_, (ty.List, ty.Set)):
+        return False
+    (item,) = pattern.arguments
+    if isinstance(type_.item, ty.Int):
+        return isinstance(bound.get(item.name), ty.Decimal)
+    return _holds_ints(item, type_.item, bound)
 
 
 _LENGTHY = frozenset({"string", "bytes", "list", "set", "map"})

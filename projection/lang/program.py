@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import getcontext, setcontext
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from projection.lang import core, costs, failures
 from projection.lang import diagnostics as diag
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from projection.lang.executors import Routine
 
 build_structs([ty.META])
+Meta = ty.META.made()  # of an event, made from its fields by name
 
 _ONCE = (None,)  # the items of a handler without `for`
 _EXPLOSIVE = 64  # times the limit of a view's JSON: so much may be made to find that it is too much
@@ -47,6 +50,8 @@ class Runnable:
 
     def __init__(self, handler: core.Handler, made: Executor) -> None:
         self.handler = handler
+        # Of the view before the handler runs: whether its absence (True) or its presence (False) is a failure.
+        self.existence = {"updates": True, "creates": False}.get(handler.target)
         self.source: Routine | None = None  # of the event and meta: the items of `for`
         if handler.source is not None:
             self.source = made.routine(handler.source, core.ITEM, handler.slots)
@@ -57,7 +62,7 @@ class Runnable:
 Step = tuple[Runnable, Any]  # one handler that an event runs on one view, and the item of its `for`
 
 
-class Applied(NamedTuple):
+class Applied(msgspec.Struct, frozen=True, gc=False):
     """What became of a view: itself (None where it is gone), its JSON where that was made anyway, and both ledgers."""
 
     view: Any
@@ -166,37 +171,35 @@ class Program:
         Raises:
             Failure: nothing of what the steps did is to be kept.
         """
-        gas, alloc = self.limits.gas, self.limits.alloc
-        handler = steps[0][0].handler
+        limits = self.limits
+        gas, alloc, found, data = limits.gas, limits.alloc, view, None
         around = getcontext()
-        setcontext(EXACT)
+        if around is not EXACT:
+            setcontext(EXACT)
         try:
-            found = view
             if view is not None:
                 gas -= self._view_gas + (view_bytes >> costs.VIEW_SHIFT if self._is_measured else 0)
                 if gas < 0:
-                    raise _located(failures.out_of_gas(), handler, 0, alloc)
+                    raise _located(failures.out_of_gas(), steps[0][0].handler, 0, alloc)
             for run, item in steps:
-                handler = run.handler
-                if handler.target == "updates" and found is None:
-                    raise _located(failures.view_missing(view_id), handler, gas, alloc)
-                if handler.target == "creates" and found is not None:
-                    raise _located(failures.view_exists(view_id), handler, gas, alloc)
+                if run.existence is not None and run.existence is (found is None):
+                    failure = failures.view_missing(view_id) if found is None else failures.view_exists(view_id)
+                    raise _located(failure, run.handler, gas, alloc)
                 result, gas, alloc = run.body(gas, alloc, found, view_id, event, meta, item)
                 if result is core.DELETE:
                     found = None
                 elif result is not core.KEEP:
                     found = result
-            data = None
             if found is not None and found is not view:
-                data, gas = self._written(found, handler, gas, alloc)
+                data, gas = self._written(found, steps[-1][0].handler, gas, alloc)
         except failures.Failure as failure:
-            failure.gas = self.limits.gas - failure.left[0] if failure.left else 0
-            failures.name_limits(failure, self.limits.gas, "gas", self.limits.alloc)
+            failure.gas = limits.gas - failure.left[0] if failure.left else 0
+            failures.name_limits(failure, limits.gas, "gas", limits.alloc)
             raise
         finally:
-            setcontext(around)
-        return Applied(found, data, self.limits.gas - gas, self.limits.alloc - alloc)
+            if around is not EXACT:
+                setcontext(around)
+        return Applied(found, data, limits.gas - gas, limits.alloc - alloc)
 
     def _written(self, view: Any, handler: core.Handler, gas: int, alloc: int) -> tuple[bytes | None, int]:
         """The JSON of a view that has changed, where that has to be made to know its size; and what gas is left."""
@@ -224,7 +227,8 @@ class Program:
             Failure: the event reaches no view at all.
         """
         around = getcontext()
-        setcontext(EXACT)
+        if around is not EXACT:
+            setcontext(EXACT)
         targets: dict[str, list[Step]] = {}
         gas, alloc = meter.gas, meter.alloc
         try:
@@ -249,7 +253,8 @@ class Program:
             self._name(failure)
             raise
         finally:
-            setcontext(around)
+            if around is not EXACT:
+                setcontext(around)
         meter.gas, meter.alloc = gas, alloc
         return targets
 
@@ -258,17 +263,11 @@ class Program:
         failure.gas = self.limits.route_gas - failure.left[0] if failure.left else 0
         failures.name_limits(failure, self.limits.route_gas, "route_gas", self.limits.alloc)
 
-    def check_event(self, size: int, meter: Meter, handler: core.Handler) -> None:
-        """Charge what it costs to check an event's payload of so many bytes against its schema.
-
-        Raises:
-            Failure: O901.
-        """
-        meter.gas -= costs.EVENT + (size >> costs.EVENT_SHIFT)
-        if meter.gas < 0:
-            failure = _located(failures.out_of_gas(), handler, 0, meter.alloc)
-            self._name(failure)
-            raise failure
+    def spent_before_decoding(self, meter: Meter, handler: core.Handler) -> failures.Failure:
+        """The failure of an event whose payload is too long to be decoded on this meter."""
+        failure = _located(failures.out_of_gas(), handler, 0, meter.alloc)
+        self._name(failure)
+        return failure
 
     def place(self, failure: failures.Failure) -> str | None:
         """`file:line:column` of a failure."""
@@ -290,17 +289,14 @@ class Reaction:
             DecodeError: D105, the payload does not fit the declared event.
             Failure: O901.
         """
-        self._program.check_event(len(payload), meter, self._runs[0].handler)
+        meter.gas -= costs.EVENT + (len(payload) >> costs.EVENT_SHIFT)
+        if meter.gas < 0:
+            raise self._program.spent_before_decoding(meter, self._runs[0].handler)
         return self._codec.decode(payload)
 
     def route(self, event: Any, meta: Any, meter: Meter) -> dict[str, list[Step]]:
         """See `Program.route`."""
         return self._program.route(self._runs, event, meta, meter)
-
-
-def make_meta(**fields: Any) -> Any:
-    """The `meta` of an event, from its fields by name."""
-    return ty.META.made()(**fields)
 
 
 def only_deletes(steps: Sequence[Step]) -> bool:

@@ -27,6 +27,12 @@ def parse_timestamp(text: str) -> Moment:
     Raises:
         ValueError: the text is not an RFC 3339 timestamp with an offset, or lies outside the years 1 to 9999 in UTC.
     """
+    if (local := _usual(text)) is not None:
+        offset = local.utcoffset() or timedelta()
+        try:
+            return Moment(local.astimezone(UTC), offset, local.date())
+        except OverflowError as error:
+            raise ValueError(f"{text[:64]!r} is not a point in time: {error}") from None
     if (match := _RFC3339.fullmatch(text)) is None:
         raise ValueError(f"{text[:64]!r} is not an RFC 3339 timestamp with an offset, like 2000-01-01T00:00:00+01:00")
     day, clock, fraction, sign, hours, minutes = match.groups()
@@ -40,6 +46,29 @@ def parse_timestamp(text: str) -> Moment:
         return Moment((local - offset).replace(tzinfo=UTC), offset, local.date())
     except (ValueError, OverflowError) as error:
         raise ValueError(f"{text[:64]!r} is not a point in time: {error}") from None
+
+
+def _usual(text: str) -> datetime | None:
+    """The time of a text in the form that nearly all have, `2000-01-31T12:00:00Z` or with an offset; else None.
+
+    Python's own parser is eight times as fast as the pattern, and takes more: what it might take besides, the places of
+    the separators shut out.
+    """
+    size = len(text)
+    if size == 20:
+        ends_well = text[19] == "Z"
+    elif size == 25:
+        ends_well = text[22] == ":" and text[19] in "+-" and text[20:22] < "24" and text[23] < "6"
+    else:
+        return None
+    if not (ends_well and text[4] == text[7] == "-" and text[10] == "T" and text[13] == text[16] == ":"):
+        return None
+    if not (text.isascii() and text[11:13] < "24"):
+        return None
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
 
 
 def format_timestamp(time: datetime) -> str:

@@ -21,7 +21,7 @@ from projection.lang.failures import Failure
 from projection.lang.interpreter import Meter
 from projection.lang.mending import parse_timestamp
 from projection.lang.numbers import EXACT, MAX_INT, MIN_INT
-from projection.lang.program import Limits, Program, make_meta
+from projection.lang.program import Limits, Meta, Program
 from projection.lang.segments import with_charges
 from projection.lang.source import Source
 from projection.lang.structs import build_structs
@@ -174,7 +174,7 @@ def meta(time: str = TIME, **fields: Any) -> Any:
         "time": parse_timestamp(time),
         "type": "T",
     }
-    return make_meta(**{**plain, **fields})
+    return Meta(**{**plain, **fields})
 
 
 class Outcome(NamedTuple):

@@ -8,7 +8,7 @@ import pytest
 
 from projection.lang.checker import check
 from projection.lang.failures import Failure
-from projection.lang.program import Program, make_meta
+from projection.lang.program import Meta, Program
 from projection.lang.source import Source
 
 PROGRAM = """proj 1
@@ -18,7 +18,7 @@ type Inner {{ m: map<string(8), int>(2) = {{}} }}
 view V {{ m: map<string(8), int>(2) = {{}}, inner: Inner, by: map<string(8), Inner>(2) }}
 on E as e to e.id => (view ?? {{ inner: {{}}, by: {{["x"]: {{}}}} }}) with {{ {update} }}
 """
-META = make_meta(
+META = Meta(
     aggregate_id="a",
     aggregate_type="a",
     correlation_id=None,

@@ -253,7 +253,11 @@ builtin(
 )  # fmt: skip
 builtin(
     "split", "string, string -> list<string>", gas=scanned(6, 0, 1, hits=2), function=_split, size=_split_extent,
-    alloc=Shape("search", 2, operands=(0, (0, 1)), measures=(LENGTH, HITS), formula=lambda s: (s[0] >> 4) + 2 * s[1]),
+    inline="({0}.split({1}) if {1} else [{0}])",
+    alloc=Shape(
+        "search", 2, operands=(0, (0, 1)), measures=(LENGTH, HITS), formula=lambda s: (s[0] >> 4) + 2 * s[1],
+        template="(len({0}) >> 4) + 2 * hits({0}, {1})",
+    ),
     doc="The parts between separators; the whole text where there is none, or where the separator is empty.",
     examples=[('split("a,b,,c", ",")', '["a", "b", "", "c"]'), ('split("", ",")', '[""]')],
 )  # fmt: skip
@@ -263,19 +267,22 @@ builtin(
     gas=Shape(
         "result", 4, operands=(0, 0, 1), measures=(LENGTH, TOTAL, LENGTH),
         formula=lambda s: (s[0] >> 3) + (s[1] + s[0] * s[2] >> 8),
+        template="(len({0}) >> 3) + (total({0}) + len({0}) * len({1}) >> 8)",
     ),
     alloc=Shape(
-        "result", 1, operands=(0, 0, 1), measures=(LENGTH, TOTAL, LENGTH), formula=lambda s: s[1] + s[0] * s[2] >> 4
+        "result", 1, operands=(0, 0, 1), measures=(LENGTH, TOTAL, LENGTH), formula=lambda s: s[1] + s[0] * s[2] >> 4,
+        template="total({0}) + len({0}) * len({1}) >> 4",
     ),
     size=_join_extent, doc="The texts of a list, with one text between each two.",
     examples=[('join(["a", "b"], ", ")', '"a, b"'), ('join(split("abc", "x"), "-")', '"abc"')],
 )  # fmt: skip
 builtin(
     "replace", "string, string, string -> string", function=_replaced, size=_replaced_extent,
+    inline="({0}.replace({1}, {2}) if {1} else {0})",
     gas=scanned(6, 0, 1, hits=2, by=2),
     alloc=Shape(
         "result", 1, operands=(0, (0, 1), 2), measures=(LENGTH, HITS, LENGTH),
-        formula=lambda s: s[0] + s[1] * s[2] >> 4,
+        formula=lambda s: s[0] + s[1] * s[2] >> 4, template="len({0}) + hits({0}, {1}) * len({2}) >> 4",
     ),
     doc="With every place where a text stands replaced by another; an empty text stands nowhere.",
     examples=[
