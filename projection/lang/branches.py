@@ -96,8 +96,9 @@ class Branches(Places):
         """Any of the four."""
         match expression:
             case syn.If():
+                before = len(self.problems)
                 test = self.condition(expression.condition)
-                if (always := constant_truth(test)) is not None:
+                if len(self.problems) == before and (always := constant_truth(test)) is not None:
                     self.warnings.append(diag.constant_condition(expression.condition.span, always=always))
                 if_true, if_false = self.proven(expression.condition)
                 yes = self.checked_knowing(expression.yes, if_true, place)

@@ -6,7 +6,7 @@ P1 syntax · N2 names · T3 types · S4 schema · G5 cost · L6 lint. What an ex
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from projection.errors import ProgramError
@@ -31,6 +31,11 @@ class Diagnostic:
     severity: str = "error"  # or `warning`, which stops no program
     related: tuple[tuple[Span, str], ...] = ()  # further places, and what they have to do with it
     fix: tuple[Span, str] | None = None  # a text that put there mends it, without a look
+
+    def moved(self, offset: int) -> Diagnostic:
+        """The same, of a stretch of text that begins at this offset."""
+        fix = None if self.fix is None else (self.fix[0].moved(offset), self.fix[1])
+        return replace(self, span=self.span.moved(offset), fix=fix)
 
     def render(self, source: Source) -> str:
         """The diagnostic for a terminal: what, where, the line itself, what to do."""
@@ -174,6 +179,28 @@ def not_utf8(offset: int) -> Diagnostic:
 def duration_too_long(span: Span) -> Diagnostic:
     """P111: a duration beyond all calendars."""
     return Diagnostic("P111", "this duration is too long", span, help="the longest is 999999999d")
+
+
+def foreign(span: Span, found: str, here: str) -> Diagnostic:
+    """P112: what other languages write."""
+    help_ = f"write `{here.strip()}`" if here else "leave it away: a function is one expression"
+    return Diagnostic("P112", f"{found} is not written so here", span, help=help_, fix=(span, here))
+
+
+def missing_sign(span: Span, sign: str, fix: tuple[Span, str]) -> Diagnostic:
+    """P113: two things without what stands between them."""
+    return Diagnostic("P113", f"a `{sign}` is missing behind this", span, fix=fix)
+
+
+def if_without_else(span: Span) -> Diagnostic:
+    """P114: an `if` that would have no value where its condition is false."""
+    return Diagnostic("P114", "this `if` has no `else`", span, help="every `if` yields a value: add `else …`")
+
+
+def no_division(span: Span, sign: str) -> Diagnostic:
+    """P115: a division that would not say how it rounds."""
+    help_ = "write `rem(x, y)`" if sign == "%" else "write `div(x, y)` of ints, `div(x, y, SCALE, MODE)` of decimals"
+    return Diagnostic("P115", f"there is no `{sign}`", span, help=help_)
 
 
 # --- N2 names --------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from projection.lang import types as ty
 from projection.lang.access import Access
 from projection.lang.library import BUILTINS, FORMS, OPERATORS
 from projection.lang.numbers import MAX_INT, MIN_INT, ROUNDING_MODES, negate
-from projection.lang.operations import ABSENT, Operation, parse_signature
+from projection.lang.operations import ABSENT, Operation
 from projection.lang.places import Typed, form
 from projection.lang.source import Span
 
@@ -34,6 +34,7 @@ KEYWORDS = frozenset(
 )
 
 
+_NOTHING = ("null", "nil", "None", "undefined")  # as other languages call it
 SPECIAL = ("has", "narrow")  # called as functions are, but no value comes of their operands alone
 
 
@@ -205,6 +206,8 @@ class Expressions(Access):
             return Typed(core.Local(name.span, variable.slot), variable.type)
         if name.name == "view":
             return self.report(diag.view_not_here(name.span, self.no_view))
+        if name.name in _NOTHING:
+            return self.report(diag.foreign(name.span, f"`{name.name}`", "none"))
         return self.report(diag.unknown_name(name.span, name.name, self.variables))
 
     # operators and calls
@@ -218,12 +221,9 @@ class Expressions(Access):
         constants = [operand.core.value if isinstance(operand.core, core.Const) else ABSENT for operand in operands]
         for operation in overloads:
             if (result := operation.result(types, constants)) is not None:
-                patterns = parse_signature(operation.signature)[0]
                 converted = tuple(
-                    self.fit(operand, ty.Decimal(0))
-                    if index < len(patterns) and patterns[index].name == "decimal" and isinstance(operand.type, ty.Int)
-                    else operand.core
-                    for index, operand in enumerate(operands)
+                    operand.core if place is None else self.fit(operand, place)
+                    for operand, place in zip(operands, operation.wanted(types), strict=True)
                 )
                 return Typed(core.Op(span, operation, converted), result)
         for operand in operands:

@@ -164,8 +164,9 @@ class HandlerChecker:
         written = handler.arms[position].condition
         if written is None:
             raise AssertionError(handler)
+        before = len(self._problems)
         condition = checker.condition(written)
-        always = constant_truth(condition)
+        always = constant_truth(condition) if len(self._problems) == before else None
         if always is False:
             self._problems.append(diag.unreachable_arm(written.span, "its condition is always false"))
         elif always and position + 1 < len(handler.arms):

@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, cast
 
 from lark import Lark
-from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedInput, UnexpectedToken
+from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
 from projection.bundled import bundled
 from projection.lang import diagnostics as diag
@@ -15,23 +15,19 @@ from projection.lang import syntax as syn
 from projection.lang.diagnostics import Diagnostic
 from projection.lang.expression_trees import integer
 from projection.lang.source import Source, Span
+from projection.lang.syntax_errors import explained
 from projection.lang.texts import UnreadableError
 from projection.lang.tree import Builder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from projection.lang.texts import Node
 
 MAX_SOURCE_BYTES = 64 * 1024
 
 _SURROGATE = re.compile("[\ud800-\udfff]")  # no UTF-8 text holds one, but a Python string may
+_MAX_LEFT_OUT = 10  # of one declaration: each costs to read all of it once more
+_PIECE = re.compile(r"^[ \t]+(?:when|else|event|expect)\b", re.MULTILINE)
 _NAMED = re.compile(r"(?:event|type|view|fn)\s+([A-Za-z][A-Za-z0-9_]*)")
-
-_WORDS = {
-    "NAME": "a name", "INT": "a number", "DECIMAL": "a number", "STRING": "a string", "$END": "the end of the file",
-    "COMPARE": "a comparison", "PLUS_MINUS": "`+`", "ADD_ASSIGN": "`+=`",
-}  # fmt: skip
 
 
 @cache
@@ -85,7 +81,7 @@ def _recover(source: Source) -> tuple[syn.Program, list[Diagnostic]]:
             elif words[0] == "projection" and len(words) == 2 and words[1].isidentifier():
                 name = (words[1], span)
             elif words[0] not in ("proj", "projection"):
-                declarations.append(Builder(_tree, chunk.start).declaration(_tree(text, "declaration", chunk.start)))
+                declarations.append(_declaration(text, chunk.start, problems))
             else:
                 problems.append(diag.unexpected(span, f"`{words[-1]}`", [f"`{words[0]}` and one word"]))
         except UnreadableError as stop:
@@ -93,6 +89,35 @@ def _recover(source: Source) -> tuple[syn.Program, list[Diagnostic]]:
             if (match := _NAMED.match(text)) is not None:
                 unreadable.add(match[1])
     return syn.Program(edition, name, tuple(declarations), frozenset(unreadable)), problems
+
+
+def _declaration(text: str, offset: int, problems: list[Diagnostic]) -> syn.Declaration:
+    """A declaration; an arm or a step of a test that cannot be read is reported and left out.
+
+    Raises:
+        UnreadableError: what is wrong lies elsewhere.
+    """
+    starts = [match.start() for match in _PIECE.finditer(text)]
+    read_until, left = 0, _MAX_LEFT_OUT
+    first: UnreadableError | None = None
+    while True:
+        try:
+            declaration = Builder(_tree, offset).declaration(_tree(text, "declaration", offset))
+        except UnreadableError as stop:
+            at = stop.diagnostic.span.start - offset
+            begun = [start for start in starts if start < at]  # what is unfinished is noticed where the next begins
+            if not begun or at < read_until or not left:
+                raise first or stop from None
+            if first is not None:
+                problems.append(first.diagnostic)
+            first, left = stop, left - 1
+            read_until = next((start for start in starts if start >= at), len(text))
+            piece = text[begun[-1] : read_until]
+            text = text[: begun[-1]] + re.sub(r"[^\n]", " ", piece) + text[read_until:]
+        else:
+            if first is not None:
+                problems.append(first.diagnostic)
+            return declaration
 
 
 def _blank_comments(text: str) -> str:
@@ -107,29 +132,18 @@ def _tree(text: str, start: str, offset: int) -> Node:
 
 
 def _syntax_error(text: str, error: UnexpectedInput, offset: int) -> Diagnostic:
-    if isinstance(error, UnexpectedToken) and error.token.type != "$END":
-        start = cast("int", error.token.start_pos)
-        span = Span(offset + start, offset + start + len(error.token))
-        return diag.unexpected(span, f"`{error.token}`", _expected(error.accepts or error.expected))
-    if isinstance(error, UnexpectedCharacters):
-        at = cast("int", error.pos_in_stream)
-        span = Span(offset + at, offset + at + 1)
-        if text[at] == '"':
-            return diag.unterminated_string(span)
-        if text[at].isascii() and text[at].isprintable():
-            return diag.unexpected(span, f"`{text[at]}`", _expected(error.allowed))
-        return diag.unknown_character(span, text[at])
-    end = offset + len(text.rstrip())
-    expected = error.expected if isinstance(error, (UnexpectedEOF, UnexpectedToken)) else ()
-    return diag.unexpected(Span(max(offset, end - 1), end), "the end of the declaration", _expected(expected))
-
-
-def _expected(terminals: Sequence[str] | set[str] | None) -> list[str]:
-    by_name = {terminal.name: terminal.pattern for terminal in _lark().terminals}
-    words = set()
-    for name in terminals or ():
-        if name in _WORDS:
-            words.add(_WORDS[name])
-        elif name in by_name:
-            words.add(f"`{by_name[name].value}`".replace("\\", ""))
-    return sorted(words)
+    accepted: set[str] = set()
+    at, found = len(text.rstrip()), None
+    if isinstance(error, UnexpectedToken):
+        accepted = set(error.accepts or error.expected)
+        if error.token.type != "$END":
+            at, found = cast("int", error.token.start_pos), str(error.token)
+    elif isinstance(error, UnexpectedCharacters):
+        at, accepted = cast("int", error.pos_in_stream), set(error.allowed or ())
+        found = text[at]
+        if found == '"':
+            return diag.unterminated_string(Span(offset + at, offset + at + 1))
+        if not (found.isascii() and found.isprintable()):
+            return diag.unknown_character(Span(offset + at, offset + at + 1), found)
+    patterns = {terminal.name: terminal.pattern.value for terminal in _lark().terminals}
+    return explained(text, at, found, accepted, patterns).moved(offset)

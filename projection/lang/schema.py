@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from projection.lang import diagnostics as diag
 from projection.lang import syntax as syn
 from projection.lang import types as ty
+from projection.lang.structs import build_structs, mark_from_outside
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +21,8 @@ _SIMPLE: dict[str, ty.Type] = {
     "json": ty.JSON,
 }  # fmt: skip
 _NAMES = (*_SIMPLE, "decimal", "string", "bytes", "enum", "list", "set", "map")
+
+PENDING = object()  # the default of a field whose default is not computed yet
 
 
 class Schema:
@@ -233,19 +237,38 @@ class Schema:
                 self.problems.append(diag.optional_with_default(one.span, one.name))
             if one.optional:
                 type_ = ty.optional(type_)
-            record.fields[one.name] = ty.Field(one.name, type_, one.wires or (one.name,), ty.REQUIRED, one.span)
+            default = ty.REQUIRED if one.default is None else PENDING
+            record.fields[one.name] = ty.Field(one.name, type_, one.wires or (one.name,), default, one.span)
         return record
 
     def _defaults(self, program: syn.Program, constant: Callable[[syn.Expression, ty.Type], object]) -> None:
-        owners = {record.name: record for record in self.records()}
-        for one in program.declarations:
-            if not isinstance(one, (syn.Record, syn.Event, syn.View)) or one.name not in owners:
-                continue
-            fields = owners[one.name].fields
-            for written in one.fields:
-                if written.default is not None and (field := fields.get(written.name)) is not None:
-                    value = constant(written.default, field.type)
-                    fields[field.name] = ty.Field(field.name, field.type, field.wires, value, field.span)
+        """Every default, first those of the records that others hold: a literal of one fills in what it leaves out."""
+        written = {
+            one.name: one.fields for one in program.declarations if isinstance(one, (syn.Record, syn.Event, syn.View))
+        }
+        if not self.problems:
+            mark_from_outside(self.events.values())
+            build_structs(self._records.values())
+        done = set[ty.Record]()
+
+        def fill(type_: ty.Type) -> None:
+            match type_:
+                case ty.Optional():
+                    fill(type_.inner)
+                case ty.List() | ty.Set():
+                    fill(type_.item)
+                case ty.Map():
+                    fill(type_.value)
+                case ty.Record() if type_ not in done:
+                    done.add(type_)
+                    for field in type_.fields.values():
+                        fill(field.type)
+                    for one in written.get(type_.name, ()):
+                        if one.default is not None and (field := type_.fields[one.name]).default is PENDING:
+                            type_.fields[one.name] = replace(field, default=constant(one.default, field.type))
+
+        for record in self.records():
+            fill(record)
 
     def _wires_are_distinct(self) -> None:
         taken: dict[tuple[str | None, str], int] = {}

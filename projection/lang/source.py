@@ -18,6 +18,10 @@ class Span(NamedTuple):
     start: int
     end: int
 
+    def moved(self, offset: int) -> Span:
+        """The same stretch, further on by so many characters."""
+        return Span(self.start + offset, self.end + offset)
+
 
 @dataclass(frozen=True)
 class Source:

@@ -24,11 +24,15 @@ if TYPE_CHECKING:
 def build_structs(records: Iterable[ty.Record]) -> None:
     """Generate the class of every record, with its fields in name order."""
     records = list(records)
-    for record in records:
-        if record.kind == "event":
-            _mark_from_outside(record)
+    mark_from_outside(record for record in records if record.kind == "event")
     for record in records:
         _build(record)
+
+
+def mark_from_outside(events: Iterable[ty.Record]) -> None:
+    """Remember of every record that an event holds that it comes from outside; before any class is generated."""
+    for event in events:
+        _mark_from_outside(event)
 
 
 def _mark_from_outside(type_: ty.Type) -> None:

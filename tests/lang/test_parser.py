@@ -64,7 +64,7 @@ HOSTILE = {
     "a string that is not closed": (on('"' + "x" * 60_000), ["P103"]),
     "a string of escapes that is not closed": (on('"' + "\\n" * 30_000), ["P103"]),
     "5,000 interpolations": (on('length("' + "{e.n}" * 5000 + '")'), []),
-    "interpolations in interpolations": (on('"{"{"{"{1}"}"}"}"'), ["P101"]),
+    "interpolations in interpolations": (on('"{"{"{"{1}"}"}"}"'), ["P113"]),
     "a lone surrogate": (on('length("\ud800")'), ["P102"]),
     "a lone surrogate in a comment": (on("1") + "# \udfff", ["P102"]),
     "a byte order mark": ("\ufeff" + on("1"), ["P101"]),
