@@ -230,7 +230,7 @@ class Program:
         if around is not EXACT:
             setcontext(EXACT)
         targets: dict[str, list[Step]] = {}
-        gas, alloc = meter.gas, meter.alloc
+        gas, alloc, most = meter.gas, meter.alloc, self.limits.ids_per_event
         try:
             for run in runs:
                 items: Sequence[Any] = _ONCE
@@ -246,9 +246,8 @@ class Program:
                         targets[view_id].append((run, item))
                         continue
                     targets[view_id] = [(run, item)]
-                    if len(targets) > self.limits.ids_per_event:
-                        failure = failures.too_many_ids(self.limits.ids_per_event)
-                        raise _located(failure, run.handler, gas, alloc)
+                    if len(targets) > most:
+                        raise _located(failures.too_many_ids(most), run.handler, gas, alloc)
         except failures.Failure as failure:
             self._name(failure)
             raise
