@@ -82,28 +82,25 @@ class Operation:
         bound: dict[str, ty.Type] = {}
         if not all(_match(pattern, type_, bound) for pattern, type_ in zip(parameters, types, strict=True)):
             return None
-        if any(
-            _holds_ints(pattern, type_, bound) for pattern, type_ in zip(parameters, types, strict=True)
-        ) and _variables(result) & _variables(*parameters):
+        kept = {name: type_ for name, type_ in bound.items() if name in _variables(result)}
+        if any(_holds_ints(pattern, type_, kept) for pattern, type_ in zip(parameters, types, strict=True)):
             return None
         if self.scale is not None:
             return ty.Decimal(self.scale(types, constants))
         return _fill(result, bound)
 
     def wanted(self, types: Sequence[ty.Type]) -> tuple[ty.Type | None, ...]:
-        """What each operand has to be made first: a decimal, where it is an int beside decimals; None where it stays."""
+        """The decimal that an operand has to be made first, where it is an int beside decimals; None where it stays."""
         parameters, result = parse_signature(self.signature)
-        parameters, kept = _expanded(parameters, len(types)), _variables(result)
-        bound: dict[str, ty.Type] = {"decimal": ty.Decimal(0)}
+        parameters = _expanded(parameters, len(types))
+        bound: dict[str, ty.Type] = {}
         for pattern, type_ in zip(parameters, types, strict=True):
             _match(pattern, type_, bound)
+        kept = {name: type_ for name, type_ in bound.items() if name in _variables(result)} | {"decimal": ty.Decimal(0)}
+        places = [kept.get(pattern.name) for pattern in parameters]
         return tuple(
-            place
-            if isinstance(type_, ty.Int)
-            and isinstance(place := bound.get(pattern.name), ty.Decimal)
-            and (pattern.name == "decimal" or pattern.name in kept)
-            else None
-            for pattern, type_ in zip(parameters, types, strict=True)
+            place if isinstance(type_, ty.Int) and isinstance(place, ty.Decimal) else None
+            for place, type_ in zip(places, types, strict=True)
         )
 
 
