@@ -25,7 +25,10 @@ class Access(Updates):
         base: syn.Expression = expression
         while isinstance(base, (syn.Get, syn.At, syn.Present)):
             steps.append(base)
+            is_in_parentheses = base.base.span.start > base.span.start  # there, a chain ends
             base = base.base
+            if is_in_parentheses:
+                break
         is_asserted = place is not None and all(isinstance(step, syn.Present) for step in steps)
         return self._steps(self.check(base, ty.optional(place) if place and is_asserted else None), steps[::-1])
 

@@ -51,6 +51,10 @@ class Branches(Places):
         """See `Expressions.forget`."""
         raise NotImplementedError
 
+    def type_of(self, expression: syn.Expression) -> ty.Type:
+        """See `Expressions.type_of`."""
+        raise NotImplementedError
+
     def path(self, expression: syn.Expression) -> tuple[str, ...]:
         """See `Expressions.path`."""
         raise NotImplementedError
@@ -144,7 +148,10 @@ class Branches(Places):
         return Typed(value, ty.BOOL)
 
     def _coalesce(self, coalesce: syn.Coalesce, place: ty.Type | None) -> Typed:
-        left = self.check(coalesce.left, None if place is None else ty.optional(place))
+        left_place = place
+        if place is None and isinstance(coalesce.left, syn.Call) and coalesce.left.name == "narrow":
+            left_place = ty.loosened(self.type_of(coalesce.right))  # `narrow(x) ?? 0` is an int
+        left = self.check(coalesce.left, None if left_place is None else ty.optional(left_place))
         if isinstance(left.type, ty.Never):
             return left
         if not isinstance(left.type, (ty.Optional, ty.Nothing)):

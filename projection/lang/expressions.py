@@ -109,7 +109,7 @@ class Expressions(Access):
     # expressions
 
     def type_of(self, expression: syn.Expression) -> ty.Type:
-        """The type of an expression that was checked before."""
+        """The type of an expression that is also checked elsewhere, which reports what is wrong with it."""
         problems, warnings = len(self.problems), len(self.warnings)
         found = self.check(expression).type
         del self.problems[problems:], self.warnings[warnings:]

@@ -88,6 +88,8 @@ class Places:
                 not value.type.open and set(value.type.members) <= set(place.members)
             ):
                 return node
+            case (ty.String(), ty.Enum(open=True)):
+                return self._bounded(node, "bounded_string", value.type.max, ty.DEFAULT_STRING)
             case (ty.Enum(), ty.String()):
                 longest = None if value.type.open else max(map(len, value.type.members))
                 return self._bounded(node, "bounded_string", longest, place.max)
