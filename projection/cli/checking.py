@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from projection.lang.checker import CheckedProgram
+    from projection.lang.program import Limits
     from projection.lang.source import Source
     from projection.model.envelope import Envelope
     from projection.model.manifest import ManifestView
@@ -50,17 +51,8 @@ def checked(paths: Iterable[Path]) -> Report:
         ConfigurationError: a path is none of these.
     """
     report = Report()
-    found: dict[Finding, None] = {}  # each once: two manifests may name one program
-    programs: dict[Path, list[ManifestView]] = {}
-    for path in (file for named in paths for file in _files(named)):
-        if path.suffix == ".proj":
-            programs.setdefault(path.resolve(), [])
-            continue
-        report.manifest_count += 1
-        deployed, problems = _manifest(path)
-        found |= dict.fromkeys(problems)
-        for view in deployed:
-            programs.setdefault(view.program, []).append(view)
+    programs, problems = _programs(paths, report)
+    found = dict.fromkeys(problems)  # each once: two manifests may name one program
     report.program_count = len(programs)
     by_folder: dict[Path, list[CheckedProgram]] = {}
     for path, views in programs.items():
@@ -76,6 +68,46 @@ def checked(paths: Iterable[Path]) -> Report:
             found |= dict.fromkeys(_fixture(file, known))
     report.findings = sorted(found, key=lambda one: (one.place, not one.is_error, one.code))
     return report
+
+
+def deployed_programs(paths: Iterable[Path]) -> Iterator[tuple[CheckedProgram | None, str | None, Limits]]:
+    """Each program with the view type and the limits of each manifest that names it; None where it does not check.
+
+    What is wrong is said on stderr.
+
+    Raises:
+        ConfigurationError: a path is neither a program, nor a manifest, nor a folder of them.
+    """
+    from projection.cli.console import note
+    from projection.lang.program import Limits
+
+    programs, problems = _programs(paths, Report())
+    for finding in problems:
+        note(f"{finding.severity}[{finding.code}]: {finding.message}\n{finding.excerpt}")
+    for path, views in programs.items():
+        program, problems = _program(path, [])
+        for finding in problems if program is None else ():
+            note(f"{finding.severity}[{finding.code}]: {finding.message}\n{finding.excerpt}")
+        if not views:
+            yield program, None, Limits()
+        for view in views:
+            yield program, str(view.view_type), _limits(view)
+
+
+def _programs(paths: Iterable[Path], report: Report) -> tuple[dict[Path, list[ManifestView]], list[Finding]]:
+    """The programs below some paths, each with the entries of manifests that name it; what is wrong with manifests."""
+    programs: dict[Path, list[ManifestView]] = {}
+    found: list[Finding] = []
+    for path in (file for named in paths for file in _files(named)):
+        if path.suffix == ".proj":
+            programs.setdefault(path.resolve(), [])
+            continue
+        report.manifest_count += 1
+        deployed, problems = _manifest(path)
+        found += problems
+        for view in deployed:
+            programs.setdefault(view.program, []).append(view)
+    return programs, found
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
@@ -153,7 +185,7 @@ def _in_document(path: Path, error: ConfigurationError) -> Finding:
 
 def _program(path: Path, views: Iterable[ManifestView]) -> tuple[CheckedProgram | None, list[Finding]]:
     """A program, and what is wrong with it, also under the limits of the manifests that name it."""
-    from projection.lang.bounds import problems
+    from projection.lang import bounds, partition
     from projection.lang.diagnostics import ProgramInvalidError
     from projection.lang.executors import Execution
     from projection.lang.program import Limits, Program
@@ -165,9 +197,16 @@ def _program(path: Path, views: Iterable[ManifestView]) -> tuple[CheckedProgram 
         return None, [in_source(error.source, one) for one in error.diagnostics]
     except OSError as error:
         return None, [in_line(name, 1, "P110", f"the file cannot be read: {error.strerror}")]
-    limits = [Limits(**view.limits.model_dump(include=set(Limits.__slots__))) for view in views] or [Limits()]
-    found = [one for each in limits for one in problems(program, each)]
+    limits = [_limits(view) for view in views] or [Limits()]
+    found = [*program.warnings, *(one for each in limits for one in bounds.problems(program, each))]
+    found += [one for view in views for one in partition.problems(program, view.partition_by)]
     return program, [in_source(program.source, one) for one in found]
+
+
+def _limits(view: ManifestView) -> Limits:
+    from projection.lang.program import Limits
+
+    return Limits(**view.limits.model_dump(include=set(Limits.__slots__)))
 
 
 # --- events kept beside programs -------------------------------------------------------------------------------------

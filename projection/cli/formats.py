@@ -8,19 +8,24 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from projection import __version__
-from projection.cli.console import print_json
+from projection.cli.console import note, print_json
 from projection.cli.explanations import explanations
 from projection.lang.diagnostics import MAX_DIAGNOSTICS
 
 if TYPE_CHECKING:
     from projection.cli.checking import Report
     from projection.cli.findings import Finding, Place
+    from projection.lang.checker import CheckedProgram
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 
 
 def print_pretty(report: Report) -> None:
-    """Each finding with its lines, in colours where stdout is a terminal that may have them."""
+    """Each finding with its lines, in colours where stdout is a terminal that may have them; how logs may be split."""
+    from projection.lang.partition import partitioning
+
+    for checked in report.programs:
+        note(f"{checked.source.name}: {partitioning(checked).sentence(checked)}")
     parts, counts = list[str](), Counter[str]()
     for one in report.findings:
         counts[one.place.file] += 1
@@ -47,7 +52,7 @@ def print_pretty(report: Report) -> None:
 
 
 def print_report(report: Report) -> None:
-    """One object: what was checked, how much was found, and each finding."""
+    """One object: what was checked, how much was found, each program that checks, and each finding."""
     print_json(
         {
             "version": 1,
@@ -58,9 +63,21 @@ def print_report(report: Report) -> None:
             },
             "errors": report.errors,
             "warnings": report.warnings,
+            "programs": [_program(one) for one in report.programs],
             "findings": [_as_json(one) for one in report.findings],
         }
     )
+
+
+def _program(checked: CheckedProgram) -> dict[str, Any]:
+    from projection.lang.partition import partitioning
+
+    return {
+        "file": checked.source.name,
+        "name": checked.name,
+        "digest": checked.digest,
+        "partition_by": list(partitioning(checked).allowed),
+    }
 
 
 def _as_json(finding: Finding) -> dict[str, Any]:

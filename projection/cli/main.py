@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from projection import __version__
-from projection.cli import check, demo, doc, explain, fmt, load, replay, run, show, test, trace
+from projection.cli import check, demo, doc, explain, fmt, gas, load, replay, run, show, test, trace
 from projection.cli.console import note, report
 from projection.errors import EXIT_FAILED, ProjectionError
 
@@ -54,6 +54,7 @@ _register(demo.demo, demo.EXAMPLES)
 _register(doc.doc, doc.EXAMPLES)
 _register(explain.explain, explain.EXAMPLES)
 _register(fmt.fmt, fmt.EXAMPLES)
+_register(gas.gas, gas.EXAMPLES)
 _register(load.load, load.EXAMPLES)
 _register(replay.replay, replay.EXAMPLES)
 _register(run.run, run.EXAMPLES)

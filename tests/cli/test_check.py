@@ -8,6 +8,10 @@ import pytest
 from command_support import COUNTER, deploy, projection, refused
 
 from projection.bundled import bundled
+from projection.lang.bounds import problems
+from projection.lang.checker import check
+from projection.lang.program import Limits
+from projection.lang.source import Source
 
 FINES = """\
 proj 1
@@ -33,7 +37,9 @@ error[N204]: no field `ammount_paid` in event Payment
 def test_what_is_right_prints_nothing_and_says_how_much_was_checked(tmp_path):
     deploy(tmp_path)
     ended = projection("check", folder=tmp_path)
-    assert (0, "", "checked 1 program and 1 manifest: 0 errors\n") == (ended.returncode, ended.stdout, ended.stderr)
+    assert (0, "") == (ended.returncode, ended.stdout)
+    assert ended.stderr.startswith("counter.proj: partition_by allowed: tenant, view; not subject, because `e.id` at ")
+    assert ended.stderr.endswith("\nchecked 1 program and 1 manifest: 0 errors\n")
 
 
 def test_the_bundled_examples_are_right(tmp_path):
@@ -91,7 +97,7 @@ def test_in_a_folder_hidden_files_are_left_out_and_the_way_to_it_may_go_anywhere
     (inside / ".trash" / "old.proj").write_text("nonsense")
     for path, folder in ((inside, tmp_path), ("..", inside / "here"), ("../shop", inside)):
         ended = projection("check", path, folder=folder)
-        assert (0, "checked 1 program and 1 manifest: 0 errors\n") == (ended.returncode, ended.stderr)
+        assert (0, "checked 1 program and 1 manifest: 0 errors") == (ended.returncode, ended.stderr.splitlines()[-1])
 
 
 def test_a_program_that_is_not_text_is_told(tmp_path):
@@ -161,14 +167,36 @@ def test_a_program_is_checked_under_the_limits_of_each_manifest_that_names_it(tm
     ended = projection("check", "manifest.yaml", "other.yaml", folder=tmp_path)
     assert 1 == ended.returncode
     assert ended.stdout.startswith("error[G501]: on Counted: at least ")
-    assert "checked 1 program and 2 manifests: 1 error\n" == ended.stderr
+    assert ended.stderr.endswith("checked 1 program and 2 manifests: 1 error\n")
+
+
+def test_a_manifest_may_not_split_the_log_in_a_way_that_a_route_does_not_allow(tmp_path):
+    (tmp_path / "counter.proj").write_text(COUNTER)
+    manifest = MANIFEST.replace("on_error: forgive", "partition_by: subject").replace("    limits: {gas: 1}\n", "")
+    (tmp_path / "manifest.yaml").write_text(manifest)
+    ended = projection("check", folder=tmp_path)
+    assert 1 == ended.returncode
+    assert ended.stdout.startswith("error[S412]: no `partition_by: subject`: `e.id` ")
+    (tmp_path / "manifest.yaml").write_text(manifest.replace("subject", "view"))
+    assert 0 == projection("check", folder=tmp_path).returncode
+    report = json.loads(projection("check", "--format", "json", folder=tmp_path).stdout)
+    (program,) = report["programs"]
+    assert ("counter.proj", "counter", ["tenant", "view"]) == (
+        program["file"],
+        program["name"],
+        program["partition_by"],
+    )
+    assert 64 == len(program["digest"])
 
 
 def test_a_warning_fails_only_when_asked(tmp_path):
     (tmp_path / "counter.proj").write_text(COUNTER)
-    (tmp_path / "manifest.yaml").write_text(MANIFEST.replace("forgive", "park").replace("gas: 1}", "gas: 40}"))
+    counter = check(Source("counter.proj", COUNTER))
+    tight = next(gas for gas in range(1, 1_000) if ["G502"] == [one.code for one in problems(counter, Limits(gas=gas))])
+    (tmp_path / "manifest.yaml").write_text(MANIFEST.replace("forgive", "park").replace("gas: 1}", f"gas: {tight}}}"))
     ended = projection("check", folder=tmp_path)
-    assert (0, "checked 1 program and 1 manifest: 0 errors, 1 warning\n") == (ended.returncode, ended.stderr)
+    assert 0 == ended.returncode
+    assert ended.stderr.endswith("checked 1 program and 1 manifest: 0 errors, 1 warning\n")
     assert ended.stdout.startswith("warning[G502]: ")
     assert 1 == projection("check", "--strict", folder=tmp_path).returncode
 
@@ -188,7 +216,7 @@ def test_the_events_beside_a_program_are_envelopes_that_fit_it(tmp_path):
     (tmp_path / "events.jsonl").write_text("\n".join(lines))
     (tmp_path / "notes.jsonl").write_text("nonsense")
     ended = projection("check", "counter.proj", folder=tmp_path)
-    assert "checked 1 program, 0 manifests and 1 fixture: 4 errors\n" == ended.stderr
+    assert ended.stderr.endswith("checked 1 program, 0 manifests and 1 fixture: 4 errors\n")
     headers = [line for line in ended.stdout.splitlines() if line.startswith(("error", " -->"))]
     assert ["D101", "D102", "D105", "D105"] == [line[6:10] for line in headers[::2]]
     assert [f" --> events.jsonl:{line}:1" for line in (2, 4, 5, 8)] == headers[1::2]
@@ -230,6 +258,7 @@ def test_json_has_every_field_of_every_finding(tmp_path):
         "checked": {"programs": 1, "manifests": 0, "fixtures": 0},
         "errors": 1,
         "warnings": 0,
+        "programs": [],
         "findings": [
             {
                 "code": "N204",
