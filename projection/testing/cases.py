@@ -74,6 +74,10 @@ class ScenarioCase(Case):
 
     def run(self, warn: Warn) -> Folded | None:
         """See `Case.run`."""
+        if others := [one.name for one in self.path.parent.glob(f"{self.path.stem}.*") if one != self.path]:
+            raise ConfigurationError(
+                f"{self.path} has the name of {others[0]}", hint="rename one: tests are told by it"
+            )
         scenario = Scenario.load(self.path)
         folded = scenario.run(warn)
         if scenario.expect is None:

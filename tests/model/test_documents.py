@@ -1,6 +1,7 @@
 """Reading YAML, TOML and JSON by hand written."""
 
 import time
+from decimal import Decimal
 
 import pytest
 
@@ -32,6 +33,20 @@ def test_one_document_reads_the_same_in_every_format(read, suffix, text):
     expected = {"a": "x", "b": {"c": 1, "d": [True, 2.5]}, "t": "2000-01-01T00:00:00+01:00"}
 
     assert repr(expected) == repr(dict(sorted(read(text, suffix).items())))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "text"),
+    [
+        (".yaml", "a: 35.00\nb: [1, 0.10]\n"),
+        (".toml", "a = 35.00\nb = [1, 0.10]\n"),
+        (".json", '{"a": 35.00, "b": [1, 0.10]}'),
+    ],
+)
+def test_a_document_can_be_read_with_decimals_as_they_were_written(tmp_path, suffix, text):
+    (tmp_path / f"file{suffix}").write_text(text)
+    found = read_document(tmp_path / f"file{suffix}", exact=True)
+    assert repr({"a": Decimal("35.00"), "b": [1, Decimal("0.10")]}) == repr(found)
 
 
 @pytest.mark.parametrize(

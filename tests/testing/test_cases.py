@@ -202,6 +202,11 @@ def test_a_scenario_that_cannot_be_read_fails_with_one_sentence(said, text, mess
     assert said(text).startswith(message)
 
 
+def test_two_scenarios_of_one_name_are_refused_for_they_would_share_a_snapshot(said, tmp_path):
+    write(tmp_path, {"fines.scenario.json": "{}"})
+    assert said(expecting("{}")).startswith("fines.scenario.yaml has the name of fines.scenario.json\nhint: rename one")
+
+
 def test_a_path_that_is_no_test_is_refused(tmp_path):
     with pytest.raises(ConfigurationError, match="does not exist"):
         list(cases_below(tmp_path / "none"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from decimal import Decimal
 from pathlib import Path
 
@@ -125,16 +126,12 @@ def test_a_type_that_no_program_takes_is_a_slip_in_the_short_form_only(fines, tm
 def test_a_projection_and_a_fold_show_what_they_are(fines):
     assert "<projection fines: views fines; events Paid, fine.created>" == repr(fines)
     shown = repr(fines.given([CREATED, PAID, {"type": "Paid", "data": {"id": "A2", "amount": 1}}]))
-    assert re_lines(shown) == [
-        "<fines given 3 events: … gas",
+    first, *lines = shown.splitlines()
+    assert re.fullmatch(r"<fines given 3 events: \d+ gas", first)
+    assert [
         "  fines 'A1' of ''",
         "  event 3 (Paid) is parked: R705 at fines.proj:11:1: the handler updates view 'A2', which does not exist>",
-    ]
-
-
-def re_lines(text):
-    first, *rest = text.splitlines()
-    return [" ".join("…" if word.isdigit() and index > 2 else word for index, word in enumerate(first.split())), *rest]
+    ] == lines
 
 
 # --- names -----------------------------------------------------------------------------------------------------------
