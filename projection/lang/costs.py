@@ -105,6 +105,7 @@ class Measure(NamedTuple):
     within: Callable[..., tuple[int, int]]  # what it is at least and at most, from their sizes
 
 
+SHORT_TEXT = 255  # code points; texts up to that are compared as cheaply as single values
 TEXT_SHIFT = 7  # 128 code points weigh as much as one value where values are compared
 
 LENGTH = Measure(lambda value, _left: length(value), lambda size: (size.least, size.most))

@@ -12,6 +12,7 @@ from projection.lang import diagnostics as diag
 from projection.lang import syntax as syn
 from projection.lang import types as ty
 from projection.lang.access import Access
+from projection.lang.costs import SHORT_TEXT
 from projection.lang.library import BUILTINS, FORMS, OPERATORS
 from projection.lang.numbers import MAX_INT, MIN_INT, ROUNDING_MODES, negate
 from projection.lang.operations import ABSENT, Operation
@@ -274,7 +275,7 @@ class Expressions(Access):
         if isinstance(joined, ty.Decimal):
             nodes = (self._as_decimal(left), self._as_decimal(right))
         if all(isinstance(type_, (ty.String, ty.Enum)) for type_ in inner):
-            return Typed(form("same_text", span, *nodes), ty.BOOL)
+            return Typed(form(_text_equality(left.type, right.type), span, *nodes), ty.BOOL)
         return Typed(form(_equality(joined), span, *nodes), ty.BOOL)
 
     def _as_decimal(self, value: Typed) -> core.Core:
@@ -338,6 +339,19 @@ def _equality(type_: ty.Type | None) -> str:
     if isinstance(type_, ty.Bytes):
         return "same_bytes"
     return "same_parts" if isinstance(type_, (ty.Record, ty.List, ty.Set, ty.Map)) else "same"
+
+
+def _text_equality(left: ty.Type, right: ty.Type) -> str:
+    """The form that compares two texts; any costs the same, but with less known of them, more is measured."""
+    if any(_is_short(type_.inner if isinstance(type_, ty.Optional) else type_) for type_ in (left, right)):
+        return "same"
+    return "same_text_or_none" if any(isinstance(type_, ty.Optional) for type_ in (left, right)) else "same_text"
+
+
+def _is_short(type_: ty.Type) -> bool:
+    if isinstance(type_, ty.Enum):
+        return not type_.open and all(len(member) <= SHORT_TEXT for member in type_.members)
+    return isinstance(type_, ty.String) and type_.max is not None and type_.max <= SHORT_TEXT
 
 
 def _never_meet(a: ty.Enum, b: ty.Enum) -> bool:

@@ -9,6 +9,7 @@ import pytest
 from bounds_support import fits
 from library_samples import operands
 
+from projection.lang.costs import SHORT_TEXT
 from projection.lang.failures import Failure
 from projection.lang.library import BUILTINS, FORMS, OPERATORS
 from projection.lang.sizes import SINGLE, UNKNOWN, Size, either, text
@@ -77,3 +78,10 @@ def test_a_result_is_as_large_as_its_operation_says(operation: Operation) -> Non
         except Failure:
             continue
         assert fits(result, operation.size(sizes)), (values, result, operation.size(sizes))
+
+
+def test_a_short_text_is_compared_as_cheaply_as_a_single_value() -> None:
+    short, long = "a" * SHORT_TEXT, "a" * (SHORT_TEXT + 1)
+    assert FORMS["same"].gas.constant == FORMS["same_text"].gas.constant == FORMS["same_text_or_none"].gas.constant
+    assert FORMS["same_text"].gas.sized((short, long), 0) == 0
+    assert FORMS["same_text"].gas.sized((long, long), 0) == 1

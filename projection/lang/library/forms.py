@@ -52,9 +52,11 @@ def _same_json(a: Any, b: Any) -> bool:
     return True
 
 
-# Single values, and none. A text beside one shorter than 256 code points is compared as cheaply.
+# Single values, and none. Texts are compared so, too, where one of them is known to be short: it costs the same.
 form("same", "T?, T? -> bool", gas=constant(2), alloc=FREE, function=_same, inline="{0} == {1}")
-form("same_text", "string?, string? -> bool", gas=smaller(2, shift=8), alloc=FREE, function=_same, inline="{0} == {1}")
+form("same_text", "string, string -> bool", gas=smaller(2, shift=8), alloc=FREE, function=_same, inline="{0} == {1}")
+form("same_text_or_none", "string?, string? -> bool", gas=smaller(2, shift=8), alloc=FREE, function=_same,
+     inline="{0} == {1}")  # fmt: skip
 form("same_bytes", "bytes?, bytes? -> bool", gas=smaller(2, shift=8), alloc=FREE, function=_same, inline="{0} == {1}")
 form("same_parts", "T?, T? -> bool", gas=walked(2), alloc=FREE, function=_same, inline="{0} == {1}")
 form("same_json", "T?, T? -> bool", gas=walked(2), alloc=FREE, function=_same_json)
