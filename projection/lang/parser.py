@@ -6,12 +6,12 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING, cast
 
-from lark import Lark
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
 from projection.bundled import bundled
 from projection.lang import diagnostics as diag
 from projection.lang import syntax as syn
+from projection.lang import tables
 from projection.lang.diagnostics import Diagnostic
 from projection.lang.expression_trees import integer
 from projection.lang.source import Source, Span
@@ -20,6 +20,8 @@ from projection.lang.texts import UnreadableError
 from projection.lang.tree import Builder
 
 if TYPE_CHECKING:
+    from lark import Lark
+
     from projection.lang.texts import Node
 
 MAX_SOURCE_BYTES = 64 * 1024
@@ -32,16 +34,13 @@ _NAMED = re.compile(r"(?:event|type|view|fn)\s+([A-Za-z][A-Za-z0-9_]*)")
 
 @cache
 def _lark() -> Lark:
-    """The parser, built once a process and only when a program is read (a quarter of a second)."""
+    """The parser, made once a process and only when a program is read: of the tables that the installation holds."""
     grammar = bundled("grammar/projection.lark").read_text(encoding="utf-8")
-    return Lark(
-        grammar,
-        parser="lalr",
-        lexer="contextual",
-        start=["program", "declaration", "expr"],
-        propagate_positions=True,
-        maybe_placeholders=False,
-    )
+    try:
+        dumped = bundled("grammar/tables.json").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return tables.build(grammar)
+    return tables.load(grammar, dumped) or tables.build(grammar)
 
 
 def parse(source: Source) -> tuple[syn.Program, list[Diagnostic]]:
