@@ -74,10 +74,9 @@ class ScenarioCase(Case):
 
     def run(self, warn: Warn) -> Folded | None:
         """See `Case.run`."""
-        if others := [one.name for one in self.path.parent.glob(f"{self.path.stem}.*") if one != self.path]:
-            raise ConfigurationError(
-                f"{self.path} has the name of {others[0]}", hint="rename one: tests are told by it"
-            )
+        for other in self.path.parent.iterdir():
+            if other != self.path and is_scenario(other) and scenario_name(other) == self.name:
+                raise ConfigurationError(f"{self.path} has the name of {other.name}", hint="rename one of them")
         scenario = Scenario.load(self.path)
         folded = scenario.run(warn)
         if scenario.expect is None:

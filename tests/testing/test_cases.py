@@ -172,11 +172,11 @@ def test_what_is_parked_is_never_passed_over_in_silence(said):
 def test_events_can_stand_in_a_file_and_formats_are_those_of_manifests(said, tmp_path):
     write(tmp_path, {"events.jsonl": '{"type": "fine.created", "data": {"id": "A1", "amount": 0.10}}\n'})
     toml = 'program = "fines.proj"\nevents = "events.jsonl"\n[expect.views.fines.A1]\namount = 0.10\n'
-    assert "" == said(toml, "fines.scenario.toml")
+    assert "" == said(toml, "in_toml.scenario.toml")
     json = (
         '{"program": "fines.proj", "events": "events.jsonl", "expect": {"views": {"fines": {"A1": {"amount": 0.1}}}}}'
     )
-    assert "" == said(json, "fines.scenario.json")
+    assert "" == said(json, "in_json.scenario.json")
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,9 @@ def test_a_scenario_that_cannot_be_read_fails_with_one_sentence(said, text, mess
 
 def test_two_scenarios_of_one_name_are_refused_for_they_would_share_a_snapshot(said, tmp_path):
     write(tmp_path, {"fines.scenario.json": "{}"})
-    assert said(expecting("{}")).startswith("fines.scenario.yaml has the name of fines.scenario.json\nhint: rename one")
+    assert said(expecting("{}")).startswith(
+        "fines.scenario.yaml has the name of fines.scenario.json\nhint: rename one of them"
+    )
 
 
 def test_a_path_that_is_no_test_is_refused(tmp_path):
