@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from projection import __version__
 from projection.cli import check, demo, doc, explain, fmt, gas, load, replay, run, show, test, trace
 from projection.cli.console import note, report
 from projection.errors import EXIT_FAILED, ProjectionError
@@ -27,6 +26,8 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        from projection import __version__
+
         print(f"projection {__version__}")
         raise typer.Exit
 

@@ -85,7 +85,8 @@ class Program:
         self.digest = checked.digest
         self.limits = limits or Limits()
         made = executor(execution, checked.core.functions) if isinstance(execution, Execution) else execution
-        self._runnables = tuple(Runnable(handler, made) for handler in checked.core.handlers)
+        self._made = made
+        self._runnables: dict[int, Runnable] = {}  # by the handler's place; made when first needed
         self._view_codec = Codec(checked.view)
         self._view_gas = declared_fields(checked.view)
         # Where the schema itself keeps a view small, its size need not be looked at event by event; where it lets a
@@ -131,11 +132,21 @@ class Program:
     def _react(self, aggregate_type: str, event_type: str) -> Reaction | None:
         for of in (aggregate_type, None):
             for name, event in self.checked.event_declarations.items():
-                runs = [run for run in self._runnables if name in run.handler.events]
+                runs = self._runs(name)
                 if runs and event.aggregate_type == of and event_type in (event.wires or (name,)):
                     return Reaction(self, Codec(self.checked.events[name]), runs)
-        runs = [run for run in self._runnables if not run.handler.events]  # `on *`
+        runs = self._runs(None)
         return Reaction(self, JsonCodec(), runs) if runs else None
+
+    def _runs(self, event: str | None) -> list[Runnable]:
+        """The handlers of a declared event, or of all others (`on *`), in source order, ready to run."""
+        found = []
+        for place, handler in enumerate(self.checked.core.handlers):
+            if event in handler.events or (event is None and not handler.events):
+                if place not in self._runnables:
+                    self._runnables[place] = Runnable(handler, self._made)
+                found.append(self._runnables[place])
+        return found
 
     def telling_fields(self) -> list[str]:
         """The view's numbers and enums that are always there, in the order of their declaration: what fits a table."""
