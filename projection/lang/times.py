@@ -9,9 +9,12 @@ from __future__ import annotations
 import re
 from calendar import monthrange
 from datetime import UTC, date, datetime, timedelta
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from projection.lang import failures
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 MICROSECOND = timedelta(microseconds=1)
 MIN_DURATION, MAX_DURATION = -(2**63) * MICROSECOND, (2**63 - 1) * MICROSECOND
@@ -32,6 +35,18 @@ def checked(duration: timedelta) -> timedelta:
     if MIN_DURATION <= duration <= MAX_DURATION:
         return duration
     raise failures.time_overflow()
+
+
+def total(durations: Iterable[timedelta]) -> timedelta:
+    """The sum, which alone has to fit 64 bits of microseconds.
+
+    Raises:
+        Failure: R713.
+    """
+    microseconds = sum(duration // MICROSECOND for duration in durations)
+    if not -(2**63) <= microseconds < 2**63:
+        raise failures.time_overflow()
+    return microseconds * MICROSECOND
 
 
 def multiplied(duration: timedelta, factor: int) -> timedelta:

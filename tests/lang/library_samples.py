@@ -7,6 +7,7 @@ from decimal import Decimal
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
+from projection.lang.numbers import ROUNDING_MODES
 from projection.lang.operations import Operation, Pattern, is_variable, parse_signature
 
 if TYPE_CHECKING:
@@ -39,7 +40,12 @@ def operands(operation: Operation) -> Iterator[tuple[Any, ...]]:
             yield from product(*[_values(patterns[0])[:4]] * count)
         return
     limit = {1: 99, 2: 99}.get(len(patterns), 4)
-    yield from product(*(_values(pattern)[:limit] for pattern in patterns))
+    values = [_values(pattern)[:limit] for pattern in patterns]
+    if operation.name in ("round", "div") and patterns[-1].name == "string":
+        values[-1] = list(ROUNDING_MODES)  # a constant, which the checker has looked at
+    if operation.name in ("padded", "as_scaled"):
+        values[-1] = [0, 2, 18]  # the same
+    yield from product(*values)
 
 
 def _values(pattern: Pattern) -> list[Any]:

@@ -117,7 +117,7 @@ for _name, _type, _what in (
 # The second operand is the type of the place, as a constant; the checker knows the type of the result.
 form(
     "narrow", "json?, T -> V?", function=narrowed,
-    gas=linear(4, 0, factor=2, measure=NODES), alloc=linear(0, 0, measure=NODES),
+    gas=linear(12, 0, factor=16, measure=NODES), alloc=linear(0, 0, measure=NODES),
 )  # fmt: skip
 
 
