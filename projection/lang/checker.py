@@ -126,7 +126,9 @@ class _Checker:
     def _constant(self, expression: syn.Expression, place: ty.Type) -> object:
         """The value of a default."""
         before = len(self.problems)
-        node = self._expressions().fitted(expression, place, "the default")
+        checker = self._expressions()
+        checker.not_constant = frozenset(one.name for one in self.tree.declarations if isinstance(one, syn.Function))
+        node = checker.fitted(expression, place, "the default")
         if len(self.problems) > before or self._is_too_deep(depth({}, node), expression.span, "the default"):
             return None
         if isinstance(node := folded(node), core.Const):

@@ -77,6 +77,7 @@ class Expressions(Access):
         self.present: frozenset[tuple[str, ...]] = frozenset()
         self.calls: set[str] = set()
         self.no_view = "here"
+        self.not_constant: frozenset[str] = frozenset()  # functions of the program, in a default
         self.loops = 0
 
     # variables
@@ -311,6 +312,8 @@ class Expressions(Access):
         """A function of the library on its operands."""
         if name in self.schema.unreadable:
             return Typed(core.Const(span, None), ty.NEVER)
+        if name in self.not_constant:
+            return self.report(diag.default_not_constant(span))
         if name not in BUILTINS:
             return self.report(diag.unknown_function(name_span or span, name, [*BUILTINS, *SPECIAL, *self.functions]))
         found = self.apply(BUILTINS[name], name, operands, span)

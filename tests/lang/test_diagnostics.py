@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import pickle
 import re
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from language_support import Fold, all_cases, codes_of, diagnostics_of
@@ -17,9 +17,6 @@ from projection.lang.diagnostics import ProgramInvalidError, closest
 from projection.lang.failures import Failure
 from projection.lang.program import Limits, Program
 from projection.lang.source import Source, Span
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 HEAD = "proj 1\nprojection p\nevent E { id: string, xs: list<string>, n: int, s: string }\n"
 VIEW = 'view V { n: int = 0, s: string = "" }\n'
@@ -46,6 +43,7 @@ ELSEWHERE = {
     "G502": "test_bounds.py",
     "R708": "raised by the engine, which knows the store's keys",
     "S412": "test_partition.py",
+    "S480": "about a manifest or a scenario: tests/cli/test_check.py",
 }
 
 
@@ -190,3 +188,54 @@ def test_a_suggestion_lies_within_a_third_of_the_name(name: str, candidates: lis
 def test_what_an_event_says_is_cut_in_a_message() -> None:
     assert len(failures.failed_on_purpose("C" * 10_000, "m" * 10_000).message) < 1100
     assert len(failures.view_missing("v" * 10_000).message) < 600
+
+
+# --- docs/errors.md --------------------------------------------------------------------------------------------------
+
+PAGE = (Path(__file__).parents[2] / "docs/errors.md").read_text(encoding="utf-8")
+ANY_HANDLER = "on E as e to e.id => {}\n"
+WITHOUT_EXAMPLE = {
+    "P107",
+    "P110",
+    "S410",
+    "S411",
+    "S412",
+    "S480",
+    "T317",
+    "G501",
+    "G502",
+}  # too long, or of another file
+
+
+def sections() -> dict[str, str]:
+    """What the page says about each code that its headings name."""
+    parts = re.split(r"^#{2,3} ", PAGE, flags=re.MULTILINE)
+    return {code: part for part in parts for code in re.findall(r"[A-Z]\d{3}", part.splitlines()[0])}
+
+
+def example(kind: str, section: str) -> str:
+    """The program of a fence, with the lines that the page's examples stand behind."""
+    (text,) = re.findall(rf"^```proj {kind}\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    if text.startswith("proj ") or kind == "base":
+        return text
+    return example("base", PAGE) + text + ("" if re.search("^on ", text, re.MULTILINE) else ANY_HANDLER)
+
+
+def reported(text: str, severity: str) -> set[str]:
+    """The codes of a program's errors, or of the warnings of one without."""
+    try:
+        warnings = check(Source("p.proj", text)).warnings
+    except ProgramInvalidError as error:
+        return {one.code for one in error.diagnostics}
+    return {one.code for one in warnings if severity == "warning"}
+
+
+def test_every_code_of_the_checker_has_its_section() -> None:
+    assert set() == codes_in(diagnostics) - sections().keys()
+
+
+@pytest.mark.parametrize("code", sorted(codes_in(diagnostics) - WITHOUT_EXAMPLE))
+def test_the_example_of_a_code_shows_it_and_what_to_write_instead_does_not(code: str) -> None:
+    severity = "warning" if code.startswith("L") else "error"
+    assert {code} == reported(example("wrong", sections()[code]), severity)
+    assert set() == reported(example("right", sections()[code]), severity)
