@@ -178,7 +178,7 @@ def not_utf8(offset: int) -> Diagnostic:
 
 def duration_too_long(span: Span) -> Diagnostic:
     """P111: a duration beyond all calendars."""
-    return Diagnostic("P111", "this duration is too long", span, help="the longest is 999999999d")
+    return Diagnostic("P111", "this duration is too long", span, help="the longest is 106751991d")
 
 
 def foreign(span: Span, found: str, here: str) -> Diagnostic:

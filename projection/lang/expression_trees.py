@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, cast
 
 from projection.lang import diagnostics as diag
 from projection.lang import syntax as syn
+from projection.lang.failures import Failure
 from projection.lang.source import Span
 from projection.lang.texts import Texts, UnreadableError
+from projection.lang.times import checked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -197,8 +199,8 @@ class ExpressionTrees(Texts):
         text = str(token(tree, 0))
         number = text.rstrip("dhms")
         try:
-            return syn.Literal(span, timedelta(**{_UNITS[text[len(number) :]]: integer(number)}))
-        except OverflowError:
+            return syn.Literal(span, checked(timedelta(**{_UNITS[text[len(number) :]]: integer(number)})))
+        except (OverflowError, Failure):
             raise UnreadableError(diag.duration_too_long(span)) from None
 
     def _x_true(self, _tree: Node, span: Span) -> syn.Literal:
