@@ -36,7 +36,8 @@ def find(name: str, folders: Sequence[Path]) -> Found:
     __tracebackhide__ = True  # a traceback of pytest ends where the test asks
     known: set[str] = set()
     for folder in folders:
-        if (path := folder / name).exists():
+        path = folder / name
+        if path.is_file() or ("/" in name and path.exists()):  # a folder that only has the name may hold anything
             return Found(path)
         names = names_below(folder)
         found = names.get(name, [])

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from projection.lang.in_file_tests import Expect, Test
     from projection.lang.source import Span
-    from projection.testing.folding import Projection
+    from projection.testing.folding import Folded, Projection
+    from projection.testing.given import GivenEvent
 
 
 def run_test(projection: Projection, test: Test) -> None:
@@ -45,10 +46,10 @@ class _Run:
         self._projection = projection
         self._program = projection.deployed[0].program
         self._source = self._program.checked.source
-        self._folded = projection.given([])
+        self._given: tuple[GivenEvent, ...] = ()
 
     def give(self, step: Given) -> None:
-        """Fold one more event."""
+        """Have one more event."""
         short = {
             "type": step.event_type,
             "data": msgspec.Raw(step.payload),
@@ -57,13 +58,13 @@ class _Run:
         }
         data = msgspec.json.encode({name: value for name, value in short.items() if value is not None})
         line, _ = self._source.position(step.span.start)
-        before = self._folded.given_events
-        time = before[-1].time if before else FIRST_TIME
+        time = self._given[-1].time if self._given else FIRST_TIME
         event = given_event(data, f"{self._source.name}:{line}", time, self._projection.aggregate_of)
-        self._folded = self._projection.fold((*before, event))
+        self._given = (*self._given, event)
 
     def expect(self, step: Expect) -> None:
-        """Compute an expectation."""
+        """Compute an expectation over what has come of the events so far."""
+        folded = self._projection.fold(self._given)
         limits = self._program.limits
         interpreter = Interpreter(self._program.checked.core.functions)
         meter = Meter(limits.gas, limits.alloc)
@@ -73,22 +74,21 @@ class _Run:
             for lookup in step.lookups:
                 view_id = interpreter.run(lookup.id, frame, meter)
                 view_ids.append(view_id)
-                found = self._folded.held(view_id) if lookup.kind == "view" else self._folded.parked_as(view_id)
+                found = folded.held(view_id) if lookup.kind == "view" else folded.parked_as(view_id)
                 frame[lookup.slot] = found
             holds = interpreter.run(step.condition, frame, meter)
         except Failure as failure:
-            raise self._failed(step, [f"{failure.code}: {failure.message}"], view_ids) from None
+            raise self._failed(step, folded, [f"{failure.code}: {failure.message}"], view_ids) from None
         if not holds:
             sides = [(self._text(span), interpreter.run(side, frame, meter)) for span, side in step.parts]
-            raise self._failed(step, list(_compared(sides)), view_ids)
+            raise self._failed(step, folded, list(_compared(sides)), view_ids)
 
     def _text(self, span: Span) -> str:
         return self._source.text[span.start : span.end]
 
-    def _failed(self, step: Expect, why: list[str], view_ids: list[str]) -> ExpectationError:
+    def _failed(self, step: Expect, folded: Folded, why: list[str], view_ids: list[str]) -> ExpectationError:
         lines = [f"does not hold: {shown_line(self._source, step.span)}", *why]
         view_type = self._projection.deployed[0].entry.view_type
-        folded = self._folded
         changes = [line for one in dict.fromkeys(view_ids) for line in folded.last_change("", view_type, one)]
         if not changes and folded.given_events:
             changes = [f"the last event was {folded.given_events[-1]}"]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 from author_support import CREATED, FAILING, FINES, PAID, PASSING, write
 
 from projection.errors import ConfigurationError, ProjectionError
 from projection.testing.cases import cases_below, cases_of
+from projection.testing.expectations import differences
 from projection.testing.failing import failure_text
 
 EVENTS = f"events: [{CREATED}, {PAID}]\n"
@@ -149,6 +152,21 @@ def test_a_scenario_names_everything_that_differs(said, expect, line):
     assert "fines.scenario.yaml does not come to what it expects:" == first
     wanted, _, open_end = line.partition("…")
     assert lines[0].startswith(wanted) if open_end or line.endswith("…") else wanted == lines[0]
+
+
+@pytest.mark.parametrize(
+    ("expected", "found", "is_same"),
+    [
+        (True, 1, False),
+        (1, True, False),
+        (Decimal("1.0"), 1, True),
+        ("1", 1, False),
+        (None, 0, False),
+        (True, True, True),
+    ],
+)
+def test_values_are_equal_as_those_of_json_are(expected, found, is_same):
+    assert is_same == (not list(differences("x", expected, found)))
 
 
 def test_below_a_view_that_differs_stand_the_event_and_the_handler_that_changed_it(said):

@@ -145,6 +145,7 @@ def several(tmp_path) -> Path:
             "a/fines.proj": FINES,
             "a/manifest.yaml": MANIFEST.replace("  fines:", "  money:"),
             "b/other.proj": FINES.replace("projection fines", "projection b_fines"),
+            "money/else.proj": FINES.replace("projection fines", "projection something_else"),
             ".hidden/x.proj": FINES.replace("projection fines", "projection hidden"),
             "c/one.proj": FINES.replace("projection fines", "projection twice"),
             "d/two.proj": FINES.replace("projection fines", "projection twice"),
@@ -160,6 +161,7 @@ def several(tmp_path) -> Path:
         ("b_fines", "b/other.proj", None),
         ("c", "c", None),
         ("b/other.proj", "b/other.proj", None),
+        ("./money", "money", None),
     ],
 )
 def test_a_projection_is_found_by_view_type_program_folder_or_path(several, name, path, view_type):

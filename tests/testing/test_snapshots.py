@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 
 import pytest
 from author_support import CREATED, FINES, PAID, write
 
 from projection.testing.cases import ScenarioCase
 from projection.testing.folding import Projection
-from projection.testing.snapshots import difference, mismatch, snapshot_text
+from projection.testing.snapshots import difference, mismatch, scalar, snapshot_text
 
 NORTH = {"type": "fine.created", "tenant": "north", "data": {"id": "2000", "amount": 0.5}}
 UNSEEN = 'A\u2028\u202e\x85\x7f\ufeff\n"é'
@@ -93,6 +94,25 @@ def test_a_difference_stands_below_the_keys_that_it_is_about(fines):
     assert removed.startswith("-   fines: ")
     assert added.startswith("+   fines: ")
     assert [] == list(difference(old, old))
+
+
+def test_the_keys_above_stand_once_for_all_differences_below_them():
+    old, new = "a:\n  x: 1\n  y: 2\n  z: 3\n", "a:\n  x: 0\n  y: 2\n  z: 0\n"
+    assert ["  a:", "-   x: 1", "+   x: 0", "-   z: 3", "+   z: 0"] == list(difference(old, new))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (Decimal("1E-7"), "0.0000001"),
+        (Decimal("35.00"), "35.00"),
+        (True, "true"),
+        (None, "null"),
+        ({"a": [Decimal("1.0")]}, '{"a": [1.0]}'),
+    ],
+)
+def test_a_value_on_one_line_is_its_json_with_all_digits(value, text):
+    assert text == scalar(value)
 
 
 def test_a_snapshot_that_is_not_there_fails_and_says_what_writes_it(tmp_path):

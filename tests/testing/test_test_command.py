@@ -111,6 +111,15 @@ def test_update_writes_new_and_changed_snapshots_and_deletes_those_of_no_scenari
     assert ["other.scenario.views"] == [path.name for path in (below / "__snapshots__").iterdir()]
 
 
+def test_a_scenario_that_cannot_run_keeps_its_snapshot(project):
+    below = project / "below"
+    run_test(below, "new.scenario.json", "--update")
+    write(below, {"new.scenario.json": "{"})
+    _, output = run_test(below, "--update")
+    assert "deleted" not in output
+    assert (below / "__snapshots__/new.scenario.views").exists()
+
+
 def test_a_selection_by_name_deletes_no_snapshot(project):
     run_test(project / "below", "new.scenario.json", "--update")
     status, output = run_test(project, "-k", "agreed", "--update")
