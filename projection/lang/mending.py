@@ -6,28 +6,23 @@ place right after decoding, per field that needs it.
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, date, datetime, timedelta
 from decimal import Context, Decimal, DecimalException, Inexact, InvalidOperation, Overflow
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from projection.lang import times
 from projection.lang import types as ty
 from projection.lang.numbers import DIGITS, MAX_INT, MIN_INT, UNITS, rescaled
 from projection.lang.structs import others, presence
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import date, datetime
 
     Mend = Callable[[Any], Any]
 
-_DAY = r"(\d{4}-\d\d-\d\d)"
-_CLOCK = r"[Tt ]((?:[01]\d|2[0-3]):\d\d:\d\d)(?:\.(\d+))?"  # some versions of `fromisoformat` take 24:00:00
-_OFFSET = r"(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))"
-_DATE = re.compile(f"{_DAY}(?:{_CLOCK}{_OFFSET}?)?", re.ASCII)
-_TIMESTAMP = re.compile(_DAY + _CLOCK + _OFFSET, re.ASCII)
 # Trailing zeros may go (`Rounded` is no trap), digits may not.
 _STRICT = Context(prec=DIGITS, Emin=-DIGITS, Emax=DIGITS, traps=[Inexact, InvalidOperation, Overflow])
 
@@ -259,22 +254,13 @@ def mend_date(value: str) -> date:
     Raises:
         MisfitError: there is none.
     """
-    try:
-        if len(value) == 10 and value.isascii():
-            return date.fromisoformat(value)
-        match = _DATE.fullmatch(value)
-        return date.fromisoformat(match[1] if match else "")
-    except ValueError:
-        raise MisfitError(f"{value[:40]!r} is no date like 2000-01-31") from None
+    if (found := times.parse_date(value)) is None:
+        raise MisfitError(f"{value[:40]!r} is no date like 2000-01-31")
+    return found
 
 
 def parse_timestamp(value: str) -> datetime:
     """An RFC 3339 timestamp in UTC; digits beyond the microsecond are cut."""
-    match = _TIMESTAMP.fullmatch(value)
-    try:
-        day, clock, fraction, sign, hours, minutes = match.groups() if match else ("",) * 6
-        local = datetime.fromisoformat(f"{day}T{clock}.{(fraction or '0')[:6]:0<6}")
-        offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0)) * (-1 if sign == "-" else 1)
-        return (local - offset).replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        raise MisfitError(f"{value[:40]!r} is no timestamp with an offset") from None
+    if (found := times.parse_timestamp(value)) is None:
+        raise MisfitError(f"{value[:40]!r} is no timestamp with an offset")
+    return found

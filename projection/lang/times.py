@@ -148,8 +148,8 @@ def duration_text(duration: timedelta) -> str:
 
 
 _DAY = r"(\d{4}-\d\d-\d\d)"
-_CLOCK = r"[Tt ]((?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d)(?:\.(\d+))?"  # some versions of `fromisoformat` take 24:00:00
-_OFFSET = r"(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))"
+_CLOCK = r"[Tt ](?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d+)?"  # some versions of `fromisoformat` take 24:00:00
+_OFFSET = r"(?:[Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)"
 _DATE = re.compile(f"{_DAY}(?:{_CLOCK}{_OFFSET}?)?", re.ASCII)
 _TIMESTAMP = re.compile(_DAY + _CLOCK + _OFFSET, re.ASCII)
 _DURATION = re.compile(
@@ -160,23 +160,20 @@ _DURATION = re.compile(
 
 def parse_date(text: str) -> date | None:
     """The date that a text is, or that a timestamp is written with; None where it is neither."""
-    match = _DATE.fullmatch(text)
+    is_plain = len(text) == 10 and text.isascii() and text[4] == text[7] == "-"  # Python reads `2024-W09-4`, too
+    match = None if is_plain else _DATE.fullmatch(text)
     try:
-        return date.fromisoformat(match[1]) if match else None
+        return date.fromisoformat(text if is_plain else match[1] if match else "")
     except ValueError:
         return None
 
 
 def parse_timestamp(text: str) -> datetime | None:
     """The instant that a text of RFC 3339 is, digits behind the microsecond cut; None where it is none."""
-    match = _TIMESTAMP.fullmatch(text)
-    if match is None:
+    if _TIMESTAMP.fullmatch(text) is None:
         return None
-    day, clock, fraction, sign, hours, minutes = match.groups()
     try:
-        local = datetime.fromisoformat(f"{day}T{clock}.{(fraction or '0')[:6]:0<6}")
-        offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0)) * (-1 if sign == "-" else 1)
-        return (local - offset).replace(tzinfo=UTC)
+        return datetime.fromisoformat(text.upper()).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
 

@@ -64,3 +64,8 @@ def test_what_is_no_duration_is_none(text: str) -> None:
 @pytest.mark.parametrize("text", ["2024-02-30T00:00:00Z", "2024-02-29T24:00:00Z", "2024-02-29T23:59:60Z", "2024-02-29", "2024-02-29T00:00Z", "2024-02-29T00:00:00", "2024-02-29T00:00:00+24:00", "0001-01-01T00:00:00+00:01", "٢٠٢٤-02-29T00:00:00Z", "2024-02-29T00:00:00.Z", "2024-W09-4T00:00:00Z"])  # fmt: skip
 def test_what_is_no_timestamp_is_none(text: str) -> None:
     assert times.parse_timestamp(text) is None
+
+
+@pytest.mark.parametrize("text", ["2024-02-30", "2024-W09-4", "20240229", "2024-060", "2024-2-29", "02024-2-29", "2024-02-29 ", "2024-02-29T", "2024-02-29T24:00:00", "+024-02-29", "2024-02-29T01:00:00+1"])  # fmt: skip
+def test_what_is_no_date_is_none(text: str) -> None:
+    assert times.parse_date(text) is None
