@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from projection.lang import core
 from projection.lang import diagnostics as diag
@@ -56,11 +56,29 @@ def check(source: Source) -> CheckedProgram:
     Raises:
         ProgramInvalidError: with every diagnostic of the file.
     """
+    return scope_of(source).checked
+
+
+class Scope(NamedTuple):
+    """What an expression that stands outside of a program can see of it."""
+
+    checked: CheckedProgram
+    schema: Schema
+    signatures: Mapping[str, Signature]
+
+
+def scope_of(source: Source) -> Scope:
+    """Check a program for expressions that are checked later.
+
+    Raises:
+        ProgramInvalidError: with every diagnostic of the file.
+    """
     tree, problems = parse(source)
-    checked = _Checker(source, tree, problems).run()
+    checker = _Checker(source, tree, problems)
+    checked = checker.run()
     if problems or checked is None:
         raise diag.ProgramInvalidError(source, problems)
-    return checked
+    return Scope(checked, checker.schema, checker.signatures)
 
 
 class _Checker:

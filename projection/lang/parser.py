@@ -60,6 +60,15 @@ def tree_of(source: Source) -> Node:
     return _tree(source.text, "program", 0)
 
 
+def parse_expression(text: str, offset: int) -> syn.Expression:
+    """The expression that a text is, which begins at this place of some program's text.
+
+    Raises:
+        UnreadableError: with what is wrong.
+    """
+    return Builder(_tree, offset).expression(_tree(text, "expr", offset))
+
+
 def _recover(source: Source) -> tuple[syn.Program, list[Diagnostic]]:
     """Declaration by declaration."""
     edition: tuple[int, Span] | None = None
