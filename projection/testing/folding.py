@@ -236,6 +236,8 @@ class Folded:
 
     def held(self, view_id: str) -> Any:
         """A view of the default tenant and the first view type as programs hold it; None where there is none."""
+        if not view_id:
+            return None
         deployed = self.projection.deployed[0]
         data = self._views.get(ViewKey(DEFAULT_TENANT, deployed.entry.view_type, ViewId(view_id)))
         return None if data is None else deployed.program.decode_view(data)

@@ -73,13 +73,14 @@ class _Run:
         try:
             for lookup in step.lookups:
                 view_id = interpreter.run(lookup.id, frame, meter)
-                view_ids.append(view_id)
+                view_ids += [view_id] if view_id else []  # no view has an empty id
                 found = folded.held(view_id) if lookup.kind == "view" else folded.parked_as(view_id)
                 frame[lookup.slot] = found
             holds = interpreter.run(step.condition, frame, meter)
         except Failure as failure:
             raise self._failed(step, folded, [f"{failure.code}: {failure.message}"], view_ids) from None
         if not holds:
+            meter = Meter(limits.gas, limits.alloc)
             sides = [(self._text(span), interpreter.run(side, frame, meter)) for span, side in step.parts]
             raise self._failed(step, folded, list(_compared(sides)), view_ids)
 
@@ -103,5 +104,6 @@ def _compared(sides: list[tuple[str, Any]]) -> Iterator[str]:
         yield from differences(sides[0][0], values[1], values[0])
         return
     for (text, _), value in zip(sides, values, strict=True):
-        if text != scalar(value):  # a literal says itself what it is
-            yield f"{text} is {scalar(value)}"
+        shown = "none" if value is None else scalar(value)
+        if text != shown:  # a literal says itself what it is
+            yield f"{text} is {shown}"

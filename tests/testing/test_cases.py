@@ -59,6 +59,7 @@ def test_a_failing_expectation_shows_its_line_both_sides_the_event_and_the_handl
     ("steps", "lines"),
     [
         ('expect view("A9").paid == 1.00;', ['R704: `view("A9")` is none']),
+        ('expect view("") != none;', ['view("") is none']),
         (
             'event Paid { id: "A9", amount: 1.00 };\n  expect parked("A9") == none;',
             [
@@ -80,7 +81,7 @@ def test_a_failing_expectation_shows_its_line_both_sides_the_event_and_the_handl
             ],
         ),
     ],
-    ids=["no view", "parked", "records"],
+    ids=["no view", "empty id", "parked", "records"],
 )
 def test_a_failing_expectation_says_what_differs(said, steps, lines):
     program = FINES.replace(' from "fine.created"', "")
