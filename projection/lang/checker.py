@@ -151,7 +151,8 @@ class _Checker:
             return None
         if isinstance(node := folded(node), core.Const):
             return node.value
-        self.problems.append(diag.default_not_constant(expression.span))
+        if self.schema.is_sound:
+            self.problems.append(diag.default_not_constant(expression.span))
         return None
 
     # functions

@@ -43,6 +43,7 @@ class Schema:
         self._declared: dict[str, syn.Record | syn.Alias] = {}
         self._aliases: dict[str, ty.Type] = {}
         self._open: list[str] = []  # the types that are being resolved, for cycles
+        self.is_sound = False  # whether values of all declared records can be made
         self.reads: set[tuple[str, str]] = set()  # the fields that expressions read: the record's name, and theirs
         self.used: set[str] = set()  # the names of types that something is of
         self._levels: dict[ty.Record, int] = {}
@@ -243,10 +244,13 @@ class Schema:
 
     def _defaults(self, program: syn.Program, constant: Callable[[syn.Expression, ty.Type], object]) -> None:
         """Every default, first those of the records that others hold: a literal of one fills in what it leaves out."""
-        written = {
-            one.name: one.fields for one in program.declarations if isinstance(one, (syn.Record, syn.Event, syn.View))
-        }
-        if not self.problems:
+        kinds = {syn.Record: "type", syn.Event: "event", syn.View: "view"}
+        written: dict[tuple[str, str], tuple[syn.Field, ...]] = {}
+        for declared in program.declarations:
+            if isinstance(declared, (syn.Record, syn.Event, syn.View)):
+                written.setdefault((kinds[type(declared)], declared.name), declared.fields)  # a second one is reported
+        self.is_sound = not self.problems
+        if self.is_sound:
             mark_from_outside(self.events.values())
             build_structs(self._records.values())
         done = set[ty.Record]()
@@ -263,7 +267,7 @@ class Schema:
                     done.add(type_)
                     for field in type_.fields.values():
                         fill(field.type)
-                    for one in written.get(type_.name, ()):
+                    for one in written.get((type_.kind, type_.name), ()):
                         if one.default is not None and (field := type_.fields[one.name]).default is PENDING:
                             type_.fields[one.name] = replace(field, default=constant(one.default, field.type))
 

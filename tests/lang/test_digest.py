@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 from language_support import CASES, read_cases
+from program_changes import changed as changed_tokens
+from program_changes import laid_out_otherwise, renamed, reordered
 
 from projection.bundled import bundled
 from projection.lang.checker import check
+from projection.lang.diagnostics import ProgramInvalidError
 from projection.lang.source import Source
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PROGRAM = """proj 1
 ## Accounts.
@@ -48,6 +56,11 @@ SAME = {
     "the event's name in a handler": ("on Opened as e creates e.id => { owner: e.owner }", "on Opened as opened creates opened.id => { owner: opened.owner }"),
     "how a path is written": ("view?.note!", "view?. note !"),
     "a short field": ("with { balance, state", "with { balance: balance, state"),
+    "a function's name": ("counted(", "how_many("),
+    "a test": ("on Opened as e creates", 'test "none" { expect view("a") == none; }\non Opened as e creates'),
+    "a function that nothing calls": ("fn moved(", "fn other() -> int = 1\nfn moved("),
+    "a constant that is computed": ("> 3", "> 2 + 1"),
+    "a condition that is always true": ("sum(line.n for line", "sum(if 1 < 2 then line.n else 0 for line"),
     "indexes": ("index by state, balance desc\n", ""),
     "the name of the projection": ("projection accounts", "projection other"),
     "Windows line ends": ("\n", "\r\n"),
@@ -147,3 +160,42 @@ def test_the_digest_is_the_same_in_every_process() -> None:
         for seed in ("1", "4242")
     }
     assert {digest_of(path.read_text(encoding="utf-8")) + "\n"} == found
+
+
+# --- all programs there are ------------------------------------------------------------------------------------------
+
+EXAMPLES = sorted(bundled("projections").glob("**/*.proj"))
+VALID = [
+    case
+    for path in sorted(CASES.glob("*.cases"))
+    for case in read_cases(path)
+    if case.text.startswith("proj") and not case.expected[0].startswith("error")
+]
+PROGRAMS = [
+    *(pytest.param(path.read_text(encoding="utf-8"), id=path.parent.name + "/" + path.stem) for path in EXAMPLES),
+    *(pytest.param(case.text, id=str(case)) for case in VALID),
+]
+SAMPLE = 150  # changes of each example program, of some hundreds
+
+
+@pytest.mark.parametrize("text", PROGRAMS)
+def test_a_program_laid_out_reordered_or_renamed_keeps_its_digest(text: str) -> None:
+    before = digest_of(text)
+    for otherwise in (laid_out_otherwise(text), reordered(text), renamed(text)):
+        assert otherwise != text
+        assert before == digest_of(otherwise)
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_a_token_of_a_program_changed_changes_its_digest(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    before, valid = digest_of(text), 0
+    changes = list(changed_tokens(text, seed=1))
+    for what, other in random.Random(1).sample(changes, min(SAMPLE, len(changes))):
+        try:
+            after = digest_of(other)
+        except ProgramInvalidError:
+            continue
+        valid += 1
+        assert before != after, what
+    assert valid >= 10
