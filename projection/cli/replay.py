@@ -37,13 +37,16 @@ def replay(
     """
     from projection.engine.deployment import load_deployment
     from projection.engine.replay import Replay
+    from projection.lang.executors import Execution
     from projection.model.manifest import Manifest
     from projection.model.settings import Settings
     from projection.query.reading import view_lines
     from projection.stream.file_feed import read_events
 
     settings = Settings.load(config, {"manifest": manifest})
-    deployed = load_deployment(Manifest.load(settings.manifest), settings.tenancy, settings.subjects)
+    deployed = load_deployment(
+        Manifest.load(settings.manifest), settings.tenancy, settings.subjects, Execution(settings.execution)
+    )
     fold = Replay(deployed, settings.tenancy)
     with progress("folding", None) as advance:
         numbers = fold.run((data for _, data in read_events(file)), advance)

@@ -53,12 +53,15 @@ def run(
 
     from projection.cli.logs import configure_logs
     from projection.engine.deployment import load_deployment
+    from projection.lang.executors import Execution
     from projection.model.manifest import Manifest
     from projection.model.settings import Settings
 
     options = {"manifest": manifest, "stream": stream, "nats.url": url, "storage": storage}
     settings = Settings.load(config, options)
-    deployed = load_deployment(Manifest.load(settings.manifest), settings.tenancy, settings.subjects)
+    deployed = load_deployment(
+        Manifest.load(settings.manifest), settings.tenancy, settings.subjects, Execution(settings.execution)
+    )
     configure_logs()
     summary, halted = asyncio.run(_run(settings, deployed, until_caught_up))
     print_json(asdict(summary))

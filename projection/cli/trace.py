@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from projection.errors import EXIT_FAILED, ConfigurationError
+from projection.errors import EXIT_FAILED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from projection.engine.deployment import DeployedView
+    from projection.cli.history import History
     from projection.engine.event import Event
     from projection.lang import core
     from projection.lang.failures import Failure
     from projection.lang.program import Program, Step
     from projection.lang.tracing import Tracing
     from projection.store.port import LaneStore
-    from projection.testing.given import GivenEvent
 
 EXAMPLES = ("projection trace fine_summary.proj --events events.jsonl --event 3",)
 _PIPED = 120  # columns where nobody watches a terminal
@@ -41,16 +40,9 @@ def trace(
     In front of each line stand the line of the program and the gas that is charged there, before what is inside.
     Exit status: 0 done, 1 the event fails, or the program does not check, 2 there is no such event.
     """
-    from projection.testing.folding import Projection
-    from projection.testing.given import given_events
+    from projection.cli.history import History
 
-    projection = Projection.load(program)
-    if len(projection.deployed) != 1:
-        raise ConfigurationError(f"{program} names {len(projection.deployed)} programs", hint="name one of them")
-    given = list(given_events(events, Path(), projection.aggregate_of))
-    if event > len(given):
-        raise ConfigurationError(f"{events} holds {len(given)} events, and no event {event}")
-    tracing = _Tracing(projection.deployed[0], given[:event])
+    tracing = _Tracing(History(program, events), event)
     for line in tracing.lines():
         print(line)
     if tracing.has_failed:
@@ -58,15 +50,16 @@ def trace(
 
 
 class _Tracing:
-    """The last of some events, on the views that those before it made."""
+    """One of some events, on the views that those before it made."""
 
-    def __init__(self, deployed: DeployedView, given: Sequence[GivenEvent]) -> None:
+    def __init__(self, history: History, number: int) -> None:
         from projection.lang.program import Program
         from projection.lang.tracing import Tracing
 
         self.has_failed = False
-        self._deployed = deployed
-        self._given = given
+        self._history = history
+        self._number = number
+        deployed = history.deployed
         checked = deployed.program.checked
         self._tracing: Tracing = Tracing(checked.core.functions)
         self._program: Program = Program(checked, deployed.program.limits, self._tracing)
@@ -78,9 +71,10 @@ class _Tracing:
         from projection.errors import DecodeError
         from projection.lang.failures import Failure
 
-        given = self._given[-1]
-        yield shortened(f"event {len(self._given)}: {given}", self._width)
-        store, event = self._folded()
+        event = self._history.event(self._number)
+        given = self._history.given[self._number - 1]
+        yield shortened(f"event {self._number}: {given}", self._width)
+        store = self._history.store_before(self._number)
         if event.envelope is None or event.error is not None:
             yield from self._failed(str(event.error))
             return
@@ -101,27 +95,12 @@ class _Tracing:
             return
         routing = sum(run.gas for run in self._tracing.runs)
         yield from self._taken("route")
-        yield f"route_gas {meter.used:,} of {meter.gas_limit:,}: {meter.used - routing:,} for the check of the payload"
+        yield f"check of the payload: gas {meter.used - routing:,}"
+        yield f"route_gas {routing:,} of {self._program.limits.route_gas:,}"
         if not targets:
             yield "no view is touched"
         for view_id, steps in targets.items():
             yield from self._apply(store, event, payload, view_id, steps)
-
-    def _folded(self) -> tuple[LaneStore, Event]:
-        """What the events before came to, and the event itself as the engine reads it."""
-        from projection.engine.event import EventReader
-        from projection.engine.replay import Replay
-        from projection.model.envelope import Tenancy, decode_envelope
-        from projection.stream.port import Message
-
-        replay = Replay([self._deployed], Tenancy())
-        replay.run(one.envelope for one in self._given[:-1])
-        template = self._deployed.entry.subject_template
-        data = self._given[-1].envelope
-        envelope = decode_envelope(data)
-        subject = template.subject(envelope.tenant_id or "", envelope.aggregate_type, envelope.aggregate_id)
-        reader = EventReader(template, Tenancy())
-        return replay.lanes[0].store, reader.read(Message(len(self._given), subject, data, ""), envelope)
 
     def _taken(self, title: str) -> Iterator[str]:
         """The steps of all routines that have run since the last time."""
@@ -139,10 +118,8 @@ class _Tracing:
     ) -> Iterator[str]:
         from projection.cli.steps import shortened
         from projection.lang.failures import Failure
-        from projection.model.ids import ViewId
-        from projection.model.keys import ViewKey
 
-        data = store.get_view(ViewKey(event.tenant_id, self._deployed.entry.view_type, ViewId(view_id)))
+        data = self._history.view(store, event.tenant_id, view_id)
         view = None if data is None else self._program.decode_view(data)
         is_there = "is not there" if data is None else data.decode()
         yield from ("", shortened(f"view {view_id} {is_there}", self._width))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from projection.errors import ConfigurationError
 from projection.lang.diagnostics import ProgramInvalidError
+from projection.lang.executors import Execution
 from projection.lang.program import Limits, Program
 
 if TYPE_CHECKING:
@@ -29,7 +30,10 @@ class DeployedView:
 
 
 def load_deployment(
-    manifest: Manifest, tenancy: Tenancy, subjects: Sequence[str] | None = None
+    manifest: Manifest,
+    tenancy: Tenancy,
+    subjects: Sequence[str] | None = None,
+    execution: Execution = Execution.COMPILED,
 ) -> tuple[DeployedView, ...]:
     """Check every program of a manifest.
 
@@ -37,6 +41,7 @@ def load_deployment(
         manifest: what to deploy.
         tenancy: whether tenants exist; part of what a fold depends on.
         subjects: what every view type reads instead of what the manifest says.
+        execution: how programs are run; no part of what a fold depends on.
 
     Raises:
         ProgramsInvalidError: with the diagnostics of all programs.
@@ -48,7 +53,7 @@ def load_deployment(
             _require_subjects_of(entry, subjects)
             entry = entry.model_copy(update={"subjects": tuple(sorted(subjects))})  # noqa: PLW2901
         try:
-            program = load_program(entry, manifest.path)
+            program = load_program(entry, manifest.path, execution)
         except ProgramInvalidError as error:
             invalid.append(error)
             continue
@@ -58,7 +63,7 @@ def load_deployment(
     return tuple(deployed)
 
 
-def load_program(entry: ManifestView, manifest: Path) -> Program:
+def load_program(entry: ManifestView, manifest: Path, execution: Execution = Execution.COMPILED) -> Program:
     """The checked program of a manifest's entry, under the name that a reader of the manifest knows it by.
 
     Raises:
@@ -76,7 +81,7 @@ def load_program(entry: ManifestView, manifest: Path) -> Program:
     except ValueError:
         name = str(entry.program)
     try:
-        return Program.load(entry.program, limits, name)
+        return Program.load(entry.program, limits, name, execution)
     except OSError as error:
         raise ConfigurationError(f"program {name} of view type {entry.view_type} cannot be read: {error}") from None
 

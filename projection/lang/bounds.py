@@ -73,7 +73,7 @@ class HandlerBound(NamedTuple):
 
 
 def payload_gas() -> Range:
-    """What checking an event's payload costs, on the ledger of the routes; undeclared fields count."""
+    """What checking an event's payload costs, beside what routes may cost; undeclared fields count."""
     return Range(costs.EVENT, costs.EVENT + (MAX_PAYLOAD >> costs.EVENT_SHIFT))
 
 

@@ -31,6 +31,7 @@ build_structs([ty.META])
 Meta = ty.META.made()  # of an event, made from its fields by name
 
 _ONCE = (None,)  # the items of a handler without `for`
+_ANY_PAYLOAD = 2**40  # gas; more than checking any payload costs
 _EXPLOSIVE = 64  # times the limit of a view's JSON: so much may be made to find that it is too much
 
 
@@ -228,8 +229,11 @@ class Program:
         return data, gas
 
     def meter(self) -> Meter:
-        """What it may cost to decode and to route one event."""
-        return Meter(self.limits.route_gas, self.limits.alloc)
+        """What it may cost to decode and to route one event.
+
+        Decoding counts, and has no limit of its own: how long an event may be is known in bytes before it comes here.
+        """
+        return Meter(_ANY_PAYLOAD + self.limits.route_gas, self.limits.alloc)
 
     def route(self, runs: Sequence[Runnable], event: Any, meta: Any, meter: Meter) -> dict[str, list[Step]]:
         """The views that an event touches, each with its steps in source order.
@@ -241,7 +245,7 @@ class Program:
         if around is not EXACT:
             setcontext(EXACT)
         targets: dict[str, list[Step]] = {}
-        gas, alloc, most = meter.gas, meter.alloc, self.limits.ids_per_event
+        gas, alloc, most = self.limits.route_gas, meter.alloc, self.limits.ids_per_event
         try:
             for run in runs:
                 items: Sequence[Any] = _ONCE
@@ -260,24 +264,15 @@ class Program:
                     if len(targets) > most:
                         raise _located(failures.too_many_ids(most), run.handler, gas, alloc)
         except failures.Failure as failure:
-            self._name(failure)
+            gas = failure.left[0] if failure.left else 0
+            failure.gas = meter.used + self.limits.route_gas - gas
+            failures.name_limits(failure, self.limits.route_gas, "route_gas", self.limits.alloc)
             raise
         finally:
             if around is not EXACT:
                 setcontext(around)
-        meter.gas, meter.alloc = gas, alloc
+        meter.gas, meter.alloc = meter.gas - self.limits.route_gas + gas, alloc
         return targets
-
-    def _name(self, failure: failures.Failure) -> None:
-        """Let a failure in front of all views tell what it has cost."""
-        failure.gas = self.limits.route_gas - failure.left[0] if failure.left else 0
-        failures.name_limits(failure, self.limits.route_gas, "route_gas", self.limits.alloc)
-
-    def spent_before_decoding(self, meter: Meter, handler: core.Handler) -> failures.Failure:
-        """The failure of an event whose payload is too long to be decoded on this meter."""
-        failure = _located(failures.out_of_gas(), handler, 0, meter.alloc)
-        self._name(failure)
-        return failure
 
     def place(self, failure: failures.Failure) -> str | None:
         """`file:line:column` of a failure."""
@@ -293,15 +288,12 @@ class Reaction:
         self._codec = codec
 
     def decode(self, payload: Any, meter: Meter) -> Any:
-        """The event from its payload's JSON; what that costs depends on its length and is charged before.
+        """The event from its payload's JSON; what that costs depends on its length.
 
         Raises:
             DecodeError: D105, the payload does not fit the declared event.
-            Failure: O901.
         """
         meter.gas -= costs.EVENT + (len(payload) >> costs.EVENT_SHIFT)
-        if meter.gas < 0:
-            raise self._program.spent_before_decoding(meter, self._runs[0].handler)
         return self._codec.decode(payload)
 
     def route(self, event: Any, meta: Any, meter: Meter) -> dict[str, list[Step]]:

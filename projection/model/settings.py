@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, FilePath, SecretStr, ValidationError, model_validator
@@ -144,6 +144,7 @@ class Settings(BaseSettings):
     default_tenant: TenantId = DEFAULT_TENANT
     back_pressure: BackPressure = BackPressure()
     manifest: Path = Path("manifest.yaml")
+    execution: Literal["compiled", "interpreted"] = "compiled"  # of programs; what comes of them is the same
 
     @classmethod
     def settings_customise_sources(

@@ -18,6 +18,15 @@ def test_views_are_printed_one_a_line_in_the_order_of_their_keys_and_parked_even
     assert (0, expected, "") == (ended.returncode, ended.stdout, ended.stderr)
 
 
+def test_the_interpreter_comes_to_the_same_as_the_compiler(tmp_path):
+    deploy(tmp_path)
+    file = write_events(tmp_path / "e.jsonl", [counted("y"), counted("x", 2), counted("x", 3), counted("z", -1)])
+    compiled = projection("replay", file, folder=tmp_path)
+    ended = projection("replay", file, folder=tmp_path, PROJECTION_EXECUTION="interpreted")
+    assert (0, compiled.stdout) == (ended.returncode, ended.stdout)
+    refused(projection("replay", file, folder=tmp_path, PROJECTION_EXECUTION="guessed"), 2, "PROJECTION_EXECUTION")
+
+
 def test_the_summary_is_one_object_of_numbers(tmp_path):
     deploy(tmp_path)
     events = [

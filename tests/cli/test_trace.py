@@ -24,7 +24,8 @@ event 2: Counted {"id": "a", "n": 3} (events.jsonl:2)
 
 route
     8 │  e.id                              "a"
-route_gas N of 10,000: N for the check of the payload
+check of the payload: gas N
+route_gas N of 10,000
 
 view a {"total":2}
 
@@ -102,6 +103,6 @@ def test_the_lines_come_to_the_gas_of_the_whole(number):
 
 
 def test_what_is_not_there_is_wrong_usage(folder):
-    refused(trace(folder, 7), 2, "events.jsonl holds 6 events, and no event 7")
+    refused(trace(folder, 7), 2, "there is no event 7", "hint: there are 6")
     assert 2 == trace(folder, 0).returncode
     refused(projection("trace", "none.proj", "--events", "events.jsonl", "--event", 1, folder=folder), 2)
