@@ -51,10 +51,6 @@ class Branches(Places):
         """See `Expressions.forget`."""
         raise NotImplementedError
 
-    def type_of(self, expression: syn.Expression) -> ty.Type:
-        """See `Expressions.type_of`."""
-        raise NotImplementedError
-
     def path(self, expression: syn.Expression) -> tuple[str, ...]:
         """See `Expressions.path`."""
         raise NotImplementedError
@@ -148,20 +144,23 @@ class Branches(Places):
         return Typed(value, ty.BOOL)
 
     def _coalesce(self, coalesce: syn.Coalesce, place: ty.Type | None) -> Typed:
-        left_place = place
+        left_place, right = place, None
         if place is None and isinstance(coalesce.left, syn.Call) and coalesce.left.name == "narrow":
-            left_place = ty.loosened(self.type_of(coalesce.right))  # `narrow(x) ?? 0` is an int
+            right = self.check(coalesce.right)
+            left_place = ty.loosened(right.type)  # `narrow(x) ?? 0` is an int
         left = self.check(coalesce.left, None if left_place is None else ty.optional(left_place))
         if isinstance(left.type, ty.Never):
             return left
         if not isinstance(left.type, (ty.Optional, ty.Nothing)):
-            self.check(coalesce.right, place)
+            if right is None:
+                self.check(coalesce.right, place)
             what = self.schema.source.text[coalesce.left.span.start : coalesce.left.span.end]
             needless = type(coalesce.span)(coalesce.left.span.end, coalesce.span.end)
             return self.report(diag.never_none(coalesce.left.span, what, str(left.type), needless))
         inner = left.type.inner if isinstance(left.type, ty.Optional) else ty.NEVER
         hint = None if isinstance(inner, ty.Never) else inner
-        right = self.check(coalesce.right, hint if place is None or isinstance(inner, ty.Record) else place)
+        if right is None:
+            right = self.check(coalesce.right, hint if place is None or isinstance(inner, ty.Record) else place)
         slot = self.new_slot()
         local = core.Local(left.core.span, slot)
         test = form("is_none", coalesce.span, local)

@@ -145,7 +145,7 @@ class Comprehensions(Branches):
             joined = type_ if place is not None else ty.join(type_, ty.loosened(body.type))
             self.forget(fold.name)
             self.leave(fold.loop)
-            if joined is None or joined == type_:
+            if joined is None or joined == type_ or self.loops >= MAX_LOOPS:  # each level may take its time again
                 break
             # Once more, with a type that is wide enough: int, decimal(2), decimal.
             del self.problems[before[0] :], self.warnings[before[1] :]
