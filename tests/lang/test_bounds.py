@@ -86,6 +86,12 @@ def test_a_condition_may_take_none_or_all() -> None:
     assert (0, 7) == (run._bound.size.least, run._bound.size.most)
 
 
+def test_a_body_behind_a_condition_may_never_run() -> None:
+    run = Expression("[x * e.n for x in [1, 2, 3] if x > e.n]", "event In { n: int }")
+    for n, found in ((0, [0, 0, 0]), (2, [6]), (9, [])):
+        assert found == run.run(json.dumps({"n": n}))  # which holds it against the bound
+
+
 def test_sizes_pass_through_functions_lets_records_and_updates() -> None:
     prelude = "event In { row: Row }\ntype Row { a: string(40), b: string(9) }\n"
     prelude += "fn with_b(r: Row, b: string) -> Row = r with { b }\nfn a_of(r: Row) -> string = r.a\n"
@@ -119,6 +125,18 @@ def test_a_route_is_bounded_with_all_items_and_a_body_for_one() -> None:
     assert Range(3, 3 + 30 * 3) == found.route.gas
     assert found.body.gas == Range(6 + 2 + 3, 6 + 2 + 3)
     assert found.apply().gas == Range(11, 30 * 11)  # all lines may name one account
+
+
+def test_a_body_that_runs_for_each_item_is_a_term_of_them_all() -> None:
+    (term,) = bound(HANDLER.format(lines=30)).body_terms
+    assert 30 * 11 == term.gas
+    assert ["Paid.lines"] == [origin.name for origin in term.origins]
+
+
+def test_a_view_that_may_be_missing_may_cost_less() -> None:
+    handler = "on E as e to e.id when view == view => keep else => { n: e.n }\n"
+    fold = Fold(HEAD + "event E { id: string(9), n: int }\nview V { n: int }\n" + handler)
+    fold.apply("E", '{"id": "a", "n": 1}')  # which holds it against the bound
 
 
 def test_terms_are_the_largest_parts_of_the_most_with_the_fields_that_declare_their_sizes() -> None:
@@ -197,6 +215,13 @@ on BasketPaid as e to e.id => {
     assert problem.render(checked.source).startswith("warning[G502]: on BasketPaid: up to ")
 
 
+def test_a_warning_about_routes_begins_with_the_largest_part() -> None:
+    text = "event E { a: string, b: string(40) }\nview V { n: int = 0 }\n"
+    text += "on E as e to upper(e.b) => {}\non E as e to key(lower(e.a), e.b) => {}\n"
+    (problem,) = problems(program(text), Limits(route_gas=100))
+    assert problem.help.startswith("the largest parts: `key(lower(e.a), e.b)` (line 6) up to ")
+
+
 @pytest.mark.parametrize("path", EXAMPLES)
 def test_no_run_of_an_example_can_leave_its_limits(path: str) -> None:
     file = bundled(f"projections/{path}.proj")
@@ -245,6 +270,16 @@ def test_a_chain_of_functions_that_call_each_other_twice_does_not_explode(body: 
     assert seconds(EVENT + functions + "on E as e to e.id => { s: f54(e.s) }\n") < 3
 
 
+def test_a_function_that_is_called_in_many_ways_is_bounded_for_all_of_them() -> None:
+    texts = range(18)
+    parameters = ", ".join(f"s{n}: string" for n in texts)
+    used = " + ".join(f"length(s{n})" for n in texts)
+    prelude = f"event In {{ s: string, xs: list<int> }}\nfn f({parameters}, xs: list<int>) -> int = {used} + sum(xs)\n"
+    calls = ["f(" + "".join("e.s, " if at == n else '"", ' for at in texts) + "[])" for n in texts]
+    run = Expression(" + ".join([*calls, "f(" + '"", ' * len(texts) + "e.xs)"]), prelude)
+    run.run(json.dumps({"s": "abc", "xs": [1] * 10_000}))  # which holds it against the bound
+
+
 def test_records_that_are_reached_in_more_ways_than_there_are_seconds_are_looked_at_once() -> None:
     types = "type T0 { s: string(9) }\n" + "".join(
         f"type T{n} {{ a: T{n - 1}, b: T{n - 1}, c: T{n - 1} }}\n" for n in range(1, 30)
@@ -290,6 +325,10 @@ def test_a_value_that_is_larger_than_its_size_does_not_fit() -> None:
     assert fits(["abc", ""], of.get("xs"))
     assert not fits(["abcd"], of.get("xs"))
     assert not fits(["", "", ""], of.get("xs"))
+
+
+def test_what_shrinks_may_go_on_shrinking() -> None:
+    assert text(0, 5) == widened(text(5, 5), text(4, 5), 1000)
 
 
 def test_what_grows_may_go_on_growing_and_what_does_not_stays() -> None:

@@ -189,6 +189,11 @@ def test_a_function_that_is_called_in_many_ways_is_not_looked_at_without_end() -
     assert ("tenant", "view") == partitioning(check(Source("p.proj", text))).allowed
 
 
+def test_a_route_with_more_alternatives_than_anyone_lists_is_given_up_on() -> None:
+    parts = ", ".join(f'if e.n == {n} then "a" else "b"' for n in range(24))
+    assert ("tenant", "view") == found(f"to key(meta.aggregate_id, {parts})").allowed
+
+
 def test_the_examples_can_be_split_as_their_routes_say() -> None:
     def said(path: str) -> str:
         source = Source(path, bundled(f"projections/{path}.proj").read_text(encoding="utf-8"))
