@@ -240,6 +240,8 @@ def mend_any_decimal(value: Any) -> Decimal:
     found = rescaled(number, 0) if exponent > 0 else number
     if found is None or exponent <= -2 * DIGITS or len(found.as_tuple().digits) > DIGITS:
         raise MisfitError(f"{_short(number)} has more than {DIGITS} digits")
+    if found and found.adjusted() < -DIGITS:  # no arithmetic would take it
+        raise MisfitError(f"{_short(number)} begins more than {DIGITS} places behind the point")
     return found or found.copy_abs()
 
 

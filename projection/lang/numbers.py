@@ -11,7 +11,7 @@ from projection.lang import failures
 MIN_INT, MAX_INT = -(2**63), 2**63 - 1
 DIGITS = 38
 
-# `Rounded` is trapped besides `Inexact`: a lost zero would be a lost scale.
+# `Rounded` and `Clamped` are trapped besides `Inexact`: a lost zero would be a lost scale.
 EXACT = decimal.Context(
     prec=DIGITS,
     Emin=-DIGITS,
@@ -20,6 +20,7 @@ EXACT = decimal.Context(
     traps=[
         decimal.Inexact,
         decimal.Rounded,
+        decimal.Clamped,
         decimal.InvalidOperation,
         decimal.DivisionByZero,
         decimal.Overflow,
