@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from projection.cli import check, demo, doc, explain, fmt, gas, load, replay, run, show, test, trace
+from projection.cli import check, demo, doc, explain, fmt, gas, load, repl, replay, run, show, test, trace
 from projection.cli.console import note, report
 from projection.errors import EXIT_FAILED, ProjectionError
 
@@ -57,6 +57,7 @@ _register(explain.explain, explain.EXAMPLES)
 _register(fmt.fmt, fmt.EXAMPLES)
 _register(gas.gas, gas.EXAMPLES)
 _register(load.load, load.EXAMPLES)
+_register(repl.repl, repl.EXAMPLES)
 _register(replay.replay, replay.EXAMPLES)
 _register(run.run, run.EXAMPLES)
 _register(show.show, show.EXAMPLES)

@@ -51,7 +51,7 @@ class Session:
         """
         self._text = source.text + "\n"
         self._scope = scope_of(Source(source.name, self._text))
-        self._limits = limits or Limits()
+        self.limits = limits or Limits()
         self._predeclared: dict[int, tuple[str, ty.Type, Any]] = {}  # by slot
         self._named: dict[str, tuple[ty.Type, Any]] = {}
         self.view: Callable[[str], Any] = lambda _id: None
@@ -62,12 +62,14 @@ class Session:
         """The program."""
         return self._scope.checked
 
-    def stand_at(self, event: str | None, payload: Any, meta: Any) -> None:
-        """Let `e` and `meta` be an event of the program and what came with it; None for neither."""
+    def stand_at(self, payload: Any, meta: Any) -> None:
+        """Let `e` and `meta` be a decoded event and what came with it; neither, where `meta` is None."""
         for slot in (core.EVENT, core.META):
             self._predeclared.pop(slot, None)
-        if event is not None:
-            self._predeclared[core.EVENT] = ("e", self.checked.events[event], payload)
+        if meta is not None:
+            events = self.checked.events.values()
+            type_ = next((one for one in events if isinstance(payload, one.made())), ty.JSON)
+            self._predeclared[core.EVENT] = ("e", type_, payload)
             self._predeclared[core.META] = ("meta", ty.META, meta)
 
     def look_at(self, view_id: str | None, view: Any = None) -> None:
@@ -99,9 +101,9 @@ class Session:
             Failure: with its span in the text, unless it lies in a function of the program; `gas` is what was used.
         """
         let = _LET.match(text)
-        if let is not None and _is_unfinished(text):
+        if let is not None and not _is_whole(text) and _is_whole(named := f"{text}; {let[1]}"):
             self._named.pop(let[1], None)
-            found = self._run(f"{text}; {let[1]}")
+            found = self._run(named)
             self._named[let[1]] = (found.type, found.value)
             return found
         return self._run(text)
@@ -124,7 +126,7 @@ class Session:
         for index, (_type, value) in enumerate(self._named.values(), core.FIRST_FREE):
             frame[index] = value
         interpreter = Interpreter(self.checked.core.functions)
-        meter = Meter(self._limits.gas, self._limits.alloc)
+        meter = Meter(self.limits.gas, self.limits.alloc)
         try:
             for lookup in expectation.lookups:
                 view_id = interpreter.run(lookup.id, frame, meter)
@@ -138,7 +140,7 @@ class Session:
     def _checked(self, text: str) -> tuple[Expectation, ty.Type, core.Core]:
         problems: list[Diagnostic] = []
         schema = self._scope.schema
-        schema.source = Source(NAME, self._text + text)  # messages quote the text
+        schema.source, schema.problems = Source(NAME, self._text + text), problems  # messages quote the text
         expectation = Expectation(schema, self._scope.signatures, problems, [])
         expectation.slots = core.FIRST_FREE
         for slot, (name, type_, _value) in self._predeclared.items():
@@ -171,10 +173,10 @@ class Session:
         )
 
 
-def _is_unfinished(text: str) -> bool:
-    """Whether it is a `let` without the expression that it is for."""
+def _is_whole(text: str) -> bool:
+    """Whether it can be read."""
     try:
         parse_expression(text, 0)
     except UnreadableError:
-        return True
-    return False
+        return False
+    return True

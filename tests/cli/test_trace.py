@@ -59,6 +59,7 @@ def trace(folder, number):
 
 def without_prices(text):
     """The same without the numbers that a schedule of gas decides."""
+    text = re.sub(r"(payload: gas) \d+", r"\1 N", text)
     text = re.sub(r"^( *\d+) +\d* │", r"\1 │", text, flags=re.MULTILINE)
     return re.sub(
         r"^(.*gas|alloc) \d+ of ([\d,]+)(: \d+)?",

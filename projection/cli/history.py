@@ -1,0 +1,71 @@
+"""Events of a file and what comes of the first of them, for `trace` and `repl`: the engine's own fold, in memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from projection.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from projection.engine.deployment import DeployedView
+    from projection.engine.event import Event
+    from projection.model.ids import TenantId
+    from projection.store.port import LaneStore
+    from projection.testing.given import GivenEvent
+
+
+class History:
+    """The events that a program is given, in their order."""
+
+    def __init__(self, program: Path, events: Path | None) -> None:
+        """Read both.
+
+        Raises:
+            ConfigurationError: a file cannot be read, or the manifest names several programs.
+            ProgramInvalidError: the program does not check.
+        """
+        from projection.testing.folding import Projection
+        from projection.testing.given import given_events
+
+        projection = Projection.load(program)
+        if len(projection.deployed) != 1:
+            raise ConfigurationError(f"{program} names {len(projection.deployed)} programs", hint="name one of them")
+        self.deployed: DeployedView = projection.deployed[0]
+        self.given: list[GivenEvent] = []
+        if events is not None:
+            self.given += given_events(events, Path(), projection.aggregate_of)
+
+    def store_before(self, number: int) -> LaneStore:
+        """What the events before this one, from 1, come to."""
+        from projection.engine.replay import Replay
+        from projection.model.envelope import Tenancy
+
+        replay = Replay([self.deployed], Tenancy())
+        replay.run(one.envelope for one in self.given[: number - 1])
+        return replay.lanes[0].store
+
+    def event(self, number: int) -> Event:
+        """One event, from 1, as the engine reads it.
+
+        Raises:
+            ConfigurationError: there is none of this number.
+        """
+        from projection.engine.event import EventReader
+        from projection.model.envelope import Tenancy, decode_envelope
+        from projection.stream.port import Message
+
+        if not 1 <= number <= len(self.given):
+            raise ConfigurationError(f"there is no event {number}", hint=f"there are {len(self.given)}")
+        template = self.deployed.entry.subject_template
+        data = self.given[number - 1].envelope
+        envelope = decode_envelope(data)
+        subject = template.subject(envelope.tenant_id or "", envelope.aggregate_type, envelope.aggregate_id)
+        return EventReader(template, Tenancy()).read(Message(number, subject, data, ""), envelope)
+
+    def view(self, store: LaneStore, tenant_id: TenantId, view_id: str) -> bytes | None:
+        """A view's JSON; None where there is none."""
+        from projection.model.ids import ViewId
+        from projection.model.keys import ViewKey
+
+        return store.get_view(ViewKey(tenant_id, self.deployed.entry.view_type, ViewId(view_id)))
