@@ -109,9 +109,12 @@ def _edit_distance(a: str, b: str, limit: int) -> int:
     return row[-1]
 
 
-def _suggest(name: str, candidates: Iterable[str]) -> str:
-    found = closest(name, candidates)
-    return f"did you mean `{found}`?" if found else ""
+def _guessing(problem: Diagnostic, name: str, candidates: Iterable[str]) -> Diagnostic:
+    """The same with what was probably meant, which can be put there where the name alone is underlined, or quoted."""
+    if (found := closest(name, candidates)) is None:
+        return problem
+    put = {len(name): found, len(name) + 2: f'"{found}"'}.get(problem.span.end - problem.span.start)
+    return replace(problem, label=f"did you mean `{found}`?", fix=None if put is None else (problem.span, put))
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -209,7 +212,8 @@ def no_division(span: Span, sign: str) -> Diagnostic:
 def unknown_name(span: Span, name: str, scope: Iterable[str]) -> Diagnostic:
     """N201: a variable that does not exist."""
     names = list(scope)
-    return Diagnostic("N201", f"no variable `{name}` here", span, _suggest(name, names), f"in scope: {_listed(names)}")
+    problem = Diagnostic("N201", f"no variable `{name}` here", span, help=f"in scope: {_listed(names)}")
+    return _guessing(problem, name, names)
 
 
 def already_declared(span: Span, name: str, line: int | None) -> Diagnostic:
@@ -230,26 +234,26 @@ def unknown_field(span: Span, field: str, owner: str, fields: Iterable[str], lin
     names = list(fields)
     where = f" (line {line})" if line else ""
     declared = f"{owner.rsplit(maxsplit=1)[-1]} declares {_listed(names)}{where}" if names else ""
-    return Diagnostic("N204", f"no field `{field}` in {owner}", span, _suggest(field, names), declared)
+    return _guessing(Diagnostic("N204", f"no field `{field}` in {owner}", span, help=declared), field, names)
 
 
 def unknown_type(span: Span, name: str, types: Iterable[str]) -> Diagnostic:
     """N205: a type that does not exist."""
     names = list(types)
-    return Diagnostic("N205", f"no type `{name}`", span, _suggest(name, names), f"the types are {_listed(names)}")
+    problem = Diagnostic("N205", f"no type `{name}`", span, help=f"the types are {_listed(names)}")
+    return _guessing(problem, name, names)
 
 
 def unknown_function(span: Span, name: str, functions: Iterable[str]) -> Diagnostic:
     """N206: a function that neither the program nor the library has."""
-    return Diagnostic("N206", f"no function `{name}`", span, _suggest(name, functions))
+    return _guessing(Diagnostic("N206", f"no function `{name}`", span), name, functions)
 
 
 def unknown_event(span: Span, name: str, events: Iterable[str]) -> Diagnostic:
     """N207: a handler for an event that was not declared."""
     names = list(events)
-    return Diagnostic(
-        "N207", f"no event `{name}` is declared", span, _suggest(name, names), f"declared: {_listed(names)}"
-    )
+    problem = Diagnostic("N207", f"no event `{name}` is declared", span, help=f"declared: {_listed(names)}")
+    return _guessing(problem, name, names)
 
 
 def keyword_as_variable(span: Span, name: str) -> Diagnostic:
@@ -313,9 +317,8 @@ def wrong_argument_count(span: Span, name: str, wanted: str, found: int) -> Diag
 
 def not_a_member(span: Span, text: str, members: Sequence[str]) -> Diagnostic:
     """T308: a text that an enum does not have."""
-    return Diagnostic(
-        "T308", f'"{text}" is no value of this enum', span, _suggest(text, members), f"it has {', '.join(members)}"
-    )
+    problem = Diagnostic("T308", f'"{text}" is no value of this enum', span, help=f"it has {', '.join(members)}")
+    return _guessing(problem, text, members)
 
 
 def incomparable(span: Span, left: str, right: str) -> Diagnostic:

@@ -239,3 +239,15 @@ def test_the_example_of_a_code_shows_it_and_what_to_write_instead_does_not(code:
     severity = "warning" if code.startswith("L") else "error"
     assert {code} == reported(example("wrong", sections()[code]), severity)
     assert set() == reported(example("right", sections()[code]), severity)
+
+
+def test_what_a_diagnostic_offers_to_put_there_mends_it() -> None:
+    offered = set()
+    for code in sorted(codes_in(diagnostics) - WITHOUT_EXAMPLE):
+        text = example("wrong", sections()[code])
+        for problem in diagnostics_of(text):
+            if problem.fix is not None:
+                (start, end), put = problem.fix
+                offered.add(code)
+                assert problem not in diagnostics_of(text[:start] + put + text[end:])
+    assert {"N201", "N206", "P112", "P113", "T308", "T320"} <= offered
