@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from benchmarks import end_to_end
+from benchmarks import calibration, end_to_end, handlers, peers, start
 
-for measure in (end_to_end.measure,):
-    if (result := measure()) is not None:
-        print(json.dumps(result), flush=True)
+for benchmark in (handlers, peers, calibration, start, end_to_end):
+    for line in benchmark.measure():
+        print(json.dumps(line), flush=True)

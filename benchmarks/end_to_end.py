@@ -10,6 +10,7 @@ import tempfile
 from decimal import Decimal
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
 
 from benchmarks import handwritten
 from projection.bundled import bundled
@@ -26,6 +27,9 @@ from projection.stream.connection import Nats, NatsConnection
 from projection.stream.embedded import EmbeddedServer
 from projection.stream.loading import FileLoading
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 FINES = Path(__file__).resolve().parents[2] / "shared" / "data" / "road_traffic_fines.jsonl.gz"
 EVENTS = 200_000
 ROUNDS = 3
@@ -33,11 +37,11 @@ _STREAM = "fines"
 _VIEW = ViewType("fine_summary")
 
 
-def measure() -> dict[str, object] | None:
+def measure() -> Iterator[dict[str, object]]:
     """Events per second, the median of some rounds in turn, after both came to the same views."""
     if not FINES.exists():
         print(f"end_to_end is left out: {FINES.name} is not beside this checkout", file=sys.stderr)
-        return None
+        return
     with tempfile.TemporaryDirectory(prefix="projection-bench-") as folder:
         place = Path(folder)
         with EmbeddedServer(place / "nats") as server:
@@ -50,7 +54,7 @@ def measure() -> dict[str, object] | None:
         _require_equal(place / "ours0", place / "yardstick0")
     ours, yardstick = median(rates["ours"]), median(rates["yardstick"])
     ratio = median(a / b for a, b in zip(rates["ours"], rates["yardstick"], strict=True))
-    return {
+    yield {
         "name": "end_to_end_events_per_second",
         "ours": round(ours),
         "yardstick": round(yardstick),

@@ -32,7 +32,7 @@ ROUNDS = 15  # both sides in turn; the median of the ratios counts
 
 def measure() -> Iterator[dict[str, Any]]:
     """A line for each program and measure, and the median ratio of each measure."""
-    for measure_, timed in (("handler", _handler), ("whole_way", _whole_way)):
+    for measure_, timed in (("handler", handler_alone), ("whole_way", _whole_way)):
         ratios = []
         for subject in subjects():
             ours, by_hand = timed(subject)
@@ -156,7 +156,7 @@ def _texts(subject: Subject) -> dict[str, bytes]:
 # --- measures ---------------------------------------------------------------------------------------------------------
 
 
-def _handler(subject: Subject) -> tuple[Callable[[], object], Callable[[], object]]:
+def handler_alone(subject: Subject) -> tuple[Callable[[], object], Callable[[], object]]:
     """What is compiled, called as the node calls it: the way to each view, and what becomes of it."""
     ours, data = Ours(subject), _envelope(subject, 0)
     envelope = decode_envelope(data)
