@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 EXAMPLES = (
     "projection repl",
     "projection repl fine_summary.proj --events events.jsonl --view A1",
-    "echo 'round(2.345, 2, \"half_even\")' | projection repl",
+    "projection repl < expressions.txt",
 )
 _HELP = """\
 an expression     its value, its type, and what it costs
