@@ -171,7 +171,14 @@ def divide(a: Exact, b: Exact, wanted: Exact | None) -> None:
             agrees(text, a, b, Exact(rounded_quotient(sign * one * 10**scale, abs(other), mode), scale))
 
 
-@pytest.mark.parametrize("check", [add, subtract, multiply, compare, quantize, divide], ids=lambda one: one.__name__)
+CHECKS = pytest.mark.parametrize(
+    "check", [add, subtract, multiply, compare, quantize, divide], ids=lambda one: one.__name__
+)
+# So many vectors of each operation have operands that the language holds: more than 5,000 together.
+LEAST = {"add": 3_000, "subtract": 1_300, "multiply": 700, "compare": 1_400, "quantize": 1_500, "divide": 1_300}
+
+
+@CHECKS
 def test_a_vector_is_computed_exactly_or_fails_with_its_code(
     check: Callable[[Exact, Exact, Exact | None], None],
 ) -> None:
@@ -193,5 +200,18 @@ def test_a_vector_is_computed_exactly_or_fails_with_its_code(
     assert counts["computed"] >= LEAST[check.__name__]
 
 
-# So many vectors of each operation have operands that the language holds: more than 5,000 together.
-LEAST = {"add": 3_000, "subtract": 1_300, "multiply": 700, "compare": 1_400, "quantize": 1_500, "divide": 1_300}
+EDGES = [
+    held
+    for coefficient in (0, 1, -1, 5, 10**19, -(10**37), 10**38 - 1)
+    for scale in (0, 1, 19, 37, 38, 75)
+    if (held := Exact(coefficient, scale).held())
+]
+
+
+@CHECKS
+def test_the_edges_of_what_the_language_holds_are_exact_or_an_error(
+    check: Callable[[Exact, Exact, Exact | None], None],
+) -> None:
+    for a in EDGES:
+        for b in EDGES:
+            check(a, b, None)
