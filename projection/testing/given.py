@@ -94,7 +94,7 @@ def _pieces(events: Events, folder: Path) -> Iterator[tuple[str, bytes]]:
     elif isinstance(events, PathLike):
         yield from _of_file(folder / events)
     elif isinstance(events, (str, bytes)):
-        data = events.encode() if isinstance(events, str) else events
+        data = _json(events, "the text")
         yield from _of_array(data, "event {}") if _is_array(data) else _of_lines(data)
     else:
         for number, event in enumerate(events, 1):
@@ -136,9 +136,9 @@ def _of_array(data: bytes, place: str) -> Iterator[tuple[str, bytes]]:
 def _json(event: OneEvent, place: str) -> bytes:
     if isinstance(event, bytes):
         return event
-    if isinstance(event, str):
-        return event.encode()
     try:
+        if isinstance(event, str):
+            return event.encode()
         _require_json(event)
         return _encode(event)
     except (TypeError, ValueError) as error:

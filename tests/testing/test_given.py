@@ -104,6 +104,7 @@ def test_numbers_keep_their_digits_and_values_of_python_are_written_as_json():
         ({"type": "Paid", "data": {"n": object()}}, "the event: this is no event: Encoding objects of type object"),
         ('{"event_type": "Paid"}', "line 1: this is no event: the event is not an envelope: Object missing required"),
         (f"{FULL}\n{{", "line 2: this is no event: Input data was truncated"),
+        ("{\ud800}", "the text: this is no event: 'utf-8' codec can't encode"),
         ("[1, 2", "event …: this is no JSON: Input data was truncated"),
         ("[1]", "event 1: this is no event: Expected `object`, got `int`"),
         (Path("nothing.jsonl"), "there is no file 'nothing.jsonl'"),
