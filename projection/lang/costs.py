@@ -10,6 +10,7 @@ what is known of them beforehand (`sizes`).
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -103,19 +104,27 @@ class Measure(NamedTuple):
 
     of: Callable[..., int]  # of their values; counting may stop once more than the last argument was counted
     within: Callable[..., tuple[int, int]]  # what it is at least and at most, from their sizes
+    text: str  # `of` as a Python expression over `{0}` and `{1}`, and `{left}`
+
+    def written(self, *operands: int) -> str:
+        """The expression over these operands."""
+        places = dict(zip(("{0}", "{1}"), (f"{{{operand}}}" for operand in operands), strict=False))
+        return re.sub(r"\{[01]\}", lambda match: places[match[0]], self.text)
 
 
 SHORT_TEXT = 255  # code points; texts up to that are compared as cheaply as single values
 TEXT_SHIFT = 7  # 128 code points weigh as much as one value where values are compared
 
-LENGTH = Measure(lambda value, _left: length(value), lambda size: (size.least, size.most))
-NODES = Measure(nodes, lambda size: size.nodes)
-WEIGHT = Measure(weight, _weight_within)  # of a list or set of single values
-KEY_WEIGHT = Measure(key_weight, _key_weight_within)  # of a list of pairs
-TOTAL = Measure(lambda items, _left: total(items), _total_within)  # of a list of texts or lists: theirs
-NUMBER = Measure(number, _number_within)
+LENGTH = Measure(lambda value, _left: length(value), lambda size: (size.least, size.most), "len({0})")
+NODES = Measure(nodes, lambda size: size.nodes, "nodes({0}, {left})")
+WEIGHT = Measure(weight, _weight_within, "weight({0}, {left})")  # of a list or set of single values
+KEY_WEIGHT = Measure(key_weight, _key_weight_within, "key_weight({0}, {left})")  # of a list of pairs
+TOTAL = Measure(lambda items, _left: total(items), _total_within, "total({0})")  # of a list: of its texts or lists
+NUMBER = Measure(number, _number_within, "number({0}, {left})")
 HITS = Measure(  # of a text and what is searched there
-    lambda text, part, _left: hits(text, part), lambda text, part: (0, text.most // max(part.least, 1))
+    lambda text, part, _left: hits(text, part),
+    lambda text, part: (0, text.most // max(part.least, 1)),
+    "hits({0}, {1})",
 )
 
 
@@ -181,8 +190,19 @@ def linear(cost: int, operand: int, *, factor: int = 1, shift: int = 0, measure:
         operands=(operand,),
         measures=(measure,),
         formula=lambda sizes: factor * sizes[0] >> shift,
-        template=_scaled(f"len({{{operand}}})", factor, shift) if measure is LENGTH else None,
+        template=_scaled(measure.written(operand), factor, shift),
     )
+
+
+def sorting(size: int) -> int:
+    """How many comparisons it takes to sort so many, at most."""
+    return size * (size + 1).bit_length()
+
+
+def _listed(measures: tuple[Measure, ...]) -> str:
+    """The measures of the first two operands."""
+    one, other = measures * 2 if len(measures) == 1 else measures
+    return f"{one.written(0)}, {other.written(1)}"
 
 
 def _scaled(size: str, factor: int, shift: int) -> str:
@@ -208,15 +228,22 @@ def both(cost: int, one: int = 0, other: int = 1, *, shift: int = 0, factor: int
 
 
 def product(
-    cost: int, operands: tuple[int, int] = (0, 1), *, shift: int = 0, measures: tuple[Measure, Measure] | None = None
+    cost: int,
+    operands: tuple[int, int] = (0, 1),
+    *,
+    shift: int = 0,
+    measures: tuple[Measure, Measure] = (LENGTH, LENGTH),
 ) -> Shape:
     """Grows with the product of two operands' sizes."""
     return Shape(
         "product",
         cost,
         operands=operands,
-        measures=(LENGTH,) if measures is None else measures,
+        measures=measures,
         formula=lambda sizes: sizes[0] * sizes[1] >> shift,
+        template=_scaled(
+            " * ".join(one.written(operand) for one, operand in zip(measures, operands, strict=True)), 1, shift
+        ),
     )
 
 
@@ -228,13 +255,20 @@ def smaller(cost: int, *, shift: int = 0, measures: tuple[Measure, ...] = (LENGT
         operands=(0, 1),
         measures=measures,
         formula=lambda sizes: min(sizes) >> shift,
-        template=_scaled("min(len({0}), len({1}))", 1, shift) if measures == (LENGTH,) else None,
+        template=_scaled(f"min({_listed(measures)})", 1, shift),
     )
 
 
 def larger(cost: int, *, shift: int = 0, measures: tuple[Measure, ...] = (LENGTH,)) -> Shape:
     """Grows with the larger of two operands."""
-    return Shape("max", cost, operands=(0, 1), measures=measures, formula=lambda sizes: max(sizes) >> shift)
+    return Shape(
+        "max",
+        cost,
+        operands=(0, 1),
+        measures=measures,
+        formula=lambda sizes: max(sizes) >> shift,
+        template=_scaled(f"max({_listed(measures)})", 1, shift),
+    )
 
 
 def n_log_n(cost: int, operand: int, *, factor: int = 1, shift: int = 0, measure: Measure = LENGTH) -> Shape:
@@ -244,28 +278,26 @@ def n_log_n(cost: int, operand: int, *, factor: int = 1, shift: int = 0, measure
         cost,
         operands=(operand,),
         measures=(measure,),
-        formula=lambda sizes: factor * sizes[0] * (sizes[0] + 1).bit_length() >> shift,
-        template=_scaled(f"len({{{operand}}}) * (len({{{operand}}}) + 1).bit_length()", factor, shift)
-        if measure is LENGTH
-        else None,
+        formula=lambda sizes: factor * sorting(sizes[0]) >> shift,
+        template=_scaled(f"sorting({measure.written(operand)})", factor, shift),
     )
 
 
 def walked(cost: int) -> Shape:
     """Grows with the nodes of the smallest operand, counted before the work."""
-    return Shape("min nodes", cost, measures=(NODES,), formula=min)
+    return Shape(
+        "min nodes",
+        cost,
+        operands=(0, 1),
+        measures=(NODES,),
+        formula=min,
+        template=f"min({_listed((NODES,))})",
+    )
 
 
 def searched(cost: int, *, shift: int = 0) -> Shape:
     """Grows with the nodes of the first operand times the size of the second: each item is compared with it."""
-    return Shape(
-        "product",
-        cost,
-        operands=(0, 1),
-        measures=(NODES, LENGTH),
-        formula=lambda sizes: sizes[0] * sizes[1] >> shift,
-        template=_scaled("nodes({0}, {left}) * len({1})", 1, shift),
-    )
+    return product(cost, shift=shift, measures=(NODES, LENGTH))
 
 
 def scanned(

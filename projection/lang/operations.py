@@ -64,14 +64,18 @@ class Operation:
         object.__setattr__(self, "is_sized", self.gas.is_sized or self.alloc.is_sized)
 
     def template_of(self, shape: Shape, count: int) -> str | None:
-        """The template of one of its shapes for so many operands; None where something measured may have no length."""
+        """The template of one of its shapes for so many operands; None where there is none.
+
+        What has a length for certain is measured by `len`, everything else by `length`, which takes longer.
+        """
         if shape.template is None:
             return None
         lengths = " + ".join(f"len({{{position}}})" for position in range(count))
         text = shape.template.replace("{sum}", f"({lengths})")
-        parameters = _expanded(parse_signature(self.signature)[0], count)
-        measured = [parameters[int(position)] for position in re.findall(r"len\(\{(\d+)\}\)", text)]
-        return text if all(one.name in _LENGTHY and not one.optional for one in measured) else None
+        for position, one in enumerate(_expanded(parse_signature(self.signature)[0], count)):
+            if one.optional or one.name not in _LENGTHY:
+                text = text.replace(f"len({{{position}}})", f"length({{{position}}})")
+        return text
 
     def result(self, types: Sequence[ty.Type], constants: Sequence[Any]) -> ty.Type | None:
         """The type of the result for operands of these types; None where the operation does not take them."""

@@ -169,7 +169,7 @@ class _Filling(ast.NodeTransformer):
         match filled:  # a length that is known already
             case ast.Call(func=ast.Name(id="len"), args=[ast.Constant(value=str() | bytes() as text)]):
                 return number(len(text))
-            case ast.Call(func=ast.Name(id="len"), args=[ast.List() as listed]) if not _has_starred(listed):
+            case ast.Call(func=ast.Name(id="len"), args=[ast.List() as listed]) if is_pure(listed):
                 return number(len(listed.elts))
         return filled
 

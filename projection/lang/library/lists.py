@@ -132,7 +132,8 @@ builtin(
 )  # fmt: skip
 builtin(
     "flatten", "list<list<T>> -> list<T>", function=lambda lists: [item for items in lists for item in items],
-    gas=Shape("added", 6, operands=(0, 0), measures=(LENGTH, TOTAL), formula=lambda s: s[0] + (s[1] >> 1)),
+    gas=Shape("added", 6, operands=(0, 0), measures=(LENGTH, TOTAL), formula=lambda s: s[0] + (s[1] >> 1),
+              template="len({0}) + (total({0}) >> 1)"),
     alloc=linear(0, 0, measure=TOTAL), size=_flat_extent, doc="The items of all lists, one list behind the other.",
     examples=[("flatten([[1, 2], [3]])", "[1, 2, 3]")],
 )  # fmt: skip

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 def _in_both_sets(shift: int) -> Shape:
     return Shape(
-        "added", 8, operands=(0, 1), measures=(WEIGHT, WEIGHT), formula=lambda sizes: sizes[0] + sizes[1] >> shift
+        "added", 8, operands=(0, 1), measures=(WEIGHT, WEIGHT), formula=lambda sizes: sizes[0] + sizes[1] >> shift,
+        template=f"{WEIGHT.written(0)} + {WEIGHT.written(1)} >> {shift}",
     )  # fmt: skip
 
 
