@@ -96,10 +96,7 @@ class Branches(Places):
         """Any of the four."""
         match expression:
             case syn.If():
-                before = len(self.problems)
-                test = self.condition(expression.condition)
-                if len(self.problems) == before and (always := constant_truth(test)) is not None:
-                    self.warnings.append(diag.constant_condition(expression.condition.span, always=always))
+                test = self._guard(expression.condition)
                 if_true, if_false = self.proven(expression.condition)
                 yes = self.checked_knowing(expression.yes, if_true, place)
                 no = self.checked_knowing(expression.no, if_false, place)
@@ -191,7 +188,7 @@ class Branches(Places):
                 at = next(pattern.span for pattern in case.patterns if pattern.name is not None)
                 self.declare(bound, inner, at, slot)
             if case.guard is not None:
-                guard = self.condition(case.guard)
+                guard = self._guard(case.guard)
                 test = guard if test is None else core.If(case.span, test, guard, core.Const(case.span, value=False))
             known: Paths = frozenset() if case.guard is None else self.proven(case.guard)[0]
             body = self.checked_knowing(case.body, known, place)
@@ -208,6 +205,14 @@ class Branches(Places):
                 match.span, test or core.Const(match.span, value=True), [body, value], "another case yields"
             )
         return Typed(core.Let(match.span, slot, subject.core, value.core), value.type)
+
+    def _guard(self, written: syn.Expression) -> core.Core:
+        """A condition that should depend on something."""
+        before = len(self.problems)
+        guard = self.condition(written)
+        if len(self.problems) == before and (always := constant_truth(guard)) is not None:
+            self.warnings.append(diag.constant_condition(written.span, always=always))
+        return guard
 
     def _patterns(self, case: syn.Case, subject: Typed, covered: set[object]) -> tuple[core.Core | None, bool]:
         """The test of a case (None where it takes everything that is left), and whether it takes everything."""

@@ -162,8 +162,9 @@ class _Checker:
         first: dict[str, syn.Function] = {}
         for one in declared:
             if one.name in first or one.name in BUILTINS or one.name in SPECIAL:
-                line = self.source.position(first[one.name].span.start)[0] if one.name in first else None
-                self.problems.append(diag.already_declared(one.name_span, one.name, line))
+                span = first[one.name].name_span if one.name in first else None
+                line = None if span is None else self.source.position(span.start)[0]
+                self.problems.append(diag.already_declared(one.name_span, one.name, line, span))
                 continue
             if one.name in KEYWORDS:
                 self.problems.append(diag.keyword_as_variable(one.name_span, one.name))

@@ -216,10 +216,11 @@ def unknown_name(span: Span, name: str, scope: Iterable[str]) -> Diagnostic:
     return _guessing(problem, name, names)
 
 
-def already_declared(span: Span, name: str, line: int | None) -> Diagnostic:
-    """N202: two declarations of one name; without a line, the first is the language's own."""
+def already_declared(span: Span, name: str, line: int | None, first: Span | None) -> Diagnostic:
+    """N202: two declarations of one name; without a line and a place, the first is the language's own."""
     where = "by the language" if line is None else f"in line {line}"
-    return Diagnostic("N202", f"`{name}` is declared already, {where}", span)
+    related = ((first, "first here"),) if first is not None else ()
+    return Diagnostic("N202", f"`{name}` is declared already, {where}", span, related=related)
 
 
 def shadowed(span: Span, name: str, first: Span) -> Diagnostic:
@@ -321,9 +322,9 @@ def not_a_member(span: Span, text: str, members: Sequence[str]) -> Diagnostic:
     return _guessing(problem, text, members)
 
 
-def incomparable(span: Span, left: str, right: str) -> Diagnostic:
+def incomparable(span: Span, left: str, right: str, help_: str = "") -> Diagnostic:
     """T309: a comparison that could only ever be false."""
-    return Diagnostic("T309", f"{left} and {right} cannot be compared", span)
+    return Diagnostic("T309", f"{left} and {right} cannot be compared", span, help=help_)
 
 
 def match_not_exhaustive(span: Span, missing: Sequence[str]) -> Diagnostic:

@@ -260,7 +260,8 @@ class Expressions(Access):
         for one, other in ((left, right), (right, left)):
             if isinstance(one.type, ty.Nothing):
                 if not isinstance(other.type, (ty.Optional, ty.Nothing, ty.Never)):
-                    return self.report(diag.incomparable(span, str(other.type), "none"))
+                    what = self.schema.source.text[other.core.span.start : other.core.span.end]
+                    return self.report(diag.incomparable(span, str(other.type), "none", f"`{what}` is never none"))
                 return Typed(form("is_none", span, other.core), ty.BOOL)
         inner = [type_.inner if isinstance(type_, ty.Optional) else type_ for type_ in (left.type, right.type)]
         joined = ty.join(inner[0], inner[1])

@@ -135,12 +135,13 @@ class TestChecker:
 
     def check(self, tests: Iterable[syn.Test], *, takes_all: bool) -> tuple[Test, ...]:
         """The tests, with problems reported; `takes_all` says whether there is an `on *`."""
-        lines: dict[str, int] = {}
+        first: dict[str, Span] = {}
         found: list[Test] = []
         for test in tests:
-            if test.name in lines:
-                self._problems.append(diag.already_declared(test.name_span, test.name, lines[test.name]))
-            lines.setdefault(test.name, self._schema.source.position(test.span.start)[0])
+            if (span := first.get(test.name)) is not None:
+                line = self._schema.source.position(span.start)[0]
+                self._problems.append(diag.already_declared(test.name_span, test.name, line, span))
+            first.setdefault(test.name, test.name_span)
             steps = [
                 self._expect(step) if isinstance(step, syn.Expect) else self._given(step, takes_all=takes_all)
                 for step in test.steps

@@ -52,14 +52,13 @@ class Schema:
     def load(self, program: syn.Program, constant: Callable[[syn.Expression, ty.Type], object]) -> None:
         """Resolve all declarations of types."""
         self.unreadable = program.unreadable
-        lines: dict[str, int | None] = dict.fromkeys(_NAMES)
+        first: dict[str, Span | None] = dict.fromkeys(_NAMES)
         for one in program.declarations:
             if isinstance(one, (syn.Record, syn.Alias, syn.Event, syn.View)):
-                line = self.source.position(one.span.start)[0]
-                if one.name in lines:
-                    self.problems.append(diag.already_declared(one.name_span, one.name, lines[one.name]))
+                if one.name in first:
+                    self._declared_twice(one.name_span, one.name, first[one.name])
                     continue
-                lines[one.name] = line
+                first[one.name] = one.name_span
                 if isinstance(one, (syn.Record, syn.Alias)):
                     self._declared[one.name] = one
         for name, declared in self._declared.items():
@@ -225,13 +224,16 @@ class Schema:
         self._open.pop()
         return found
 
+    def _declared_twice(self, span: Span, name: str, first: Span | None) -> None:
+        line = None if first is None else self.source.position(first.start)[0]
+        self.problems.append(diag.already_declared(span, name, line, first))
+
     # fields
 
     def _fields(self, record: ty.Record, fields: tuple[syn.Field, ...]) -> ty.Record:
         for one in fields:
             if one.name in record.fields:
-                line = self.source.position(record.fields[one.name].span.start)[0]
-                self.problems.append(diag.already_declared(one.span, one.name, line))
+                self._declared_twice(one.span, one.name, record.fields[one.name].span)
                 continue
             type_ = self.resolve(one.type)
             if one.default is not None and (one.optional or isinstance(type_, ty.Optional)):
