@@ -3,8 +3,8 @@
 For every run, of any event on any view: what it is charged is at most the bound, and at least the bound if it comes to
 its end. What a ledger is charged stops at its limit, so a bound above that means that some run may end there.
 
-Three ledgers know no program: checking a payload costs by its length (`payload_gas`), and reading and writing a view by
-its fields and its JSON (`view_gas`).
+Some costs are no program's: checking a payload costs by its length (`payload_gas`), reading and writing a view by its
+fields and its JSON (`view_gas`).
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ class _Ledger(NamedTuple):
 def problems(checked: CheckedProgram, limits: Limits) -> list[Diagnostic]:
     """G501 where no run can stay within a limit, G502 where some run may not.
 
-    The length of a payload is left out: a publisher can always send more than any declaration says.
+    The payload is left out: it is limited in bytes, and a publisher can always send more than is declared.
     """
     bounds, found = bounds_of(checked, limits), list[diag.Diagnostic]()
     told: set[tuple[Span, ...]] = set()
