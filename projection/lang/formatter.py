@@ -35,8 +35,8 @@ SHORT = 80  # columns of a handler, an arm or a function that stands on one line
 _NO_SPACE_BEFORE = frozenset((",", ";", ":", ".", "?.", "?", "!"))
 _NO_SPACE_BEHIND = frozenset((".", "?.", "..."))
 _TIGHT = frozenset((
-    "type", "path", "path_field", "path_key", "get", "get_optional", "assert_present", "negative", "pattern",
-    "json_value",
+    "type", "path", "path_field", "path_key", "get", "get_optional", "at_optional", "assert_present", "negative",
+    "pattern", "json_value",
 ))  # fmt: skip
 _APPLIED = frozenset(("at", "call", "aggregate", "fold", "view_of", "function"))  # a bracket right behind a name
 _CHAINS = frozenset(("or", "and", "sum", "product", "coalesce", "compare", "membership"))
