@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, localcontext
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -257,6 +257,15 @@ def is_of(value: Any, type_: ty.Type) -> bool:
             return type(value) is date
         case ty.Timestamp():
             return type(value) is datetime and value.tzinfo is UTC
+        case ty.Duration():
+            return type(value) is timedelta
+        case ty.Bytes():
+            return type(value) is bytes
+        case ty.Json():
+            return _is_json(value)
+        case ty.Set():
+            is_sorted = type(value) is tuple and list(value) == sorted(set(value))
+            return is_sorted and all(is_of(item, type_.item) for item in value)
         case ty.List():
             return type(value) is list and all(is_of(item, type_.item) for item in value)
         case ty.Map():
@@ -270,4 +279,19 @@ def is_of(value: Any, type_: ty.Type) -> bool:
             )
         case ty.Nothing():
             return value is None
+    return False
+
+
+def _is_json(value: Any) -> bool:
+    match value:
+        case None | bool() | str():
+            return True
+        case int():
+            return is_of(value, ty.INT)
+        case Decimal():
+            return is_of(value, ty.Decimal())
+        case list():
+            return all(map(_is_json, value))
+        case dict():
+            return list(value) == sorted(value) and all(_is_json(value[key]) for key in value)
     return False
