@@ -17,12 +17,11 @@ from msgspec.structs import replace
 
 from projection.lang import core, costs, failures
 from projection.lang.emission import Body
+from projection.lang.names import Names
 from projection.lang.python_ast import placed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-
-    from projection.lang.source import Span
 
     Routine = Callable[..., Any]
 
@@ -111,25 +110,15 @@ class Emitter:
 
     def __init__(self, functions: Mapping[str, core.Function]) -> None:
         self._functions = functions
-        self._spans: list[Span] = []
-        self._lines: dict[Span, int] = {}
-        self._numbers: dict[object, str] = {}
-        self._kept: list[object] = []  # what `_numbers` knows by identity
-        self._fields: set[str] = set()
-        self._defined: dict[str, str] = {}  # functions of the program that were emitted
-        self._count = 0
         self.tree: list[ast.stmt] = []  # of all that was emitted so far
-        self.namespace: dict[str, Any] = {
-            "__builtins__": {}, **NAMES, "settled": self._settled,
-            "spent": _spent,
-        }  # fmt: skip
+        self.names = Names({"__builtins__": {}, **NAMES, "settled": self._settled, "spent": _spent})
 
     def made(self, node: core.Core, parameters: int) -> Routine:
         """The function of a node; its parameters are both ledgers and so many slots."""
         self._define_callees(node)
-        name = self.unique("r")
+        name = self.names.unique("r")
         self.define(name, [f"s{slot}" for slot in range(parameters)], node)
-        return cast("Routine", self.namespace[name])
+        return cast("Routine", self.names.values[name])
 
     def _define_callees(self, node: core.Core) -> None:
         """Emit the functions that a node calls, callees first, so that emission never nests."""
@@ -137,55 +126,21 @@ class Emitter:
         calls: list[core.Call] = []
         while waiting:
             one = waiting.pop()
-            if isinstance(one, core.Call) and one.function not in self._defined:
+            if isinstance(one, core.Call) and one.function not in self.names.functions:
                 calls.append(one)
             waiting += core.parts(one)
         for call in calls:
-            if call.function in self._defined:
+            if call.function in self.names.functions:
                 continue
             body = self._functions[call.function].body
             self._define_callees(body)
-            name = self.unique("f")
+            name = self.names.unique("f")
             self.define(name, [f"s{slot}" for slot in range(len(call.arguments))], body)
-            self._defined[call.function] = name
-
-    # names
-
-    def unique(self, kind: str) -> str:
-        """A name that nothing else has."""
-        self._count += 1
-        return f"{kind}{self._count}"
-
-    def value(self, kind: str, value: object) -> str:
-        """The name of something that the namespace holds."""
-        key = (kind, id(value))
-        if key not in self._numbers:
-            self._numbers[key] = self.unique(kind)
-            self._kept.append(value)
-            self.namespace[self._numbers[key]] = value
-        return self._numbers[key]
-
-    def field(self, name: str) -> str:
-        """A field that emitted code may read or write."""
-        self._fields.add(name)
-        return name
-
-    def line(self, span: Span) -> int:
-        """The line number that stands for a span."""
-        if span not in self._lines:
-            self._spans.append(span)
-            self._lines[span] = len(self._spans)
-        return self._lines[span]
-
-    # functions
-
-    def function(self, name: str) -> str:
-        """The emitted name of a function of the program."""
-        return self._defined[name]
+            self.names.functions[call.function] = name
 
     def define(self, name: str, parameters: Sequence[str], node: core.Core) -> None:
         """Emit a function and compile it."""
-        body = Body(self)
+        body = Body(self.names, self.define)
         result = body.kept(body.expression(node))  # computing it may still fail, so it comes before the last writes
         module = ast.parse(_FRAME)
         definition = cast("ast.FunctionDef", module.body[0])
@@ -200,7 +155,7 @@ class Emitter:
             placed(argument, 1)
         self._require_allowed(module)
         self.tree.append(definition)
-        exec(compile(module, FILE, "exec"), self.namespace)  # noqa: S102 - walked against the whitelist just above
+        exec(compile(module, FILE, "exec"), self.names.values)  # noqa: S102 - walked against the whitelist just above
 
     def _require_allowed(self, module: ast.Module) -> None:
         for part in ast.walk(module):
@@ -208,7 +163,7 @@ class Emitter:
             if isinstance(part, ast.Name):
                 fine = part.id in NAMES or _OWN.fullmatch(part.id) is not None
             elif isinstance(part, ast.Attribute):
-                fine = part.attr in _METHODS or part.attr in self._fields
+                fine = part.attr in _METHODS or part.attr in self.names.fields
             elif isinstance(part, ast.FunctionDef):
                 fine = _OWN.fullmatch(part.name) is not None and not part.decorator_list
             if not fine:
@@ -226,7 +181,7 @@ class Emitter:
             if trace.tb_frame.f_code.co_filename == FILE:
                 line = trace.tb_lineno
             trace = trace.tb_next
-        failure.span = self._spans[line - 1]
+        failure.span = self.names.span(line)
         return failure
 
 

@@ -10,11 +10,13 @@ from projection.lang.free_slots import free_slots
 from projection.lang.python_ast import again, assign, is_pure, load, number, placed, template
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from projection.lang.compiler import Emitter
     from projection.lang.costs import Shape
+    from projection.lang.names import Names
     from projection.lang.source import Span
+
+    Define = Callable[[str, Sequence[str], core.Core], None]
 
 MAX_BLOCKS = 8  # loops that one Python function nests; CPython itself takes 20
 
@@ -22,20 +24,28 @@ MAX_BLOCKS = 8  # loops that one Python function nests; CPython itself takes 20
 class Body:
     """The statements of one function, in the order in which they are emitted."""
 
-    def __init__(self, emitter: Emitter, blocks: int = 0) -> None:
-        self.emitter = emitter
+    def __init__(self, names: Names, define: Define, blocks: int = 0) -> None:
+        """A function's body.
+
+        Args:
+            names: of the program that it belongs to.
+            define: emits a function of its own, of a name, its parameters and a node.
+            blocks: how many loops it stands in.
+        """
+        self.names = names
+        self._define = define
         self.statements: list[ast.stmt] = []
         self.blocks = blocks
 
     def name(self, kind: str) -> str:
         """A variable of its own."""
-        return self.emitter.unique(kind)
+        return self.names.unique(kind)
 
     def _emit(self, span: Span, *statements: ast.stmt) -> None:
-        self.statements += [placed(statement, self.emitter.line(span)) for statement in statements]
+        self.statements += [placed(statement, self.names.line(span)) for statement in statements]
 
     def _at(self, span: Span, node: ast.expr) -> ast.expr:
-        return placed(node, self.emitter.line(span))
+        return placed(node, self.names.line(span))
 
     # expressions
 
@@ -48,7 +58,7 @@ class Body:
                 return self._at(node.span, load(f"s{node.slot}"))
             case core.Get():
                 base = self.expression(node.base)
-                return self._at(node.span, ast.Attribute(base, self.emitter.field(node.field), ast.Load()))
+                return self._at(node.span, ast.Attribute(base, self.names.field(node.field), ast.Load()))
             case core.Op():
                 return self._op(node)
             case core.If():
@@ -58,7 +68,7 @@ class Body:
                 self._emit(node.span, assign(f"s{node.slot}", value))
                 return self.expression(node.body)
             case core.New():
-                made = load(self.emitter.value("c", node.record.made()))
+                made = load(self.names.value("c", node.record.made()))
                 return self._at(node.span, ast.Call(made, [], self._keywords(node.names, self.each(node.values))))
             case core.Update():
                 base, *values = self.each((node.base, *node.values))
@@ -98,13 +108,13 @@ class Body:
     def _constant(self, value: Any) -> ast.expr:
         if value is None or type(value) in (bool, int, str, bytes):
             return ast.Constant(value)
-        return load(self.emitter.value("k", value))
+        return load(self.names.value("k", value))
 
     def _keywords(self, names: Sequence[str], values: Sequence[ast.expr]) -> list[ast.keyword]:
-        return [ast.keyword(self.emitter.field(name), value) for name, value in zip(names, values, strict=True)]
+        return [ast.keyword(self.names.field(name), value) for name, value in zip(names, values, strict=True)]
 
     def _op(self, node: core.Op) -> ast.expr:
-        operation, line = node.operation, self.emitter.line(node.span)
+        operation, line = node.operation, self.names.line(node.span)
         operands = self.each(node.operands)
         form = None if operation.inline is None else template(operation.inline)
         if operation.is_sized or (form is not None and not form.is_in_order):
@@ -113,7 +123,7 @@ class Body:
             gas = self._sized(node, operation.gas, operands, "g")
             self._charge(node.span, gas, self._sized(node, operation.alloc, operands, "a"))
         if form is None:
-            function = load(self.emitter.value("o", operation.function))
+            function = load(self.names.value("o", operation.function))
             return self._at(node.span, ast.Call(function, operands, []))
         return placed(form.filled(operands, self.name("n")), line)
 
@@ -132,7 +142,7 @@ class Body:
             return number(0)
         if (text := node.operation.template_of(shape, len(operands))) is not None:
             return template(text.replace("{left}", ledger)).filled([again(one) for one in operands])
-        sized = load(self.emitter.value("l", shape.sized))
+        sized = load(self.names.value("l", shape.sized))
         return ast.Call(sized, [ast.Tuple([again(one) for one in operands], ast.Load()), load(ledger)], [])
 
     def _charge(self, span: Span, gas: ast.expr, alloc: ast.expr) -> None:
@@ -157,7 +167,7 @@ class Body:
 
     def _if(self, node: core.If) -> ast.expr:
         condition = self.expression(node.condition)
-        yes, no = Body(self.emitter, self.blocks), Body(self.emitter, self.blocks)
+        yes, no = Body(self.names, self._define, self.blocks), Body(self.names, self._define, self.blocks)
         values = yes.expression(node.yes), no.expression(node.no)
         if not yes.statements and not no.statements:
             return self._at(node.span, ast.IfExp(condition, *values))
@@ -169,7 +179,7 @@ class Body:
 
     def _call(self, node: core.Call) -> ast.expr:
         arguments = self.each(node.arguments)
-        return self._called(node.span, self.emitter.function(node.function), arguments)
+        return self._called(node.span, self.names.functions[node.function], arguments)
 
     def _called(self, span: Span, function: str, arguments: Sequence[ast.expr]) -> ast.expr:
         arguments = [self.kept(argument) for argument in arguments]  # what they cost is known before the call
@@ -199,7 +209,7 @@ class Body:
         """The loop as a function of its own: CPython nests only so many blocks."""
         slots = [f"s{slot}" for slot in sorted(free_slots(node))]
         name = self.name("f")
-        self.emitter.define(name, slots, node)
+        self._define(name, slots, node)
         return self._called(node.span, name, [load(slot) for slot in slots])
 
     def _loop(self, node: core.Loop) -> ast.expr:
@@ -233,7 +243,7 @@ class Body:
 
     def _item(self, node: core.Loop | core.Fold) -> tuple[ast.expr | None, ast.expr, Body, int]:
         """Condition and body of a loop, their statements, and how many of these belong to the condition."""
-        inner = Body(self.emitter, self.blocks + 1)
+        inner = Body(self.names, self._define, self.blocks + 1)
         condition = None if node.condition is None else inner.expression(node.condition)
         tested = len(inner.statements)
         return condition, inner.expression(node.body), inner, tested

@@ -81,8 +81,8 @@ def test_emitted_code_has_no_builtins_and_no_names_but_those_it_was_given() -> N
     emitter = Emitter({})
     routine = emitter.made(Const(Span(0, 1), 7), 0)
     assert (7, 5, 6) == routine(5, 6)
-    assert {} == emitter.namespace["__builtins__"]
-    assert routine.__globals__ is emitter.namespace
+    assert {} == emitter.names.values["__builtins__"]
+    assert routine.__globals__ is emitter.names.values
 
 
 NAMES = [
