@@ -41,6 +41,7 @@ PartitionBy = Literal["tenant", "subject", "view"]
 
 _TOKENS = {"tenant_id": "tenant", "aggregate_type": "type", "aggregate_id": "id"}  # of a subject, by field of `meta`
 _MAX_SHAPES = 16  # that one route may have
+_MAX_COMPARED = 512  # shapes of all routes together; each is compared with each
 _MAX_CONTEXTS = 16  # in which one function is looked at
 
 
@@ -135,15 +136,19 @@ class Partitioning(NamedTuple):
 def partitioning(checked: CheckedProgram) -> Partitioning:
     """The ways in which a program's events may be split."""
     flows, routes = _Flows(checked.core.functions), list[Route]()
-    shaped: list[tuple[Span, _Shape]] = []
+    shaped: dict[_Shape, Span] = {}  # with the first route that has it
     against: dict[Span, str] = {}
     for handler in checked.core.handlers:
         route, value = _route(checked, handler, flows)
         routes.append(route)
         if not route.names_aggregate:
             against[route.span] = _why(checked, value)
-        shaped += [(route.span, shape) for shape in value.shapes or () if route.names_aggregate]
-    for (one, shape), (other, their) in combinations(shaped, 2):
+        for shape in value.shapes or () if route.names_aggregate else ():
+            shaped.setdefault(shape, route.span)
+        if len(shaped) > _MAX_COMPARED:
+            against[route.span] = "is one of more different routes than are compared"
+            shaped.clear()
+    for (shape, one), (their, other) in combinations(shaped.items(), 2):
         if shape.clashes(their) and other not in against:
             place = checked.source.place(one)
             against[other] = f"can name the same view for another aggregate than `{_text(checked, one)}` at {place}"

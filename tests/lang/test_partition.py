@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 from language_support import meta
@@ -192,6 +193,15 @@ def test_a_function_that_is_called_in_many_ways_is_not_looked_at_without_end() -
 def test_a_route_with_more_alternatives_than_anyone_lists_is_given_up_on() -> None:
     parts = ", ".join(f'if e.n == {n} then "a" else "b"' for n in range(24))
     assert ("tenant", "view") == found(f"to key(meta.aggregate_id, {parts})").allowed
+
+
+def test_more_routes_than_anyone_compares_are_given_up_on() -> None:
+    handlers = "".join(f'on A as e to key("{n}", meta.aggregate_id) => {{ n: 1 }}\n' for n in range(600))
+    checked, before = check(Source("p.proj", HEAD + handlers)), time.process_time()
+    assert ("tenant", "view") == partitioning(checked).allowed
+    assert time.process_time() - before < 5
+    split = partitioning(check(Source("p.proj", HEAD + "".join(handlers.splitlines(keepends=True)[:512]))))
+    assert "subject" in split.allowed
 
 
 def test_the_examples_can_be_split_as_their_routes_say() -> None:
