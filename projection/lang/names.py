@@ -12,8 +12,8 @@ class Names:
     """The names of one program's emitted code; `values` is the namespace that it runs in.
 
     A name is a letter for its kind and a number: `s7` is slot 7, `t8` a value on the way, `n9` a variable of an inline
-    form, `k10` a constant, `c11` a class, `o12` an operation's function, `l13` a cost's, `f14` a function of the program,
-    `r15` a routine.
+    form, `k10` a constant, `c11` a class, `o12` an operation's function, `l13` that of a cost, `f14` a function of the
+    program, `r15` a routine.
     """
 
     def __init__(self, values: dict[str, Any]) -> None:
