@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from projection.lang import core
 from projection.lang import types as ty
-from projection.lang.operations import is_variable, parse_signature
+from projection.lang.operations import expanded, is_variable, parse_signature
 from projection.lang.sizes import (
     CODE_POINTS,
     NONE,
@@ -224,10 +224,8 @@ class Abstract:
     def _inferred(self, operation: Operation, sizes: Sequence[Size]) -> Size:
         """What the signature says of the result: what stands for any type is passed on, never made."""
         parameters, result = parse_signature(operation.signature)
-        if parameters and parameters[-1].name == "...":
-            parameters = parameters[:-1] + parameters[-2:-1] * (len(sizes) - len(parameters) + 1)
         bound: dict[str, Size | None] = {}
-        for pattern, size in zip(parameters, sizes, strict=True):
+        for pattern, size in zip(expanded(parameters, len(sizes)), sizes, strict=True):
             _bind(pattern, size, bound)
         return self._filled(result, bound) or UNKNOWN
 

@@ -72,7 +72,7 @@ class Operation:
             return None
         lengths = " + ".join(f"len({{{position}}})" for position in range(count))
         text = shape.template.replace("{sum}", f"({lengths})")
-        for position, one in enumerate(_expanded(parse_signature(self.signature)[0], count)):
+        for position, one in enumerate(expanded(parse_signature(self.signature)[0], count)):
             if one.optional or one.name not in _LENGTHY:
                 text = text.replace(f"len({{{position}}})", f"length({{{position}}})")
         return text
@@ -80,7 +80,7 @@ class Operation:
     def result(self, types: Sequence[ty.Type], constants: Sequence[Any]) -> ty.Type | None:
         """The type of the result for operands of these types; None where the operation does not take them."""
         parameters, result = parse_signature(self.signature)
-        parameters = _expanded(parameters, len(types))
+        parameters = expanded(parameters, len(types))
         if len(parameters) != len(types):
             return None
         bound: dict[str, ty.Type] = {}
@@ -96,7 +96,7 @@ class Operation:
     def wanted(self, types: Sequence[ty.Type]) -> tuple[ty.Type | None, ...]:
         """The decimal that an operand has to be made first, where it is an int beside decimals; None where it stays."""
         parameters, result = parse_signature(self.signature)
-        parameters = _expanded(parameters, len(types))
+        parameters = expanded(parameters, len(types))
         bound: dict[str, ty.Type] = {}
         for pattern, type_ in zip(parameters, types, strict=True):
             _match(pattern, type_, bound)
@@ -127,7 +127,7 @@ def _holds_ints(pattern: Pattern, type_: ty.Type, bound: dict[str, ty.Type]) -> 
 _LENGTHY = frozenset({"string", "bytes", "list", "set", "map"})
 
 
-def _expanded(parameters: tuple[Pattern, ...], count: int) -> tuple[Pattern, ...]:
+def expanded(parameters: tuple[Pattern, ...], count: int) -> tuple[Pattern, ...]:
     """The parameters for so many operands: `...` repeats the one before."""
     if not parameters or parameters[-1].name != "...":
         return parameters
