@@ -24,8 +24,9 @@ from projection.lang.elements import (
     part_of,
     tokens_of,
 )
-from projection.lang.layout import Broken, Comment, Doc, Group, Hard, Indented, Line, Row, Text, render
+from projection.lang.layout import Broken, Comment, Doc, Group, Hanging, Hard, Indented, Line, Row, Text, render
 from projection.lang.source import Source, Span
+from projection.lang.texts import UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -43,6 +44,7 @@ _CHAINS = frozenset(("or", "and", "sum", "product", "coalesce", "compare", "memb
 _HUGGED = frozenset((
     "braces", "list", "list_for", "map_for", "call", "aggregate", "fold", "match", "with", "json_object", "json_list",
 ))  # fmt: skip
+_BRACKETS = frozenset(("braces", "list", "list_for", "map_for"))
 _CLAUSES = frozenset(("sort", "loop"))  # of a comprehension
 _LISTS = frozenset(("list", "json_list", "call", "function", "type_sizes"))  # a comma may stand behind a single item
 
@@ -61,7 +63,10 @@ def formatted(source: Source) -> str:
     before, problems = parser.parse(source)
     if problems:
         raise ProgramInvalidError(source, problems)
-    tree = parser.tree_of(source)
+    try:
+        tree = parser.tree_of(source)
+    except UnreadableError as stop:  # its first lines are missing
+        raise ProgramInvalidError(source, [stop.diagnostic]) from None
     tokens = tokens_of(source.text, {one.meta.end_pos for one in tree.iter_subtrees() if not one.meta.empty})
     comments = comments_of(tokens)
     text = render(_Layout().program(part_of(tree, tokens), tokens[-1]))
@@ -257,8 +262,17 @@ class _Layout:
     def _body(self, part: Part) -> Doc:
         """A head up to `=>` or `=`, and what follows from it, on a line of its own where the whole is not short."""
         at = next(i for i, one in enumerate(part.inside) if isinstance(one, Token) and one.text in ("=>", "="))
-        head, body = (self._words(one, part.rule) for one in (part.inside[: at + 1], part.inside[at + 1 :]))
-        return Group(Row(head, Indented(Row(Line(), body))), SHORT)
+        return self._below(self._words(part.inside[: at + 1], part.rule), part.inside[at + 1 :], part.rule)
+
+    def _below(self, head: Doc, body: Sequence[Element], rule: str) -> Doc:
+        if (
+            len(body) == 1
+            and isinstance(body[0], Part)
+            and body[0].rule in _BRACKETS
+            and not first_token(body[0]).above
+        ):
+            return Row(head, Hanging(self.doc(body[0], rule), SHORT))
+        return Group(Row(head, Indented(Row(Line(), self._words(body, rule)))), SHORT)
 
     def _handler(self, part: Part) -> Doc:
         word, names, *rest, body = part.inside
@@ -271,8 +285,7 @@ class _Layout:
         if not isinstance(body, Part) or body.rule == "arms":
             return Row(head, self.doc(body, part.rule))
         sign, *result = body.inside
-        below = Indented(Row(Line(), self._words(result, body.rule)))
-        return Group(Row(head, Text(" "), self.doc(sign, body.rule), below), SHORT)
+        return self._below(Row(head, Text(" "), self.doc(sign, body.rule)), result, body.rule)
 
     def _arms(self, part: Part) -> Doc:
         return Indented(Row(*(Row(_new_line(one), self.doc(one, part.rule)) for one in part.inside)))

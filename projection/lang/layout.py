@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,12 +86,30 @@ class Group:
         object.__setattr__(self, "breaks", self.is_broken or _breaks(self.doc))
 
 
-Doc = Text | Line | Hard | Broken | Comment | Indented | Row | Group
+@dataclass(frozen=True, slots=True)
+class Hanging:
+    """A bracket behind a space: flat where that ends within `limit` columns, else flat on the next line.
+
+    Where it has to be broken anyway, it opens on this line.
+    """
+
+    doc: Doc
+    limit: int
+    breaks: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "breaks", _breaks(self.doc))
+
+
+Doc = Text | Line | Hard | Broken | Comment | Indented | Row | Group | Hanging
+
+
+_Waiting: TypeAlias = tuple[int, bool, Doc]  # how far it is indented, whether it is flat, and what is to be printed
 
 
 def _breaks(doc: Doc) -> bool:
     match doc:
-        case Row() | Group():
+        case Row() | Group() | Hanging():
             return doc.breaks
         case Indented():
             return _breaks(doc.doc)
@@ -105,7 +123,7 @@ def _ends_with_comment(doc: Doc) -> bool:
     match doc:
         case Row():
             return bool(doc.parts) and _ends_with_comment(doc.parts[-1])
-        case Group() | Indented():
+        case Group() | Indented() | Hanging():
             return _ends_with_comment(doc.doc)
         case _:
             return isinstance(doc, Comment)
@@ -124,7 +142,7 @@ class _Printer:
         self.comments: list[str] = []  # that end this line
 
     def run(self, doc: Doc) -> str:
-        stack: list[tuple[int, bool, Doc]] = [(0, False, doc)]
+        stack: list[_Waiting] = [(0, False, doc)]
         while stack:
             indent, flat, one = stack.pop()
             match one:
@@ -147,8 +165,10 @@ class _Printer:
                 case Row():
                     stack += [(indent, flat, part) for part in reversed(one.parts)]
                 case Group():
-                    flat = flat or (not one.breaks and self._fits(one, stack))
+                    flat = flat or (not one.breaks and self._fits(one.doc, one.limit - self._column(), stack))
                     stack.append((indent, flat, one.doc))
+                case Hanging():
+                    stack.append(self._hung(one, indent, flat, stack))
         self._end_line(0)
         return "".join(self.out)
 
@@ -181,10 +201,22 @@ class _Printer:
             self.out[-1] = "\n\n"
         self.indent = indent
 
-    def _fits(self, group: Group, rest: Sequence[tuple[int, bool, Doc]]) -> bool:
-        """Whether the group and what certainly follows on its line end within its limit."""
-        left = group.limit - (self.column if self.indent is None else self.indent)
-        stack: list[tuple[bool, Doc]] = [(True, group.doc)]
+    def _column(self) -> int:
+        return self.column if self.indent is None else self.indent
+
+    def _hung(self, one: Hanging, indent: int, flat: bool, rest: Sequence[_Waiting]) -> _Waiting:
+        if flat or (not one.breaks and self._fits(one.doc, one.limit - self._column() - 1, rest)):
+            self._text(" ", indent)
+            return indent, True, one.doc
+        if not one.breaks and self._fits(one.doc, WIDTH - indent - INDENT, rest):
+            self._end_line(indent + INDENT)
+            return indent + INDENT, True, one.doc
+        self._text(" ", indent)
+        return indent, False, one.doc
+
+    def _fits(self, doc: Doc, left: int, rest: Sequence[_Waiting]) -> bool:
+        """Whether this, flat, and what certainly follows on its line take no more than so many columns."""
+        stack: list[tuple[bool, Doc]] = [(True, doc)]
         behind = len(rest)
         while left >= 0:
             if not stack:
@@ -209,6 +241,9 @@ class _Printer:
                     if one.is_own:
                         return True
                 case Indented() | Group():
+                    stack.append((flat, one.doc))
+                case Hanging():
+                    left -= 1
                     stack.append((flat, one.doc))
                 case Row():
                     stack += [(flat, part) for part in reversed(one.parts)]

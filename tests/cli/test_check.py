@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import re
+import subprocess
 
 import pytest
-from command_support import COUNTER, deploy, projection, refused
+from command_support import COUNTER, command, deploy, environment, projection, refused
 
 from projection.bundled import bundled
 from projection.lang.bounds import problems
@@ -319,6 +323,24 @@ def test_what_is_right_is_an_empty_report_in_every_form(tmp_path):
     assert "" == projection("check", "--format", "github", folder=tmp_path).stdout
     assert [] == json.loads(projection("check", "--format", "json", folder=tmp_path).stdout)["findings"]
     assert [] == json.loads(projection("check", "--format", "sarif", folder=tmp_path).stdout)["runs"][0]["results"]
+
+
+@pytest.mark.parametrize("no_color", [False, True])
+def test_on_a_terminal_findings_are_coloured_unless_nobody_wants_colours(tmp_path, no_color):
+    (tmp_path / "p.proj").write_text(FINES)
+    master, slave = pty.openpty()
+    own = environment(TERM="xterm-256color", **({"NO_COLOR": "1"} if no_color else {}))
+    with subprocess.Popen(command("check"), stdout=slave, stderr=subprocess.DEVNULL, cwd=tmp_path, env=own) as process:
+        os.close(slave)
+        shown = b""
+        while b"(line 4)" not in shown:
+            shown += os.read(master, 65_536)
+        assert 1 == process.wait(60)
+    os.close(master)
+    colours = re.compile(rb"\x1b\[[0-9;]*3[0-9][0-9;]*m")
+    assert bool(colours.search(shown)) is not no_color
+    plain = re.sub(rb"\x1b\[[0-9;]*m", b"", shown).decode().replace("\r\n", "\n")
+    assert DIAGNOSTIC.replace("fines/fine_summary", "p").strip() in plain
 
 
 def test_of_very_many_findings_a_terminal_gets_the_first_of_each_file(tmp_path):

@@ -127,7 +127,7 @@ def test_an_open_enum_and_a_comprehension_take_no_comma():
     assert body(f"type T = enum({members}, ...)").endswith("\n  ...\n)\n")
     long = "a_rather_long_name.with_a_field_of_it.and_another"
     assert body(f"fn f() -> int = [{long} for x in {long} if {long}]") == (
-        f"fn f() -> int =\n  [\n    {long}\n    for x in {long}\n    if {long}\n  ]\n"
+        f"fn f() -> int = [\n  {long}\n  for x in {long}\n  if {long}\n]\n"
     )
 
 
@@ -136,6 +136,13 @@ def test_a_body_stands_on_its_own_line_unless_the_whole_is_short():
     short = "fn f() -> int = " + "a" * (80 - 16)
     assert short + "\n" == body(short)
     assert short.replace("= ", "=\n  ") + "a\n" == body(short + "a")
+
+
+def test_a_body_in_brackets_that_must_break_opens_beside_its_head():
+    fields = "some_long_name: e.some_long_name, another_long_name: e.another_long_name"
+    assert f"on E as e to e.id =>\n  {{ {fields} }}\n" == body(f"on E as e to e.id => {{ {fields} }}")
+    broken = "".join(f"  {field},\n" for field in fields.split(", "))
+    assert f"on E as e to e.id => {{\n{broken}}}\n" == body(f"on E as e to e.id => {{ {fields}, }}")
 
 
 def test_let_if_and_operators_break_where_they_are_read():
@@ -172,6 +179,10 @@ def test_of_empty_lines_one_is_kept_and_none_behind_a_bracket():
 def test_what_cannot_be_read_is_not_laid_out():
     with pytest.raises(ProgramInvalidError, match="cannot stand"):
         lay_out("proj 1\nprojection p\nevent {}\n")
+    with pytest.raises(ProgramInvalidError, match="cannot stand"):
+        lay_out("event E {}\n")
+    with pytest.raises(ProgramInvalidError, match="is no part of the language"):
+        lay_out("proj 1\nprojection p\nevent E { § }\n")
 
 
 def test_a_layout_that_would_mean_something_else_is_refused(monkeypatch):
