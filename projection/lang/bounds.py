@@ -203,8 +203,11 @@ def _view_terms(checked: CheckedProgram, gas: int) -> list[Term]:
 
 def _warning(checked: CheckedProgram, event: str, ledger: _Ledger) -> Diagnostic:
     amounts = [(term, term.alloc if ledger.name == "alloc" else term.gas) for term in ledger.terms[:_NAMED]]
-    named = [_advice(checked, term, amount) for term, amount in amounts if amount * _TELLING >= ledger.most]
-    return diag.may_go_beyond_limit(ledger.span, event, ledger.name, shown(ledger.most), ledger.limit, named)
+    telling = [(term, amount) for term, amount in amounts if amount * _TELLING >= ledger.most]
+    named = [_advice(checked, term, amount) for term, amount in telling]
+    declared = dict.fromkeys(origin.span for term, _amount in telling for origin in term.origins[:2])
+    most = shown(ledger.most)
+    return diag.may_go_beyond_limit(ledger.span, event, ledger.name, most, ledger.limit, named, tuple(declared))
 
 
 def _advice(checked: CheckedProgram, term: Term, amount: int) -> str:

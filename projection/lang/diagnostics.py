@@ -498,13 +498,18 @@ def route_against_partitions(span: Span, route: str, why: str) -> Diagnostic:
 def always_beyond_limit(span: Span, event: str, ledger: str, least: int, limit: int) -> Diagnostic:
     """G501: a handler that takes more than it may, whatever comes."""
     message = f"on {event}: at least {least:,} `{ledger}` are needed, and {limit:,} are allowed"
-    return Diagnostic("G501", message, span, help="compute less, or raise the limit in the manifest")
+    help_ = "build smaller values" if ledger == "alloc" else f"compute less, or raise `{ledger}` in the manifest"
+    return Diagnostic("G501", message, span, help=help_)
 
 
-def may_go_beyond_limit(span: Span, event: str, ledger: str, most: str, limit: int, terms: Sequence[str]) -> Diagnostic:
+def may_go_beyond_limit(
+    span: Span, event: str, ledger: str, most: str, limit: int, terms: Sequence[str], declared: Sequence[Span]
+) -> Diagnostic:
     """G502: a handler that may take more than it may; a warning, with the largest terms of the sum."""
     message = f"on {event}: up to {most} `{ledger}` may be needed, and {limit:,} are allowed"
-    return Diagnostic("G502", message, span, help="the largest parts: " + "; ".join(terms), severity="warning")
+    help_ = "the largest parts: " + "; ".join(terms)
+    related = tuple((field, "a smaller bound here lowers it") for field in declared)
+    return Diagnostic("G502", message, span, help=help_, severity="warning", related=related)
 
 
 # --- L6 lint: warnings, which stop no program -----------------------------------------------------------------------

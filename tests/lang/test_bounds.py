@@ -6,7 +6,9 @@ That it holds for every run is asserted by every test of the language that runs 
 from __future__ import annotations
 
 import json
+import re
 import time
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -212,6 +214,7 @@ on BasketPaid as e to e.id => {
         f"`[item.sku for item in e.items]` (line 8) up to {parts[1].gas:,}",
         "declare a smaller bound for `BasketPaid.items: list<Item>` (line 3)",
     ] == problem.help.split("; ")  # what else it costs is not worth a word
+    assert [checked.events["BasketPaid"].fields["items"].span] == [span for span, _text in problem.related]
     assert problem.render(checked.source).startswith("warning[G502]: on BasketPaid: up to ")
 
 
@@ -220,6 +223,14 @@ def test_a_warning_about_routes_begins_with_the_largest_part() -> None:
     text += "on E as e to upper(e.b) => {}\non E as e to key(lower(e.a), e.b) => {}\n"
     (problem,) = problems(program(text), Limits(route_gas=100))
     assert problem.help.startswith("the largest parts: `key(lower(e.a), e.b)` (line 6) up to ")
+
+
+def test_the_example_of_the_documentation_is_warned_of_until_its_list_has_a_bound() -> None:
+    page = (Path(__file__).parents[2] / "docs/errors.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"### G501, G502.*?```proj\n(.*?)```", page, re.DOTALL)
+    bounded = example.replace("list<Item>", "list<Item>(100)")
+    assert ["G502"] == [one.code for one in problems(check(Source("p.proj", example)), Limits())]
+    assert [] == problems(check(Source("p.proj", bounded)), Limits())
 
 
 @pytest.mark.parametrize("path", EXAMPLES)
