@@ -10,10 +10,10 @@ from projection.lang import diagnostics as diag
 from projection.lang import types as ty
 from projection.lang.library import FORMS
 from projection.lang.numbers import rescaled
+from projection.lang.source import Span
 
 if TYPE_CHECKING:
     from projection.lang.diagnostics import Diagnostic
-    from projection.lang.source import Span
 
 
 class Typed(NamedTuple):
@@ -48,8 +48,11 @@ class Places:
     def fit(self, value: Typed, place: ty.Type, what: str = "") -> core.Core:
         """The computation, with what it takes to be of the place's type: conversions, checks of bounds."""
         found, span = value.type, value.core.span
-        if found == place or isinstance(found, ty.Never) or isinstance(place, ty.Never):
+        if found == place or isinstance(found, ty.Never):
             return value.core
+        if isinstance(place, ty.Never):
+            # A place whose type is wrong, which is reported; or one in what was an empty list where it was named.
+            return value.core if self.problems else self.report(diag.needs_place(span, f"what takes {found}")).core
         if isinstance(place, ty.Optional):
             if isinstance(found, ty.Nothing):
                 return value.core
@@ -103,9 +106,13 @@ class Places:
                 return self._bounded(node, "bounded_list", value.type.max, place.max)
             case (ty.Bytes(), ty.Bytes()):
                 return self._bounded(node, "bounded_bytes", value.type.max, place.max)
-            case (ty.Set(), ty.Set()) if self._same_items(node, value.type.item, place.item):
+            case (ty.Set(item=item), ty.Set()) if self._fits(item, place.item):
+                node = self._set_items(node, item, place.item)
                 return self._bounded(node, "bounded_set", value.type.max, place.max)
-            case (ty.Map(), ty.Map()) if self._same_values(node, value.type, place):
+            case (ty.Map(), ty.Map()) if self._fits(value.type.key, place.key) and self._fits(
+                value.type.value, place.value
+            ):
+                node = self._entries(node, value.type, place)
                 return self._bounded(node, "bounded_map", value.type.max, place.max)
         return self.report(diag.mismatch(span, str(value.type), str(place), what)).core
 
@@ -127,14 +134,27 @@ class Places:
         fitted = self.fit(Typed(local, found), place, f"an item of {what}" if what else "an item")
         return node if fitted is local else core.Loop(node.span, node, (slot,), None, fitted)
 
-    def _same_values(self, node: core.Core, found: ty.Map, place: ty.Map) -> bool:
-        """Whether keys and values need no conversion; maps are not converted entry by entry."""
-        return self._same_items(node, found.key, place.key) and self._same_items(node, found.value, place.value)
+    def _set_items(self, node: core.Core, found: ty.Type, place: ty.Type) -> core.Core:
+        items = form("items", node.span, node)
+        fitted = self._items(items, found, place, "")
+        return node if fitted is items else form("set_of", node.span, fitted)
 
-    def _same_items(self, node: core.Core, found: ty.Type, place: ty.Type) -> bool:
-        """Whether a value of one type needs no conversion in a place of the other."""
+    def _entries(self, node: core.Core, found: ty.Map, place: ty.Map) -> core.Core:
+        """A map with each entry fitted; itself where nothing is to be done for any."""
+        key, value = (core.Local(node.span, self.new_slot()) for _ in range(2))
+        pair = (
+            self.fit(Typed(key, found.key), place.key, "a key"),
+            self.fit(Typed(value, found.value), place.value, "a value of a map"),
+        )
+        if pair == (key, value):
+            return node
+        source, body = form("entries", node.span, node), form("pair", node.span, *pair)
+        return form("map_of", node.span, core.Loop(node.span, source, (key.slot, value.slot), None, body))
+
+    def _fits(self, found: ty.Type, place: ty.Type) -> bool:
+        """Whether values of one type can be made ones of the other."""
         before = len(self.problems)
-        local = core.Local(node.span, self.new_slot())
-        fits = self.fit(Typed(local, found), place) is local and len(self.problems) == before
+        self.fit(Typed(core.Local(Span(0, 0), self.new_slot()), found), place)
+        fits = len(self.problems) == before
         del self.problems[before:]
         return fits
