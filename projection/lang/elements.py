@@ -26,6 +26,8 @@ _SCAN = re.compile(
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 _OPENING = frozenset(("(", "[", "{", "=>", "="))  # no empty line comes right behind them
 
+_CALLS = frozenset(("call", "aggregate", "fold", "view_of", "function"))
+
 
 @dataclass(slots=True)
 class Token:
@@ -37,6 +39,11 @@ class Token:
     behind: str | None = None
     has_gap: bool = False  # an empty line is right above it
 
+    @property
+    def is_name(self) -> bool:
+        """Whether it is a name, or a word of the language."""
+        return self.text[:1].isalpha()
+
 
 @dataclass(frozen=True, slots=True)
 class Bracket:
@@ -45,6 +52,7 @@ class Bracket:
     opening: Token
     inside: tuple[Element, ...]
     closing: Token
+    is_applied: bool  # to a name or a value right before it; else it makes a value or groups
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,22 +127,31 @@ def part_of(tree: Node, tokens: Sequence[Token]) -> Part:
         yield from tokens[at:end]
 
     def built(tree: Node) -> Part:
-        return Part(str(tree.data), _in_brackets(elements(tree)))
+        return Part(str(tree.data), _in_brackets(elements(tree), str(tree.data)))
 
     return built(tree)
 
 
-def _in_brackets(elements: Iterator[Element]) -> tuple[Element, ...]:
+def _in_brackets(elements: Iterator[Element], rule: str) -> tuple[Element, ...]:
     levels: list[list[Element]] = [[]]
     for element in elements:
         if isinstance(element, Token) and element.text in _CLOSING:
             levels.append([element])
         elif isinstance(element, Token) and len(levels) > 1 and element.text in _CLOSING.values():
             opening, *inside = levels.pop()
-            levels[-1].append(Bracket(cast("Token", opening), tuple(inside), element))
+            is_applied = _is_applied(cast("Token", opening), levels[-1][-1:], rule)
+            levels[-1].append(Bracket(cast("Token", opening), tuple(inside), element, is_applied))
         else:
             levels[-1].append(element)
     return tuple(levels[0])
+
+
+def _is_applied(opening: Token, before: Sequence[Element], rule: str) -> bool:
+    if opening.text == "(":
+        return rule == "type_sizes" or (
+            rule in _CALLS and any(isinstance(one, Token) and one.is_name for one in before)
+        )
+    return opening.text == "[" and rule in ("at", "at_optional", "path_key")
 
 
 def first_token(element: Element) -> Token:

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, cast
 
 from projection.lang import parser
-from projection.lang.diagnostics import ProgramInvalidError
+from projection.lang.diagnostics import ProgramInvalidError, nested_too_deeply, source_too_large
 from projection.lang.elements import (
     Bracket,
     Element,
@@ -24,6 +24,7 @@ from projection.lang.elements import (
     part_of,
     tokens_of,
 )
+from projection.lang.expression_trees import MAX_DEPTH
 from projection.lang.layout import Broken, Comment, Doc, Group, Hanging, Hard, Indented, Line, Row, Text, render
 from projection.lang.source import Source, Span
 from projection.lang.texts import UnreadableError
@@ -39,14 +40,12 @@ _TIGHT = frozenset((
     "type", "path", "path_field", "path_key", "get", "get_optional", "at_optional", "assert_present", "negative",
     "pattern", "json_value",
 ))  # fmt: skip
-_APPLIED = frozenset(("at", "call", "aggregate", "fold", "view_of", "function"))  # a bracket right behind a name
 _CHAINS = frozenset(("or", "and", "sum", "product", "coalesce", "compare", "membership"))
 _HUGGED = frozenset((
     "braces", "list", "list_for", "map_for", "call", "aggregate", "fold", "match", "with", "json_object", "json_list",
 ))  # fmt: skip
 _BRACKETS = frozenset(("braces", "list", "list_for", "map_for"))
 _CLAUSES = frozenset(("sort", "loop"))  # of a comprehension
-_LISTS = frozenset(("list", "json_list", "call", "function", "type_sizes"))  # a comma may stand behind a single item
 
 
 class MeaningChangedError(Exception):
@@ -69,11 +68,24 @@ def formatted(source: Source) -> str:
         raise ProgramInvalidError(source, [stop.diagnostic]) from None
     tokens = tokens_of(source.text, {one.meta.end_pos for one in tree.iter_subtrees() if not one.meta.empty})
     comments = comments_of(tokens)
+    _require_shallow(source, tokens)
     text = render(_Layout().program(part_of(tree, tokens), tokens[-1]))
+    if len(text.encode()) > parser.MAX_SOURCE_BYTES:  # it has more spaces than before
+        raise ProgramInvalidError(source, [source_too_large(parser.MAX_SOURCE_BYTES)])
     after, problems = parser.parse(Source(source.name, text))
     if problems or _plain(after) != _plain(before) or comments != comments_of(tokens_of(text)):
         raise MeaningChangedError(source.name)
     return text
+
+
+def _require_shallow(source: Source, tokens: Sequence[Token]) -> None:
+    """Parentheses that only group are no nesting to the parser, but they are here."""
+    depth = 0
+    for token in tokens:
+        depth += (token.text in ("(", "[", "{")) - (token.text in (")", "]", "}"))
+        if depth > MAX_DEPTH:
+            span = Span(token.start, token.start + 1)
+            raise ProgramInvalidError(source, [nested_too_deeply(span, MAX_DEPTH)])
 
 
 def _plain(node: object) -> object:
@@ -183,7 +195,7 @@ class _Layout:
             docs.append(self._item(item, rule))
             if comma is not None:
                 docs.append(_token(comma))
-        if not has_comma and _takes_comma(bracket, items, rule):
+        if not has_comma and _takes_comma(bracket, rule):
             docs.append(Broken(Text(",")))
         padding = Line(_padding(bracket))
         return Group(Row(opening, Indented(Row(padding, *docs, comments)), padding, closing), is_broken=has_comma)
@@ -320,12 +332,18 @@ def _items(elements: Sequence[Element]) -> list[tuple[list[Element], Token | Non
     return [*found, (item, None)] if item else found
 
 
-def _takes_comma(bracket: Bracket, items: Sequence[object], rule: str) -> bool:
+def _takes_comma(bracket: Bracket, rule: str) -> bool:
     """Whether the grammar allows a comma behind the last item."""
     last = bracket.inside[-1]
     if last_token(last).text == "..." or any(isinstance(one, Part) and one.rule in _CLAUSES for one in bracket.inside):
         return False
-    return len(items) > 1 or bracket.opening.text == "{" or rule in _LISTS
+    match bracket.opening.text:
+        case "(":
+            return bracket.is_applied and rule != "view_of"
+        case "[":
+            return rule in ("list", "json_list")
+        case _:
+            return True
 
 
 def _padding(bracket: Bracket) -> str:
@@ -337,6 +355,6 @@ def _padding(bracket: Bracket) -> str:
 def _is_tight(one: Element, other: Element, rule: str) -> bool:
     if rule in _TIGHT or first_token(other).text in _NO_SPACE_BEFORE or last_token(one).text in _NO_SPACE_BEHIND:
         return True
-    if isinstance(other, Bracket) and rule in _APPLIED:
-        return last_token(one).text not in ("=", "=>")
+    if isinstance(other, Bracket) and other.is_applied:
+        return True
     return rule == "type_arguments" and ((isinstance(one, Token) and one.text == "<") or first_token(other).text == ">")

@@ -145,6 +145,15 @@ def test_a_body_in_brackets_that_must_break_opens_beside_its_head():
     assert f"on E as e to e.id => {{\n{broken}}}\n" == body(f"on E as e to e.id => {{ {fields}, }}")
 
 
+def test_parentheses_that_only_group_take_no_comma():
+    a, b = "a" * 70, "b" * 70
+    assert f"fn f() -> int =\n  g(\n    (\n      {a}\n        + {b}\n    ),\n  )\n" == body(
+        f"fn f() -> int = g(({a} + {b}))"
+    )
+    assert f"fn f() -> int =\n  (\n    {a}\n      + {b}\n  )\n" == body(f"fn f() -> int = ({a} + {b})")
+    assert f"fn f() -> int = [\n  (\n    {a}\n      + {b}\n  ),\n]\n" == body(f"fn f() -> int = [({a} + {b})]")
+
+
 def test_let_if_and_operators_break_where_they_are_read():
     assert "fn f() -> int =\n  let a = 1;\n  a\n" == body("fn f() -> int = let a = 1; a")
     a, b = "a" * 70, "b" * 70
@@ -183,6 +192,19 @@ def test_what_cannot_be_read_is_not_laid_out():
         lay_out("event E {}\n")
     with pytest.raises(ProgramInvalidError, match="is no part of the language"):
         lay_out("proj 1\nprojection p\nevent E { § }\n")
+
+
+def test_brackets_as_deep_as_they_may_be_are_laid_out_and_deeper_ones_are_told():
+    assert "1" in body(f"fn f() -> int = {'(' * 60}1{')' * 60}")
+    with pytest.raises(ProgramInvalidError, match="nested"):
+        body(f"fn f() -> int = {'(' * 10_000}1{')' * 10_000}")
+
+
+def test_a_program_that_would_become_too_large_is_not_laid_out():
+    fields = ",".join(f"f{number}:int" for number in range(5_400))
+    assert len(fields) < parser.MAX_SOURCE_BYTES - 1_000
+    with pytest.raises(ProgramInvalidError, match="larger than"):
+        lay_out(f"proj 1\nprojection p\nview V{{{fields}}}\n")
 
 
 def test_a_layout_that_would_mean_something_else_is_refused(monkeypatch):
