@@ -276,7 +276,14 @@ def test_json_has_every_field_of_every_finding(tmp_path):
                 "end_line": 9,
                 "end_column": 37,
                 "related": [],
-                "fix": None,
+                "fix": {
+                    "file": "fines, 100%/fine summary.proj",
+                    "line": 9,
+                    "column": 25,
+                    "end_line": 9,
+                    "end_column": 37,
+                    "text": "amount_paid",
+                },
             }
         ],
     } == json.loads(report(tmp_path, "json"))
