@@ -17,7 +17,7 @@ from docs_pages import CHECKOUT, table, with_table
 from pydantic import BaseModel, SecretStr
 
 from projection.cli.main import app
-from projection.lang import checker, costs, diagnostics, expression_trees, parser, types
+from projection.lang import checker, comprehensions, costs, depths, diagnostics, expression_trees, parser, types
 from projection.lang.library import BUILTINS, OPERATORS
 from projection.lang.program import Limits
 from projection.model.manifest import Limits as ManifestLimits
@@ -106,7 +106,8 @@ def limits() -> list[Row]:
         ("source", f"{parser.MAX_SOURCE_BYTES:,} bytes", "P107"),
         ("nesting of expressions", f"{expression_trees.MAX_DEPTH}", "P104"),
         ("operands of one chain, as `a + b + …`", f"{expression_trees.MAX_OPERANDS}", "P104"),
-        ("levels that one computation nests, calls included", f"{checker.MAX_COMPUTED_DEPTH}", "T317"),
+        ("levels that one computation nests, calls included", f"{depths.MAX_DEPTH}", "T317"),
+        ("`for` inside one another", f"{comprehensions.MAX_LOOPS}", "T319"),
         ("functions", f"{checker.MAX_FUNCTIONS}", "S410"),
         ("records, lists and maps inside one another", f"{types.MAX_DEPTH}", "S411"),
         ("gas for each event and view id", f"{limit.gas:,}", "O901"),
