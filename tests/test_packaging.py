@@ -14,6 +14,7 @@ import pytest
 CHECKOUT = Path(__file__).resolve().parents[1]
 GRAMMAR = "grammar/projection.lark"
 EXAMPLE = "projections/fines/fine_summary.proj"
+ERRORS = "docs/errors.md"  # what `projection explain` shows
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +37,7 @@ def test_the_wheel_holds_the_one_grammar_unchanged(built: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         assert (CHECKOUT / GRAMMAR).read_bytes() == archive.read(f"projection/_bundled/{GRAMMAR}")
         assert (CHECKOUT / EXAMPLE).read_bytes() == archive.read(f"projection/_bundled/{EXAMPLE}")
+        assert (CHECKOUT / ERRORS).read_bytes() == archive.read(f"projection/_bundled/{ERRORS}")
         assert "projection/py.typed" in archive.namelist()
 
 

@@ -79,8 +79,9 @@ class StepLines:
         steps: Sequence[Step] = step.steps
         is_loop = isinstance(step.node, (core.Loop, core.Fold))
         for one in steps[:INSIDE_A_LOOP] if is_loop else steps:
-            if isinstance(one.node, core.Local):
-                continue  # a variable costs nothing more, and is known
+            if isinstance(_without_charge(one.node), core.Local):
+                self._gas += one.gas
+                continue  # a variable is known
             is_same = one.node.span == step.node.span and not isinstance(one.node, core.Charge)
             if is_same and one.failure is None and not isinstance(step.node, core.Update):
                 self._gas += one.gas - sum(inner.gas for inner in one.steps)

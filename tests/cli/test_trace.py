@@ -33,7 +33,6 @@ on Counted to (line 8)
     9 │  e.n < 0                           false
     9 │    e.n                             3
    11 │  let counter = view ?? {}          {"total":2}
-   11 │    view                            {"total":2}
    12 │  with { total }                    {"total":5}
    12 │    total += e.n                    5
    12 │      e.n                           3
