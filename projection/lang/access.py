@@ -79,7 +79,8 @@ class Access(Updates):
             return base
         if isinstance(base.type, ty.Optional) and isinstance(base.type.inner, (ty.Record, ty.Json)):
             what = self.schema.source.text[get.base.span.start : get.base.span.end]
-            return self.report(diag.maybe_none(get.base.span, f"`{what}`", str(base.type)))
+            way_on = f"go on with `?.{get.field}`, "
+            return self.report(diag.maybe_none(get.base.span, f"`{what}`", str(base.type), way_on))
         if isinstance(base.type, ty.Json):
             name = Typed(core.Const(get.field_span, get.field), ty.String(len(get.field), get.field))
             return self.apply(OPERATORS["[]"], f".{get.field}", [base, name], get.span)

@@ -293,9 +293,9 @@ def branches_disagree(span: Span, first: str, second: str, which: str) -> Diagno
     return Diagnostic("T303", f"the branches disagree: {first}, but {which} {second}", span)
 
 
-def maybe_none(span: Span, what: str, found: str) -> Diagnostic:
+def maybe_none(span: Span, what: str, found: str, way_on: str = "") -> Diagnostic:
     """T304: an optional value where a present one is needed."""
-    hint = "test it with `!= none`, give a default with `??`, or assert it with `!`"
+    hint = f"{way_on}test it with `!= none`, give a default with `??`, or assert it with `!`"
     return Diagnostic("T304", f"{what} may be none (it is {found})", span, help=hint)
 
 

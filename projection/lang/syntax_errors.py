@@ -56,6 +56,8 @@ def _habit(text: str, at: int, found: str | None, accepted: set[str]) -> Diagnos
     span = Span(at, at + len(found or ""))
     if found == "=" and "COLON" in accepted:
         return diag.foreign(span, "`=`", ":")
+    if found == "=" and "ARROW" in accepted and "=>" not in text[at:].partition("\n")[0]:
+        return diag.foreign(span, "`=`", "=>")
     if found == "=" and "COMPARE" in accepted:
         return diag.foreign(span, "`=`", "==")
     if found == "!" and "NOT_IN" in accepted:
