@@ -7,7 +7,7 @@ import json
 from command_support import COUNTER, deploy, projection, refused
 
 from projection.bundled import bundled
-from projection.lang.bounds import bounds_of
+from projection.lang.bounds import bounds_of, view_gas
 from projection.lang.checker import check
 from projection.lang.program import Limits
 from projection.lang.source import Source
@@ -46,6 +46,17 @@ def test_limits_are_those_of_the_manifest_and_what_may_go_beyond_is_marked(tmp_p
         if line.startswith("counter")
     ]
     assert 2 == ended.stdout.count(" !\n")
+
+
+def test_what_a_view_takes_counts_against_the_limit_of_gas(tmp_path):
+    (tmp_path / "counter.proj").write_text(COUNTER)
+    counter = check(Source("p", COUNTER))
+    (bound,) = bounds_of(counter, Limits())
+    needed = bound.body.gas.most + 2 * view_gas(counter.view, Limits()).most
+    for gas, marks in ((needed, 0), (needed - 1, 1)):
+        views = {"counter": {"program": "counter.proj", "limits": {"gas": gas}}}
+        (tmp_path / "m.json").write_text(json.dumps({"manifest": 1, "views": views}))
+        assert marks == projection("gas", "m.json", folder=tmp_path).stdout.count(" !\n")
 
 
 def test_json_has_a_program_a_line_with_what_lowers_each_term(tmp_path):

@@ -91,6 +91,14 @@ def test_at_an_event_its_fields_are_there_and_views_are_as_before_it(folder):
     assert "error[N201]: no variable `e` here" in ended.stdout
 
 
+def test_at_an_event_views_are_those_of_its_tenant(folder):
+    event = {"type": "Counted", "tenant": "t", "data": {"id": "a", "n": 7}}
+    (folder / "events.jsonl").write_text(f"{json.dumps(event)}\n{json.dumps(event)}\n")
+    assert ["null"] == values(loaded(folder, 'view("a")'))
+    assert ['{"total":14}'] == values(loaded(folder, 'view("a")', arguments=("--tenant", "t")))
+    assert '{"total":7}' == values(loaded(folder, ":event 2", 'view("a")'))[1]
+
+
 def test_commands_say_what_they_cannot_do(folder):
     ended = loaded(folder, ":evnt", ":event 9", ":event x", ":event 4", ":load none.jsonl", ":load none.proj")
     assert [

@@ -93,10 +93,28 @@ def test_an_event_that_does_not_fit_has_its_code_and_one_that_nobody_takes_does_
     assert (0, True) == (ended.returncode, "takes no event 'Other': nothing happens" in ended.stdout)
 
 
+def test_of_a_long_loop_the_first_steps_are_shown_and_the_others_are_counted(folder):
+    (folder / "counter.proj").write_text(
+        COUNTER.replace("n: int }", "n: int, xs: list<int>(50) = [] }", 1).replace(
+            "total += e.n", "total += sum(x * e.n for x in e.xs if x > 3)"
+        )
+    )
+    (folder / "events.jsonl").write_text(
+        json.dumps({"type": "Counted", "data": {"id": "a", "n": 2, "xs": [*range(20)]}})
+    )
+    ended = trace(folder, 1)
+    assert re.search(r"│ +… \d\d more steps\n", ended.stdout)
+    assert_lines_come_to_the_whole(ended.stdout)
+
+
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_the_lines_come_to_the_gas_of_the_whole(number):
     ended = projection("trace", "fine_summary.proj", "--events", "events.jsonl", "--event", number, folder=FINES)
-    body = ended.stdout.partition("\non ")[2]
+    assert_lines_come_to_the_whole(ended.stdout)
+
+
+def assert_lines_come_to_the_whole(shown):
+    body = shown.partition("\non ")[2]
     lines = sum(int(gas or 0) for gas in re.findall(r"^ *\d+ +(\d*) │", body, re.MULTILINE))
     whole, around = re.search(r"^gas (\d+) of [\d,]+: (\d+) for", body, re.MULTILINE).groups()
     assert int(whole) == lines + int(around)
