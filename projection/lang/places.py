@@ -10,10 +10,10 @@ from projection.lang import diagnostics as diag
 from projection.lang import types as ty
 from projection.lang.library import FORMS
 from projection.lang.numbers import rescaled
-from projection.lang.source import Span
 
 if TYPE_CHECKING:
     from projection.lang.diagnostics import Diagnostic
+    from projection.lang.source import Span
 
 
 class Typed(NamedTuple):
@@ -106,14 +106,12 @@ class Places:
                 return self._bounded(node, "bounded_list", value.type.max, place.max)
             case (ty.Bytes(), ty.Bytes()):
                 return self._bounded(node, "bounded_bytes", value.type.max, place.max)
-            case (ty.Set(item=item), ty.Set()) if self._fits(item, place.item):
-                node = self._set_items(node, item, place.item)
-                return self._bounded(node, "bounded_set", value.type.max, place.max)
-            case (ty.Map(), ty.Map()) if self._fits(value.type.key, place.key) and self._fits(
-                value.type.value, place.value
-            ):
-                node = self._entries(node, value.type, place)
-                return self._bounded(node, "bounded_map", value.type.max, place.max)
+            case (ty.Set(), ty.Set()) | (ty.Map(), ty.Map()):
+                before = len(self.problems)
+                fitted = self._parts(node, value.type, place)
+                if len(self.problems) == before:
+                    return fitted
+                del self.problems[before:]  # the whole is reported, not its parts
         return self.report(diag.mismatch(span, str(value.type), str(place), what)).core
 
     def _decimal(self, node: core.Core, name: str, scale: int) -> core.Core:
@@ -134,6 +132,14 @@ class Places:
         fitted = self.fit(Typed(local, found), place, f"an item of {what}" if what else "an item")
         return node if fitted is local else core.Loop(node.span, node, (slot,), None, fitted)
 
+    def _parts(self, node: core.Core, found: ty.Type, place: ty.Type) -> core.Core:
+        """A set or a map with each of its parts fitted."""
+        if isinstance(found, ty.Set) and isinstance(place, ty.Set):
+            return self._bounded(self._set_items(node, found.item, place.item), "bounded_set", found.max, place.max)
+        if isinstance(found, ty.Map) and isinstance(place, ty.Map):
+            return self._bounded(self._entries(node, found, place), "bounded_map", found.max, place.max)
+        raise AssertionError(found)
+
     def _set_items(self, node: core.Core, found: ty.Type, place: ty.Type) -> core.Core:
         items = form("items", node.span, node)
         fitted = self._items(items, found, place, "")
@@ -150,11 +156,3 @@ class Places:
             return node
         source, body = form("entries", node.span, node), form("pair", node.span, *pair)
         return form("map_of", node.span, core.Loop(node.span, source, (key.slot, value.slot), None, body))
-
-    def _fits(self, found: ty.Type, place: ty.Type) -> bool:
-        """Whether values of one type can be made ones of the other."""
-        before = len(self.problems)
-        self.fit(Typed(core.Local(Span(0, 0), self.new_slot()), found), place)
-        fits = len(self.problems) == before
-        del self.problems[before:]
-        return fits

@@ -79,6 +79,7 @@ HOSTILE = {
     "3,000 keys to sort by": (on("count([x by " + ", ".join(["x"] * 3000) + " for x in [1]])"), ["T317"]),
     "a set of 9,000 items": (on("let s: set<int> = [" + ",".join(map(str, range(9000))) + "]; if 1 in s then 1 else 2"), []),
     "a duration of 60,000 digits": (on("let d = " + "9" * 60_000 + "d; 1"), ["P111"]),
+    "maps in maps that are fitted": (HEAD.replace("n: int }\n", "n: int = 0, m: " + "map<string, " * 24 + "decimal(2)" + ">" * 24 + " }\n").replace("n: int,", "n: int, m: " + "map<string, " * 24 + "int" + ">" * 24 + ",") + "on E as e to e.id => { m: e.m }\n", []),
     "a lone surrogate": (on('length("\ud800")'), ["P102"]),
     "a lone surrogate in a comment": (on("1") + "# \udfff", ["P102"]),
     "a byte order mark": ("\ufeff" + on("1"), ["P101"]),
