@@ -6,14 +6,16 @@ import re
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, localcontext
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from bounds_support import ExpressionBound, ProgramBounds
 
 from projection.lang import core, parser
+from projection.lang import syntax as syn
 from projection.lang import types as ty
-from projection.lang.checker import _Checker, check
+from projection.lang.checker import CheckedProgram, _Checker, check
 from projection.lang.codec import Codec, encode
 from projection.lang.diagnostics import Diagnostic, ProgramInvalidError
 from projection.lang.executors import Execution, executor
@@ -86,7 +88,8 @@ class Expression:
         head = f"proj 1\nprojection cases\n{prelude}\nview Out {{ x: int }}\n"
         self.source = Source("case", head + text)
         self.first_line = head.count("\n")
-        tree, problems = parser.parse(Source("case", head))
+        tree, found_problems = _prelude(head)
+        problems = list(found_problems)
         checker = _Checker(self.source, tree, problems)
         checker.schema.load(tree, checker._constant)
         checker._functions()
@@ -128,6 +131,12 @@ class Expression:
             raise
         self._bound.holds_for(value, meter)
         return value
+
+
+@cache
+def _prelude(text: str) -> tuple[syn.Program, list[Diagnostic]]:
+    """What a prelude says; generated expressions share one, which takes longer to read than they do."""
+    return parser.parse(Source("case", text))
 
 
 def plenty() -> Meter:
@@ -188,8 +197,11 @@ class Outcome(NamedTuple):
 class Fold:
     """A program folded over events in memory: views by id, each as its JSON between two events, as a store holds it."""
 
-    def __init__(self, text: str, limits: Limits | None = None) -> None:
-        self.program = Program(check(Source("p.proj", text)), limits)
+    def __init__(
+        self, text: str | CheckedProgram, limits: Limits | None = None, execution: Execution = Execution.COMPILED
+    ) -> None:
+        checked = check(Source("p.proj", text)) if isinstance(text, str) else text
+        self.program = Program(checked, limits, execution)
         self.views: dict[str, bytes] = {}
         self._bounds = ProgramBounds(self.program)
 
