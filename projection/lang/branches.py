@@ -29,17 +29,17 @@ def constant_truth(condition: core.Core) -> bool | None:
     return found.value if isinstance(found, core.Const) and isinstance(found.value, bool) else None
 
 
-def _is_known(type_: ty.Type) -> bool:
+def is_known(type_: ty.Type) -> bool:
     """Whether nothing in a type is left open, as the items of an empty list are."""
     match type_:
         case ty.Never() | ty.Nothing():
             return False
         case ty.Optional():
-            return _is_known(type_.inner)
+            return is_known(type_.inner)
         case ty.List() | ty.Set():
-            return _is_known(type_.item)
+            return is_known(type_.item)
         case ty.Map():
-            return _is_known(type_.key) and _is_known(type_.value)
+            return is_known(type_.key) and is_known(type_.value)
         case _:
             return True
 
@@ -159,7 +159,7 @@ class Branches(Places):
         left_place, right = place, None
         if place is None and isinstance(coalesce.left, syn.Call) and coalesce.left.name == "narrow":
             right = self.check(coalesce.right)
-            left_place = ty.loosened(right.type) if _is_known(right.type) else None  # `narrow(x) ?? 0` is an int
+            left_place = ty.loosened(right.type) if is_known(right.type) else None  # `narrow(x) ?? 0` is an int
         left = self.check(coalesce.left, None if left_place is None else ty.optional(left_place))
         if isinstance(left.type, ty.Never):
             return left
@@ -170,7 +170,7 @@ class Branches(Places):
             needless = type(coalesce.span)(coalesce.left.span.end, coalesce.span.end)
             return self.report(diag.never_none(coalesce.left.span, what, str(left.type), needless))
         inner = left.type.inner if isinstance(left.type, ty.Optional) else ty.NEVER
-        hint = inner if _is_known(inner) else None
+        hint = inner if is_known(inner) else None
         if right is None:
             right = self.check(coalesce.right, hint if place is None or isinstance(inner, ty.Record) else place)
         slot = self.new_slot()

@@ -12,6 +12,7 @@ from projection.lang import diagnostics as diag
 from projection.lang import syntax as syn
 from projection.lang import types as ty
 from projection.lang.access import Access
+from projection.lang.branches import is_known
 from projection.lang.costs import SHORT_TEXT
 from projection.lang.library import BUILTINS, FORMS, OPERATORS
 from projection.lang.numbers import MAX_INT, MIN_INT, ROUNDING_MODES, negate
@@ -246,7 +247,10 @@ class Expressions(Access):
         if compare.operator in ("in", "not in"):
             found = self.apply(OPERATORS["in"], "in", [left, self.check(compare.right)], compare.span)
         elif compare.operator in ("==", "!="):
-            found = self.same(left, self.check(compare.right), compare.span)
+            # A literal is of the type that it is compared with: `view.lines == [{ sku: "a" }]`.
+            is_literal = isinstance(compare.right, (syn.Braces, syn.ListOf)) and is_known(left.type)
+            place = ty.loosened(left.type) if is_literal else None
+            found = self.same(left, self.check(compare.right, place), compare.span)
         else:
             return self.apply(
                 OPERATORS[compare.operator], compare.operator, [left, self.check(compare.right)], compare.span
