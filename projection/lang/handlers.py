@@ -9,6 +9,7 @@ from projection.lang import diagnostics as diag
 from projection.lang import syntax as syn
 from projection.lang import types as ty
 from projection.lang.branches import constant_truth
+from projection.lang.comprehensions import UNNAMED
 from projection.lang.depths import MAX_DEPTH, depth
 from projection.lang.digest import canonical
 from projection.lang.folding import folded
@@ -129,7 +130,9 @@ class HandlerChecker:
         if not isinstance(source.type, (ty.List, ty.Set, ty.Never)):
             source = checker.report(diag.not_iterable(loop.source.span, str(source.type)))
         item = source.type.item if isinstance(source.type, (ty.List, ty.Set)) else ty.NEVER
-        slot = checker.declare(loop.names[0], item, loop.name_spans[0], core.ITEM, "variable of `for`")
+        slot = core.ITEM
+        if loop.names[0] != UNNAMED:
+            checker.declare(loop.names[0], item, loop.name_spans[0], slot, "variable of `for`")
         if loop.condition is None:
             return source.core, frozenset()
         condition = checker.condition(loop.condition)
