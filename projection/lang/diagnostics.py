@@ -274,6 +274,12 @@ def view_not_here(span: Span, why: str) -> Diagnostic:
     return Diagnostic("N210", f"there is no `view` {why}", span)
 
 
+def result_as_value(span: Span, name: str) -> Diagnostic:
+    """N211: `keep` or `delete` where a value is needed."""
+    help_ = f"write an arm of its own: `when … => {name}`"
+    return Diagnostic("N211", f"`{name}` is what a handler or an arm comes to, no value", span, help=help_)
+
+
 # --- T3 types --------------------------------------------------------------------------------------------------------
 
 

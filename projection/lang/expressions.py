@@ -209,6 +209,8 @@ class Expressions(Access):
             return Typed(core.Local(name.span, variable.slot), variable.type)
         if name.name == "view":
             return self.report(diag.view_not_here(name.span, self.no_view))
+        if name.name in ("keep", "delete"):
+            return self.report(diag.result_as_value(name.span, name.name))
         if name.name in _NOTHING:
             return self.report(diag.foreign(name.span, f"`{name.name}`", "none"))
         return self.report(diag.unknown_name(name.span, name.name, self.variables))
