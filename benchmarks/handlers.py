@@ -82,10 +82,10 @@ class Ours:
     def whole(self, data: bytes, views: dict[str, bytes]) -> dict[str, bytes]:
         """From JSON to JSON."""
         envelope = decode_envelope(data)
-        meta, meter = meta_of(envelope, _TENANT, 1), self.program.meter()
-        payload = self.reaction.decode(envelope.payload, meter)
+        meta = meta_of(envelope, _TENANT, 1)
+        payload, targets, _gas = self.reaction.take(envelope.payload, meta)
         found = {}
-        for view_id, steps in self.reaction.route(payload, meta, meter).items():
+        for view_id, steps in targets.items():
             data = views.get(view_id, b"")
             view = self.program.decode_view(data) if data else None
             applied = self.program.apply(view_id, steps, payload, meta, view, len(data))
@@ -160,11 +160,11 @@ def handler_alone(subject: Subject) -> tuple[Callable[[], object], Callable[[], 
     """What is compiled, called as the node calls it: the way to each view, and what becomes of it."""
     ours, data = Ours(subject), _envelope(subject, 0)
     envelope = decode_envelope(data)
-    meta, meter = meta_of(envelope, _TENANT, 1), ours.program.meter()
-    payload = ours.reaction.decode(envelope.payload, meter)
+    meta = meta_of(envelope, _TENANT, 1)
+    payload, targets, _gas = ours.reaction.take(envelope.payload, meta)
     views = {view_id: ours.program.decode_view(view.encode()) for view_id, view in subject.views.items()}
     limits = ours.program.limits
-    (run,) = {id(one): one for steps in ours.reaction.route(payload, meta, meter).values() for one, _ in steps}.values()
+    (run,) = {id(one): one for steps in targets.values() for one, _ in steps}.values()
 
     def work() -> object:
         found = None

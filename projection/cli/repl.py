@@ -192,7 +192,7 @@ class _Conversation:
         reaction = self._reader.reaction(event.envelope.aggregate_type, event.envelope.event_type)
         if reaction is None:
             raise ConfigurationError(f"the program takes no event {event.envelope.event_type!r}")
-        payload = reaction.decode(event.envelope.payload, self._reader.meter())
+        payload = reaction.decode(event.envelope.payload)
         self._session.stand_at(payload, event.meta)
         self._tenant = event.tenant_id
         self._stand_before(int(rest))

@@ -70,6 +70,7 @@ class _Tracing:
         from projection.cli.steps import shortened
         from projection.errors import DecodeError
         from projection.lang.failures import Failure
+        from projection.lang.program import payload_gas
 
         event = self._history.event(self._number)
         given = self._history.given[self._number - 1]
@@ -82,10 +83,9 @@ class _Tracing:
         if reaction is None:
             yield f"the program takes no event {event.envelope.event_type!r}: nothing happens"
             return
-        meter = self._program.meter()
         try:
-            payload = reaction.decode(event.envelope.payload, meter)
-            targets = reaction.route(payload, event.meta, meter)
+            payload = reaction.decode(event.envelope.payload)
+            targets, _gas = reaction.route(payload, event.meta)
         except DecodeError as error:
             yield from self._failed(f"{error.code}: {error.message}")
             return
@@ -95,7 +95,7 @@ class _Tracing:
             return
         routing = sum(run.gas for run in self._tracing.runs)
         yield from self._taken("route")
-        yield f"check of the payload: gas {meter.used - routing:,}"
+        yield f"check of the payload: gas {payload_gas(event.envelope.payload):,}"
         yield f"route_gas {routing:,} of {self._program.limits.route_gas:,}"
         if not targets:
             yield "no view is touched"

@@ -122,13 +122,11 @@ class Lane:
         reaction = self._program.reaction(event.envelope.aggregate_type, event.envelope.event_type)
         if reaction is None:
             return None
-        meter = self._program.meter()
         try:
-            payload = reaction.decode(event.envelope.payload, meter)
-            targets = reaction.route(payload, event.meta, meter)
+            payload, targets, gas = reaction.take(event.envelope.payload, event.meta)
         except (DecodeError, Failure) as error:
             return self._refuse_whole(event, error)
-        self.gas += meter.used
+        self.gas += gas
         effects = _Effects()
         for view_id, steps in targets.items():
             self._touch(event, payload, view_id, steps, effects)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -17,7 +17,12 @@ from projection.lang import types as ty
 from projection.lang.mending import MisfitError, mend_json, mend_record
 from projection.lang.numbers import DIGITS
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _UNBOUNDED = 1 << 60
+_BEYOND = "a number in it is beyond every number"
+_PLAIN_SCALE = 6  # decimals of up to so many digits behind the point are never written with an exponent
 _encoder = msgspec.json.Encoder(decimal_format="number")  # maps are held in the order of their keys, structs have one
 
 
@@ -26,8 +31,9 @@ class Codec:
 
     def __init__(self, record: ty.Record) -> None:
         self._record = record
-        self._decoder = msgspec.json.Decoder(record.made(), float_hook=_decimal)
+        self._decode = msgspec.json.Decoder(record.made(), float_hook=Decimal).decode
         self._mend = mend_record(record, {})
+        self.encode: Callable[[Any], bytes] = encode if _may_need_exponent(record, {}) else _encoder.encode
 
     def decode(self, data: bytes | msgspec.Raw) -> Any:
         """The record in these bytes of JSON; undeclared fields are ignored.
@@ -36,8 +42,10 @@ class Codec:
             DecodeError: D105, with the path of the field that does not fit.
         """
         try:
-            value = self._decoder.decode(data)
+            value = self._decode(data)
             return self._mend(value) if self._mend else value
+        except InvalidOperation:
+            raise DecodeError(f"the payload does not fit {self._record}: {_BEYOND}", code="D105") from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, MisfitError) as error:
             raise DecodeError(f"the payload does not fit {self._record}: {error}", code="D105") from None
 
@@ -46,7 +54,7 @@ class JsonCodec:
     """Decodes any JSON but null, which is no payload."""
 
     def __init__(self) -> None:
-        self._decoder = msgspec.json.Decoder(float_hook=_decimal)
+        self._decoder = msgspec.json.Decoder(float_hook=Decimal)
 
     def decode(self, data: bytes | msgspec.Raw) -> Any:
         """The json in these bytes.
@@ -56,6 +64,8 @@ class JsonCodec:
         """
         try:
             value = mend_json(self._decoder.decode(data))
+        except InvalidOperation:
+            raise DecodeError(f"the payload is no json: {_BEYOND}", code="D105") from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, MisfitError) as error:
             raise DecodeError(f"the payload is no json: {error}", code="D105") from None
         if value is None:
@@ -63,11 +73,26 @@ class JsonCodec:
         return value
 
 
-def _decimal(text: str) -> Decimal:
-    try:
-        return Decimal(text)
-    except InvalidOperation:
-        raise ValueError(f"{text[:40]} is beyond every number") from None
+def _may_need_exponent(type_: ty.Type, known: dict[ty.Record, bool]) -> bool:
+    """Whether msgspec might write a value of this type with an exponent; `known` holds what was found already."""
+    match type_:
+        case ty.Decimal():
+            return type_.scale is None or type_.scale > _PLAIN_SCALE
+        case ty.Json():
+            return True
+        case ty.List() | ty.Set():
+            return _may_need_exponent(type_.item, known)
+        case ty.Map():
+            return _may_need_exponent(type_.value, known)
+        case ty.Optional():
+            return _may_need_exponent(type_.inner, known)
+        case ty.Record():
+            if type_ not in known:
+                known[type_] = False  # of a record inside itself; there is none
+                known[type_] = any(_may_need_exponent(field.type, known) for field in type_.fields.values())
+            return known[type_]
+        case _:
+            return False
 
 
 def encode(value: Any) -> bytes:

@@ -12,10 +12,9 @@ from projection.lang import core, costs, failures
 from projection.lang import diagnostics as diag
 from projection.lang import types as ty
 from projection.lang.checker import CheckedProgram, check
-from projection.lang.codec import Codec, JsonCodec, declared_fields, encode, largest
+from projection.lang.codec import Codec, JsonCodec, declared_fields, largest
 from projection.lang.costs import nodes
 from projection.lang.executors import Execution, Executor, executor
-from projection.lang.interpreter import Meter
 from projection.lang.numbers import EXACT
 from projection.lang.parser import MAX_SOURCE_BYTES
 from projection.lang.source import Source
@@ -30,8 +29,8 @@ if TYPE_CHECKING:
 build_structs([ty.META])
 Meta = ty.META.made()  # of an event, made from its fields by name
 
+_ENOUGH = 1_000  # gas, for a route that only reads a field
 _ONCE = (None,)  # the items of a handler without `for`
-_ANY_PAYLOAD = 2**40  # gas; more than checking any payload costs
 _EXPLOSIVE = 64  # times the limit of a view's JSON: so much may be made to find that it is too much
 
 
@@ -56,6 +55,7 @@ class Runnable:
         self.source: Routine | None = None  # of the event and meta: the items of `for`
         if handler.source is not None:
             self.source = made.routine(handler.source, core.ITEM, handler.slots)
+        self.goes_straight = handler.source is None and _is_a_field(handler.route)
         self.route: Routine = made.routine(handler.route, core.FIRST_FREE, handler.slots)
         self.body: Routine = made.routine(handler.body, core.FIRST_FREE, handler.slots)
 
@@ -88,7 +88,9 @@ class Program:
         made = executor(execution, checked.core.functions) if isinstance(execution, Execution) else execution
         self._made = made
         self._runnables: dict[int, Runnable] = {}  # by the handler's place; made when first needed
-        self._view_codec = Codec(checked.view)
+        codec = Codec(checked.view)
+        self.decode_view = codec.decode  # a view from its JSON; raises DecodeError
+        self.encode_view = codec.encode  # a view's JSON; equal views are equal bytes
         self._view_gas = declared_fields(checked.view)
         # Where the schema itself keeps a view small, its size need not be looked at event by event; where it lets a
         # view grow without measure, not even its JSON may be made before it has been looked at.
@@ -154,19 +156,6 @@ class Program:
         fields = self.checked.view.fields.items()
         return [name for name, field in fields if isinstance(field.type, (ty.Int, ty.Decimal, ty.Enum))]
 
-    def decode_view(self, data: bytes) -> Any:
-        """A view from its JSON.
-
-        Raises:
-            DecodeError: these bytes are no such view.
-        """
-        return self._view_codec.decode(data)
-
-    @staticmethod
-    def encode_view(view: Any) -> bytes:
-        """A view's JSON; equal views are equal bytes."""
-        return encode(view)
-
     def apply(
         self, view_id: str, steps: Sequence[Step], event: Any, meta: Any, view: Any, view_bytes: int = 0
     ) -> Applied:
@@ -220,7 +209,7 @@ class Program:
         if self._is_measured and gas >= 0:
             limit = self.limits.view_bytes
             if not (self._may_explode and nodes(view, limit) > limit):  # a node takes a byte at least
-                data = encode(view)
+                data = self.encode_view(view)
             if data is None or len(data) > limit:
                 raise _located(failures.view_too_large(limit), handler, gas, alloc)
             gas -= len(data) >> costs.VIEW_SHIFT
@@ -228,15 +217,8 @@ class Program:
             raise _located(failures.out_of_gas(), handler, 0, alloc)
         return data, gas
 
-    def meter(self) -> Meter:
-        """What it may cost to decode and to route one event.
-
-        Decoding counts, and has no limit of its own: how long an event may be is known in bytes before it comes here.
-        """
-        return Meter(_ANY_PAYLOAD + self.limits.route_gas, self.limits.alloc)
-
-    def route(self, runs: Sequence[Runnable], event: Any, meta: Any, meter: Meter) -> dict[str, list[Step]]:
-        """The views that an event touches, each with its steps in source order.
+    def route(self, runs: Sequence[Runnable], event: Any, meta: Any) -> tuple[dict[str, list[Step]], int]:
+        """The views that an event touches, each with its steps in source order; and the gas.
 
         Raises:
             Failure: the event reaches no view at all.
@@ -245,7 +227,7 @@ class Program:
         if around is not EXACT:
             setcontext(EXACT)
         targets: dict[str, list[Step]] = {}
-        gas, alloc, most = self.limits.route_gas, meter.alloc, self.limits.ids_per_event
+        gas, alloc, most = self.limits.route_gas, self.limits.alloc, self.limits.ids_per_event
         try:
             for run in runs:
                 items: Sequence[Any] = _ONCE
@@ -264,15 +246,13 @@ class Program:
                     if len(targets) > most:
                         raise _located(failures.too_many_ids(most), run.handler, gas, alloc)
         except failures.Failure as failure:
-            gas = failure.left[0] if failure.left else 0
-            failure.gas = meter.used + self.limits.route_gas - gas
+            failure.gas = self.limits.route_gas - (failure.left[0] if failure.left else 0)
             failures.name_limits(failure, self.limits.route_gas, "route_gas", self.limits.alloc)
             raise
         finally:
             if around is not EXACT:
                 setcontext(around)
-        meter.gas, meter.alloc = meter.gas - self.limits.route_gas + gas, alloc
-        return targets
+        return targets, self.limits.route_gas - gas
 
     def place(self, failure: failures.Failure) -> str | None:
         """`file:line:column` of a failure."""
@@ -285,25 +265,53 @@ class Reaction:
     def __init__(self, program: Program, codec: Codec | JsonCodec, runs: Sequence[Runnable]) -> None:
         self._program = program
         self._runs = runs
-        self._codec = codec
+        self.decode = codec.decode  # the event from its payload's JSON; raises DecodeError, D105
+        # Most events go one way: their one handler has no `for`, and its id is a field.
+        self._only = runs[0] if len(runs) == 1 and runs[0].goes_straight else None
+        self._route_gas, self._alloc = program.limits.route_gas, program.limits.alloc
 
-    def decode(self, payload: Any, meter: Meter) -> Any:
-        """The event from its payload's JSON; what that costs depends on its length.
+    def take(self, payload: Any, meta: Any) -> tuple[Any, dict[str, list[Step]], int]:
+        """The decoded event, the views that it touches, and the gas of both.
 
         Raises:
             DecodeError: D105, the payload does not fit the declared event.
+            Failure: the event reaches no view at all.
         """
-        meter.gas -= costs.EVENT + (len(payload) >> costs.EVENT_SHIFT)
-        return self._codec.decode(payload)
+        gas = payload_gas(payload)
+        event = self.decode(payload)
+        run = self._only
+        try:
+            if run is not None and self._route_gas >= _ENOUGH:
+                view_id, left, _alloc = run.route(self._route_gas, self._alloc, None, None, event, meta, None)
+                if view_id:
+                    return event, {view_id: [(run, None)]}, gas + self._route_gas - left
+            targets, routing = self.route(event, meta)
+        except failures.Failure as failure:
+            failure.gas += gas
+            raise
+        return event, targets, gas + routing
 
-    def route(self, event: Any, meta: Any, meter: Meter) -> dict[str, list[Step]]:
+    def route(self, event: Any, meta: Any) -> tuple[dict[str, list[Step]], int]:
         """See `Program.route`."""
-        return self._program.route(self._runs, event, meta, meter)
+        return self._program.route(self._runs, event, meta)
+
+
+def payload_gas(payload: Any) -> int:
+    """What it costs to check a payload; how long one may be is limited in bytes, before it comes here."""
+    return costs.EVENT + (len(payload) >> costs.EVENT_SHIFT)
 
 
 def only_deletes(steps: Sequence[Step]) -> bool:
     """Whether all that the steps can do is to delete the view: erasure does not wait behind parked events."""
     return all(run.handler.only_deletes for run, _item in steps)
+
+
+def _is_a_field(route: core.Core) -> bool:
+    """Whether a route only reads: then it fails in no way but for want of gas, and computes with no decimals."""
+    node = route.body if isinstance(route, core.Charge) else route
+    while isinstance(node, core.Get):
+        node = node.base
+    return isinstance(node, core.Local)
 
 
 def _located(failure: failures.Failure, handler: core.Handler, gas: int, alloc: int) -> failures.Failure:

@@ -40,10 +40,8 @@ def _usual(text: str) -> Moment | None:
 
     Python's own parser is fast and takes more: what it might take besides is shut out by the places of the separators.
     """
-    if text[4:17:3] != "--T::" or not text[:19].isascii() or text[11:13] > "23":
-        return None
     offset = _offset(text[19:])
-    if offset is None:
+    if offset is None or text[4:17:3] != "--T::" or (text[11] == "2" and text[12] > "3"):
         return None
     try:
         local = datetime.fromisoformat(text[:19] + "+00:00")

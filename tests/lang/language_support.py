@@ -214,12 +214,11 @@ class Fold:
         reaction = self.program.reaction(aggregate_type, event_type)
         if reaction is None:
             return Outcome(0, {}, {})
-        meter = self.program.meter()
-        event = reaction.decode(payload.encode() if isinstance(payload, str) else payload, meter)
+        data = payload.encode() if isinstance(payload, str) else payload
         about = meta(time, type=event_type, aggregate_type=aggregate_type)
         taking = [run.handler for run in reaction._runs]
         try:
-            targets, route_gas = reaction.route(event, about, meter), meter.used
+            event, targets, route_gas = reaction.take(data, about)
         except Failure as failure:
             self._bounds.holds_for_route(taking, failure.gas, failed=True)
             raise

@@ -44,9 +44,7 @@ def test_an_entry_beyond_the_bound_of_its_map_is_an_error_wherever_the_path_lead
 
 def applied(program, key, view):
     reaction = program.reaction("", "E")
-    meter = program.meter()
-    event = reaction.decode(b'{"id": "x", "k": "%s"}' % key.encode(), meter)
-    targets = reaction.route(event, META, meter)
+    event, targets, _gas = reaction.take(b'{"id": "x", "k": "%s"}' % key.encode(), META)
     return program.apply("x", targets["x"], event, META, view).view
 
 

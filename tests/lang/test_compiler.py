@@ -138,9 +138,7 @@ def test_a_failure_inside_functions_and_loops_has_the_place_of_the_operation(exe
     program = Program(check(Source("p.proj", NESTED)), execution=execution)
     reaction = program.reaction("", "E")
     assert reaction is not None
-    meter = program.meter()
-    event = reaction.decode(b'{"id": "a", "xs": [3, 2, 1]}', meter)
-    targets = reaction.route(event, None, meter)
+    event, targets, _gas = reaction.take(b'{"id": "a", "xs": [3, 2, 1]}', None)
     with pytest.raises(Failure) as caught:
         program.apply("a", targets["a"], event, None, None)
     assert "R703" == caught.value.code

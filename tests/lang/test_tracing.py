@@ -34,10 +34,9 @@ def path(tmp_path_factory):
 
 def outcome(program, event, view):
     """What one event comes to: routes, and for each view its JSON, or a failure's code, place and gas."""
-    reaction, budget = program.reaction("a", "E"), program.meter()
-    payload = reaction.decode(event, budget)
+    payload, targets, gas = program.reaction("a", "E").take(event, meta())
     found = []
-    for view_id, steps in reaction.route(payload, meta(), budget).items():
+    for view_id, steps in targets.items():
         held = None if view is None else program.decode_view(view)
         try:
             applied = program.apply(view_id, steps, payload, meta(), held)
@@ -46,7 +45,7 @@ def outcome(program, event, view):
         else:
             data = None if applied.view is None else program.encode_view(applied.view)
             found.append((view_id, data, applied.gas, applied.alloc))
-    return budget.gas, found
+    return gas, found
 
 
 EVENTS = st.builds(
