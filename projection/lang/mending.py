@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from decimal import Context, Decimal, DecimalException, Inexact, InvalidOperation, Overflow
 from functools import partial
+from operator import attrgetter, length_hint
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -15,6 +16,7 @@ import msgspec
 from projection.lang import times
 from projection.lang import types as ty
 from projection.lang.numbers import DIGITS, MAX_INT, MIN_INT, UNITS, rescaled
+from projection.lang.sets import as_set
 from projection.lang.structs import others, presence
 
 if TYPE_CHECKING:
@@ -60,8 +62,21 @@ def _mend_fields(steps: list[tuple[str, str, Mend]]) -> Mend | None:
     if not steps:
         return None
 
+    if len(steps) == 1:  # most records have one amount, or one date
+        name, wire, mend = steps[0]
+        of = attrgetter(name)
+
+        def mend_field(value: Any) -> Any:
+            try:
+                setattr(value, name, mend(of(value)))
+            except MisfitError as error:
+                raise error.inside(f".{wire}") from None
+            return value
+
+        return mend_field
+
     def mend_fields(value: Any) -> Any:
-        name = wire = ""
+        wire = ""
         try:
             for name, wire, mend in steps:  # noqa: B007 - how far it came says which one failed
                 setattr(value, name, mend(getattr(value, name)))
@@ -162,20 +177,18 @@ def _mend_present(mend: Mend, value: Any) -> Any:
 
 
 def _mend_items(mend: Mend, items: list[Any]) -> list[Any]:
-    found: list[Any] = []
+    rest = iter(items)
     try:
-        for item in items:
-            found.append(mend(item))  # noqa: PERF401 - how many there are says which one failed
+        return [mend(item) for item in rest]
     except MisfitError as error:
-        raise error.inside(f"[{len(found)}]") from None
-    return found
+        raise error.inside(f"[{len(items) - length_hint(rest) - 1}]") from None
 
 
 def _mend_set(mend: Mend | None, most: int, items: list[Any]) -> tuple[Any, ...]:
-    found = sorted(set(items if mend is None else _mend_items(mend, items)))
+    found = as_set(items if mend is None else _mend_items(mend, items))
     if len(found) > most:
         raise MisfitError(f"Expected at most {most} different items, got {len(found)}")
-    return tuple(found)
+    return found
 
 
 def _mend_entries(key: Mend, value: Mend, entries: dict[Any, Any]) -> dict[Any, Any]:

@@ -91,7 +91,7 @@ class Program:
         codec = Codec(checked.view)
         self.decode_view = codec.decode  # a view from its JSON; raises DecodeError
         self.encode_view = codec.encode  # a view's JSON; equal views are equal bytes
-        self._view_gas = declared_fields(checked.view)
+        self._view_gas = costs.VIEW + declared_fields(checked.view)
         # Where the schema itself keeps a view small, its size need not be looked at event by event; where it lets a
         # view grow without measure, not even its JSON may be made before it has been looked at.
         self._is_measured = largest(checked.view) > min(costs.SMALL_VIEW, self.limits.view_bytes)
@@ -192,7 +192,11 @@ class Program:
                 elif result is not core.KEEP:
                     found = result
             if found is not None and found is not view:
-                data, gas = self._written(found, steps[-1][0].handler, gas, alloc)
+                gas -= self._view_gas
+                if gas < 0:
+                    raise _located(failures.out_of_gas(), steps[-1][0].handler, 0, alloc)
+                if self._is_measured:
+                    data, gas = self._measured(found, steps[-1][0].handler, gas, alloc)
         except failures.Failure as failure:
             failure.gas = limits.gas - failure.left[0] if failure.left else 0
             failures.name_limits(failure, limits.gas, "gas", limits.alloc)
@@ -202,17 +206,15 @@ class Program:
                 setcontext(around)
         return Applied(found, data, limits.gas - gas, limits.alloc - alloc)
 
-    def _written(self, view: Any, handler: core.Handler, gas: int, alloc: int) -> tuple[bytes | None, int]:
-        """The JSON of a view that has changed, where that has to be made to know its size; and what gas is left."""
-        gas -= self._view_gas
-        data = None
-        if self._is_measured and gas >= 0:
-            limit = self.limits.view_bytes
-            if not (self._may_explode and nodes(view, limit) > limit):  # a node takes a byte at least
-                data = self.encode_view(view)
-            if data is None or len(data) > limit:
-                raise _located(failures.view_too_large(limit), handler, gas, alloc)
-            gas -= len(data) >> costs.VIEW_SHIFT
+    def _measured(self, view: Any, handler: core.Handler, gas: int, alloc: int) -> tuple[bytes, int]:
+        """The JSON of a view that has changed and may be large, and what gas is left once its size is paid for."""
+        limit, data = self.limits.view_bytes, b""
+        fits = not (self._may_explode and nodes(view, limit) > limit)  # a node takes a byte at least
+        if fits:
+            data = self.encode_view(view)
+        if not fits or len(data) > limit:
+            raise _located(failures.view_too_large(limit), handler, gas, alloc)
+        gas -= len(data) >> costs.VIEW_SHIFT
         if gas < 0:
             raise _located(failures.out_of_gas(), handler, 0, alloc)
         return data, gas
@@ -298,7 +300,7 @@ class Reaction:
 
 def payload_gas(payload: Any) -> int:
     """What it costs to check a payload; how long one may be is limited in bytes, before it comes here."""
-    return costs.EVENT + (len(payload) >> costs.EVENT_SHIFT)
+    return costs.EVENT + len(payload)
 
 
 def only_deletes(steps: Sequence[Step]) -> bool:
