@@ -74,12 +74,12 @@ class HandlerBound(NamedTuple):
 
 def payload_gas() -> Range:
     """What checking an event's payload costs, beside what routes may cost; undeclared fields count."""
-    return Range(costs.EVENT, costs.EVENT + (MAX_PAYLOAD >> costs.EVENT_SHIFT))
+    return Range(costs.EVENT, costs.EVENT + MAX_PAYLOAD)
 
 
 def view_gas(view: ty.Record, limits: Limits) -> Range:
     """What reading a view costs, and writing it costs again."""
-    fields, most = declared_fields(view), min(largest(view), limits.view_bytes)
+    fields, most = costs.VIEW + declared_fields(view), min(largest(view), limits.view_bytes)
     is_measured = largest(view) > min(costs.SMALL_VIEW, limits.view_bytes)
     return Range(fields, fields + (most >> costs.VIEW_SHIFT if is_measured else 0))
 

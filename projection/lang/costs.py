@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from projection.lang.sizes import MOST, capped
@@ -39,13 +41,19 @@ def nodes(value: Any, most: int) -> int:
         count += 1
         if isinstance(one, (str, bytes)):
             count += len(one) >> 5
-        elif isinstance(one, (list, tuple)):
-            waiting += one
-        elif isinstance(one, dict):
-            waiting += one.values()
-        else:
+        elif isinstance(one, (list, tuple, dict)):
+            parts = one.values() if isinstance(one, dict) else one
+            kinds = set(map(type, parts))
+            if kinds <= _SINGLE:  # the many that need not be looked at one by one
+                count += len(one)
+            else:
+                waiting += parts
+        elif type(one) not in _SINGLE:
             waiting += [getattr(one, name) for name in getattr(one, "__struct_fields__", ())]
     return count
+
+
+_SINGLE = frozenset({bool, int, Decimal, date, datetime, timedelta, type(None)})
 
 
 def weight(items: Any, _left: int) -> int:
@@ -209,10 +217,14 @@ def _scaled(size: str, factor: int, shift: int) -> str:
     return (f"{factor} * " if factor != 1 else "") + size + (f" >> {shift}" if shift else "")
 
 
-def added(cost: int, *, shift: int = 0, factor: int = 1) -> Shape:
+def added(cost: int, *, per_operand: int = 0, shift: int = 0, factor: int = 1) -> Shape:
     """Grows with the sizes of all operands together."""
     return Shape(
-        "added", cost, formula=lambda sizes: factor * sum(sizes) >> shift, template=_scaled("{sum}", factor, shift)
+        "added",
+        cost,
+        per_operand,
+        formula=lambda sizes: factor * sum(sizes) >> shift,
+        template=_scaled("{sum}", factor, shift),
     )
 
 
@@ -283,15 +295,15 @@ def n_log_n(cost: int, operand: int, *, factor: int = 1, shift: int = 0, measure
     )
 
 
-def walked(cost: int) -> Shape:
-    """Grows with the nodes of the smallest operand, counted before the work."""
+def walked(cost: int, *, factor: int) -> Shape:
+    """Grows with the nodes of the smaller of two operands, counted before the work."""
     return Shape(
         "min nodes",
         cost,
         operands=(0, 1),
         measures=(NODES,),
-        formula=min,
-        template=f"min({_listed((NODES,))})",
+        formula=lambda sizes: factor * min(sizes),
+        template=_scaled(f"min({_listed((NODES,))})", factor, 0),
     )
 
 
@@ -305,25 +317,27 @@ def scanned(
 ) -> Shape:
     """Grows with a text and what is searched in it.
 
-    And by where it is found (`hits` is a shift), by what is put there (`by` is an operand), and by the pattern's own
+    And by where it is found (so much for each of `hits`), by what is put there (`by` is an operand), and by the pattern's own
     length once more (`parts` is a shift).
 
     CPython's search compares up to 3,000,000 times where both are chosen against it, before it changes its method.
     """
 
+    shift = 6 if hits is None else 4  # where they are counted, the text is searched more than once
+
     def formula(sizes: Sequence[int]) -> int:
         length_, sought, *more = sizes
-        found = (length_ + sought >> 5) + (min(length_ * sought, 3_000_000) >> 10)
+        found = (length_ + sought >> shift) + (min(length_ * sought, 3_000_000) >> 10)
         if hits is not None:
-            found += more[0] >> hits
+            found += hits * more[0]
         if by is not None:
             found += length_ + more[0] * more[1] >> 8
         return found if parts is None else found + (sought >> parts)
 
     own, its = f"len({{{text}}})", f"len({{{part}}})"
-    template = f"({own} + {its} >> 5) + (min({own} * {its}, 3000000) >> 10)"
+    template = f"({own} + {its} >> {shift}) + (min({own} * {its}, 3000000) >> 10)"
     if hits is not None:
-        template += f" + (hits({{{text}}}, {{{part}}}) >> {hits})"
+        template += f" + {hits} * hits({{{text}}}, {{{part}}})"
     if by is not None:
         template += f" + ({own} + hits({{{text}}}, {{{part}}}) * len({{{by}}}) >> 8)"
     if parts is not None:
@@ -341,14 +355,14 @@ def scanned(
 # Forms that are not operations of the library.
 LOCAL = 1
 LET = 1
-FIELD = 2
+FIELD = 1
 BRANCH = 1
 CALL, CALL_ARGUMENT = 5, 1
-RECORD, RECORD_FIELD = 6, 2
-UPDATE, UPDATE_FIELD = 6, 2  # and a quarter of the record's fields
-LOOP, LOOP_ITEM = 6, 2
+RECORD, RECORD_FIELD = 3, 1
+UPDATE, UPDATE_FIELD = 4, 1  # and a quarter of the record's fields
+LOOP, LOOP_ITEM = 6, 1
 
 # The boundary: events and views are checked against their schemas where they come in and go out.
-EVENT, EVENT_SHIFT = 4, 3  # and a part of the payload's bytes
-VIEW_SHIFT = 4  # of the bytes of a view's JSON, beside 1 for each declared field; read and written alike
-SMALL_VIEW = 4096  # bytes; a view whose schema keeps it as small costs its fields alone
+EVENT = 30  # and 1 for each byte of the payload
+VIEW, VIEW_SHIFT = 8, 4  # and 1 for each declared field, and a part of the bytes of its JSON; read and written alike
+SMALL_VIEW = 4096  # bytes; of a view whose schema keeps it as small, they cost nothing

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from sys import intern
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
 import msgspec
@@ -53,7 +54,7 @@ def _build(record: ty.Record) -> type[Any]:
     if record.struct is None:
         fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
         renames: dict[str, str] = {}
-        for name in sorted(record.fields):
+        for name in map(intern, sorted(record.fields)):  # msgspec finds interned names at once
             field = record.fields[name]
             own = _annotation(field.type, outside=record.from_outside)
             if name in record.asked:

@@ -21,12 +21,12 @@ def _midnight(day: date) -> datetime:
 
 
 builtin(
-    "date", "int, int, int -> date", gas=constant(20), alloc=FREE, function=times.day_of,
+    "date", "int, int, int -> date", gas=constant(35), alloc=FREE, function=times.day_of,
     doc="The date of a year, a month and a day; an error where there is none.",
     examples=[("date(2024, 2, 29)", '"2024-02-29"'), ("date(2023, 2, 29)", "fails R715")],
 )  # fmt: skip
 builtin(
-    "date", "timestamp, duration -> date", gas=constant(10), alloc=FREE,
+    "date", "timestamp, duration -> date", gas=constant(6), alloc=FREE,
     function=lambda instant, offset: times.moved(instant, offset).date(),
     doc="The date of an instant where clocks are so far before UTC: `0h` for UTC itself.",
     examples=[
@@ -34,17 +34,17 @@ builtin(
     ],
 )  # fmt: skip
 builtin(
-    "timestamp", "date -> timestamp", gas=constant(10), alloc=FREE, function=_midnight,
+    "timestamp", "date -> timestamp", gas=constant(30), alloc=FREE, function=_midnight,
     doc="The instant at which a date begins in UTC.", examples=[(f"timestamp({_LEAP_DAY})", '"2024-02-29T00:00:00Z"')],
 )  # fmt: skip
 builtin(
-    "timestamp", "date, duration -> timestamp", gas=constant(15), alloc=FREE,
+    "timestamp", "date, duration -> timestamp", gas=constant(40), alloc=FREE,
     function=lambda day, time: times.moved(_midnight(day), time),
     doc="The instant so long after a date begins in UTC.",
     examples=[(f"timestamp({_LEAP_DAY}, 9h + 30m)", '"2024-02-29T09:30:00Z"')],
 )  # fmt: skip
 builtin(
-    "parse_date", "string -> date?", gas=constant(20), alloc=FREE, function=times.parse_date,
+    "parse_date", "string -> date?", gas=constant(12), alloc=FREE, function=times.parse_date,
     doc="The date that a text is, or that a timestamp is written with; none where it is neither.",
     examples=[('parse_date("2024-02-29")', '"2024-02-29"'), ('parse_date("2023-02-29")', "none")],
 )  # fmt: skip
@@ -58,7 +58,7 @@ builtin(
     ],
 )  # fmt: skip
 builtin(
-    "parse_duration", "string -> duration?", gas=constant(60), alloc=FREE, function=times.parse_duration,
+    "parse_duration", "string -> duration?", gas=constant(120), alloc=FREE, function=times.parse_duration,
     doc="The duration that a text is (ISO 8601: days, hours, minutes, seconds); none where it is none.",
     examples=[('parse_duration("P1DT1H")', '"P1DT3600S"'), ('parse_duration("P1M")', "none")],
 )  # fmt: skip
@@ -79,7 +79,7 @@ for _name, _part, _doc, _value in (
     ("day_of_year", lambda day: day.timetuple().tm_yday, "The day of the year, from 1.", "60"),
 ):
     builtin(
-        _name, "date -> int", gas=constant(20 if _name == "day_of_year" else 3), alloc=FREE, function=_part, doc=_doc,
+        _name, "date -> int", gas=constant(40 if _name == "day_of_year" else 3), alloc=FREE, function=_part, doc=_doc,
         examples=[(f"{_name}({_LEAP_DAY})", _value)],
     )  # fmt: skip
 for _name, _part, _doc, _value in (
@@ -105,19 +105,19 @@ _LAST_MONTH = date.max.replace(day=1)
 for _kind, _begin in (("date", _LEAP_DAY), ("timestamp", f"timestamp({_LEAP_DAY})")):
     _end = "" if _kind == "date" else "T00:00:00Z"
     builtin(
-        "add_days", f"{_kind}, int -> {_kind}", gas=constant(15), alloc=FREE, function=times.moved_days,
+        "add_days", f"{_kind}, int -> {_kind}", gas=constant(30), alloc=FREE, function=times.moved_days,
         doc="So many days later, or earlier.",
         examples=[(f"add_days({_begin}, 1)", f'"2024-03-01{_end}"'), (f"add_days({_begin}, 9999999)", "fails R713")],
     )  # fmt: skip
     builtin(
-        "add_months", f"{_kind}, int -> {_kind}", gas=constant(30), alloc=FREE, function=times.moved_months,
+        "add_months", f"{_kind}, int -> {_kind}", gas=constant(80), alloc=FREE, function=times.moved_months,
         doc="So many months later, or earlier, on the same day of the month; on its last day where it is shorter.",
         examples=[
             (f"add_months({_begin}, 12)", f'"2025-02-28{_end}"'), (f"add_months({_begin}, -1)", f'"2024-01-29{_end}"'),
         ],
     )  # fmt: skip
     builtin(
-        "add_years", f"{_kind}, int -> {_kind}", gas=constant(30), alloc=FREE,
+        "add_years", f"{_kind}, int -> {_kind}", gas=constant(80), alloc=FREE,
         function=lambda day, years: times.moved_months(day, 12 * years),
         doc="So many years later, or earlier, on the same day of the year; on 28 February where there is no 29th.",
         examples=[
@@ -126,12 +126,12 @@ for _kind, _begin in (("date", _LEAP_DAY), ("timestamp", f"timestamp({_LEAP_DAY}
     )  # fmt: skip
 
 builtin(
-    "days_between", "date, date -> int", gas=constant(6), alloc=FREE, function=lambda start, end: (end - start).days,
+    "days_between", "date, date -> int", gas=constant(5), alloc=FREE, function=lambda start, end: (end - start).days,
     doc="How many days the second date is after the first; negative where it is before.",
     examples=[(f"days_between({_LEAP_DAY}, date(2024, 3, 1))", "1"), (f"days_between({_LEAP_DAY}, {_LEAP_DAY})", "0")],
 )  # fmt: skip
 builtin(
-    "months_between", "date, date -> int", gas=constant(40), alloc=FREE, function=times.months_between,
+    "months_between", "date, date -> int", gas=constant(80), alloc=FREE, function=times.months_between,
     doc="How many whole months, as `add_months` counts them, lie between two dates; negative where the second is "
     "before the first.",
     examples=[
@@ -146,11 +146,11 @@ for _name, _move, _doc, _value in (
     ("start_of_year", lambda day: day.replace(month=1, day=1), "The first day of its year.", "2024-01-01"),
 ):
     builtin(
-        _name, "date -> date", gas=constant(30 if _name == "end_of_month" else 8), alloc=FREE, function=_move, doc=_doc,
+        _name, "date -> date", gas=constant(120 if _name == "end_of_month" else 25), alloc=FREE, function=_move, doc=_doc,
         examples=[(f"{_name}({_LEAP_DAY})", f'"{_value}"')],
     )  # fmt: skip
 builtin(
-    "truncate", "timestamp, duration -> timestamp", gas=constant(12), alloc=FREE, function=times.truncated,
+    "truncate", "timestamp, duration -> timestamp", gas=constant(30), alloc=FREE, function=times.truncated,
     doc="The last instant of a regular grid up to this one, in UTC: `1h` for full hours, `1d` for midnight, `7d` for "
     "midnight on Mondays.",
     examples=[
@@ -160,7 +160,7 @@ builtin(
     ],
 )  # fmt: skip
 builtin(
-    "total_seconds", "duration -> decimal", gas=constant(10), alloc=FREE, function=_total_seconds,
+    "total_seconds", "duration -> decimal", gas=constant(25), alloc=FREE, function=_total_seconds,
     scale=lambda _operands, _constants: 6, doc="The duration in seconds; `div(d, 1h)` tells its whole hours.",
     examples=[("total_seconds(90m)", "5400.000000"), ("total_seconds(-250ms)", "-0.250000")],
 )  # fmt: skip

@@ -59,42 +59,42 @@ def _key_extent(sizes: Sequence[Size]) -> Size:
 
 
 builtin(
-    "text", "scalar -> string", gas=constant(8), alloc=constant(1), function=text_of, size=text_extent,
+    "text", "scalar -> string", gas=constant(30), alloc=constant(1), function=text_of, size=text_extent,
     doc="A single value as text, as JSON has it.",
     examples=[("text(1.50)", '"1.50"'), ("text(true)", '"true"'), ("text(90m)", '"PT5400S"')],
 )  # fmt: skip
 builtin(
-    "key", "scalar, ... -> string", gas=added(16, shift=3), alloc=added(1, factor=3, shift=4), function=_key,
+    "key", "scalar, ... -> string", gas=added(40, per_operand=50, shift=3), alloc=added(1, factor=3, shift=4), function=_key,
     size=_key_extent,
     doc="A composite id: parts escaped for `:` and `%`, and joined with `:`, so that no two lists of parts are alike.",
     examples=[('key("a:b", 7)', '"a%3Ab:7"')],
 )  # fmt: skip
 builtin(
-    "length", "string -> int", gas=constant(2), alloc=FREE, function=len, inline="len({0})",
+    "length", "string -> int", gas=constant(1), alloc=FREE, function=len, inline="len({0})",
     doc="How many code points.", examples=[('length("café")', "4")],
 )  # fmt: skip
 builtin(
-    "lower", "string -> string", gas=linear(4, 0, shift=6), alloc=_COPY, function=_lower, size=extents.like(0),
+    "lower", "string -> string", gas=linear(8, 0, shift=6), alloc=_COPY, function=_lower, size=extents.like(0),
     inline="({0}.lower() if {0}.isascii() else {0}.encode().lower().decode())",
     doc="ASCII letters made small; all others stay.", examples=[('lower("ABC-É")', '"abc-É"')],
 )  # fmt: skip
 builtin(
-    "upper", "string -> string", gas=linear(4, 0, shift=6), alloc=_COPY, function=_upper, size=extents.like(0),
+    "upper", "string -> string", gas=linear(8, 0, shift=6), alloc=_COPY, function=_upper, size=extents.like(0),
     inline="({0}.upper() if {0}.isascii() else {0}.encode().upper().decode())",
     doc="ASCII letters made large; all others stay.", examples=[('upper("abc-é")', '"ABC-é"')],
 )  # fmt: skip
 builtin(
-    "trim", "string -> string", gas=linear(4, 0, shift=8), alloc=_COPY, function=lambda t: t.strip(_BLANKS),
+    "trim", "string -> string", gas=linear(8, 0, shift=8), alloc=_COPY, function=lambda t: t.strip(_BLANKS),
     inline="{0}.strip(' \\t\\r\\n')", size=extents.part_of(0),
     doc="Without the blanks, tabs and line ends around it.", examples=[('trim(" a ")', '"a"')],
 )  # fmt: skip
 builtin(
-    "trim_start", "string -> string", gas=linear(4, 0, shift=8), alloc=_COPY, function=lambda t: t.lstrip(_BLANKS),
+    "trim_start", "string -> string", gas=linear(8, 0, shift=8), alloc=_COPY, function=lambda t: t.lstrip(_BLANKS),
     size=extents.part_of(0), doc="Without the blanks, tabs and line ends in front.",
     examples=[('trim_start(" a ")', '"a "')],
 )  # fmt: skip
 builtin(
-    "trim_end", "string -> string", gas=linear(4, 0, shift=8), alloc=_COPY, function=lambda t: t.rstrip(_BLANKS),
+    "trim_end", "string -> string", gas=linear(8, 0, shift=8), alloc=_COPY, function=lambda t: t.rstrip(_BLANKS),
     size=extents.part_of(0), doc="Without the blanks, tabs and line ends behind.",
     examples=[('trim_end(" a ")', '" a"')],
 )  # fmt: skip
@@ -114,27 +114,27 @@ def _pad_extent(sizes: Sequence[Size]) -> Size:
     return text(sizes[0].least, capped(max(sizes[0].most, (1 << 62) if number is None else number)))
 
 
-_PADDED = larger(6, shift=8, measures=(LENGTH, NUMBER))
+_PADDED = larger(50, shift=8, measures=(LENGTH, NUMBER))
 _PADDED_MEMORY = larger(1, shift=4, measures=(LENGTH, NUMBER))
 
 builtin(
-    "starts_with", "string, string -> bool", gas=linear(4, 1, shift=8), alloc=FREE,
+    "starts_with", "string, string -> bool", gas=linear(6, 1, shift=8), alloc=FREE,
     function=lambda t, part: t.startswith(part), inline="{0}.startswith({1})", doc="Whether a text begins so.",
     examples=[('starts_with("abc", "ab")', "true"), ('starts_with("abc", "")', "true")],
 )  # fmt: skip
 builtin(
-    "ends_with", "string, string -> bool", gas=linear(4, 1, shift=8), alloc=FREE,
+    "ends_with", "string, string -> bool", gas=linear(6, 1, shift=8), alloc=FREE,
     function=lambda t, part: t.endswith(part), inline="{0}.endswith({1})", doc="Whether a text ends so.",
     examples=[('ends_with("abc", "bc")', "true"), ('ends_with("bc", "abc")', "false")],
 )  # fmt: skip
 builtin(
-    "remove_prefix", "string, string -> string", gas=linear(4, 0, shift=8), alloc=_COPY,
+    "remove_prefix", "string, string -> string", gas=linear(8, 0, shift=8), alloc=_COPY,
     function=lambda t, part: t.removeprefix(part), size=extents.part_of(0),
     doc="Without a beginning; the same text where it does not begin so.",
     examples=[('remove_prefix("ORD-17", "ORD-")', '"17"'), ('remove_prefix("17", "ORD-")', '"17"')],
 )  # fmt: skip
 builtin(
-    "remove_suffix", "string, string -> string", gas=linear(4, 0, shift=8), alloc=_COPY,
+    "remove_suffix", "string, string -> string", gas=linear(8, 0, shift=8), alloc=_COPY,
     function=lambda t, part: t.removesuffix(part), size=extents.part_of(0),
     doc="Without an end; the same text where it does not end so.",
     examples=[('remove_suffix("a.pdf", ".pdf")', '"a"'), ('remove_suffix("a.txt", ".pdf")', '"a.txt"')],
@@ -152,7 +152,7 @@ builtin(
     examples=[('pad_end("7", 4, "-.")', '"7-.-"'), ('pad_end("7", 3, "")', '"7"')],
 )  # fmt: skip
 builtin(
-    "repeat", "string, int -> string", gas=product(4, shift=10, measures=(LENGTH, NUMBER)),
+    "repeat", "string, int -> string", gas=product(40, shift=10, measures=(LENGTH, NUMBER)),
     alloc=product(1, shift=4, measures=(LENGTH, NUMBER)), function=lambda t, count: t * count,
     size=lambda sizes: text(0, capped(sizes[0].most * max((1 << 62) if (n := sizes[1].number) is None else n, 0))),
     doc="The text so many times, one behind the other.",
@@ -186,12 +186,12 @@ def _glob(value: str, pattern: str) -> bool:
 
 
 builtin(
-    "index_of", "string, string -> int?", gas=scanned(6, 0, 1), alloc=FREE, function=_index_of,
+    "index_of", "string, string -> int?", gas=scanned(16, 0, 1), alloc=FREE, function=_index_of,
     doc="Where a text stands in another for the first time, from 0; none where it does not.",
     examples=[('index_of("banana", "an")', "1"), ('index_of("banana", "x")', "none")],
 )  # fmt: skip
 builtin(
-    "glob", "string, string -> bool", gas=scanned(12, 0, 1, parts=2), alloc=linear(1, 1), function=_glob,
+    "glob", "string, string -> bool", gas=scanned(40, 0, 1, parts=2), alloc=linear(1, 1), function=_glob,
     doc="Whether a text is like a pattern, in which `*` stands for any text, and everything else for itself.",
     examples=[('glob("INV-2024-17", "INV-*-17")', "true"), ('glob("abc", "*b")', "false"), ('glob("", "*")', "true")],
 )  # fmt: skip
@@ -229,31 +229,31 @@ def _replaced_extent(sizes: Sequence[Size]) -> Size:
 
 
 builtin(
-    "take", "string, int -> string", gas=linear(5, 0, shift=8), alloc=_COPY, function=lambda t, n: t[: max(n, 0)],
+    "take", "string, int -> string", gas=linear(15, 0, shift=8), alloc=_COPY, function=lambda t, n: t[: max(n, 0)],
     size=extents.at_most(0, 1), doc="The first code points, at most so many.",
     examples=[('take("abc", 2)', '"ab"'), ('take("abc", -1)', '""')],
 )  # fmt: skip
 builtin(
-    "take_last", "string, int -> string", gas=linear(5, 0, shift=8), alloc=_COPY, size=extents.at_most(0, 1),
+    "take_last", "string, int -> string", gas=linear(15, 0, shift=8), alloc=_COPY, size=extents.at_most(0, 1),
     function=lambda t, n: t[-n:] if n > 0 else "", doc="The last code points, at most so many.",
     examples=[('take_last("abc", 2)', '"bc"'), ('take_last("abc", 0)', '""')],
 )  # fmt: skip
 builtin(
-    "skip", "string, int -> string", gas=linear(5, 0, shift=8), alloc=_COPY, function=lambda t, n: t[max(n, 0) :],
+    "skip", "string, int -> string", gas=linear(15, 0, shift=8), alloc=_COPY, function=lambda t, n: t[max(n, 0) :],
     size=extents.part_of(0), doc="All but the first so many code points.", examples=[('skip("abc", 2)', '"c"')],
 )  # fmt: skip
 builtin(
-    "skip_last", "string, int -> string", gas=linear(5, 0, shift=8), alloc=_COPY, size=extents.part_of(0),
+    "skip_last", "string, int -> string", gas=linear(15, 0, shift=8), alloc=_COPY, size=extents.part_of(0),
     function=lambda t, n: t[: max(len(t) - max(n, 0), 0)], doc="All but the last so many code points.",
     examples=[('skip_last("abc", 2)', '"a"')],
 )  # fmt: skip
 builtin(
-    "slice", "string, int, int -> string", gas=linear(6, 0, shift=8), alloc=_COPY, function=_slice,
+    "slice", "string, int, int -> string", gas=linear(15, 0, shift=8), alloc=_COPY, function=_slice,
     size=extents.part_of(0), doc="The code points from one position, from 0, up to and without another.",
     examples=[('slice("abcdef", 2, 4)', '"cd"'), ('slice("abc", 1, 99)', '"bc"'), ('slice("abc", 2, 1)', '""')],
 )  # fmt: skip
 builtin(
-    "split", "string, string -> list<string>", gas=scanned(6, 0, 1, hits=2), function=_split, size=_split_extent,
+    "split", "string, string -> list<string>", gas=scanned(25, 0, 1, hits=3), function=_split, size=_split_extent,
     inline="({0}.split({1}) if {1} else [{0}])",
     alloc=Shape(
         "search", 2, operands=(0, (0, 1)), measures=(LENGTH, HITS), formula=lambda s: (s[0] >> 4) + 2 * s[1],
@@ -266,9 +266,9 @@ builtin(
     "join", "list<string>, string -> string", function=lambda parts, separator: separator.join(parts),
     inline="{1}.join({0})",
     gas=Shape(
-        "result", 4, operands=(0, 0, 1), measures=(LENGTH, TOTAL, LENGTH),
-        formula=lambda s: (s[0] >> 3) + (s[1] + s[0] * s[2] >> 8),
-        template="(len({0}) >> 3) + (total({0}) + len({0}) * len({1}) >> 8)",
+        "result", 40, operands=(0, 0, 1), measures=(LENGTH, TOTAL, LENGTH),
+        formula=lambda s: 2 * s[0] + (s[1] + s[0] * s[2] >> 8),
+        template="2 * len({0}) + (total({0}) + len({0}) * len({1}) >> 8)",
     ),
     alloc=Shape(
         "result", 1, operands=(0, 0, 1), measures=(LENGTH, TOTAL, LENGTH), formula=lambda s: s[1] + s[0] * s[2] >> 4,
@@ -280,7 +280,7 @@ builtin(
 builtin(
     "replace", "string, string, string -> string", function=_replaced, size=_replaced_extent,
     inline="({0}.replace({1}, {2}) if {1} else {0})",
-    gas=scanned(6, 0, 1, hits=2, by=2),
+    gas=scanned(25, 0, 1, hits=2, by=2),
     alloc=Shape(
         "result", 1, operands=(0, (0, 1), 2), measures=(LENGTH, HITS, LENGTH),
         formula=lambda s: s[0] + s[1] * s[2] >> 4, template="len({0}) + hits({0}, {1}) * len({2}) >> 4",
