@@ -71,13 +71,19 @@ def boundaries() -> Iterator[tuple[str, Callable[[], Any], int]]:
 def _views(line: dict[str, Any]) -> Iterator[tuple[str, Callable[[], Any], int]]:
     """Reading views, and writing them, which is charged alike."""
     line = {**line, "price": 12.25}
-    for name, field, value in (
+    fields = ", ".join(f"f{number}: int = 0" for number in range(20))
+    views: list[tuple[str, str, dict[str, Any]]] = [
         ("of 2 fields", 'name: string(100) = ""', {"name": "a name"}),
-        ("of 21 fields", ", ".join(f"f{n}: int = 0" for n in range(20)), {f"f{n}": n for n in range(20)}),
-        *((f"of {size} lines", "lines: list<Line>(1000)", {"lines": [line] * size}) for size in SIZES),
-        *((f"of {size} dates", "days: list<date>(1000)", {"days": ["2024-02-29"] * size}) for size in SIZES),
-        *((f"of {size} totals", "totals: map<string, decimal(2)>(1000)", {"totals": {f"k{n:03}": 1.25 for n in range(size)}}) for size in SIZES),
-    ):
+        ("of 21 fields", fields, {f"f{number}": number for number in range(20)}),
+    ]
+    for size in SIZES:
+        totals = {f"k{number:03}": 1.25 for number in range(size)}
+        views += [
+            (f"of {size} lines", "lines: list<Line>(1000)", {"lines": [line] * size}),
+            (f"of {size} dates", "days: list<date>(1000)", {"days": ["2024-02-29"] * size}),
+            (f"of {size} totals", "totals: map<string, decimal(2)>(1000)", {"totals": totals}),
+        ]
+    for name, field, value in views:
         program = Program(check(Source("calibration.proj", _VIEWS.format(field=field))), Limits(gas=10**8))
         reaction = program.reaction("any", "Seen")
         assert reaction is not None

@@ -211,7 +211,9 @@ def operands(operation: Operation, size: int) -> tuple[Any, ...]:
         case "text" | "text_of" | "key":
             return (_SCALARS[size],) * (1 if operation.name != "key" else 2)
         case "div" | "round" if operation.signature.endswith("string -> decimal"):
-            values = [_value(one, size, place) for place, one in enumerate(parse_signature(operation.signature)[0][:-2])]
+            values = [
+                _value(one, size, place) for place, one in enumerate(parse_signature(operation.signature)[0][:-2])
+            ]
             return (*values, 2, "half_even")
         case "padded" | "as_scaled":
             return _value(parse_signature(operation.signature)[0][0], size, 0), 4
@@ -230,6 +232,9 @@ def operands(operation: Operation, size: int) -> tuple[Any, ...]:
 _SCALARS = {10: Decimal("1234.56"), 100: date(2024, 3, 15), 1_000: datetime(2024, 3, 15, 12, 30, tzinfo=UTC)}
 
 
+_OF_TWO = frozenset({"+", "joined_text", "<", "<=", ">", ">=", "min", "max"})
+
+
 def _by_signature(operation: Operation, size: int) -> tuple[Any, ...]:
     patterns = parse_signature(operation.signature)[0]
     if patterns[-1].name == "...":
@@ -243,8 +248,8 @@ def _by_signature(operation: Operation, size: int) -> tuple[Any, ...]:
         values[-1] = 10 * size
     elif operation.name in ("range", "take", "take_last", "skip", "skip_last"):
         values[-1] = size if "skip" not in operation.name else 1
-    elif operation.name in ("+", "joined_text", "<", "<=", ">", ">=", "min", "max") and isinstance(values[0], (str, bytes)):
-        values[1] = values[0][:-1] + values[0][:1]  # unlike in the last place only
+    elif operation.name in _OF_TWO and isinstance(values[0], (str, bytes)):
+        values[1] = values[0][:-1] + values[0][:1]  # type: ignore[operator]  # unlike in the last place only
     elif operation.name in ("union", "intersection", "difference", "is_subset"):
         values[1] = values[1][size // 2 :] if operation.name != "is_subset" else values[1]
     return tuple(values)

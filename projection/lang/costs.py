@@ -120,7 +120,7 @@ class Measure(NamedTuple):
         return re.sub(r"\{[01]\}", lambda match: places[match[0]], self.text)
 
 
-SHORT_TEXT = 255  # code points; texts up to that are compared as cheaply as single values
+SHORT_TEXT = 255  # code points; of texts up to that, nothing is measured where they are compared
 TEXT_SHIFT = 7  # 128 code points weigh as much as one value where values are compared
 
 LENGTH = Measure(lambda value, _left: length(value), lambda size: (size.least, size.most), "len({0})")
@@ -317,12 +317,11 @@ def scanned(
 ) -> Shape:
     """Grows with a text and what is searched in it.
 
-    And by where it is found (so much for each of `hits`), by what is put there (`by` is an operand), and by the pattern's own
-    length once more (`parts` is a shift).
+    And by where it is found (so much for each of `hits`), by what is put there (`by` is an operand), and by the
+    pattern's own length once more (`parts` is a shift).
 
     CPython's search compares up to 3,000,000 times where both are chosen against it, before it changes its method.
     """
-
     shift = 6 if hits is None else 4  # where they are counted, the text is searched more than once
 
     def formula(sizes: Sequence[int]) -> int:

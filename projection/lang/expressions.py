@@ -352,7 +352,7 @@ def _equality(type_: ty.Type | None) -> str:
 
 
 def _text_equality(left: ty.Type, right: ty.Type) -> str:
-    """The form that compares two texts; any costs the same, but with less known of them, more is measured."""
+    """The form that compares two texts: the less is known of them, the more is measured."""
     if any(_is_short(type_.inner if isinstance(type_, ty.Optional) else type_) for type_ in (left, right)):
         return "same"
     return "same_text_or_none" if any(isinstance(type_, ty.Optional) for type_ in (left, right)) else "same_text"

@@ -51,6 +51,11 @@ class Case:
     def __str__(self) -> str:
         return f"{self.file}: {self.title}"
 
+    @property
+    def is_program(self) -> bool:
+        """Whether the text is a whole program; else it is one expression."""
+        return re.search(r"^proj\b", self.text, re.MULTILINE) is not None
+
 
 def read_cases(path: Path) -> list[Case]:
     """The cases of a file, in order."""

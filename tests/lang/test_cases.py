@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from language_support import TIME, Case, Expression, Fold, Outcome, all_cases, plenty
+from language_support import TIME, Case, Expression, Fold, all_cases, plenty
 
 from projection.errors import DecodeError
 from projection.lang.codec import encode
@@ -23,10 +23,14 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize("case", all_cases(), ids=str)
 def test_a_case_does_what_its_file_says(case: Case) -> None:
     assert case.expected, "the case expects nothing"
-    run = _run_program if re.search(r"^proj\b", case.text, re.MULTILINE) else _run_expression
-    actual = run(case)
+    actual = outcomes(case)
     assert len(case.expected) == len(actual), actual
     assert case.expected == [_as_expected(one, other) for one, other in zip(case.expected, actual, strict=True)]
+
+
+def outcomes(case: Case) -> list[str]:
+    """What a case does, in the form in which its file says what it should."""
+    return _run_program(case) if case.is_program else _run_expression(case)
 
 
 def _as_expected(expected: str, actual: str) -> str:
@@ -64,12 +68,10 @@ def _run_expression(case: Case) -> list[str]:
         return _diagnostics(error, first_line)
     meter = plenty()
     try:
-        lines = [f"= {encode(expression.run(case.event, meter)).decode()}"]
+        line = f"= {encode(expression.run(case.event, meter)).decode()}"
     except Failure as failure:
-        lines = [f"fails {failure.code} {_place(expression.source, failure.span, first_line)} {failure.message}"]
-    if len(case.expected) > 1:
-        lines.append(f"gas {meter.used} alloc {meter.alloc_limit - meter.alloc}")
-    return lines
+        line = f"fails {failure.code} {_place(expression.source, failure.span, first_line)} {failure.message}"
+    return [line, f"gas {meter.used} alloc {meter.alloc_limit - meter.alloc}"]
 
 
 def _run_program(case: Case) -> list[str]:
@@ -81,39 +83,30 @@ def _run_program(case: Case) -> list[str]:
         checked = fold.program.checked
         return _shown(checked.source, checked.warnings)
     lines: list[str] = []
-    outcome, problem = Outcome(0, {}, {}), None
     for line in case.expected:
         word, _, rest = line.partition(" ")
         if word == "ok":
-            lines.append("ok")
-        elif word == "event":
-            assert problem is None, f"an event {problem} and nothing said so"
             lines.append(line)
-            try:
-                outcome = _event(fold, rest)
-            except Failure as failure:
-                place = _place(fold.program.checked.source, failure.span)
-                problem = f"fails {failure.code} {place} {failure.message}"
-                outcome = Outcome(failure.gas, {"": failure.gas}, {})
-            except DecodeError as error:
-                problem = f"refused {error.code} {error.message}"
-        elif word in ("fails", "refused"):
-            lines.append(problem or "nothing failed")
-            problem = None
-        elif word == "gas":
-            alloc = f" alloc {sum(outcome.alloc.values())}" if outcome.alloc else ""  # unknown when it failed
-            lines.append(f"gas {sum(outcome.gas.values())}{alloc}")
-        elif line.startswith("route gas"):
-            lines.append(f"route gas {outcome.route_gas}")
-        else:
+        elif word == "event":
+            lines += [line, *_event(fold, rest)]
+        elif word not in ("fails", "refused", "gas", "route"):  # those an event has told already
             view = fold.views.get(word)
             lines.append(f"{word} gone" if view is None else f"{word} = {view.decode()}")
-    assert problem is None, problem
     return lines
 
 
-def _event(fold: Fold, text: str) -> Outcome:
+def _event(fold: Fold, text: str) -> list[str]:
+    """What an event does, and what it is charged."""
     name, _, rest = text.partition(" ")
     payload, _, time = rest.rpartition(" at ") if re.search(r" at \S+$", rest) else (rest, "", TIME)
     aggregate_type, _, event_type = name.rpartition("/")
-    return fold.apply(event_type, payload, time, aggregate_type or "fine")
+    try:
+        outcome = fold.apply(event_type, payload, time, aggregate_type or "fine")
+    except DecodeError as error:
+        return [f"refused {error.code} {error.message}"]
+    except Failure as failure:
+        place = _place(fold.program.checked.source, failure.span)
+        alloc = fold.program.limits.alloc - failure.left[1] if failure.left else 0
+        return [f"fails {failure.code} {place} {failure.message}", f"gas {failure.gas} alloc {alloc}"]
+    gas, alloc = sum(outcome.gas.values()), sum(outcome.alloc.values())
+    return [f"route gas {outcome.route_gas}", f"gas {gas} alloc {alloc}"]

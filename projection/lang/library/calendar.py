@@ -146,8 +146,8 @@ for _name, _move, _doc, _value in (
     ("start_of_year", lambda day: day.replace(month=1, day=1), "The first day of its year.", "2024-01-01"),
 ):
     builtin(
-        _name, "date -> date", gas=constant(120 if _name == "end_of_month" else 25), alloc=FREE, function=_move, doc=_doc,
-        examples=[(f"{_name}({_LEAP_DAY})", f'"{_value}"')],
+        _name, "date -> date", gas=constant(120 if _name == "end_of_month" else 25), alloc=FREE, function=_move,
+        doc=_doc, examples=[(f"{_name}({_LEAP_DAY})", f'"{_value}"')],
     )  # fmt: skip
 builtin(
     "truncate", "timestamp, duration -> timestamp", gas=constant(30), alloc=FREE, function=times.truncated,

@@ -10,7 +10,7 @@ from decimal import Decimal
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from projection.lang import failures, numbers, structs
+from projection.lang import failures, numbers, sets, structs
 from projection.lang.costs import KEY_WEIGHT, NODES, WEIGHT, added, constant, linear, n_log_n, smaller, walked
 from projection.lang.library import extents
 from projection.lang.library.numeric import sum_decimals
@@ -52,15 +52,15 @@ def _same_json(a: Any, b: Any) -> bool:
     return True
 
 
-# Single values, and none. Texts are compared so, too, where one of them is known to be short: it costs the same.
-form("same", "T?, T? -> bool", gas=constant(2), alloc=FREE, function=_same, inline="{0} == {1}")
-form("same_text", "string, string -> bool", gas=smaller(2, shift=8), alloc=FREE, function=_same, inline="{0} == {1}")
-form("same_text_or_none", "string?, string? -> bool", gas=smaller(2, shift=8), alloc=FREE, function=_same,
+# Single values, and none. Texts are compared so, too, where one of them is known to be short: nothing is measured then.
+form("same", "T?, T? -> bool", gas=constant(1), alloc=FREE, function=_same, inline="{0} == {1}")
+form("same_text", "string, string -> bool", gas=smaller(8, shift=8), alloc=FREE, function=_same, inline="{0} == {1}")
+form("same_text_or_none", "string?, string? -> bool", gas=smaller(18, shift=8), alloc=FREE, function=_same,
      inline="{0} == {1}")  # fmt: skip
-form("same_bytes", "bytes?, bytes? -> bool", gas=smaller(2, shift=8), alloc=FREE, function=_same, inline="{0} == {1}")
-form("same_parts", "T?, T? -> bool", gas=walked(2), alloc=FREE, function=_same, inline="{0} == {1}")
-form("same_json", "T?, T? -> bool", gas=walked(2), alloc=FREE, function=_same_json)
-form("is_none", "T? -> bool", gas=constant(2), alloc=FREE, function=lambda a: a is None, inline="{0} is None")
+form("same_bytes", "bytes?, bytes? -> bool", gas=smaller(18, shift=8), alloc=FREE, function=_same, inline="{0} == {1}")
+form("same_parts", "T?, T? -> bool", gas=walked(40, factor=4), alloc=FREE, function=_same, inline="{0} == {1}")
+form("same_json", "T?, T? -> bool", gas=walked(40, factor=16), alloc=FREE, function=_same_json)
+form("is_none", "T? -> bool", gas=constant(1), alloc=FREE, function=lambda a: a is None, inline="{0} is None")
 
 
 # --- places ----------------------------------------------------------------------------------------------------------
@@ -95,12 +95,12 @@ def _padded(value: Decimal | int, scale: int) -> Decimal:
 
 
 form(
-    "asserted", "T?, string -> T", gas=constant(2), alloc=FREE, function=_asserted, size=extents.like(0),
+    "asserted", "T?, string -> T", gas=constant(1), alloc=FREE, function=_asserted, size=extents.like(0),
     inline="({0} if {0} is not None else nothing_there({1}))",
 )  # fmt: skip
 form("as_decimal", "int -> decimal", gas=constant(4), alloc=FREE, function=Decimal, inline="Decimal({0})")
-form("as_scaled", "int, int -> decimal", gas=constant(4), alloc=FREE, function=_padded)
-form("padded", "decimal, int -> decimal", gas=constant(4), alloc=FREE, function=_padded)
+form("as_scaled", "int, int -> decimal", gas=constant(16), alloc=FREE, function=_padded)
+form("padded", "decimal, int -> decimal", gas=constant(16), alloc=FREE, function=_padded)
 for _name, _type, _what in (
     ("string", "string", "a string"),
     ("bytes", "bytes", "bytes"),
@@ -117,7 +117,7 @@ for _name, _type, _what in (
 # The second operand is the type of the place, as a constant; the checker knows the type of the result.
 form(
     "narrow", "json?, T -> V?", function=narrowed,
-    gas=linear(12, 0, factor=16, measure=NODES), alloc=linear(0, 0, measure=NODES),
+    gas=linear(25, 0, factor=30, measure=NODES), alloc=linear(0, 0, measure=NODES),
 )  # fmt: skip
 
 
@@ -178,40 +178,40 @@ def _dropped(entries: dict[Any, Any], key: Any) -> dict[Any, Any]:
 
 
 form(
-    "list_of", "T, ... -> list<T>", gas=constant(4, 1), alloc=constant(0, 1), function=lambda *items: list(items),
+    "list_of", "T, ... -> list<T>", gas=constant(2, 1), alloc=constant(0, 1), function=lambda *items: list(items),
     size=_list_extent, inline="[{...}]",
 )  # fmt: skip
 form(
-    "joined_lists", "list<T>, ... -> list<T>", gas=added(4, shift=2), alloc=added(0), function=_joined_lists,
+    "joined_lists", "list<T>, ... -> list<T>", gas=added(8, shift=3), alloc=added(0), function=_joined_lists,
     size=extents.joined, inline="[*{...}]",
 )  # fmt: skip
 form(
-    "set_of", "list<S> -> set<S>", gas=n_log_n(8, 0, shift=2, measure=WEIGHT), alloc=linear(0, 0),
-    function=lambda items: tuple(sorted(dict.fromkeys(items))), size=extents.some_of(0),
+    "set_of", "list<S> -> set<S>", gas=n_log_n(60, 0, shift=1, measure=WEIGHT), alloc=linear(0, 0),
+    function=sets.as_set, size=extents.some_of(0),
 )  # fmt: skip
 form(
-    "items", "set<S> -> list<S>", gas=linear(3, 0, shift=5), alloc=linear(0, 0), function=list, size=extents.like(0),
+    "items", "set<S> -> list<S>", gas=linear(8, 0, shift=4), alloc=linear(0, 0), function=list, size=extents.like(0),
     inline="list({0})",
 )  # fmt: skip
 form("pair", "K, V -> pair<K, V>", gas=constant(2), alloc=constant(1), function=lambda key, value: (key, value),
      inline="({0}, {1})")  # fmt: skip
 form(
-    "map_of", "list<pair<K, V>> -> map<K, V>", gas=n_log_n(6, 0, shift=1, measure=KEY_WEIGHT),
+    "map_of", "list<pair<K, V>> -> map<K, V>", gas=n_log_n(80, 0, measure=KEY_WEIGHT),
     alloc=linear(0, 0, factor=2), function=_map_of, size=_map_extent,
 )  # fmt: skip
-form("joined_maps", "map<K, V>, ... -> map<K, V>", gas=added(6), alloc=added(0, factor=2), function=_joined_maps,
-     size=extents.united)  # fmt: skip
+form("joined_maps", "map<K, V>, ... -> map<K, V>", gas=added(40, factor=2), alloc=added(0, factor=2),
+     function=_joined_maps, size=extents.united)  # fmt: skip
 form(
-    "entries", "map<K, V> -> list<pair<K, V>>", gas=linear(4, 0, shift=1), alloc=linear(0, 0),
+    "entries", "map<K, V> -> list<pair<K, V>>", gas=linear(15, 0), alloc=linear(0, 0),
     function=lambda entries: list(entries.items()), size=_entries_extent,
 )  # fmt: skip
 form(
-    "put", "map<K, V>, K, V -> map<K, V>", gas=linear(6, 0, shift=1), alloc=linear(2, 0, factor=2), function=_put,
+    "put", "map<K, V>, K, V -> map<K, V>", gas=linear(50, 0, factor=3), alloc=linear(2, 0, factor=2), function=_put,
     size=_put_extent,
 )  # fmt: skip
 form(
-    "dropped", "map<K, V>, K -> map<K, V>", gas=linear(6, 0, shift=1), alloc=linear(0, 0, factor=2), function=_dropped,
-    size=extents.part_of(0),
+    "dropped", "map<K, V>, K -> map<K, V>", gas=linear(15, 0, factor=3), alloc=linear(0, 0, factor=2),
+    function=_dropped, size=extents.part_of(0),
 )  # fmt: skip
 
 
@@ -250,11 +250,11 @@ def _groups_extent(sizes: Sequence[Size]) -> Size:
 
 for _name, _sort in (("sorted_by", _sorted_by), ("sorted_by_desc", _sorted_by_desc)):
     form(
-        _name, "list<pair<S, V>> -> list<V>", gas=n_log_n(6, 0, shift=2, measure=KEY_WEIGHT), alloc=linear(0, 0),
+        _name, "list<pair<S, V>> -> list<V>", gas=n_log_n(60, 0, shift=1, measure=KEY_WEIGHT), alloc=linear(0, 0),
         function=_sort, size=_values_extent,
     )  # fmt: skip
 form(
-    "grouped", "list<pair<K, V>> -> map<K, list<V>>", gas=n_log_n(6, 0, shift=1, measure=KEY_WEIGHT),
+    "grouped", "list<pair<K, V>> -> map<K, list<V>>", gas=n_log_n(80, 0, measure=KEY_WEIGHT),
     alloc=linear(0, 0, factor=3), function=_grouped, size=_groups_extent,
 )  # fmt: skip
 
@@ -262,14 +262,14 @@ form(
 # --- sums ------------------------------------------------------------------------------------------------------------
 
 # The sum of decimals takes the zero of its type from the checker.
-form("sum_decimals", "list<decimal>, decimal -> decimal", gas=linear(4, 0, factor=3), alloc=FREE,
+form("sum_decimals", "list<decimal>, decimal -> decimal", gas=linear(12, 0, factor=2), alloc=FREE,
      function=sum_decimals, inline="sum({0}, {1})")  # fmt: skip
 
 
 # --- texts -----------------------------------------------------------------------------------------------------------
 
-form("text_of", "scalar -> string", gas=constant(4), alloc=constant(1), function=text_of, size=text_extent)
+form("text_of", "scalar -> string", gas=constant(30), alloc=constant(1), function=text_of, size=text_extent)
 form(
-    "joined_text", "string, ... -> string", gas=added(2, shift=8), alloc=added(1, shift=4),
+    "joined_text", "string, ... -> string", gas=added(8, shift=8), alloc=added(1, shift=4),
     function=lambda *parts: "".join(parts), size=extents.joined, inline="''.join(({...},))",
 )  # fmt: skip

@@ -64,8 +64,8 @@ builtin(
     examples=[("text(1.50)", '"1.50"'), ("text(true)", '"true"'), ("text(90m)", '"PT5400S"')],
 )  # fmt: skip
 builtin(
-    "key", "scalar, ... -> string", gas=added(40, per_operand=50, shift=3), alloc=added(1, factor=3, shift=4), function=_key,
-    size=_key_extent,
+    "key", "scalar, ... -> string", gas=added(40, per_operand=50, shift=3), alloc=added(1, factor=3, shift=4),
+    function=_key, size=_key_extent,
     doc="A composite id: parts escaped for `:` and `%`, and joined with `:`, so that no two lists of parts are alike.",
     examples=[('key("a:b", 7)', '"a%3Ab:7"')],
 )  # fmt: skip
