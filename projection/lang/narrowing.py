@@ -15,6 +15,7 @@ import msgspec
 from projection.lang import types as ty
 from projection.lang.mending import MisfitError, mend_date, mend_value, parse_timestamp
 from projection.lang.numbers import parse_int
+from projection.lang.sets import as_set
 
 
 def narrowed(value: Any, type_: ty.Type) -> Any:
@@ -54,7 +55,7 @@ def _narrow(value: Any, type_: ty.Type) -> Any:
             items = _bounded(_of(value, list), type_.max or ty.DEFAULT_CONTAINER)
             return [_narrow(item, type_.item) for item in items]
         case ty.Set():
-            found = tuple(sorted({_narrow(item, type_.item) for item in _of(value, list)}))
+            found = as_set(_narrow(item, type_.item) for item in _of(value, list))
             return _bounded(found, type_.max or ty.DEFAULT_CONTAINER)
         case ty.Map():
             entries = _bounded(_of(value, dict), type_.max or ty.DEFAULT_CONTAINER)

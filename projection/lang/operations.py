@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from projection.lang.sizes import Size
 
 _TOKEN = re.compile(r"[A-Za-z]+|[<>?,]|\.\.\.")
+_IN_LINE = 64  # operands whose lengths are added in one expression; Python cannot compile a sum of thousands
 
 ABSENT = object()  # the constant of an operand that is none
 
@@ -68,7 +69,7 @@ class Operation:
 
         What has a length for certain is measured by `len`, everything else by `length`, which takes longer.
         """
-        if shape.template is None:
+        if shape.template is None or count > _IN_LINE:
             return None
         lengths = " + ".join(f"len({{{position}}})" for position in range(count))
         text = shape.template.replace("{sum}", f"({lengths})")
