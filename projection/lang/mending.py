@@ -63,17 +63,7 @@ def _mend_fields(steps: list[tuple[str, str, Mend]]) -> Mend | None:
         return None
 
     if len(steps) == 1:  # most records have one amount, or one date
-        name, wire, mend = steps[0]
-        of = attrgetter(name)
-
-        def mend_field(value: Any) -> Any:
-            try:
-                setattr(value, name, mend(of(value)))
-            except MisfitError as error:
-                raise error.inside(f".{wire}") from None
-            return value
-
-        return mend_field
+        return _mend_field(*steps[0])
 
     def mend_fields(value: Any) -> Any:
         wire = ""
@@ -87,13 +77,26 @@ def _mend_fields(steps: list[tuple[str, str, Mend]]) -> Mend | None:
     return mend_fields
 
 
+def _mend_field(name: str, wire: str, mend: Mend) -> Mend:
+    of = attrgetter(name)
+
+    def mend_field(value: Any) -> Any:
+        try:
+            setattr(value, name, mend(of(value)))
+        except MisfitError as error:
+            raise error.inside(f".{wire}") from None
+        return value
+
+    return mend_field
+
+
 def _mend_outside(record: ty.Record, made: dict[ty.Record, Mend | None]) -> Mend | None:
-    plain: list[tuple[str, str, Mend]] = []  # there for certain, under one name
+    plain: list[tuple[str, str, Mend]] = []  # under one name, with nothing to be put where it is absent
     fillable: list[_Fillable] = []
     for name, field in record.fields.items():
         mend, wire = mend_value(field.type, made, outside=True), field.wires[0]
         default = None if field.default is ty.REQUIRED else field.default
-        if field.required and len(field.wires) == 1:
+        if len(field.wires) == 1 and default is None and name not in record.asked:
             plain += [(name, wire, mend)] if mend else []
         elif mend or default is not None or len(field.wires) > 1 or name in record.asked:
             asked = presence(name) if name in record.asked else None

@@ -85,6 +85,7 @@ class Program:
         self.name = checked.name
         self.digest = checked.digest
         self.limits = limits or Limits()
+        self._gas, self._alloc = self.limits.gas, self.limits.alloc
         made = executor(execution, checked.core.functions) if isinstance(execution, Execution) else execution
         self._made = made
         self._runnables: dict[int, Runnable] = {}  # by the handler's place; made when first needed
@@ -172,8 +173,7 @@ class Program:
         Raises:
             Failure: nothing of what the steps did is to be kept.
         """
-        limits = self.limits
-        gas, alloc, found, data = limits.gas, limits.alloc, view, None
+        gas, alloc, found, data = self._gas, self._alloc, view, None
         around = getcontext()
         if around is not EXACT:
             setcontext(EXACT)
@@ -183,7 +183,7 @@ class Program:
                 if gas < 0:
                     raise _located(failures.out_of_gas(), steps[0][0].handler, 0, alloc)
             for run, item in steps:
-                if run.existence is not None and run.existence is (found is None):
+                if run.existence is (found is None):
                     failure = failures.view_missing(view_id) if found is None else failures.view_exists(view_id)
                     raise _located(failure, run.handler, gas, alloc)
                 result, gas, alloc = run.body(gas, alloc, found, view_id, event, meta, item)
@@ -191,20 +191,20 @@ class Program:
                     found = None
                 elif result is not core.KEEP:
                     found = result
-            if found is not None and found is not view:
+            if found is not view and found is not None:
                 gas -= self._view_gas
                 if gas < 0:
                     raise _located(failures.out_of_gas(), steps[-1][0].handler, 0, alloc)
                 if self._is_measured:
                     data, gas = self._measured(found, steps[-1][0].handler, gas, alloc)
         except failures.Failure as failure:
-            failure.gas = limits.gas - failure.left[0] if failure.left else 0
-            failures.name_limits(failure, limits.gas, "gas", limits.alloc)
+            failure.gas = self._gas - failure.left[0] if failure.left else 0
+            failures.name_limits(failure, self._gas, "gas", self._alloc)
             raise
         finally:
             if around is not EXACT:
                 setcontext(around)
-        return Applied(found, data, limits.gas - gas, limits.alloc - alloc)
+        return Applied(found, data, self._gas - gas, self._alloc - alloc)
 
     def _measured(self, view: Any, handler: core.Handler, gas: int, alloc: int) -> tuple[bytes, int]:
         """The JSON of a view that has changed and may be large, and what gas is left once its size is paid for."""
@@ -279,7 +279,7 @@ class Reaction:
             DecodeError: D105, the payload does not fit the declared event.
             Failure: the event reaches no view at all.
         """
-        gas = payload_gas(payload)
+        gas = costs.EVENT + (len(payload) >> costs.EVENT_SHIFT)  # `payload_gas`, without a call for each event
         event = self.decode(payload)
         run = self._only
         try:
