@@ -26,7 +26,7 @@ def test_each_handler_has_its_bounds_and_its_largest_terms(tmp_path):
     assert "     8  on Counted" == handler
     assert f"        route {bound.route.gas.most}" == route
     assert f"        gas   {bound.body.gas.least} to {bound.body.gas.most}" == gas
-    assert "  line 11: let counter = view ?? {}; counter with { total += e.n }\n" in ended.stdout
+    assert '  line 9: fail("NEGATIVE", "{e.n} is below zero")\n' in ended.stdout
     assert 6 == len(projection("gas", "counter.proj", "--terms", "0", folder=tmp_path).stdout.splitlines())
 
 
