@@ -279,7 +279,7 @@ class Reaction:
             DecodeError: D105, the payload does not fit the declared event.
             Failure: the event reaches no view at all.
         """
-        gas = costs.EVENT + (len(payload) >> costs.EVENT_SHIFT)  # `payload_gas`, without a call for each event
+        gas = costs.EVENT + len(payload)  # `payload_gas`, without a call for each event
         event = self.decode(payload)
         run = self._only
         try:
