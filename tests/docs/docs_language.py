@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+import re
+
 from projection.errors import ProgramError
 from projection.lang.checker import _Checker, check
-from projection.lang.codec import build_structs, encode
+from projection.lang.codec import encode
 from projection.lang.diagnostics import ProgramInvalidError
 from projection.lang.interpreter import Interpreter, Meter
 from projection.lang.parser import parse
 from projection.lang.segments import with_charges
 from projection.lang.source import Source
+from projection.lang.structs import build_structs
+
+_CODE = re.compile(r"[A-Z]\d{3}")
+_SHOWN = re.compile(r"# ([A-Z]\d{3})\b")
 
 
-def codes(program: str) -> set[str]:
-    """The codes of all that is wrong with a program."""
+def found(program: str) -> list[tuple[int, str]]:
+    """All errors and warnings of a program: the line of each and its code."""
+    source = Source("program.proj", program)
     try:
-        check(Source("program.proj", program))
+        diagnostics = check(source).warnings
     except ProgramInvalidError as error:
-        return {one.code for one in error.diagnostics}
-    return set()
+        diagnostics = tuple(error.diagnostics)
+    return sorted((source.position(one.span.start)[0], one.code) for one in diagnostics)
+
+
+def shown(program: str) -> list[tuple[int, str]]:
+    """The errors and warnings that comments of a program tell: the line of each and its code."""
+    return [
+        (number, match[1]) for number, line in enumerate(program.splitlines(), 1) for match in _SHOWN.finditer(line)
+    ]
 
 
 def value_of(expression: str, program: str) -> str:
@@ -39,3 +53,8 @@ def value_of(expression: str, program: str) -> str:
     except ProgramError as failure:
         return failure.code
     return encode(value).decode()
+
+
+def is_code(text: str) -> bool:
+    """Whether it is the code of an error."""
+    return _CODE.fullmatch(text) is not None

@@ -96,7 +96,14 @@ def prices() -> list[Row]:
         ("a record", f"{costs.RECORD} + {costs.RECORD_FIELD} a field"),
         ("`with`", f"{costs.UPDATE} + {costs.UPDATE_FIELD} a field changed + a quarter of the fields"),
         ("`for`", f"{costs.LOOP} + {costs.LOOP_ITEM} an item"),
+        ("an event", f"{costs.EVENT} + 1 a byte of its payload"),
+        ("reading a view, and writing one that has changed", _view_price()),
     ]
+
+
+def _view_price() -> str:
+    large = f"{costs.SMALL_VIEW:,} bytes"
+    return f"{costs.VIEW} + 1 a declared field; where it can be larger than {large}, 1 for every {1 << costs.VIEW_SHIFT} bytes besides"
 
 
 def limits() -> list[Row]:
@@ -141,6 +148,11 @@ def checked_codes() -> list[Row]:
         if match := re.match(r"([A-Z]\d{3}): (.+)", inspect.getdoc(function) or ""):
             found.append((f"`{match[1]}`", match[2][0].upper() + match[2][1:]))
     return sorted(found)
+
+
+def lints() -> list[Row]:
+    """The codes of warnings about what is probably not meant."""
+    return [row for row in checked_codes() if row[0].startswith("`L")]
 
 
 def running_codes() -> list[Row]:
@@ -249,6 +261,7 @@ TABLES = [
     Table(_LANGUAGE, "operators", ("operator", "takes → yields", "gas"), operators),
     Table(_LANGUAGE, "prices", ("what", "gas"), prices),
     Table(_LANGUAGE, "limits", ("of", "limit", "beyond it"), limits),
+    Table(_LANGUAGE, "lints", ("code", "what is wrong"), lints),
     Table(_ERRORS, "checked", ("code", "what is wrong"), checked_codes),
     Table(_ERRORS, "running", ("code", "what happened", "what to do"), running_codes),
     Table(CHECKOUT / "docs/settings.md", "settings", ("setting", "type", "default", "variable", "meaning"), settings),
