@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING
 
@@ -9,9 +10,11 @@ import pytest
 from language_support import TIME, Case, Expression, Fold, all_cases, plenty
 
 from projection.errors import DecodeError
+from projection.lang.bounds import problems
 from projection.lang.codec import encode
 from projection.lang.diagnostics import ProgramInvalidError
 from projection.lang.failures import Failure
+from projection.lang.program import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -75,17 +78,22 @@ def _run_expression(case: Case) -> list[str]:
 
 
 def _run_program(case: Case) -> list[str]:
+    first, limits = case.expected[0], Limits()
+    if first.startswith("limits "):
+        limits = Limits(**json.loads(first.removeprefix("limits ")))
     try:
-        fold = Fold(case.text)
+        fold = Fold(case.text, limits)
     except ProgramInvalidError as error:
         return _diagnostics(error)
+    if first.startswith("limits ") and re.match(r"(error|warning) G", case.expected[1]):
+        return [first, *_shown(fold.program.checked.source, problems(fold.program.checked, limits))]
     if any(line.startswith("warning ") for line in case.expected):
         checked = fold.program.checked
         return _shown(checked.source, checked.warnings)
     lines: list[str] = []
     for line in case.expected:
         word, _, rest = line.partition(" ")
-        if word == "ok":
+        if word in ("ok", "limits"):
             lines.append(line)
         elif word == "event":
             lines += [line, *_event(fold, rest)]
