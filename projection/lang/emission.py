@@ -108,7 +108,7 @@ class Body:
     def _constant(self, value: Any) -> ast.expr:
         if value is None or type(value) in (bool, int, str, bytes):
             return ast.Constant(value)
-        return load(self.names.value("k", value))
+        return load(self.names.constant(value))
 
     def _keywords(self, names: Sequence[str], values: Sequence[ast.expr]) -> list[ast.keyword]:
         return [ast.keyword(self.names.field(name), value) for name, value in zip(names, values, strict=True)]

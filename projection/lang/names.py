@@ -40,6 +40,12 @@ class Names:
             self.values[self._numbers[key]] = value
         return self._numbers[key]
 
+    def constant(self, value: object) -> str:
+        """A name for a constant, each time another: which values are one object differs between versions of Python."""
+        name = self.unique("k")
+        self.values[name] = value
+        return name
+
     def field(self, name: str) -> str:
         """A field that emitted code may read or write."""
         self.fields.add(name)
