@@ -35,8 +35,8 @@ def commands(block: Block) -> Iterator[tuple[str, str]]:
     """Each command of a console block with the output that stands below it; `> ` goes on with a command."""
     for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
         command, _, output = part.partition("\n")
-        while output.startswith("> "):
-            more, _, output = output.removeprefix("> ").partition("\n")
+        while output.startswith(("> ", ">\n")):
+            more, _, output = output[1:].removeprefix(" ").partition("\n")
             command += "\n" + more
         yield command, output
 

@@ -29,7 +29,8 @@ def with_outputs(page: Path) -> str:
             body = ""
             for command, shown in commands(block):
                 found, _ = shell.run(command)
-                body += "$ " + command.replace("\n", "\n> ") + "\n" + (shown if agrees(shown, found) else found)
+                typed = "$ " + command.replace("\n", "\n> ").replace("> \n", ">\n")
+                body += f"{typed}\n" + (shown if agrees(shown, found) else found)
             text = text.replace(f"\n{block.text}```\n", f"\n{body}```\n", 1)
     return text
 
