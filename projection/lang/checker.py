@@ -147,7 +147,8 @@ class _Checker:
         checker = self._expressions()
         checker.not_constant = frozenset(one.name for one in self.tree.declarations if isinstance(one, syn.Function))
         node = checker.fitted(expression, place, "the default")
-        if len(self.problems) > before or self._is_too_deep(depth({}, node), expression.span, "the default"):
+        is_known = len(self.problems) == before and not self.schema.unreadable
+        if not is_known or self._is_too_deep(depth({}, node), expression.span, "the default"):
             return None
         if isinstance(node := folded(node), core.Const):
             return node.value

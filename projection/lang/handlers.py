@@ -59,7 +59,8 @@ class HandlerChecker:
         if levels > MAX_DEPTH:
             name = f"on {events[0][0]}"
             self._problems.append(diag.too_deep_a_computation(written.span, name, levels, MAX_DEPTH))
-        if len(self._problems) == before:  # what did not check has no route to compare
+        # What did not check, or may hold what could not be read, has no route to compare: its types are not known.
+        if len(self._problems) == before and not self._schema.unreadable:
             source = None if handler.source is None else folded(handler.source)
             place = canonical((source, folded(handler.route)))
             for name, span in events:

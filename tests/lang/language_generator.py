@@ -248,7 +248,7 @@ def spoilt(random: Random, payload: dict[str, Any]) -> str:
     """The payload as JSON, with something in it that perhaps does not fit."""
     text = json.dumps(payload)
     for _ in range(random.randrange(4)):
-        strange = random.choice(["null", "1e400", "1e99999999999999999999", "-0.0", '"\\ud800"', "[", "1.5", '"x"', "9" * 50, "{}", "[[]]", '{"1":1,"01":2}', "true", "\u2028", '"' + "y" * 70_000 + '"'])  # fmt: skip
+        strange = random.choice(["null", "1e400", "1e99999999999999999999", "-0.0", '"\\ud800"', "[", "1.5", '"x"', "9" * 50, "{}", "[[]]", '{"1":1,"01":2}', "true", "\u2028", '"PT"', '"P1W"', '"YQ="', "[1,1.0,true]", '{"a":null}', '"9999-12-31T23:59:59.9-23:59"', "1E+600000", "-1e-76", '"' + "y" * 70_000 + '"'])  # fmt: skip
         at = random.randrange(len(text))
         end = at + random.choice([0, 0, 1, 2, 5])
         found = re.compile(r'-?[0-9.]+|"[^"]*"|null|true|false').search(text, at)
@@ -259,7 +259,7 @@ def spoilt(random: Random, payload: dict[str, Any]) -> str:
 # --- programs that are nearly right ----------------------------------------------------------------------------------
 
 _TOKEN = re.compile(
-    r'"(?:[^"\\\n]|\\.)*"|[A-Za-z_][A-Za-z0-9_]*|\d+(?:\.\d+)?|\.\.\.|=>|->|==|!=|<=|>=|\+=|-=|\?\?|\?\.|\s+|#[^\n]*|.',
+    r'"(?:[^"\\\n]|\\.)*"|[A-Za-z_][A-Za-z0-9_]*|\d+(?:\.\d+|ms|[smhd]\b)?|\.\.\.|=>|->|==|!=|<=|>=|\+=|-=|\?\?|\?\.|\?\[|\s+|#[^\n]*|.',
     re.DOTALL,
 )
 
