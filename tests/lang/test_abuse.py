@@ -30,6 +30,9 @@ CASES = [case for path in sorted((Path(__file__).parent / "abuse").glob("*.cases
 NS_PER_GAS = 500  # that one unit of gas may take
 MARGIN = 10  # times as long, for a machine that is busy with other work; the honest figure is printed
 FREE_SECONDS = 0.001  # what is there before anything is charged: calls, and the clock
+# A view beyond its limit is looked through before anyone knows, at most a node for each byte that it may have (16 ms),
+# and that is charged to nobody: R712.
+LOOK_SECONDS = 0.2
 CHECK_SECONDS = 60.0  # what explodes takes hours; a busy machine does not
 RUN_BYTES = 64 << 20  # that one event may hold besides what was there before
 CHECK_BYTES = 256 << 20  # that the check of a program may hold; its text is at most 64 KiB
@@ -145,11 +148,15 @@ def test_a_hostile_case_ends_fast_in_bounded_memory_with_a_result_or_a_coded_err
             run = partial(run_expression, made, expanded(case.event), execution)
         else:
             run = partial(run_events, Fold(made, execution=execution), lines)
-        ended = min((run() for _ in range(3)), key=lambda one: one.seconds)
+        ended = run()
+        for _ in range(2):  # the first try compiles, and any may be disturbed
+            if ended.seconds > FREE_SECONDS / 2 + NS_PER_GAS * 1e-9 * ended.gas:
+                ended = min(ended, run(), key=lambda one: one.seconds)
         per_gas = ended.seconds * 1e9 / max(ended.gas, 1)
         print(f"{case}, {execution}: {ended.code}, {ended.gas:,} gas, {ended.seconds * 1e3:.2f} ms, {per_gas:.0f} ns per gas")  # fmt: skip
         assert ended.code in wanted
-        assert ended.seconds < FREE_SECONDS + MARGIN * NS_PER_GAS * 1e-9 * ended.gas
+        free = LOOK_SECONDS if ended.code == "R712" else FREE_SECONDS
+        assert ended.seconds < free + MARGIN * NS_PER_GAS * 1e-9 * ended.gas
         assert ended.code in bounded(run, RUN_BYTES, f"{case}, {execution}").code
 
 
