@@ -43,6 +43,11 @@ def test_the_pages_table_of_meta_names_every_field_and_no_other() -> None:
     assert set(types.META.fields) == set(re.findall(r"`meta\.(\w+)`", section(PAGE, "## Handlers")))
 
 
+def test_every_way_in_which_a_cost_grows_is_explained() -> None:
+    shapes = {one.gas.name for overloads in (*BUILTINS.values(), *OPERATORS.values()) for one in overloads}
+    assert set() == shapes - set(re.findall(r"\*([a-z ]+)\*", section(PAGE, "## Gas and memory")))
+
+
 def test_every_form_of_the_grammar_stands_in_an_example() -> None:
     grammar = bundled("grammar/projection.lark").read_text()
     forms = set(re.findall(r"^!?([a-z_]+):", grammar, re.MULTILINE)) | set(re.findall(r"-> ([a-z_]+)", grammar))
