@@ -10,12 +10,12 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 class TablesHook(BuildHookInterface):  # type: ignore[type-arg]
-    """Writes `projection/_bundled/grammar/tables.json`; see `projection/lang/tables.py`."""
+    """Writes `projection/_bundled/grammar/tables.json`; see `projection/lang/syntax/tables.py`."""
 
     def initialize(self, _version: str, build_data: dict[str, Any]) -> None:
         """Called by hatchling before a wheel is built, also an editable one."""
         root = Path(self.root)
-        spec = importlib.util.spec_from_file_location("tables", root / "projection" / "lang" / "tables.py")
+        spec = importlib.util.spec_from_file_location("tables", root / "projection" / "lang" / "syntax" / "tables.py")
         if spec is None or spec.loader is None:
             raise AssertionError(root)
         tables = importlib.util.module_from_spec(spec)

@@ -6,7 +6,7 @@ import json
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from projection.lang.checker import check
+from projection.lang.check.checker import check
 from projection.lang.program import Limits, Program, payload_gas
 from projection.lang.source import Source
 

@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.boundary import boundaries
 from projection.lang import core
 from projection.lang import types as ty
-from projection.lang.executors import Execution, executor
+from projection.lang.cost.segments import with_charges
 from projection.lang.library import BUILTINS, FORMS, OPERATORS
-from projection.lang.numbers import EXACT
 from projection.lang.operations import Pattern, is_variable, parse_signature
-from projection.lang.segments import with_charges
+from projection.lang.run.executors import Execution, executor
 from projection.lang.source import Span
-from projection.lang.structs import build_structs
+from projection.lang.values.numbers import EXACT
+from projection.lang.values.structs import build_structs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -17,10 +17,10 @@ import orjson
 
 from benchmarks.handler_programs import Plain, Subject, subjects
 from projection.engine.event import meta_of
-from projection.lang.checker import check
-from projection.lang.numbers import EXACT
+from projection.lang.check.checker import check
 from projection.lang.program import Program
 from projection.lang.source import Source
+from projection.lang.values.numbers import EXACT
 from projection.model.envelope import decode_envelope
 from projection.model.ids import TenantId
 

@@ -19,7 +19,7 @@ from celpy.adapter import json_to_cel
 
 from benchmarks.handler_programs import subjects
 from benchmarks.handlers import handler_alone
-from projection.lang.numbers import EXACT
+from projection.lang.values.numbers import EXACT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

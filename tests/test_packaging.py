@@ -62,7 +62,7 @@ def test_the_wheel_in_an_empty_venv_runs_a_program(built: Path, tmp_path: Path) 
     found = subprocess.run(command, check=True, capture_output=True, cwd=project)
     assert b'{"tenant_id":"","view_type":"counters","view_id":"a","view":{"total":187.77}}\n' == found.stdout
     checked = subprocess.run([binaries / "projection", "check", project], check=True, capture_output=True)
-    assert b"checked 1 program and 1 manifest: 0 errors\n" == checked.stderr
+    assert checked.stderr.endswith(b"checked 1 program, 1 manifest and 1 fixture: 0 errors\n")
 
 
 def test_an_editable_install_reads_the_checkouts_own_files() -> None:

@@ -12,7 +12,7 @@ from projection.errors import ConfigurationError, DecodeError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from projection.lang.checker import CheckedProgram
+    from projection.lang.check.checker import CheckedProgram
     from projection.lang.program import Limits
     from projection.lang.source import Source
     from projection.model.envelope import Envelope
@@ -185,10 +185,11 @@ def _in_document(path: Path, error: ConfigurationError) -> Finding:
 
 def _program(path: Path, views: Iterable[ManifestView]) -> tuple[CheckedProgram | None, list[Finding]]:
     """A program, and what is wrong with it, also under the limits of the manifests that name it."""
-    from projection.lang import bounds, partition
-    from projection.lang.diagnostics import ProgramInvalidError
-    from projection.lang.executors import Execution
+    from projection.lang import partition
+    from projection.lang.cost import bounds
     from projection.lang.program import Limits, Program
+    from projection.lang.reporting import ProgramInvalidError
+    from projection.lang.run.executors import Execution
 
     name = shown_path(path)
     try:
@@ -255,7 +256,7 @@ class _Fit:
     """Whether events are envelopes, or their short form, and fit what the programs of a folder declare."""
 
     def __init__(self, programs: Iterable[CheckedProgram]) -> None:
-        from projection.lang.codec import Codec
+        from projection.lang.values.codec import Codec
 
         self._known = [
             (set(event.wires or (name,)), event.aggregate_type, Codec(program.events[name]))

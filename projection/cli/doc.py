@@ -13,10 +13,10 @@ from projection.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from projection.lang import syntax as syn
-    from projection.lang.costs import Shape
+    from projection.lang.cost.costs import Shape
     from projection.lang.operations import Operation
     from projection.lang.source import Source
+    from projection.lang.syntax import nodes as syn
 
 EXAMPLES = (
     "projection doc",
@@ -87,10 +87,10 @@ def _cost(shape: Shape) -> str:
 def _program(path: Path) -> Iterator[str]:
     """The reference of a program, line by line: what its author declares, and the `##` comments above."""
     from projection.cli.findings import shown_path
-    from projection.lang import syntax as syn
-    from projection.lang.executors import Execution
-    from projection.lang.parser import parse
     from projection.lang.program import Program
+    from projection.lang.run.executors import Execution
+    from projection.lang.syntax import nodes as syn
+    from projection.lang.syntax.parser import parse
 
     try:
         checked = Program.load(path, name=shown_path(path), execution=Execution.INTERPRETED).checked
@@ -118,7 +118,7 @@ def _program(path: Path) -> Iterator[str]:
 
 
 def _declaration(source: Source, declaration: syn.Declaration) -> Iterator[str]:
-    from projection.lang import syntax as syn
+    from projection.lang.syntax import nodes as syn
 
     match declaration:
         case syn.Event() | syn.Record() | syn.View():

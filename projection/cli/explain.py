@@ -23,7 +23,7 @@ def explain(
     """
     from projection.cli.console import print_markdown
     from projection.cli.explanations import explanations
-    from projection.lang.diagnostics import closest
+    from projection.lang.reporting import closest
 
     known = explanations()
     if code is None:

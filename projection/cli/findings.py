@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from projection.lang.diagnostics import Diagnostic
+    from projection.lang.reporting import Diagnostic
     from projection.lang.source import Source, Span
 
 

@@ -37,9 +37,9 @@ def fmt(
     0 done, 1 a program cannot be read, or with --check would change, 2 there is no program.
     """
     from projection.cli.findings import shown_path
-    from projection.lang.diagnostics import ProgramInvalidError
-    from projection.lang.formatter import formatted
+    from projection.lang.reporting import ProgramInvalidError
     from projection.lang.source import Source
+    from projection.lang.syntax.formatter import formatted
 
     changed, unreadable, count = list[str](), 0, 0
     for path in paths or [Path()]:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from projection import __version__
 from projection.cli.console import note, print_json
 from projection.cli.explanations import explanations
-from projection.lang.diagnostics import MAX_DIAGNOSTICS
+from projection.lang.reporting import MAX_DIAGNOSTICS
 
 if TYPE_CHECKING:
     from projection.cli.checking import Report
     from projection.cli.findings import Finding, Place
-    from projection.lang.checker import CheckedProgram
+    from projection.lang.check.checker import CheckedProgram
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 

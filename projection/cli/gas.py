@@ -13,9 +13,9 @@ from projection.errors import EXIT_FAILED
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from projection.lang.abstract import Range
-    from projection.lang.bounds import HandlerBound, Term
-    from projection.lang.checker import CheckedProgram
+    from projection.lang.check.checker import CheckedProgram
+    from projection.lang.cost.abstract import Range
+    from projection.lang.cost.bounds import HandlerBound, Term
     from projection.lang.program import Limits
 
 EXAMPLES = (
@@ -50,7 +50,7 @@ def gas(
     """
     from projection.cli.checking import deployed_programs
     from projection.cli.console import print_json
-    from projection.lang.bounds import bounds_of
+    from projection.lang.cost.bounds import bounds_of
 
     has_failed = has_shown = False
     for program, view_type, limits in deployed_programs(paths or [Path()]):
@@ -72,7 +72,7 @@ def gas(
 def _table(
     program: CheckedProgram, view_type: str | None, limits: Limits, bounds: tuple[HandlerBound, ...], terms: int
 ) -> Iterator[str]:
-    from projection.lang.bounds import shown, view_gas
+    from projection.lang.cost.bounds import shown, view_gas
 
     deployed = f" as {view_type}" if view_type else ""
     yield f"{program.source.name}{deployed}: gas {limits.gas:,}, route_gas {limits.route_gas:,}, alloc {limits.alloc:,}"
@@ -96,7 +96,7 @@ def _table(
 
 
 def _range(needed: Range) -> str:
-    from projection.lang.bounds import shown
+    from projection.lang.cost.bounds import shown
 
     return f"{needed.least:,}" if needed.least == needed.most else f"{needed.least:,} to {shown(needed.most)}"
 
@@ -109,7 +109,7 @@ def _origins(term: Term) -> str:
 def _as_json(
     program: CheckedProgram, view_type: str | None, limits: Limits, bounds: tuple[HandlerBound, ...], terms: int
 ) -> dict[str, Any]:
-    from projection.lang.bounds import view_gas
+    from projection.lang.cost.bounds import view_gas
 
     def between(needed: Range) -> dict[str, int]:
         return {"min": needed.least, "max": needed.most}

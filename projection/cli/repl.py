@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from projection.cli.history import History
-    from projection.lang.sessions import Evaluated
+    from projection.lang.check.sessions import Evaluated
     from projection.model.ids import TenantId
 
 EXAMPLES = (
@@ -93,9 +93,9 @@ class _Conversation:
     def _begin(self, events: Path | None) -> None:
         """Start anew, behind all events."""
         from projection.cli.history import History
-        from projection.lang.executors import Execution
+        from projection.lang.check.sessions import NO_PROGRAM, Session
         from projection.lang.program import Program
-        from projection.lang.sessions import NO_PROGRAM, Session
+        from projection.lang.run.executors import Execution
         from projection.lang.source import Source
 
         self._history: History | None = None
@@ -129,7 +129,7 @@ class _Conversation:
 
     def names(self) -> list[str]:
         """What may be typed: variables, functions, words of the language, commands."""
-        from projection.lang.expressions import KEYWORDS
+        from projection.lang.check.expressions import KEYWORDS
         from projection.lang.library import BUILTINS
 
         functions = self._session.checked.core.functions
@@ -153,8 +153,8 @@ class _Conversation:
 
     def complaint(self, text: str, error: ProjectionError) -> str:
         """What is wrong with an input."""
-        from projection.lang.diagnostics import ProgramInvalidError
         from projection.lang.failures import Failure
+        from projection.lang.reporting import ProgramInvalidError
 
         if isinstance(error, ProgramInvalidError):
             return error.render()
@@ -263,7 +263,7 @@ def _inputs(names: Callable[[], list[str]]) -> Iterator[str]:
 
 def _is_open(text: str) -> bool:
     """Whether more must follow: a bracket is open."""
-    from projection.lang.elements import tokens_of
+    from projection.lang.syntax.elements import tokens_of
 
     tokens = [token.text for token in tokens_of(text)]
     return sum(tokens.count(one) for one in "([{") > sum(tokens.count(one) for one in ")]}")

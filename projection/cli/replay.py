@@ -37,7 +37,7 @@ def replay(
     """
     from projection.engine.deployment import load_deployment
     from projection.engine.replay import Replay
-    from projection.lang.executors import Execution
+    from projection.lang.run.executors import Execution
     from projection.model.manifest import Manifest
     from projection.model.settings import Settings
     from projection.query.reading import view_lines

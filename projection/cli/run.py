@@ -53,7 +53,7 @@ def run(
 
     from projection.cli.logs import configure_logs
     from projection.engine.deployment import load_deployment
-    from projection.lang.executors import Execution
+    from projection.lang.run.executors import Execution
     from projection.model.manifest import Manifest
     from projection.model.settings import Settings
 

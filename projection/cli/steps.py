@@ -10,8 +10,8 @@ from projection.lang import core
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from projection.lang.run.tracing import Step
     from projection.lang.source import Source, Span
-    from projection.lang.tracing import Step
 
 INSIDE_A_LOOP = 8  # steps of a loop that are shown
 _LEAST = 20  # columns of a value, however deep its step
@@ -26,7 +26,7 @@ def shortened(text: str, width: int) -> str:
 
 def shown_value(value: Any) -> str:
     """A value as JSON; `keep` and `delete` as they are written, and both halves of a pair."""
-    from projection.lang.codec import encode
+    from projection.lang.values.codec import encode
 
     if isinstance(value, core.Verdict):
         return repr(value).lower()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from projection.lang import core
     from projection.lang.failures import Failure
     from projection.lang.program import Program, Step
-    from projection.lang.tracing import Tracing
+    from projection.lang.run.tracing import Tracing
     from projection.store.port import LaneStore
 
 EXAMPLES = ("projection trace fine_summary.proj --events events.jsonl --event 3",)
@@ -54,7 +54,7 @@ class _Tracing:
 
     def __init__(self, history: History, number: int) -> None:
         from projection.lang.program import Program
-        from projection.lang.tracing import Tracing
+        from projection.lang.run.tracing import Tracing
 
         self.has_failed = False
         self._history = history
@@ -167,7 +167,7 @@ class _Tracing:
         yield f"failed: {why}"
 
     def _failure(self, failure: Failure) -> Iterator[str]:
-        from projection.lang.diagnostics import Diagnostic
+        from projection.lang.reporting import Diagnostic
 
         self.has_failed = True
         if failure.span is None:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from projection.errors import ConfigurationError
-from projection.lang.diagnostics import ProgramInvalidError
-from projection.lang.executors import Execution
 from projection.lang.program import Limits, Program
+from projection.lang.reporting import ProgramInvalidError
+from projection.lang.run.executors import Execution
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

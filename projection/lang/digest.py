@@ -20,7 +20,7 @@ from projection.lang.source import Span
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from projection.lang.schema import Schema
+    from projection.lang.check.schema import Schema
 
 _UNSEEN = ("span", "calls", "slots", "item_gas", "item_alloc")  # places, and what follows from the rest
 

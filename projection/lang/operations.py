@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from projection.lang import types as ty
-from projection.lang.costs import Shape
+from projection.lang.cost.costs import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from projection.lang.sizes import Size
+    from projection.lang.cost.sizes import Size
 
 _TOKEN = re.compile(r"[A-Za-z]+|[<>?,]|\.\.\.")
 _IN_LINE = 64  # operands whose lengths are added in one expression; Python cannot compile a sum of thousands

@@ -32,9 +32,9 @@ from projection.lang.library import text_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from projection.lang.checker import CheckedProgram
-    from projection.lang.diagnostics import Diagnostic
+    from projection.lang.check.checker import CheckedProgram
     from projection.lang.operations import Operation
+    from projection.lang.reporting import Diagnostic
     from projection.lang.source import Span
 
 PartitionBy = Literal["tenant", "subject", "view"]

@@ -8,23 +8,25 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from projection.lang import core, costs, failures
+from projection.lang import core, failures
 from projection.lang import diagnostics as diag
 from projection.lang import types as ty
-from projection.lang.checker import CheckedProgram, check
-from projection.lang.codec import Codec, JsonCodec, declared_fields, largest
-from projection.lang.costs import nodes
-from projection.lang.executors import Execution, Executor, executor
-from projection.lang.numbers import EXACT
-from projection.lang.parser import MAX_SOURCE_BYTES
+from projection.lang.check.checker import CheckedProgram, check
+from projection.lang.cost import costs
+from projection.lang.cost.costs import nodes
+from projection.lang.reporting import ProgramInvalidError
+from projection.lang.run.executors import Execution, Executor, executor
 from projection.lang.source import Source
-from projection.lang.structs import build_structs
+from projection.lang.syntax.parser import MAX_SOURCE_BYTES
+from projection.lang.values.codec import Codec, JsonCodec, declared_fields, largest
+from projection.lang.values.numbers import EXACT
+from projection.lang.values.structs import build_structs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from projection.lang.executors import Routine
+    from projection.lang.run.executors import Routine
 
 build_structs([ty.META])
 Meta = ty.META.made()  # of an event, made from its fields by name
@@ -121,7 +123,7 @@ class Program:
         except UnicodeDecodeError as error:
             problem = diag.not_utf8(error.start)
         if problem:
-            raise diag.ProgramInvalidError(Source(name or str(path), "?"), [problem])
+            raise ProgramInvalidError(Source(name or str(path), "?"), [problem])
         return cls(check(Source(name or str(path), text)), limits, execution)
 
     def reaction(self, aggregate_type: str, event_type: str) -> Reaction | None:

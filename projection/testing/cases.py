@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from projection.lang.in_file_tests import Test
+    from projection.lang.check.in_file_tests import Test
     from projection.testing.folding import Folded
 
 Warn: TypeAlias = "Callable[[str], None]"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from projection.errors import ErrorClass, ProjectionError
-from projection.lang.diagnostics import ProgramInvalidError
+from projection.lang.reporting import ProgramInvalidError
 
 if TYPE_CHECKING:
     from projection.lang.source import Source, Span

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from projection.lang.codec import encode
+from projection.lang.check.in_file_tests import Given
 from projection.lang.failures import Failure
-from projection.lang.in_file_tests import Given
-from projection.lang.interpreter import Interpreter, Meter
+from projection.lang.run.interpreter import Interpreter, Meter
+from projection.lang.values.codec import encode
 from projection.testing.expectations import differences
 from projection.testing.failing import ExpectationError, shown_line
 from projection.testing.folding import described
@@ -21,7 +21,7 @@ from projection.testing.snapshots import scalar
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from projection.lang.in_file_tests import Expect, Test
+    from projection.lang.check.in_file_tests import Expect, Test
     from projection.lang.source import Span
     from projection.testing.folding import Folded, Projection
     from projection.testing.given import GivenEvent

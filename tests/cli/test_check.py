@@ -12,8 +12,8 @@ import pytest
 from command_support import COUNTER, command, deploy, environment, projection, refused
 
 from projection.bundled import bundled
-from projection.lang.bounds import problems
-from projection.lang.checker import check
+from projection.lang.check.checker import check
+from projection.lang.cost.bounds import problems
 from projection.lang.program import Limits
 from projection.lang.source import Source
 

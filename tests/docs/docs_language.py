@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 
 from projection.errors import ProgramError
-from projection.lang.checker import _Checker, check
-from projection.lang.codec import encode
-from projection.lang.diagnostics import ProgramInvalidError
-from projection.lang.interpreter import Interpreter, Meter
-from projection.lang.parser import parse
-from projection.lang.segments import with_charges
+from projection.lang.check.checker import _Checker, check
+from projection.lang.cost.segments import with_charges
+from projection.lang.reporting import ProgramInvalidError
+from projection.lang.run.interpreter import Interpreter, Meter
 from projection.lang.source import Source
-from projection.lang.structs import build_structs
+from projection.lang.syntax.parser import parse
+from projection.lang.values.codec import encode
+from projection.lang.values.structs import build_structs
 
 _CODE = re.compile(r"[A-Z]\d{3}")
 _SHOWN = re.compile(r"# ([A-Z]\d{3})\b")

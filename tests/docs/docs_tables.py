@@ -17,9 +17,12 @@ from docs_pages import CHECKOUT, table, with_table
 from pydantic import BaseModel, SecretStr
 
 from projection.cli.main import app
-from projection.lang import checker, comprehensions, costs, depths, diagnostics, expression_trees, parser, types
+from projection.lang import diagnostics, types
+from projection.lang.check import checker, comprehensions, depths
+from projection.lang.cost import costs
 from projection.lang.library import BUILTINS, OPERATORS
 from projection.lang.program import Limits
+from projection.lang.syntax import expression_trees, parser
 from projection.model.manifest import Limits as ManifestLimits
 from projection.model.manifest import _File, _FileView
 from projection.model.setting_sources import _leaves, _variable
@@ -28,7 +31,7 @@ from projection.model.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from projection.lang.costs import Shape
+    from projection.lang.cost.costs import Shape
     from projection.lang.operations import Operation
 
 Row = tuple[str, ...]

@@ -9,10 +9,11 @@ from docs_language import found, is_code, shown, value_of
 from docs_pages import CHECKOUT, Block, blocks, section
 
 from projection.bundled import bundled
-from projection.lang import parser, types
-from projection.lang.expressions import KEYWORDS, SPECIAL
+from projection.lang import types
+from projection.lang.check.expressions import KEYWORDS, SPECIAL
 from projection.lang.library import BUILTINS, OPERATORS
 from projection.lang.source import Source
+from projection.lang.syntax import parser
 
 PAGE = CHECKOUT / "docs/language.md"
 PROGRAMS = [block for block in blocks(PAGE) if block.kind == "proj"]

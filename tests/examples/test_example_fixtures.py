@@ -11,8 +11,8 @@ import sys
 import pytest
 from example_support import CHECKOUT, PROJECTIONS, fold
 
-from projection.lang.codec import largest
 from projection.lang.program import Program
+from projection.lang.values.codec import largest
 from projection.model.documents import read_document
 from projection.model.manifest import Manifest, Policy
 

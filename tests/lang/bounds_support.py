@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from projection.lang import core, costs
+from projection.lang import core
 from projection.lang import types as ty
-from projection.lang.abstract import Abstract, Range, Tally
-from projection.lang.bounds import bounds_of, payload_gas, view_gas
+from projection.lang.cost import costs
+from projection.lang.cost.abstract import Abstract, Range, Tally
+from projection.lang.cost.bounds import bounds_of, payload_gas, view_gas
+from projection.lang.cost.sizes import Size, Sizes
 from projection.lang.program import Limits
-from projection.lang.sizes import Size, Sizes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from projection.lang.interpreter import Meter
     from projection.lang.program import Program, Step
+    from projection.lang.run.interpreter import Meter
 
 
 class ExpressionBound:

@@ -12,23 +12,24 @@ from typing import Any, NamedTuple
 
 from bounds_support import ExpressionBound, ProgramBounds
 
-from projection.lang import core, parser
-from projection.lang import syntax as syn
+from projection.lang import core
 from projection.lang import types as ty
-from projection.lang.checker import CheckedProgram, _Checker, check
-from projection.lang.codec import Codec, encode
-from projection.lang.diagnostics import Diagnostic, ProgramInvalidError
-from projection.lang.executors import Execution, executor
+from projection.lang.check.checker import CheckedProgram, _Checker, check
+from projection.lang.cost.segments import with_charges
 from projection.lang.failures import Failure
-from projection.lang.interpreter import Meter
-from projection.lang.mending import parse_timestamp
-from projection.lang.numbers import EXACT, MAX_INT, MIN_INT
 from projection.lang.program import Limits, Meta, Program
-from projection.lang.segments import with_charges
+from projection.lang.reporting import Diagnostic, ProgramInvalidError
+from projection.lang.run.executors import Execution, executor
+from projection.lang.run.interpreter import Meter
 from projection.lang.source import Source
-from projection.lang.structs import build_structs
-from projection.lang.texts import UnreadableError
-from projection.lang.tree import Builder
+from projection.lang.syntax import nodes as syn
+from projection.lang.syntax import parser
+from projection.lang.syntax.texts import UnreadableError
+from projection.lang.syntax.tree import Builder
+from projection.lang.values.codec import Codec, encode
+from projection.lang.values.mending import parse_timestamp
+from projection.lang.values.numbers import EXACT, MAX_INT, MIN_INT
+from projection.lang.values.structs import build_structs
 
 CASES = Path(__file__).parent / "cases"
 TIME = "2024-02-29T23:30:00+01:00"

@@ -7,8 +7,8 @@ from decimal import Decimal
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from projection.lang.numbers import ROUNDING_MODES
 from projection.lang.operations import Operation, Pattern, is_variable, parse_signature
+from projection.lang.values.numbers import ROUNDING_MODES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,9 +8,9 @@ from dataclasses import fields, is_dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from projection.lang import syntax as syn
-from projection.lang.parser import parse
 from projection.lang.source import Source, Span
+from projection.lang.syntax import nodes as syn
+from projection.lang.syntax.parser import parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,11 +16,11 @@ import pytest
 from language_support import Case, Expression, Fold, plenty, read_cases
 
 from projection.errors import DecodeError
-from projection.lang.checker import check
-from projection.lang.diagnostics import ProgramInvalidError
-from projection.lang.executors import Execution
+from projection.lang.check.checker import check
 from projection.lang.failures import Failure
 from projection.lang.program import payload_gas
+from projection.lang.reporting import ProgramInvalidError
+from projection.lang.run.executors import Execution
 from projection.lang.source import Source
 
 if TYPE_CHECKING:

@@ -16,16 +16,16 @@ from bounds_support import fits
 from language_support import Expression, Fold, plenty
 
 from projection.bundled import bundled
-from projection.lang import costs, sizes
-from projection.lang.abstract import Range
-from projection.lang.bounds import MAX_PAYLOAD, HandlerBound, bounds_of, problems, view_gas
-from projection.lang.checker import CheckedProgram, check
-from projection.lang.codec import Codec
+from projection.lang.check.checker import CheckedProgram, check
+from projection.lang.cost import costs, sizes
+from projection.lang.cost.abstract import Range
+from projection.lang.cost.bounds import MAX_PAYLOAD, HandlerBound, bounds_of, problems, view_gas
+from projection.lang.cost.sizes import Size, Sizes, either, text, widened
 from projection.lang.failures import Failure
-from projection.lang.interpreter import Meter
 from projection.lang.program import Limits
-from projection.lang.sizes import Size, Sizes, either, text, widened
+from projection.lang.run.interpreter import Meter
 from projection.lang.source import Source
+from projection.lang.values.codec import Codec
 from projection.model.envelope import MAX_ENVELOPE_BYTES, MAX_TEXT
 
 HEAD = "proj 1\nprojection p\n"

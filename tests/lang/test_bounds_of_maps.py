@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from projection.lang.checker import check
+from projection.lang.check.checker import check
 from projection.lang.failures import Failure
 from projection.lang.program import Meta, Program
 from projection.lang.source import Source

@@ -10,16 +10,16 @@ import pytest
 from language_support import TIME, Case, Expression, Fold, all_cases, plenty
 
 from projection.errors import DecodeError
-from projection.lang.bounds import problems
-from projection.lang.codec import encode
-from projection.lang.diagnostics import ProgramInvalidError
+from projection.lang.cost.bounds import problems
 from projection.lang.failures import Failure
 from projection.lang.program import Limits
+from projection.lang.reporting import ProgramInvalidError
+from projection.lang.values.codec import encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from projection.lang.diagnostics import Diagnostic
+    from projection.lang.reporting import Diagnostic
     from projection.lang.source import Source, Span
 
 

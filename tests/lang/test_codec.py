@@ -14,11 +14,11 @@ from language_support import is_of
 
 from projection.errors import DecodeError, ErrorClass
 from projection.lang import types as ty
-from projection.lang.checker import check
-from projection.lang.codec import Codec, encode, largest
-from projection.lang.mending import parse_timestamp
+from projection.lang.check.checker import check
 from projection.lang.source import Source, Span
-from projection.lang.structs import build_structs
+from projection.lang.values.codec import Codec, encode, largest
+from projection.lang.values.mending import parse_timestamp
+from projection.lang.values.structs import build_structs
 
 PROGRAM = """proj 1
 projection p

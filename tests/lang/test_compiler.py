@@ -12,12 +12,12 @@ import pytest
 from language_support import Fold
 
 from projection.bundled import bundled
-from projection.lang.checker import check
-from projection.lang.compiler import Compiled, Emitter
+from projection.lang.check.checker import check
 from projection.lang.core import FIRST_FREE, Const
-from projection.lang.executors import Execution
 from projection.lang.failures import Failure
 from projection.lang.program import Program
+from projection.lang.run.compiler import Compiled, Emitter
+from projection.lang.run.executors import Execution
 from projection.lang.source import Source, Span
 
 PROGRAMS = sorted(bundled("projections").glob("*/*.proj"))

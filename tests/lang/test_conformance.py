@@ -13,9 +13,9 @@ from language_support import Expression, all_cases
 from test_diagnostics import GENERATED, codes_in
 
 from projection.lang import core, diagnostics, failures
-from projection.lang.checker import check
-from projection.lang.diagnostics import ProgramInvalidError
+from projection.lang.check.checker import check
 from projection.lang.library import BUILTINS, FORMS, OPERATORS
+from projection.lang.reporting import ProgramInvalidError
 from projection.lang.source import Source
 
 if TYPE_CHECKING:

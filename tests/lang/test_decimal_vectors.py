@@ -17,9 +17,9 @@ import pytest
 from language_support import Expression, plenty
 
 from projection.errors import DecodeError
-from projection.lang.executors import Execution
 from projection.lang.failures import Failure
-from projection.lang.numbers import ROUNDING_MODES
+from projection.lang.run.executors import Execution
+from projection.lang.values.numbers import ROUNDING_MODES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

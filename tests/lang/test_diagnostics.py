@@ -12,10 +12,10 @@ from language_support import Fold, all_cases, codes_of, diagnostics_of
 
 from projection.errors import ErrorClass
 from projection.lang import diagnostics, failures
-from projection.lang.checker import check
-from projection.lang.diagnostics import ProgramInvalidError, closest
+from projection.lang.check.checker import check
 from projection.lang.failures import Failure
 from projection.lang.program import Limits, Program
+from projection.lang.reporting import ProgramInvalidError, closest
 from projection.lang.source import Source, Span
 
 HEAD = "proj 1\nprojection p\nevent E { id: string, xs: list<string>, n: int, s: string }\n"

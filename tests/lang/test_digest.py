@@ -14,8 +14,8 @@ from program_changes import changed as changed_tokens
 from program_changes import laid_out_otherwise, renamed, reordered
 
 from projection.bundled import bundled
-from projection.lang.checker import check
-from projection.lang.diagnostics import ProgramInvalidError
+from projection.lang.check.checker import check
+from projection.lang.reporting import ProgramInvalidError
 from projection.lang.source import Source
 
 if TYPE_CHECKING:

@@ -16,14 +16,14 @@ from language_support import Case, Expression, Fold, all_cases, plenty
 
 from projection.errors import DecodeError
 from projection.lang import core
-from projection.lang.checker import check
-from projection.lang.codec import encode
-from projection.lang.diagnostics import ProgramInvalidError
-from projection.lang.executors import Execution
+from projection.lang.check.checker import check
 from projection.lang.failures import Failure
-from projection.lang.interpreter import Meter
 from projection.lang.library import BUILTINS, FORMS, OPERATORS
+from projection.lang.reporting import ProgramInvalidError
+from projection.lang.run.executors import Execution
+from projection.lang.run.interpreter import Meter
 from projection.lang.source import Source
+from projection.lang.values.codec import encode
 
 EXPRESSIONS = [case for case in all_cases() if not case.text.lstrip().startswith("proj ")]
 LONG_SECONDS = 15 * 60.0

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from language_support import all_cases
 
 from projection.bundled import bundled
-from projection.lang import layout, parser
-from projection.lang.checker import check
-from projection.lang.diagnostics import ProgramInvalidError
-from projection.lang.formatter import MeaningChangedError, formatted
+from projection.lang.check.checker import check
+from projection.lang.reporting import ProgramInvalidError
 from projection.lang.source import Source
+from projection.lang.syntax import layout, parser
+from projection.lang.syntax.formatter import MeaningChangedError, formatted
 
 EXAMPLES = sorted(bundled("projections").rglob("*.proj"))
 _PIECES = re.compile(
@@ -208,10 +208,10 @@ def test_a_program_that_would_become_too_large_is_not_laid_out():
 
 
 def test_a_layout_that_would_mean_something_else_is_refused(monkeypatch):
-    monkeypatch.setattr("projection.lang.formatter.render", lambda doc: layout.render(doc).replace("1", "2"))
+    monkeypatch.setattr("projection.lang.syntax.formatter.render", lambda doc: layout.render(doc).replace("1", "2"))
     with pytest.raises(MeaningChangedError):
         lay_out("proj 1\nprojection p\n")
-    monkeypatch.setattr("projection.lang.formatter.render", lambda doc: layout.render(doc).replace("# a", ""))
+    monkeypatch.setattr("projection.lang.syntax.formatter.render", lambda doc: layout.render(doc).replace("# a", ""))
     with pytest.raises(MeaningChangedError):
         lay_out("proj 1 # a\nprojection p\n")
 

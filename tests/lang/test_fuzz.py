@@ -20,11 +20,11 @@ from language_generator import PRELUDE, PRODUCTIONS, corpus, event, expression, 
 from language_support import CASES, Expression, Fold, codes_of, is_of, read_cases
 
 from projection.errors import DecodeError
-from projection.lang.checker import check
-from projection.lang.codec import encode
-from projection.lang.diagnostics import ProgramInvalidError
+from projection.lang.check.checker import check
 from projection.lang.failures import Failure
+from projection.lang.reporting import ProgramInvalidError
 from projection.lang.source import Source
+from projection.lang.values.codec import encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable

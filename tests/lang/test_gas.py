@@ -15,11 +15,11 @@ from language_generator import PRELUDE, PRODUCTIONS, event, expression
 from language_support import CASES, Case, Expression, Fold, plenty, read_cases
 
 from projection.lang import core
-from projection.lang.codec import encode
-from projection.lang.diagnostics import ProgramInvalidError
 from projection.lang.failures import Failure
-from projection.lang.interpreter import Meter
 from projection.lang.program import Limits
+from projection.lang.reporting import ProgramInvalidError
+from projection.lang.run.interpreter import Meter
+from projection.lang.values.codec import encode
 
 EXPRESSIONS = [case for case in read_cases(CASES / "gas.cases") if not case.text.startswith("proj")]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from language_support import value_of
 
-from projection.lang.costs import constant
+from projection.lang.cost.costs import constant
 from projection.lang.failures import Failure
 from projection.lang.library import BUILTINS
 from projection.lang.library.registry import FREE, builtin

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from library_samples import operands
 
-from projection.lang.compiler import NAMES
 from projection.lang.failures import Failure
 from projection.lang.library import BUILTINS, FORMS, OPERATORS
-from projection.lang.numbers import EXACT
-from projection.lang.python_ast import template
+from projection.lang.run.compiler import NAMES
+from projection.lang.run.python_ast import template
+from projection.lang.values.numbers import EXACT
 
 if TYPE_CHECKING:
-    from projection.lang.costs import Shape
+    from projection.lang.cost.costs import Shape
     from projection.lang.operations import Operation
 
 ALL = [

@@ -9,11 +9,11 @@ import pytest
 from bounds_support import fits
 from library_samples import operands
 
-from projection.lang.costs import SHORT_TEXT
+from projection.lang.cost.costs import SHORT_TEXT
+from projection.lang.cost.sizes import SINGLE, UNKNOWN, Size, either, text
 from projection.lang.failures import Failure
 from projection.lang.library import BUILTINS, FORMS, OPERATORS
-from projection.lang.numbers import EXACT
-from projection.lang.sizes import SINGLE, UNKNOWN, Size, either, text
+from projection.lang.values.numbers import EXACT
 
 if TYPE_CHECKING:
     from projection.lang.operations import Operation

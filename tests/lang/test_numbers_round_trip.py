@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from language_support import Expression, Fold, plenty
 
 from projection.errors import DecodeError
-from projection.lang.codec import encode
-from projection.lang.executors import Execution
 from projection.lang.failures import Failure
 from projection.lang.library import BUILTINS, OPERATORS
-from projection.lang.numbers import MAX_INT, MIN_INT
 from projection.lang.operations import parse_signature
+from projection.lang.run.executors import Execution
+from projection.lang.values.codec import encode
+from projection.lang.values.numbers import MAX_INT, MIN_INT
 
 if TYPE_CHECKING:
     from collections.abc import Callable

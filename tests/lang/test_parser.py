@@ -9,8 +9,8 @@ from language_support import codes_of, diagnostics_of
 from lark import Lark
 
 from projection.bundled import bundled
-from projection.lang.checker import check
-from projection.lang.diagnostics import ProgramInvalidError
+from projection.lang.check.checker import check
+from projection.lang.reporting import ProgramInvalidError
 from projection.lang.source import Source
 
 HEAD = "proj 1\nprojection p\nevent E { id: string, n: int, o?: int }\nview V { n: int }\n"

@@ -9,9 +9,9 @@ import pytest
 from language_support import meta
 
 from projection.bundled import bundled
-from projection.lang.checker import CheckedProgram, check
-from projection.lang.interpreter import Interpreter, Meter
+from projection.lang.check.checker import CheckedProgram, check
 from projection.lang.partition import Partitioning, partitioning, problems
+from projection.lang.run.interpreter import Interpreter, Meter
 from projection.lang.source import Source
 
 HEAD = """proj 1

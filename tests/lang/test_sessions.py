@@ -5,11 +5,11 @@ import re
 import pytest
 from language_support import Expression, all_cases, meta, plenty
 
-from projection.lang.codec import Codec, encode
-from projection.lang.diagnostics import ProgramInvalidError
+from projection.lang.check.sessions import NO_PROGRAM, Session
 from projection.lang.failures import Failure
-from projection.lang.sessions import NO_PROGRAM, Session
+from projection.lang.reporting import ProgramInvalidError
 from projection.lang.source import Source
+from projection.lang.values.codec import Codec, encode
 
 CASES = [case for case in all_cases() if not re.search("^proj", case.text, re.MULTILINE)]
 SAMPLE = [case for case in CASES if case.file != "diagnostics"][::4]  # those have no event

@@ -12,12 +12,12 @@ from bounds_support import fits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from projection.lang.abstract import Abstract
+from projection.lang.cost.abstract import Abstract
+from projection.lang.cost.sizes import NONE, Size, either, of_value
 from projection.lang.failures import Failure
 from projection.lang.library import BUILTINS, FORMS, OPERATORS
-from projection.lang.numbers import ROUNDING_MODES
 from projection.lang.operations import Operation, Pattern, parse_signature
-from projection.lang.sizes import NONE, Size, either, of_value
+from projection.lang.values.numbers import ROUNDING_MODES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from projection.bundled import bundled
-from projection.lang import tables
+from projection.lang.syntax import tables
 
 GRAMMAR = bundled("grammar/projection.lark").read_text(encoding="utf-8")
 PROGRAMS = sorted(bundled("projections").rglob("*.proj"))

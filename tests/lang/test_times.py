@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from projection.lang import times
+from projection.lang.values import times
 
 MICROSECONDS = st.integers(-(2**63), 2**63 - 1)
 

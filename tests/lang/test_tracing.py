@@ -5,10 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from language_support import meta
 
-from projection.lang.executors import Execution
 from projection.lang.failures import Failure
 from projection.lang.program import Limits, Program
-from projection.lang.tracing import MAX_STEPS, Tracing
+from projection.lang.run.executors import Execution
+from projection.lang.run.tracing import MAX_STEPS, Tracing
 
 PROGRAM = """\
 proj 1

@@ -19,13 +19,13 @@ from language_generator import PRELUDE, ROOTS, event, expression
 from language_support import Case, Expression, Fold, all_cases, plenty
 
 from projection.errors import DecodeError
-from projection.lang.checker import check
-from projection.lang.codec import encode
-from projection.lang.compiler import Compiled
-from projection.lang.diagnostics import ProgramInvalidError
-from projection.lang.executors import Execution
+from projection.lang.check.checker import check
 from projection.lang.failures import Failure
+from projection.lang.reporting import ProgramInvalidError
+from projection.lang.run.compiler import Compiled
+from projection.lang.run.executors import Execution
 from projection.lang.source import Source
+from projection.lang.values.codec import encode
 
 
 def told_by_events(text: str, events: list[tuple[str, str]], limits: Any = None) -> list[object]:

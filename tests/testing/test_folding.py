@@ -11,7 +11,7 @@ import pytest
 from author_support import CHECKOUT, CREATED, FINES, PAID, run, write
 
 from projection.errors import ConfigurationError
-from projection.lang.diagnostics import ProgramInvalidError
+from projection.lang.reporting import ProgramInvalidError
 from projection.testing.finding import find
 from projection.testing.folding import NoSuchViewError, Projection
 

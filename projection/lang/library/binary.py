@@ -8,7 +8,7 @@ import re
 import uuid
 
 from projection.lang import failures
-from projection.lang.costs import constant, linear
+from projection.lang.cost.costs import constant, linear
 from projection.lang.library import extents
 from projection.lang.library.registry import FREE, builtin
 

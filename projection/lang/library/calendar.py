@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
-from projection.lang import times
-from projection.lang.costs import constant
+from projection.lang.cost.costs import constant
 from projection.lang.library.registry import FREE, builtin
+from projection.lang.values import times
 
 _LEAP_DAY = "date(2024, 2, 29)"
 _INSTANT = "timestamp(date(2024, 2, 29), 90m)"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NoReturn
 
 from projection.lang import failures
-from projection.lang.costs import constant
+from projection.lang.cost.costs import constant
 from projection.lang.library.registry import FREE, builtin
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from projection.lang.sizes import NONE, SINGLE, Size, capped, either, text
+from projection.lang.cost.sizes import NONE, SINGLE, Size, capped, either, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

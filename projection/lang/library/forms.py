@@ -10,14 +10,15 @@ from decimal import Decimal
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from projection.lang import failures, numbers, sets, structs
-from projection.lang.costs import KEY_WEIGHT, NODES, WEIGHT, added, constant, linear, n_log_n, smaller, walked
+from projection.lang import failures
+from projection.lang.cost.costs import KEY_WEIGHT, NODES, WEIGHT, added, constant, linear, n_log_n, smaller, walked
+from projection.lang.cost.sizes import SINGLE, UNKNOWN, Size, capped, either
 from projection.lang.library import extents
 from projection.lang.library.numeric import sum_decimals
 from projection.lang.library.registry import FREE, form
 from projection.lang.library.text import text_extent, text_of
-from projection.lang.narrowing import narrowed
-from projection.lang.sizes import SINGLE, UNKNOWN, Size, capped, either
+from projection.lang.values import numbers, sets, structs
+from projection.lang.values.narrowing import narrowed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from projection.lang import sets
-from projection.lang.costs import (
+from projection.lang.cost.costs import (
     LENGTH,
     NODES,
     NUMBER,
@@ -18,9 +17,10 @@ from projection.lang.costs import (
     product,
     smaller,
 )
+from projection.lang.cost.sizes import Size
 from projection.lang.library import extents
 from projection.lang.library.registry import FREE, builtin
-from projection.lang.sizes import Size
+from projection.lang.values import sets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from projection.lang import sets
-from projection.lang.costs import WEIGHT, Shape, both, constant, linear, n_log_n
+from projection.lang.cost.costs import WEIGHT, Shape, both, constant, linear, n_log_n
+from projection.lang.cost.sizes import UNKNOWN, Size, capped, either
 from projection.lang.library import extents
 from projection.lang.library.registry import FREE, builtin
-from projection.lang.sizes import UNKNOWN, Size, capped, either
+from projection.lang.values import sets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

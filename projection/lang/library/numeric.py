@@ -5,12 +5,13 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from projection.lang import failures, numbers, times
-from projection.lang.costs import both, constant, linear, smaller
+from projection.lang import failures
+from projection.lang.cost.costs import both, constant, linear, smaller
+from projection.lang.cost.sizes import Size, capped, text
 from projection.lang.library import extents, scales
 from projection.lang.library.registry import FREE, builtin
-from projection.lang.sizes import Size, capped, text
 from projection.lang.types import MAX_SCALE
+from projection.lang.values import numbers, times
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from projection.lang import numbers, times
-from projection.lang.costs import both, constant, scanned, searched, smaller
+from projection.lang.cost.costs import both, constant, scanned, searched, smaller
 from projection.lang.library import extents, scales
 from projection.lang.library.registry import FREE, operator
+from projection.lang.values import numbers, times
 
 if TYPE_CHECKING:
     from collections.abc import Callable

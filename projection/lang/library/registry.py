@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from projection.lang.costs import Shape, constant
+from projection.lang.cost.costs import Shape, constant
 from projection.lang.operations import Operation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from projection.lang.sizes import Size
+    from projection.lang.cost.sizes import Size
     from projection.lang.types import Type
 
     Scale = Callable[[Sequence[Type], Sequence[Any]], int | None]

@@ -6,11 +6,23 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from projection.lang import numbers, times
-from projection.lang.costs import HITS, LENGTH, NUMBER, TOTAL, Shape, added, constant, larger, linear, product, scanned
+from projection.lang.cost.costs import (
+    HITS,
+    LENGTH,
+    NUMBER,
+    TOTAL,
+    Shape,
+    added,
+    constant,
+    larger,
+    linear,
+    product,
+    scanned,
+)
+from projection.lang.cost.sizes import SCALAR_TEXT, Size, capped, text
 from projection.lang.library import extents
 from projection.lang.library.registry import FREE, builtin
-from projection.lang.sizes import SCALAR_TEXT, Size, capped, text
+from projection.lang.values import numbers, times
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,0 +1,1 @@
+"""Syntax tree → core: names, types, places, and every diagnostic of a program."""

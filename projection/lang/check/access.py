@@ -1,0 +1,135 @@
+"""Checking how values are reached: fields, keys, `?.`, `!`, json; and what an event gave."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from projection.lang import core
+from projection.lang import diagnostics as diag
+from projection.lang import types as ty
+from projection.lang.check.places import Typed, form
+from projection.lang.check.updates import Updates
+from projection.lang.library import OPERATORS
+from projection.lang.syntax import nodes as syn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Access(Updates):
+    """Part of the checker of one function or handler."""
+
+    def accessed(self, expression: syn.Get | syn.At | syn.Present, place: ty.Type | None) -> Typed:
+        """A chain of `.field`, `[key]`, `?.field`, `?[key]` and `!`."""
+        steps: list[syn.Get | syn.At | syn.Present] = []
+        base: syn.Expression = expression
+        while isinstance(base, (syn.Get, syn.At, syn.Present)):
+            steps.append(base)
+            is_in_parentheses = base.base.span.start > base.span.start  # there, a chain ends
+            base = base.base
+            if is_in_parentheses:
+                break
+        is_asserted = place is not None and all(isinstance(step, syn.Present) for step in steps)
+        return self._steps(self.check(base, ty.optional(place) if place and is_asserted else None), steps[::-1])
+
+    def _steps(self, value: Typed, steps: Sequence[syn.Get | syn.At | syn.Present]) -> Typed:
+        """The rest of a chain; `?.` ends the whole of it with none."""
+        for position, step in enumerate(steps):
+            if isinstance(value.type, ty.Optional) and self.path(step.base) in self.present:
+                value = Typed(value.core, value.type.inner)
+            if isinstance(step, syn.Get) and not step.optional:
+                value = self.reached(value, step.base)
+            if not isinstance(step, syn.Present) and step.optional and isinstance(value.type, ty.Optional):
+                slot = self.new_slot()
+                local = core.Local(step.base.span, slot)
+                inner = self._step(Typed(local, value.type.inner), step)
+                rest = self._steps(inner, steps[position + 1 :])
+                test = form("is_none", step.span, local)
+                ended = core.If(step.span, test, core.Const(step.span, None), rest.core)
+                return Typed(core.Let(step.span, slot, value.core, ended), ty.optional(rest.type))
+            if not isinstance(step, syn.Present):
+                value = self._step(value, step)
+            elif isinstance(value.type, (ty.Never, ty.Nothing)):
+                continue
+            elif not isinstance(value.type, ty.Optional):
+                what = self.schema.source.text[step.base.span.start : step.base.span.end]
+                needless = type(step.span)(step.base.span.end, step.span.end)
+                return self.report(diag.never_none(step.span, what, str(value.type), needless))
+            else:
+                path = core.Const(step.span, self.schema.source.text[step.base.span.start : step.base.span.end])
+                value = Typed(form("asserted", step.span, value.core, path), value.type.inner)
+        return value
+
+    def _step(self, value: Typed, step: syn.Get | syn.At) -> Typed:
+        if isinstance(step, syn.Get):
+            return self._field(value, step)
+        return self.apply(OPERATORS["[]"], "[…]", [value, self._key(value.type, step.key)], step.span)
+
+    def reached(self, value: Typed, _base: syn.Expression) -> Typed:
+        """What a field is read of."""
+        return value
+
+    def _key(self, container: ty.Type, key: syn.Expression) -> Typed:
+        if isinstance(container, ty.Map):
+            return Typed(self.fitted(key, container.key, "the key"), container.key)
+        return self.check(key)
+
+    def _field(self, base: Typed, get: syn.Get) -> Typed:
+        if isinstance(base.type, ty.Never):
+            return base
+        if isinstance(base.type, ty.Optional) and isinstance(base.type.inner, (ty.Record, ty.Json)):
+            what = self.schema.source.text[get.base.span.start : get.base.span.end]
+            way_on = f"go on with `?.{get.field}`, "
+            return self.report(diag.maybe_none(get.base.span, f"`{what}`", str(base.type), way_on))
+        if isinstance(base.type, ty.Json):
+            name = Typed(core.Const(get.field_span, get.field), ty.String(len(get.field), get.field))
+            return self.apply(OPERATORS["[]"], f".{get.field}", [base, name], get.span)
+        if not isinstance(base.type, ty.Record):
+            return self.report(diag.not_a_record(get.field_span, str(base.type)))
+        if (field := base.type.fields.get(get.field)) is None:
+            record = base.type
+            return self.report(diag.unknown_field(get.field_span, get.field, str(record), record.fields, record.line))
+        self.schema.reads.add((base.type.name, get.field))
+        if base.type is ty.META and get.field == "sequence":
+            self.warnings.append(diag.sequence_read(get.span))
+        return Typed(core.Get(get.span, base.core, get.field), field.type)
+
+    def path(self, expression: syn.Expression) -> tuple[str, ...]:
+        """`a.b.c` as names; empty where the expression is no such path."""
+        if isinstance(expression, syn.Name):
+            return (expression.name,)
+        if isinstance(expression, syn.Get) and (base := self.path(expression.base)):
+            return (*base, expression.field)
+        return ()
+
+    def narrowed(self, call: syn.Call, place: ty.Type | None) -> Typed:
+        """`narrow(x)`: the json as the type of its place, or none where it does not fit."""
+        if len(call.arguments) != 1:
+            return self.report(diag.wrong_argument_count(call.span, "narrow", "one json", len(call.arguments)))
+        value = self.check(call.arguments[0])
+        if isinstance(value.type, ty.Never):
+            return value
+        if value.type not in (ty.JSON, ty.Optional(ty.JSON)):
+            return self.report(diag.wrong_operands(call.span, "narrow", [str(value.type)]))
+        if place is None:
+            return self.report(diag.needs_place(call.span, "what `narrow` yields"))
+        inner = place.inner if isinstance(place, ty.Optional) else place
+        if isinstance(inner, ty.Never):
+            return Typed(value.core, inner)
+        return Typed(form("narrow", call.span, value.core, core.Const(call.span, inner)), ty.optional(inner))
+
+    def presence(self, call: syn.Call) -> Typed:
+        """`has(e.field)`: whether the event gave the field, be it null."""
+        (asked,) = call.arguments if len(call.arguments) == 1 else (None,)
+        if not isinstance(asked, syn.Get) or asked.optional:
+            return self.report(diag.no_such_presence(call.span, "this is no field of an event"))
+        base = self.check(asked.base)
+        field = self._field(base, asked)
+        if isinstance(base.type, ty.Never) or isinstance(field.type, ty.Never):
+            return field
+        if not isinstance(base.type, ty.Record) or base.type.kind != "event":
+            return self.report(diag.no_such_presence(call.span, f"{base.type} is no event"))
+        if not isinstance(field.type, ty.Optional):
+            return self.report(diag.no_such_presence(call.span, f"`{asked.field}` is always there"))
+        base.type.asked.add(asked.field)
+        return Typed(form("has", call.span, base.core, core.Const(asked.field_span, asked.field)), ty.BOOL)

@@ -1,0 +1,368 @@
+"""Checking expressions: from syntax to core, with the type of every part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from projection.lang import core
+from projection.lang import diagnostics as diag
+from projection.lang import types as ty
+from projection.lang.check.access import Access
+from projection.lang.check.branches import is_known
+from projection.lang.check.places import Typed, form
+from projection.lang.cost.costs import SHORT_TEXT
+from projection.lang.library import BUILTINS, FORMS, OPERATORS
+from projection.lang.operations import ABSENT, Operation
+from projection.lang.source import Span
+from projection.lang.syntax import nodes as syn
+from projection.lang.values.numbers import MAX_INT, MIN_INT, ROUNDING_MODES, negate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from projection.lang.check.schema import Schema
+    from projection.lang.reporting import Diagnostic
+
+KEYWORDS = frozenset(
+    {
+        *("proj", "projection", "event", "type", "view", "index", "by", "fn", "on", "as", "from", "of", "desc"),
+        *("for", "in", "to", "creates", "updates", "when", "else", "keep", "delete"),
+        *("test", "expect"),
+        *("if", "then", "let", "with", "drop", "match", "and", "or", "not", "true", "false", "none"),
+    }
+)
+
+
+_NOTHING = ("null", "nil", "None", "undefined")  # as other languages call it
+SPECIAL = ("has", "narrow")  # called as functions are, but no value comes of their operands alone
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What a call of a program's function must know."""
+
+    parameters: tuple[ty.Type, ...]
+    result: ty.Type
+
+
+@dataclass(slots=True)
+class Variable:
+    """A variable in scope; `what` it is called where nobody reads it, "" where that is nothing to tell."""
+
+    slot: int
+    type: ty.Type
+    span: Span
+    what: str
+    is_read: bool = False
+
+
+class Expressions(Access):
+    """The checker of one function, route or handler body; `slots` counts the frame's slots as they are given out."""
+
+    def __init__(
+        self,
+        schema: Schema,
+        functions: Mapping[str, Signature],
+        problems: list[Diagnostic],
+        warnings: list[Diagnostic] | None = None,
+    ) -> None:
+        self.schema = schema
+        self.functions = functions
+        self.problems = problems
+        self.warnings = [] if warnings is None else warnings
+        self.slots = 0
+        self.variables: dict[str, Variable] = {}
+        self.present: frozenset[tuple[str, ...]] = frozenset()
+        self.calls: set[str] = set()
+        self.no_view = "here"
+        self.not_constant: frozenset[str] = frozenset()  # functions of the program, in a default
+        self.loops = 0
+
+    # variables
+
+    def declare(self, name: str, type_: ty.Type, span: Span, slot: int | None = None, what: str = "variable") -> int:
+        """A new variable; its slot."""
+        if name in KEYWORDS:
+            self.report(diag.keyword_as_variable(span, name))
+        elif name in self.variables:
+            self.report(diag.shadowed(span, name, self.variables[name].span))
+        slot = self.new_slot() if slot is None else slot
+        self.variables[name] = Variable(slot, type_, span, what)
+        return slot
+
+    def forget(self, name: str) -> None:
+        """The end of a variable's scope."""
+        variable = self.variables.pop(name, None)
+        if variable is not None and variable.what and not variable.is_read:
+            self.warnings.append(diag.unused_variable(variable.span, variable.what, name))
+        self.present = frozenset(path for path in self.present if path[0] != name)
+
+    def predeclare(self, name: str, type_: ty.Type, slot: int) -> None:
+        """A variable of the language, which nobody must read."""
+        self.variables[name] = Variable(slot, type_, Span(0, 0), "")
+
+    def close(self) -> None:
+        """The end of all scopes."""
+        for name in list(self.variables):
+            self.forget(name)
+
+    # expressions
+
+    def type_of(self, expression: syn.Expression) -> ty.Type:
+        """The type of an expression that is also checked elsewhere, which reports what is wrong with it."""
+        problems, warnings = len(self.problems), len(self.warnings)
+        found = self.check(expression).type
+        del self.problems[problems:], self.warnings[warnings:]
+        return found
+
+    def fitted(self, expression: syn.Expression, place: ty.Type, what: str = "") -> core.Core:
+        """An expression in a place that is of a type."""
+        return self.fit(self.check(expression, place), place, what)
+
+    def check(self, expression: syn.Expression, place: ty.Type | None = None) -> Typed:
+        """An expression; the place's type helps literals and branches, and need not be what comes back."""
+        found = self._check(expression, place)
+        if isinstance(found.type, ty.Optional) and self.path(expression) in self.present:
+            return Typed(found.core, found.type.inner)
+        return found
+
+    def _check(self, expression: syn.Expression, place: ty.Type | None) -> Typed:
+        match expression:
+            case syn.Literal():
+                return self._literal(expression)
+            case syn.Text():
+                return self._text(expression)
+            case syn.Name():
+                return self._name(expression)
+            case syn.Get() | syn.At() | syn.Present():
+                return self.accessed(expression, place)
+            case syn.Chain():
+                return (
+                    self._logic(expression)
+                    if expression.operators[0] in ("and", "or")
+                    else self._arithmetic(expression)
+                )
+            case syn.Compare():
+                return self._compare(expression)
+            case syn.Unary(operator="-", operand=syn.Literal(value=int() | Decimal() as number)) if number is not True:
+                # A sign in front of a number is part of the number: -9223372036854775808 fits.
+                value = negate(number) if isinstance(number, Decimal) else -number
+                return self._literal(syn.Literal(expression.span, value))
+            case syn.Unary():
+                operand = self.check(expression.operand)
+                name = "negative" if expression.operator == "-" else "not"
+                return self.apply(OPERATORS[name], expression.operator, [operand], expression.span)
+            case syn.Call():
+                return self.call(expression, place)
+            case syn.If() | syn.Let() | syn.Match() | syn.Coalesce():
+                return self.branch(expression, place)
+            case syn.Aggregate():
+                return self.aggregate(expression, place)
+            case syn.Fold():
+                return self.fold(expression, place)
+            case syn.With():
+                return self.updated(expression)
+            case _:
+                return self.contained(expression, place)
+
+    def _literal(self, literal: syn.Literal) -> Typed:
+        value = literal.value
+        node = core.Const(literal.span, value)
+        if value is None:
+            return Typed(node, ty.NOTHING)
+        if isinstance(value, bool):
+            return Typed(node, ty.BOOL)
+        if isinstance(value, int):
+            if not MIN_INT <= value <= MAX_INT:
+                return self.report(diag.mismatch(literal.span, "this number", "an int of 64 bits"))
+            return Typed(node, ty.INT)
+        if isinstance(value, timedelta):
+            return Typed(node, ty.DURATION)
+        if len(value.as_tuple().digits) > 38 or -int(value.as_tuple().exponent) > 38:
+            return self.report(diag.mismatch(literal.span, "this number", "a decimal of 38 digits"))
+        return Typed(node, ty.Decimal(-int(value.as_tuple().exponent)))
+
+    def _text(self, text: syn.Text) -> Typed:
+        if len(text.parts) == 1 and isinstance(text.parts[0], str):
+            literal = text.parts[0]
+            return Typed(core.Const(text.span, literal), ty.String(len(literal), literal))
+        parts: list[core.Core] = []
+        for part in text.parts:
+            if isinstance(part, str):
+                parts.append(core.Const(text.span, part))
+                continue
+            value = self.check(part)
+            if isinstance(value.type, (ty.String, ty.Enum)):
+                parts.append(value.core)
+            elif ty.is_scalar(value.type) or isinstance(value.type, ty.Never):
+                parts.append(form("text_of", part.span, value.core))
+            else:
+                self.report(diag.not_text(part.span, str(value.type)))
+        return Typed(form("joined_text", text.span, *parts), ty.TEXT)
+
+    def _name(self, name: syn.Name) -> Typed:
+        if (variable := self.variables.get(name.name)) is not None:
+            variable.is_read = True
+            return Typed(core.Local(name.span, variable.slot), variable.type)
+        if name.name == "view":
+            return self.report(diag.view_not_here(name.span, self.no_view))
+        if name.name in ("keep", "delete"):
+            return self.report(diag.result_as_value(name.span, name.name))
+        if name.name in _NOTHING:
+            return self.report(diag.foreign(name.span, f"`{name.name}`", "none"))
+        return self.report(diag.unknown_name(name.span, name.name, self.variables))
+
+    # operators and calls
+
+    def apply(self, overloads: Sequence[Operation], name: str, operands: Sequence[Typed], span: Span) -> Typed:
+        """The first operation that takes these operands, with ints made decimals where it wants them."""
+        for position, operand in enumerate(operands, 1):
+            if isinstance(operand.type, ty.Never):  # all up to it is computed: a `fail` inside still fails
+                return Typed(form("list_of", span, *(one.core for one in operands[:position])), ty.NEVER)
+        types = [operand.type for operand in operands]
+        constants = [operand.core.value if isinstance(operand.core, core.Const) else ABSENT for operand in operands]
+        for operation in overloads:
+            if (result := operation.result(types, constants)) is not None:
+                converted = tuple(
+                    operand.core if place is None else self.fit(operand, place)
+                    for operand, place in zip(operands, operation.wanted(types), strict=True)
+                )
+                return Typed(core.Op(span, operation, converted), result)
+        for operand in operands:
+            if isinstance(operand.type, (ty.Optional, ty.Nothing)):
+                what = self.schema.source.text[operand.core.span.start : operand.core.span.end]
+                return self.report(diag.maybe_none(operand.core.span, f"`{what}`", str(operand.type)))
+        return self.report(diag.wrong_operands(span, name, [str(type_) for type_ in types]))
+
+    def _arithmetic(self, chain: syn.Chain) -> Typed:
+        value = self.check(chain.operands[0])
+        for operator, operand in zip(chain.operators, chain.operands[1:], strict=True):
+            span = type(chain.span)(chain.span.start, operand.span.end)
+            value = self.apply(OPERATORS[operator], operator, [value, self.check(operand)], span)
+        return value
+
+    def _compare(self, compare: syn.Compare) -> Typed:
+        left = self.check(compare.left)
+        if compare.operator in ("in", "not in"):
+            found = self.apply(OPERATORS["in"], "in", [left, self.check(compare.right)], compare.span)
+        elif compare.operator in ("==", "!="):
+            # A literal is of the type that it is compared with: `view.lines == [{ sku: "a" }]`.
+            is_literal = isinstance(compare.right, (syn.Braces, syn.ListOf)) and is_known(left.type)
+            place = ty.loosened(left.type) if is_literal else None
+            found = self.same(left, self.check(compare.right, place), compare.span)
+        else:
+            return self.apply(
+                OPERATORS[compare.operator], compare.operator, [left, self.check(compare.right)], compare.span
+            )
+        if compare.operator in ("!=", "not in"):
+            return self.apply(OPERATORS["not"], "not", [found], compare.span)
+        return found
+
+    def same(self, left: Typed, right: Typed, span: Span) -> Typed:
+        """Whether two values are equal; unlike types are an error, never false."""
+        for one, other in ((left, right), (right, left)):
+            if isinstance(one.type, ty.Nothing):
+                if not isinstance(other.type, (ty.Optional, ty.Nothing, ty.Never)):
+                    what = self.schema.source.text[other.core.span.start : other.core.span.end]
+                    return self.report(diag.incomparable(span, str(other.type), "none", f"`{what}` is never none"))
+                return Typed(form("is_none", span, other.core), ty.BOOL)
+        inner = [type_.inner if isinstance(type_, ty.Optional) else type_ for type_ in (left.type, right.type)]
+        joined = ty.join(inner[0], inner[1])
+        if joined is None:
+            for a, b in (inner, inner[::-1]):
+                if isinstance(a, ty.Enum) and isinstance(b, ty.String) and b.literal is not None:
+                    return self.report(diag.not_a_member(span, b.literal, a.members))
+            if not all(isinstance(type_, (ty.String, ty.Enum)) for type_ in inner):
+                return self.report(diag.incomparable(span, str(left.type), str(right.type)))
+            if isinstance(inner[0], ty.Enum) and isinstance(inner[1], ty.Enum) and _never_meet(inner[0], inner[1]):
+                return self.report(diag.incomparable(span, str(left.type), str(right.type)))
+        nodes = (left.core, right.core)
+        if isinstance(joined, ty.Decimal):
+            nodes = (self._as_decimal(left), self._as_decimal(right))
+        if all(isinstance(type_, (ty.String, ty.Enum)) for type_ in inner):
+            return Typed(form(_text_equality(left.type, right.type), span, *nodes), ty.BOOL)
+        return Typed(form(_equality(joined), span, *nodes), ty.BOOL)
+
+    def _as_decimal(self, value: Typed) -> core.Core:
+        match value.type:
+            case ty.Int():
+                return self.fit(value, ty.Decimal(0))
+            case ty.Optional(inner=ty.Int()):
+                return self.fit(value, ty.Optional(ty.Decimal(0)))
+            case _:
+                return value.core
+
+    def call(self, call: syn.Call, place: ty.Type | None) -> Typed:
+        """A call; the place tells what `narrow` yields."""
+        if (signature := self.functions.get(call.name)) is None:
+            if call.name == "narrow":
+                return self.narrowed(call, place)
+            if call.name == "has":
+                return self.presence(call)
+            arguments = [self.check(argument) for argument in call.arguments]
+            return self.builtin(call.name, arguments, call.span, call.name_span)
+        self.calls.add(call.name)
+        wanted = signature.parameters
+        if len(wanted) != len(call.arguments):
+            count = f"{len(wanted)} argument{'' if len(wanted) == 1 else 's'}"
+            return self.report(diag.wrong_argument_count(call.span, call.name, count, len(call.arguments)))
+        fitted = tuple(
+            self.fitted(argument, type_, f"argument {position}")
+            for position, (argument, type_) in enumerate(zip(call.arguments, wanted, strict=True), 1)
+        )
+        return Typed(core.Call(call.span, call.name, fitted), signature.result)
+
+    def builtin(self, name: str, operands: list[Typed], span: Span, name_span: Span | None = None) -> Typed:
+        """A function of the library on its operands."""
+        if name in self.schema.unreadable:
+            return Typed(core.Const(span, None), ty.NEVER)
+        if name in self.not_constant:
+            return self.report(diag.default_not_constant(span))
+        if name not in BUILTINS:
+            return self.report(diag.unknown_function(name_span or span, name, [*BUILTINS, *SPECIAL, *self.functions]))
+        found = self.apply(BUILTINS[name], name, operands, span)
+        if name == "sum" and isinstance(found.type, ty.Decimal):
+            # The empty sum is the zero of its type, which only the checker knows.
+            zero = core.Const(span, Decimal((0, (0,), -(found.type.scale or 0))))
+            return Typed(core.Op(span, FORMS["sum_decimals"], (operands[0].core, zero)), found.type)
+        if isinstance(found.core, core.Op) and found.core.operation.scale is not None and name in ("round", "div"):
+            return self._rounding(found, found.core)
+        return found
+
+    def _rounding(self, found: Typed, op: core.Op) -> Typed:
+        """Scale and mode of a rounding are constants, so that the scale of the result is known."""
+        *_, scale, mode = op.operands
+        if not isinstance(scale, core.Const) or not 0 <= scale.value <= ty.MAX_SCALE:
+            return self.report(diag.mismatch(scale.span, "the scale", f"a constant from 0 to {ty.MAX_SCALE}"))
+        if not isinstance(mode, core.Const) or mode.value not in ROUNDING_MODES:
+            return self.report(diag.mismatch(mode.span, "the mode", "one of " + ", ".join(ROUNDING_MODES)))
+        return found
+
+
+def _equality(type_: ty.Type | None) -> str:
+    """The form that compares two values of a type."""
+    if type_ is not None and ty.holds_json(type_):
+        return "same_json"
+    if isinstance(type_, ty.Bytes):
+        return "same_bytes"
+    return "same_parts" if isinstance(type_, (ty.Record, ty.List, ty.Set, ty.Map)) else "same"
+
+
+def _text_equality(left: ty.Type, right: ty.Type) -> str:
+    """The form that compares two texts: the less is known of them, the more is measured."""
+    if any(_is_short(type_.inner if isinstance(type_, ty.Optional) else type_) for type_ in (left, right)):
+        return "same"
+    return "same_text_or_none" if any(isinstance(type_, ty.Optional) for type_ in (left, right)) else "same_text"
+
+
+def _is_short(type_: ty.Type) -> bool:
+    if isinstance(type_, ty.Enum):
+        return not type_.open and all(len(member) <= SHORT_TEXT for member in type_.members)
+    return isinstance(type_, ty.String) and type_.max is not None and type_.max <= SHORT_TEXT
+
+
+def _never_meet(a: ty.Enum, b: ty.Enum) -> bool:
+    return not a.open and not b.open and not set(a.members) & set(b.members)

@@ -1,0 +1,1 @@
+"""Executors: the interpreter, the compiler, and what looks inside a computation."""

@@ -1,0 +1,1 @@
+"""Text → syntax tree, and back to text: parser, nodes, formatter."""

@@ -1,0 +1,157 @@
+"""Text → syntax tree: the one door to Lark, with recovery at the next declaration in column 1."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import TYPE_CHECKING, cast
+
+from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
+
+from projection.bundled import bundled
+from projection.lang import diagnostics as diag
+from projection.lang.reporting import Diagnostic
+from projection.lang.source import Source, Span
+from projection.lang.syntax import nodes as syn
+from projection.lang.syntax import tables
+from projection.lang.syntax.expression_trees import integer
+from projection.lang.syntax.syntax_errors import explained
+from projection.lang.syntax.texts import UnreadableError
+from projection.lang.syntax.tree import Builder
+
+if TYPE_CHECKING:
+    from lark import Lark
+
+    from projection.lang.syntax.texts import Node
+
+MAX_SOURCE_BYTES = 64 * 1024
+
+_SURROGATE = re.compile("[\ud800-\udfff]")  # no UTF-8 text holds one, but a Python string may
+_MAX_LEFT_OUT = 10  # of one declaration: each costs to read all of it once more
+_PIECE = re.compile(r"^[ \t]+(?:when|else|event|expect)\b", re.MULTILINE)
+_NAMED = re.compile(r"(?:event|type|view|fn)\s+([A-Za-z][A-Za-z0-9_]*)")
+
+
+@cache
+def _lark() -> Lark:
+    """The parser, made once a process and only when a program is read: of the tables that the installation holds."""
+    grammar = bundled("grammar/projection.lark").read_text(encoding="utf-8")
+    try:
+        dumped = bundled("grammar/tables.json").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return tables.build(grammar)
+    return tables.load(grammar, dumped) or tables.build(grammar)
+
+
+def parse(source: Source) -> tuple[syn.Program, list[Diagnostic]]:
+    """The tree of all that could be read, and what could not: a fault in one declaration hides nothing in another."""
+    if len(source.text.encode("utf-8", "surrogatepass")) > MAX_SOURCE_BYTES:
+        return syn.Program(None, None, ()), [diag.source_too_large(MAX_SOURCE_BYTES)]
+    if (match := _SURROGATE.search(source.text)) is not None:
+        return syn.Program(None, None, ()), [diag.unknown_character(Span(*match.span()), match[0])]
+    try:
+        return Builder(_tree, 0).program(_tree(source.text, "program", 0)), []
+    except UnreadableError:
+        return _recover(source)
+
+
+def tree_of(source: Source) -> Node:
+    """The tree of a text that `parse` reads without a problem, as the grammar has it: for the formatter."""
+    return _tree(source.text, "program", 0)
+
+
+def parse_expression(text: str, offset: int) -> syn.Expression:
+    """The expression that a text is, which begins at this place of some program's text.
+
+    Raises:
+        UnreadableError: with what is wrong.
+    """
+    return Builder(_tree, offset).expression(_tree(text, "expr", offset))
+
+
+def _recover(source: Source) -> tuple[syn.Program, list[Diagnostic]]:
+    """Declaration by declaration."""
+    edition: tuple[int, Span] | None = None
+    name: tuple[str, Span] | None = None
+    declarations, problems, unreadable = list[syn.Declaration](), list[Diagnostic](), set[str]()
+    chunks = source.declarations()
+    first = chunks[0].start if chunks else len(source.text)
+    if (lead := _blank_comments(source.text[:first])).strip():
+        start = len(lead) - len(lead.lstrip())
+        problems.append(diag.unexpected(Span(start, start + 1), "this", ["a declaration"]))
+    for chunk in chunks:
+        text = source.text[chunk.start : chunk.end]
+        words = _blank_comments(text).split()
+        span = Span(chunk.start, chunk.start + len(text.rstrip()))
+        try:
+            if words[0] == "proj" and len(words) == 2 and words[1].isascii() and words[1].isdigit():
+                edition = (integer(words[1]), span)
+            elif words[0] == "projection" and len(words) == 2 and words[1].isidentifier():
+                name = (words[1], span)
+            elif words[0] not in ("proj", "projection"):
+                declarations.append(_declaration(text, chunk.start, problems))
+            else:
+                problems.append(diag.unexpected(span, f"`{words[-1]}`", [f"`{words[0]}` and one word"]))
+        except UnreadableError as stop:
+            problems.append(stop.diagnostic)
+            if (match := _NAMED.match(text)) is not None:
+                unreadable.add(match[1])
+    return syn.Program(edition, name, tuple(declarations), frozenset(unreadable)), problems
+
+
+def _declaration(text: str, offset: int, problems: list[Diagnostic]) -> syn.Declaration:
+    """A declaration; an arm or a step of a test that cannot be read is reported and left out.
+
+    Raises:
+        UnreadableError: what is wrong lies elsewhere.
+    """
+    starts = [match.start() for match in _PIECE.finditer(text)]
+    read_until, left = 0, _MAX_LEFT_OUT
+    first: UnreadableError | None = None
+    while True:
+        try:
+            declaration = Builder(_tree, offset).declaration(_tree(text, "declaration", offset))
+        except UnreadableError as stop:
+            at = stop.diagnostic.span.start - offset
+            begun = [start for start in starts if start < at]  # what is unfinished is noticed where the next begins
+            if not begun or at < read_until or not left:
+                raise first or stop from None
+            if first is not None:
+                problems.append(first.diagnostic)
+            first, left = stop, left - 1
+            read_until = next((start for start in starts if start >= at), len(text))
+            piece = text[begun[-1] : read_until]
+            text = text[: begun[-1]] + re.sub(r"[^\n]", " ", piece) + text[read_until:]
+        else:
+            if first is not None:
+                problems.append(first.diagnostic)
+            return declaration
+
+
+def _blank_comments(text: str) -> str:
+    return re.sub(r"#[^\n]*", lambda match: " " * len(match[0]), text)
+
+
+def _tree(text: str, start: str, offset: int) -> Node:
+    try:
+        return _lark().parse(text, start=start)
+    except UnexpectedInput as error:
+        raise UnreadableError(_syntax_error(text, error, offset)) from None
+
+
+def _syntax_error(text: str, error: UnexpectedInput, offset: int) -> Diagnostic:
+    accepted: set[str] = set()
+    at, found = len(text.rstrip()), None
+    if isinstance(error, UnexpectedToken):
+        accepted = set(error.accepts or error.expected)
+        if error.token.type != "$END":
+            at, found = cast("int", error.token.start_pos), str(error.token)
+    elif isinstance(error, UnexpectedCharacters):
+        at, accepted = cast("int", error.pos_in_stream), set(error.allowed or ())
+        found = text[at]
+        if found == '"':
+            return diag.unterminated_string(Span(offset + at, offset + at + 1))
+        if not (found.isascii() and found.isprintable()):
+            return diag.unknown_character(Span(offset + at, offset + at + 1), found)
+    patterns = {terminal.name: terminal.pattern.value for terminal in _lark().terminals}
+    return explained(text, at, found, accepted, patterns).moved(offset)

@@ -1,0 +1,94 @@
+"""Lark's tokens → strings: escapes, and the expressions that stand inside."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, cast
+
+from projection.lang import diagnostics as diag
+from projection.lang.source import Span
+from projection.lang.syntax import nodes as syn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lark import Token, Tree
+
+    from projection.lang.reporting import Diagnostic
+
+    Node = Tree[Token]
+
+_ESCAPES = {'"': '"', "\\": "\\", "n": "\n", "t": "\t", "{": "{", "}": "}"}
+_UNICODE_ESCAPE = re.compile(r"u\{([0-9A-Fa-f]{1,6})\}")
+
+
+class UnreadableError(Exception):
+    """What stands here is no part of a program; it carries one diagnostic to the next place of recovery."""
+
+    def __init__(self, diagnostic: Diagnostic) -> None:
+        super().__init__(diagnostic.message)
+        self.diagnostic = diagnostic
+
+
+class Texts:
+    """Reads strings. See `tree.Builder`, which it is a part of."""
+
+    def __init__(self, read: Callable[[str, str, int], Node], offset: int, depth: int = 0) -> None:
+        self.read = read
+        self.offset = offset
+        self.depth = depth
+
+    def expression(self, node: Node | Token) -> syn.Expression:
+        """See `ExpressionTrees.expression`."""
+        raise NotImplementedError
+
+    def span(self, node: Node | Token) -> Span:
+        """The node's place in the file."""
+        if isinstance(node, str):
+            start = cast("int", node.start_pos)
+            return Span(self.offset + start, self.offset + start + len(node))
+        return Span(self.offset + node.meta.start_pos, self.offset + node.meta.end_pos)
+
+    def plain_text(self, token: Token) -> str:
+        """A string literal where no expression can stand."""
+        parts = self.text(token)
+        if any(not isinstance(part, str) for part in parts):
+            raise UnreadableError(diag.bad_interpolation(self.span(token), "an expression has no place"))
+        return "".join(cast("tuple[str, ...]", parts))
+
+    def text(self, token: Token) -> tuple[str | syn.Expression, ...]:
+        """The parts of a string literal; expressions are parsed where they stand, so carets land inside the string."""
+        start = self.offset + cast("int", token.start_pos)
+        body, at, plain = str(token), 1, ""
+        parts = list[str | syn.Expression]()
+        while at < len(body) - 1:
+            character = body[at]
+            if character == "\\":
+                text, length = self._escape(body, at, start)
+                plain, at = plain + text, at + length
+            elif character == "{":
+                if (end := body.find("}", at)) < 0 or not body[at + 1 : end].strip():
+                    raise UnreadableError(
+                        diag.bad_interpolation(Span(start + at, start + at + 1), "`{` holds no expression")
+                    )
+                if plain:
+                    parts.append(plain)
+                plain = ""
+                tree = self.read(body[at + 1 : end], "expr", start + at + 1)
+                parts.append(type(self)(self.read, start + at + 1, self.depth).expression(tree))
+                at = end + 1
+            elif character == "}":
+                raise UnreadableError(diag.bad_interpolation(Span(start + at, start + at + 1), "a lone `}`"))
+            else:
+                plain, at = plain + character, at + 1
+        if plain or not parts:
+            parts.append(plain)
+        return tuple(parts)
+
+    def _escape(self, body: str, at: int, start: int) -> tuple[str, int]:
+        if (simple := _ESCAPES.get(body[at + 1])) is not None:
+            return simple, 2
+        match = _UNICODE_ESCAPE.match(body, at + 1)
+        if match and (point := int(match[1], 16)) <= 0x10FFFF and not 0xD800 <= point <= 0xDFFF:
+            return chr(point), 1 + len(match[0])
+        raise UnreadableError(diag.bad_escape(Span(start + at, start + at + 2), body[at : at + 2]))
