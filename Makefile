@@ -23,7 +23,7 @@ lint: $(READY)
 
 # Everything, 75 minutes together on two cores: the tests under each Python at hand, then the long suites, one by one.
 test-all: lint $(PYTHONS:%=test-under/%)
-	$(BIN)/pytest -s -m long
+	$(BIN)/pytest -n 2 --dist worksteal -rP -m long
 
 test-under/%:
 	$(MAKE) VENV=.venv/under-$(subst /,_,$*) PYTHON=/$* pytest

@@ -50,7 +50,7 @@ def measure() -> Iterator[dict[str, Any]]:
 def _compared(name: str, calls: int, ours: Callable[[], object], yardstick: Callable[[], object]) -> dict[str, Any]:
     """Microseconds a call of both, in turn."""
     found: tuple[list[float], list[float]] = ([], [])
-    with localcontext(EXACT):  # as the node sets it for a batch
+    with localcontext(EXACT):  # which `apply` and `route` set where it is not
         for _ in range(ROUNDS):
             for side, work in zip(found, (ours, yardstick), strict=True):
                 begin = time.perf_counter()

@@ -48,6 +48,8 @@ class StepLines:
             case core.Charge():
                 for one in step.steps:
                     yield from self.lines(one, depth)
+            case core.If(span=span, condition=core.Op() as test) if _is_inserted(test, span):
+                yield from self._default(step, depth)
             case core.If(span=span, condition=condition) if span == _without_charge(condition).span:  # an arm
                 for one in step.steps:
                     yield from self.lines(one, depth)
@@ -58,6 +60,17 @@ class StepLines:
             case _:
                 yield self._line(self._text(step.node), step, depth)
                 yield from self._inside(step, depth)
+
+    def _default(self, step: Step, depth: int) -> Iterator[str]:
+        """What `??` and `?.` come to, and what was computed instead of none; that they look for it is known."""
+        test, *chosen = step.steps
+        self._gas += test.gas
+        yield self._line(self._text(step.node), step, depth)
+        for one in chosen:
+            if isinstance(_without_charge(one.node), core.Local):
+                self._gas += one.gas
+            else:
+                yield from self.lines(one, depth + 1)
 
     def _let(self, step: Step, depth: int) -> Iterator[str]:
         name = _LET.match(self._source.text, step.node.span.start)
@@ -113,6 +126,11 @@ class StepLines:
         if isinstance(node, core.Update):
             return f"with {{ {', '.join(node.names)} }}"
         return self._source.text[node.span.start : node.span.end]
+
+
+def _is_inserted(test: core.Op, span: Span) -> bool:
+    """Whether a test for none is the checker's own, of a `??` or `?.` that stands there."""
+    return test.operation.name == "is_none" and test.span == span
 
 
 def _without_charge(node: core.Core) -> core.Core:

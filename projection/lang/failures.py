@@ -34,7 +34,11 @@ class Failure(ProgramError):  # noqa: N818 - what executors raise, as opposed to
 
 
 def _short(text: str) -> str:
-    """What comes from an event may be long, and a message ends up in logs."""
+    """What comes from an event may be long, and a message ends up in logs.
+
+    Where it is quoted, it is in ASCII: which other characters are printable depends on Python's version, and a message
+    is stored with a parked event.
+    """
     return text if len(text) <= MAX_QUOTED else text[:MAX_QUOTED] + "…"
 
 
@@ -60,12 +64,12 @@ def nothing_there(path: str) -> Failure:
 
 def view_missing(view_id: str) -> Failure:
     """R705."""
-    return Failure("R705", f"the handler updates view {_short(view_id)!r}, which does not exist")
+    return Failure("R705", f"the handler updates view {_short(view_id)!a}, which does not exist")
 
 
 def view_exists(view_id: str) -> Failure:
     """R706."""
-    return Failure("R706", f"the handler creates view {_short(view_id)!r}, which exists already")
+    return Failure("R706", f"the handler creates view {_short(view_id)!a}, which exists already")
 
 
 def empty_id() -> Failure:
@@ -110,7 +114,7 @@ def out_of_range(what: str, value: object, least: object, most: object) -> Failu
 
 def malformed(text: str, what: str) -> Failure:
     """R716."""
-    return Failure("R716", f"{_short(text)!r} is no {what}")
+    return Failure("R716", f"{_short(text)!a} is no {what}")
 
 
 def failed_on_purpose(code: str, message: str) -> Failure:

@@ -124,3 +124,13 @@ def test_what_is_not_there_is_wrong_usage(folder):
     refused(trace(folder, 7), 2, "there is no event 7", "hint: there are 6")
     assert 2 == trace(folder, 0).returncode
     refused(projection("trace", "none.proj", "--events", "events.jsonl", "--event", 1, folder=folder), 2)
+
+
+def test_what_takes_the_place_of_none_is_shown_with_its_value_and_not_with_the_test_for_none(tmp_path):
+    (tmp_path / "p.proj").write_text(
+        "proj 1\nprojection p\nevent E { id: string, n?: int }\nview V { n: int }\non E as e to e.id => { n: e.n ?? 7 }\n"
+    )
+    (tmp_path / "events.jsonl").write_text('{"type": "E", "data": {"id": "a"}}\n')
+    ended = projection("trace", "p.proj", "--events", "events.jsonl", "--event", "1", folder=tmp_path)
+    (line,) = [line for line in ended.stdout.splitlines() if "  e.n ?? 7" in line]
+    assert "7" == line.split()[-1]

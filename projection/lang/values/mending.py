@@ -273,12 +273,12 @@ def mend_date(value: str) -> date:
         MisfitError: there is none.
     """
     if (found := times.parse_date(value)) is None:
-        raise MisfitError(f"{value[:40]!r} is no date like 2000-01-31")
+        raise MisfitError(f"{value[:40]!a} is no date like 2000-01-31")
     return found
 
 
 def parse_timestamp(value: str) -> datetime:
     """An RFC 3339 timestamp in UTC; digits beyond the microsecond are cut."""
     if (found := times.parse_timestamp(value)) is None:
-        raise MisfitError(f"{value[:40]!r} is no timestamp with an offset")
+        raise MisfitError(f"{value[:40]!a} is no timestamp with an offset")
     return found

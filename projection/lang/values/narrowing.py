@@ -39,7 +39,7 @@ def _narrow(value: Any, type_: ty.Type) -> Any:
             return mend(_of(value, int, Decimal)) if mend else value
         case ty.Enum(open=False):
             if value not in type_.members:
-                raise MisfitError(f"Invalid enum value {value!r:.40}")
+                raise MisfitError(f"Invalid enum value {value!a:.40}")
             return _of(value, str)
         case ty.String() | ty.Enum():
             return _bounded(_of(value, str), getattr(type_, "max", None) or ty.DEFAULT_STRING)
@@ -86,7 +86,7 @@ def _key(key: str, type_: ty.Type) -> Any:
         return _narrow(key, type_)
     number = parse_int(key)
     if number is None or str(number) != key:
-        raise MisfitError(f"{key!r:.40} is no key of type int")
+        raise MisfitError(f"{key!a:.40} is no key of type int")
     return number
 
 
