@@ -321,8 +321,12 @@ class Nats:
         self.losses += 1
         for answer in self._awaited:
             answer.cancel()
-        client._pending.clear()  # noqa: SLF001 - the library has no public word for it; it would send this later
-        client._pending_data_size = 0  # noqa: SLF001
+        _forget_pending(client)  # it would be sent later
+
+
+def _forget_pending(client: Client) -> None:
+    client._pending.clear()  # noqa: SLF001 - the library has no public word for it
+    client._pending_data_size = 0  # noqa: SLF001
 
 
 def _speaks_tls(client: Client) -> bool:
@@ -331,6 +335,11 @@ def _speaks_tls(client: Client) -> bool:
 
 
 async def _close(client: Client) -> None:
+    # Closing sends what is pending; over a connection that is gone already, some versions of Python answer with a
+    # TypeError, and half of the library's cleaning up is left undone.
+    writer = getattr(client._transport, "_io_writer", None)  # noqa: SLF001 - as above
+    if writer is not None and writer.is_closing():
+        _forget_pending(client)
     try:
         await client.close()
     except (nats.errors.Error, OSError, AssertionError):

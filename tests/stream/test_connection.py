@@ -166,3 +166,12 @@ async def test_ensure_stream_makes_a_log_that_keeps_everything_and_leaves_one_th
     assert (f"{name}.>",) == made.config.subjects
     with pytest.raises(StreamError, match="purge not permitted"):
         await log.jetstream._call(f"STREAM.PURGE.{name}", {}, object)
+
+
+async def test_a_client_is_closed_in_peace_though_its_connection_has_just_gone_with_something_unsent(log):
+    client = log.nats._client
+    client._transport.close()
+    await client.publish("x", b"never sent")
+    await log.nats.close()
+    assert client.is_closed
+    assert client._client_id is None  # the last that the library cleans up
