@@ -285,11 +285,6 @@ def holds_json(type_: Type) -> bool:
     return holds(type_)
 
 
-def is_number(type_: Type) -> bool:
-    """Whether it counts."""
-    return isinstance(type_, (Int, Decimal))
-
-
 def optional(type_: Type) -> Type:
     """`T?`; `T??` is `T?`, and what never comes stays so."""
     return type_ if isinstance(type_, (Optional, Nothing)) else Optional(type_)
