@@ -55,10 +55,20 @@ class ConfigurationError(ProjectionError):
 
 
 class StorageError(ProjectionError):
-    """The store cannot be opened, read or written."""
+    """The store cannot be opened, read or written.
+
+    What the disk did has a code of its own, and may be over at the next try: `storage.full`, `storage.read_only`,
+    `storage.io`.
+    """
 
     error_class = ErrorClass.INFRASTRUCTURE
     default_code = "storage"
+
+
+class StorageDamagedError(StorageError):
+    """What the store holds cannot be read: trying again does not help."""
+
+    default_code = "storage.damaged"
 
 
 class StaleCommitError(StorageError):

@@ -10,6 +10,7 @@ from projection import errors
 CONCRETE = [
     errors.ConfigurationError,
     errors.StorageError,
+    errors.StorageDamagedError,
     errors.StaleCommitError,
     errors.StreamError,
     errors.StreamIdentityError,
@@ -39,6 +40,7 @@ def test_every_error_has_a_class_a_code_and_an_exit_status():
     assert {
         errors.ConfigurationError: (errors.ErrorClass.CONFIGURATION, errors.EXIT_USAGE),
         errors.StorageError: (errors.ErrorClass.INFRASTRUCTURE, errors.EXIT_FAILED),
+        errors.StorageDamagedError: (errors.ErrorClass.INFRASTRUCTURE, errors.EXIT_FAILED),
         errors.StaleCommitError: (errors.ErrorClass.INFRASTRUCTURE, errors.EXIT_FAILED),
         errors.StreamError: (errors.ErrorClass.INFRASTRUCTURE, errors.EXIT_FAILED),
         errors.StreamIdentityError: (errors.ErrorClass.INFRASTRUCTURE, errors.EXIT_FAILED),

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from projection.store.lmdb_env import Transaction
 
-FORMAT_VERSION = 1  # of keys and values of lanes and catalogue alike; raised by every change that old code misreads
+FORMAT_VERSION = 2  # of keys and values of lanes and catalogue alike; raised by every change that old code misreads
 _KEY = b"format"
 
 

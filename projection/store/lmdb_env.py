@@ -124,10 +124,12 @@ class Environment:
         except _ERRORS as error:
             raise self._refused(error) from None
 
-    def update(self, work: Callable[[Transaction], _Result]) -> _Result:
+    def update(self, work: Callable[[Transaction], _Result], on_written: Callable[[], None] | None = None) -> _Result:
         """Run `work` in a write transaction and commit it; whatever `work` raises undoes it whole.
 
-        `work` runs again from the start when the map had to grow, so it must have no other effect.
+        `work` runs again from the start when the map had to grow, so it must have no other effect. `on_written` is
+        called once, in this thread, between the first time that `work` is through and the transaction's commit, which
+        waits for the disk without holding the interpreter.
 
         Raises:
             StorageError: the environment cannot be written; nothing changed.
@@ -137,6 +139,9 @@ class Environment:
                 try:
                     with self._transaction(write=True) as transaction:
                         result = work(transaction)
+                        if on_written is not None:
+                            on_written, tell = None, on_written
+                            tell()
                         transaction.commit()
                         return result
                 except lmdb.MapFullError:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Self
 from projection.errors import StorageError
 from projection.model.checkpoint import LanePosition
 from projection.model.keys import MAX_KEY_BYTES, CheckpointKey, ViewKey
+from projection.model.state_digest import StateDigest, entry_digest
 from projection.store.records import parked_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from projection.model.checkpoint import Checkpoint
     from projection.model.ids import TenantId, ViewId, ViewType
@@ -23,11 +24,13 @@ _SURELY_SHORT = 100  # characters of tenant and view id: at four bytes each the 
 class MemoryLaneStore:
     """Implements `LaneStore`; lives and dies with the object, and belongs to one thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, fold_identity: str = "") -> None:
+        self._fold_identity = fold_identity
         self._views: dict[ViewKey, bytes] = {}
         self._checkpoints: dict[CheckpointKey, Checkpoint] = {}
         self._parked: dict[tuple[TenantId, ViewId | None], dict[int, ParkedEvent]] = {}
         self._position = LanePosition()
+        self._digest = StateDigest.EMPTY
         self._epoch = 0
 
     def get_view(self, key: ViewKey) -> bytes | None:
@@ -59,18 +62,32 @@ class MemoryLaneStore:
         """See `ViewReader.count_views`."""
         return len(self._views)
 
+    def digest(self) -> StateDigest:
+        """See `ViewReader.digest`."""
+        return self._digest
+
+    def fold_identity(self) -> str:
+        """See `ViewReader.fold_identity`."""
+        return self._fold_identity
+
     def claim(self) -> int:
         """See `LaneStore.claim`."""
         self._epoch += 1
         return self._epoch
 
-    def commit(self, commit: Commit) -> None:
+    def commit(self, commit: Commit, on_written: Callable[[], None] | None = None) -> None:
         """See `LaneStore.commit`."""
-        commit.require_current(self._epoch, self._position)
+        stored = commit.is_stored(self._epoch, self._position, self._digest)
         for key, view in commit.views.items():
             if len(key.tenant_id) + len(key.view_id) > _SURELY_SHORT and view is not None:
                 _require_key_that_fits(key)
-        # Nothing fails from here on, so that all of it is written or, above, none.
+        if on_written is not None:
+            on_written()
+        if not stored:
+            self._write(commit)
+
+    def _write(self, commit: Commit) -> None:
+        # Nothing fails here, so that all of it is written or, before, none.
         for key, view in commit.views.items():
             if view is None:
                 self._views.pop(key, None)
@@ -81,13 +98,15 @@ class MemoryLaneStore:
             self._parked.pop(released, None)
         for event in commit.parked:
             self._parked.setdefault((event.tenant_id, event.view_id), {})[event.sequence] = event
-        self._position = commit.position
+        self._position, self._digest = commit.position, commit.digest
+        if commit.fold_identity is not None:
+            self._fold_identity = commit.fold_identity
 
     def delete_prefix(self, tenant_id: TenantId, view_type: ViewType) -> int:
         """See `LaneStore.delete_prefix`."""
         doomed = [key for key in self._views if key.tenant_id == tenant_id and key.view_type == view_type]
         for key in doomed:
-            del self._views[key]
+            self._digest = self._digest.plus(-entry_digest(key.encode(), self._views.pop(key)))
         self._checkpoints.pop(CheckpointKey(tenant_id, view_type), None)
         return len(doomed)
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, Self
 
 from projection.errors import StaleCommitError
+from projection.model.state_digest import StateDigest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from projection.model.checkpoint import Checkpoint, LanePosition
     from projection.model.ids import TenantId, ViewId, ViewType
@@ -27,19 +28,28 @@ class Commit:
     checkpoints: Mapping[CheckpointKey, Checkpoint] = field(default_factory=dict)
     parked: Sequence[ParkedEvent] = ()
     released: Sequence[tuple[TenantId, ViewId]] = ()  # deleted views: what was parked before this commit is discarded
+    digest: StateDigest = StateDigest.EMPTY  # of everything that the store holds after the commit
+    fold_identity: str | None = None  # what the store is folded by from here on; None: by what it was
 
-    def require_current(self, epoch: int, position: LanePosition) -> None:
-        """Make sure that the batch was computed by the lane's owner, and from the stored state.
+    def is_stored(self, epoch: int, position: LanePosition, digest: StateDigest) -> bool:
+        """Whether a store that holds these has the commit already; if not, it may be written.
+
+        A disk may fail after a commit was written, and it is written again; where `position` is `base`, that changes
+        nothing more.
 
         Raises:
-            StaleCommitError: the stored epoch or the stored position is another one.
+            StaleCommitError: the stored epoch is not the owner's, or the stored position not what the batch was
+                computed from.
         """
         if self.epoch != epoch:
             raise StaleCommitError(
                 f"the lane has a new owner: this commit is of epoch {self.epoch}, the lane's is {epoch}"
             )
-        if self.base != position:
-            raise StaleCommitError(f"the batch was computed from {self.base!r}, but the lane is at {position!r}")
+        if self.base == position:
+            return False
+        if self.position == position and self.digest == digest:
+            return True
+        raise StaleCommitError(f"the batch was computed from {self.base!r}, but the lane is at {position!r}")
 
 
 class ViewReader(Protocol):
@@ -87,6 +97,20 @@ class ViewReader(Protocol):
             StorageError: the store cannot be read.
         """
 
+    def digest(self) -> StateDigest:
+        """The state digest that the last commit left; of views, parked and skipped events.
+
+        Raises:
+            StorageError: the store cannot be read.
+        """
+
+    def fold_identity(self) -> str:
+        """What the store is folded by.
+
+        Raises:
+            StorageError: the store cannot be read.
+        """
+
     def close(self) -> None:
         """Give back what the reader holds; idempotent."""
 
@@ -104,12 +128,17 @@ class LaneStore(ViewReader, Protocol):
             StorageError: the store cannot be written.
         """
 
-    def commit(self, commit: Commit) -> None:
-        """Write a batch in one transaction.
+    def commit(self, commit: Commit, on_written: Callable[[], None] | None = None) -> None:
+        """Write a batch in one transaction. To write again what is stored already does nothing.
+
+        Args:
+            commit: what to write.
+            on_written: called once, in this thread, when only the wait for the disk is left.
 
         Raises:
             StaleCommitError: the epoch is not the stored one, or the base is not the stored position; nothing changed.
-            StorageError: the store cannot be written; nothing changed.
+            StorageError: the store cannot be written; nothing changed, or everything: the same commit may be written
+                again. `on_written` may have been called.
         """
 
     def delete_prefix(self, tenant_id: TenantId, view_type: ViewType) -> int:

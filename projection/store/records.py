@@ -13,6 +13,7 @@ from projection.model.parked import ParkedEvent
 if TYPE_CHECKING:
     from projection.model.ids import TenantId, ViewId
 
+DIGEST = b"lane:digest"
 EPOCH = b"lane:epoch"
 FOLD_IDENTITY = b"lane:fold_identity"
 POSITION = b"lane:position"

@@ -73,6 +73,7 @@ def test_keys_are_readable_in_the_file(path: Path) -> None:
         keys = [key.decode() for key, _ in transaction.cursor()]
     assert keys == [
         "format",
+        "lane:digest",
         "lane:epoch",
         "lane:fold_identity",
         "lane:position",
@@ -103,7 +104,7 @@ class TestWhatIsNoStore:
         LmdbLaneStore.open(path, "f0").close()
         with lmdb.open(str(path)) as environment, environment.begin(write=True) as transaction:
             transaction.put(b"format", json.dumps({"kind": "lane", "version": 7, "more": "to come"}).encode())
-        with pytest.raises(StorageError, match=r"store format 7, and this program reads and writes 1; run the program"):
+        with pytest.raises(StorageError, match=r"store format 7, and this program reads and writes 2; run the program"):
             opened(path)
 
     @pytest.mark.parametrize("stamp", [None, b"{", b"7", b"{}"])
