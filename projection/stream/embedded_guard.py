@@ -49,7 +49,7 @@ def _locked(lock: int) -> bool:
 
 
 def _end_with_parent(server: subprocess.Popen[bytes]) -> None:
-    while sys.stdin.buffer.read(4096):
+    while os.read(sys.stdin.fileno(), 4096):  # `sys.stdin` would be locked: the interpreter waits 1 s for it at its end
         pass
     server.terminate()
     try:
