@@ -189,6 +189,8 @@ class LmdbLaneStore(_LmdbLane):
                 transaction.put(checkpoint_key.encode(), checkpoint.model_dump_json().encode())
             for tenant_id, view_id in commit.released:
                 delete_below(transaction, parked_prefix(tenant_id, view_id))
+            for event in commit.unparked:
+                transaction.delete(parked_key(event))
             for event in commit.parked:
                 transaction.put(parked_key(event), encode_parked(event))
             transaction.put(POSITION, commit.position.model_dump_json().encode())

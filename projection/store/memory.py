@@ -96,6 +96,8 @@ class MemoryLaneStore:
         self._checkpoints.update(commit.checkpoints)
         for released in commit.released:
             self._parked.pop(released, None)
+        for event in commit.unparked:
+            self._parked.get((event.tenant_id, event.view_id), {}).pop(event.sequence, None)
         for event in commit.parked:
             self._parked.setdefault((event.tenant_id, event.view_id), {})[event.sequence] = event
         self._position, self._digest = commit.position, commit.digest

@@ -28,6 +28,7 @@ class Commit:
     checkpoints: Mapping[CheckpointKey, Checkpoint] = field(default_factory=dict)
     parked: Sequence[ParkedEvent] = ()
     released: Sequence[tuple[TenantId, ViewId]] = ()  # deleted views: what was parked before this commit is discarded
+    unparked: Sequence[ParkedEvent] = ()  # taken out of what is parked one by one, before `parked` is added
     digest: StateDigest = StateDigest.EMPTY  # of everything that the store holds after the commit
     fold_identity: str | None = None  # what the store is folded by from here on; None: by what it was
 

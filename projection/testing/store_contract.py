@@ -339,6 +339,17 @@ class LaneStoreContract:
             owner.write(parked=[parked_event(2)], released=[(ACME, ViewId("1"))])
             assert [parked_event(2)] == list(store.parked())
 
+    def test_events_are_taken_out_one_by_one_and_may_be_parked_anew_in_the_same_commit(self) -> None:
+        """What has no view id, too; what was not named stays, and what is not there is not missed."""
+        alone, first, second = parked_event(1, None), parked_event(2), parked_event(3)
+        again = parked_event(3, envelope=b"again")
+        with self.new_store() as store:
+            owner = Owner(store)
+            owner.write(parked=[alone, parked_event(4, None), first, second])
+            taken = replace(owner.prepare(parked=[again]), unparked=(alone, first, second, parked_event(9)))
+            store.commit(taken)
+            assert [parked_event(4, None), again] == list(store.parked())
+
     def test_a_scan_shows_one_picture_while_commits_go_on(self) -> None:
         """That of its first step."""
         views: dict[ViewKey, bytes | None] = {_order(f"{number:03d}"): b"old" for number in range(50)}
