@@ -25,7 +25,7 @@ from projection.store.records import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
     from projection.model.ids import TenantId, ViewType
@@ -127,13 +127,20 @@ class LmdbLaneStore(_LmdbLane):
 
     @classmethod
     def open(
-        cls, path: Path, fold_identity: str, *, map_size: int = MAP_SIZE, max_map_size: int = MAX_MAP_SIZE
+        cls,
+        path: Path,
+        fold_identity: str,
+        *,
+        earlier: Collection[str] = (),
+        map_size: int = MAP_SIZE,
+        max_map_size: int = MAX_MAP_SIZE,
     ) -> Self:
         """Open a lane's store for writing; make it where there is none yet.
 
         Args:
             path: the lane's directory.
-            fold_identity: what the views are folded by; a store belongs to one for ever.
+            fold_identity: what the views are folded by; only a commit changes that.
+            earlier: identities that the store may have as well: of the same build, before its last decision.
             map_size: bytes that the data may grow to before the map has to be made larger.
             max_map_size: bytes that the map is never made larger than.
 
@@ -144,7 +151,7 @@ class LmdbLaneStore(_LmdbLane):
         def found(transaction: Transaction) -> None:
             if stamp_or_check(transaction, Kind.LANE, path):
                 transaction.put(FOLD_IDENTITY, fold_identity.encode())
-            elif (stored := transaction.get(FOLD_IDENTITY, b"").decode()) != fold_identity:
+            elif (stored := transaction.get(FOLD_IDENTITY, b"").decode()) not in (fold_identity, *earlier):
                 raise StorageError(
                     f"{path} was folded by {stored}, not by {fold_identity}", hint="a changed program makes a new build"
                 )

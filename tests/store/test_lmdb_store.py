@@ -6,6 +6,7 @@ import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import lmdb
@@ -96,6 +97,15 @@ def test_a_store_of_another_fold_identity_is_refused_and_left_as_it_is(path: Pat
         LmdbLaneStore.open(path, "f1")
     with LmdbLaneStore.open(path, "f0") as store:
         assert len(KEYS) == store.count_views()
+
+
+def test_a_store_of_an_earlier_fold_identity_is_opened_where_that_is_said_and_keeps_it_until_a_commit(path) -> None:
+    LmdbLaneStore.open(path, "f0").close()
+    with LmdbLaneStore.open(path, "f2", earlier={"f0", "f1"}) as store:
+        assert store.fold_identity() == "f0"
+        store.commit(replace(Owner(store).prepare(), fold_identity="f2"))
+    with LmdbLaneStore.open(path, "f2") as store:
+        assert store.fold_identity() == "f2"
 
 
 @pytest.mark.parametrize("opened", [lambda path: LmdbLaneStore.open(path, "f0"), LmdbViewReader.open])
