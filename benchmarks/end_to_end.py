@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
 import sys
 import tempfile
 from decimal import Decimal
@@ -19,16 +18,14 @@ from typing import TYPE_CHECKING
 import orjson
 
 from benchmarks import handwritten
+from benchmarks.sides import in_a_process, opened_node
 from projection.bundled import bundled
 from projection.engine.deployment import load_deployment
-from projection.engine.node import open_node
 from projection.model.envelope import Tenancy
 from projection.model.ids import ViewType
 from projection.model.manifest import Manifest
-from projection.model.settings import NatsSettings, Settings
 from projection.model.subjects import DEFAULT_TEMPLATE, SubjectTemplate
 from projection.query.reading import serving_reader
-from projection.store.catalog import Catalog
 from projection.stream.connection import Nats, NatsConnection
 from projection.stream.embedded import EmbeddedServer
 from projection.stream.file_feed import read_events
@@ -36,6 +33,8 @@ from projection.stream.loading import FileLoading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from projection.engine.deployment import DeployedView
 
 FINES = Path(__file__).resolve().parents[2] / "shared" / "data" / "road_traffic_fines.jsonl.gz"
 EVENTS = 200_000
@@ -59,7 +58,7 @@ def measure() -> Iterator[dict[str, object]]:
             asyncio.run(_load(server.url))
             for round_ in range(ROUNDS):
                 for who, found in rates.items():
-                    found.append(_in_a_process(who, server.url, place / f"{who}{round_}"))
+                    found.append(in_a_process("benchmarks.end_to_end", who, server.url, place / f"{who}{round_}"))
                     print(f"end_to_end, {who}: {found[-1]:,.0f} events/s", file=sys.stderr)
         tuned = handwritten.read_views(place / "tuned0")
         _require_equal(_views_of_the_node(place / "ours0"), tuned)
@@ -79,21 +78,16 @@ async def _load(url: str) -> None:
         await loading.publish(nats, _STREAM, create=True)
 
 
-def _in_a_process(who: str, url: str, path: Path) -> float:
-    """Each side in a fresh interpreter: none meets the others' caches or heap. Events per second."""
-    command = [sys.executable, "-m", "benchmarks.end_to_end", who, url, str(path)]
-    return float(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout))
+def fine_summary() -> list[DeployedView]:
+    """The view type that all sides fold."""
+    manifest = Manifest.load(bundled("projections/fines/manifest.yaml"))
+    return [one for one in load_deployment(manifest, Tenancy()) if one.entry.view_type == _VIEW]
 
 
 async def _ours(url: str, path: Path) -> float:
-    manifest = Manifest.load(bundled("projections/fines/manifest.yaml"))
-    settings = Settings(nats=NatsSettings(url=url), stream=_STREAM, storage=path)
-    deployed = [one for one in load_deployment(manifest, settings.tenancy) if one.entry.view_type == _VIEW]
-    with Catalog.open(path) as catalog:
-        async with await Nats.connect(NatsConnection(url)) as nats:
-            with await open_node(settings, deployed, catalog, nats) as node:
-                summary = await node.run(until_caught_up=True)
-                return summary.events / summary.seconds
+    async with opened_node(fine_summary(), url, _STREAM, path) as node:
+        summary = await node.run(until_caught_up=True)
+    return summary.events / summary.seconds
 
 
 async def _tuned(url: str, path: Path) -> float:
