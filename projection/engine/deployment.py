@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from projection.errors import ConfigurationError
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from projection.model.envelope import Tenancy
+    from projection.model.ids import TenantId
     from projection.model.manifest import Manifest, ManifestView
+    from projection.store.catalog import Build
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,27 @@ class DeployedView:
 
     entry: ManifestView
     program: Program
-    fold_identity: str  # everything that the state depends on, hashed; indexes are no part of it
+    tenancy: Tenancy
+    base_identity: str  # everything that the state depends on but decisions, hashed; indexes are no part of it
+    fold_identity: str  # of the build that it is folded into
+    # Operator's decisions: sequence, tenant and view id of events that are left out; None: the event as a whole.
+    drops: frozenset[tuple[int, TenantId, str | None]] = frozenset()
+
+    def within(self, build: Build) -> DeployedView:
+        """The same as this build folds it: with the build's decisions and identity.
+
+        Raises:
+            ConfigurationError: the build is of another program, manifest or tenancy.
+        """
+        if build.base_identity != self.base_identity:
+            raise ConfigurationError(f"{build} is folded by {build.base_identity}, not by {self.base_identity}")
+        return replace(self, fold_identity=build.fold_identity, drops=frozenset(build.drops))
+
+
+def deploy(entry: ManifestView, program: Program, tenancy: Tenancy) -> DeployedView:
+    """A view type with the identity that these give it, where there are no decisions yet."""
+    identity = _base_identity(entry, program, tenancy)
+    return DeployedView(entry, program, tenancy, base_identity=identity, fold_identity=identity)
 
 
 def load_deployment(
@@ -57,7 +79,7 @@ def load_deployment(
         except ProgramInvalidError as error:
             invalid.append(error)
             continue
-        deployed.append(DeployedView(entry, program, _fold_identity(entry, program, tenancy)))
+        deployed.append(deploy(entry, program, tenancy))
     if invalid:
         raise ProgramsInvalidError(invalid)
     return tuple(deployed)
@@ -70,20 +92,24 @@ def load_program(entry: ManifestView, manifest: Path, execution: Execution = Exe
         ProgramInvalidError: with every diagnostic.
         ConfigurationError: the file cannot be read.
     """
-    limits = Limits(
-        gas=entry.limits.gas,
-        route_gas=entry.limits.route_gas,
-        ids_per_event=entry.limits.ids_per_event,
-        view_bytes=entry.limits.view_bytes,
-    )
     try:
         name = str(manifest.parent / entry.program.relative_to(manifest.parent.resolve()))
     except ValueError:
         name = str(entry.program)
     try:
-        return Program.load(entry.program, limits, name, execution)
+        return Program.load(entry.program, limits_of(entry), name, execution)
     except OSError as error:
         raise ConfigurationError(f"program {name} of view type {entry.view_type} cannot be read: {error}") from None
+
+
+def limits_of(entry: ManifestView) -> Limits:
+    """What a manifest lets a program use."""
+    return Limits(
+        gas=entry.limits.gas,
+        route_gas=entry.limits.route_gas,
+        ids_per_event=entry.limits.ids_per_event,
+        view_bytes=entry.limits.view_bytes,
+    )
 
 
 def _require_subjects_of(entry: ManifestView, subjects: Sequence[str]) -> None:
@@ -112,7 +138,7 @@ class ProgramsInvalidError(ProgramInvalidError):
         return "\n\n".join(one.render() for one in self.invalid)
 
 
-def _fold_identity(entry: ManifestView, program: Program, tenancy: Tenancy) -> str:
+def _base_identity(entry: ManifestView, program: Program, tenancy: Tenancy) -> str:
     terms = {
         "program": program.digest,
         "edition": program.checked.edition,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import NamedTuple
 
 from projection.errors import ErrorClass  # noqa: TC001 - pydantic reads it
 from projection.model.checkpoint import Frozen
@@ -22,7 +23,9 @@ class ParkedEvent(Frozen):
     """One event that one view could not take.
 
     `view_id` is None where no view id came of the event: it is parked alone. `span` is `file:line:column` of the
-    program, for errors of the program. `envelope` holds the bytes as they came.
+    program, for errors of the program. `fold_identity` is what manifest and program gave when the event failed;
+    decisions of an operator are no part of it, or a fold that knows them from its start would hold other bytes.
+    `envelope` holds the bytes as they came.
     """
 
     tenant_id: TenantId
@@ -37,3 +40,16 @@ class ParkedEvent(Frozen):
     disposition: Disposition
     subject: str
     envelope: bytes
+
+
+class Drop(NamedTuple):
+    """An operator's decision about one parked event: folds leave it out at this view; without an id, altogether."""
+
+    sequence: int
+    tenant_id: TenantId
+    view_id: ViewId | None
+
+    @property
+    def order(self) -> tuple[int, str, bool, str]:
+        """What decisions are sorted by."""
+        return (self.sequence, self.tenant_id, self.view_id is not None, self.view_id or "")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from secrets import token_hex
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from projection.errors import ConfigurationError, StorageError
-from projection.model.ids import ViewType
+from projection.model.ids import TenantId, ViewId, ViewType
+from projection.model.parked import Drop
 from projection.store.folder_lock import FolderLock
 from projection.store.format import Kind, check_stamp, stamp_or_check
 from projection.store.lmdb_env import Environment, entries_below
@@ -31,6 +33,13 @@ _LAST_NUMBER = "last_number:{}"  # outlives its build, so that no number is ever
 _SERVING = "serving:"
 
 
+class Lineage(NamedTuple):
+    """Where an adopted build comes from: it began as a copy of what another build had come to."""
+
+    fold_identity: str  # of that build
+    scanned: int  # how far it was
+
+
 @dataclass(frozen=True, slots=True)
 class Build:
     """One folding of a view type with one fold identity."""
@@ -38,11 +47,37 @@ class Build:
     data: Path
     view_type: ViewType
     number: int  # from 1 on, never reused
-    fold_identity: str
+    base_identity: str  # what program, manifest and tenancy give
+    recipe: str  # JSON, the engine's: all that is needed to fold it again without the manifest's files
+    drops: tuple[Drop, ...] = ()  # an operator's decisions, in their order
+    lineage: Lineage | None = None  # None: folded from the log
+
+    @property
+    def fold_identity(self) -> str:
+        """All that the state depends on, hashed."""
+        return self._identity(self.drops)
+
+    @property
+    def earlier_identities(self) -> frozenset[str]:
+        """What the build was folded by before each of its decisions, had it been the last."""
+        return frozenset(self._identity(tuple(one for one in self.drops if one != last)) for last in self.drops)
+
+    def decided(self, drop: Drop) -> Build:
+        """The build with one decision more."""
+        return replace(self, drops=tuple(sorted({*self.drops, drop}, key=lambda one: one.order)))
+
+    def _identity(self, drops: tuple[Drop, ...]) -> str:
+        if not drops and self.lineage is None:
+            return self.base_identity
+        terms = {"base": self.base_identity, "drops": drops, "lineage": self.lineage}
+        return hashlib.sha256(json.dumps(terms, sort_keys=True).encode()).hexdigest()
 
     def lane_path(self, partition: int = 0) -> Path:
         """Where one partition of the build has its store."""
         return self.data / self.view_type / str(self.number) / str(partition)
+
+    def __str__(self) -> str:
+        return f"build {self.number} of view type {self.view_type}"
 
 
 class _Catalogue:
@@ -85,7 +120,7 @@ class _Catalogue:
             stored = transaction.get(_BUILD.format(view_type, number).encode())
             if stored is None:
                 raise ValueError(f"the serving build {number} of {view_type} is missing")
-            return Build(self.data, view_type, number, json.loads(stored)["fold_identity"])
+            return _decoded(self.data, view_type, number, stored)
 
     def close(self) -> None:
         """Give back what the catalogue holds; idempotent."""
@@ -99,7 +134,7 @@ class _Catalogue:
 
     def _builds(self, transaction: Transaction, view_type: ViewType) -> Iterator[Build]:
         for key, stored in entries_below(transaction, _BUILDS.format(view_type).encode()):
-            yield Build(self.data, view_type, int(key.rsplit(b":", 1)[1]), json.loads(stored)["fold_identity"])
+            yield _decoded(self.data, view_type, int(key.rsplit(b":", 1)[1]), stored)
 
     @contextmanager
     def _understood(self) -> Iterator[None]:
@@ -184,28 +219,54 @@ class Catalog(_Catalogue):
             raise
         return cls(data, environment, lock, named)
 
-    def build_for(self, view_type: ViewType, fold_identity: str) -> Build:
-        """The build with this fold identity, made if there is none; it serves from here on.
+    def reserve(self, view_type: ViewType) -> int:
+        """The number of the next build; nobody gets it again, whether a build comes of it or not.
 
         Raises:
             StorageError: the catalogue cannot be written.
         """
 
-        def find_or_make(transaction: Transaction) -> Build:
-            for build in self._builds(transaction, view_type):
-                if build.fold_identity == fold_identity:
-                    break
-            else:
-                last_number = _LAST_NUMBER.format(view_type).encode()
-                build = Build(self.data, view_type, int(transaction.get(last_number, b"0")) + 1, fold_identity)
-                transaction.put(last_number, b"%d" % build.number)
-                record = json.dumps({"fold_identity": fold_identity}).encode()
-                transaction.put(_BUILD.format(view_type, build.number).encode(), record)
-            transaction.put(_SERVING.encode() + view_type.encode(), b"%d" % build.number)
-            return build
+        def count(transaction: Transaction) -> int:
+            last_number = _LAST_NUMBER.format(view_type).encode()
+            number = int(transaction.get(last_number, b"0")) + 1
+            transaction.put(last_number, b"%d" % number)
+            return number
 
         with self._understood():
-            return self._environment.update(find_or_make)
+            return self._environment.update(count)
+
+    def record(self, build: Build, *, serves: bool = False) -> None:
+        """Record a build as it is now, and have it serve its view type from here on if it `serves`.
+
+        Raises:
+            StorageError: the catalogue cannot be written.
+        """
+
+        def write(transaction: Transaction) -> None:
+            transaction.put(_BUILD.format(build.view_type, build.number).encode(), _encoded(build))
+            if serves:
+                transaction.put(_SERVING.encode() + build.view_type.encode(), b"%d" % build.number)
+
+        self._environment.update(write)
+
+    def serve(self, build: Build) -> None:
+        """Have a recorded build answer for its view type; the caller knows that it is level with the one before.
+
+        Raises:
+            StorageError: the catalogue cannot be written.
+        """
+        pointer = _SERVING.encode() + build.view_type.encode()
+        self._environment.update(lambda transaction: transaction.put(pointer, b"%d" % build.number))
+
+    def build_for(self, view_type: ViewType, fold_identity: str) -> Build:
+        """The build with this fold identity, made if there is none; it serves from here on."""
+        for build in self.builds(view_type):
+            if build.fold_identity == fold_identity:
+                break
+        else:
+            build = Build(self.data, view_type, self.reserve(view_type), fold_identity, "")
+        self.record(build, serves=True)
+        return build
 
     def close(self) -> None:
         """Give the data folder back; idempotent."""
@@ -218,3 +279,24 @@ def _take(transaction: Transaction, path: Path, node_id: str | None) -> str:
     named = node_id or transaction.get(_NODE_ID_KEY, b"").decode() or f"node-{token_hex(4)}"
     transaction.put(_NODE_ID_KEY, named.encode())
     return named
+
+
+def _encoded(build: Build) -> bytes:
+    fields = ("base_identity", "recipe", "drops", "lineage")
+    return json.dumps({name: getattr(build, name) for name in fields}, ensure_ascii=False).encode()
+
+
+def _decoded(data: Path, view_type: ViewType, number: int, stored: bytes) -> Build:
+    fields = json.loads(stored)
+    return Build(
+        data,
+        view_type,
+        number,
+        fields["base_identity"],
+        fields["recipe"],
+        tuple(
+            Drop(sequence, TenantId(tenant_id), None if view_id is None else ViewId(view_id))
+            for sequence, tenant_id, view_id in fields["drops"]
+        ),
+        None if fields["lineage"] is None else Lineage(*fields["lineage"]),
+    )

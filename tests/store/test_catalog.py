@@ -10,8 +10,9 @@ import lmdb
 import pytest
 
 from projection.errors import ConfigurationError, StorageError
-from projection.model.ids import ViewType
-from projection.store.catalog import Build, Catalog, CatalogReader
+from projection.model.ids import TenantId, ViewId, ViewType
+from projection.model.parked import Drop
+from projection.store.catalog import Build, Catalog, CatalogReader, Lineage
 from projection.store.lmdb_store import LmdbLaneStore
 
 FINES = ViewType("fines")
@@ -32,13 +33,15 @@ def node(data: Path) -> Iterator[subprocess.Popen[str]]:
         child.kill()
 
 
-def test_each_fold_identity_of_a_view_type_has_a_build_of_its_own_number(data: Path) -> None:
+def made(catalog: Catalog, view_type: ViewType, base_identity: str = "f0", *, serves: bool = True) -> Build:
+    build = Build(catalog.data, view_type, catalog.reserve(view_type), base_identity, "{}")
+    catalog.record(build, serves=serves)
+    return build
+
+
+def test_each_build_of_a_view_type_has_a_number_of_its_own(data: Path) -> None:
     with Catalog.open(data) as catalog:
-        first = catalog.build_for(ORDERS, "f0")
-        assert Build(data, ORDERS, 1, "f0") == first
-        assert Build(data, ORDERS, 2, "f1") == catalog.build_for(ORDERS, "f1")
-        assert Build(data, FINES, 1, "f0") == catalog.build_for(FINES, "f0")
-        assert first == catalog.build_for(ORDERS, "f0")
+        assert [1, 2, 1] == [made(catalog, view_type).number for view_type in (ORDERS, ORDERS, FINES)]
         assert [build.number for build in catalog.builds(ORDERS)] == [1, 2]
         assert catalog.view_types() == [FINES, ORDERS]
 
@@ -46,42 +49,79 @@ def test_each_fold_identity_of_a_view_type_has_a_build_of_its_own_number(data: P
 def test_builds_are_in_the_order_of_their_numbers(data: Path) -> None:
     """Also beyond nine; and a view type whose name begins with another's has its own."""
     with Catalog.open(data) as catalog:
-        catalog.build_for(ViewType("orders_2"), "f0")
-        numbers = [catalog.build_for(ORDERS, f"f{number}").number for number in range(12)]
+        made(catalog, ViewType("orders_2"))
+        numbers = [made(catalog, ORDERS, f"f{number}").number for number in range(12)]
         assert list(range(1, 13)) == numbers
         assert numbers == [build.number for build in catalog.builds(ORDERS)]
 
 
-def test_the_build_that_was_asked_for_last_serves(data: Path) -> None:
-    """Also when it is an older one: who goes back to the former program is answered from its build."""
+def test_a_build_serves_from_when_that_is_said(data: Path) -> None:
+    """Not when it is made; and a former one serves again when that is said."""
     with Catalog.open(data) as catalog:
         assert catalog.serving(ORDERS) is None
-        for fold_identity in ("f0", "f1", "f0"):
-            build = catalog.build_for(ORDERS, fold_identity)
+        first = made(catalog, ORDERS)
+        second = made(catalog, ORDERS, "f1", serves=False)
+        for build in (first, second, first):
+            catalog.serve(build)
             assert build == catalog.serving(ORDERS)
 
 
 def test_the_catalogue_is_there_when_it_is_opened_again(data: Path) -> None:
+    """With all that a build is, whatever the ids look like."""
+    drops = (Drop(3, TenantId("a:💥"), ViewId('%."')), Drop(4, TenantId(""), None))
     with Catalog.open(data) as catalog:
-        build, node_id = catalog.build_for(ORDERS, "f0"), catalog.node_id
+        build = Build(data, ORDERS, catalog.reserve(ORDERS), "f0", '{"é": "\n"}', drops, Lineage("f1", 17))
+        catalog.record(build, serves=True)
+        node_id = catalog.node_id
     with Catalog.open(data) as catalog:
         assert build == catalog.serving(ORDERS)
+        assert [build] == catalog.builds(ORDERS)
         assert node_id == catalog.node_id
 
 
 def test_a_number_is_not_used_again_when_its_build_is_gone(data: Path) -> None:
-    """An old handle must never be answered from a new build."""
+    """An old handle must never be answered from a new build; nor when no build ever came of it."""
     with Catalog.open(data) as catalog:
-        assert catalog.build_for(ORDERS, "f0").number == 1
-        assert catalog.build_for(ORDERS, "f1").number == 2
+        assert [made(catalog, ORDERS).number for _ in range(2)] == [1, 2]
     with lmdb.open(str(data / "catalog")) as environment, environment.begin(write=True) as transaction:
         assert transaction.delete(b"build:orders:0000000002")
     with Catalog.open(data) as catalog:
-        assert catalog.build_for(ORDERS, "f1").number == 3
+        assert catalog.reserve(ORDERS) == 3
+        assert made(catalog, ORDERS).number == 4
+
+
+class TestTheIdentityOfABuild:
+    DROP, OTHER = Drop(3, TenantId("a"), ViewId("x")), Drop(3, TenantId("a"), None)
+
+    def build(self, *drops: Drop, lineage: Lineage | None = None) -> Build:
+        return Build(Path("data"), ORDERS, 1, "f0", "{}", drops, lineage)
+
+    def test_is_what_program_manifest_and_tenancy_give_where_nothing_was_decided(self) -> None:
+        assert self.build().fold_identity == "f0"
+        assert self.build().earlier_identities == set()
+
+    def test_is_another_with_every_decision_and_every_lineage(self) -> None:
+        builds = [self.build(), self.build(self.DROP), self.build(self.OTHER), self.build(self.DROP, self.OTHER)]
+        builds += [self.build(lineage=Lineage(identity, scanned)) for identity in ("f1", "f2") for scanned in (1, 2)]
+        assert len({build.fold_identity for build in builds}) == len(builds)
+
+    def test_depends_on_neither_number_nor_place_nor_recipe(self) -> None:
+        here, there = self.build(self.DROP), Build(Path("other"), ORDERS, 7, "f0", '{"a": 1}', (self.DROP,))
+        assert here.fold_identity == there.fold_identity
+
+    def test_does_not_depend_on_the_order_of_decisions(self) -> None:
+        one, other = self.build().decided(self.DROP), self.build().decided(self.OTHER)
+        assert one.decided(self.OTHER) == other.decided(self.DROP)
+        assert one.decided(self.DROP) == one
+
+    def test_before_the_last_decision_is_among_the_earlier_ones(self) -> None:
+        both = self.build(lineage=Lineage("f1", 3)).decided(self.DROP).decided(self.OTHER)
+        expected = {self.build(drop, lineage=Lineage("f1", 3)).fold_identity for drop in (self.DROP, self.OTHER)}
+        assert expected == both.earlier_identities
 
 
 def test_lanes_live_below_their_view_type_build_and_partition(data: Path) -> None:
-    build = Build(data, ORDERS, 3, "f0")
+    build = Build(data, ORDERS, 3, "f0", "{}")
     assert data / "orders" / "3" / "0" == build.lane_path()
     assert data / "orders" / "3" / "7" == build.lane_path(7)
 
@@ -90,7 +130,7 @@ def test_a_view_type_may_be_called_as_the_catalogue_is(data: Path) -> None:
     """Its builds lie in the same directory and nothing meets."""
     catalogue = ViewType("catalog")
     with Catalog.open(data) as catalog:
-        build = catalog.build_for(catalogue, "f0")
+        build = made(catalog, catalogue)
         with LmdbLaneStore.open(build.lane_path(), build.fold_identity) as store:
             assert store.claim() == 1
     with Catalog.open(data) as catalog:
@@ -130,7 +170,7 @@ class TestOneNodePerDataFolder:
         with Catalog.open(data) as catalog:
             with pytest.raises(StorageError, match=rf"process {os.getpid()}"):
                 Catalog.open(data)
-            assert catalog.build_for(ORDERS, "f0").number == 1
+            assert made(catalog, ORDERS).number == 1
 
     def test_the_folder_is_free_after_a_failed_opening(self, data: Path) -> None:
         LmdbLaneStore.open(data / "catalog", "f0").close()
@@ -161,7 +201,7 @@ class TestReading:
         node.kill()
         node.wait()
         with Catalog.open(data) as catalog:
-            build = catalog.build_for(ORDERS, "f0")
+            build = made(catalog, ORDERS)
         with CatalogReader.open(data) as reader:
             assert build == reader.require(ORDERS)
             assert [build] == reader.builds(ORDERS)
@@ -178,8 +218,8 @@ class TestReading:
 
     def test_an_unknown_view_type_is_answered_with_the_known_ones(self, data: Path) -> None:
         with Catalog.open(data) as catalog:
-            catalog.build_for(FINES, "f0")
-            catalog.build_for(ORDERS, "f0")
+            made(catalog, FINES)
+            made(catalog, ORDERS)
         unknown = "has no view type 'order'; it has: fines, orders"
         with CatalogReader.open(data) as reader, pytest.raises(ConfigurationError, match=unknown):
             reader.require(ViewType("order"))
@@ -195,7 +235,7 @@ class TestReading:
     @pytest.mark.parametrize("key", [b"build:orders:0000000001", b"serving:orders"])
     def test_a_damaged_catalogue_is_a_storage_error_that_says_where(self, data: Path, key: bytes) -> None:
         with Catalog.open(data) as catalog:
-            catalog.build_for(ORDERS, "f0")
+            made(catalog, ORDERS)
         for damage in (b"{", b"{}", None):
             with lmdb.open(str(data / "catalog")) as environment, environment.begin(write=True) as transaction:
                 transaction.put(key, damage) if damage else transaction.delete(b"build:orders:0000000001")

@@ -1,0 +1,131 @@
+"""Which builds a node folds for a manifest, and the opening of their stores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from projection.engine.recipes import deployed_by, differences, recipe_of
+from projection.engine.requeue import settle
+from projection.errors import ConfigurationError
+from projection.lang.run.executors import Execution
+from projection.store.catalog import Build
+from projection.store.lmdb_store import LmdbLaneStore
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from projection.engine.deployment import DeployedView
+    from projection.store.catalog import Catalog
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedBuild:
+    """A build that the node folds."""
+
+    deployed: DeployedView  # as this build folds it
+    build: Build
+    replaces: Build | None = None  # the build that answers until this one is level with it
+
+
+def plan_builds(
+    catalog: Catalog,
+    deployed: Sequence[DeployedView],
+    *,
+    new_build: bool = False,
+    execution: Execution = Execution.COMPILED,
+) -> list[PlannedBuild]:
+    """The builds to fold for what is deployed; those that are missing are made, unless one answers already.
+
+    Args:
+        catalog: of the data folder.
+        deployed: what the manifest deploys; view types that it does not name are left alone.
+        new_build: whether a view type that is folded differently from now on may begin anew, beside the build that
+            goes on answering.
+        execution: how the programs of former builds are run.
+
+    Raises:
+        ConfigurationError: view types are folded differently from now on, and nobody said what to do about it;
+            nothing was made.
+        StorageError: the catalogue cannot be read or written.
+    """
+    serving = [catalog.serving(one.entry.view_type) for one in deployed]
+    found = [_found(catalog, one, answers) for one, answers in zip(deployed, serving, strict=True)]
+    if not new_build:
+        _require_found(deployed, serving, found)
+    planned = []
+    for one, answers, build in zip(deployed, serving, found, strict=True):
+        if build is None:
+            build = _made(catalog, one, answers)  # noqa: PLW2901
+        replaces = None if answers is None or answers.number == build.number else answers
+        planned.append(PlannedBuild(one.within(build), build, replaces))
+        if replaces is not None:
+            try:
+                planned.append(PlannedBuild(deployed_by(replaces, execution), replaces))
+            except ConfigurationError as error:
+                log.warning("a former build answers and is not folded on", build=str(replaces), reason=error.message)
+    return planned
+
+
+def _found(catalog: Catalog, one: DeployedView, answers: Build | None) -> Build | None:
+    """The build of this program, manifest and tenancy: the one that answers, else the last that was begun."""
+    if answers is not None and answers.base_identity == one.base_identity:
+        return answers
+    same = [build for build in catalog.builds(one.entry.view_type) if build.base_identity == one.base_identity]
+    return same[-1] if same else None
+
+
+def _made(catalog: Catalog, one: DeployedView, answers: Build | None) -> Build:
+    """A new build. It serves where none does; else it takes over the decisions of the one that does."""
+    build = Build(
+        catalog.data,
+        one.entry.view_type,
+        catalog.reserve(one.entry.view_type),
+        one.base_identity,
+        recipe_of(one),
+        drops=() if answers is None else answers.drops,
+    )
+    catalog.record(build, serves=answers is None)
+    return build
+
+
+def _require_found(
+    deployed: Sequence[DeployedView], serving: Sequence[Build | None], found: Sequence[Build | None]
+) -> None:
+    changed = [
+        (answers, ", ".join(differences(answers, one)))
+        for one, answers, build in zip(deployed, serving, found, strict=True)
+        if answers is not None and build is None
+    ]
+    if changed:
+        named = changed[0][0].view_type if len(changed) == 1 else "--all"
+        raise ConfigurationError(
+            "; ".join(f"{what or 'something'} changed since {answers} was made" for answers, what in changed),
+            hint="`projection run --new-build` folds anew from the start, while the former build answers until the new "
+            f"one is level; `projection adopt {named}` has the new program take over the views as they are, and run "
+            "what is parked",
+        )
+
+
+def open_store(build: Build, deployed: DeployedView, **options: Any) -> LmdbLaneStore:
+    """The store of a build, for writing; a decision whose effect a crash prevented has it now.
+
+    Args:
+        build: whose store.
+        deployed: as the build folds it.
+        options: as `LmdbLaneStore.open` takes them.
+
+    Raises:
+        StorageError: it cannot be opened, or was folded by something else.
+    """
+    store = LmdbLaneStore.open(build.lane_path(), build.fold_identity, earlier=build.earlier_identities, **options)
+    try:
+        settle(store, deployed)
+    except BaseException:
+        store.close()
+        raise
+    return store
