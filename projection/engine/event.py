@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from projection.errors import DecodeError, ProjectionError, TenantAccessError
 from projection.lang.program import Meta
 from projection.model.envelope import Envelope, Tenancy, decode_envelope
@@ -15,31 +17,21 @@ if TYPE_CHECKING:
     from projection.stream.port import Message
 
 
-class Event:
+class Event(msgspec.Struct, eq=False, gc=False):
     """One message with its envelope, or with the error that kept it from having one."""
 
-    __slots__ = ("envelope", "error", "message", "meta", "tenant_id")
-
-    def __init__(
-        self,
-        message: Message,
-        tenant_id: TenantId,
-        envelope: Envelope | None = None,
-        meta: Any = None,
-        error: ProjectionError | None = None,
-    ) -> None:
-        self.message = message
-        self.tenant_id = tenant_id  # of the subject; the default one where the subject names none that is legal
-        self.envelope = envelope
-        self.meta = meta  # what programs see of the envelope
-        self.error = error
+    message: Message
+    tenant_id: TenantId  # of the subject; the default one where the subject names none that is legal
+    envelope: Envelope | None = None
+    meta: Any = None  # what programs see of the envelope
+    error: ProjectionError | None = None
 
 
 class EventReader:
     """Makes events of messages, by the subjects' form and the tenancy of the node."""
 
     def __init__(self, template: SubjectTemplate, tenancy: Tenancy) -> None:
-        self._template = template
+        self._tenant_of = template.tenant_reader()
         self._tenancy = tenancy
 
     def read(self, message: Message, envelope: Envelope | None = None) -> Event:
@@ -49,16 +41,18 @@ class EventReader:
             message: of the log.
             envelope: what the message holds, where the caller knows that already.
         """
-        tenant_id = self._tenancy.default
+        tenancy = self._tenancy
+        tenant_id = tenancy.default
         try:
             try:
-                by_subject = self._template.tenant_of(message.subject)
+                by_subject = self._tenant_of(message.subject)
             except ValueError as error:
                 raise TenantAccessError(str(error)) from None
-            if by_subject is not None and self._tenancy.enabled:
+            if by_subject is not None and tenancy.enabled:
                 tenant_id = by_subject
             envelope = envelope or decode_envelope(message.data)
-            tenant_id = self._tenancy.tenant_of(envelope, by_subject)
+            if not by_subject or envelope.tenant_id != by_subject or not tenancy.enabled:  # else there is no question
+                tenant_id = tenancy.tenant_of(envelope, by_subject)
             return Event(message, tenant_id, envelope, meta_of(envelope, tenant_id, message.sequence))
         except (DecodeError, TenantAccessError) as error:
             return Event(message, tenant_id, error=error)

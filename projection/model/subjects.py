@@ -80,16 +80,23 @@ class SubjectTemplate(NamedTuple):
         Raises:
             ValueError: the subject is not one of this template, or its tenant is not a legal one.
         """
-        tokens = subject.split(".")
-        tenant: TenantId | None = None
-        if len(tokens) != len(self.tokens):
-            raise ValueError(f"subject {subject!r} does not have the form {self}")
-        for expected, token in zip(self.tokens, tokens, strict=True):
-            if expected == "<tenant>":
-                tenant = _tenant(token)
-            elif expected not in _PLACES and expected != token:
+        return self.tenant_reader()(subject)
+
+    def tenant_reader(self) -> Callable[[str], TenantId | None]:
+        """`tenant_of` for many subjects, prepared once."""
+        names_tenant = "<tenant>" in self.tokens
+        form = r"\.".join(
+            "([^.]*)" if token == "<tenant>" else "[^.]*" if token in _PLACES else re.escape(token)  # noqa: S105
+            for token in self.tokens
+        )
+        match = re.compile(form).fullmatch
+
+        def tenant_of(subject: str) -> TenantId | None:
+            if (found := match(subject)) is None:
                 raise ValueError(f"subject {subject!r} does not have the form {self}")
-        return tenant
+            return _tenant(found[1]) if names_tenant else None
+
+        return tenant_of
 
 
 @lru_cache(maxsize=65_536)  # asked for every event, and there are fewer tenants than events

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from projection.model.checkpoint import StreamIdentity
+    from projection.errors import StreamError
+    from projection.model.checkpoint import LanePosition, StreamIdentity
 
 
-class Message(NamedTuple):
-    """One message of the log."""
+class Message(msgspec.Struct, frozen=True, gc=False):
+    """One message of the log. A structure that the collector need not look at: there may be as many as memory holds."""
 
     sequence: int  # its stream sequence
     subject: str
@@ -26,12 +29,15 @@ class Batch:
 
     messages: Sequence[Message]
     scanned: int  # ≥ every sequence in `messages`; may lie beyond the last one where nothing else was stored
+    scanned_time: str | None = None  # when the log stored what is there, as in `Message`
 
 
 class Feed(Protocol):
     """An ordered, gap-free reading. Within and across its own re-openings no message is left out or comes twice."""
 
-    identity: StreamIdentity  # known once the feed is open
+    identity: StreamIdentity | None  # of the log as it was found last; known once the feed is open
+    openings: int  # how often the feed was opened; the log may have become another one each time
+    trouble: StreamError | None  # why nothing comes for now; the feed tries again by itself
 
     async def open(self) -> None:
         """Check the log against the position and begin to read at `scanned + 1`.
@@ -39,6 +45,14 @@ class Feed(Protocol):
         Raises:
             StreamIdentityError: the log is another one, or lost what would have to be read.
             StreamError: the server or the stream cannot be used.
+        """
+
+    async def check(self, position: LanePosition) -> None:
+        """Check the log, as it is now, against the position of one who reads by this feed and may be ahead of it.
+
+        Raises:
+            StreamIdentityError: the log is another one than that of the position, or lost what was read of it.
+            StreamError: the server cannot be asked.
         """
 
     async def next_batch(self) -> Batch | None:
@@ -63,3 +77,6 @@ class Feed(Protocol):
 
     async def close(self) -> None:
         """Stop reading; idempotent."""
+
+    async def forget(self) -> None:
+        """Close, and let nothing of the feed be left at the server: nobody reads by it any more."""

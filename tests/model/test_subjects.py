@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 
+from projection.model.ids import TenantId
 from projection.model.subjects import DEFAULT_TEMPLATE, SubjectTemplate, filter_problem, matcher, overlapping
 from projection.testing.hostile_ids import tenant_ids
 
@@ -53,6 +54,24 @@ def test_a_template_without_a_tenant_names_none():
 def test_a_subject_of_another_form_names_no_tenant(subject):
     with pytest.raises(ValueError):
         DEFAULT.tenant_of(subject)
+
+
+@pytest.mark.parametrize(
+    ("template", "subject"),
+    [
+        ("<tenant>.<type>.<id>", "a.order.1"),
+        ("shop.<type>.<id>.<tenant>", "shop.order.1.a"),
+        ("<id>.shop.<tenant>.<type>.v1", "1.shop.a.order.v1"),
+    ],
+)
+def test_the_tenant_is_read_from_wherever_the_template_has_it(template, subject):
+    reads = SubjectTemplate.parse(template).tenant_reader()
+
+    assert reads(subject) == TenantId("a")
+    for other in (f"x.{subject}", f"{subject}.x", subject.replace(".", "", 1), subject.replace("shop", "shops")):
+        if other != subject:
+            with pytest.raises(ValueError, match=f"{other}' does not have the form {template}"):
+                reads(other)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from projection.model import timestamp as timestamp_module
 from projection.model.timestamp import format_timestamp, parse_timestamp
 
 offsets = st.integers(-23 * 60 - 59, 23 * 60 + 59).map(lambda minutes: timezone(timedelta(minutes=minutes)))
@@ -87,3 +88,40 @@ def test_the_error_quotes_only_the_beginning():
         parse_timestamp("9" * 100_000)
 
     assert len(str(caught.value)) < 200
+
+
+# Texts that are right, and texts that are nearly right: what one reader takes and another does not.
+clocks = st.just("2000-01-31T12:00:00") | st.from_regex(
+    r"[0-3][0-9]{3}-[01][0-9]-[0-3][0-9][Tt ][0-2][0-9]:[0-5][0-9]:[0-6][0-9]", fullmatch=True
+)
+fractions = st.sampled_from(
+    ["", ".", ".5", ".123", ".123456", ".123456789", ",5", ".1 ", ".\u0661", ".123456\u0661", "._1", ".-1", "5"]
+)
+zones = st.just("Z") | st.sampled_from(
+    ["+01:00", "z", "-23:59", "+24:00", "+0100", "", "+01:00Z", "Z+01:00", "\u221201:00"]
+)
+near = st.tuples(clocks, fractions, zones).map("".join)
+
+
+@given(near, st.text(".:-+TZ0159 \u0661", max_size=2), st.integers(0, 35))
+def test_a_text_is_read_alike_by_the_quick_way_and_by_the_whole_one(text, inserted, place):
+    for one in (text, text[:place] + inserted + text[place + len(inserted) :], text[:place] + inserted + text[place:]):
+        assert outcome(timestamp_module._any, one) == outcome(parse_timestamp, one) == outcome(parse_timestamp, one)
+
+
+def outcome(read, text):
+    try:
+        return read(text)
+    except ValueError as error:
+        return str(error)
+
+
+def test_a_text_is_read_alike_however_many_others_came_between_and_few_are_remembered():
+    for text in ("2000-01-01T00:00:00+01:00", "2000-01-01T00:00:00." + "9" * 1_000 + "Z"):
+        before = parse_timestamp(text)
+        for number in range(3_000):
+            parse_timestamp(f"2000-01-01T00:00:00.{number:06}Z")
+
+        assert before == parse_timestamp(text)
+    assert len(timestamp_module._moments) <= timestamp_module._REMEMBERED
+    assert max(map(len, timestamp_module._moments)) <= timestamp_module._REMEMBERED_LENGTH

@@ -32,7 +32,7 @@ async def test_a_message_carries_subject_data_and_the_logs_own_time(log: Log) ->
     feed = log.feed()
     await feed.open()
     [message] = await read(feed, 1)
-    assert (1, f"{log.name}.ours.0", b'{"a": 1}') == message[:3]
+    assert (1, f"{log.name}.ours.0", b'{"a": 1}') == (message.sequence, message.subject, message.data)
     assert await log.jetstream.message_time(log.name, 1) == message.time
     await feed.close()
 
