@@ -39,6 +39,7 @@ class StreamState(msgspec.Struct, frozen=True):
     first_seq: int
     last_seq: int
     messages: int
+    last_ts: str = ""  # when the last one was stored; RFC 3339, nanoseconds
 
 
 class StreamConfig(msgspec.Struct, frozen=True):
@@ -75,6 +76,7 @@ class ConsumerInfo(msgspec.Struct, frozen=True):
     num_pending: int
     delivered: ConsumerPosition
     ack_floor: ConsumerPosition
+    num_waiting: int = 0  # pulls that wait for messages
     config: ConsumerConfig = ConsumerConfig()
 
 

@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from projection.stream.connection import Delivery, Subscription
-    from projection.stream.jetstream import JetStream
+    from projection.stream.jetstream import ConsumerInfo, JetStream
 
 TAKEN = "stream.taken"  # another node reads under our consumer's name
 _PULL_MESSAGES = 2_000  # a request
 _EXPIRES_S = 2.0
 _HEARTBEAT_S = 0.5
 SILENCE_S = _EXPIRES_S + 1.0
+_LOOK_S = 0.05  # between two looks whether another process still reads
 _FORGOTTEN_AFTER_S = 24 * 3600.0  # a consumer that nobody pulls from any more
 _INSTANCE = "projection_instance"
 _ENDED_AS_ASKED = ("Batch Completed", "Message Size Exceeds MaxBytes")  # the two 409s that are no trouble
@@ -83,7 +84,7 @@ class Opening:
 
         Args:
             sequence: the first to read.
-            take_over: whether a consumer that another process left under our name may be replaced.
+            take_over: whether a consumer that another process left under our name, and reads no more, may be replaced.
 
         Raises:
             StreamError: the server cannot be used, or (TAKEN) another node reads under our name.
@@ -91,7 +92,8 @@ class Opening:
         reader = self._reader
         found = await self._jetstream.consumer_info(reader.stream, reader.consumer)
         if found is not None:
-            if not take_over and found.config.metadata.get(_INSTANCE) != reader.instance:
+            is_ours = found.config.metadata.get(_INSTANCE) == reader.instance
+            if not is_ours and not (take_over and await self._is_left(found)):
                 raise self._taken()
             await self._jetstream.delete_consumer(reader.stream, reader.consumer)
         self._sequence = sequence - 1
@@ -116,6 +118,16 @@ class Opening:
         self._subscription = await self._nats.subscribe(f"{self._inbox}.*", self._receive)
         self.heard = monotonic()
         await self.ask()
+
+    async def _is_left(self, found: ConsumerInfo | None) -> bool:
+        """Whether nobody pulls from the consumer: what a node asked for ends with its connection, or expires soon."""
+        until = monotonic() + SILENCE_S
+        while found is not None and found.num_waiting:
+            if monotonic() > until:
+                return False
+            await asyncio.sleep(_LOOK_S)
+            found = await self._jetstream.consumer_info(self._reader.stream, self._reader.consumer)
+        return True
 
     async def end(self) -> None:
         """Stop listening. The consumer stays, for it shows how far the reading came; its requests expire."""

@@ -201,22 +201,42 @@ async def test_history_lost_under_an_open_feed_is_refused(log: Log) -> None:
     await feed.close()
 
 
-async def test_another_node_under_the_same_name_stops_the_first_and_not_itself(
-    log: Log, nats_server: EmbeddedServer
+async def test_another_node_under_the_same_name_is_refused_while_the_first_reads(
+    log: Log, nats_server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(opening_module, "SILENCE_S", 0.3)  # in which what a dead node had asked for would expire
+    await log.publish(2_000)
+    first = log.feed(limits=SMALL)
+    await first.open()
+    seen = await read(first, 500)
+    async with await Nats.connect(NatsConnection(nats_server.url)) as other:
+        second = log.feed(nats=other, limits=SMALL)
+        with pytest.raises(
+            StreamError, match=r"another node reads stream .* as consumer 'node'; give each node its own"
+        ):
+            await second.open()
+        seen += await read(first, 2_000)
+        assert log.ours == sequences(seen)
+        assert first.trouble is None
+        await first.close()
+        await second.open()
+        assert log.ours == sequences(await read(second, 2_000))
+        await second.close()
+
+
+async def test_a_node_whose_consumer_another_one_took_over_ends(log: Log, nats_server: EmbeddedServer) -> None:
+    """It may have been cut off for longer than its pulls last."""
     await log.publish(2_000)
     first = log.feed(limits=SMALL)
     await first.open()
     await read(first, 500)
     async with await Nats.connect(NatsConnection(nats_server.url)) as other:
         second = log.feed(nats=other, limits=SMALL)
+        await log.jetstream.delete_consumer(log.name, "node")
         await second.open()
-        with pytest.raises(
-            StreamError, match=r"another node reads stream .* as consumer 'node'; give each node its own"
-        ):
+        with pytest.raises(StreamError, match="another node reads"):
             await read(first, 2_010)
         assert log.ours == sequences(await read(second, 2_000))
-        assert second.trouble is None
         await first.close()
         await second.close()
 

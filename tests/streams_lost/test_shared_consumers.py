@@ -1,0 +1,197 @@
+"""The two ways in which a shared or a reopened consumer loses events, and that no event is lost here.
+
+Each test first lets stock nats-py lose them on the same server. Should a server come that does not, the test says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import nats
+import pytest
+from lost_support import (
+    at,
+    caught_up,
+    consumers,
+    elsewhere,
+    everything,
+    held,
+    our_consumer,
+    recorded,
+    recorders,
+    records,
+    running,
+    some,
+)
+from nats.errors import TimeoutError as NothingCame
+from nats.js.api import AckPolicy, ConsumerConfig
+from node_support import WITHIN_S, Site
+
+from projection.errors import StreamError
+
+if TYPE_CHECKING:
+    from lost_support import Records
+    from nats.aio.msg import Msg
+    from nats.js.client import JetStreamContext
+
+    from projection.engine.deployment import DeployedView
+
+COUNT = 60
+ACK_WAIT_S = 0.5
+
+
+class Naive:
+    """A view kept as everybody does at first: what is at or below the checkpoint was folded, so it is skipped."""
+
+    def __init__(self) -> None:
+        self.folded: list[int] = []
+        self.checkpoint = 0
+
+    async def commit(self, messages: list[Msg]) -> None:
+        """Fold, save the checkpoint, acknowledge."""
+        for message in messages:
+            sequence = message.metadata.sequence.stream
+            if sequence > self.checkpoint:
+                self.folded.append(sequence)
+                self.checkpoint = sequence
+            await message.ack()
+
+    @property
+    def lost(self) -> list[int]:
+        return sorted(set(range(1, COUNT + 1)) - set(self.folded))
+
+
+async def durable(jetstream: JetStreamContext, site: Site, policy: AckPolicy) -> JetStreamContext.PullSubscription:
+    config = ConsumerConfig(ack_policy=policy, ack_wait=ACK_WAIT_S)
+    return await jetstream.pull_subscribe(f"{site.stream}.>", "naive", stream=site.stream, config=config)
+
+
+async def fetched_until_nothing_is_due(
+    naive: Naive, reading: JetStreamContext.PullSubscription, jetstream: JetStreamContext, site: Site
+) -> None:
+    """Commit all that comes, what the server delivers anew as well."""
+    async with asyncio.timeout(WITHIN_S):
+        while True:
+            info = await jetstream.consumer_info(site.stream, "naive")
+            if info.num_pending == info.num_ack_pending == 0:
+                return
+            try:
+                await naive.commit(await reading.fetch(10, timeout=ACK_WAIT_S / 5))
+            except NothingCame:
+                continue
+
+
+async def test_two_replicas_on_one_consumer_lose_events_and_two_nodes_do_not(site: Site) -> None:
+    events = some(COUNT)
+    await site.publish(events)
+
+    naive = Naive()  # both replicas write this one store
+    async with await nats.connect(site.url) as client_a, await nats.connect(site.url) as client_b:
+        a, b = client_a.jetstream(), client_b.jetstream()
+        reading_a, reading_b = await durable(a, site, AckPolicy.ALL), await durable(b, site, AckPolicy.ALL)
+        of_a, of_b = await reading_a.fetch(10), await reading_b.fetch(10)
+        await naive.commit(of_b)
+        await naive.commit(of_a)
+        await fetched_until_nothing_is_due(naive, reading_a, a, site)
+        await a.delete_consumer(site.stream, "naive")
+    assert list(range(1, 11)) == naive.lost, "the naive way no longer loses what this test is about"
+
+    deployed = recorders(site, "records", "again")
+    async with site.node(deployed) as one, elsewhere(site, "b").node(deployed) as two:
+        async with running(one) as reading_one, running(two) as reading_two:
+            await at(one, COUNT, reading_one)
+            await at(two, COUNT, reading_two)
+        assert everything(one) == everything(two)
+        assert recorded(await held(site)) == records(one.lanes[0])
+        assert [COUNT, COUNT] == [consumer["ack_floor"]["stream_seq"] for consumer in await consumers(site)]
+
+
+async def test_a_restart_within_the_ack_wait_loses_events_and_a_node_does_not(site: Site) -> None:
+    await site.publish(some(COUNT))
+
+    naive = Naive()
+    async with await nats.connect(site.url) as client:
+        jetstream = client.jetstream()
+        reading = await durable(jetstream, site, AckPolicy.EXPLICIT)
+        delivered = await reading.fetch(20)
+        await naive.commit(delivered[:10])
+    async with await nats.connect(site.url) as client:  # the same process, started again
+        jetstream = client.jetstream()
+        reading = await durable(jetstream, site, AckPolicy.EXPLICIT)
+        await fetched_until_nothing_is_due(naive, reading, jetstream, site)
+        await jetstream.delete_consumer(site.stream, "naive")
+    assert list(range(11, 21)) == naive.lost, "the naive way no longer loses what this test is about"
+
+    deployed = recorders(site)
+    async with site.node(deployed, back_pressure={"batch": 10}) as node:
+        with pytest.raises(DroppedError):
+            await node.run(on_progress=dropped)
+        committed = node.lanes[0].store.position().scanned
+        consumer = await our_consumer(site)
+        assert committed < COUNT == consumer["delivered"]["stream_seq"]
+        assert consumer["num_ack_pending"] >= COUNT - committed  # all within an ack wait of a day
+    assert recorded(await held(site)) == await caught_up(site, deployed)
+
+
+class DroppedError(Exception):
+    """The node is gone from one moment to the next."""
+
+
+def dropped(_progress: object) -> None:
+    raise DroppedError
+
+
+# --- one name for two nodes ------------------------------------------------------------------------------------------
+
+
+async def test_a_second_node_of_the_same_name_ends_with_a_clear_error_and_the_first_goes_on(site: Site) -> None:
+    await site.publish(some(COUNT))
+    deployed, replica = recorders(site), elsewhere(site, "b")
+    async with site.node(deployed, node="twin") as first:
+        async with running(first) as reading:
+            await at(first, COUNT, reading)
+            async with replica.node(deployed, node="twin") as second:
+                with pytest.raises(StreamError) as told:
+                    await asyncio.wait_for(second.run(), WITHIN_S)
+                assert [0] == [lane.store.position().scanned for lane in second.lanes]
+            assert "another node reads stream" in told.value.message
+            assert "give each node its own node id" == told.value.hint
+            last = await site.publish(some(10))
+            await at(first, last, reading)
+        assert recorded(await held(site)) == records(first.lanes[0])
+        async with replica.node(deployed, node="own-name") as second:  # what the error says to do
+            await asyncio.wait_for(second.run(until_caught_up=True), WITHIN_S)
+            assert everything(first) == everything(second)
+
+
+async def test_a_node_that_was_killed_is_not_taken_for_another_one(site: Site) -> None:
+    """Its consumer is there still, and what it asked for is not, for its connection is gone."""
+    await site.publish(some(COUNT))
+    deployed = recorders(site)
+    async with site.node(deployed) as node:
+        with pytest.raises(DroppedError):
+            await node.run(on_progress=dropped)
+        before = await our_consumer(site)
+    assert recorded(await held(site)) == await caught_up(site, deployed)
+    assert before["name"] == (await our_consumer(site))["name"]
+
+
+async def test_two_nodes_of_one_name_lose_nothing_however_often_they_are_started_again(site: Site) -> None:
+    last = await site.publish(some(10 * COUNT))
+    deployed = recorders(site)
+    fighters = (site, elsewhere(site, "b"))
+    one, two = await asyncio.gather(*(started_again(fighter, deployed, last) for fighter in fighters))
+    assert recorded(await held(site)) == one == two
+
+
+async def started_again(site: Site, deployed: tuple[DeployedView, ...], last: int) -> Records:
+    """What a node under a patient supervisor recorded."""
+    async with asyncio.timeout(WITHIN_S):
+        while True:
+            async with site.node(deployed, node="twin", back_pressure={"batch": 20}) as node:
+                with suppress(StreamError):
+                    await node.run(until_caught_up=True)
+                if node.lanes[0].store.position().scanned == last:
+                    return records(node.lanes[0])
