@@ -14,7 +14,7 @@ from projection.errors import EXIT_FAILED
 
 if TYPE_CHECKING:
     from projection.engine.deployment import DeployedView
-    from projection.engine.lane import LaneHaltedError
+    from projection.errors import ProjectionError
     from projection.engine.node import Progress
     from projection.engine.summary import Summary
     from projection.model.settings import Settings
@@ -73,11 +73,11 @@ def run(
 
 async def _run(
     settings: Settings, deployed: tuple[DeployedView, ...], until_caught_up: bool
-) -> tuple[Summary, list[LaneHaltedError]]:
+) -> tuple[Summary, list[ProjectionError]]:
     import asyncio
 
     from projection.cli.connection import nats_connection
-    from projection.engine.node import open_node
+    from projection.engine.assembly import open_node
     from projection.store.catalog import Catalog
     from projection.stream.connection import Nats
 

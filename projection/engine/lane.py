@@ -1,16 +1,16 @@
 """A lane: one view type's fold over the log; the unit of order, of checkpoint and of storage.
 
-Events go in one by one, in order; every so often what they changed goes to the store in one commit. Nothing here waits,
-and nothing here knows where events come from.
+Events go in one by one, in order; every so often what they changed is made into one commit, a value. Nothing here
+waits, nothing here writes, and nothing here knows where events come from.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from projection.engine.parking import Parking
+from projection.engine.view_cache import CACHED_BYTES, CachedView, ViewCache
 from projection.errors import DecodeError, ErrorClass, ProjectionError
 from projection.lang.failures import Failure, key_too_long
 from projection.lang.program import Applied, only_deletes
@@ -22,19 +22,17 @@ from projection.model.subjects import matcher
 from projection.store.port import Commit
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from projection.engine.deployment import DeployedView
     from projection.engine.event import Event
-    from projection.lang.program import Step
+    from projection.lang.program import Reaction, Step
     from projection.model.checkpoint import StreamIdentity
     from projection.model.ids import TenantId
+    from projection.model.parked import ParkedEvent
     from projection.store.port import LaneStore
 
     Target = tuple[TenantId, str]  # whose view, and its id
-
-CACHED_VIEWS = 100_000  # kept decoded between batches; the lane is their only writer
-
 
 _ERASED = Applied(view=None, data=None, gas=0, alloc=0)
 
@@ -46,139 +44,166 @@ class LaneHaltedError(ProjectionError):
     default_code = "lane.halted"
 
 
-class _Cached:
-    """A view as the lane knows it: newer than the store's when `changed`."""
-
-    __slots__ = ("changed", "data", "key", "size", "view")
-
-    def __init__(self, key: ViewKey, view: Any, size: int) -> None:
-        self.key = key
-        self.view = view
-        self.size = size  # of its JSON, in bytes; of a view that the program measures
-        self.data: bytes | None = None  # its JSON, where that was made anyway
-        self.changed = False
-
-
 @dataclass(slots=True)
-class _Effects:
-    """What one event does, before any of it is done."""
+class _Trouble:
+    """What keeps an event from having its whole effect."""
 
-    changes: list[tuple[_Cached, Applied]] = field(default_factory=list)
     refused: list[tuple[ViewId | None, ProjectionError]] = field(default_factory=list)
     held: list[ViewId] = field(default_factory=list)  # behind parked events of the same view
-    released: list[Target] = field(default_factory=list)
+    released: list[Target] = field(default_factory=list)  # erased, with what was parked for them
 
 
 class Lane:
-    """Folds events into one store. `gas`, `events` and `position` tell how far it has come."""
+    """Folds events into one store. `gas` and `position` tell how far it has come."""
 
-    def __init__(self, deployed: DeployedView, store: LaneStore, *, sees_only_own: bool = False) -> None:
+    def __init__(
+        self,
+        deployed: DeployedView,
+        store: LaneStore,
+        *,
+        sees_only_own: bool = False,
+        cached_bytes: int = CACHED_BYTES,
+    ) -> None:
         """A lane on a store that no one else writes.
 
         Args:
             deployed: what to fold.
             store: where to; the lane claims it.
             sees_only_own: whether whoever brings the events brings none outside the lane's subjects.
+            cached_bytes: of views' JSON that the lane may keep at hand; decoded, they take some times as much.
         """
         self.deployed = deployed
         self.view_type = deployed.entry.view_type
         self.store = store
-        self.halted: LaneHaltedError | None = None
+        self.halted: ProjectionError | None = None
         self.gas = 0  # used by the programs since the lane was opened
         self._epoch = store.claim()
         self._program = deployed.program
         self._matches = None if sees_only_own else matcher(deployed.entry.subjects)
         self._parking = Parking(deployed, store)
-        self._base = self.position = store.position()
-        self._scanned, self._applied = self.position.scanned, self.position.applied
-        self._applied_time = self.position.applied_time
-        self._cache: dict[Target, _Cached] = {}
-        self._changed: list[_Cached] = []
+        self._cache = ViewCache(cached_bytes)
+        self.position = store.position()  # as it is stored
+        self._scanned, self._scanned_time = self.position.scanned, self.position.scanned_time
+        self._applied, self._applied_time = self.position.applied, self.position.applied_time
+        self._digest = store.digest()
         self._tenants: dict[TenantId, Event] = {}  # the last event of each tenant in this batch
+        self._under_way: Commit | None = None
 
     # folding
 
+    def reaction(self, aggregate_type: str, event_type: str) -> Reaction | None:
+        """What the program does with events of this type; None where it takes none."""
+        return self._program.reaction(aggregate_type, event_type)
+
     def apply(self, event: Event) -> None:
-        """Fold one event. After a halt, events are passed over until the lane is opened anew.
+        """Fold one event, whatever it is. After a halt, events are passed over until the lane is opened anew.
 
         Raises:
-            StorageError: a view cannot be read; the batch is to be abandoned.
+            StorageError: a view cannot be read; the event has had no effect and may be applied again.
         """
-        sequence = event.message.sequence
-        if sequence <= self._scanned or self.halted is not None:
-            return
-        if self._matches is None or self._matches(event.message.subject):
-            try:
-                self._fold(event)
-            except LaneHaltedError as halted:
-                self.halted = halted
-                return
-        self._scanned = sequence
+        envelope = event.envelope
+        reaction = None
+        if envelope is not None:
+            reaction = self._program.reaction(envelope.aggregate_type, envelope.event_type)
+        if envelope is None or reaction is not None:
+            self.take(event, reaction)
+        self.move_to(event.message.sequence, event.message.time)
 
-    def _fold(self, event: Event) -> None:
-        if event.error is not None or event.envelope is None:
-            error = event.error or DecodeError("the event has no envelope")
-            return self._refuse_whole(event, error)
-        reaction = self._program.reaction(event.envelope.aggregate_type, event.envelope.event_type)
-        if reaction is None:
-            return None
+    def take(self, event: Event, reaction: Reaction | None) -> None:
+        """Fold one event that has the program's reaction, or one that is no event at all and has none.
+
+        Raises:
+            StorageError: as in `apply`.
+        """
+        message = event.message
+        if message.sequence <= self._scanned or self.halted is not None:
+            return
+        if self._matches is not None and not self._matches(message.subject):
+            return
         try:
-            payload, targets, gas = reaction.take(event.envelope.payload, event.meta)
+            self._fold(event, reaction)
+        except LaneHaltedError as halted:
+            self.halted = halted
+            return
+        self._scanned, self._scanned_time = message.sequence, message.time
+
+    def _fold(self, event: Event, reaction: Reaction | None) -> None:
+        envelope = event.envelope
+        if envelope is None or reaction is None:
+            return self._refuse_whole(event, event.error or DecodeError("the event has no envelope"))
+        try:
+            payload, targets, gas = reaction.take(envelope.payload, event.meta)
         except (DecodeError, Failure) as error:
             return self._refuse_whole(event, error)
         self.gas += gas
-        effects = _Effects()
-        for view_id, steps in targets.items():
-            self._touch(event, payload, view_id, steps, effects)
-        # Only now: a halt at one view id must leave the others as they were.
-        self._refuse_all(event, effects)
-        for target in effects.released:
-            self._parking.release(target)
-        for cached, applied in effects.changes:
-            self._change(cached, applied)
+        self._touch(event, payload, targets)
         return self._mark(event)
 
-    def _touch(self, event: Event, payload: Any, view_id: str, steps: Sequence[Step], effects: _Effects) -> None:
-        """What one event does to one view."""
-        target = (event.tenant_id, view_id)
-        is_held = self._parking.holds(target)
-        if is_held and not only_deletes(steps):
-            effects.held.append(ViewId(view_id))
-            return
-        if is_held:
-            effects.released.append(target)
-        try:
-            cached = self._cached(target)
-            # An erasure does not ask whether there is a view: what would have made it may be among the parked.
-            applied = (
-                _ERASED
-                if is_held
-                else self._program.apply(view_id, steps, payload, event.meta, cached.view, cached.size)
-            )
-        except Failure as failure:
-            if not is_held:  # else the id is too long for a view: what waits for it is all there is to erase
-                effects.refused.append((ViewId(view_id), failure))
-            return
-        self.gas += applied.gas
-        effects.changes.append((cached, applied))
+    def _touch(self, event: Event, payload: Any, targets: Mapping[str, Sequence[Step]]) -> None:
+        """What an event does to views: to all of them, or, when the lane halts, to none."""
+        tenant_id, meta = event.tenant_id, event.meta
+        changes: list[tuple[CachedView, Applied]] = []
+        trouble: _Trouble | None = None
+        for view_id, steps in targets.items():
+            target = (tenant_id, view_id)
+            if self._parking.holds(target) or self.deployed.drops:
+                trouble = trouble or _Trouble()
+                if not self._may_touch(event, target, steps, changes, trouble):
+                    continue
+            try:
+                cached = self._cache.get(target) or self._load(target)
+                applied = self._program.apply(view_id, steps, payload, meta, cached.view, cached.size)
+            except Failure as failure:
+                trouble = trouble or _Trouble()
+                trouble.refused.append((ViewId(view_id), failure))
+                continue
+            self.gas += applied.gas
+            if applied.view is not cached.view:
+                changes.append((cached, applied))
+        # Only now: a halt at one view id must leave the others as they were.
+        if trouble is not None:
+            self._refuse(event, trouble)
+            for target in trouble.released:
+                self._parking.release(target)
+        for cached, applied in changes:
+            self._cache.change(cached, applied.view, applied.data)
 
-    def _cached(self, target: Target) -> _Cached:
-        if (found := self._cache.get(target)) is None:
-            key = ViewKey(target[0], self.view_type, ViewId(target[1]))
-            if len(key.encode()) > MAX_KEY_BYTES:
-                raise key_too_long(MAX_KEY_BYTES)
-            data = self.store.get_view(key)
-            view = None if data is None else self._program.decode_view(data)
-            found = self._cache[target] = _Cached(key, view, len(data or b""))
-        return found
+    def _may_touch(
+        self,
+        event: Event,
+        target: Target,
+        steps: Sequence[Step],
+        changes: list[tuple[CachedView, Applied]],
+        trouble: _Trouble,
+    ) -> bool:
+        """Whether an event goes on to a view; not where an operator dropped it there, or where others wait.
 
-    def _change(self, cached: _Cached, applied: Applied) -> None:
-        if applied.view is cached.view:
-            return
-        cached.view, cached.data, cached.size = applied.view, applied.data, len(applied.data or b"")
-        if not cached.changed:
-            cached.changed = True
-            self._changed.append(cached)
+        An erasure does not wait: it erases the view, if there is one, and what is parked for it.
+        """
+        if (event.message.sequence, *target) in self.deployed.drops:
+            return False
+        if not self._parking.holds(target):
+            return True
+        if only_deletes(steps):
+            trouble.released.append(target)
+            try:
+                cached = self._cache.get(target) or self._load(target)
+            except Failure:  # the id is too long for a view: what waits for it is all there is to erase
+                return False
+            if cached.view is not None:
+                changes.append((cached, _ERASED))
+        else:
+            trouble.held.append(ViewId(target[1]))
+        return False
+
+    def _load(self, target: Target) -> CachedView:
+        key = ViewKey(target[0], self.view_type, ViewId(target[1]))
+        encoded = key.encode()
+        if len(encoded) > MAX_KEY_BYTES:
+            raise key_too_long(MAX_KEY_BYTES)
+        data = self.store.get_view(key)
+        view = None if data is None else self._program.decode_view(data)
+        return self._cache.put(target, key, encoded, view, data)
 
     def _mark(self, event: Event) -> None:
         self._applied, self._applied_time = event.message.sequence, event.message.time
@@ -186,113 +211,164 @@ class Lane:
 
     def _refuse_whole(self, event: Event, error: ProjectionError) -> None:
         """An event that reaches no view at all."""
-        self._refuse_all(event, _Effects(refused=[(None, error)]))
+        if (event.message.sequence, event.tenant_id, None) not in self.deployed.drops:
+            self._refuse(event, _Trouble(refused=[(None, error)]))
         self._mark(event)
 
-    def _refuse_all(self, event: Event, effects: _Effects) -> None:
+    def _refuse(self, event: Event, trouble: _Trouble) -> None:
         """Do what the policy says with an event that some views cannot take.
 
         Raises:
             LaneHaltedError: it says halt, or more would be parked than the lane may hold.
         """
-        if not effects.refused and not effects.held:
+        if not trouble.refused and not trouble.held:
             return
         where = f"view type {self.view_type}, sequence {event.message.sequence}"
-        if effects.refused and self.deployed.entry.on_error is Policy.HALT:
-            error = effects.refused[0][1]
-            span = self._span(error)
+        policy = self.deployed.entry.on_error
+        if trouble.refused and policy is Policy.HALT:
+            error = trouble.refused[0][1]
+            span = self._program.place(error) if isinstance(error, Failure) else None
             raise LaneHaltedError(
                 f"{where}: {error.code}{f' at {span}' if span else ''}: {error.message}",
                 hint="correct the program and deploy it, or let the manifest park or skip such events",
                 code=error.code,
             )
         limit = self.deployed.entry.limits.parked
-        if self._parking.count + len(effects.refused) + len(effects.held) > limit:
+        more = len(trouble.held) + (len(trouble.refused) if policy is Policy.PARK else 0)
+        if more and self._parking.waiting + more > limit:
             raise LaneHaltedError(
-                f"{where}: {self._parking.count} events are parked, and the lane may hold {limit}",
-                hint="see why with `projection show --parked`, and deploy a corrected program",
+                f"{where}: {self._parking.waiting} events are parked, and the lane may hold {limit}",
+                hint="see why with `projection parked list`, and deploy a corrected program",
             )
-        for view_id, error in effects.refused:
-            self._parking.refuse(event, view_id, error, self._span_in_file(error))
-        for view_id in effects.held:
+        for view_id, refusal in trouble.refused:
+            self._parking.refuse(event, view_id, refusal)
+        for view_id in trouble.held:
             self._parking.hold(event, view_id)
 
-    def _span(self, error: ProjectionError) -> str | None:
-        return self._program.place(error) if isinstance(error, Failure) else None
+    # what an operator decides about parked events
 
-    def _span_in_file(self, error: ProjectionError) -> str | None:
-        """The same by the file's name alone: what is stored may not depend on where a manifest lies."""
-        span = self._span(error)
-        return None if span is None else PurePath(span).name
+    def unpark(self, event: ParkedEvent) -> None:
+        """Take one stored event out of what is parked."""
+        self._parking.discard(event)
 
-    # committing
+    def refold(self, event: Event, view_id: ViewId) -> None:
+        """Fold an event that was parked for one view again, for that view; the lane's position stays.
+
+        Raises:
+            LaneHaltedError: the policy says halt.
+            StorageError: the view cannot be read.
+        """
+        envelope = event.envelope
+        if envelope is None or (reaction := self.reaction(envelope.aggregate_type, envelope.event_type)) is None:
+            return
+        try:
+            payload, targets, gas = reaction.take(envelope.payload, event.meta)
+        except (DecodeError, Failure) as error:
+            self._refuse(event, _Trouble(refused=[(view_id, error)]))
+            return
+        self.gas += gas
+        if view_id in targets:  # else it no longer goes there
+            self._touch(event, payload, {view_id: targets[view_id]})
+
+    # position
 
     @property
     def scanned(self) -> int:
         """The last sequence that was folded or passed over, committed or not."""
         return self._scanned
 
-    @property
-    def parked(self) -> int:
-        """How many events are parked or were skipped."""
-        return self._parking.count
-
-    def move_to(self, scanned: int) -> None:
-        """The feed has looked this far without a gap."""
-        if self.halted is None:
-            self._scanned = max(self._scanned, scanned)
-
-    def commit(self, stream: StreamIdentity | None) -> None:
-        """Write what the events since the last commit changed, and how far the lane is. May run in another thread.
-
-        Raises:
-            StaleCommitError: someone else owns the store; this lane is over.
-            StorageError: the store cannot be written; nothing of the batch was.
-        """
-        if self._scanned == self._base.scanned and stream == self._base.stream:
-            return
-        position = LanePosition(
+    def here(self, stream: StreamIdentity | None) -> LanePosition:
+        """How far the lane has come in this stream, committed or not."""
+        return LanePosition(
             scanned=self._scanned,
+            scanned_time=self._scanned_time,
             applied=self._applied,
             applied_time=self._applied_time,
             stream=stream,
         )
-        parked, released = self._parking.pending()
-        self.store.commit(
-            Commit(
-                epoch=self._epoch,
-                base=self._base,
-                position=position,
-                views={cached.key: self._encoded(cached) for cached in self._changed},
-                checkpoints={
-                    CheckpointKey(tenant_id, self.view_type): _checkpoint(event)
-                    for tenant_id, event in self._tenants.items()
-                },
-                parked=parked,
-                released=released,
-            )
-        )
-        self._base = self.position = position
-        for cached in self._changed:
-            cached.changed, cached.data = False, None
-        self._changed = []
-        self._tenants = {}
-        self._parking.committed()
-        if len(self._cache) > CACHED_VIEWS:
-            for target in list(self._cache)[: len(self._cache) - CACHED_VIEWS // 2]:
-                del self._cache[target]
 
-    def _encoded(self, cached: _Cached) -> bytes | None:
-        return None if cached.view is None else cached.data or self._program.encode_view(cached.view)
+    @property
+    def parked(self) -> int:
+        """How many events are parked or were skipped."""
+        return self._parking.recorded
+
+    @property
+    def weight(self) -> int:
+        """Bytes of views that were read or changed since the last commit; what it bounds is memory."""
+        return self._cache.weight
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether a commit would write more than how far the log was looked at."""
+        return bool(self._tenants) or self._parking.has_changes or self._cache.has_changes
+
+    def move_to(self, scanned: int, time: str | None = None) -> None:
+        """The feed has looked this far without a gap; `time` is when the log stored what is there."""
+        if self.halted is None and scanned > self._scanned:
+            self._scanned, self._scanned_time = scanned, time
+
+    # committing
+
+    def commit(self, stream: StreamIdentity | None) -> None:
+        """Write all that was folded since the last commit, and how far the lane is, and wait until it is stored.
+
+        Raises:
+            StaleCommitError: someone else owns the store; this lane is over.
+            StorageError: the store cannot be written; the next call tries the same commit again.
+        """
+        if self._under_way is not None:
+            self.write(stream)
+            self.committed()
+        self.write(stream)
+        self.committed()
+
+    def write(self, stream: StreamIdentity | None, on_written: Callable[[], None] | None = None) -> None:
+        """Write the commit under way; where there is none, make it of all that was folded since the last one.
+
+        May run in another thread. Nothing may be folded before `on_written` is called or this has returned; from then
+        on the lane folds on while the disk works. `committed` ends the commit, in the thread that folds.
+
+        Raises:
+            StaleCommitError: someone else owns the store; this lane is over.
+            StorageError: the store cannot be written; the commit is under way still, to be written again.
+        """
+        if self._under_way is None:
+            self._under_way = self._seal(stream)
+        if self._under_way is not None:
+            self.store.commit(self._under_way, on_written)
+
+    def _seal(self, stream: StreamIdentity | None) -> Commit | None:
+        position = self.here(stream)
+        if position == self.position and not self.has_changes:
+            return None
+        views, gained = self._cache.seal(self._program.encode_view)
+        parking = self._parking.seal()
+        self._digest = self._digest.plus(gained + parking.gained)
+        tenants, self._tenants = self._tenants, {}
+        return Commit(
+            epoch=self._epoch,
+            base=self.position,
+            position=position,
+            views=views,
+            checkpoints={
+                CheckpointKey(tenant_id, self.view_type): _checkpoint(event) for tenant_id, event in tenants.items()
+            },
+            parked=parking.parked,
+            released=parking.released,
+            unparked=parking.unparked,
+            digest=self._digest,
+            fold_identity=self.deployed.fold_identity,
+        )
+
+    def committed(self) -> None:
+        """What was written is stored."""
+        if self._under_way is not None:
+            self.position = self._under_way.position
+            self._under_way = None
+            self._cache.trim()
 
 
 def _checkpoint(event: Event) -> Checkpoint:
-    metadata = (
-        {}
-        if event.envelope is None
-        else {
-            "event_type": event.envelope.event_type,
-            "timestamp": event.envelope.timestamp,
-        }
-    )
+    envelope = event.envelope
+    metadata = {} if envelope is None else {"event_type": envelope.event_type, "timestamp": envelope.timestamp}
     return Checkpoint(sequence=event.message.sequence, metadata=metadata)

@@ -1,50 +1,40 @@
-"""The node: one feed, the lanes it serves, and the loop that takes events from one to the other.
+"""The node: the lanes of one process, the readings by which they follow the log, and what becomes of both.
 
-Events are acknowledged after every lane has committed them. The commit runs in a thread, so that the connection goes on
-reading meanwhile; nothing of a lane is touched until it is through.
+Lanes that stand at about the same place share one reading. A lane that is far behind, or whose store or program holds
+up the others, reads by itself and comes back once it is level.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
-import hashlib
-import os
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Self
 
 import structlog
 
-from projection.engine.event import EventReader
-from projection.engine.lane import Lane
+from projection.engine.committer import Committer, Workshop
+from projection.engine.reading import Reading
 from projection.engine.summary import Summary
-from projection.errors import ConfigurationError
-from projection.model.checkpoint import LanePosition
-from projection.model.subjects import disjoint
-from projection.store.lmdb_store import LmdbLaneStore
-from projection.stream.feed import JetStreamFeed
-from projection.stream.jetstream import JetStream
-from projection.stream.opening import FeedLimits
+from projection.engine.watchdog import Watchdog
+from projection.errors import StorageError, StreamIdentityError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from projection.engine.deployment import DeployedView
-    from projection.model.ids import ViewType
-    from projection.model.settings import Settings
-    from projection.store.catalog import Catalog
-    from projection.stream.connection import Nats
-    from projection.stream.port import Batch, Feed
+    from projection.engine.lane import Lane
+    from projection.errors import ProjectionError
+    from projection.model.checkpoint import StreamIdentity
+    from projection.model.settings import BackPressure
+    from projection.stream.port import Feed
 
 log = structlog.get_logger()
 
-_SLICE_S = 0.05  # of folding, until the connection gets its turn
 _COLLECT_EVERY = 100_000  # container objects made
-_SLICE_EVENTS = 256  # between two looks at the clock
+_HELD_UP_S = 5.0  # that the event loop may take to come round
+_TICK_S = 0.25  # between two looks at readings that say nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,22 +45,59 @@ class Progress:
     pending: int  # that the server still holds
 
 
-class Node:
-    """The lanes of one process on one feed."""
+@dataclass(frozen=True, slots=True)
+class Succession:
+    """A build that is to take the place of another one as soon as it is level with it."""
 
-    def __init__(self, lanes: Sequence[Lane], feed: Feed, reader: EventReader) -> None:
-        self.lanes = lanes
-        self.events = 0
-        self._feed = feed
-        self._reader = reader
-        self._stopping = asyncio.Event()
-        self._trouble: str | None = None
-        self._told_halted: set[ViewType] = set()
+    new: Lane
+    old: Lane | None  # that goes on meanwhile; None where nothing can fold it any more
+    serve: Callable[[], None]  # makes the switch
+
+
+class Node:
+    """The lanes of one process. `run` follows the log; `troubles` says what keeps the node from being well."""
+
+    def __init__(
+        self,
+        lanes: Sequence[Lane],
+        feeds: Callable[[Sequence[Lane], bool], Feed],
+        back_pressure: BackPressure,
+        stop_timeout_s: float = 10.0,
+        successions: Sequence[Succession] = (),
+    ) -> None:
+        """A node that is still.
+
+        Args:
+            lanes: open; they are the node's to close.
+            feeds: a closed feed for some lanes: the one that all can share, or one for a lane by itself.
+            back_pressure: how much may be under way.
+            stop_timeout_s: how long the last commits may take.
+            successions: which lanes are to take the place of which.
+        """
+        self.lanes = list(lanes)
+        self.back_pressure = back_pressure
+        self.stopping = asyncio.Event()
+        self.wants_ends = False
+        self.abandoned = False  # a batch could not be committed in time, and is folded again at the next start
+        self.workshop = Workshop()
+        self._feeds = feeds
+        self._stop_timeout_s = stop_timeout_s
+        self._members = {lane: Committer(lane, self.workshop, self.changed) for lane in lanes}
+        self._successions = list(successions)
+        self._shared: Reading | None = None
+        self._readings: dict[Reading, asyncio.Task[None]] = {}
+        self._ended: list[Reading] = []
+        self._finishing: list[asyncio.Task[None]] = []
+        self._news = asyncio.Event()
+        self._told: dict[str, str] = {}
+        self._watchdog = Watchdog(_HELD_UP_S, self.changed)
 
     def close(self) -> None:
-        """Close the stores of all lanes; idempotent."""
-        for lane in self.lanes:
-            lane.store.close()
+        """Close the stores of all lanes; idempotent. After an abandoned batch they are the process's to close."""
+        self.workshop.close()
+        if not self.abandoned:
+            for lane in self.lanes:
+                lane.store.close()
 
     def __enter__(self) -> Self:
         return self
@@ -79,71 +106,219 @@ class Node:
         self.close()
 
     def stop(self) -> None:
-        """Ask `run` to end after the batch it is at."""
-        self._stopping.set()
+        """Ask `run` to end: nothing more is asked of the server, and what is folded is committed."""
+        self.stopping.set()
+        self.changed()
+
+    @property
+    def events(self) -> int:
+        """Messages read; one that two readings read counts twice."""
+        return sum(reading.events for reading in (*self._readings, *self._ended))
+
+    def troubles(self) -> dict[str, str]:
+        """What keeps the node from being ready, by what it concerns; empty while all is well."""
+        found = {}
+        if self.stopping.is_set():
+            found["node"] = "it is stopping"
+        elif self._watchdog.held_up:
+            found["node"] = "it is held up"
+        for lane, member in self._members.items():
+            trouble = lane.halted or member.breaker.trouble
+            if trouble is not None:
+                found[f"view type {lane.view_type}"] = f"{'halted: ' if lane.halted else ''}{trouble.message}"
+        for reading in self._readings:
+            if reading.trouble is not None:
+                found["stream"] = reading.trouble.message
+        return found
 
     async def run(
         self, *, until_caught_up: bool = False, on_progress: Callable[[Progress], None] | None = None
     ) -> Summary:
-        """Fold until stopped, until every lane has halted, or until there is nothing more to read.
+        """Follow the log until stopped, until every lane has halted, or until there is nothing more to read.
 
         Raises:
-            StreamIdentityError: the stream is not the log that was read so far.
-            StreamError: another node reads under this node's name.
-            StorageError: a store cannot be read or written; nothing was acknowledged that is not committed.
+            StreamError: the stream cannot be read at all, or another node reads under this node's name.
         """
         began = perf_counter()
-        await self._feed.open()
-        with ThreadPoolExecutor(os.cpu_count(), "commit") as threads, _calm_collector():
-            while not self._stopping.is_set() and any(lane.halted is None for lane in self.lanes):
-                batch = await self._feed.next_batch()
-                if batch is not None:
-                    await self._fold(batch)
-                    await self._commit(threads)
-                self._tell_trouble()
-                if on_progress is not None:
-                    on_progress(Progress(self.events, await self._feed.pending()))
-                if until_caught_up and batch is None and await self._feed.caught_up():
-                    break
-        await self._feed.close()
+        self.wants_ends = until_caught_up
+        async with self._watchdog:
+            with _calm_collector():
+                try:
+                    await self._begin()
+                    while self._readings:
+                        await self._hear()
+                        self._tend()
+                        await self._let_succeed()
+                        if on_progress is not None:
+                            on_progress(Progress(self.events, await self._pending()))
+                        if until_caught_up and self._is_level_everywhere():
+                            self.stop()
+                finally:
+                    await self._end()
         return Summary.of(self.lanes, self.events, perf_counter() - began)
 
-    async def _fold(self, batch: Batch) -> None:
-        began = perf_counter()
-        for number, message in enumerate(batch.messages, 1):
-            event = self._reader.read(message)
-            for lane in self.lanes:
-                lane.apply(event)
-            if number % _SLICE_EVENTS == 0 and perf_counter() - began > _SLICE_S:
-                await asyncio.sleep(0)
-                began = perf_counter()
-        self.events += len(batch.messages)
+    # readings
+
+    async def _begin(self) -> None:
+        """Lanes that are near the furthest one share a reading, the others begin by themselves."""
+        alike = [lane for lane in self.lanes if _events_of(lane) == _events_of(self.lanes[0])]
+        furthest = max(lane.scanned for lane in alike)
+        near = [lane for lane in alike if furthest - lane.scanned <= self.back_pressure.batch]
+        feed = self._feeds(near, True)
         for lane in self.lanes:
-            lane.move_to(batch.scanned)
-
-    async def _commit(self, threads: ThreadPoolExecutor) -> None:
-        loop, identity = asyncio.get_running_loop(), self._feed.identity
-        await asyncio.gather(*(loop.run_in_executor(threads, lane.commit, identity) for lane in self.lanes))
-        self._tell_halts()
-        reading = [lane.position.scanned for lane in self.lanes if lane.halted is None]
-        if reading:
-            await self._feed.acknowledge(min(reading))
-
-    def _tell_halts(self) -> None:
+            try:
+                await feed.check(lane.position)
+            except StreamIdentityError as error:
+                self.halt(self._members[lane], error)
+        near = [lane for lane in near if lane.halted is None]
+        if near:
+            self._shared = Reading(self._feeds(near, True), [self._members[lane] for lane in near], self)
+            await self._shared.feed.open()
+            self._start(self._shared)
         for lane in self.lanes:
-            if lane.halted is not None and lane.view_type not in self._told_halted:
-                self._told_halted.add(lane.view_type)
-                log.error("lane halted", view_type=lane.view_type, reason=lane.halted.message)
+            if lane.halted is None and lane not in near:
+                self._start(self._own_reading(self._members[lane]))
 
-    def _tell_trouble(self) -> None:
-        trouble = getattr(self._feed, "trouble", None)
-        text = None if trouble is None else trouble.message
-        if text != self._trouble:
-            self._trouble = text
-            if text is None:
-                log.info("the stream is read again")
+    def _own_reading(self, member: Committer) -> Reading:
+        return Reading(self._feeds([member.lane], False), [member], self)
+
+    def _start(self, reading: Reading) -> None:
+        task = self._readings[reading] = asyncio.create_task(reading.run())
+        task.add_done_callback(lambda _: self.changed())
+
+    async def _hear(self) -> None:
+        """Wait for news, and for a moment at most."""
+        try:
+            await asyncio.wait_for(self._news.wait(), _TICK_S)
+        except TimeoutError:
+            return
+        finally:
+            self._news.clear()
+
+    def _tend(self) -> None:
+        """See to what has changed: readings that ended, lanes that are level again, trouble that came or went."""
+        for reading, task in list(self._readings.items()):
+            if task.done():
+                del self._readings[reading]
+                self._ended.append(reading)
+                if reading is self._shared:
+                    self._shared = None
+                task.result()
+        if self._shared is not None:
+            for reading in self._readings:
+                if reading is not self._shared and self._is_near(reading, self._shared):
+                    self._shared.invite(reading)
+        self._tell()
+
+    def _is_near(self, reading: Reading, shared: Reading) -> bool:
+        if not reading.members or not shared.members:
+            return False
+        guest, member = reading.members[0].lane, shared.members[0].lane
+        return _events_of(guest) == _events_of(member) and guest.scanned + self.back_pressure.batch >= shared.position
+
+    def part(self, member: Committer, reason: str) -> None:
+        """See `Host.part`."""
+        log.warning("a view type goes on by itself", view_type=member.lane.view_type, reason=reason)
+        self._start(self._own_reading(member))
+
+    def halt(self, member: Committer, error: ProjectionError) -> None:
+        """See `Host.halt`."""
+        member.lane.halted = error
+        self.changed()
+
+    def finish(self, member: Committer, stream: StreamIdentity | None) -> None:
+        """See `Host.finish`."""
+        self._finishing.append(asyncio.create_task(self._write_last(member, stream)))
+        self.changed()
+
+    async def _write_last(self, member: Committer, stream: StreamIdentity | None) -> None:
+        try:
+            await member.settle()
+            member.begin(stream)
+            await member.settle()
+        except StorageError as error:  # it has halted anyway
+            log.warning("the last commit failed", view_type=member.lane.view_type, reason=error.message)
+
+    def changed(self) -> None:
+        """See `Host.changed`."""
+        self._news.set()
+
+    def _is_level_everywhere(self) -> bool:
+        return not self._successions and all(reading.caught_up for reading in self._readings)
+
+    async def _pending(self) -> int:
+        return max([await reading.feed.pending() for reading in self._readings], default=0)
+
+    def _tell(self) -> None:
+        now = self.troubles()
+        for what, trouble in now.items():
+            if self._told.get(what) != trouble:
+                tell = log.error if trouble.startswith("halted") else log.warning
+                tell("trouble", at=what, reason=trouble)
+        for what in self._told.keys() - now.keys():
+            log.info("well again", at=what)
+        self._told = now
+
+    # successions
+
+    async def _let_succeed(self) -> None:
+        """Switch to builds that are level with those they replace, and let these go."""
+        for one in list(self._successions):
+            reading = next((reading for reading in self._readings if reading.reads(one.new)), None)
+            if reading is None or not await self._is_level(one, reading):
+                continue
+            one.serve()
+            self._successions.remove(one)
+            log.info("a new build serves", view_type=one.new.view_type, scanned=one.new.position.scanned)
+            if one.old is not None:
+                await self._let_go(one.old)
+
+    async def _is_level(self, one: Succession, reading: Reading) -> bool:
+        if one.old is not None and one.old.halted is None:
+            return one.new.position.scanned >= one.old.position.scanned
+        return one.new.scanned == one.new.position.scanned and await reading.feed.caught_up()
+
+    async def _let_go(self, lane: Lane) -> None:
+        member = self._members.pop(lane)
+        self.lanes.remove(lane)
+        for reading in self._readings:
+            reading.dismiss(lane)
+        self._finishing.append(asyncio.create_task(self._close(member)))
+
+    async def _close(self, member: Committer) -> None:
+        with suppress(StorageError):
+            await member.settle()
+        member.lane.store.close()
+
+    # the end
+
+    async def _end(self) -> None:
+        """Let readings end, wait for the last commits, acknowledge them, and close the feeds."""
+        self.stopping.set()
+        until = monotonic() + self._stop_timeout_s
+        while (left := until - monotonic()) > 0 and (busy := self._unfinished()):
+            await asyncio.wait(busy, timeout=left)
+        for member in self._members.values():
+            try:
+                settled = await member.settle(max(0.0, until - monotonic()))
+            except StorageError as error:
+                member.lane.halted = member.lane.halted or error
             else:
-                log.warning("the stream cannot be read for now; trying again", reason=text)
+                self.abandoned |= not settled or (member.lane.has_changes and member.lane.halted is None)
+        for task in self._unfinished():
+            task.cancel()
+        for reading in (*self._readings, *self._ended):
+            await reading.acknowledge()
+            await reading.feed.close()
+        self._tell()
+
+    def _unfinished(self) -> list[asyncio.Task[None]]:
+        return [task for task in (*self._readings.values(), *self._finishing) if not task.done()]
+
+
+def _events_of(lane: Lane) -> object:
+    """What an event is made of a message by; a former build may do so in another way than the manifest does now."""
+    return lane.deployed.entry.subject_template, lane.deployed.tenancy
 
 
 @contextmanager
@@ -158,82 +333,3 @@ def _calm_collector() -> Iterator[None]:
         yield
     finally:
         gc.set_threshold(*before)
-
-
-def open_lanes(catalog: Catalog, deployed: Sequence[DeployedView], subjects: Sequence[str]) -> list[Lane]:
-    """A lane for each view type, on the store of its build; a changed fold identity has a build of its own.
-
-    Raises:
-        StorageError: a store cannot be opened.
-    """
-    with ExitStack() as opened:
-        lanes = []
-        for one in deployed:
-            build = catalog.build_for(one.entry.view_type, one.fold_identity)
-            store = opened.enter_context(LmdbLaneStore.open(build.lane_path(), one.fold_identity))
-            lanes.append(Lane(one, store, sees_only_own=set(subjects) == set(one.entry.subjects)))
-        opened.pop_all()  # they are the node's to close from here on
-    return lanes
-
-
-async def open_node(settings: Settings, deployed: Sequence[DeployedView], catalog: Catalog, nats: Nats) -> Node:
-    """The node that the settings describe, with its lanes open; `run` opens the feed.
-
-    Raises:
-        ConfigurationError: a view type starts where the stream has not come to yet.
-        StorageError: a store cannot be opened.
-        StreamError: the stream cannot be asked where a view type starts.
-    """
-    subjects = disjoint(
-        {subject for one in deployed for subject in one.entry.subjects}, deployed[0].entry.subject_template
-    )
-    lanes = open_lanes(catalog, deployed, subjects)
-    try:
-        await _move_to_starts(lanes, JetStream(nats), settings.stream)
-    except BaseException:
-        for lane in lanes:
-            lane.store.close()
-        raise
-    positions = sorted(
-        (lane.position.model_copy(update={"scanned": lane.scanned}) for lane in lanes), key=lambda one: one.scanned
-    )
-    back = settings.back_pressure
-    feed = JetStreamFeed(
-        nats,
-        stream=settings.stream,
-        consumer=settings.consumer_name(catalog.node_id, _feed_name(subjects), 0),
-        subjects=subjects,
-        position=positions[0],
-        ahead=positions[1:],
-        limits=FeedLimits(
-            back.batch, back.batch_bytes, back.linger_ms / 1000, back.in_flight, float(back.ack_timeout_s)
-        ),
-    )
-    return Node(lanes, feed, EventReader(deployed[0].entry.subject_template, settings.tenancy))
-
-
-async def _move_to_starts(lanes: Sequence[Lane], jetstream: JetStream, stream: str) -> None:
-    """Have new builds begin where the manifest says."""
-    for lane in lanes:
-        if lane.position == LanePosition():
-            lane.move_to(await _before_start(lane, jetstream, stream))
-
-
-async def _before_start(lane: Lane, jetstream: JetStream, stream: str) -> int:
-    """The last sequence that a new build does not read."""
-    start = lane.deployed.entry.start
-    if start.time is not None:
-        if datetime.fromisoformat(start.time) > datetime.now(UTC):
-            # Nothing tells yet which sequence that will be.
-            raise ConfigurationError(f"view type {lane.view_type} starts at {start.time}, which is in the future")
-        return await jetstream.last_sequence_before(stream, start.time)
-    before = (start.sequence or 1) - 1
-    # Behind its end, a stream could not be told from one that lost its end.
-    if before and (end := (await jetstream.stream_info(stream)).state.last_seq) < before:
-        raise ConfigurationError(f"view type {lane.view_type} starts at {start}, but stream {stream!r} ends at {end}")
-    return before
-
-
-def _feed_name(subjects: Sequence[str]) -> str:
-    """Equal for equal subjects, so that a restart replaces its own consumer and no other's."""
-    return hashlib.sha256("\n".join(subjects).encode()).hexdigest()[:8]

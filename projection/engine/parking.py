@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from projection.errors import ErrorClass, ProjectionError
+from projection.lang.failures import Failure
 from projection.model.ids import ViewId
 from projection.model.manifest import Policy
 from projection.model.parked import HELD_CODE, Disposition, ParkedEvent
+from projection.model.state_digest import entry_digest
+from projection.store.records import encode_parked, parked_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,32 +25,63 @@ if TYPE_CHECKING:
     Target = tuple[TenantId, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """What a commit has to do with parked events: see `Commit`."""
+
+    parked: Sequence[ParkedEvent]
+    released: Sequence[tuple[TenantId, ViewId]]
+    unparked: Sequence[ParkedEvent]
+    gained: int  # what all of it adds to the store's digest
+
+
+@dataclass(slots=True)
+class _Queue:
+    """What waits for one view."""
+
+    count: int = 0
+    digest: int = 0  # what these events add to the digest of the store
+
+
 class Parking:
     """What is parked in one lane, stored and still to be stored."""
 
     def __init__(self, deployed: DeployedView, store: ViewReader) -> None:
         self._deployed = deployed
-        self._held: dict[Target, int] = {}  # views that events wait for, and how many
-        self.count = 0
+        self._store = store
+        self._queues: dict[Target, _Queue] = {}
+        self.recorded = 0  # events that are parked or were skipped
+        self.waiting = 0  # those of them that are parked
+        self._gained = 0
         for event in store.parked():
             self._count(event)
+        self._gained = 0  # the store's digest holds them already
         self._new: list[ParkedEvent] = []
         self._released: list[tuple[TenantId, ViewId]] = []
+        self._unparked: list[ParkedEvent] = []
 
     def _count(self, event: ParkedEvent) -> None:
-        self.count += 1
-        if event.view_id is not None and event.disposition is Disposition.PARKED:
-            target = (event.tenant_id, event.view_id)
-            self._held[target] = self._held.get(target, 0) + 1
+        digest = entry_digest(parked_key(event), encode_parked(event))
+        self._gained += digest
+        self.recorded += 1
+        if event.disposition is Disposition.PARKED:
+            self.waiting += 1
+            if event.view_id is not None:
+                queue = self._queues.setdefault((event.tenant_id, event.view_id), _Queue())
+                queue.count += 1
+                queue.digest += digest
 
     def holds(self, target: Target) -> bool:
         """Whether events of this view wait behind a parked one."""
-        return target in self._held
+        return target in self._queues
 
-    def refuse(self, event: Event, view_id: ViewId | None, error: ProjectionError, span: str | None) -> None:
+    def refuse(self, event: Event, view_id: ViewId | None, error: ProjectionError) -> None:
         """Record an event that a view could not take; without a view id, one that reached no view."""
         skips = self._deployed.entry.on_error is Policy.SKIP
         disposition = Disposition.SKIPPED if skips else Disposition.PARKED
+        span = self._deployed.program.place(error) if isinstance(error, Failure) else None
+        if span is not None:
+            span = PurePath(span).name  # what is stored may not depend on where a manifest lies
         self._add(event, view_id, error.error_class, error.code, error.message, span, disposition)
 
     def hold(self, event: Event, view_id: ViewId) -> None:
@@ -72,7 +108,7 @@ class Parking:
             code=code,
             message=message,
             span=span,
-            fold_identity=self._deployed.fold_identity,
+            fold_identity=self._deployed.base_identity,
             disposition=disposition,
             subject=event.message.subject,
             envelope=event.message.data,
@@ -81,16 +117,42 @@ class Parking:
         self._count(parked)
 
     def release(self, target: Target) -> None:
-        """Discard what waits for a view that was deleted."""
+        """Discard what waits for a view that was deleted, and what an earlier policy skipped of it."""
         tenant_id, view_id = target
-        self.count -= self._held.pop(target)
+        queue = self._queues.pop(target)
+        self.recorded -= queue.count
+        self.waiting -= queue.count
+        self._gained -= queue.digest
+        if self.recorded > self.waiting:
+            for event in self._store.parked():
+                if (event.tenant_id, event.view_id) == target and event.disposition is Disposition.SKIPPED:
+                    self.recorded -= 1
+                    self._gained -= entry_digest(parked_key(event), encode_parked(event))
         self._new = [one for one in self._new if (one.tenant_id, one.view_id) != target]
         self._released.append((tenant_id, ViewId(view_id)))
 
-    def pending(self) -> tuple[Sequence[ParkedEvent], Sequence[tuple[TenantId, ViewId]]]:
-        """What the next commit has to write, and what to discard before."""
-        return self._new, self._released
+    def discard(self, event: ParkedEvent) -> None:
+        """Take one stored event out."""
+        digest = entry_digest(parked_key(event), encode_parked(event))
+        self._gained -= digest
+        self.recorded -= 1
+        self.waiting -= event.disposition is Disposition.PARKED
+        self._unparked.append(event)
+        if event.view_id is not None and event.disposition is Disposition.PARKED:
+            target = (event.tenant_id, event.view_id)
+            queue = self._queues[target]
+            queue.count -= 1
+            queue.digest -= digest
+            if not queue.count:
+                del self._queues[target]
 
-    def committed(self) -> None:
-        """The store has it."""
-        self._new, self._released = [], []
+    @property
+    def has_changes(self) -> bool:
+        """Whether the next commit has something to write."""
+        return bool(self._new or self._released or self._unparked)
+
+    def seal(self) -> Sealed:
+        """Hand over what the next commit has to do."""
+        sealed = Sealed(self._new, self._released, self._unparked, self._gained)
+        self._new, self._released, self._unparked, self._gained = [], [], [], 0
+        return sealed

@@ -34,10 +34,12 @@ class LanePosition(Frozen):
     """How far a lane has come; the only thing that decides where it reads on.
 
     `applied` ≤ `scanned`: the lane has seen every sequence up to `scanned`, and the last that reached its program (or
-    was parked) is `applied`. `applied_time` is the log's own time of that message: with `stream` it recognises the log.
+    was parked) is `applied`. The times are the log's own of these two messages, where they are known: with `stream`
+    they recognise the log.
     """
 
     scanned: int = 0
+    scanned_time: str | None = None
     applied: int = 0
     applied_time: str | None = None
     stream: StreamIdentity | None = None

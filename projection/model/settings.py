@@ -81,6 +81,7 @@ def _filter(text: str) -> str:
 
 
 Count = Annotated[int, BeforeValidator(_no_bool)]
+Durability = Literal["sync", "process"]
 Filter = Annotated[str, AfterValidator(_filter)]
 
 
@@ -113,6 +114,9 @@ class BackPressure(Frozen):
     batch: Annotated[Count, Field(ge=1, le=1_000_000)] = 20_000  # events in one commit
     batch_bytes: Annotated[Count, Field(ge=1024, le=1024**3)] = 64 * 1024**2  # of events in one commit
     linger_ms: Annotated[Count, Field(ge=0, le=10_000)] = 20  # how long a live batch waits for more
+    work_ms: Annotated[Count, Field(ge=1, le=60_000)] = 250  # of folding, after which a batch is committed
+    patience_ms: Annotated[Count, Field(ge=0, le=3_600_000)] = 1_000  # that a slow view type may hold up the others
+    cached_bytes: Annotated[Count, Field(ge=0, le=1024**4)] = 256 * 1024**2  # of views' JSON kept at hand, decoded
     in_flight: Annotated[Count, Field(ge=2, le=64)] = 4  # pull requests' worth of messages under way
     ack_timeout_s: Annotated[Count, Field(ge=30, le=30 * 86_400)] = 86_400  # until the server delivers anew
 
@@ -140,9 +144,11 @@ class Settings(BaseSettings):
     durable: Annotated[str, AfterValidator(_durable)] = "{node}_{feed}_{partition}"
     node: Annotated[str, AfterValidator(_node_id)] | None = None  # None: the store makes one and keeps it
     storage: Path = Path("data")
+    durability: Durability = "sync"  # what a commit outlives: loss of power, or only the end of the process
     multi_tenancy: bool = True
     default_tenant: TenantId = DEFAULT_TENANT
     back_pressure: BackPressure = BackPressure()
+    stop_timeout_s: Annotated[Count, Field(ge=0, le=3_600)] = 10  # for the last commit, when the node is to stop
     manifest: Path = Path("manifest.yaml")
     execution: Literal["compiled", "interpreted"] = "compiled"  # of programs; what comes of them is the same
 

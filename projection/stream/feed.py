@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from random import uniform
 from time import monotonic
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from projection.errors import StreamError, StreamIdentityError
-from projection.stream.identity import check_identity
-from projection.stream.jetstream import STREAM_NOT_FOUND, JetStream
+from projection.stream.identity import check_identity, require_history
+from projection.stream.jetstream import STREAM_NOT_FOUND, JetStream, nanoseconds
 from projection.stream.opening import SILENCE_S, TAKEN, FeedLimits, Opening, Reader
 from projection.stream.port import Batch
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     from projection.model.checkpoint import LanePosition, StreamIdentity
     from projection.stream.connection import Nats
+    from projection.stream.jetstream import StreamState
+    from projection.stream.port import Message
 
 _GATHER_S = 0.5  # the longest wait for a batch to fill while the server holds more
 _LOOK_S = 0.25  # between two looks at an idle stream
@@ -34,8 +37,6 @@ class JetStreamFeed:
     as long as it is called, and returns None meanwhile; `trouble` says what the matter is.
     """
 
-    identity: StreamIdentity
-
     def __init__(
         self,
         nats: Nats,
@@ -44,7 +45,6 @@ class JetStreamFeed:
         consumer: str,
         subjects: Sequence[str],
         position: LanePosition,
-        ahead: Sequence[LanePosition] = (),
         limits: FeedLimits | None = None,
     ) -> None:
         """A feed that is still closed.
@@ -55,14 +55,14 @@ class JetStreamFeed:
             consumer: the consumer's name, which no other node may use.
             subjects: what to read; disjoint, wildcards allowed.
             position: where the reader stands. Reading begins at `scanned + 1`.
-            ahead: positions of readers that are further, to whom the same log must be known.
             limits: how much to read at once.
         """
         self.trouble: StreamError | None = None
+        self.openings = 0
+        self.identity: StreamIdentity | None = position.stream
         self._jetstream = JetStream(nats)
         self._reader = Reader(stream, consumer, tuple(subjects), uuid4().hex)
         self._position = position
-        self._ahead = tuple(ahead)
         self._limits = limits or FeedLimits()
         self._opening: Opening | None = None
         self._left_at = 0.0  # when `next_batch` returned last
@@ -73,8 +73,12 @@ class JetStreamFeed:
         self._checkpoints: deque[tuple[int, str]] = deque()  # last sequence of each returned batch, and its reply
 
     async def open(self) -> None:
-        """See `Feed.open`. A consumer of our name that another process left is replaced."""
-        await self._open(take_over=True)
+        """See `Feed.open`. A consumer of our name that another process left is replaced, at the first opening."""
+        await self._open()
+
+    async def check(self, position: LanePosition) -> None:
+        """See `Feed.check`."""
+        await self._identity(position)
 
     async def next_batch(self) -> Batch | None:
         """See `Feed.next_batch`."""
@@ -135,7 +139,13 @@ class JetStreamFeed:
         if opening is not None:
             await opening.end()
 
-    async def _open(self, *, take_over: bool) -> None:
+    async def forget(self) -> None:
+        """See `Feed.forget`."""
+        await self.close()
+        with suppress(StreamError):  # it is forgotten by itself after a day
+            await self._jetstream.delete_consumer(self._reader.stream, self._reader.consumer)
+
+    async def _identity(self, position: LanePosition) -> StreamIdentity:
         stream = self._reader.stream
         try:
             info = await self._jetstream.stream_info(stream)
@@ -147,20 +157,23 @@ class JetStreamFeed:
                 hint="`projection load --create` makes one",
                 code=STREAM_NOT_FOUND,
             ) from None
-        for position in (*self._ahead, self._position):
-            self.identity = await check_identity(
-                stream, info, position, lambda sequence: self._jetstream.message_time(stream, sequence)
-            )
+        return await check_identity(
+            stream, info, position, lambda sequence: self._jetstream.message_time(stream, sequence)
+        )
+
+    async def _open(self) -> None:
+        self.identity = await self._identity(self._position)
         self._position = self._position.model_copy(update={"stream": self.identity})
         opening = Opening(self._jetstream, self._reader, self._limits)
         try:
-            await opening.start(self._position.scanned + 1, take_over=take_over)
+            await opening.start(self._position.scanned + 1, take_over=self.openings == 0)
         except BaseException:
             await opening.end()
             raise
         self._awaited = None
         self._left_at = monotonic()
         self._opening = opening
+        self.openings += 1
         self.trouble = None
 
     async def _reopen(self) -> None:
@@ -169,7 +182,7 @@ class JetStreamFeed:
             await asyncio.sleep(min(pause, self._limits.linger_s))
             return
         try:
-            await self._open(take_over=False)
+            await self._open()
         except StreamIdentityError:
             raise
         except StreamError as error:
@@ -217,14 +230,30 @@ class JetStreamFeed:
     async def _take(self, opening: Opening) -> Batch:
         messages, reply = opening.take()
         last = messages[-1]
+        if last.sequence - self._position.scanned > len(messages):
+            await self._require_history(messages)
         self._checkpoints.append((last.sequence, reply))
         await opening.ask()
-        self._advance(scanned=last.sequence, applied=last.sequence, applied_time=last.time)
-        return Batch(messages, last.sequence)
+        self._advance(scanned=last.sequence, scanned_time=last.time, applied=last.sequence, applied_time=last.time)
+        return Batch(messages, last.sequence, last.time)
+
+    async def _require_history(self, messages: Sequence[Message]) -> None:
+        """Make sure that what a batch jumped over is not ours: a stream goes on in silence behind what it lost.
+
+        Asked after the batch came: what begins before the batch was whole when the batch was made.
+        """
+        info = await self._jetstream.stream_info(self._reader.stream)
+        needed = self._position.scanned + 1
+        for message in messages:  # what is in the batch is needed no more
+            if message.sequence != needed:
+                break
+            needed += 1
+        require_history(self._reader.stream, info, needed)
 
     async def _look(self) -> Batch | None:
         """Move on over messages that are not ours, while nothing comes."""
-        last, unread = await self._unread()
+        state, unread = await self._unread()
+        last = state.last_seq
         self._failures = 0
         if unread is not None:
             if self._awaited is None or self._awaited[0] != unread:
@@ -234,10 +263,11 @@ class JetStreamFeed:
             return None
         if last <= self._position.scanned:
             return None
-        self._advance(scanned=last)
-        return Batch((), last)
+        time = str(nanoseconds(state.last_ts))
+        self._advance(scanned=last, scanned_time=time)
+        return Batch((), last, time)
 
-    async def _unread(self) -> tuple[int, int | None]:
+    async def _unread(self) -> tuple[StreamState, int | None]:
         """The end of the log, and then the first message of ours up to there that was not returned yet, if any.
 
         The log is asked and not the consumer: on a busy server a consumer's count of pending messages runs behind the
@@ -245,14 +275,14 @@ class JetStreamFeed:
         what is stored later is not spoken of.
         """
         stream, start = self._reader.stream, self._position.scanned + 1
-        last = (await self._jetstream.stream_info(stream)).state.last_seq
-        if last < start:
-            return last, None
+        state = (await self._jetstream.stream_info(stream)).state
+        if state.last_seq < start:
+            return state, None
         for subject in self._reader.subjects:
             found = await self._jetstream.next_sequence(stream, subject, start)
-            if found is not None and found <= last:
-                return last, found
-        return last, None
+            if found is not None and found <= state.last_seq:
+                return state, found
+        return state, None
 
     def _advance(self, **update: object) -> None:
         self._failures = 0

@@ -49,25 +49,39 @@ async def check_identity(
             "it was made anew or restored",
             hint=_REBUILD,
         )
-    if state.first_seq > position.scanned + 1:
-        raise StreamIdentityError(
-            f"stream {stream!r} begins at {state.first_seq}: the messages {position.scanned + 1} to "
-            f"{state.first_seq - 1}, which are still to be read, are gone",
-            hint=f"restore them, or fold anew from sequence {state.first_seq} on",
-        )
+    require_history(stream, info, position.scanned + 1)
     return StreamIdentity(stream, info.created)
 
 
+def require_history(stream: str, info: StreamInfo, needed: int) -> None:
+    """Make sure that a stream still holds what is to be read.
+
+    Args:
+        stream: its name.
+        info: what its leader says of it.
+        needed: the first sequence that is still to be read.
+
+    Raises:
+        StreamIdentityError: it begins behind that.
+    """
+    first = info.state.first_seq
+    if first > needed:
+        raise StreamIdentityError(
+            f"stream {stream!r} begins at {first}: the messages {needed} to {first - 1}, which are still to be read, "
+            "are gone",
+            hint=f"restore them, or fold anew from sequence {first} on",
+        )
+
+
 async def _same_log(info: StreamInfo, position: LanePosition, time_of: Callable[[int], Awaitable[str | None]]) -> bool:
-    """By the time of the applied message, which survives what changes `created`; else by `created`.
+    """By the times of the messages that were read last, which survive what changes `created`; else by `created`.
 
     Servers have been seen to change `created` of a stream that was not made anew (nats-server #8449), so a matching
     message outweighs it.
     """
-    if position.applied and position.applied_time is not None:
-        stored = await time_of(position.applied)
-        if stored is not None:
-            return stored == position.applied_time
+    for sequence, time in ((position.scanned, position.scanned_time), (position.applied, position.applied_time)):
+        if sequence and time is not None and (stored := await time_of(sequence)) is not None:
+            return stored == time
     if position.stream is not None:
         return position.stream.created == info.created
     return not position.applied  # nothing was read yet: any log will do

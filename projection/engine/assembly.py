@@ -1,0 +1,127 @@
+"""Putting a node together: builds, stores, lanes and feeds, as settings and manifest describe them."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING
+
+from projection.engine.builds import open_store, plan_builds
+from projection.engine.lane import Lane
+from projection.engine.node import Node, Succession
+from projection.errors import ConfigurationError
+from projection.lang.run.executors import Execution
+from projection.model.checkpoint import LanePosition
+from projection.model.subjects import disjoint
+from projection.stream.feed import JetStreamFeed
+from projection.stream.jetstream import JetStream
+from projection.stream.opening import FeedLimits
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from projection.engine.builds import PlannedBuild
+    from projection.engine.deployment import DeployedView
+    from projection.model.settings import Settings
+    from projection.store.catalog import Catalog
+    from projection.stream.connection import Nats
+    from projection.stream.port import Feed
+
+
+async def open_node(
+    settings: Settings, deployed: Sequence[DeployedView], catalog: Catalog, nats: Nats, *, new_build: bool = False
+) -> Node:
+    """The node that the settings describe, with its lanes open; `run` opens the feeds.
+
+    Args:
+        settings: of the node.
+        deployed: what the manifest deploys.
+        catalog: of the data folder, which the node has to itself.
+        nats: the connection; it stays the caller's to close.
+        new_build: whether a view type that is folded differently from now on may begin anew, beside its former build.
+
+    Raises:
+        ConfigurationError: a view type is folded differently from now on, and nobody said what to do about it; or it
+            starts where the stream has not come to yet.
+        StorageError: a store cannot be opened.
+        StreamError: the stream cannot be asked where a view type starts.
+    """
+    planned = plan_builds(catalog, deployed, new_build=new_build, execution=Execution(settings.execution))
+    template, back = deployed[0].entry.subject_template, settings.back_pressure
+    subjects = disjoint({subject for one in deployed for subject in one.entry.subjects}, template)
+    lanes: list[Lane] = []
+    try:
+        for one in planned:
+            lanes.append(_open_lane(one, settings, subjects, len(planned)))
+            await _move_to_start(lanes[-1], JetStream(nats), settings.stream)
+    except BaseException:
+        for lane in lanes:
+            lane.store.close()
+        raise
+    limits = FeedLimits(back.batch, back.batch_bytes, back.linger_ms / 1000, back.in_flight, float(back.ack_timeout_s))
+
+    def feed(members: Sequence[Lane], shared: bool) -> Feed:
+        first = min(members, key=lambda lane: lane.scanned)
+        wanted = subjects if shared else first.deployed.entry.subjects
+        name = _feed_name(wanted, "" if shared else first.deployed.fold_identity)
+        return JetStreamFeed(
+            nats,
+            stream=settings.stream,
+            consumer=settings.consumer_name(catalog.node_id, name, 0),
+            subjects=wanted,
+            position=first.here(first.position.stream),
+            limits=limits,
+        )
+
+    return Node(lanes, feed, back, settings.stop_timeout_s, _successions(catalog, planned, lanes))
+
+
+def _open_lane(one: PlannedBuild, settings: Settings, subjects: Sequence[str], lanes: int) -> Lane:
+    store = open_store(one.build, one.deployed, durability=settings.durability)
+    try:
+        return Lane(
+            one.deployed,
+            store,
+            sees_only_own=set(subjects) == set(one.deployed.entry.subjects),
+            cached_bytes=settings.back_pressure.cached_bytes // lanes,
+        )
+    except BaseException:
+        store.close()
+        raise
+
+
+def _successions(catalog: Catalog, planned: Sequence[PlannedBuild], lanes: Sequence[Lane]) -> list[Succession]:
+    """Who takes whose place: a former build that cannot be folded on answers all the same."""
+    found = []
+    for one, lane in zip(planned, lanes, strict=True):
+        if one.replaces is not None:
+            old = next((lanes[at] for at, other in enumerate(planned) if other.build == one.replaces), None)
+            found.append(Succession(lane, old, partial(catalog.serve, one.build)))
+    return found
+
+
+async def _move_to_start(lane: Lane, jetstream: JetStream, stream: str) -> None:
+    """Have a new build begin where the manifest says."""
+    if lane.position == LanePosition():
+        lane.move_to(await _before_start(lane, jetstream, stream))
+
+
+async def _before_start(lane: Lane, jetstream: JetStream, stream: str) -> int:
+    """The last sequence that a new build does not read."""
+    start = lane.deployed.entry.start
+    if start.time is not None:
+        if datetime.fromisoformat(start.time) > datetime.now(UTC):
+            # Nothing tells yet which sequence that will be.
+            raise ConfigurationError(f"view type {lane.view_type} starts at {start.time}, which is in the future")
+        return await jetstream.last_sequence_before(stream, start.time)
+    before = (start.sequence or 1) - 1
+    # Behind its end, a stream could not be told from one that lost its end.
+    if before and (end := (await jetstream.stream_info(stream)).state.last_seq) < before:
+        raise ConfigurationError(f"view type {lane.view_type} starts at {start}, but stream {stream!r} ends at {end}")
+    return before
+
+
+def _feed_name(subjects: Sequence[str], fold_identity: str) -> str:
+    """Equal for equal readings, so that a restart replaces its own consumer and no other's."""
+    return hashlib.sha256("\n".join((*subjects, fold_identity)).encode()).hexdigest()[:8]

@@ -1,0 +1,97 @@
+"""The views of a lane that are at hand, decoded: within and across batches, for the lane is their only writer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from projection.model.state_digest import entry_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from projection.model.ids import TenantId
+    from projection.model.keys import ViewKey
+
+    Target = tuple[TenantId, str]  # whose view, and its id
+
+CACHED_VIEWS = 100_000
+CACHED_BYTES = 64 * 1024 * 1024  # of their JSON, by default
+
+
+class CachedView:
+    """A view as the lane knows it: newer than the store's when `changed`."""
+
+    __slots__ = ("changed", "data", "digest", "encoded_key", "key", "size", "view")
+
+    def __init__(self, key: ViewKey, encoded_key: bytes, view: Any, data: bytes | None) -> None:
+        self.key = key
+        self.encoded_key = encoded_key
+        self.view = view  # None where there is none
+        self.data: bytes | None = None  # its JSON, where that was made before the commit asks for it
+        self.size = 0 if data is None else len(data)  # of its JSON, in bytes, as far as that was made
+        self.digest = 0 if data is None else entry_digest(encoded_key, data)  # what it adds to that of the store
+        self.changed = False
+
+
+class ViewCache:
+    """Views by tenant and id. What a lane has changed stays until it is committed; the rest is bounded."""
+
+    def __init__(self, max_bytes: int = CACHED_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._views: dict[Target, CachedView] = {}
+        self._changed: list[CachedView] = []
+        self._bytes = 0
+        self.weight = 0  # bytes of JSON that were read or changed since the last commit
+        self.get = self._views.get
+
+    def put(self, target: Target, key: ViewKey, encoded_key: bytes, view: Any, data: bytes | None) -> CachedView:
+        """Keep a view as the store has it; `data` is its JSON, None where there is no such view."""
+        cached = self._views[target] = CachedView(key, encoded_key, view, data)
+        self._bytes += cached.size
+        self.weight += cached.size
+        return cached
+
+    def change(self, cached: CachedView, view: Any, data: bytes | None) -> None:
+        """A view is another one now; `data` is its JSON where that was made anyway."""
+        cached.view, cached.data = view, data
+        if data is not None:
+            self._bytes += len(data) - cached.size
+            self.weight += len(data)
+            cached.size = len(data)
+        if not cached.changed:
+            cached.changed = True
+            self._changed.append(cached)
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether some view is another one than at the last commit."""
+        return bool(self._changed)
+
+    def seal(self, encode: Callable[[Any], bytes]) -> tuple[dict[ViewKey, bytes | None], int]:
+        """The JSON of each changed view, None for one that is gone, and what that adds to the store's digest."""
+        views: dict[ViewKey, bytes | None] = {}
+        gained = 0
+        for cached in self._changed:
+            data = digest = None
+            if cached.view is not None:
+                data = cached.data or encode(cached.view)
+                digest = entry_digest(cached.encoded_key, data)
+            views[cached.key] = data
+            gained += (digest or 0) - cached.digest
+            size = len(data or b"")
+            self._bytes += size - cached.size
+            cached.size, cached.digest = size, digest or 0
+            cached.changed, cached.data = False, None
+        self._changed, self.weight = [], 0
+        return views, gained
+
+    def trim(self) -> None:
+        """What was sealed is stored: forget the oldest views beyond the bounds."""
+        if len(self._views) <= CACHED_VIEWS and self._bytes <= self._max_bytes:
+            return
+        for target, cached in list(self._views.items()):
+            if not cached.changed:
+                del self._views[target]
+                self._bytes -= cached.size
+                if len(self._views) <= CACHED_VIEWS // 2 and self._bytes <= self._max_bytes // 2:
+                    break
