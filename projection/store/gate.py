@@ -77,10 +77,13 @@ class Gate:
                 self._wanted = False
                 self._changed.notify_all()
 
-    def shut(self, patience: float) -> None:
-        """Let nobody in from here on, and give the other threads this many seconds to leave; idempotent."""
+    def shut(self, patience: float) -> bool:
+        """Let nobody in from here on, and give the other threads this many seconds to leave: whether they did.
+
+        Idempotent.
+        """
         thread = get_ident()
         with self._lock:
             self._shut = True
             self._changed.notify_all()
-            self._changed.wait_for(lambda: all(inside == thread for inside in self._inside), patience)
+            return self._changed.wait_for(lambda: all(inside == thread for inside in self._inside), patience)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import time
-from contextlib import contextmanager
-from errno import EDQUOT, ENOSPC
+from contextlib import contextmanager, suppress
+from errno import EIO, ENOSPC
 from typing import TYPE_CHECKING, Self, TypeAlias, TypeVar
 
 import lmdb
 
-from projection.errors import StorageError
+from projection.errors import StorageDamagedError, StorageError
+from projection.store.dirty_mark import MARKS, DirtyMark
+from projection.store.disk import disk_error, is_full, make_folder, storage_full, sync_folder
 from projection.store.gate import Gate, OccupiedError, ShutError
+from projection.store.host import require_local
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,6 +30,14 @@ MAX_READERS = 1024
 PATIENCE = 10.0  # seconds that growing, mending and closing wait for this process's open transactions
 READER_CHECK_INTERVAL = 10.0  # seconds; a reader that was killed pins the pages it saw until its slot is freed
 _ERRORS = (lmdb.Error, ShutError)  # what a transaction may raise, and no caller ever sees
+_DAMAGE = (
+    lmdb.BadChecksumError,
+    lmdb.CorruptedError,
+    lmdb.InvalidError,
+    lmdb.PageNotFoundError,
+    lmdb.ProblemError,
+    lmdb.VersionMismatchError,
+)
 _ATTEMPTS = 3  # to begin a transaction, with a mending between two
 
 
@@ -35,65 +48,101 @@ class Environment:
     waits until nobody is behind it.
     """
 
-    def __init__(self, path: Path, *, map_size: int, max_map_size: int, readonly: bool) -> None:
+    def __init__(
+        self, path: Path, *, map_size: int = 0, max_map_size: int = 0, readonly: bool = False, sync: bool = True
+    ) -> None:
+        """What `create_or_open` and `open_readonly` call. Without `sync` the caller has set the dirty mark."""
         self.path = path
+        self.discarded = False  # whether a store was here that a power loss may have damaged; it is deleted
         self._map_size = map_size
         self._max_map_size = max_map_size
         self._readonly = readonly
+        self._sync = sync
         self._gate = Gate()
         self._next_reader_check = 0.0
+        self._connected = False
+        self._closed = False
         self._lmdb = self._connect()
         with self.closed_on_error():
             self.free_dead_readers()
 
     @classmethod
-    def create_or_open(cls, path: Path, *, map_size: int = MAP_SIZE, max_map_size: int = MAX_MAP_SIZE) -> Self:
+    def create_or_open(
+        cls, path: Path, *, map_size: int = MAP_SIZE, max_map_size: int = MAX_MAP_SIZE, sync: bool = True
+    ) -> Self:
         """Open for writing; make the directory where there is none yet.
 
         Args:
             path: the environment's directory.
             map_size: bytes that the data may grow to before the map has to be made larger.
             max_map_size: bytes that the map is never made larger than.
+            sync: whether a commit waits for the disk. If not, a power loss loses the whole environment.
 
         Raises:
+            StorageDamagedError: the data file is not LMDB's, or damaged.
             StorageError: the directory holds something else, or cannot be used.
         """
         try:
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # A process killed while LMDB made the environment leaves its lock file alone.
-            if not _has_data(path) and {entry.name for entry in path.iterdir()} - {"lock.mdb"}:
+            make_folder(path)
+            require_local(path)
+            mark = DirtyMark(path)
+            # A process killed while LMDB made the environment leaves its lock file, and maybe the mark, alone.
+            if (is_new := not _has_data(path)) and {entry.name for entry in path.iterdir()} - {"lock.mdb", *MARKS}:
                 raise StorageError(f"{path} is not a store: it holds other files", hint="name an empty directory")
+            if discarded := mark.is_outlived():
+                mark.discard()
+            if not sync:
+                mark.set()
+            elif discarded:
+                mark.clear()
+            environment = cls(path, map_size=map_size, max_map_size=max_map_size, sync=sync)
+            with environment.closed_on_error():
+                if sync and mark.is_set():
+                    environment._settle(mark)
+                if is_new:
+                    sync_folder(path)
         except OSError as error:
-            raise StorageError(f"{path} cannot be made a store: {error.strerror}") from None
-        return cls(path, map_size=map_size, max_map_size=max_map_size, readonly=False)
+            raise disk_error(f"{path} cannot be made a store: {error.strerror}", error.errno) from None
+        environment.discarded = discarded
+        return environment
 
     @classmethod
     def open_readonly(cls, path: Path) -> Self:
         """Open for reading, while another process may be writing.
 
         Raises:
+            StorageDamagedError: the data file is not LMDB's, or damaged, or the power went before it was on the disk.
             StorageError: there is no store, or it cannot be used.
         """
         try:
             if not _has_data(path):
                 raise StorageError(f"there is no store at {path}")
+            require_local(path)
+            if DirtyMark(path).is_outlived():
+                raise StorageDamagedError(
+                    f"the store at {path} was written without waiting for the disk, and the machine went down",
+                    hint="start the node: it discards the store and folds the views anew",
+                )
         except OSError as error:
-            raise StorageError(f"{path} cannot be read: {error.strerror}") from None
-        return cls(path, map_size=0, max_map_size=0, readonly=True)  # 0: as large as the writer has made it
+            raise disk_error(f"{path} cannot be read: {error.strerror}", error.errno) from None
+        return cls(path, readonly=True)  # with a map as large as the writer has made it
 
     def _connect(self) -> lmdb.Environment:
         try:
-            return lmdb.open(
+            connected = lmdb.open(
                 str(self.path),
                 map_size=self._map_size,
                 readonly=self._readonly,
                 create=False,
+                sync=self._sync,
                 max_readers=MAX_READERS,
                 max_spare_txns=1,  # keeps one reader slot for the many short reads of the writing process
                 mode=0o600,
             )
         except lmdb.Error as error:
             raise self._refused(error) from None
+        self._connected = True
+        return connected
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
@@ -134,14 +183,15 @@ class Environment:
         Raises:
             StorageError: the environment cannot be written; nothing changed.
         """
+        told = False
         try:
             while True:
                 try:
                     with self._transaction(write=True) as transaction:
                         result = work(transaction)
-                        if on_written is not None:
-                            on_written, tell = None, on_written
-                            tell()
+                        if on_written is not None and not told:
+                            told = True
+                            on_written()
                         transaction.commit()
                         return result
                 except lmdb.MapFullError:
@@ -169,14 +219,20 @@ class Environment:
         return self._try_begin(write=write)
 
     def _try_begin(self, *, write: bool) -> tuple[int, Transaction]:
-        entry = self._gate.enter()
+        entry = self._enter()
         try:
             return entry, self._lmdb.begin(write=write)
         except BaseException:
             self._gate.leave(entry)
             raise
 
+    def _enter(self) -> int:
+        if not self._connected:
+            self._alone(self._reconnect, "open it anew after a failed write")
+        return self._gate.enter()
+
     def _reconnect(self) -> None:
+        self._connected = False  # until it succeeds: the disk may refuse that as well
         self._lmdb.close()
         self._lmdb = self._connect()
 
@@ -185,9 +241,9 @@ class Environment:
             size = self._lmdb.info()["map_size"]
         larger = min(2 * size, self._max_map_size)
         if larger <= size:
-            raise StorageError(
+            raise storage_full(
                 f"the store at {self.path} is full: it has reached its limit of {size} bytes",
-                hint="give it a higher limit, or have it hold less",
+                "give it a higher limit, or have it hold less",
             )
         self._alone(lambda: self._lmdb.set_mapsize(larger), f"grow to {larger} bytes")
 
@@ -216,9 +272,46 @@ class Environment:
         except _ERRORS as error:
             raise self._refused(error) from None
 
+    def copy_to(self, path: Path) -> None:
+        """Make a compacted copy of one consistent picture: a new directory, complete and on the disk, or not there.
+
+        Takes as long as the disk takes to write it; reading and writing go on, growing does not.
+
+        Raises:
+            StorageError: there is something at `path`, or it cannot be written, or the environment cannot be read.
+        """
+        partial = path.with_name(f"{path.name}.partial")
+        try:
+            if path.exists():
+                raise StorageError(f"{path} exists already", hint="name a directory that does not exist")
+            if partial.exists():  # of a process that was killed
+                shutil.rmtree(partial)
+            make_folder(partial)
+            self._copy_into(partial)
+            partial.rename(path)
+            sync_folder(path.parent)
+        except lmdb.Error as error:
+            raise disk_error(f"{path} cannot be written: {error}", error.code) from None
+        except OSError as error:
+            raise disk_error(f"{path} cannot be written: {error.strerror}", error.errno) from None
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)  # gives its room back, where the disk was full
+
+    def _copy_into(self, folder: Path) -> None:
+        try:
+            with self._inside():
+                self._lmdb.copy(str(folder), compact=True)
+        except ShutError as error:
+            raise self._refused(error) from None
+        data = folder / "data.mdb"
+        data.chmod(0o600)
+        with data.open("rb") as file:
+            os.fsync(file.fileno())
+        sync_folder(folder)
+
     @contextmanager
     def _inside(self) -> Iterator[None]:
-        entry = self._gate.enter()
+        entry = self._enter()
         try:
             yield
         finally:
@@ -234,24 +327,47 @@ class Environment:
             raise
 
     def close(self) -> None:
-        """Wait for the transactions of other threads, then close; idempotent. Open scans raise at their next step."""
-        self._gate.shut(PATIENCE)
+        """Wait for the transactions of other threads, then close; idempotent. Open scans raise at their next step.
+
+        What was written without waiting for the disk is brought there. Where another thread's transaction does not end,
+        on a disk that hangs, the environment stays open until the process ends: closing it would crash that thread.
+        """
+        if not self._gate.shut(PATIENCE) or self._closed:
+            return
+        self._closed = True
+        if not self._sync and self._connected:
+            with suppress(StorageError):  # the mark tells whoever opens it next
+                self._settle(DirtyMark(self.path))
         self._lmdb.close()
+
+    def _settle(self, mark: DirtyMark) -> None:
+        """Bring to the disk what was written without waiting for it, then take the mark away."""
+        try:
+            self._lmdb.sync(force=True)
+            mark.clear()
+        except lmdb.Error as error:
+            with suppress(OSError):
+                mark.condemn()
+            raise self._refused(error) from None
+        except OSError as error:
+            raise disk_error(f"{self.path} cannot be written: {error.strerror}", error.errno) from None
 
     def _refused(self, error: Exception) -> StorageError:
         match error:
             case ShutError():
                 return StorageError(f"the store at {self.path} is closed")
-            case lmdb.InvalidError():
-                return StorageError(f"{self.path} is not a store, or it is damaged: its data file is not LMDB's")
+            case _ if isinstance(error, _DAMAGE):
+                return StorageDamagedError(
+                    f"{self.path} is not a store, or it is damaged: {error}",
+                    hint="move it away and let the views be folded anew",
+                )
             case lmdb.BadValsizeError():
                 return StorageError(f"the store at {self.path} cannot take a key or a value of that size")
-            case _:
-                full = isinstance(error, lmdb.Error) and error.code in (ENOSPC, EDQUOT)
-                return StorageError(
-                    f"the store at {self.path} cannot be used: {error}",
-                    hint="make room on that disk; the next write tries again" if full else None,
-                )
+        number = getattr(error, "code", 0)
+        if number == EIO and is_full(self.path):
+            number = ENOSPC  # LMDB says so of a write of which only a part found room
+        message = f"the store at {self.path} cannot be used: {error}"
+        return disk_error(message, number) if number > 0 else StorageError(message)  # LMDB's own numbers are negative
 
 
 def _has_data(path: Path) -> bool:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
-from projection.errors import StorageError
+from projection.errors import StorageDamagedError, StorageError
 from projection.model.checkpoint import Checkpoint, LanePosition
 from projection.model.keys import VIEWS, CheckpointKey, ViewKey
 from projection.model.state_digest import StateDigest, entry_digest
 from projection.store.format import Kind, check_stamp, stamp_or_check
 from projection.store.lmdb_env import MAP_SIZE, MAX_MAP_SIZE, Environment, delete_below, entries_below
+from projection.store.port import Audit
 from projection.store.records import (
     DIGEST,
     EPOCH,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from projection.model.ids import TenantId, ViewType
     from projection.model.parked import ParkedEvent
+    from projection.model.settings import Durability
     from projection.store.lmdb_env import Transaction
     from projection.store.port import Commit
 
@@ -83,7 +85,32 @@ class _LmdbLane:
     def fold_identity(self) -> str:
         """See `ViewReader.fold_identity`."""
         with self._understood(), self._environment.read() as transaction:
-            return transaction.get(FOLD_IDENTITY, b"").decode()
+            return _stored_identity(transaction)
+
+    def audit(self) -> Audit:
+        """See `ViewReader.audit`. Keeps the pages of that picture from being used again as long as it takes."""
+        with self._understood(), self._environment.read() as transaction:
+            views, of_views = _summed(transaction, VIEWS)
+            parked, of_parked = _summed(transaction, PARKED)
+            return Audit(
+                position=_stored_position(transaction),
+                fold_identity=_stored_identity(transaction),
+                digest=_stored_digest(transaction),
+                recomputed=StateDigest.EMPTY.plus(of_views + of_parked),
+                view_count=_stored_number(transaction, VIEW_COUNT),
+                views=views,
+                parked=parked,
+            )
+
+    def copy_to(self, path: Path) -> None:
+        """Make a compacted copy of one consistent picture, in a new directory: complete and on the disk, or not there.
+
+        Takes as long as the disk takes to write it; reading and writing go on meanwhile. Its owner has to claim it.
+
+        Raises:
+            StorageError: there is something at `path`, it cannot be written, or the store cannot be read.
+        """
+        self._environment.copy_to(path)
 
     def close(self) -> None:
         """See `ViewReader.close`. Waits for reads and writes of other threads; open scans raise at their next step."""
@@ -100,9 +127,9 @@ class _LmdbLane:
         try:
             yield
         except ValueError as error:  # pydantic's and json's errors are ValueErrors
-            raise StorageError(
+            raise StorageDamagedError(
                 f"the store at {self._environment.path} holds a record that cannot be read: {error}",
-                hint="it is damaged: move it away and let the views be folded anew",
+                hint="move it away and let the views be folded anew",
             ) from None
 
 
@@ -114,6 +141,7 @@ class LmdbViewReader(_LmdbLane):
         """Open a lane's store for reading, while another process may be writing it.
 
         Raises:
+            StorageDamagedError: the data file is not LMDB's, or damaged, or the power went before it was on the disk.
             StorageError: there is no store, it is of another format version, or it cannot be read.
         """
         environment = Environment.open_readonly(path)
@@ -123,7 +151,7 @@ class LmdbViewReader(_LmdbLane):
 
 
 class LmdbLaneStore(_LmdbLane):
-    """Implements `LaneStore`. Every commit is on the disk when it returns."""
+    """Implements `LaneStore`. With durability `sync` every commit is on the disk when it returns."""
 
     @classmethod
     def open(
@@ -132,6 +160,7 @@ class LmdbLaneStore(_LmdbLane):
         fold_identity: str,
         *,
         earlier: Collection[str] = (),
+        durability: Durability = "sync",
         map_size: int = MAP_SIZE,
         max_map_size: int = MAX_MAP_SIZE,
     ) -> Self:
@@ -141,25 +170,34 @@ class LmdbLaneStore(_LmdbLane):
             path: the lane's directory.
             fold_identity: what the views are folded by; only a commit changes that.
             earlier: identities that the store may have as well: of the same build, before its last decision.
+            durability: what a commit outlives: loss of power (`sync`), or the end of this process (`process`).
             map_size: bytes that the data may grow to before the map has to be made larger.
             max_map_size: bytes that the map is never made larger than.
 
         Raises:
+            StorageDamagedError: the data file is not LMDB's, or damaged.
             StorageError: the directory is no lane's store, of another format version or fold identity, or unusable.
         """
 
         def found(transaction: Transaction) -> None:
             if stamp_or_check(transaction, Kind.LANE, path):
                 transaction.put(FOLD_IDENTITY, fold_identity.encode())
-            elif (stored := transaction.get(FOLD_IDENTITY, b"").decode()) not in (fold_identity, *earlier):
+            elif (stored := _stored_identity(transaction)) not in (fold_identity, *earlier):
                 raise StorageError(
                     f"{path} was folded by {stored}, not by {fold_identity}", hint="a changed program makes a new build"
                 )
 
-        environment = Environment.create_or_open(path, map_size=map_size, max_map_size=max_map_size)
+        environment = Environment.create_or_open(
+            path, map_size=map_size, max_map_size=max_map_size, sync=durability == "sync"
+        )
         with environment.closed_on_error():
             environment.update(found)
         return cls(environment)
+
+    @property
+    def discarded(self) -> bool:
+        """Whether a store was here that a power loss may have damaged; it is gone, and this one began empty."""
+        return self._environment.discarded
 
     def claim(self) -> int:
         """See `LaneStore.claim`."""
@@ -235,9 +273,22 @@ def _stored_digest(transaction: Transaction) -> StateDigest:
     return StateDigest.EMPTY if stored is None else StateDigest.parse(stored.decode())
 
 
+def _stored_identity(transaction: Transaction) -> str:
+    return transaction.get(FOLD_IDENTITY, b"").decode()
+
+
 def _stored_number(transaction: Transaction, key: bytes) -> int:
     return int(transaction.get(key, b"0"))
 
 
 def _count_views(transaction: Transaction, more: int) -> None:
     transaction.put(VIEW_COUNT, b"%d" % (_stored_number(transaction, VIEW_COUNT) + more))
+
+
+def _summed(transaction: Transaction, prefix: bytes) -> tuple[int, int]:
+    """How many entries there are below a prefix, and the sum of their digests."""
+    count = total = 0
+    for key, value in entries_below(transaction, prefix):
+        count += 1
+        total += entry_digest(key, value)
+    return count, total

@@ -8,7 +8,8 @@ from projection.errors import StorageError
 from projection.model.checkpoint import LanePosition
 from projection.model.keys import MAX_KEY_BYTES, CheckpointKey, ViewKey
 from projection.model.state_digest import StateDigest, entry_digest
-from projection.store.records import parked_key
+from projection.store.port import Audit
+from projection.store.records import encode_parked, parked_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -69,6 +70,21 @@ class MemoryLaneStore:
     def fold_identity(self) -> str:
         """See `ViewReader.fold_identity`."""
         return self._fold_identity
+
+    def audit(self) -> Audit:
+        """See `ViewReader.audit`."""
+        parked = list(self.parked())
+        views = sum(entry_digest(key.encode(), view) for key, view in self._views.items())
+        events = sum(entry_digest(parked_key(event), encode_parked(event)) for event in parked)
+        return Audit(
+            position=self._position,
+            fold_identity=self._fold_identity,
+            digest=self._digest,
+            recomputed=StateDigest.EMPTY.plus(views + events),
+            view_count=len(self._views),
+            views=len(self._views),
+            parked=len(parked),
+        )
 
     def claim(self) -> int:
         """See `LaneStore.claim`."""

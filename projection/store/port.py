@@ -53,6 +53,24 @@ class Commit:
         raise StaleCommitError(f"the batch was computed from {self.base!r}, but the lane is at {position!r}")
 
 
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What a store says of itself, beside what is counted in it: both in one consistent picture."""
+
+    position: LanePosition
+    fold_identity: str
+    digest: StateDigest  # as the commits have carried it forward
+    recomputed: StateDigest  # of what is there
+    view_count: int  # as the commits have carried it forward
+    views: int  # that are there
+    parked: int  # parked and skipped events that are there
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the store holds what its commits left in it."""
+        return (self.digest, self.view_count) == (self.recomputed, self.views)
+
+
 class ViewReader(Protocol):
     """Reading a lane's store; another process may be writing it."""
 
@@ -107,6 +125,13 @@ class ViewReader(Protocol):
 
     def fold_identity(self) -> str:
         """What the store is folded by.
+
+        Raises:
+            StorageError: the store cannot be read.
+        """
+
+    def audit(self) -> Audit:
+        """Go through everything that the store holds, and set it beside what the commits left.
 
         Raises:
             StorageError: the store cannot be read.

@@ -3,130 +3,51 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from projection.errors import ErrorClass, StaleCommitError, StorageError
 from projection.model.checkpoint import Checkpoint, LanePosition, StreamIdentity
-from projection.model.ids import DEFAULT_TENANT, TenantId, ViewId, ViewType
+from projection.model.ids import DEFAULT_TENANT, TenantId, ViewId
 from projection.model.keys import CheckpointKey, ViewKey
-from projection.model.parked import HELD_CODE, Disposition, ParkedEvent
+from projection.model.state_digest import StateDigest, entry_digest
 from projection.store.port import Commit
+from projection.testing.commit_contract import CommitContract
 from projection.testing.hostile_ids import tenant_ids, view_ids
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from projection.store.port import LaneStore, ViewReader
-
-ORDERS = ViewType("orders")
-ORDERS_2 = ViewType("orders_2")
-VIEW_TYPES = (ORDERS, ORDERS_2)
-ACME = TenantId("acme")
-TOO_LONG = ViewId("x" * 600)  # no key of the store can hold it
-
-# A fresh store is made for each example, which on a disk takes its time; every back end runs the same functions.
-_property = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.differing_executors, HealthCheck.too_slow]
+from projection.testing.store_owner import (
+    ACME,
+    ORDERS,
+    ORDERS_2,
+    TOO_LONG,
+    VIEW_TYPES,
+    Owner,
+    Picture,
+    order,
+    parked_event,
+    picture,
+    property_of_stores,
 )
 
-
-class Picture(NamedTuple):
-    """Everything that can be read from a store, for comparing."""
-
-    position: LanePosition
-    views: list[tuple[ViewKey, bytes]]
-    view_count: int
-    checkpoints: list[tuple[CheckpointKey, Checkpoint]]
-    parked: list[ParkedEvent]
-
-
-def picture(
-    store: ViewReader, tenants: Iterable[TenantId] = (), view_types: Iterable[ViewType] = VIEW_TYPES
-) -> Picture:
-    """Everything that a store holds: views of all tenants, and the checkpoints of these."""
-    keys = [CheckpointKey(tenant, view_type) for tenant in sorted({*tenants}) for view_type in view_types]
-    checkpoints = [(key, checkpoint) for key in keys if (checkpoint := store.get_checkpoint(key)) is not None]
-    views = [item for view_type in view_types for item in store.scan(None, view_type)]
-    return Picture(store.position(), views, store.count_views(), checkpoints, list(store.parked()))
-
-
-def parked_event(
-    sequence: int, view_id: str | None = "1", tenant_id: str = "acme", envelope: bytes = b"\xff{"
-) -> ParkedEvent:
-    """An event parked for a reason that does not matter here."""
-    return ParkedEvent(
-        tenant_id=TenantId(tenant_id),
-        view_type=ORDERS,
-        view_id=None if view_id is None else ViewId(view_id),
-        sequence=sequence,
-        error_class=ErrorClass.PROGRAM,
-        code=HELD_CODE,
-        message="an earlier event of “1” is parked",
-        span="orders.proj:3:1",
-        fold_identity="f0",
-        disposition=Disposition.PARKED,
-        subject="tenant.acme.aggregate.order.1",
-        envelope=envelope,
-    )
-
-
-class Owner:
-    """One who writes to a store as a lane does: each commit from the position that the last one left."""
-
-    def __init__(self, store: LaneStore) -> None:
-        self.store = store
-        self.epoch = store.claim()
-
-    def prepare(
-        self,
-        views: Mapping[ViewKey, bytes | None] | None = None,
-        checkpoints: Mapping[CheckpointKey, Checkpoint] | None = None,
-        parked: Iterable[ParkedEvent] = (),
-        released: Iterable[tuple[TenantId, ViewId]] = (),
-    ) -> Commit:
-        """A commit that moves the lane by one event."""
-        base = self.store.position()
-        position = LanePosition(scanned=base.scanned + 1, applied=base.scanned + 1)
-        return Commit(self.epoch, base, position, views or {}, checkpoints or {}, tuple(parked), tuple(released))
-
-    def write(
-        self,
-        views: Mapping[ViewKey, bytes | None] | None = None,
-        checkpoints: Mapping[CheckpointKey, Checkpoint] | None = None,
-        parked: Iterable[ParkedEvent] = (),
-        released: Iterable[tuple[TenantId, ViewId]] = (),
-    ) -> None:
-        """Prepare a commit and write it."""
-        self.store.commit(self.prepare(views, checkpoints, parked, released))
-
-
-def _order(view_id: str, tenant_id: TenantId = ACME) -> ViewKey:
-    return ViewKey(tenant_id, ORDERS, ViewId(view_id))
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 _keys = st.builds(ViewKey, tenant_ids(), st.sampled_from(VIEW_TYPES), view_ids())
 
 
-class LaneStoreContract:
+class LaneStoreContract(CommitContract):
     """Subclass, name the subclass `Test…`, and implement `new_store`."""
-
-    def new_store(self) -> LaneStore:
-        """An empty store, of its own each time; the tests close it."""
-        raise NotImplementedError
 
     def test_a_new_store_is_empty(self) -> None:
         """Nothing was applied, nothing is held."""
         with self.new_store() as store:
-            assert Picture(LanePosition(), [], 0, [], []) == picture(store, [DEFAULT_TENANT])
-            assert store.get_view(_order("1")) is None
+            empty = Picture(LanePosition(), [], 0, [], [], StateDigest.EMPTY, store.fold_identity())
+            assert empty == picture(store, [DEFAULT_TENANT])
+            assert store.get_view(order("1")) is None
 
-    @_property
+    @property_of_stores
     @given(views=st.dictionaries(_keys, st.binary(max_size=3000), max_size=8))
     def test_views_come_back_as_they_were_written(self, views: dict[ViewKey, bytes]) -> None:
         """Any legal key, any bytes."""
@@ -135,7 +56,7 @@ class LaneStoreContract:
             assert views == {key: store.get_view(key) for key in views}
             assert len(views) == store.count_views()
 
-    @_property
+    @property_of_stores
     @given(
         tenants=st.lists(tenant_ids(), unique=True, max_size=6),
         sequence=st.integers(1, 2**64 - 1),
@@ -169,62 +90,14 @@ class LaneStoreContract:
         """The last commit counts; deleting what is not there changes nothing."""
         with self.new_store() as store:
             owner = Owner(store)
-            owner.write({_order("1"): b"old", _order("2"): b"kept"})
-            owner.write({_order("1"): b"new", _order("3"): None, ViewKey(ACME, ORDERS, TOO_LONG): None})
-            assert [(_order("1"), b"new"), (_order("2"), b"kept")] == list(store.scan(ACME, ORDERS))
-            owner.write({_order("1"): None})
-            assert [(_order("2"), b"kept")] == list(store.scan(ACME, ORDERS))
+            owner.write({order("1"): b"old", order("2"): b"kept"})
+            owner.write({order("1"): b"new", order("3"): None, ViewKey(ACME, ORDERS, TOO_LONG): None})
+            assert [(order("1"), b"new"), (order("2"), b"kept")] == list(store.scan(ACME, ORDERS))
+            owner.write({order("1"): None})
+            assert [(order("2"), b"kept")] == list(store.scan(ACME, ORDERS))
             assert store.count_views() == 1
 
-    def test_a_commit_that_fails_half_way_changes_nothing(self) -> None:
-        """Views before and after the impossible one, checkpoint, parked events and position: none of it is written."""
-        with self.new_store() as store:
-            owner = Owner(store)
-            checkpoints = {CheckpointKey(ACME, ORDERS): Checkpoint(sequence=1)}
-            owner.write({_order("1"): b"old"}, checkpoints, [parked_event(1)])
-            before = picture(store, [ACME])
-            views = {
-                _order("1"): b"new",
-                _order("a"): b"{}",
-                ViewKey(ACME, ORDERS, TOO_LONG): b"{}",
-                _order("z"): b"{}",
-            }
-            checkpoints = {CheckpointKey(ACME, ORDERS): Checkpoint(sequence=2)}
-            with pytest.raises(StorageError):
-                owner.write(views, checkpoints, [parked_event(2)], [(ACME, ViewId("1"))])
-            assert before == picture(store, [ACME])
-            owner.write({_order("1"): b"newer"})
-            assert store.get_view(_order("1")) == b"newer"
-
-    def test_a_commit_of_another_base_is_refused_and_changes_nothing(self) -> None:
-        """A batch that was computed from a state which is not the stored one must not be written."""
-        with self.new_store() as store:
-            owner = Owner(store)
-            stale = owner.prepare({_order("1"): b"stale"}, parked=[parked_event(9)])
-            owner.write({_order("1"): b"{}"})
-            before = picture(store)
-            for base in (stale.base, LanePosition(scanned=2, applied=1), LanePosition(scanned=1)):
-                with pytest.raises(StaleCommitError):
-                    store.commit(replace(stale, base=base))
-            assert before == picture(store)
-
-    def test_a_claim_shuts_out_the_owner_before(self) -> None:
-        """Epochs only rise, and only the newest may commit."""
-        with self.new_store() as store:
-            former = Owner(store)
-            former.write({_order("1"): b"former"})
-            owner = Owner(store)
-            assert former.epoch + 1 == owner.epoch
-            before = picture(store)
-            with pytest.raises(StaleCommitError):
-                former.write({_order("1"): b"too late"})
-            with pytest.raises(StaleCommitError):
-                store.commit(replace(owner.prepare({_order("1"): b"too early"}), epoch=owner.epoch + 1))
-            assert before == picture(store)
-            owner.write({_order("1"): b"owner"})
-            assert store.get_view(_order("1")) == b"owner"
-
-    @_property
+    @property_of_stores
     @given(views=st.dictionaries(_keys, st.binary(max_size=10), max_size=12), others=st.lists(tenant_ids(), max_size=3))
     def test_a_scan_sees_one_tenants_views_in_the_order_of_their_keys(
         self, views: dict[ViewKey, bytes], others: list[TenantId]
@@ -240,7 +113,7 @@ class LaneStoreContract:
                     of_tenant = [item for item in of_type if item[0].tenant_id == tenant]
                     assert of_tenant == list(store.scan(tenant, view_type))
 
-    @_property
+    @property_of_stores
     @given(
         views=st.dictionaries(_keys, st.binary(max_size=10), min_size=1, max_size=12),
         other=tenant_ids(),
@@ -261,16 +134,19 @@ class LaneStoreContract:
             Owner(store).write(views, checkpoints, [parked_event(1, tenant_id=tenant)])
             before = picture(store, tenants)
             kept = [item for item in before.views if (item[0].tenant_id, item[0].view_type) != (tenant, view_type)]
+            gone = {*before.views} - {*kept}
             expected = before._replace(
                 views=kept,
                 view_count=len(kept),
+                digest=before.digest.plus(-sum(entry_digest(key.encode(), view) for key, view in gone)),
                 checkpoints=[item for item in before.checkpoints if item[0] != (tenant, view_type)],
             )
             assert len(before.views) - len(kept) == store.delete_prefix(tenant, view_type)
             assert expected == picture(store, tenants)
             assert store.delete_prefix(tenant, view_type) == 0
+            assert store.audit().agrees
 
-    @_property
+    @property_of_stores
     @given(
         queues=st.dictionaries(
             st.tuples(tenant_ids(), st.none() | view_ids()),
@@ -310,7 +186,7 @@ class LaneStoreContract:
             assert [longer] == list(store.parked())
             assert store.get_view(ViewKey(ACME, ORDERS, TOO_LONG)) is None
 
-    @_property
+    @property_of_stores
     @given(ids=st.lists(view_ids(), min_size=1, max_size=5, unique=True), tenant=tenant_ids(), other=tenant_ids())
     @example(ids=[ViewId("b")], tenant=TenantId("a"), other=TenantId("a:=b"))  # unescaped, the other's keys begin alike
     def test_releasing_a_view_discards_what_is_parked_for_it_and_nothing_else(
@@ -346,13 +222,12 @@ class LaneStoreContract:
         with self.new_store() as store:
             owner = Owner(store)
             owner.write(parked=[alone, parked_event(4, None), first, second])
-            taken = replace(owner.prepare(parked=[again]), unparked=(alone, first, second, parked_event(9)))
-            store.commit(taken)
+            owner.write(parked=[again], unparked=[alone, first, second, parked_event(9)])
             assert [parked_event(4, None), again] == list(store.parked())
 
     def test_a_scan_shows_one_picture_while_commits_go_on(self) -> None:
         """That of its first step."""
-        views: dict[ViewKey, bytes | None] = {_order(f"{number:03d}"): b"old" for number in range(50)}
+        views: dict[ViewKey, bytes | None] = {order(f"{number:03d}"): b"old" for number in range(50)}
         with self.new_store() as store:
             owner = Owner(store)
             owner.write(views, parked=[parked_event(1), parked_event(2)])
@@ -368,15 +243,15 @@ class LaneStoreContract:
         """Many of them do not use anything up, and the store closes."""
         with self.new_store() as store:
             owner = Owner(store)
-            owner.write({_order(str(number)): b"{}" for number in range(10)})
+            owner.write({order(str(number)): b"{}" for number in range(10)})
             for _ in range(2000):  # more than there are slots for readers
                 assert len(list(islice(store.scan(ACME, ORDERS), 3))) == 3
-            owner.write({_order("1"): b"new"})
+            owner.write({order("1"): b"new"})
 
     def test_closing_twice_is_closing_once(self) -> None:
         """Also with a scan half way."""
         store = self.new_store()
-        Owner(store).write({_order("1"): b"{}", _order("2"): b"{}"})
+        Owner(store).write({order("1"): b"{}", order("2"): b"{}"})
         scan = store.scan(ACME, ORDERS)
         next(scan)
         store.close()

@@ -13,7 +13,7 @@ from projection.model.ids import ViewId
 from projection.model.keys import ViewKey
 from projection.store.catalog import Catalog
 from projection.store.lmdb_store import LmdbLaneStore, LmdbViewReader
-from projection.testing.store_contract import ACME, ORDERS, Owner, picture
+from projection.testing.store_owner import ACME, ORDERS, Owner, picture
 
 KEYS = [ViewKey(ACME, ORDERS, ViewId(str(number))) for number in range(200)]
 

@@ -14,7 +14,7 @@ from lane_child import KEYS
 from projection.errors import StaleCommitError
 from projection.store import lmdb_env
 from projection.store.lmdb_store import LmdbLaneStore
-from projection.testing.store_contract import ORDERS, Owner
+from projection.testing.store_owner import ORDERS, Owner
 
 MIB = 1 << 20
 Start = Callable[[str], subprocess.Popen[str]]

@@ -18,7 +18,8 @@ from projection.model.ids import TenantId, ViewId
 from projection.model.keys import CheckpointKey, ViewKey
 from projection.store import lmdb_env
 from projection.store.lmdb_store import LmdbLaneStore, LmdbViewReader
-from projection.testing.store_contract import ACME, ORDERS, LaneStoreContract, Owner, parked_event, picture
+from projection.testing.store_contract import LaneStoreContract
+from projection.testing.store_owner import ACME, ORDERS, Owner, parked_event, picture
 
 MIB = 1 << 20
 KEYS = [ViewKey(ACME, ORDERS, ViewId(str(number))) for number in range(200)]

@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from hypothesis import settings
@@ -15,7 +16,7 @@ from projection.model.keys import CheckpointKey, ViewKey
 from projection.store.lmdb_store import LmdbLaneStore
 from projection.store.memory import MemoryLaneStore
 from projection.store.port import Commit
-from projection.testing.store_contract import TOO_LONG, VIEW_TYPES, parked_event, picture
+from projection.testing.store_owner import TOO_LONG, VIEW_TYPES, digest_after, parked_event, picture
 
 TENANTS = [TenantId(name) for name in ("", "a", "a:", "ab", "%", "😀")]
 IDS = [ViewId(name) for name in ("1", "1:", "1!", "12", "-", "=1", "é")]
@@ -28,8 +29,9 @@ class TwoStores(RuleBasedStateMachine):
         super().__init__()
         self.path = Path(tempfile.mkdtemp()) / "0"
         self.lmdb = self._open()
-        self.memory = MemoryLaneStore()
+        self.memory = MemoryLaneStore("f0")
         self.sequence = 0
+        self.last: Commit | None = None
 
     def _open(self) -> LmdbLaneStore:
         return LmdbLaneStore.open(self.path, "f0", map_size=64 << 10)
@@ -74,7 +76,15 @@ class TwoStores(RuleBasedStateMachine):
             parked=[parked_event(self.sequence, view_id, tenant, envelope) for tenant, view_id, envelope in parked],
             released=released,
         )
+        commit = replace(commit, digest=digest_after(self.memory, commit))
+        self.last = commit
         self.both(lambda store: store.commit(commit))
+
+    @precondition(lambda self: self.last is not None)
+    @rule()
+    def commit_again(self) -> None:
+        """Whether it was written or not."""
+        self.both(lambda store: store.commit(self.last))
 
     @rule(tenant=_tenants, view_type=_types)
     def delete_prefix(self, tenant, view_type) -> None:
@@ -94,6 +104,8 @@ class TwoStores(RuleBasedStateMachine):
     @invariant()
     def hold_the_same(self) -> None:
         assert picture(self.memory, TENANTS) == picture(self.lmdb, TENANTS)
+        assert self.memory.audit() == self.lmdb.audit()
+        assert self.lmdb.audit().agrees
 
 
 TwoStores.TestCase.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)

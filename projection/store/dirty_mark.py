@@ -1,0 +1,65 @@
+"""The mark of a store that is written without waiting for the disk: a power loss may have damaged it unseen.
+
+It lies beside the data, and is on the disk before anything else is: it names the boot of the machine in which the store
+is written. As long as that machine runs, its memory has what the disk may not have yet.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from projection.errors import StorageError
+from projection.store.disk import sync_folder, write_durably
+from projection.store.host import boot_id
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_NAME = "unsynced"
+MARKS = (_NAME, f"{_NAME}.new")  # the names that it may have, the second while it is written
+_UNKNOWN = "unknown"  # in place of a boot: the disk refused what memory had
+
+
+class DirtyMark:
+    """The mark in one folder. Every method raises `OSError` where the folder cannot be read or written."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._path = folder / _NAME
+
+    def is_set(self) -> bool:
+        """Whether the store was last written without waiting for the disk, and not closed since."""
+        return self._path.exists()
+
+    def is_outlived(self) -> bool:
+        """Whether the mark is of another boot than this one, so that the store may be damaged."""
+        return self.is_set() and self._path.read_text() != boot_id()
+
+    def set(self) -> None:
+        """Set the mark; from here on the store may be written without waiting for the disk.
+
+        Raises:
+            StorageError: nothing tells one boot of this machine from another.
+        """
+        boot = boot_id()
+        if boot is None:
+            raise StorageError(
+                "durability `process` needs to know when the machine was started, and this one does not tell",
+                hint="set durability to `sync`",
+            )
+        write_durably(self._path, boot)
+
+    def condemn(self) -> None:
+        """The disk refused what memory had: no boot vouches for the store any more."""
+        write_durably(self._path, _UNKNOWN)
+
+    def clear(self) -> None:
+        """Everything is on the disk."""
+        self._path.unlink(missing_ok=True)
+        sync_folder(self._folder)
+
+    def discard(self) -> None:
+        """Delete the store of another boot. The mark stays until it is replaced, lest a power loss brings half back."""
+        for name in ("data.mdb", "lock.mdb"):
+            (self._folder / name).unlink(missing_ok=True)
+        sync_folder(self._folder)

@@ -1,0 +1,80 @@
+"""What a disk answers: its refusals as errors with a code, and what it must be told for a change to last."""
+
+from __future__ import annotations
+
+import os
+from errno import EACCES, EDQUOT, EFBIG, ENOSPC, EPERM, EROFS
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING
+
+from projection.errors import StorageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_FULL = {ENOSPC, EDQUOT, EFBIG}
+_READ_ONLY = {EROFS, EACCES, EPERM}
+_PROBE = 64 << 10  # bytes
+
+
+def disk_error(message: str, number: int | None) -> StorageError:
+    """The error for what the operating system refused with this `errno`; `message` says what and where."""
+    if number in _FULL:
+        return storage_full(message, "make room on that disk; the next write tries again")
+    if number in _READ_ONLY:
+        return StorageError(message, hint="let the node's user write there", code="storage.read_only")
+    return StorageError(message, code="storage.io")
+
+
+def storage_full(message: str, hint: str) -> StorageError:
+    """The error for a store that can take no more, of whatever limit that is."""
+    return StorageError(message, hint=hint, code="storage.full")
+
+
+def is_full(folder: Path) -> bool:
+    """Whether a disk takes nothing more: no room, or a used-up quota. Writes a little file that nobody sees."""
+    try:
+        with TemporaryFile(dir=folder, buffering=0) as probe:
+            return probe.write(bytes(_PROBE)) < _PROBE
+    except OSError as error:
+        return error.errno in _FULL
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, for this user alone and to stay after a power loss.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    if not path.is_dir():
+        make_folder(path.parent)
+        path.mkdir(mode=0o700, exist_ok=True)
+        sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Have a folder's entries stay after a power loss: files that were made, renamed and deleted in it.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_durably(path: Path, text: str) -> None:
+    """Give a small file this content, for good once the call returns, and whole at every moment.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    fresh = path.with_name(path.name + ".new")
+    with fresh.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+    sync_folder(path.parent)
