@@ -8,7 +8,8 @@ import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from projection.engine.node import open_node
+from projection.cli.logs import configure_logs
+from projection.engine.assembly import open_node
 from projection.model.settings import NatsSettings, Settings
 from projection.store.catalog import Catalog
 from projection.stream.connection import Nats, NatsConnection
@@ -30,6 +31,7 @@ def in_a_process(module: str, *arguments: object) -> Any:
 @asynccontextmanager
 async def opened_node(deployed: Sequence[DeployedView], url: str, stream: str, data: Path) -> AsyncIterator[Node]:
     """A node of these view types with the default settings, on a data folder that is made where it is missing."""
+    configure_logs()  # to stderr: stdout is for figures
     settings = Settings(nats=NatsSettings(url=url), stream=stream, storage=data)
     with Catalog.open(data) as catalog:
         async with await Nats.connect(NatsConnection(url)) as nats:
