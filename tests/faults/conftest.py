@@ -1,0 +1,26 @@
+"""A server to be harmed, and a site on it."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+from crash_log import make_log
+from crash_site import CrashSite
+
+from projection.stream.embedded import EmbeddedServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+EVENTS = 1_000
+BATCH = 100
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[CrashSite]:
+    """Nothing is published yet."""
+    with EmbeddedServer(tmp_path / "nats") as server:
+        yield CrashSite(server, tmp_path, make_log(random.Random(1), EVENTS), batch=BATCH)

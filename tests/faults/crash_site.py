@@ -1,0 +1,256 @@
+"""A stream, a data folder, and nodes that come and go on them as processes; what they leave is held against replays."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from multiprocessing import forkserver
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, Self, TypeVar
+
+import msgspec
+import pytest
+from crash_log import STREAM, Told, deploy_all, replayed, subject_of, told
+from node_faults import run_node
+
+from projection.engine.assembly import _feed_name
+from projection.errors import ProjectionError
+from projection.query.reading import serving_reader
+from projection.stream.connection import Nats, NatsConnection
+from projection.stream.jetstream import JetStream
+from projection.stream.publisher import Outgoing, publish_all
+
+if TYPE_CHECKING:
+    import signal
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+    from multiprocessing.context import ForkServerContext
+    from pathlib import Path
+
+    from node_faults import Inside
+
+    from projection.model.ids import ViewType
+    from projection.stream.embedded import EmbeddedServer
+
+PATIENCE_S = 90.0
+T = TypeVar("T")
+_PUBLISHED_AT_ONCE = 40  # of what is published meanwhile, with a pause after each
+
+
+@cache
+def _forks() -> ForkServerContext:
+    """Forked from a process that has everything imported, a node starts in a few milliseconds."""
+    forks = multiprocessing.get_context("forkserver")
+    forks.set_forkserver_preload(["pytest", "warm_node"])
+    with pytest.MonkeyPatch.context() as patch:  # it does not take the path from us, as its children do
+        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+        forkserver.ensure_running()
+    return forks
+
+
+class NodeProcess:
+    """`projection run` in a process of its own."""
+
+    def __init__(self, site: CrashSite, faults: Sequence[Inside], options: Sequence[str]) -> None:
+        arguments = ["--manifest", "manifest.json", "--stream", STREAM, "--url", site.server.url, *options]
+        environment = {"PROJECTION_BACK_PRESSURE__BATCH": str(site.batch), "PROJECTION_BACK_PRESSURE__LINGER_MS": "5"}
+        self._site = site
+        self._reading = _forks().Event()
+        self._process = _forks().Process(
+            target=run_node, args=(site.folder, arguments, environment, faults, self._reading)
+        )
+        self._process.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    @property
+    def runs(self) -> bool:
+        return self._process.is_alive()
+
+    def wait_until_it_reads(self) -> None:
+        deadline = monotonic() + PATIENCE_S
+        while not self._reading.wait(0.1):
+            assert self.runs, self._site.node_log()
+            assert monotonic() < deadline, self._site.node_log()
+
+    def send(self, signum: signal.Signals) -> None:
+        os.kill(self._process.pid, signum)
+
+    def kill(self) -> None:
+        """SIGKILL, wherever it is; idempotent."""
+        self._process.kill()
+        self._process.join()
+
+    def wait(self) -> int:
+        """Its exit status; minus the signal that killed it."""
+        self._process.join(PATIENCE_S)
+        status = self._process.exitcode
+        if status is None:
+            self.kill()
+            raise AssertionError(f"the node neither ended nor was killed: {self._site.node_log()}")
+        return status
+
+
+class CrashSite:
+    """The log is published to the stream bit by bit; nodes fold it into the data folder."""
+
+    def __init__(self, server: EmbeddedServer, folder: Path, log: Sequence[bytes], *, batch: int = 200) -> None:
+        """A site with an empty stream.
+
+        Args:
+            server: on which nothing else runs.
+            folder: for manifest, data and the nodes' log.
+            log: what is to be published.
+            batch: events in one commit.
+        """
+        self.server = server
+        self.folder = folder
+        self.batch = batch
+        self.deployed = deploy_all(folder)
+        self.log = log
+        self.published = 0
+        self._seen: dict[ViewType, int] = {}
+        self._ask(lambda jetstream: jetstream.ensure_stream(STREAM, [f"{STREAM}.>"]))
+
+    # the stream
+
+    def publish(self, count: int | None = None) -> None:
+        """Publish the next events of the log, or all that are left."""
+        end = len(self.log) if count is None else self.published + count
+        asyncio.run(self._publish(self.log[self.published : end]))
+
+    @contextmanager
+    def publishing(self, over_s: float) -> Iterator[None]:
+        """What is left of the log is published meanwhile, over so many seconds, and is there at the end."""
+        events = self.log[self.published :]
+        pause_s = over_s * _PUBLISHED_AT_ONCE / max(1, len(events))
+        with ThreadPoolExecutor(1) as threads:
+            published = threads.submit(asyncio.run, self._publish(events, pause_s))
+            yield
+            published.result()
+
+    async def _publish(self, events: Sequence[bytes], pause_s: float = 0.0) -> None:
+        async def outgoing() -> AsyncIterator[Outgoing]:
+            for number, event in enumerate(events, 1):
+                yield Outgoing(subject_of(event), event)
+                if pause_s and number % _PUBLISHED_AT_ONCE == 0:
+                    await asyncio.sleep(pause_s)
+
+        async with await Nats.connect(NatsConnection(self.server.url)) as nats:
+            await publish_all(nats, STREAM, outgoing())
+        self.published += len(events)
+
+    def delete_consumers(self) -> None:
+        async def delete(jetstream: JetStream) -> None:
+            for name in await _consumers(jetstream):
+                await jetstream.delete_consumer(STREAM, name)
+
+        self._ask(delete)
+
+    def _acknowledged(self) -> dict[ViewType | None, int]:
+        """How far the server was told that all is committed: by lanes that read by themselves, and (None) by the rest.
+
+        The consumer of a lane that has joined the others again is still there.
+        """
+        own = {_feed_name(one.entry.subjects, one.fold_identity): one.entry.view_type for one in self.deployed}
+
+        async def floors(jetstream: JetStream) -> dict[ViewType | None, int]:
+            names = await _consumers(jetstream)
+            return {own.get(name.split("_")[1]): await _floor(jetstream, name) for name in names}
+
+        return self._ask(floors)
+
+    def _ask(self, question: Callable[[JetStream], Awaitable[T]]) -> T:
+        async def ask() -> T:
+            async with await Nats.connect(NatsConnection(self.server.url)) as nats:
+                return await question(JetStream(nats))
+
+        return asyncio.run(ask())
+
+    # the nodes
+
+    def start(self, *faults: Inside, until_caught_up: bool = True) -> NodeProcess:
+        return NodeProcess(self, faults, ["--until-caught-up"] if until_caught_up else [])
+
+    def run_to_the_end(self, *faults: Inside) -> None:
+        """A node folds all that is there, and ends well."""
+        with self.start(*faults) as node:
+            status = node.wait()
+        assert status == 0, self.node_log()
+
+    def node_log(self) -> str:
+        path = self.folder / "node.log"
+        return path.read_text()[-3_000:] if path.exists() else "no node was started"
+
+    # what they leave
+
+    def committed(self) -> dict[ViewType, int]:
+        """The committed position of each view type; 0 where there is none yet."""
+        found = {}
+        for view in self.deployed:
+            view_type = view.entry.view_type
+            try:
+                with serving_reader(self.folder / "data", view_type) as reader:
+                    found[view_type] = reader.position().scanned
+            except ProjectionError:  # no node has come so far
+                found[view_type] = 0
+        return found
+
+    def wait_until_committed(self, sequence: int, node: NodeProcess) -> None:
+        """Wait until some view type is there, or the node has ended."""
+        deadline = monotonic() + PATIENCE_S
+        while max(self.committed().values()) < sequence and node.runs:
+            assert monotonic() < deadline, f"not at {sequence} but at {self.committed()}: {self.node_log()}"
+            sleep(0.002)
+
+    def check(self) -> None:
+        """While no node runs: each store holds the fold of the log up to its position, and nothing went backwards."""
+        stores = {}
+        for view in self.deployed:
+            view_type = view.entry.view_type
+            try:
+                with serving_reader(self.folder / "data", view_type) as reader:
+                    stores[view_type] = told(reader, view_type)
+            except ProjectionError:
+                continue
+        folds: dict[int, dict[ViewType, Told]] = {}
+        for view_type, found in stores.items():
+            if found.scanned not in folds:
+                folds[found.scanned] = replayed(self.deployed, self.log[: found.scanned])
+            expected = folds[found.scanned][view_type]
+            assert found.scanned >= self._seen.get(view_type, 0)
+            self._seen[view_type] = found.scanned
+            if found.scanned:
+                for field in Told._fields:
+                    assert getattr(expected, field) == getattr(found, field), f"{view_type}: {field}"
+        self.check_acknowledged()
+
+    def check_acknowledged(self) -> None:
+        """At any time: what the server was told to be committed is committed."""
+        acknowledged = self._acknowledged()
+        committed = self.committed()  # asked later, so that it may only be more
+        shared = acknowledged.pop(None, 0)
+        for view_type, sequence in committed.items():
+            assert acknowledged.get(view_type, shared) <= sequence, f"{view_type}: {acknowledged}, {shared}"
+
+
+class _Names(msgspec.Struct):
+    consumers: list[str] | None = None
+
+
+async def _consumers(jetstream: JetStream) -> list[str]:
+    return (await jetstream._call(f"CONSUMER.NAMES.{STREAM}", {}, _Names)).consumers or []
+
+
+async def _floor(jetstream: JetStream, name: str) -> int:
+    """The last sequence that was acknowledged; before there is one, the server shows where the consumer began."""
+    info = await jetstream.consumer_info(STREAM, name)
+    return info.ack_floor.stream_seq if info is not None and info.ack_floor.consumer_seq else 0
