@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import ssl
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 import nats.errors
 from nats.aio.client import Client
 
 from projection.errors import ConfigurationError, StreamError
+from projection.stream.frames import frames_of, read_frames
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
     from nats.aio.msg import Msg
     from nats.aio.subscription import Subscription as NatsSubscription
+
+    from projection.stream.frames import Delivery, Receiver
 
 _CONNECT_S = 2  # a server that is there answers at once; the user waits for this one
 _REQUEST_S = 5.0
@@ -94,27 +97,18 @@ class NatsConnection:
         return context
 
 
-class Delivery(Protocol):
-    """What a subscription hands to its callback; the library's own message, unchanged, for the sake of speed."""
-
-    @property
-    def subject(self) -> str: ...  # noqa: D102
-    @property
-    def reply(self) -> str: ...  # noqa: D102
-    @property
-    def data(self) -> bytes: ...  # noqa: D102
-    @property
-    def headers(self) -> dict[str, str] | None: ...  # noqa: D102
-
-
 class Subscription:
     """Interest in a subject, until it is ended."""
 
-    def __init__(self, subscription: NatsSubscription) -> None:
+    def __init__(self, client: Client, subscription: NatsSubscription) -> None:
+        self._client = client
         self._subscription = subscription
 
     async def end(self) -> None:
         """Take the interest back; what is still under way is dropped. Idempotent, and never fails."""
+        if (frames := frames_of(self._client, self._subscription)) is not None:
+            parser, sid = frames
+            parser.remove(sid)
         try:
             await self._subscription.unsubscribe()
         except (nats.errors.Error, OSError):
@@ -218,10 +212,32 @@ class Nats:
             StreamError: no connection, or the subject is none.
         """
         client = await self._live()
+        return Subscription(client, await self._subscribe(client, subject, callback))
+
+    async def subscribe_in_bulk(self, subject: str, receiver: Receiver) -> Subscription:
+        """Give a receiver what comes for the subject, many messages at once where the library lets us.
+
+        The subject is to be one that nobody publishes to before this returns.
+
+        Raises:
+            StreamError: as in `subscribe`.
+        """
+
+        async def receive(delivery: Delivery) -> None:
+            receiver.receive(delivery)
+
+        client = await self._live()
+        subscription = await self._subscribe(client, subject, receive)
+        if (frames := frames_of(client, subscription)) is not None:
+            parser, sid = frames
+            parser.add(sid, receiver)
+        return Subscription(client, subscription)
+
+    async def _subscribe(
+        self, client: Client, subject: str, callback: Callable[[Delivery], Awaitable[None]]
+    ) -> NatsSubscription:
         try:
-            return Subscription(
-                await client.subscribe(subject, cb=callback, pending_msgs_limit=0, pending_bytes_limit=0)
-            )
+            return await client.subscribe(subject, cb=callback, pending_msgs_limit=0, pending_bytes_limit=0)
         except (nats.errors.Error, OSError) as error:
             raise StreamError(f"{subject!r} cannot be subscribed at {self.hosts}: {_reason(error)}") from None
 
@@ -250,6 +266,7 @@ class Nats:
         if connection.credentials is not None and not connection.credentials.is_file():
             raise ConfigurationError(f"the credentials file {str(connection.credentials)!r} does not exist")
         client = self._client = Client()
+        read_frames(client)
 
         async def on_loss() -> None:
             self._lost(client)
@@ -322,6 +339,7 @@ class Nats:
         for answer in self._awaited:
             answer.cancel()
         _forget_pending(client)  # it would be sent later
+        client._ps.reset()  # noqa: SLF001 - half a frame may have come since the library did so
 
 
 def _forget_pending(client: Client) -> None:

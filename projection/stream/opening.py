@@ -1,4 +1,4 @@
-"""One opening of a feed: a new consumer, the pulls that keep it busy, and the check that nothing is missing."""
+"""One opening of a feed: a new consumer, and the pulls that keep it busy, for as long as its chain is whole."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from projection.errors import StreamError
+from projection.stream.chain import Chain
 from projection.stream.jetstream import CONSUMER_EXISTS, seconds
-from projection.stream.port import Message
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from projection.stream.connection import Delivery, Subscription
+    from projection.stream.connection import Subscription
+    from projection.stream.frames import Delivery
     from projection.stream.jetstream import ConsumerInfo, JetStream
+    from projection.stream.port import Message
 
 TAKEN = "stream.taken"  # another node reads under our consumer's name
 _PULL_MESSAGES = 2_000  # a request
@@ -55,9 +57,6 @@ class Opening:
     """What is read through one consumer. Its messages come without a gap, or `broken` says why they do no longer."""
 
     def __init__(self, jetstream: JetStream, reader: Reader, limits: FeedLimits) -> None:
-        self.messages: list[Message] = []  # received and not yet taken, in order
-        self.replies: list[str] = []  # where to acknowledge each of them
-        self.size = 0  # bytes of them
         self.broken: str | None = None
         self.heard = monotonic()  # when anything came last
         self.arrived = asyncio.Event()  # set when `wake_at` messages wait, or all is over
@@ -67,11 +66,10 @@ class Opening:
         self._losses = self._nats.losses
         self._reader = reader
         self._limits = limits
-        self._pending = 0
-        self._consumer_sequence = 0
-        self._sequence = 0
+        self._chain = Chain()
         self._requests: dict[str, int] = {}  # inbox of each request under way: the bytes it allows
         self._asked = 0  # messages under way at most
+        self._asking: asyncio.Task[None] | None = None
         self._request_number = 0
         self._request_bytes = max(1, limits.batch_bytes // (8 * limits.in_flight))
         self._inbox = self._nats.new_inbox()
@@ -96,7 +94,7 @@ class Opening:
             if not is_ours and not (take_over and await self._is_left(found)):
                 raise self._taken()
             await self._jetstream.delete_consumer(reader.stream, reader.consumer)
-        self._sequence = sequence - 1
+        self._chain.sequence = sequence - 1
         config: dict[str, object] = {
             "deliver_policy": "by_start_sequence",
             "opt_start_seq": sequence,
@@ -114,8 +112,8 @@ class Opening:
             made = await self._jetstream.create_consumer(reader.stream, reader.consumer, config)
         except StreamError as error:
             raise (self._taken() if error.code == CONSUMER_EXISTS else error) from None
-        self._pending = made.num_pending
-        self._subscription = await self._nats.subscribe(f"{self._inbox}.*", self._receive)
+        self._chain.pending = made.num_pending
+        self._subscription = await self._nats.subscribe_in_bulk(f"{self._inbox}.*", self)
         self.heard = monotonic()
         await self.ask()
 
@@ -132,21 +130,31 @@ class Opening:
     async def end(self) -> None:
         """Stop listening. The consumer stays, for it shows how far the reading came; its requests expire."""
         self._break("closed")
+        if self._asking is not None:
+            self._asking.cancel()
         if self._subscription is not None:
             await self._subscription.end()
 
     @property
+    def messages(self) -> Sequence[Message]:
+        """What was received and not yet taken, in order."""
+        return self._chain.messages
+
+    @property
+    def size(self) -> int:
+        """How many bytes of them wait."""
+        return self._chain.size
+
+    @property
     def pending(self) -> int:
         """How many messages the server held back when the last one came."""
-        if not self.replies:
-            return self._pending
-        tokens = self.replies[-1].split(".")
-        return int(tokens[8 if len(tokens) == 9 else 10])
+        return self._chain.pending
 
     @property
     def full(self) -> bool:
         """Whether a whole batch waits."""
-        return len(self.messages) >= self._limits.batch or self.size >= self._limits.batch_bytes
+        chain = self._chain
+        return len(chain.messages) >= self._limits.batch or chain.size >= self._limits.batch_bytes
 
     def check(self) -> None:
         """Note what only time or the connection can tell: silence, or a lost connection."""
@@ -157,32 +165,11 @@ class Opening:
 
     def take(self) -> tuple[list[Message], str]:
         """At most one batch of the waiting messages, at least one; and where to acknowledge them."""
-        count = min(len(self.messages), self._limits.batch)
-        if self.size > self._limits.batch_bytes:
-            room = self._limits.batch_bytes
-            for index, message in enumerate(self.messages[:count]):
-                room -= len(message.data)
-                if room < 0:
-                    count = max(1, index)
-                    break
-        self._pending = self.pending
-        taken, self.messages = self.messages[:count], self.messages[count:]
-        reply, self.replies = self.replies[count - 1], self.replies[count:]
-        self.size = sum(len(message.data) for message in self.messages)
-        return taken, reply
+        return self._chain.take(self._limits.batch, self._limits.batch_bytes)
 
     async def ask(self) -> None:
-        """Keep requests under way: the next is out before the last one is consumed, and none while a batch waits.
-
-        The server serves waiting requests in turn, so they end together; what is counted is the messages under way.
-        """
-        limits = self._limits
-        while (
-            self.broken is None
-            and self._asked <= (limits.in_flight - 1) * _PULL_MESSAGES
-            and len(self._requests) < 2 * limits.in_flight
-            and not self.full
-        ):
+        """Keep requests under way: the next is out before the last one is consumed, and none while a batch waits."""
+        while self._wants_more():
             self._request_number += 1
             inbox = f"{self._inbox}.{self._request_number}"
             body = {
@@ -199,44 +186,48 @@ class Opening:
             except StreamError as error:
                 self._break(error.message)
 
-    async def _receive(self, delivery: Delivery) -> None:
-        # Once a message: what is done here decides how fast the feed reads.
+    def receive(self, delivery: Delivery) -> None:
+        """See `Receiver.receive`."""
         if self.broken is not None:
             return
-        self.heard = monotonic()
-        reply = delivery.reply
-        if not reply:
+        if not delivery.reply:
             self._status(delivery)
-            await self.ask()
-            return
-        tokens = reply.split(".")
-        try:
-            if len(tokens) == 9:  # $JS.ACK.<stream>.<consumer>.<delivered>.<sequence>.<consumer's>.<time>.<pending>
-                _, _, _, _, delivered, stream_sequence, consumer_sequence, time, _ = tokens
-            else:  # $JS.ACK.<domain>.<account>.<stream>. … .<pending>[.<random>]
-                _, _, _, _, _, _, delivered, stream_sequence, consumer_sequence, time, *_ = tokens
-            sequence = int(stream_sequence)
-            in_chain = int(consumer_sequence) == self._consumer_sequence + 1
-        except ValueError:
-            self._break(f"a message came with the reply subject {reply!r}")
-            return
-        if not in_chain or sequence <= self._sequence or delivered != "1":
-            self._break(
-                f"message {sequence} came as the consumer's {consumer_sequence}, delivery {delivered}, after "
-                f"{self._sequence}, which was its {self._consumer_sequence}"
-            )
-            return
-        self._consumer_sequence += 1
-        self._sequence = sequence
-        data = delivery.data
-        self.messages.append(Message(sequence, delivery.subject, data, time))
-        self.replies.append(reply)
-        self.size += len(data)
-        self._asked -= 1
-        if len(self.messages) >= self.wake_at or self.size >= self._limits.batch_bytes:
+            self._heard(0)
+        elif (problem := self._chain.add(delivery)) is None:
+            self._heard(1)
+        else:
+            self._break(problem)
+
+    def receive_frames(self, data: bytes, position: int, sid: bytes) -> int:
+        """See `Receiver.receive_frames`."""
+        if self.broken is not None:
+            return position
+        before = len(self._chain.messages)
+        position = self._chain.add_frames(data, position, sid)
+        if count := len(self._chain.messages) - before:
+            self._heard(count)
+        return position
+
+    def _heard(self, messages: int) -> None:
+        self.heard = monotonic()
+        self._asked -= messages
+        if len(self._chain.messages) >= self.wake_at or self._chain.size >= self._limits.batch_bytes:
             self.arrived.set()
-        if self._asked <= (self._limits.in_flight - 1) * _PULL_MESSAGES:
-            await self.ask()
+        if self._wants_more() and (self._asking is None or self._asking.done()):
+            self._asking = asyncio.create_task(self.ask())  # not here: whoever reads the connection must not wait
+
+    def _wants_more(self) -> bool:
+        """Whether another request is to be sent.
+
+        The server serves waiting requests in turn, so they end together; what is counted is the messages under way.
+        """
+        in_flight = self._limits.in_flight
+        return (
+            self.broken is None
+            and self._asked <= (in_flight - 1) * _PULL_MESSAGES
+            and len(self._requests) < 2 * in_flight
+            and not self.full
+        )
 
     def _status(self, delivery: Delivery) -> None:
         headers = delivery.headers or {}

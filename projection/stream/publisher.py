@@ -17,7 +17,8 @@ from projection.stream.jetstream import JetStream
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
-    from projection.stream.connection import Delivery, Nats
+    from projection.stream.connection import Nats
+    from projection.stream.frames import Delivery
 
 _WINDOW = 2_048
 _WINDOW_BYTES = 16 * 1024 * 1024

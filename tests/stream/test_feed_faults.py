@@ -285,11 +285,11 @@ async def opening(log: Log):
 )
 async def test_both_forms_of_the_reply_subject_are_read(opening: Opening, form: str) -> None:
     for sequence, number in ((3, 1), (9, 2)):
-        await opening._receive(delivery(form.format(d=1, s=sequence, c=number)))
+        opening.receive(delivery(form.format(d=1, s=sequence, c=number)))
     assert [(message.sequence, message.time) for message in opening.messages] == [(3, "77"), (9, "77")]
     assert opening.broken is None
     assert opening.pending == 0
-    await opening._receive(delivery(form.format(d=1, s=10, c=4)))
+    opening.receive(delivery(form.format(d=1, s=10, c=4)))
     assert opening.broken is not None
 
 
@@ -304,9 +304,9 @@ async def test_both_forms_of_the_reply_subject_are_read(opening: Opening, form: 
     ],
 )
 async def test_a_break_in_the_chain_ends_the_opening(opening: Opening, reply: str) -> None:
-    await opening._receive(delivery(reply))
+    opening.receive(delivery(reply))
     assert opening.broken is not None
-    await opening._receive(delivery("$JS.ACK.S.C.1.1.1.77.0"))
+    opening.receive(delivery("$JS.ACK.S.C.1.1.1.77.0"))
     assert opening.messages == []
 
 
@@ -329,7 +329,7 @@ async def test_only_the_statuses_of_a_pull_that_went_well_leave_the_opening_alon
     opening: Opening, status: str, description: str, ends: bool
 ) -> None:
     inbox = next(iter(opening._requests))
-    await opening._receive(delivery("", {"Status": status, "Description": description}, inbox))
+    opening.receive(delivery("", {"Status": status, "Description": description}, inbox))
     assert ends == (opening.broken is not None)
 
 
