@@ -203,7 +203,7 @@ class Lane:
             raise key_too_long(MAX_KEY_BYTES)
         data = self.store.get_view(key)
         view = None if data is None else self._program.decode_view(data)
-        return self._cache.put(target, key, encoded, view, data)
+        return self._cache.put(target, encoded, view, data)
 
     def _mark(self, event: Event) -> None:
         self._applied, self._applied_time = event.message.sequence, event.message.time
@@ -317,35 +317,40 @@ class Lane:
             StorageError: the store cannot be written; the next call tries the same commit again.
         """
         if self._under_way is not None:
-            self.write(stream)
+            self.write()
             self.committed()
-        self.write(stream)
+        self.seal(stream)
+        self.write()
         self.committed()
 
-    def write(self, stream: StreamIdentity | None, on_written: Callable[[], None] | None = None) -> None:
-        """Write the commit under way; where there is none, make it of all that was folded since the last one.
+    def write(self, on_written: Callable[[], None] | None = None) -> None:
+        """Write the commit under way, if there is one. May run in another thread, beside a fold.
 
-        May run in another thread. Nothing may be folded before `on_written` is called or this has returned; from then
-        on the lane folds on while the disk works. `committed` ends the commit, in the thread that folds.
+        LMDB's calls let go of the interpreter and want it back; beside a fold they are slow until `on_written` is
+        called. From then on it is the disk that works. `committed` ends the commit, in the thread that folds.
 
         Raises:
             StaleCommitError: someone else owns the store; this lane is over.
             StorageError: the store cannot be written; the commit is under way still, to be written again.
         """
-        if self._under_way is None:
-            self._under_way = self._seal(stream)
         if self._under_way is not None:
             self.store.commit(self._under_way, on_written)
 
-    def _seal(self, stream: StreamIdentity | None) -> Commit | None:
+    def seal(self, stream: StreamIdentity | None) -> None:
+        """Make a commit of all that was folded since the last one, if none is under way and there is something.
+
+        May run in another thread, but not beside a fold.
+        """
+        if self._under_way is not None:
+            return
         position = self.here(stream)
         if position == self.position and not self.has_changes:
-            return None
+            return
         views, gained = self._cache.seal(self._program.encode_view)
         parking = self._parking.seal()
         self._digest = self._digest.plus(gained + parking.gained)
         tenants, self._tenants = self._tenants, {}
-        return Commit(
+        self._under_way = Commit(
             epoch=self._epoch,
             base=self.position,
             position=position,

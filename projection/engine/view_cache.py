@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from projection.model.ids import TenantId
-    from projection.model.keys import ViewKey
 
     Target = tuple[TenantId, str]  # whose view, and its id
 
@@ -21,10 +20,9 @@ CACHED_BYTES = 64 * 1024 * 1024  # of their JSON, by default
 class CachedView:
     """A view as the lane knows it: newer than the store's when `changed`."""
 
-    __slots__ = ("changed", "data", "digest", "encoded_key", "key", "size", "view")
+    __slots__ = ("changed", "data", "digest", "encoded_key", "size", "view")
 
-    def __init__(self, key: ViewKey, encoded_key: bytes, view: Any, data: bytes | None) -> None:
-        self.key = key
+    def __init__(self, encoded_key: bytes, view: Any, data: bytes | None) -> None:
         self.encoded_key = encoded_key
         self.view = view  # None where there is none
         self.data: bytes | None = None  # its JSON, where that was made before the commit asks for it
@@ -44,9 +42,9 @@ class ViewCache:
         self.weight = 0  # bytes of JSON that were read or changed since the last commit
         self.get = self._views.get
 
-    def put(self, target: Target, key: ViewKey, encoded_key: bytes, view: Any, data: bytes | None) -> CachedView:
+    def put(self, target: Target, encoded_key: bytes, view: Any, data: bytes | None) -> CachedView:
         """Keep a view as the store has it; `data` is its JSON, None where there is no such view."""
-        cached = self._views[target] = CachedView(key, encoded_key, view, data)
+        cached = self._views[target] = CachedView(encoded_key, view, data)
         self._bytes += cached.size
         self.weight += cached.size
         return cached
@@ -67,16 +65,16 @@ class ViewCache:
         """Whether some view is another one than at the last commit."""
         return bool(self._changed)
 
-    def seal(self, encode: Callable[[Any], bytes]) -> tuple[dict[ViewKey, bytes | None], int]:
-        """The JSON of each changed view, None for one that is gone, and what that adds to the store's digest."""
-        views: dict[ViewKey, bytes | None] = {}
+    def seal(self, encode: Callable[[Any], bytes]) -> tuple[dict[bytes, bytes | None], int]:
+        """The JSON of each changed view by its encoded key, None for one that is gone; what that adds to the digest."""
+        views: dict[bytes, bytes | None] = {}
         gained = 0
         for cached in self._changed:
             data = digest = None
             if cached.view is not None:
                 data = cached.data or encode(cached.view)
                 digest = entry_digest(cached.encoded_key, data)
-            views[cached.key] = data
+            views[cached.encoded_key] = data
             gained += (digest or 0) - cached.digest
             size = len(data or b"")
             self._bytes += size - cached.size

@@ -52,11 +52,11 @@ def require_local(folder: Path) -> None:
 
 def file_system(path: Path, mounts: str) -> str:
     """The type of the file system that holds an absolute path, by a table of mounts; empty where that names none."""
-    found, length = "", 0
+    inside, found, length = f"{path}/", "", 0
     for line in mounts.splitlines():
-        _, point, kind, *_ = line.split(" ")
-        mounted = Path(_ESCAPE.sub(lambda escape: chr(int(escape[1], 8)), point))
+        _, point, kind, *_ = line.split(" ", 3)
+        mounted = _ESCAPE.sub(lambda escape: chr(int(escape[1], 8)), point).rstrip("/") + "/"
         # Of two mounts on one place the later one is seen.
-        if path.is_relative_to(mounted) and len(mounted.parts) >= length:
-            found, length = kind, len(mounted.parts)
+        if inside.startswith(mounted) and len(mounted) >= length:
+            found, length = kind, len(mounted)
     return found

@@ -212,9 +212,10 @@ class LmdbLaneStore(_LmdbLane):
 
     def commit(self, commit: Commit, on_written: Callable[[], None] | None = None) -> None:
         """See `LaneStore.commit`. Frees, every ten seconds, the slots of readers that died."""
-        deleted = [key.encode() for key, view in commit.views.items() if view is None]
         # Sorted, each key is found near the one before it: 20,000 random puts cost half as much.
-        written = sorted((key.encode(), view) for key, view in commit.views.items() if view is not None)
+        keys = sorted(commit.views)
+        written = [(key, view) for key in keys if (view := commit.views[key]) is not None]
+        deleted = [key for key in keys if commit.views[key] is None] if len(written) < len(keys) else ()
 
         def write(transaction: Transaction) -> None:
             epoch, position, digest = (

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 from projection.errors import StorageError
 from projection.model.checkpoint import LanePosition
-from projection.model.keys import MAX_KEY_BYTES, CheckpointKey, ViewKey
+from projection.model.keys import MAX_KEY_BYTES, VIEWS, CheckpointKey, ViewKey
 from projection.model.state_digest import StateDigest, entry_digest
 from projection.store.port import Audit
 from projection.store.records import encode_parked, parked_key
@@ -19,15 +19,13 @@ if TYPE_CHECKING:
     from projection.model.parked import ParkedEvent
     from projection.store.port import Commit
 
-_SURELY_SHORT = 100  # characters of tenant and view id: at four bytes each the key stays below `MAX_KEY_BYTES`
-
 
 class MemoryLaneStore:
     """Implements `LaneStore`; lives and dies with the object, and belongs to one thread."""
 
     def __init__(self, fold_identity: str = "") -> None:
         self._fold_identity = fold_identity
-        self._views: dict[ViewKey, bytes] = {}
+        self._views: dict[bytes, bytes] = {}  # by encoded key
         self._checkpoints: dict[CheckpointKey, Checkpoint] = {}
         self._parked: dict[tuple[TenantId, ViewId | None], dict[int, ParkedEvent]] = {}
         self._position = LanePosition()
@@ -36,7 +34,7 @@ class MemoryLaneStore:
 
     def get_view(self, key: ViewKey) -> bytes | None:
         """See `ViewReader.get_view`."""
-        return self._views.get(key)
+        return self._views.get(key.encode())
 
     def get_checkpoint(self, key: CheckpointKey) -> Checkpoint | None:
         """See `ViewReader.get_checkpoint`."""
@@ -48,12 +46,14 @@ class MemoryLaneStore:
 
     def scan(self, tenant_id: TenantId | None, view_type: ViewType) -> Iterator[tuple[ViewKey, bytes]]:
         """See `ViewReader.scan`."""
-        found = [
-            (key, view)
-            for key, view in self._views.items()
-            if key.view_type == view_type and (tenant_id is None or key.tenant_id == tenant_id)
-        ]
-        yield from sorted(found, key=lambda item: item[0].encode())
+        prefix = VIEWS if tenant_id is None else ViewKey.prefix(tenant_id, view_type)
+        for encoded, view in sorted(self._below(prefix)):
+            key = ViewKey.parse(encoded.decode())
+            if key.view_type == view_type:
+                yield key, view
+
+    def _below(self, prefix: bytes) -> list[tuple[bytes, bytes]]:
+        return [item for item in self._views.items() if item[0].startswith(prefix)]
 
     def parked(self) -> Iterator[ParkedEvent]:
         """See `ViewReader.parked`."""
@@ -74,7 +74,7 @@ class MemoryLaneStore:
     def audit(self) -> Audit:
         """See `ViewReader.audit`."""
         parked = list(self.parked())
-        views = sum(entry_digest(key.encode(), view) for key, view in self._views.items())
+        views = sum(entry_digest(key, view) for key, view in self._views.items())
         events = sum(entry_digest(parked_key(event), encode_parked(event)) for event in parked)
         return Audit(
             position=self._position,
@@ -95,8 +95,8 @@ class MemoryLaneStore:
         """See `LaneStore.commit`."""
         stored = commit.is_stored(self._epoch, self._position, self._digest)
         for key, view in commit.views.items():
-            if len(key.tenant_id) + len(key.view_id) > _SURELY_SHORT and view is not None:
-                _require_key_that_fits(key)
+            if view is not None and len(key) > MAX_KEY_BYTES:
+                raise StorageError(f"the key {key[:40]!r}… is longer than {MAX_KEY_BYTES} bytes")
         if on_written is not None:
             on_written()
         if not stored:
@@ -122,9 +122,10 @@ class MemoryLaneStore:
 
     def delete_prefix(self, tenant_id: TenantId, view_type: ViewType) -> int:
         """See `LaneStore.delete_prefix`."""
-        doomed = [key for key in self._views if key.tenant_id == tenant_id and key.view_type == view_type]
-        for key in doomed:
-            self._digest = self._digest.plus(-entry_digest(key.encode(), self._views.pop(key)))
+        doomed = self._below(ViewKey.prefix(tenant_id, view_type))
+        for key, view in doomed:
+            del self._views[key]
+            self._digest = self._digest.plus(-entry_digest(key, view))
         self._checkpoints.pop(CheckpointKey(tenant_id, view_type), None)
         return len(doomed)
 
@@ -136,8 +137,3 @@ class MemoryLaneStore:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _require_key_that_fits(key: ViewKey) -> None:
-    if len(key.encode()) > MAX_KEY_BYTES:
-        raise StorageError(f"the key of view {key.view_id[:40]!r}… is longer than {MAX_KEY_BYTES} bytes")

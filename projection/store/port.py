@@ -24,7 +24,7 @@ class Commit:
     epoch: int  # the owner's, from `claim`
     base: LanePosition  # the position that the batch was computed from
     position: LanePosition  # the position after it
-    views: Mapping[ViewKey, bytes | None] = field(default_factory=dict)  # JSON of each changed view; None deletes it
+    views: Mapping[bytes, bytes | None] = field(default_factory=dict)  # JSON by `ViewKey.encode`; None deletes a view
     checkpoints: Mapping[CheckpointKey, Checkpoint] = field(default_factory=dict)
     parked: Sequence[ParkedEvent] = ()
     released: Sequence[tuple[TenantId, ViewId]] = ()  # deleted views: what was parked before this commit is discarded

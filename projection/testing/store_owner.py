@@ -87,9 +87,9 @@ def digest_after(store: ViewReader, commit: Commit) -> StateDigest:
     """The state digest of a store after a commit, worked out from what it changes."""
     difference = 0
     for key, view in commit.views.items():
-        for data, sign in ((store.get_view(key), -1), (view, 1)):
+        for data, sign in ((store.get_view(ViewKey.parse(key.decode())), -1), (view, 1)):
             if data is not None:
-                difference += sign * entry_digest(key.encode(), data)
+                difference += sign * entry_digest(key, data)
     before = {parked_key(event): event for event in store.parked()}
     unparked = {parked_key(event) for event in commit.unparked}
     after = {
@@ -124,7 +124,7 @@ class Owner:
             epoch=self.epoch,
             base=base,
             position=LanePosition(scanned=base.scanned + 1, applied=base.scanned + 1),
-            views=views or {},
+            views={key.encode(): view for key, view in (views or {}).items()},
             checkpoints=checkpoints or {},
             parked=tuple(parked),
             released=tuple(released),

@@ -11,7 +11,7 @@ from projection.errors import StaleCommitError, StorageError
 from projection.model.checkpoint import LanePosition, StreamIdentity
 from projection.model.envelope import Tenancy
 from projection.model.ids import TenantId, ViewType
-from projection.model.keys import CheckpointKey
+from projection.model.keys import CheckpointKey, ViewKey
 from projection.store.memory import MemoryLaneStore
 from projection.store.port import Commit
 
@@ -30,8 +30,9 @@ def test_events_that_the_lane_does_not_handle_move_what_it_has_scanned_and_not_w
 
 
 def test_a_batch_of_nothing_that_the_lane_handles_is_committed_too(lane):
-    feed(lane, Log(UNKNOWN).messages)
-    assert LanePosition(scanned=1) == lane.store.position()
+    log = Log(UNKNOWN)
+    feed(lane, log.messages)
+    assert LanePosition(scanned=1, scanned_time=log.messages[0].time) == lane.store.position()
 
 
 def test_subjects_outside_the_filters_are_passed_over(tmp_path):
@@ -109,16 +110,16 @@ def test_a_commit_holds_what_its_own_batch_changed_and_no_more(deployed):
     store, commits = MemoryLaneStore(), []
     write = store.commit
 
-    def commit(one: Commit) -> None:
+    def commit(one: Commit, on_written=None) -> None:
         commits.append(
             (
-                sorted(key.view_id for key in one.views),
+                sorted(ViewKey.parse(key.decode()).view_id for key in one.views),
                 [event.sequence for event in one.parked],
                 [view_id for _, view_id in one.released],
                 [checkpoint.sequence for checkpoint in one.checkpoints.values()],
             )
         )
-        write(one)
+        write(one, on_written)
 
     store.commit = commit
     feed(
@@ -165,10 +166,10 @@ class Faulty(MemoryLaneStore):
 
     fails = False
 
-    def commit(self, commit: Commit) -> None:
+    def commit(self, commit: Commit, on_written=None) -> None:
         if self.fails:
             raise StorageError("the disk is full")
-        super().commit(commit)
+        super().commit(commit, on_written)
 
 
 def test_a_failed_commit_leaves_the_batch_to_be_committed_later(deployed):

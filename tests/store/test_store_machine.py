@@ -71,7 +71,7 @@ class TwoStores(RuleBasedStateMachine):
             epoch=self.memory._epoch + epoch_off,
             base=self.memory.position().model_copy(update={"scanned": self.memory.position().scanned + base_off}),
             position=LanePosition(scanned=self.sequence, applied=self.sequence - 1),
-            views=views,
+            views={key.encode(): view for key, view in views.items()},
             checkpoints={key: Checkpoint(sequence=number) for key, number in checkpoints.items()},
             parked=[parked_event(self.sequence, view_id, tenant, envelope) for tenant, view_id, envelope in parked],
             released=released,
