@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from crash_log import make_log
-from crash_site import CrashSite
+from crash_site import CrashSite, warm_up
 
 from projection.stream.embedded import EmbeddedServer
 
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 EVENTS = 1_000
 BATCH = 100
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _warm() -> None:
+    warm_up()
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache
 from multiprocessing import forkserver
+from pathlib import Path
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -28,8 +28,6 @@ from projection.stream.publisher import Outgoing, publish_all
 if TYPE_CHECKING:
     import signal
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-    from multiprocessing.context import ForkServerContext
-    from pathlib import Path
 
     from node_faults import Inside
 
@@ -41,15 +39,16 @@ T = TypeVar("T")
 _PUBLISHED_AT_ONCE = 40  # of what is published meanwhile, with a pause after each
 
 
-@cache
-def _forks() -> ForkServerContext:
-    """Forked from a process that has everything imported, a node starts in a few milliseconds."""
-    forks = multiprocessing.get_context("forkserver")
-    forks.set_forkserver_preload(["pytest", "warm_node"])
-    with pytest.MonkeyPatch.context() as patch:  # it does not take the path from us, as its children do
+# Forked from a process that has everything imported, a node starts in a few milliseconds.
+_forks = multiprocessing.get_context("forkserver")
+_forks.set_forkserver_preload(["pytest", "warm_node"])
+
+
+def warm_up() -> None:
+    """Start the process that nodes are forked from; it ends with this one."""
+    with pytest.MonkeyPatch.context() as patch:  # it does not take the path from us, as what is forked from it does
         patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
         forkserver.ensure_running()
-    return forks
 
 
 class NodeProcess:
@@ -59,8 +58,8 @@ class NodeProcess:
         arguments = ["--manifest", "manifest.json", "--stream", STREAM, "--url", site.server.url, *options]
         environment = {"PROJECTION_BACK_PRESSURE__BATCH": str(site.batch), "PROJECTION_BACK_PRESSURE__LINGER_MS": "5"}
         self._site = site
-        self._reading = _forks().Event()
-        self._process = _forks().Process(
+        self._reading = _forks.Event()
+        self._process = _forks.Process(
             target=run_node, args=(site.folder, arguments, environment, faults, self._reading)
         )
         self._process.start()
@@ -80,6 +79,14 @@ class NodeProcess:
         while not self._reading.wait(0.1):
             assert self.runs, self._site.node_log()
             assert monotonic() < deadline, self._site.node_log()
+
+    def wait_until_it_is_frozen(self) -> None:
+        """By a fault that sends it SIGSTOP."""
+        deadline = monotonic() + PATIENCE_S
+        while self.runs and Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+            assert monotonic() < deadline, self._site.node_log()
+            sleep(0.005)
+        assert self.runs, self._site.node_log()
 
     def send(self, signum: signal.Signals) -> None:
         os.kill(self._process.pid, signum)
@@ -113,6 +120,7 @@ class CrashSite:
         """
         self.server = server
         self.folder = folder
+        self.data = folder / "data"
         self.batch = batch
         self.deployed = deploy_all(folder)
         self.log = log
@@ -190,6 +198,14 @@ class CrashSite:
         path = self.folder / "node.log"
         return path.read_text()[-3_000:] if path.exists() else "no node was started"
 
+    def wait_until_told(self, text: str, node: NodeProcess) -> None:
+        """Wait until the nodes' log holds a text."""
+        deadline = monotonic() + PATIENCE_S
+        while text not in (log := self.node_log()):
+            assert node.runs, log
+            assert monotonic() < deadline, log
+            sleep(0.01)
+
     # what they leave
 
     def committed(self) -> dict[ViewType, int]:
@@ -198,18 +214,11 @@ class CrashSite:
         for view in self.deployed:
             view_type = view.entry.view_type
             try:
-                with serving_reader(self.folder / "data", view_type) as reader:
+                with serving_reader(self.data, view_type) as reader:
                     found[view_type] = reader.position().scanned
             except ProjectionError:  # no node has come so far
                 found[view_type] = 0
         return found
-
-    def wait_until_committed(self, sequence: int, node: NodeProcess) -> None:
-        """Wait until some view type is there, or the node has ended."""
-        deadline = monotonic() + PATIENCE_S
-        while max(self.committed().values()) < sequence and node.runs:
-            assert monotonic() < deadline, f"not at {sequence} but at {self.committed()}: {self.node_log()}"
-            sleep(0.002)
 
     def check(self) -> None:
         """While no node runs: each store holds the fold of the log up to its position, and nothing went backwards."""
@@ -217,7 +226,7 @@ class CrashSite:
         for view in self.deployed:
             view_type = view.entry.view_type
             try:
-                with serving_reader(self.folder / "data", view_type) as reader:
+                with serving_reader(self.data, view_type) as reader:
                     stores[view_type] = told(reader, view_type)
             except ProjectionError:
                 continue
@@ -232,6 +241,11 @@ class CrashSite:
                 for field in Told._fields:
                     assert getattr(expected, field) == getattr(found, field), f"{view_type}: {field}"
         self.check_acknowledged()
+
+    def check_all(self) -> None:
+        """While no node runs: every store holds the fold of all that was published."""
+        self.check()
+        assert set(self.committed().values()) == {self.published}
 
     def check_acknowledged(self) -> None:
         """At any time: what the server was told to be committed is committed."""
