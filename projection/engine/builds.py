@@ -97,7 +97,7 @@ def _require_found(
     deployed: Sequence[DeployedView], serving: Sequence[Build | None], found: Sequence[Build | None]
 ) -> None:
     changed = [
-        (answers, ", ".join(differences(answers, one)))
+        (answers, ", ".join(differences(answers, one).values()))
         for one, answers, build in zip(deployed, serving, found, strict=True)
         if answers is not None and build is None
     ]

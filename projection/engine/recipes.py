@@ -71,17 +71,17 @@ def deployed_by(build: Build, execution: Execution = Execution.COMPILED) -> Depl
     return deployed.within(build)
 
 
-def differences(build: Build, deployed: DeployedView) -> list[str]:
-    """What a deployment changes of what a build is folded by, in a few words each."""
+def differences(build: Build, deployed: DeployedView) -> dict[str, str]:
+    """What a deployment changes of what a build is folded by: by the names of manifest and settings, in a few words."""
     before, after = json.loads(build.recipe), json.loads(recipe_of(deployed))
-    found = []
+    found = {}
     if before["program"]["digest"] != after["program"]["digest"]:
         is_same = before["program"]["text"] == after["program"]["text"]
-        found.append("what this version of projection makes of the program" if is_same else "the program")
+        found["program"] = "what this version of projection makes of the program" if is_same else "the program"
     was, now = _flat(before["manifest"]), _flat(after["manifest"])
-    found += [f"{name} ({was.get(name)} → {now[name]})" for name in now if was.get(name) != now[name]]
+    found |= {name: f"{name} ({was.get(name)} → {now[name]})" for name in now if was.get(name) != now[name]}
     if before["tenancy"] != after["tenancy"]:
-        found.append("the tenancy (multi_tenancy, default_tenant)")
+        found["tenancy"] = "the tenancy (multi_tenancy, default_tenant)"
     return found
 
 

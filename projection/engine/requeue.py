@@ -10,9 +10,10 @@ from projection.model.parked import Disposition
 from projection.stream.port import Message
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from projection.engine.deployment import DeployedView
+    from projection.engine.event import Event
     from projection.model.ids import TenantId, ViewId
     from projection.model.parked import ParkedEvent
     from projection.store.port import LaneStore, ViewReader
@@ -33,29 +34,23 @@ def queues(store: ViewReader) -> Queues:
     return found
 
 
-def run_again(
-    lane: Lane, view_id: ViewId, queue: Iterable[ParkedEvent], *, without: Iterable[ParkedEvent] = ()
-) -> None:
-    """Fold the queue of one view again, from its first event on; the lane is no further in the log afterwards.
-
-    Args:
-        lane: that holds the queue.
-        view_id: whose queue.
-        queue: all of it.
-        without: events of it that are left out from now on.
+def run_again(lane: Lane, view_id: ViewId, queue: Sequence[ParkedEvent]) -> None:
+    """Fold the whole queue of one view again, from its first event on; the lane is no further in the log afterwards.
 
     Raises:
         LaneHaltedError: an event fails again, and the policy says halt.
         StorageError: the view cannot be read.
     """
-    queue, left_out = list(queue), {one.sequence for one in without}
     reader = EventReader(lane.deployed.entry.subject_template, lane.deployed.tenancy)
     for one in queue:
         lane.unpark(one)
     for one in queue:
-        if one.sequence not in left_out:
-            # When the log stored it, no program can see.
-            lane.refold(reader.read(Message(one.sequence, one.subject, one.envelope, "")), view_id)
+        lane.refold(read_again(one, reader), view_id)
+
+
+def read_again(parked: ParkedEvent, reader: EventReader) -> Event:
+    """The event as it came from the log; when the log stored it, no program can see."""
+    return reader.read(Message(parked.sequence, parked.subject, parked.envelope, ""))
 
 
 def settle(store: LaneStore, deployed: DeployedView) -> None:
@@ -79,5 +74,5 @@ def settle(store: LaneStore, deployed: DeployedView) -> None:
             for one in dropped:
                 lane.unpark(one)
         elif dropped:
-            run_again(lane, view_id, queue, without=dropped)
+            run_again(lane, view_id, queue)  # which leaves them out
     lane.commit(lane.position.stream)

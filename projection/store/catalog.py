@@ -122,6 +122,18 @@ class _Catalogue:
                 raise ValueError(f"the serving build {number} of {view_type} is missing")
             return _decoded(self.data, view_type, number, stored)
 
+    def require(self, view_type: ViewType) -> Build:
+        """The build that answers for a view type.
+
+        Raises:
+            ConfigurationError: the folder has no such view type.
+            StorageError: the catalogue cannot be read.
+        """
+        if (build := self.serving(view_type)) is None:
+            known = ", ".join(self.view_types()) or "none yet"
+            raise ConfigurationError(f"{self.data} has no view type {str(view_type)!r}", hint=f"it has: {known}")
+        return build
+
     def close(self) -> None:
         """Give back what the catalogue holds; idempotent."""
         self._environment.close()
@@ -168,18 +180,6 @@ class CatalogReader(_Catalogue):
         with environment.closed_on_error(), environment.read() as transaction:
             check_stamp(transaction, Kind.CATALOGUE, path)
         return cls(data, environment)
-
-    def require(self, view_type: ViewType) -> Build:
-        """The build that answers for a view type.
-
-        Raises:
-            ConfigurationError: the folder has no such view type.
-            StorageError: the catalogue cannot be read.
-        """
-        if (build := self.serving(view_type)) is None:
-            known = ", ".join(self.view_types()) or "none yet"
-            raise ConfigurationError(f"{self.data} has no view type {str(view_type)!r}", hint=f"it has: {known}")
-        return build
 
 
 class Catalog(_Catalogue):
@@ -257,16 +257,6 @@ class Catalog(_Catalogue):
         """
         pointer = _SERVING.encode() + build.view_type.encode()
         self._environment.update(lambda transaction: transaction.put(pointer, b"%d" % build.number))
-
-    def build_for(self, view_type: ViewType, fold_identity: str) -> Build:
-        """The build with this fold identity, made if there is none; it serves from here on."""
-        for build in self.builds(view_type):
-            if build.fold_identity == fold_identity:
-                break
-        else:
-            build = Build(self.data, view_type, self.reserve(view_type), fold_identity, "")
-        self.record(build, serves=True)
-        return build
 
     def close(self) -> None:
         """Give the data folder back; idempotent."""

@@ -1,0 +1,277 @@
+"""Adoption: a corrected program takes over what a build has come to, and runs the events that are parked there.
+
+The build is copied where it is, and nothing of it changes. The copy answers once it is complete, by one step in the
+catalogue; whatever happens before, the former build goes on answering, and the next attempt begins with a new number.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from itertools import islice
+from typing import TYPE_CHECKING, Any, cast
+
+from projection.engine.builds import open_store
+from projection.engine.event import EventReader
+from projection.engine.lane import Lane
+from projection.engine.recipes import deployed_by, differences, recipe_of
+from projection.engine.requeue import queues, read_again, run_again
+from projection.errors import ConfigurationError, DecodeError, StorageError
+from projection.lang.failures import Failure
+from projection.model.parked import Disposition
+from projection.model.state_digest import entry_digest
+from projection.store.catalog import Build, Lineage
+from projection.store.lmdb_store import LmdbLaneStore, LmdbViewReader
+from projection.store.port import Commit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping
+
+    from projection.engine.deployment import DeployedView
+    from projection.engine.event import Event
+    from projection.model.ids import ViewType
+    from projection.model.keys import ViewKey
+    from projection.store.catalog import Catalog, CatalogReader
+    from projection.store.port import LaneStore
+
+_READING = ("subjects", "subject_template", "start", "tenancy")  # what decides which events a build has seen
+_AT_ONCE = 10_000  # views in one commit
+
+
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """What comes, or would come, of an adoption."""
+
+    former: Build
+    build: Build | None  # which answers now; None where nothing was written
+    scanned: int  # how far the former build was
+    views_changed: int  # by the events that were run
+    views_extended: int  # not changed by an event, but stored anew with fields that the new program adds
+    taken: int  # parked events that their views have taken
+    gone: int  # parked events that the new program takes to no view, or not to that one
+    late: int  # of those still parked: they reached no view and now would, but behind later events of it
+    parked: Mapping[str, int]  # events still parked, by code
+    skipped: Mapping[str, int]  # events recorded and passed over, as the new policy says, by code
+
+
+def preview(catalog: Catalog | CatalogReader, deployed: DeployedView) -> Adoption:
+    """What an adoption would come to; writes nothing. While a node goes on writing, it is an approximation.
+
+    Raises:
+        ConfigurationError: there is nothing to adopt, or this program cannot take it over.
+        LaneHaltedError: the new program fails on a parked event, or too many stay parked, and it may not go on.
+        StorageError: the store cannot be read.
+    """
+    former = _adoptable(catalog, deployed)
+    with _Draft.open(former.lane_path()) as draft:
+        return _Takeover(former, deployed, draft).adoption()
+
+
+def adopt(catalog: Catalog, deployed: DeployedView) -> Adoption:
+    """Have a program take over the build that answers for its view type, from where that is.
+
+    Each parked queue runs again in order, at its view only, until an event fails again; that one and what follows stay
+    parked, by the new program's reasons. What reached no view stays parked, unless the new program takes it nowhere:
+    run now, it would come behind later events of its views. What was recorded as skipped stays recorded.
+
+    Args:
+        catalog: of the data folder; no node has it.
+        deployed: the program and what the manifest says of it.
+
+    Raises:
+        ConfigurationError: there is nothing to adopt, or this program cannot take it over.
+        LaneHaltedError: the new program fails on a parked event, or too many stay parked, and it may not go on.
+        StorageError: a store cannot be read or written. The former build answers in any case.
+    """
+    former = _adoptable(catalog, deployed)
+    _settle(former)
+    _remove_leftovers(catalog, former.view_type)
+    with _Draft.open(former.lane_path()) as draft:
+        takeover = _Takeover(former, deployed, draft)
+        adoption = takeover.adoption()
+        build = replace(takeover.build, number=catalog.reserve(former.view_type))
+        try:
+            build.lane_path().parent.mkdir(mode=0o700, parents=True)
+            draft.copy_to(build.lane_path())
+            with LmdbLaneStore.open(build.lane_path(), build.fold_identity, earlier={former.fold_identity}) as store:
+                takeover.write(store)
+        except BaseException:
+            shutil.rmtree(build.lane_path().parent, ignore_errors=True)
+            raise
+    catalog.record(build, serves=True)
+    return replace(adoption, build=build)
+
+
+class _Draft(LmdbViewReader):
+    """A store for a lane that writes nothing: its commit is kept aside."""
+
+    made: Commit | None = None
+
+    def claim(self) -> int:
+        return 0
+
+    def commit(self, commit: Commit, _on_written: Callable[[], None] | None = None) -> None:
+        self.made = commit
+
+
+class _Takeover:
+    """The new program's run over what is parked, on paper: a commit for the copy, and what it says."""
+
+    def __init__(self, former: Build, deployed: DeployedView, draft: _Draft) -> None:
+        if draft.fold_identity() != former.fold_identity:
+            raise StorageError(f"the store of {former} is folded by {draft.fold_identity()}, not as the catalogue says")
+        position = draft.position()
+        lineage = Lineage(former.fold_identity, position.scanned)
+        self.build = replace(former, base_identity=deployed.base_identity, recipe=recipe_of(deployed), lineage=lineage)
+        self._former, self._draft, self._program = former, draft, deployed.program
+        self._reader = EventReader(deployed.entry.subject_template, deployed.tenancy)
+        self._queues = queues(draft)
+        lane = Lane(deployed.within(self.build), cast("LaneStore", draft))  # which deletes no prefixes
+        for (_, view_id), queue in self._queues.items():
+            if view_id is not None:
+                run_again(lane, view_id, queue)
+                continue
+            for one in queue:
+                if self._destinations(one) == ():
+                    lane.unpark(one)
+        lane.commit(position.stream)
+        self._commit = draft.made or Commit(
+            0, position, position, digest=draft.digest(), fold_identity=self.build.fold_identity
+        )
+
+    def _destinations(self, parked: Any) -> Collection[str] | None:
+        """The views that the new program takes an event to; None where it fails before it comes to any."""
+        event: Event = read_again(parked, self._reader)
+        if event.envelope is None:
+            return None
+        reaction = self._program.reaction(event.envelope.aggregate_type, event.envelope.event_type)
+        if reaction is None:
+            return ()
+        try:
+            _, targets, _ = reaction.take(event.envelope.payload, event.meta)
+        except (DecodeError, Failure):
+            return None
+        return tuple(targets)
+
+    def adoption(self) -> Adoption:
+        """What it comes to."""
+        again = {(one.tenant_id, one.view_id, one.sequence): one for one in self._commit.parked}
+        counts, codes = Counter[str](), {disposition: Counter[str]() for disposition in Disposition}
+        for (tenant_id, view_id), queue in self._queues.items():
+            for one in queue:
+                destinations = self._destinations(one)
+                if view_id is None:
+                    found = None if destinations == () else one
+                    counts["late"] += bool(destinations)
+                else:
+                    found = again.get((tenant_id, view_id, one.sequence))
+                if found is not None:
+                    codes[found.disposition][found.code] += 1
+                else:
+                    counts["taken" if view_id in (destinations or ()) else "gone"] += 1
+        return Adoption(
+            former=self._former,
+            build=None,
+            scanned=self._commit.position.scanned,
+            views_changed=len(self._commit.views),
+            views_extended=sum(1 for _ in self._extended()),
+            taken=counts["taken"],
+            gone=counts["gone"],
+            late=counts["late"],
+            parked=dict(sorted(codes[Disposition.PARKED].items())),
+            skipped=dict(sorted(codes[Disposition.SKIPPED].items())),
+        )
+
+    def _extended(self) -> Iterator[tuple[ViewKey, bytes, bytes]]:
+        """Views that no event changed and that the new program writes differently, as they are and as it does.
+
+        Raises:
+            ConfigurationError: a view is none to the new program, or it would lose some of it.
+        """
+        for key, stored in self._draft.scan(None, self._former.view_type):
+            if key.encode() in self._commit.views:
+                continue
+            try:
+                written = self._program.encode_view(self._program.decode_view(stored))
+            except DecodeError as error:
+                raise self._unfit(
+                    key, f"does not fit the view that the new program declares: {error.message}"
+                ) from None
+            if written != stored:
+                if not _holds(_parsed(written), _parsed(stored)):
+                    raise self._unfit(key, "has fields that the new program does not keep")
+                yield key, stored, written
+
+    def _unfit(self, key: ViewKey, problem: str) -> ConfigurationError:
+        return ConfigurationError(
+            f"the view {str(key.view_id)!r} of tenant {str(key.tenant_id)!r} in {self._former} {problem}",
+            hint="`projection run --new-build` folds all views anew",
+        )
+
+    def write(self, store: LaneStore) -> None:
+        """Let a copy of the store hold what the new program makes of it.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        epoch, position = store.claim(), self._commit.position
+        store.commit(replace(self._commit, epoch=epoch))
+        extended = self._extended()
+        while some := list(islice(extended, _AT_ONCE)):
+            gained = sum(
+                entry_digest(key.encode(), written) - entry_digest(key.encode(), stored)
+                for key, stored, written in some
+            )
+            views = {key.encode(): written for key, _, written in some}
+            store.commit(Commit(epoch, position, position, views=views, digest=store.digest().plus(gained)))
+
+
+def _adoptable(catalog: Catalog | CatalogReader, deployed: DeployedView) -> Build:
+    """The build that answers, if this program can take it over.
+
+    Raises:
+        ConfigurationError: it cannot.
+    """
+    former = catalog.require(deployed.entry.view_type)
+    if former.base_identity == deployed.base_identity:
+        raise ConfigurationError(f"{former} is folded by this program already", hint="there is nothing to adopt")
+    changed = differences(former, deployed)
+    if reading := [changed[name] for name in _READING if name in changed]:
+        raise ConfigurationError(
+            f"{', '.join(reading)} changed since {former} was made: it has not seen the events that it would have to",
+            hint="`projection run --new-build` folds them from the start",
+        )
+    return former
+
+
+def _settle(former: Build) -> None:
+    """Give a decision its effect that a crash has kept from having it."""
+    with LmdbViewReader.open(former.lane_path()) as reader:
+        found = reader.fold_identity()
+    if found != former.fold_identity:
+        open_store(former, deployed_by(former)).close()
+
+
+def _remove_leftovers(catalog: Catalog, view_type: ViewType) -> None:
+    """Remove what adoptions have left behind that did not come to their end."""
+    known = {str(build.number) for build in catalog.builds(view_type)}
+    for folder in (catalog.data / view_type).iterdir():
+        if folder.name.isdecimal() and folder.name not in known:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _parsed(view: bytes) -> Any:
+    return json.loads(view, parse_float=Decimal)
+
+
+def _holds(after: Any, before: Any) -> bool:
+    """Whether everything that was there is there still; fields may have been added."""
+    if isinstance(before, dict):
+        return isinstance(after, dict) and all(name in after and _holds(after[name], before[name]) for name in before)
+    if isinstance(before, list):
+        is_as_long = isinstance(after, list) and len(after) == len(before)
+        return is_as_long and all(_holds(now, was) for now, was in zip(after, before, strict=True))
+    return isinstance(after, bool) == isinstance(before, bool) and bool(after == before)

@@ -1,0 +1,68 @@
+"""An operator's decision to drop a parked event: folds of the build, here or on another machine, leave it out.
+
+The decision is written to the catalogue first. Then it has its effect, in one commit of the lane's store; what a crash
+in between has prevented is done when the store is opened next. The state is that of a fold that had left the event out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from projection.engine.builds import open_store
+from projection.engine.recipes import deployed_by
+from projection.engine.requeue import queues, settle
+from projection.errors import ConfigurationError
+from projection.model.parked import Drop
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from projection.model.ids import TenantId, ViewId, ViewType
+    from projection.model.parked import ParkedEvent
+    from projection.store.catalog import Build, Catalog
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """What came of a decision."""
+
+    build: Build  # with the decision
+    event: ParkedEvent  # that is left out
+    taken: int  # events behind it that the view has taken
+    waiting: Sequence[ParkedEvent]  # what is still parked for the view; empty where the event had reached none
+
+
+def drop(
+    catalog: Catalog, view_type: ViewType, tenant_id: TenantId, sequence: int, view_id: ViewId | None = None
+) -> Dropped:
+    """Leave out an event that is parked in the build that answers, and let what waited behind it go on in order.
+
+    Args:
+        catalog: of the data folder; no node has it.
+        view_type: whose build.
+        tenant_id: whose event.
+        sequence: its number in the log.
+        view_id: the view that it is parked for; None for an event that reached no view.
+
+    Raises:
+        ConfigurationError: nothing of this kind is parked there, or the build cannot be folded on; nothing changed.
+        StorageError: the folder cannot be read or written.
+    """
+    build = catalog.require(view_type)
+    deployed = deployed_by(build)
+    with open_store(build, deployed) as store:
+        queue = queues(store).get((tenant_id, view_id), [])
+        found = [one for one in queue if one.sequence == sequence]
+        if not found:
+            where = "without a view" if view_id is None else f"for the view {str(view_id)!r}"
+            raise ConfigurationError(
+                f"no event {sequence} of tenant {str(tenant_id)!r} is parked {where} in {build}",
+                hint=f"see what is parked with `projection parked list {view_type} --all-tenants`",
+            )
+        build = build.decided(Drop(sequence, tenant_id, view_id))
+        catalog.record(build)
+        settle(store, deployed.within(build))
+        waiting = [] if view_id is None else queues(store).get((tenant_id, view_id), [])
+        taken = 0 if view_id is None else len(queue) - 1 - len(waiting)
+        return Dropped(build, found[0], taken, waiting)
