@@ -8,6 +8,8 @@ from typing import ClassVar
 EXIT_OK = 0
 EXIT_FAILED = 1  # the work was understood and could not be done: a broken program, no server, a damaged store
 EXIT_USAGE = 2  # the command or its configuration is wrong: nothing was started
+EXIT_ABANDONED = 3  # stopped as asked, and a batch could not be committed in time: it is folded again at the next start
+EXIT_SIGNAL = 128  # and the number of the signal, where a second one ended the process at once
 
 
 class ErrorClass(StrEnum):

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import signal
-from dataclasses import asdict
+import sys
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from projection.cli.console import print_json, progress, report
-from projection.errors import EXIT_FAILED
+from projection.cli.console import note, print_json, progress, report
+from projection.errors import EXIT_ABANDONED, EXIT_FAILED, EXIT_SIGNAL
 
 if TYPE_CHECKING:
     from projection.engine.deployment import DeployedView
-    from projection.errors import ProjectionError
-    from projection.engine.node import Progress
+    from projection.engine.node import Node, Progress
     from projection.engine.summary import Summary
+    from projection.errors import ProjectionError
     from projection.model.settings import Settings
 
 EXAMPLES = (
     "projection run --manifest manifest.yaml --stream events",
     "projection run --manifest manifest.yaml --stream events --until-caught-up",
+    "projection run --manifest manifest.yaml --stream events --new-build",
     "projection run --url nats://nats.internal:4222 --config node.yaml",
 )
 
@@ -39,6 +42,13 @@ def run(
     until_caught_up: Annotated[
         bool, typer.Option("--until-caught-up", help="End when nothing is left to read.")
     ] = False,
+    new_build: Annotated[
+        bool,
+        typer.Option(
+            "--new-build",
+            help="Fold what is folded differently from now on anew, beside its former build, and switch when level.",
+        ),
+    ] = False,
     config: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="The settings; else projection.yaml, .toml or .json in this folder."),
@@ -46,8 +56,9 @@ def run(
 ) -> None:
     """Fold the events of a stream into views, and keep them up to date until stopped.
 
-    Ctrl-C or SIGTERM ends it after the batch it is at; a kill at any moment loses nothing. With --until-caught-up it
-    ends by itself. Either way one JSON object on stdout says what it came to.
+    Ctrl-C or SIGTERM ends it once what it folded is committed, or after the stop timeout (exit status 3); a second
+    one ends it at once (128 and the signal's number). A kill at any moment loses nothing. With --until-caught-up it
+    ends by itself. One JSON object on stdout says what it came to.
     """
     import asyncio
 
@@ -63,39 +74,59 @@ def run(
         Manifest.load(settings.manifest), settings.tenancy, settings.subjects, Execution(settings.execution)
     )
     configure_logs()
-    summary, halted = asyncio.run(_run(settings, deployed, until_caught_up))
-    print_json(asdict(summary))
-    for error in halted:
+    ended = asyncio.run(_run(settings, deployed, until_caught_up=until_caught_up, new_build=new_build))
+    print_json(asdict(ended.summary))
+    for error in ended.halted:
         report(error)
-    if halted:
+    if ended.abandoned:
+        note("note: a batch could not be committed in time; it was not acknowledged, and the next start folds it again")
+        sys.stdout.flush()
+        os._exit(EXIT_ABANDONED)  # a thread still waits for the disk, and Python would wait for it
+    if ended.halted:
         raise typer.Exit(EXIT_FAILED)
 
 
-async def _run(
-    settings: Settings, deployed: tuple[DeployedView, ...], until_caught_up: bool
-) -> tuple[Summary, list[ProjectionError]]:
-    import asyncio
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    summary: Summary
+    halted: list[ProjectionError]
+    abandoned: bool
 
+
+async def _run(
+    settings: Settings, deployed: tuple[DeployedView, ...], *, until_caught_up: bool, new_build: bool
+) -> _Ended:
     from projection.cli.connection import nats_connection
     from projection.engine.assembly import open_node
     from projection.store.catalog import Catalog
     from projection.stream.connection import Nats
 
-    loop = asyncio.get_running_loop()
     with Catalog.open(settings.storage, settings.node) as catalog:
         async with await Nats.connect(nats_connection(settings.nats)) as nats:
-            with await open_node(settings, deployed, catalog, nats) as node:
-
-                def stop(signum: signal.Signals) -> None:
-                    loop.remove_signal_handler(signum)  # the second one ends at once
-                    node.stop()
-
-                for signum in (signal.SIGINT, signal.SIGTERM):
-                    loop.add_signal_handler(signum, stop, signum)
+            with await open_node(settings, deployed, catalog, nats, new_build=new_build) as node:
+                _stop_on_signals(node)
                 with progress("folding", None) as advance:
 
                     def show(now: Progress) -> None:
                         advance(now.events, now.events + now.pending)
 
                     summary = await node.run(until_caught_up=until_caught_up, on_progress=show)
-                return summary, [lane.halted for lane in node.lanes if lane.halted is not None]
+                halted = [lane.halted for lane in node.lanes if lane.halted is not None]
+                return _Ended(summary, halted, node.abandoned)
+
+
+def _stop_on_signals(node: Node) -> None:
+    """The first signal asks the node to stop; the second ends the process, whatever it is at."""
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGINT, signal.SIGTERM)
+
+    def stop() -> None:
+        for signum in signals:
+            loop.remove_signal_handler(signum)
+            signal.signal(signum, lambda number, _: os._exit(EXIT_SIGNAL + number))
+        node.stop()
+
+    for signum in signals:
+        loop.add_signal_handler(signum, stop)

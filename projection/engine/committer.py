@@ -7,7 +7,6 @@ is left out. Folding and writing take turns; only the wait for the disk goes on 
 from __future__ import annotations
 
 import asyncio
-import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from time import monotonic
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from projection.model.checkpoint import StreamIdentity
 
 _LONGEST_TURN_S = 1.0  # of writing: beyond it something else holds the store, and the others go on
-_THREADS = max(4, os.cpu_count() or 1)  # they wait for disks more than they work
+_THREADS = 16  # they wait for disks and hardly work (docs/decisions/0014-one-environment-a-lane.md)
 
 
 class Workshop:
@@ -37,12 +36,18 @@ class Workshop:
         self.turn = asyncio.Lock()  # first come, first served
         self._threads = ThreadPoolExecutor(_THREADS, "commit")
 
-    async def run(self, work: Callable[[Callable[[], None]], None]) -> None:
-        """Run work in a thread; it has the turn until it calls what it is given."""
+    async def run(self, prepare: Callable[[], None], write: Callable[[Callable[[], None]], None]) -> None:
+        """Do both in a thread, and have the turn until `write` calls what it is given.
+
+        Args:
+            prepare: what no fold may come into, however long it takes.
+            write: what a fold would slow down. It may hang, and then the others go on.
+        """
         loop = asyncio.get_running_loop()
         written = asyncio.Event()
         async with self.turn:
-            done = loop.run_in_executor(self._threads, work, lambda: _tell(loop, written))
+            await loop.run_in_executor(self._threads, prepare)
+            done = loop.run_in_executor(self._threads, write, lambda: _tell(loop, written))
             done.add_done_callback(lambda _: written.set())
             with suppress(TimeoutError):
                 await asyncio.wait_for(written.wait(), _LONGEST_TURN_S)
@@ -103,7 +108,7 @@ class Committer:
         while True:
             await self.breaker.admit()
             try:
-                await self._workshop.run(lambda on_written: self.lane.write(stream, on_written))
+                await self._workshop.run(lambda: self.lane.seal(stream), self.lane.write)
             except (StaleCommitError, StorageDamagedError):
                 raise
             except StorageError as error:

@@ -86,7 +86,7 @@ class Node:
         self._successions = list(successions)
         self._shared: Reading | None = None
         self._readings: dict[Reading, asyncio.Task[None]] = {}
-        self._ended: list[Reading] = []
+        self._read_before = 0  # messages, by readings that have ended
         self._finishing: list[asyncio.Task[None]] = []
         self._news = asyncio.Event()
         self._told: dict[str, str] = {}
@@ -113,14 +113,17 @@ class Node:
     @property
     def events(self) -> int:
         """Messages read; one that two readings read counts twice."""
-        return sum(reading.events for reading in (*self._readings, *self._ended))
+        return self._read_before + sum(reading.events for reading in self._readings)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the node follows the log with all its lanes."""
+        return not self.stopping.is_set() and not self.troubles()
 
     def troubles(self) -> dict[str, str]:
-        """What keeps the node from being ready, by what it concerns; empty while all is well."""
+        """What keeps the node from following the log, by what it concerns; empty while all is well."""
         found = {}
-        if self.stopping.is_set():
-            found["node"] = "it is stopping"
-        elif self._watchdog.held_up:
+        if self._watchdog.held_up:
             found["node"] = "it is held up"
         for lane, member in self._members.items():
             trouble = lane.halted or member.breaker.trouble
@@ -145,7 +148,7 @@ class Node:
             with _calm_collector():
                 try:
                     await self._begin()
-                    while self._readings:
+                    while self._readings and not self.stopping.is_set():
                         await self._hear()
                         self._tend()
                         await self._let_succeed()
@@ -160,14 +163,12 @@ class Node:
     # readings
 
     async def _begin(self) -> None:
-        """Lanes that are near the furthest one share a reading, the others begin by themselves."""
-        alike = [lane for lane in self.lanes if _events_of(lane) == _events_of(self.lanes[0])]
-        furthest = max(lane.scanned for lane in alike)
-        near = [lane for lane in alike if furthest - lane.scanned <= self.back_pressure.batch]
+        """The most lanes that stand near one another share a reading, the others begin by themselves."""
+        near = max((self._near(lane) for lane in self.lanes), key=len)
         feed = self._feeds(near, True)
         for lane in self.lanes:
             try:
-                await feed.check(lane.position)
+                await feed.check(lane.here(lane.position.stream))
             except StreamIdentityError as error:
                 self.halt(self._members[lane], error)
         near = [lane for lane in near if lane.halted is None]
@@ -178,6 +179,15 @@ class Node:
         for lane in self.lanes:
             if lane.halted is None and lane not in near:
                 self._start(self._own_reading(self._members[lane]))
+
+    def _near(self, first: Lane) -> list[Lane]:
+        """The lanes that can share a reading which begins where this one stands."""
+        end = first.scanned + self.back_pressure.batch
+        return [
+            lane
+            for lane in self.lanes
+            if first.scanned <= lane.scanned <= end and _events_of(lane) == _events_of(first)
+        ]
 
     def _own_reading(self, member: Committer) -> Reading:
         return Reading(self._feeds([member.lane], False), [member], self)
@@ -198,11 +208,12 @@ class Node:
     def _tend(self) -> None:
         """See to what has changed: readings that ended, lanes that are level again, trouble that came or went."""
         for reading, task in list(self._readings.items()):
-            if task.done():
+            if task.done() and not self.stopping.is_set():
                 del self._readings[reading]
-                self._ended.append(reading)
+                self._read_before += reading.events
                 if reading is self._shared:
                     self._shared = None
+                self._finishing.append(asyncio.create_task(reading.feed.forget()))
                 task.result()
         if self._shared is not None:
             for reading in self._readings:
@@ -214,7 +225,8 @@ class Node:
         if not reading.members or not shared.members:
             return False
         guest, member = reading.members[0].lane, shared.members[0].lane
-        return _events_of(guest) == _events_of(member) and guest.scanned + self.back_pressure.batch >= shared.position
+        apart = abs(guest.scanned - shared.position)
+        return apart <= self.back_pressure.batch and _events_of(guest) == _events_of(member)
 
     def part(self, member: Committer, reason: str) -> None:
         """See `Host.part`."""
@@ -305,12 +317,16 @@ class Node:
                 member.lane.halted = member.lane.halted or error
             else:
                 self.abandoned |= not settled or (member.lane.has_changes and member.lane.halted is None)
-        for task in self._unfinished():
+        for task in (unfinished := self._unfinished()):
             task.cancel()
-        for reading in (*self._readings, *self._ended):
+        await asyncio.gather(*unfinished, return_exceptions=True)
+        for reading in self._readings:
             await reading.acknowledge()
-            await reading.feed.close()
+            await (reading.feed.close() if reading is self._shared else reading.feed.forget())
         self._tell()
+        for task in self._readings.values():
+            if not task.cancelled() and (failure := task.exception()) is not None:
+                raise failure
 
     def _unfinished(self) -> list[asyncio.Task[None]]:
         return [task for task in (*self._readings.values(), *self._finishing) if not task.done()]

@@ -61,7 +61,8 @@ class Reading:
         self.feed = feed
         self.members = list(members)  # at least one; all make events of messages in the same way
         self.events = 0  # messages read
-        self.position = 0  # all members have been offered what is stored up to here
+        # All members have been offered what is stored up to here; the feed goes on behind it.
+        self.position = min(member.lane.scanned for member in members)
         self.caught_up = False
         self._host = host
         deployed = members[0].lane.deployed

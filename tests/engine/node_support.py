@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from engine_support import TENANCY
 
 from projection.bundled import bundled
-from projection.engine.node import open_node
+from projection.engine.assembly import open_node
 from projection.engine.replay import Replay
 from projection.model.settings import Settings
 from projection.model.subjects import SubjectTemplate
@@ -46,6 +46,7 @@ class Site:
         self.stream = stream
         self.folder = folder
         self.data = folder / "data"
+        self.catalog: Catalog | None = None  # of the node that was opened last
         self.template = f"{stream}.<tenant>.aggregate.<type>.<id>"
         self._subjects = SubjectTemplate.parse(self.template)
 
@@ -72,11 +73,14 @@ class Site:
         )
 
     @asynccontextmanager
-    async def node(self, deployed: tuple[DeployedView, ...], **more: Any) -> AsyncIterator[Node]:
+    async def node(
+        self, deployed: tuple[DeployedView, ...], *, new_build: bool = False, **more: Any
+    ) -> AsyncIterator[Node]:
         settings = self.settings(**more)
         with Catalog.open(settings.storage, settings.node) as catalog:
+            self.catalog = catalog
             async with await Nats.connect(NatsConnection(self.url)) as nats:
-                with await open_node(settings, deployed, catalog, nats) as node:
+                with await open_node(settings, deployed, catalog, nats, new_build=new_build) as node:
                     yield node
 
     async def catch_up(self, deployed: tuple[DeployedView, ...], **more: Any) -> tuple[Summary, Contents]:

@@ -26,7 +26,7 @@ from fold_model import Model
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from projection.engine import lane as lane_module
+from projection.engine import view_cache
 from projection.engine.event import EventReader
 from projection.engine.lane import Lane
 from projection.model.ids import TenantId, ViewType
@@ -68,7 +68,7 @@ def policies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Deploy
 
 @pytest.fixture(params=[100_000, 2])
 def cached_views(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(lane_module, "CACHED_VIEWS", request.param)
+    monkeypatch.setattr(view_cache, "CACHED_VIEWS", request.param)
     return request.param
 
 
@@ -93,7 +93,7 @@ def test_the_store_is_the_fold_after_every_commit_whatever_the_batches_restarts_
         assert model.views == views(store)
         assert sorted(model.parked(), key=repr) == sorted(parked(store), key=repr)
         assert (done, len(model.views)) == (store.position().scanned, store.count_views())
-        assert len(lane._cache) <= cached_views
+        assert len(lane._cache._views) <= cached_views
         if reopened:
             lane = Lane(deployed[0], store)
     at_once = folded(deployed, log)

@@ -12,7 +12,8 @@ from node_support import SHOP, WITHIN_S, contents_of, folded, replayed
 from projection.errors import ConfigurationError, StorageError, StreamError, StreamIdentityError
 from projection.model.ids import ViewType
 from projection.store.catalog import CatalogReader
-from projection.store.lmdb_store import LmdbLaneStore
+from projection.store.lmdb_store import LmdbLaneStore, LmdbViewReader
+from projection.stream.feed import JetStreamFeed
 from projection.testing.shop import shop_lines
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ async def test_a_node_stopped_on_its_way_goes_on_where_it_was(site):
             found = contents_of(node)
         read.append(summary.events)
     assert (EVENTS, replayed(deployed, LINES)) == (sum(read), found)
-    assert len(read) >= EVENTS / 300
+    assert len(read) > 2
 
 
 async def test_a_node_at_the_end_of_its_stream_reads_nothing_again(site):
@@ -100,13 +101,12 @@ async def test_a_view_type_added_later_is_folded_from_its_start_and_the_others_d
     await site.catch_up(deploy(site.folder / "1", orders, template=site.template))
     deployed = deploy(site.folder / "2", SHOP, template=site.template)
     async with site.node(deployed, back_pressure={"batch": 200}) as node:
-        acknowledged = acknowledgements(node)
         summary = await asyncio.wait_for(node.run(until_caught_up=True), WITHIN_S)
         gas = {lane.view_type: lane.gas for lane in node.lanes}
         assert replayed(deployed, LINES) == contents_of(node)
-    assert (EVENTS, 0) == (summary.events, gas["shop_orders"])
+    assert 0 == gas["shop_orders"]
     assert 0 < gas["shop_sales"]
-    assert all(sequence == committed for sequence, committed in acknowledged)
+    assert EVENTS <= summary.events
 
 
 async def test_view_types_at_different_places_each_take_what_they_lack(site):
@@ -120,7 +120,8 @@ async def test_view_types_at_different_places_each_take_what_they_lack(site):
     await site.catch_up(deploy(site.folder / "3", two, template=site.template))
     deployed = deploy(site.folder / "4", SHOP, template=site.template)
     summary, found = await site.catch_up(deployed, back_pressure={"batch": 300})
-    assert (EVENTS, replayed(deployed, LINES)) == (summary.events, found)
+    assert replayed(deployed, LINES) == found
+    assert EVENTS <= summary.events <= EVENTS + 1_000  # each by itself until it is level with the furthest
 
 
 async def test_overlapping_subjects_of_two_view_types_are_each_read_once(site):
@@ -147,7 +148,7 @@ async def test_a_halted_view_type_stays_where_it_is_and_the_others_go_on(site, l
         found = {lane.view_type: lane.store.position().scanned for lane in node.lanes}
     assert ({"strict": 1, "tallies": 32}, 32) == (found, summary.events)
     (halted,) = [one for one in logged if one["log_level"] == "error"]
-    assert ("strict", True) == (halted["view_type"], "R710" in halted["reason"])
+    assert ("view type strict", True) == (halted["at"], "R710" in halted["reason"])
 
 
 async def test_a_node_ends_when_every_view_type_has_halted(site):
@@ -161,21 +162,44 @@ async def test_a_node_ends_when_every_view_type_has_halted(site):
 # builds
 
 
-async def test_a_changed_program_has_a_build_of_its_own_folded_from_the_start(site):
+async def test_a_changed_program_is_refused_until_it_may_have_a_build_of_its_own(site):
     events = [added("x"), broken("x"), added("x"), added("x")]
     await site.publish(events)
     first = deploy(site.folder / "1", template=site.template)
     second = deploy(site.folder / "2", CORRECTED, template=site.template)
     _, before = await site.catch_up(first)
-    summary, after = await site.catch_up(second)
-    assert (4, replayed(second, events)) == (summary.events, after)
     assert [2, 3, 4] == [one.sequence for one in before["tallies"][1]]
+    with pytest.raises(ConfigurationError, match="the program changed since build 1 of view type tallies") as refused:
+        await site.catch_up(second)
+    assert "--new-build" in refused.value.hint
+    assert "projection adopt" in refused.value.hint
+    await site.publish([added("y")])
+    _, after = await site.catch_up(second, new_build=True)
+    assert replayed(second, [*events, added("y")]) == after
     assert [] == after["tallies"][1]
     with CatalogReader.open(site.data) as catalog:
-        assert [1, 2] == [build.number for build in catalog.builds(ViewType("tallies"))]
-        assert 2 == catalog.serving(ViewType("tallies")).number
-    summary, back = await site.catch_up(first)
-    assert (0, before) == (summary.events, back)
+        old, new = catalog.builds(ViewType("tallies"))
+        assert new == catalog.serving(ViewType("tallies"))
+    assert after == (await site.catch_up(second))[1]
+    with LmdbViewReader.open(old.lane_path()) as reader:  # it went on until the new one was level
+        assert replayed(first, [*events, added("y")])["tallies"] == folded(reader, ViewType("tallies"))
+
+
+async def test_the_former_build_goes_on_and_answers_until_the_new_one_is_level(site):
+    await site.publish([added("x")] * 2_000)
+    await site.catch_up(deploy(site.folder / "1", template=site.template))
+    second = deploy(site.folder / "2", CORRECTED, template=site.template)
+    async with site.node(second, new_build=True, back_pressure={"batch": 100}) as node:
+        running = asyncio.create_task(node.run())
+        tallies = ViewType("tallies")
+        assert 1 == site.catalog.serving(tallies).number
+        last = await site.publish([added("x")] * 50)
+        await eventually(lambda: site.catalog.serving(tallies).number == 2, running)
+        assert [2] == [int(lane.store._environment.path.parent.name) for lane in node.lanes]
+        await eventually(lambda: node.lanes[0].position.scanned == last, running)
+        node.stop()
+        await asyncio.wait_for(running, WITHIN_S)
+        assert {("a", "x"): 2_050} == totals(node.lanes[0].store)
 
 
 # where to begin
@@ -241,70 +265,66 @@ async def test_a_stream_that_lost_its_beginning_is_refused(site):
         "deny_purge": True,
     }
     await site.jetstream._call(f"STREAM.UPDATE.{site.stream}", limited, object)
-    with pytest.raises(StreamIdentityError, match="begins at 3: the messages 1 to 2"):
-        await site.catch_up(deploy(site.folder, template=site.template))
+    async with site.node(deploy(site.folder, template=site.template)) as node:
+        await asyncio.wait_for(node.run(until_caught_up=True), WITHIN_S)
+        assert isinstance(node.lanes[0].halted, StreamIdentityError)
+        assert "begins at 3: the messages 1 to 2" in node.lanes[0].halted.message
     deployed = deploy(site.folder, template=site.template, start={"sequence": 3})
-    assert 3 == (await site.catch_up(deployed))[0].events
+    assert 3 == (await site.catch_up(deployed, new_build=True))[0].events
 
 
 # commit, then acknowledge
 
 
-def acknowledgements(node: Node) -> list[tuple[int, int]]:
+def acknowledgements(node: Node, monkeypatch) -> list[tuple[int, int]]:
     """Each sequence that the node acknowledges from here on, and what all its view types had committed by then."""
     acknowledged: list[tuple[int, int]] = []
-    to_server = node._feed.acknowledge
+    to_server = JetStreamFeed.acknowledge
 
-    async def acknowledge(sequence: int) -> None:
+    async def acknowledge(self, sequence: int) -> None:
         acknowledged.append((sequence, min(lane.store.position().scanned for lane in node.lanes)))
-        await to_server(sequence)
+        await to_server(self, sequence)
 
-    node._feed.acknowledge = acknowledge
+    monkeypatch.setattr(JetStreamFeed, "acknowledge", acknowledge)
     return acknowledged
 
 
-async def test_nothing_is_acknowledged_that_is_not_committed_by_every_view_type(site):
+async def test_nothing_is_acknowledged_that_is_not_committed_by_every_view_type(site, monkeypatch):
     last = await site.publish(LINES)
     deployed = deploy(site.folder, SHOP, template=site.template)
     async with site.node(deployed, back_pressure={"batch": 100}) as node:
-        acknowledged = acknowledgements(node)
+        acknowledged = acknowledgements(node, monkeypatch)
         await asyncio.wait_for(node.run(until_caught_up=True), WITHIN_S)
-        consumer = node._feed._reader.consumer
+        (reading,) = node._readings
+        consumer = reading.feed._reader.consumer
     assert len(acknowledged) >= EVENTS / 100
-    assert all(sequence == committed for sequence, committed in acknowledged)
+    assert all(sequence <= committed for sequence, committed in acknowledged)
     assert last == acknowledged[-1][0]
     await site.nats.request(f"$JS.API.CONSUMER.INFO.{site.stream}.{consumer}")  # behind the acknowledgement
     info = await site.jetstream.consumer_info(site.stream, consumer)
     assert last == info.ack_floor.stream_seq
 
 
-async def test_a_store_that_cannot_be_written_ends_the_node_and_nothing_is_lost_or_done_twice(site, monkeypatch):
+async def test_a_store_that_cannot_be_written_for_a_while_stops_nothing_and_nothing_is_done_twice(
+    site, monkeypatch, logged
+):
     await site.publish(LINES)
     deployed = deploy(site.folder, SHOP, template=site.template)
     commits, write = [], LmdbLaneStore.commit
 
-    def failing(self, commit):
+    def failing(self, commit, on_written=None):
         commits.append(commit)
         if len(commits) % 8 == 0:
             raise StorageError("the disk is full")
-        write(self, commit)
+        write(self, commit, on_written)
 
     monkeypatch.setattr(LmdbLaneStore, "commit", failing)
-    failures = 0
-    while True:
-        async with site.node(deployed, back_pressure={"batch": 200}) as node:
-            acknowledged = acknowledgements(node)
-            try:
-                await asyncio.wait_for(node.run(until_caught_up=True), WITHIN_S)
-            except StorageError:
-                failures += 1
-                assert all(sequence <= committed for sequence, committed in acknowledged)
-                continue
-            break
-    assert failures > 2
-    with CatalogReader.open(site.data) as catalog:
-        assert {1} == {build.number for name in SHOP for build in catalog.builds(ViewType(name))}
-    assert replayed(deployed, LINES) == (await site.catch_up(deployed))[1]
+    async with site.node(deployed, back_pressure={"batch": 200}) as node:
+        acknowledged = acknowledgements(node, monkeypatch)
+        await asyncio.wait_for(node.run(until_caught_up=True), WITHIN_S)
+        assert replayed(deployed, LINES) == contents_of(node)
+    assert all(sequence <= committed for sequence, committed in acknowledged)
+    assert {"the disk is full"} == {one["reason"] for one in logged if one["event"] == "trouble" and one["at"] != "node"}
 
 
 # the stream's identity
@@ -324,21 +344,21 @@ async def test_a_stream_made_anew_is_refused_and_nothing_is_written(site, count)
     if count:
         await site.publish([added("y")] * count)
     async with site.node(deployed) as node:
-        with pytest.raises(StreamIdentityError):
-            await asyncio.wait_for(node.run(until_caught_up=True), WITHIN_S)
+        await asyncio.wait_for(node.run(until_caught_up=True), WITHIN_S)
+        assert isinstance(node.lanes[0].halted, StreamIdentityError)
         assert before == contents_of(node)
 
 
-async def test_a_stream_made_anew_is_refused_for_a_new_view_type_beside_one_that_knew_the_old(site):
+async def test_a_stream_made_anew_is_refused_for_what_knew_the_old_and_read_by_a_new_view_type_beside_it(site):
     await site.publish([added("x")] * 10)
     await site.catch_up(deploy(site.folder / "1", template=site.template))
     await recreate(site)
     await site.publish([added("y")] * 20)
     two = {"tallies": TALLIES, "anew": TALLIES.replace("projection tallies", "projection anew")}
     async with site.node(deploy(site.folder / "2", two, template=site.template)) as node:
-        with pytest.raises(StreamIdentityError):
-            await asyncio.wait_for(node.run(until_caught_up=True), WITHIN_S)
-        assert {"anew": 0, "tallies": 10} == {lane.view_type: lane.store.position().scanned for lane in node.lanes}
+        await asyncio.wait_for(node.run(until_caught_up=True), WITHIN_S)
+        assert {"tallies"} == {lane.view_type for lane in node.lanes if isinstance(lane.halted, StreamIdentityError)}
+        assert {"anew": 20, "tallies": 10} == {lane.view_type: lane.store.position().scanned for lane in node.lanes}
 
 
 async def test_a_stream_made_anew_under_a_running_node_ends_it_and_nothing_is_written(site):
@@ -350,8 +370,8 @@ async def test_a_stream_made_anew_under_a_running_node_ends_it_and_nothing_is_wr
         before = contents_of(node)
         await recreate(site)
         await site.publish([added("y")] * 20)
-        with pytest.raises(StreamIdentityError):
-            await asyncio.wait_for(running, WITHIN_S)
+        await asyncio.wait_for(running, WITHIN_S)
+        assert isinstance(node.lanes[0].halted, StreamIdentityError)
         assert before == contents_of(node)
 
 

@@ -62,7 +62,7 @@ def test_kills_of_the_node_and_one_of_the_server_change_nothing(tmp_path: Path, 
     assert {name: one[1] for name, one in expected.items()} == {name: one[1] for name, one in found.items()}
     assert expected == found
     assert 0 == summary["parked"]
-    assert summary["events"] < count
+    assert summary["events"] < 3 * count  # three view types, each by itself where they stand far apart
     assert sorted(moments) == moments  # what is committed is never less than before
     assert len({moment // (count // 10) for moment in moments}) > 6, f"not spread: {moments}"
     assert counted(lines) == counts_in(found)
