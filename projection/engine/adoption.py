@@ -11,7 +11,6 @@ import shutil
 from collections import Counter
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
 from projection.engine.builds import open_store
@@ -22,13 +21,12 @@ from projection.engine.requeue import queues, read_again, run_again
 from projection.errors import ConfigurationError, DecodeError, StorageError
 from projection.lang.failures import Failure
 from projection.model.parked import Disposition
-from projection.model.state_digest import entry_digest
 from projection.store.catalog import Build, Lineage
 from projection.store.lmdb_store import LmdbLaneStore, LmdbViewReader
 from projection.store.port import Commit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from projection.engine.deployment import DeployedView
     from projection.engine.event import Event
@@ -38,7 +36,6 @@ if TYPE_CHECKING:
     from projection.store.port import LaneStore
 
 _READING = ("subjects", "subject_template", "start", "tenancy")  # what decides which events a build has seen
-_AT_ONCE = 10_000  # views in one commit
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +45,7 @@ class Adoption:
     former: Build
     build: Build | None  # which answers now; None where nothing was written
     scanned: int  # how far the former build was
-    views_changed: int  # by the events that were run
-    views_extended: int  # not changed by an event, but stored anew with fields that the new program adds
+    views_changed: int
     taken: int  # parked events that their views have taken
     gone: int  # parked events that the new program takes to no view, or not to that one
     late: int  # of those still parked: they reached no view and now would, but behind later events of it
@@ -121,6 +117,13 @@ class _Takeover:
     """The new program's run over what is parked, on paper: a commit for the copy, and what it says."""
 
     def __init__(self, former: Build, deployed: DeployedView, draft: _Draft) -> None:
+        """Run the queues.
+
+        Raises:
+            ConfigurationError: the views are none that the new program can go on with.
+            LaneHaltedError: the new program may not go on behind a parked event.
+            StorageError: the store cannot be read.
+        """
         if draft.fold_identity() != former.fold_identity:
             raise StorageError(f"the store of {former} is folded by {draft.fold_identity()}, not as the catalogue says")
         position = draft.position()
@@ -129,6 +132,7 @@ class _Takeover:
         self._former, self._draft, self._program = former, draft, deployed.program
         self._reader = EventReader(deployed.entry.subject_template, deployed.tenancy)
         self._queues = queues(draft)
+        self._require_fit()
         lane = Lane(deployed.within(self.build), cast("LaneStore", draft))  # which deletes no prefixes
         for (_, view_id), queue in self._queues.items():
             if view_id is not None:
@@ -177,7 +181,6 @@ class _Takeover:
             build=None,
             scanned=self._commit.position.scanned,
             views_changed=len(self._commit.views),
-            views_extended=sum(1 for _ in self._extended()),
             taken=counts["taken"],
             gone=counts["gone"],
             late=counts["late"],
@@ -185,25 +188,19 @@ class _Takeover:
             skipped=dict(sorted(codes[Disposition.SKIPPED].items())),
         )
 
-    def _extended(self) -> Iterator[tuple[ViewKey, bytes, bytes]]:
-        """Views that no event changed and that the new program writes differently, as they are and as it does.
+    def _require_fit(self) -> None:
+        """Make sure that the new program reads every view as what it is.
 
         Raises:
-            ConfigurationError: a view is none to the new program, or it would lose some of it.
+            ConfigurationError: a view is none to the new program, or some of it would be lost.
         """
         for key, stored in self._draft.scan(None, self._former.view_type):
-            if key.encode() in self._commit.views:
-                continue
             try:
                 written = self._program.encode_view(self._program.decode_view(stored))
             except DecodeError as error:
-                raise self._unfit(
-                    key, f"does not fit the view that the new program declares: {error.message}"
-                ) from None
-            if written != stored:
-                if not _holds(_parsed(written), _parsed(stored)):
-                    raise self._unfit(key, "has fields that the new program does not keep")
-                yield key, stored, written
+                raise self._unfit(key, f"is none to the new program: {error.message}") from None
+            if written != stored and not _holds(_parsed(written), _parsed(stored)):
+                raise self._unfit(key, "has fields that the new program does not keep")
 
     def _unfit(self, key: ViewKey, problem: str) -> ConfigurationError:
         return ConfigurationError(
@@ -217,16 +214,7 @@ class _Takeover:
         Raises:
             StorageError: it cannot be written.
         """
-        epoch, position = store.claim(), self._commit.position
-        store.commit(replace(self._commit, epoch=epoch))
-        extended = self._extended()
-        while some := list(islice(extended, _AT_ONCE)):
-            gained = sum(
-                entry_digest(key.encode(), written) - entry_digest(key.encode(), stored)
-                for key, stored, written in some
-            )
-            views = {key.encode(): written for key, _, written in some}
-            store.commit(Commit(epoch, position, position, views=views, digest=store.digest().plus(gained)))
+        store.commit(replace(self._commit, epoch=store.claim()))
 
 
 def _adoptable(catalog: Catalog | CatalogReader, deployed: DeployedView) -> Build:
@@ -268,7 +256,7 @@ def _parsed(view: bytes) -> Any:
 
 
 def _holds(after: Any, before: Any) -> bool:
-    """Whether everything that was there is there still; fields may have been added."""
+    """Whether everything that was there is there still; numbers may have got more digits."""
     if isinstance(before, dict):
         return isinstance(after, dict) and all(name in after and _holds(after[name], before[name]) for name in before)
     if isinstance(before, list):
