@@ -238,11 +238,15 @@ class JetStreamFeed:
         return Batch(messages, last.sequence, last.time)
 
     async def _require_history(self, messages: Sequence[Message]) -> None:
-        """Make sure that what a batch jumped over is not ours: a stream goes on in silence behind what it lost.
+        """Make sure that what a batch jumped over is not ours.
 
-        Asked after the batch came: what begins before the batch was whole when the batch was made.
+        A stream goes on in silence behind what it lost, and a consumer behind what somebody told it to leave out. Asked
+        after the batch came: what begins before the batch was whole when the batch was made.
         """
         info = await self._jetstream.stream_info(self._reader.stream)
+        consumer = await self._jetstream.consumer_info(self._reader.stream, self._reader.consumer)
+        if consumer is None or set(consumer.config.filter_subjects) != set(self._reader.subjects):
+            raise StreamError(f"somebody changed consumer {self._reader.consumer!r}")
         needed = self._position.scanned + 1
         for message in messages:  # what is in the batch is needed no more
             if message.sequence != needed:
@@ -261,8 +265,11 @@ class JetStreamFeed:
             elif monotonic() - self._awaited[1] > SILENCE_S:
                 await self._drop(f"message {unread} is stored and does not come")
             return None
-        if last <= self._position.scanned:
+        if last <= self._position.scanned or self._opening is None or self._opening.messages:
             return None
+        # Asked last: what is still there now was there when the log was asked for messages of ours.
+        info = await self._jetstream.stream_info(self._reader.stream)
+        require_history(self._reader.stream, info, self._position.scanned + 1)
         time = str(nanoseconds(state.last_ts))
         self._advance(scanned=last, scanned_time=time)
         return Batch((), last, time)

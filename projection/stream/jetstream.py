@@ -67,6 +67,7 @@ class ConsumerConfig(msgspec.Struct, frozen=True):
     """What we read of a consumer's configuration."""
 
     metadata: dict[str, str] = {}
+    filter_subjects: tuple[str, ...] = ()
 
 
 class ConsumerInfo(msgspec.Struct, frozen=True):

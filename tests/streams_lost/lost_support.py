@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import threading
 from contextlib import asynccontextmanager, suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from projection.engine.deployment import DeployedView
     from projection.engine.lane import Lane
     from projection.engine.node import Node
+    from projection.store.port import ViewReader
     from projection.stream.embedded import EmbeddedServer
 
 RECORDS = """\
@@ -68,7 +70,12 @@ def some(count: int, views: int = 3, first: int = 0) -> list[bytes]:
 
 def records(lane: Lane) -> Records:
     """What a lane's views recorded, as its store holds them."""
-    found = lane.store.scan(None, lane.view_type)
+    return records_in(lane.store, lane.view_type)
+
+
+def records_in(reader: ViewReader, view_type: str = "records") -> Records:
+    """The same, from a store that another process may be writing."""
+    found = reader.scan(None, view_type)
     return {(str(key.tenant_id), str(key.view_id)): json.loads(view)["sequences"] for key, view in found}
 
 
@@ -157,6 +164,29 @@ def everything(node: Node) -> list[tuple[Any, ...]]:
         )
         for lane in node.lanes
     ]
+
+
+class Commits:
+    """The commits of a lane: each begins where the last one ended. They can be made slow, or be held up altogether."""
+
+    def __init__(self, lane: Lane) -> None:
+        self.positions: list[tuple[int, int]] = []
+        self.seconds = 0.0
+        self.may_go = threading.Event()
+        self.may_go.set()
+        self._commit = lane.store.commit
+        lane.store.commit = self
+
+    def __call__(self, commit: Any, on_written: Callable[[], None] | None = None) -> None:
+        self._commit(commit, on_written)
+        self.positions.append((commit.base.scanned, commit.position.scanned))
+        self.may_go.wait(30)
+        threading.Event().wait(self.seconds)
+
+    @property
+    def are_a_chain(self) -> bool:
+        starts, ends = zip(*self.positions, strict=True)
+        return starts[1:] == ends[:-1] and all(start < end for start, end in self.positions)
 
 
 # --- the stream ------------------------------------------------------------------------------------------------------
