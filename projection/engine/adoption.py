@@ -6,18 +6,17 @@ catalogue; whatever happens before, the former build goes on answering, and the 
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections import Counter
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 
 from projection.engine.builds import open_store
 from projection.engine.event import EventReader
 from projection.engine.lane import Lane
-from projection.engine.recipes import deployed_by, differences, recipe_of
+from projection.engine.recipes import deployed_by, deployed_like, differences, recipe_of
 from projection.engine.requeue import queues, read_again, run_again
+from projection.engine.shapes import misfit
 from projection.errors import ConfigurationError, DecodeError, StorageError
 from projection.lang.failures import Failure
 from projection.model.parked import Disposition
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from projection.engine.deployment import DeployedView
     from projection.engine.event import Event
     from projection.model.ids import ViewType
-    from projection.model.keys import ViewKey
     from projection.store.catalog import Catalog, CatalogReader
     from projection.store.port import LaneStore
 
@@ -120,7 +118,6 @@ class _Takeover:
         """Run the queues.
 
         Raises:
-            ConfigurationError: the views are none that the new program can go on with.
             LaneHaltedError: the new program may not go on behind a parked event.
             StorageError: the store cannot be read.
         """
@@ -132,7 +129,6 @@ class _Takeover:
         self._former, self._draft, self._program = former, draft, deployed.program
         self._reader = EventReader(deployed.entry.subject_template, deployed.tenancy)
         self._queues = queues(draft)
-        self._require_fit()
         lane = Lane(deployed.within(self.build), cast("LaneStore", draft))  # which deletes no prefixes
         for (_, view_id), queue in self._queues.items():
             if view_id is not None:
@@ -188,26 +184,6 @@ class _Takeover:
             skipped=dict(sorted(codes[Disposition.SKIPPED].items())),
         )
 
-    def _require_fit(self) -> None:
-        """Make sure that the new program reads every view as what it is.
-
-        Raises:
-            ConfigurationError: a view is none to the new program, or some of it would be lost.
-        """
-        for key, stored in self._draft.scan(None, self._former.view_type):
-            try:
-                written = self._program.encode_view(self._program.decode_view(stored))
-            except DecodeError as error:
-                raise self._unfit(key, f"is none to the new program: {error.message}") from None
-            if written != stored and not _holds(_parsed(written), _parsed(stored)):
-                raise self._unfit(key, "has fields that the new program does not keep")
-
-    def _unfit(self, key: ViewKey, problem: str) -> ConfigurationError:
-        return ConfigurationError(
-            f"the view {str(key.view_id)!r} of tenant {str(key.tenant_id)!r} in {self._former} {problem}",
-            hint="`projection run --new-build` folds all views anew",
-        )
-
     def write(self, store: LaneStore) -> None:
         """Let a copy of the store hold what the new program makes of it.
 
@@ -232,6 +208,11 @@ def _adoptable(catalog: Catalog | CatalogReader, deployed: DeployedView) -> Buil
             f"{', '.join(reading)} changed since {former} was made: it has not seen the events that it would have to",
             hint="`projection run --new-build` folds them from the start",
         )
+    if (problem := misfit(deployed.program.checked.view, deployed_like(former).program.checked.view)) is not None:
+        raise ConfigurationError(
+            f"the views of {former} are none to the new program: {problem}",
+            hint="`projection run --new-build` folds them anew from the start",
+        )
     return former
 
 
@@ -249,17 +230,3 @@ def _remove_leftovers(catalog: Catalog, view_type: ViewType) -> None:
     for folder in (catalog.data / view_type).iterdir():
         if folder.name.isdecimal() and folder.name not in known:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _parsed(view: bytes) -> Any:
-    return json.loads(view, parse_float=Decimal)
-
-
-def _holds(after: Any, before: Any) -> bool:
-    """Whether everything that was there is there still; numbers may have got more digits."""
-    if isinstance(before, dict):
-        return isinstance(after, dict) and all(name in after and _holds(after[name], before[name]) for name in before)
-    if isinstance(before, list):
-        is_as_long = isinstance(after, list) and len(after) == len(before)
-        return is_as_long and all(_holds(now, was) for now, was in zip(after, before, strict=True))
-    return isinstance(after, bool) == isinstance(before, bool) and bool(after == before)

@@ -52,23 +52,32 @@ def deployed_by(build: Build, execution: Execution = Execution.COMPILED) -> Depl
     Raises:
         ConfigurationError: this version of the package cannot use it, or makes another fold of it.
     """
-    try:
-        recipe = json.loads(build.recipe)
-        source = Source(recipe["program"]["name"], recipe["program"]["text"])
-        template = SubjectTemplate.parse(recipe["manifest"].pop("subject_template"))
-        entry = ManifestView(program=Path(source.name), subject_template=template, **recipe["manifest"])
-        tenancy = Tenancy(recipe["tenancy"]["enabled"], TenantId(recipe["tenancy"]["default"]))
-        deployed = deploy(entry, Program(check(source), limits_of(entry), execution), tenancy)
-    except (ProjectionError, ValueError, TypeError, KeyError) as error:
-        raise ConfigurationError(
-            f"the program that {build} keeps cannot be used: {error}", hint="use the version that made the build"
-        ) from None
+    deployed = deployed_like(build, execution)
     if deployed.base_identity != build.base_identity:
         raise ConfigurationError(
             f"this version of projection folds the program that {build} keeps into something else",
             hint="use the version that made the build",
         )
     return deployed.within(build)
+
+
+def deployed_like(build: Build, execution: Execution = Execution.COMPILED) -> DeployedView:
+    """What this version of the package makes of a build's recipe, be it the same fold or another.
+
+    Raises:
+        ConfigurationError: it cannot use it.
+    """
+    try:
+        recipe = json.loads(build.recipe)
+        source = Source(recipe["program"]["name"], recipe["program"]["text"])
+        template = SubjectTemplate.parse(recipe["manifest"].pop("subject_template"))
+        entry = ManifestView(program=Path(source.name), subject_template=template, **recipe["manifest"])
+        tenancy = Tenancy(recipe["tenancy"]["enabled"], TenantId(recipe["tenancy"]["default"]))
+        return deploy(entry, Program(check(source), limits_of(entry), execution), tenancy)
+    except (ProjectionError, ValueError, TypeError, KeyError) as error:
+        raise ConfigurationError(
+            f"the program that {build} keeps cannot be used: {error}", hint="use the version that made the build"
+        ) from None
 
 
 def differences(build: Build, deployed: DeployedView) -> dict[str, str]:
