@@ -25,7 +25,12 @@ def _warm() -> None:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[CrashSite]:
+def server(tmp_path: Path) -> Iterator[EmbeddedServer]:
+    with EmbeddedServer(tmp_path / "nats") as running:
+        yield running
+
+
+@pytest.fixture
+def site(server: EmbeddedServer, tmp_path: Path) -> CrashSite:
     """Nothing is published yet."""
-    with EmbeddedServer(tmp_path / "nats") as server:
-        yield CrashSite(server, tmp_path, make_log(random.Random(1), EVENTS), batch=BATCH)
+    return CrashSite(server, tmp_path, make_log(random.Random(1), EVENTS), batch=BATCH)

@@ -41,9 +41,11 @@ on VoucherShared as e to e.from_customer =>
   let giver = view ?? {};
   giver with { times += 1, amount += e.amount }
 """
+HALTING = "tallies_halting"
 PROGRAMS = {**SHOP, "tallies": TALLIES, "tallies_skipping": TALLIES, "tallies_late": TALLIES, "vouchers": VOUCHERS}
 ENTRIES: dict[str, dict[str, Any]] = {
     "tallies_skipping": {"on_error": "skip"},
+    HALTING: {"on_error": "halt"},
     "tallies_late": {"start": {"sequence": LATE}},
     "vouchers": {"subjects": [f"{STREAM}.*.aggregate.voucher.*"]},  # most of the log is none of its
 }
@@ -52,9 +54,10 @@ _IDS = tuple(f"id{number}" for number in range(12))  # few: queues of parked eve
 _UNREADABLE = (b"no JSON", b'{"half":', b"\xff\xfe", b'{"tenant_id":"a"}')
 
 
-def deploy_all(folder: Path) -> tuple[DeployedView, ...]:
-    """All view types, their manifest and programs written into the folder."""
-    return deploy(folder, PROGRAMS, template=str(TEMPLATE), entries=ENTRIES)
+def deploy_all(folder: Path, *, halting: bool = False) -> tuple[DeployedView, ...]:
+    """All view types, and one that halts where others park, if asked for; written into the folder."""
+    programs = {**PROGRAMS, HALTING: TALLIES} if halting else PROGRAMS
+    return deploy(folder, programs, template=str(TEMPLATE), entries=ENTRIES)
 
 
 def make_log(dice: random.Random, count: int) -> list[bytes]:

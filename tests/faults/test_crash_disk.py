@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+from contextlib import contextmanager, suppress
 from errno import EIO, ENOSPC
+from pathlib import Path
 from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
 import pytest
+from crash_log import STREAM
 from crash_site import PATIENCE_S
 from node_faults import FailingCommits, Point, SlowDisk, Struck
-from pathlib import Path
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from crash_site import CrashSite
 
+DISK = "6m"
 
-@pytest.mark.parametrize("stored", [False, True], ids=["nothing stored", "stored all the same"])
-@pytest.mark.parametrize("errno", [ENOSPC, EIO], ids=["full", "broken"])
+
+@pytest.mark.parametrize(("errno", "stored"), [(ENOSPC, False), (EIO, True)], ids=["full", "broken after the write"])
 def test_commits_that_fail_are_written_again_until_they_are_stored(site: CrashSite, errno: int, stored: bool) -> None:
     site.publish()
     with site.start(FailingCommits(errno, first=3, times=20, stored=stored)) as node:
@@ -48,3 +54,63 @@ def test_a_slow_disk_delays_and_changes_nothing(site: CrashSite) -> None:
     site.publish()
     site.run_to_the_end(SlowDisk(0.05))
     site.check_all()
+
+
+def test_a_node_on_a_full_disk_waits_and_goes_on_by_itself_when_there_is_room(site: CrashSite) -> None:
+    site.publish(300)
+    with node_on_small_disk(site) as node:
+        await_that(site.is_committed, node, site)
+        for events in (300, 400):
+            site.forget_node_log()
+            ballast = fill(site.data / "ballast")
+            site.publish(events)
+            await_that(lambda: os.strerror(ENOSPC) in site.node_log(), node, site)
+            site.check_acknowledged()
+            assert not site.is_committed()
+            ballast.unlink()
+            await_that(site.is_committed, node, site)
+            site.check()
+        node.send_signal(signal.SIGTERM)
+        assert node.wait(PATIENCE_S) == 0, site.node_log()
+
+
+@contextmanager
+def node_on_small_disk(site: CrashSite) -> Iterator[subprocess.Popen[bytes]]:
+    """A node with a file system of its own for its data, of which the test sees as much as the node."""
+    space = ["unshare", "--user", "--map-root-user", "--mount"]
+    if subprocess.run([*space, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("this machine lets nobody make a user namespace, and so no small disk")
+    site.data.mkdir()
+    mount = f'mount -t tmpfs -o size={DISK} none data && exec "$@"'
+    command = [sys.executable, "-m", "projection", "run", "--manifest", "manifest.json", "--stream", STREAM]
+    with (site.folder / "node.log").open("ab") as log:
+        node = subprocess.Popen(
+            [*space, "sh", "-c", mount, "sh", *command, "--url", site.server.url],
+            cwd=site.folder,
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+        )
+    site.data = Path(f"/proc/{node.pid}/root{site.data}")
+    try:
+        yield node
+    finally:
+        node.kill()
+        node.wait()
+
+
+def fill(ballast: Path) -> Path:
+    """A file that takes all the room there is."""
+    with ballast.open("wb", buffering=0) as file:
+        for size in (1 << 20, 1 << 12):
+            with suppress(OSError):
+                while True:
+                    file.write(bytes(size))
+    return ballast
+
+
+def await_that(condition: Callable[[], bool], node: subprocess.Popen[bytes], site: CrashSite) -> None:
+    deadline = monotonic() + PATIENCE_S
+    while not condition():
+        assert node.poll() is None, site.node_log()
+        assert monotonic() < deadline, f"{site.committed()}: {site.node_log()}"
+        sleep(0.01)

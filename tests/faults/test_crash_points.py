@@ -2,39 +2,69 @@
 
 from __future__ import annotations
 
+import random
 import signal
 from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
+from crash_log import HALTING, make_log
+from crash_site import CrashSite
+from engine_support import added, broken
 from node_faults import Point, Struck
 
-if TYPE_CHECKING:
-    from crash_site import CrashSite
+from projection.errors import EXIT_FAILED
+from projection.model.ids import ViewType
 
-# How often a point is passed before it strikes, in one node after another: in the first batch or one soon after, early
-# or late among the seven lanes, early or late in a transaction.
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from projection.stream.embedded import EmbeddedServer
+
+# How often a point is passed before it strikes, in one node and in the next: early or late among the seven lanes, in a
+# transaction and in the log.
 PASSINGS = {
-    Point.OPENED: (1, 9),
+    Point.OPENED: (2, 9),
     Point.FOLDED: (1, 137),
-    Point.PUT: (1, 45, 230),
+    Point.PUT: (45, 230),
+    Point.RECEIVED: (1, 3),
+    Point.ACKNOWLEDGING: (1, 3),
+    Point.ACKNOWLEDGED: (1, 3),
 }
-FEW_OF_LANES = (1, 5, 12)
-FEW_OF_BATCHES = (1, 3)
-OF_BATCHES = (Point.RECEIVED, Point.ACKNOWLEDGING, Point.ACKNOWLEDGED)
+OTHER_PASSINGS = (4, 12)
 EVERY_NTH = {Point.FOLDED: 23, Point.PUT: 7}  # in the long form; of the others, every one
 
 
 @pytest.mark.parametrize("point", list(Point), ids=lambda point: point.name.lower())
 def test_a_node_killed_at_a_step_leaves_the_fold_so_far_and_the_next_one_goes_on(site: CrashSite, point: Point) -> None:
-    for passing in PASSINGS.get(point, FEW_OF_BATCHES if point in OF_BATCHES else FEW_OF_LANES):
-        site.publish(300)
+    for passing in PASSINGS.get(point, OTHER_PASSINGS):
+        site.publish(400)
         with site.start(Struck(point, passing), until_caught_up=False) as node:
             assert node.wait() == -signal.SIGKILL, site.node_log()
         site.check()
     site.publish()
     site.run_to_the_end()
     site.check_all()
+
+
+def test_a_lane_that_halts_stays_where_it_is_through_all_crashes_and_the_others_go_on(
+    server: EmbeddedServer, tmp_path: Path
+) -> None:
+    log = [*(added("x") for _ in range(250)), broken("x"), *make_log(random.Random(2), 700)]
+    site = CrashSite(server, tmp_path, log, batch=100, halting=True)
+    for fault in (Struck(Point.STORED, 3), Struck(Point.WRITTEN, 12), Struck(Point.SEALED, 9)):
+        site.publish(300)
+        with site.start(fault) as node:
+            assert node.wait() in (-signal.SIGKILL, EXIT_FAILED), site.node_log()
+        site.check()
+    site.publish()
+    with site.start() as node:
+        assert node.wait() == EXIT_FAILED, site.node_log()
+    site.check()
+    assert f"view type {HALTING}, sequence 251: R710" in site.node_log()
+    committed = site.committed()
+    assert committed.pop(ViewType(HALTING)) == 250
+    assert set(committed.values()) == {len(log)}
 
 
 @pytest.mark.long
