@@ -45,7 +45,7 @@ def test_until_caught_up_ends_with_the_summary_and_the_views_of_a_replay(tmp_pat
     summary, expected = (
         json.loads(one) for one in (ran.stdout, projection("replay", "--summary", events, folder=tmp_path).stdout)
     )
-    assert list(expected) == list(summary)
+    assert list(summary) == [name for name in expected if name != "digests"]
     del summary["seconds"], expected["seconds"]
     assert expected == summary
     shown = projection("show", "shop_orders", "--all-tenants", folder=tmp_path).stdout
@@ -102,7 +102,7 @@ def test_a_halted_view_type_ends_the_node_with_1_and_its_reason(tmp_path, nats_s
     logged, error, hint = ran.stderr.splitlines()
     assert error.startswith("error: view type counter, sequence 2: R710 at counter.proj:")
     assert "  hint: correct the program and deploy it, or let the manifest park or skip such events" == hint
-    assert "lane halted" == json.loads(logged)["event"]
+    assert ("trouble", "view type counter") == (json.loads(logged)["event"], json.loads(logged)["at"])
 
 
 # what keeps it from starting
@@ -207,18 +207,16 @@ def test_a_second_node_on_one_data_folder_is_refused_and_the_first_goes_on(tmp_p
 
 
 def test_a_second_node_of_the_same_name_on_another_data_folder_is_told_of(tmp_path, nats_server, stream_name, at):
-    """The later one takes the consumer over, and the earlier one ends with the reason: they do not fight."""
+    """They would fight over one consumer: the later one ends with the reason, and the earlier one goes on."""
     deploy(tmp_path, stream=stream_name)
     fill(nats_server.url, stream_name, [counted("x")])
     one, other = (("run", "--storage", name, *at) for name in ("one", "other"))
     with started(*one, folder=tmp_path, PROJECTION_NODE="n") as first:
         eventually(lambda: scanned(tmp_path / "one", "counter") == 1, first)
-        with started(*other, folder=tmp_path, PROJECTION_NODE="n") as second:
-            out, _ = first.communicate(timeout=WITHIN_S)
-            assert (1, "") == (first.returncode, out)
-            assert f"another node reads stream '{stream_name}' as consumer 'n_" in (tmp_path / "stderr.txt").read_text()
-            last = fill(nats_server.url, stream_name, [counted("x")])
-            eventually(lambda: scanned(tmp_path / "other", "counter") == last, second)
+        said = f"another node reads stream '{stream_name}' as consumer 'n_"
+        refused(projection(*other, folder=tmp_path, PROJECTION_NODE="n"), 1, said, "hint: ")
+        last = fill(nats_server.url, stream_name, [counted("x")])
+        eventually(lambda: scanned(tmp_path / "one", "counter") == last, first)
 
 
 def test_another_stream_under_the_same_name_is_told(tmp_path, nats_server, stream_name, at):
@@ -230,4 +228,7 @@ def test_another_stream_under_the_same_name_is_told(tmp_path, nats_server, strea
     fill(nats_server.url, f"{stream_name}-2", [counted("x")])
     other = ("--url", nats_server.url, "--stream", f"{stream_name}-2")
     said = f"the data was folded from stream '{stream_name}' and not from '{stream_name}-2'"
-    refused(projection("run", *other, folder=tmp_path), 1, said, "hint: ")
+    ran = projection("run", *other, folder=tmp_path)
+    assert (1, 0) == (ran.returncode, json.loads(ran.stdout)["events"])
+    assert f"error: {said}" in ran.stderr
+    assert "  hint: name that stream in the settings, or use another data folder" in ran.stderr
