@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from projection.engine.builds import PlannedBuild
     from projection.engine.deployment import DeployedView
     from projection.model.settings import Settings
-    from projection.store.catalog import Catalog
+    from projection.store.catalog import Build, Catalog
     from projection.stream.connection import Nats
     from projection.stream.port import Feed
 
@@ -59,12 +59,13 @@ async def open_node(
         for lane in lanes:
             lane.store.close()
         raise
+    builds = {lane: one.build for one, lane in zip(planned, lanes, strict=True)}
     limits = FeedLimits(back.batch, back.batch_bytes, back.linger_ms / 1000, back.in_flight, float(back.ack_timeout_s))
 
     def feed(members: Sequence[Lane], shared: bool) -> Feed:
         first = min(members, key=lambda lane: lane.scanned)
         wanted = subjects if shared else first.deployed.entry.subjects
-        name = _feed_name(wanted, "" if shared else first.deployed.fold_identity)
+        name = _feed_name(wanted, None if shared else builds[first])
         return JetStreamFeed(
             nats,
             stream=settings.stream,
@@ -122,6 +123,7 @@ async def _before_start(lane: Lane, jetstream: JetStream, stream: str) -> int:
     return before
 
 
-def _feed_name(subjects: Sequence[str], fold_identity: str) -> str:
+def _feed_name(subjects: Sequence[str], build: Build | None) -> str:
     """Equal for equal readings, so that a restart replaces its own consumer and no other's."""
-    return hashlib.sha256("\n".join((*subjects, fold_identity)).encode()).hexdigest()[:8]
+    whose = "" if build is None else f"{build.view_type} {build.number}"
+    return hashlib.sha256("\n".join((*subjects, whose)).encode()).hexdigest()[:8]

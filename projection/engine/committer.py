@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from projection.engine.lane import Lane
     from projection.model.checkpoint import StreamIdentity
 
-_LONGEST_TURN_S = 1.0  # of writing: beyond it something else holds the store, and the others go on
-_THREADS = 16  # they wait for disks and hardly work (docs/decisions/0014-one-environment-a-lane.md)
-
 
 class Workshop:
     """What the lanes of a process share: the interpreter, of which one has its turn at a time, and threads.
@@ -32,9 +29,16 @@ class Workshop:
     interval: 12,000 puts took 6 s, and 8 ms by themselves. So nothing is folded while a commit is written.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, lanes: int, patience_s: float) -> None:
+        """A workshop.
+
+        Args:
+            lanes: how many share it. Each may have a thread hang at its store; threads wait for disks and hardly work.
+            patience_s: how long one may keep the turn while it writes; beyond that something else holds its store.
+        """
         self.turn = asyncio.Lock()  # first come, first served
-        self._threads = ThreadPoolExecutor(_THREADS, "commit")
+        self._patience_s = patience_s
+        self._threads = ThreadPoolExecutor(lanes, "commit")
 
     async def run(self, prepare: Callable[[], None], write: Callable[[Callable[[], None]], None]) -> None:
         """Do both in a thread, and have the turn until `write` calls what it is given.
@@ -50,7 +54,7 @@ class Workshop:
             done = loop.run_in_executor(self._threads, write, lambda: _tell(loop, written))
             done.add_done_callback(lambda _: written.set())
             with suppress(TimeoutError):
-                await asyncio.wait_for(written.wait(), _LONGEST_TURN_S)
+                await asyncio.wait_for(written.wait(), self._patience_s)
         await done
 
     def close(self) -> None:

@@ -79,7 +79,7 @@ class Node:
         self.stopping = asyncio.Event()
         self.wants_ends = False
         self.abandoned = False  # a batch could not be committed in time, and is folded again at the next start
-        self.workshop = Workshop()
+        self.workshop = Workshop(len(lanes), back_pressure.patience_ms / 1000)
         self._feeds = feeds
         self._stop_timeout_s = stop_timeout_s
         self._members = {lane: Committer(lane, self.workshop, self.changed) for lane in lanes}

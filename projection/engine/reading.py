@@ -92,7 +92,6 @@ class Reading:
                 batch = await self.feed.next_batch()
                 if batch is not None and await self._is_one_log():
                     await self._fold(batch)
-                    self._spare_the_others()
                 await self._commit()
                 await self.acknowledge()
                 self.caught_up = batch is None and self._host.wants_ends and await self.feed.caught_up()
@@ -122,6 +121,7 @@ class Reading:
             if done:
                 self._move_to(messages[done - 1].sequence, messages[done - 1].time)
             self._note_halts()
+            self._spare_the_others()
             if refused is not None:
                 await self._wait_or_part(*refused)
             elif done < len(messages) and (perf_counter() > until or self._is_heavy()):

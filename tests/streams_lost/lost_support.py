@@ -7,6 +7,7 @@ import json
 import shutil
 import threading
 from contextlib import asynccontextmanager, suppress
+from itertools import pairwise
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -167,26 +168,41 @@ def everything(node: Node) -> list[tuple[Any, ...]]:
 
 
 class Commits:
-    """The commits of a lane: each begins where the last one ended. They can be made slow, or be held up altogether."""
+    """The commits of a lane, which a test can hold up: while they are written, or while the disk is waited for."""
 
     def __init__(self, lane: Lane) -> None:
-        self.positions: list[tuple[int, int]] = []
-        self.seconds = 0.0
+        self.positions: list[tuple[int, int]] = []  # where each began and ended
+        self.times = [monotonic()]
+        self.seconds = 0.0  # that each takes
+        self.before = False  # whether it takes that while it is written
         self.may_go = threading.Event()
         self.may_go.set()
         self._commit = lane.store.commit
         lane.store.commit = self
 
     def __call__(self, commit: Any, on_written: Callable[[], None] | None = None) -> None:
+        if self.before:
+            self._wait()
         self._commit(commit, on_written)
+        if not self.before:
+            self._wait()
         self.positions.append((commit.base.scanned, commit.position.scanned))
-        self.may_go.wait(30)
+        self.times.append(monotonic())
+
+    def _wait(self) -> None:
+        assert self.may_go.wait(WITHIN_S)
         threading.Event().wait(self.seconds)
 
     @property
     def are_a_chain(self) -> bool:
+        """Whether each began where the one before ended."""
         starts, ends = zip(*self.positions, strict=True)
         return starts[1:] == ends[:-1] and all(start < end for start, end in self.positions)
+
+    @property
+    def longest_pause(self) -> float:
+        """Seconds between the ends of two of them."""
+        return max(later - earlier for earlier, later in pairwise(self.times))
 
 
 # --- the stream ------------------------------------------------------------------------------------------------------
