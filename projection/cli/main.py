@@ -8,19 +8,39 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from projection.cli import check, demo, doc, explain, fmt, gas, load, repl, replay, run, show, test, trace
+from projection.cli import (
+    adopt,
+    check,
+    demo,
+    doc,
+    explain,
+    fmt,
+    gas,
+    load,
+    parked,
+    repl,
+    replay,
+    run,
+    show,
+    test,
+    trace,
+    verify,
+)
 from projection.cli.console import note, report
 from projection.errors import EXIT_FAILED, ProjectionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-app = typer.Typer(
-    name="projection",
-    add_completion=False,
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
+app, parked_app = (
+    typer.Typer(
+        name=name,
+        add_completion=False,
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+    for name in ("projection", "parked")
 )
 
 
@@ -45,11 +65,18 @@ def _options(
     """
 
 
-def _register(command: Callable[..., Any], examples: Sequence[str]) -> None:
+def _register(
+    command: Callable[..., Any], examples: Sequence[str], group: typer.Typer = app, name: str | None = None
+) -> None:
+    group.command(name, epilog=_shown(examples))(command)
+
+
+def _shown(examples: Sequence[str]) -> str:
     lines = "\n".join(f"  {example}" for example in examples)
-    app.command(epilog=f"\b\nExamples:\n{lines}")(command)  # `\b`: these lines are not to be wrapped
+    return f"\b\nExamples:\n{lines}"  # `\b`: these lines are not to be wrapped
 
 
+_register(adopt.adopt, adopt.EXAMPLES)
 _register(check.check, check.EXAMPLES)
 _register(demo.demo, demo.EXAMPLES)
 _register(doc.doc, doc.EXAMPLES)
@@ -57,12 +84,18 @@ _register(explain.explain, explain.EXAMPLES)
 _register(fmt.fmt, fmt.EXAMPLES)
 _register(gas.gas, gas.EXAMPLES)
 _register(load.load, load.EXAMPLES)
+_register(parked.list_, parked.EXAMPLES_OF_LIST, parked_app, "list")
+_register(parked.show, parked.EXAMPLES_OF_SHOW, parked_app)
+_register(parked.drop, parked.EXAMPLES_OF_DROP, parked_app)
+parked_app.callback(epilog=_shown(parked.EXAMPLES))(parked.parked)
+app.add_typer(parked_app)
 _register(repl.repl, repl.EXAMPLES)
 _register(replay.replay, replay.EXAMPLES)
 _register(run.run, run.EXAMPLES)
 _register(show.show, show.EXAMPLES)
 _register(test.test, test.EXAMPLES)
 _register(trace.trace, trace.EXAMPLES)
+_register(verify.verify, verify.EXAMPLES)
 
 
 def main() -> None:

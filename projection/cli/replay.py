@@ -24,7 +24,7 @@ def replay(
         Path | None, typer.Option(metavar="FILE", help="The manifest; else that of the settings.")
     ] = None,
     summary: Annotated[
-        bool, typer.Option("--summary", help="Print one JSON object of numbers instead of views.")
+        bool, typer.Option("--summary", help="Print one JSON object of numbers and state digests instead of views.")
     ] = False,
     config: Annotated[
         Path | None,
@@ -51,7 +51,7 @@ def replay(
     with progress("folding", None) as advance:
         numbers = fold.run((data for _, data in read_events(file)), advance)
     if summary:
-        print_json(asdict(numbers))
+        print_json({**asdict(numbers), "digests": fold.digests()})
         return
     out = sys.stdout.buffer
     for line in view_lines({lane.view_type: lane.store for lane in fold.lanes}):

@@ -5,22 +5,16 @@ from __future__ import annotations
 import sys
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from projection.cli.console import print_json
 from projection.errors import ConfigurationError, ProjectionError
-
-if TYPE_CHECKING:
-    from projection.model.ids import TenantId, ViewId
-    from projection.store.port import ViewReader
 
 EXAMPLES = (
     "projection show shop_orders O000001 --tenant north",
     "projection show shop_orders --tenant north --limit 10",
     "projection show shop_orders --all-tenants",
-    "projection show shop_orders --parked --all-tenants",
 )
 
 
@@ -32,7 +26,6 @@ def show(
         str | None, typer.Option(metavar="TENANT", help="Whose views; else the default tenant's.")
     ] = None,
     all_tenants: Annotated[bool, typer.Option("--all-tenants", help="The views of every tenant.")] = False,
-    parked: Annotated[bool, typer.Option("--parked", help="Show the parked events instead of views.")] = False,
     limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="At most N lines.")] = None,
     storage: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The data folder; else that of the settings.")
@@ -57,9 +50,7 @@ def show(
     except ValueError as error:
         raise ConfigurationError(str(error)) from None
     with serving_reader(settings.storage, wanted) as reader:
-        if parked:
-            _show_parked(reader, whose, one, limit)
-        elif one is not None and whose is not None:
+        if one is not None and whose is not None:
             line = one_view(reader, whose, wanted, one)
             if line is None:
                 raise ViewMissingError(
@@ -77,14 +68,3 @@ class ViewMissingError(ProjectionError):
 
     error_class = ConfigurationError.error_class
     default_code = "view.missing"
-
-
-def _show_parked(reader: ViewReader, tenant_id: TenantId | None, view_id: ViewId | None, limit: int | None) -> None:
-    found = (
-        event
-        for event in reader.parked()
-        if (tenant_id is None or event.tenant_id == tenant_id) and (view_id is None or event.view_id == view_id)
-    )
-    for event in islice(found, limit):
-        fields = event.model_dump(mode="python") | {"envelope": event.envelope.decode(errors="backslashreplace")}
-        print_json({name: str(value) if isinstance(value, str) else value for name, value in fields.items()})

@@ -53,6 +53,10 @@ class Replay:
         self._commit(sequence, progress)
         return Summary.of(self.lanes, sequence, perf_counter() - began)
 
+    def digests(self) -> dict[str, str]:
+        """The state digest of each view type: equal to that of a node which has folded the same events."""
+        return {lane.view_type: str(lane.store.digest()) for lane in self.lanes}
+
     def _commit(self, sequence: int, progress: Callable[[int], None] | None) -> None:
         for lane in self.lanes:
             lane.commit(None)

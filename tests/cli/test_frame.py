@@ -15,7 +15,16 @@ import typer
 import projection
 from projection.cli.main import app
 
-COMMANDS = sorted(typer.main.get_command(app).commands)
+
+def commands(group, before=()):
+    """The words of every command, those of a group's commands behind the group's."""
+    for name, command in sorted(group.commands.items()):
+        yield (*before, name)
+        if hasattr(command, "commands"):
+            yield from commands(command, (*before, name))
+
+
+COMMANDS = list(commands(typer.main.get_command(app)))
 
 # Commands that end in every way there is, put beside the real ones.
 ODD_COMMANDS = """
@@ -85,26 +94,27 @@ def test_help_names_every_command_and_nothing_about_shell_completion():
     ended = run("--help")
     assert (ended.returncode, ended.stderr) == (0, "")
     for command in COMMANDS:
-        assert re.search(rf"^  {command}  ", ended.stdout, re.MULTILINE)
+        if len(command) == 1:
+            assert re.search(rf"^  {command[0]}  ", ended.stdout, re.MULTILINE)
     assert "completion" not in ended.stdout
     assert "Exit status: 0" in ended.stdout
 
 
-@pytest.mark.parametrize("command", [None, *COMMANDS])
+@pytest.mark.parametrize("command", [(), *COMMANDS], ids=" ".join)
 def test_help_is_plain_text_of_at_most_80_columns_when_it_is_piped(command):
-    ended = run(*([command] if command else []), "--help", COLUMNS="200")
+    ended = run(*command, "--help", COLUMNS="200")
     assert ended.returncode == 0
     assert "\x1b" not in ended.stdout
     assert "\b" not in ended.stdout
     assert max(map(len, ended.stdout.splitlines())) <= 80
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_each_command_shows_examples_one_a_line_that_name_it(command):
-    ended = run(command, "--help")
+    ended = run(*command, "--help")
     examples = ended.stdout.partition("Examples:\n")[2].splitlines()
     assert examples
-    assert all(example.strip().startswith(f"projection {command}") for example in examples)
+    assert all(example.strip().startswith(f"projection {' '.join(command)}") for example in examples)
 
 
 def test_help_costs_little_time_for_it_loads_no_heavy_library():
@@ -123,7 +133,7 @@ def test_help_costs_little_time_for_it_loads_no_heavy_library():
 
 
 @pytest.mark.parametrize(
-    "arguments", [("nonsense",), ("--nonsense",), *[(command, "--nonsense") for command in COMMANDS]]
+    "arguments", [("nonsense",), ("--nonsense",), *[(*command, "--nonsense") for command in COMMANDS]], ids=" ".join
 )
 def test_an_unknown_command_or_option_is_wrong_usage(arguments):
     ended = run(*arguments)

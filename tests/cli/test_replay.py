@@ -39,11 +39,14 @@ def test_the_summary_is_one_object_of_numbers(tmp_path):
     ]
     ended = projection("replay", "--summary", write_events(tmp_path / "e.jsonl", events), folder=tmp_path)
     summary = json.loads(ended.stdout)
-    assert ["events", "views", "parked", "gas", "seconds"] == list(summary)
+    assert ["events", "views", "parked", "gas", "seconds", "digests"] == list(summary)
     assert (6, 2, 4) == (summary["events"], summary["views"], summary["parked"])
     assert isinstance(summary["gas"], int)
     assert 0 < summary["gas"]
     assert 0 <= summary["seconds"] < 60
+    again = projection("replay", "--summary", "e.jsonl", folder=tmp_path)
+    assert {"counter": 64} == {name: len(digest) for name, digest in summary["digests"].items()}
+    assert summary["digests"] == json.loads(again.stdout)["digests"]
 
 
 def test_a_compressed_file_and_a_manifest_elsewhere_give_the_same(tmp_path):

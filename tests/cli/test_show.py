@@ -69,23 +69,6 @@ def _in_key(tenant: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
-        (("--tenant", "a"), [(7, "R710"), (8, "P000")]),
-        (("bad", "--tenant", "a"), [(7, "R710"), (8, "P000")]),
-        (("x", "--tenant", "a"), []),
-        (("--all-tenants",), [(7, "R710"), (8, "P000"), (9, "R710")]),
-        (("--all-tenants", "--limit", "1"), [(7, "R710")]),
-    ],
-)
-def test_it_prints_what_is_parked_with_the_reason_and_the_event(shop, arguments, expected):
-    ended = projection("show", "counter", "--parked", *arguments, folder=shop)
-    found = [json.loads(one) for one in ended.stdout.splitlines()]
-    assert (0, "", expected) == (ended.returncode, ended.stderr, [(one["sequence"], one["code"]) for one in found])
-    assert all(EVENTS[one["sequence"] - 1].decode() == one["envelope"] for one in found)
-
-
-@pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
         (("sales",), 2, ("has no view type 'sales'", "it has: counter")),

@@ -247,15 +247,23 @@ def _default(value: Any) -> str:
 
 def command_parameters() -> dict[str, list[str]]:
     """The arguments and options of every command, as its help names them."""
-    group: Any = typer.main.get_command(app)
-    return {
-        name: [
-            one.opts[0] if one.param_type_name == "option" else (one.metavar or one.name).strip("[].").upper()
-            for one in command.params
-            if one.name != "help"
-        ]
-        for name, command in group.commands.items()
-    }
+    return dict(_parameters_of(typer.main.get_command(app), ""))
+
+
+def _parameters_of(group: Any, before: str) -> Iterable[tuple[str, list[str]]]:
+    """Those of a group's commands, with the words before their names."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _parameters_of(command, f"{before}{name} ")
+            continue
+        yield (
+            f"{before}{name}",
+            [
+                one.opts[0] if one.param_type_name == "option" else (one.metavar or one.name).strip("[].").upper()
+                for one in command.params
+                if one.name != "help"
+            ],
+        )
 
 
 _LANGUAGE, _ERRORS = CHECKOUT / "docs/language.md", CHECKOUT / "docs/errors.md"

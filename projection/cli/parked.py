@@ -1,0 +1,269 @@
+"""`projection parked`: the events that views could not take, and what an operator decides about them."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from projection.cli.console import note, print_json
+from projection.errors import ConfigurationError, ProjectionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from projection.engine.decisions import Dropped
+    from projection.model.parked import ParkedEvent
+
+EXAMPLES = (
+    "projection parked list --all-tenants",
+    "projection parked show shop_orders 1024",
+    "projection parked drop shop_orders 1024 --id O000001",
+)
+EXAMPLES_OF_LIST = (
+    "projection parked list shop_orders --tenant north",
+    "projection parked list --all-tenants --code R705 --limit 20",
+    "projection parked list --all-tenants --json",
+)
+EXAMPLES_OF_SHOW = (
+    "projection parked show shop_orders 1024",
+    "projection parked show shop_orders 1024 --id O000001 --json",
+)
+EXAMPLES_OF_DROP = (
+    "projection parked drop shop_orders 1024 --id O000001",
+    "projection parked drop shop_orders 1024 --alone",
+)
+
+_ViewType = Annotated[str, typer.Argument(help="The view type, as the manifest names it.")]
+_Sequence = Annotated[int, typer.Argument(help="The event's number in the stream.", min=1)]
+_Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, with everything that is known.")]
+_Storage = Annotated[Path | None, typer.Option(metavar="DIR", help="The data folder; else that of the settings.")]
+_Config = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="The settings; else projection.yaml, .toml or .json in this folder."),
+]
+
+
+class NotParkedError(ProjectionError):
+    """Nothing is parked under what was asked for."""
+
+    error_class = ConfigurationError.error_class
+    default_code = "parked.missing"
+
+
+def parked() -> None:
+    """Show parked events, and drop them.
+
+    Parked is what a view could not take, and what waits behind it to keep the order.
+    """
+
+
+def list_(
+    view_type: Annotated[str | None, typer.Argument(help="One view type; else all.")] = None,
+    *,
+    tenant: Annotated[
+        str | None, typer.Option(metavar="TENANT", help="Whose events; else the default tenant's.")
+    ] = None,
+    all_tenants: Annotated[bool, typer.Option("--all-tenants", help="The events of every tenant.")] = False,
+    code: Annotated[str | None, typer.Option(metavar="CODE", help="Only those with this code.")] = None,
+    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="At most N events.")] = None,
+    json: _Json = False,
+    storage: _Storage = None,
+    config: _Config = None,
+) -> None:
+    """List what is parked, and what was recorded and skipped.
+
+    In the order of view types, tenants, views and the stream. Reads while a node writes.
+    """
+    from projection.model.ids import TenantId, ViewType
+    from projection.model.settings import Settings
+    from projection.query.reading import parked_events
+
+    if all_tenants and tenant is not None:
+        raise ConfigurationError("--all-tenants does not go with --tenant")
+    settings = Settings.load(config, {"storage": storage})
+    try:
+        wanted = None if view_type is None else ViewType(view_type)
+        whose = None if all_tenants else TenantId(tenant) if tenant is not None else settings.default_tenant
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None
+    others = False
+
+    def chosen() -> Iterator[ParkedEvent]:
+        nonlocal others
+        for event in parked_events(settings.storage, wanted):
+            if code is not None and event.code != code:
+                continue
+            if whose is not None and event.tenant_id != whose:
+                others = True
+                continue
+            yield event
+
+    found = islice(chosen(), limit)
+    if json:
+        for event in found:
+            print_json(_as_json(event))
+        return
+    _print_list(list(found))
+    if others:
+        note("other tenants have parked events, too: --all-tenants")
+
+
+def show(
+    view_type: _ViewType,
+    sequence: _Sequence,
+    *,
+    view_id: Annotated[
+        str | None, typer.Option("--id", metavar="ID", help="The view; else all that it is parked for.")
+    ] = None,
+    json: _Json = False,
+    storage: _Storage = None,
+    config: _Config = None,
+) -> None:
+    """Print one parked event whole.
+
+    Why it is parked, where in the program that was, and the envelope as it came. Reads while a node writes.
+    """
+    from projection.model.settings import Settings
+
+    found = [
+        event
+        for event in _of_event(Settings.load(config, {"storage": storage}).storage, view_type, sequence)
+        if view_id is None or event.view_id == view_id
+    ]
+    if not found:
+        raise _not_parked(view_type, sequence, view_id)
+    for number, event in enumerate(found):
+        if json:
+            print_json(_as_json(event))
+            continue
+        if number:
+            print()
+        _print_event(event)
+
+
+def drop(
+    view_type: _ViewType,
+    sequence: _Sequence,
+    *,
+    view_id: Annotated[str | None, typer.Option("--id", metavar="ID", help="The view that it is parked for.")] = None,
+    alone: Annotated[bool, typer.Option("--alone", help="It reached no view, and is parked alone.")] = False,
+    json: _Json = False,
+    storage: _Storage = None,
+    config: _Config = None,
+) -> None:
+    """Leave a parked event out for good.
+
+    What waits behind it goes on, in order. The decision is part of what the build is folded by, and a new build takes
+    it over. No node may be running on the data folder.
+    """
+    from projection.cli.data_folder import taken
+    from projection.engine.decisions import drop as decide
+    from projection.model.ids import ViewId, ViewType
+    from projection.model.settings import Settings
+
+    if alone == (view_id is not None):
+        raise ConfigurationError("name the view that the event is parked for with --id, or say --alone")
+    data = Settings.load(config, {"storage": storage}).storage
+    found = [event for event in _of_event(data, view_type, sequence) if event.view_id == view_id]
+    if not found:
+        raise _not_parked(view_type, sequence, view_id)
+    with taken(data) as catalog:
+        dropped = decide(
+            catalog, ViewType(view_type), found[0].tenant_id, sequence, None if view_id is None else ViewId(view_id)
+        )
+    print_json(_what_came(dropped)) if json else print(_told(dropped))
+
+
+def _of_event(data: Path, view_type: str, sequence: int) -> list[ParkedEvent]:
+    from projection.model.ids import ViewType
+    from projection.query.reading import parked_events
+
+    try:
+        wanted = ViewType(view_type)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None
+    return [event for event in parked_events(data, wanted) if event.sequence == sequence]
+
+
+def _not_parked(view_type: str, sequence: int, view_id: str | None) -> NotParkedError:
+    of = "" if view_id is None else f" for the view {view_id!r}"
+    return NotParkedError(
+        f"event {sequence} is not parked in {view_type}{of}",
+        hint=f"see what is with `projection parked list {view_type} --all-tenants`",
+    )
+
+
+def _as_json(event: ParkedEvent) -> dict[str, Any]:
+    fields = event.model_dump(mode="python") | {"envelope": event.envelope.decode(errors="backslashreplace")}
+    return {name: str(value) if isinstance(value, str) else value for name, value in fields.items()}
+
+
+def _print_list(events: list[ParkedEvent]) -> None:
+    from projection.cli.tables import print_table
+    from projection.model.parked import Disposition
+
+    if not events:
+        print("nothing is parked")
+        return
+    rows = []
+    for one in events:
+        reason = f"(skipped) {one.message}" if one.disposition is Disposition.SKIPPED else one.message
+        rows.append((one.view_type, one.tenant_id, one.view_id or "-", one.sequence, one.code, reason))
+    print_table(("view type", "tenant", "view id", "event", "code", "reason"), rows, last_folds=True)
+
+
+def _print_event(event: ParkedEvent) -> None:
+    import msgspec
+
+    from projection.cli.tables import printable
+
+    reason = f"{event.code}, {event.error_class}: {event.message}"
+    lines = {
+        "event": f"{event.sequence} of tenant {str(event.tenant_id)!r}",
+        "view": "none" if event.view_id is None else f"{event.view_type} {str(event.view_id)!r}",
+        event.disposition.value: f"{reason} (at {event.span})" if event.span else reason,
+        "subject": event.subject,
+        "folded by": event.fold_identity,
+    }
+    for name, text in lines.items():
+        print(f"{name:9}  {printable(text)}")
+    try:
+        envelope = msgspec.json.format(event.envelope, indent=2).decode()
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        envelope = event.envelope.decode(errors="backslashreplace")
+    for line in envelope.splitlines():
+        print(printable(line))
+
+
+def _what_came(dropped: Dropped) -> dict[str, Any]:
+    event = dropped.event
+    return {
+        "view_type": str(event.view_type),
+        "tenant_id": str(event.tenant_id),
+        "view_id": None if event.view_id is None else str(event.view_id),
+        "sequence": event.sequence,
+        "fold_identity": dropped.build.fold_identity,
+        "taken": dropped.taken,
+        "waiting": [{"sequence": one.sequence, "code": one.code} for one in dropped.waiting],
+    }
+
+
+def _told(dropped: Dropped) -> str:
+    from projection.cli.tables import printable
+
+    event = dropped.event
+    said = f"dropped event {event.sequence} of tenant {str(event.tenant_id)!r}"
+    if event.view_id is None:
+        return printable(said)
+    said += f" for the view {str(event.view_id)!r}, which has taken {_events(dropped.taken)} that waited behind it"
+    if dropped.waiting:
+        head = dropped.waiting[0]
+        said += f"; still parked: {_events(len(dropped.waiting))}, first {head.sequence} ({head.code}: {head.message})"
+    return printable(said)
+
+
+def _events(count: int) -> str:
+    return f"{count:,} event{'' if count == 1 else 's'}"

@@ -1,0 +1,103 @@
+"""`projection verify`: whether stores hold what their commits left in them, and whether two data folders are equal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from projection.cli.console import note, print_json
+from projection.errors import EXIT_FAILED, ConfigurationError
+
+if TYPE_CHECKING:
+    from projection.engine.verification import Verification
+
+EXAMPLES = (
+    "projection verify",
+    "projection verify shop_orders --json",
+    "projection verify --against /mnt/other-node/data",
+)
+
+
+def verify(
+    view_type: Annotated[str | None, typer.Argument(help="One view type; else all.")] = None,
+    *,
+    against: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Another data folder, which should hold the same.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object for each view type.")] = False,
+    storage: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The data folder; else that of the settings.")
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The settings; else projection.yaml, .toml or .json in this folder."),
+    ] = None,
+) -> None:
+    """Compute state digests anew from what is stored, and compare.
+
+    With --against, also with another folder: what was folded by the same identity up to the same event must be the
+    same. Reads while nodes write. Ends with 1 where something is not as it should be.
+    """
+    from projection.engine import verification
+    from projection.model.ids import ViewType
+    from projection.model.settings import Settings
+
+    settings = Settings.load(config, {"storage": storage})
+    try:
+        wanted = None if view_type is None else [ViewType(view_type)]
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None
+    found = verification.verify(settings.storage, wanted)
+    others = {} if against is None else {one.build.view_type: one for one in verification.verify(against, wanted)}
+    problems = {one.build.view_type: list(one.problems) for one in found}
+    if against is not None:
+        for one in found:
+            if (other := others.pop(one.build.view_type, None)) is None:
+                problems[one.build.view_type].append(f"{against} has no such view type")
+            else:
+                problems[one.build.view_type] += [f"in {against}, {text}" for text in other.problems]
+                problems[one.build.view_type] += verification.differences(one, other)
+        problems |= {name: [f"{settings.storage} has no such view type"] for name in others}
+    if json:
+        for one in found:
+            print_json(_as_json(one, problems[one.build.view_type]))
+    else:
+        _print_table(found)
+    for name, texts in problems.items():
+        for text in texts:
+            note(f"error: view type {name}: {text}")
+    if any(problems.values()):
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _as_json(one: Verification, problems: list[str]) -> dict[str, Any]:
+    return {
+        "view_type": str(one.build.view_type),
+        "build": one.build.number,
+        "fold_identity": one.audit.fold_identity,
+        "scanned": one.audit.position.scanned,
+        "applied": one.audit.position.applied,
+        "views": one.audit.views,
+        "parked": one.audit.parked,
+        "digest": str(one.audit.recomputed),
+        "problems": problems,
+    }
+
+
+def _print_table(found: list[Verification]) -> None:
+    from projection.cli.tables import print_table
+
+    rows = [
+        (
+            one.build.view_type,
+            one.build.number,
+            one.audit.position.applied,
+            one.audit.views,
+            one.audit.parked,
+            str(one.audit.recomputed)[:16],
+        )
+        for one in found
+    ]
+    print_table(("view type", "build", "event", "views", "parked", "digest begins"), rows)
