@@ -56,7 +56,7 @@ def adopt(
         raise ConfigurationError("name a view type, or say --all")
     settings = Settings.load(config, {"manifest": manifest, "storage": storage})
     deployed = _deployed(settings, view_type)
-    came = list[Adoption]()
+    came: list[Adoption] = []
 
     def tell(adoption: Adoption) -> None:
         came.append(adoption)
