@@ -34,6 +34,7 @@ log = structlog.get_logger()
 
 _COLLECT_EVERY = 100_000  # container objects made
 _HELD_UP_S = 5.0  # that the event loop may take to come round
+_LONGEST_ALONE_S = 60.0  # that a lane which holds up the others again and again reads by itself
 _TICK_S = 0.25  # between two looks at readings that say nothing
 
 
@@ -86,6 +87,7 @@ class Node:
         self._successions = list(successions)
         self._shared: Reading | None = None
         self._readings: dict[Reading, asyncio.Task[None]] = {}
+        self._parted: dict[Committer, tuple[int, float]] = {}  # how often a lane parted; until when it stays alone
         self._read_before = 0  # messages, by readings that have ended
         self._finishing: list[asyncio.Task[None]] = []
         self._news = asyncio.Event()
@@ -215,6 +217,7 @@ class Node:
                     self._shared = None
                 self._finishing.append(asyncio.create_task(reading.feed.forget()))
                 task.result()
+        self._finishing = [task for task in self._finishing if not task.done()]
         if self._shared is not None:
             for reading in self._readings:
                 if reading is not self._shared and self._is_near(reading, self._shared):
@@ -224,13 +227,17 @@ class Node:
     def _is_near(self, reading: Reading, shared: Reading) -> bool:
         if not reading.members or not shared.members:
             return False
-        guest, member = reading.members[0].lane, shared.members[0].lane
-        apart = abs(guest.scanned - shared.position)
-        return apart <= self.back_pressure.batch and _events_of(guest) == _events_of(member)
+        guest, member = reading.members[0], shared.members[0]
+        apart = abs(guest.lane.scanned - shared.position)
+        alike = _events_of(guest.lane) == _events_of(member.lane)
+        return apart <= self.back_pressure.batch and alike and monotonic() >= self._parted.get(guest, (0, 0.0))[1]
 
     def part(self, member: Committer, reason: str) -> None:
         """See `Host.part`."""
         log.warning("a view type goes on by itself", view_type=member.lane.view_type, reason=reason)
+        times = self._parted.get(member, (0, 0.0))[0] + 1
+        alone_s = min(_LONGEST_ALONE_S, self.back_pressure.patience_ms / 1000 * 2**times)
+        self._parted[member] = times, monotonic() + alone_s  # what holds up the others each time does so rarely
         self._start(self._own_reading(member))
 
     def halt(self, member: Committer, error: ProjectionError) -> None:

@@ -38,6 +38,7 @@ def _template(text: str) -> str:
     return str(SubjectTemplate.parse(text))
 
 
+MAX_EVENT_GAS = 100_000_000  # at 11 ns a unit
 PartitionBy = Literal["tenant", "subject", "view"]  # what each means: projection/lang/partition.py
 
 
@@ -75,6 +76,16 @@ class Limits(Frozen):
     ids_per_event: Annotated[int, Field(ge=1, le=4_096)] = 64
     view_bytes: Annotated[int, Field(ge=1, le=16 * 1024 * 1024)] = 1024 * 1024  # of one view's JSON
     parked: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000  # events parked in one lane; beyond them it halts
+
+    @model_validator(mode="after")
+    def _one_event_is_soon_done(self) -> Self:
+        """Nothing else of the node goes on during one event."""
+        if (most := self.gas * self.ids_per_event) > MAX_EVENT_GAS:
+            raise ValueError(
+                f"gas × ids_per_event is {most}, and one event may use {MAX_EVENT_GAS}, which is about a second: "
+                f"with this gas, at most {MAX_EVENT_GAS // self.gas} ids"
+            )
+        return self
 
 
 class ManifestView(Frozen):

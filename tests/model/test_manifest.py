@@ -194,6 +194,11 @@ class TestFoldTerms:
             with_view(limits={"gas": 10**9}),
             "limits.gas: 1000000000 is not allowed; it must be less than or equal to 10000000",
         ),
+        (
+            with_view(limits={"gas": 10**7}),
+            "limits: gas × ids_per_event is 640000000, and one event may use 100000000, which is about a second: "
+            "with this gas, at most 10 ids",
+        ),
         (with_view(limits={"gas": "many"}), "limits.gas: 'many' is not allowed"),
         (with_view(limits={"gas": "5"}), "limits.gas: '5' is not allowed"),
         (with_view(limits={"gas": 5.0}), "limits.gas: 5.0 is not allowed"),
