@@ -1,0 +1,43 @@
+"""The watchdog: it reports that the node hangs, once, with the place; and what becomes of an event is no business of it."""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+
+from projection.engine.watchdog import Watchdog
+
+PATIENCE_S = 0.05
+WITHIN_S = 30.0
+
+
+def hang_until(condition) -> None:
+    """Keep the loop from coming round, as a program or a disk would that takes too long."""
+    until = monotonic() + WITHIN_S
+    while not condition():
+        assert monotonic() < until
+
+
+async def test_a_loop_that_does_not_come_round_is_reported_once_with_the_place_it_hangs_at(logged):
+    async with Watchdog(PATIENCE_S) as watchdog:
+        hang_until(lambda: watchdog.held_up)
+        reported = [one for one in logged if one["log_level"] == "error"]
+        until = monotonic() + 4 * PATIENCE_S
+        hang_until(lambda: monotonic() > until)  # it goes on hanging: nothing new
+        assert reported == [one for one in logged if one["log_level"] == "error"]
+    (one,) = reported
+    assert "event loop has not come round" in one["event"]
+    assert "hang_until" in one["at"]
+    assert one["for_s"] >= PATIENCE_S
+
+
+async def test_a_loop_that_comes_round_again_is_told_and_may_be_reported_anew(logged):
+    changes: list[bool] = []
+    async with Watchdog(PATIENCE_S, lambda: changes.append(watchdog.held_up)) as watchdog:
+        for _ in range(2):
+            hang_until(lambda: watchdog.held_up)
+            async with asyncio.timeout(WITHIN_S):
+                while watchdog.held_up:
+                    await asyncio.sleep(0.001)
+    assert [False, False] == changes
+    assert ["error", "info", "error", "info"] == [one["log_level"] for one in logged]
