@@ -95,10 +95,10 @@ class FrameParser:
             self._parts = []
         position, resets = 0, self._resets
         while position < len(data):
-            if (receiver := self._receivers.get(self._sid)) is not None:
-                position = receiver.receive_frames(data, position, self._sid)
-                if position == len(data):
-                    return
+            receiver = self._receivers.get(self._sid)
+            if receiver is not None and (behind := receiver.receive_frames(data, position, self._sid)) > position:
+                position = behind
+                continue
             position, self._missing = await self._one(data, position)
             if resets != self._resets:
                 return  # while we waited; the rest is of a connection that is gone
