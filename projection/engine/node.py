@@ -108,7 +108,9 @@ class Node:
         self.close()
 
     def stop(self) -> None:
-        """Ask `run` to end: nothing more is asked of the server, and what is folded is committed."""
+        """Ask `run` to end: nothing more is asked of the server, and what is folded is committed; idempotent."""
+        if not self.stopping.is_set():
+            log.info("the node is stopping")
         self.stopping.set()
         self.changed()
 
@@ -157,7 +159,7 @@ class Node:
                         if on_progress is not None:
                             on_progress(Progress(self.events, await self._pending()))
                         if until_caught_up and self._is_level_everywhere():
-                            self.stop()
+                            self.stopping.set()
                 finally:
                     await self._end()
         return Summary.of(self.lanes, self.events, perf_counter() - began)

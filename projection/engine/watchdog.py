@@ -56,10 +56,10 @@ class Watchdog:
         while not self._over.wait(self._patience_s / _BEATS):
             silent = monotonic() - self._beat
             if silent > self._patience_s and not self.held_up:
-                self.held_up = True
                 frame = sys._current_frames().get(self._watched)  # noqa: SLF001 - the one way to see another thread
                 log.error(
                     "the node is held up: its event loop has not come round",
                     for_s=round(silent, 1),
                     at="".join(traceback.format_stack(frame, limit=8)) if frame else None,
                 )
+                self.held_up = True
