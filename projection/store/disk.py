@@ -40,6 +40,21 @@ def is_full(folder: Path) -> bool:
         return error.errno in _FULL
 
 
+def reserve(path: Path, size: int) -> None:
+    """Have a file be at least so large, with room on the disk for all of it.
+
+    A file that is made larger without being written has none yet; where it is mapped, the first write to a page that
+    then finds no room kills the process.
+
+    Raises:
+        OSError: there is no room, or the file cannot be written.
+    """
+    missing = size - (path.stat().st_size if path.exists() else 0)
+    if missing > 0:  # else not even opened: closing it would give up the locks that this process has on it
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600), "ab") as file:
+            file.write(bytes(missing))
+
+
 def make_folder(path: Path) -> None:
     """Make a folder and those above it, for this user alone and to stay after a power loss.
 

@@ -6,14 +6,14 @@ import os
 import shutil
 import time
 from contextlib import contextmanager, suppress
-from errno import EIO, ENOSPC
+from errno import EIO, ENOSPC, EROFS
 from typing import TYPE_CHECKING, Self, TypeAlias, TypeVar
 
 import lmdb
 
 from projection.errors import StorageDamagedError, StorageError
 from projection.store.dirty_mark import MARKS, DirtyMark
-from projection.store.disk import disk_error, is_full, make_folder, storage_full, sync_folder
+from projection.store.disk import disk_error, is_full, make_folder, reserve, storage_full, sync_folder
 from projection.store.gate import Gate, OccupiedError, ShutError
 from projection.store.host import require_local
 
@@ -27,6 +27,7 @@ _Result = TypeVar("_Result")
 MAP_SIZE = 64 << 30  # bytes of address space, not of disk: the file grows as it is written
 MAX_MAP_SIZE = 1 << 40  # a process has 2**47 bytes of addresses, and one environment a lane
 MAX_READERS = 1024
+_LOCK_BYTES = MAX_READERS * 64 + 128  # of the file that all processes map to write themselves into
 PATIENCE = 10.0  # seconds that growing, mending and closing wait for this process's open transactions
 READER_CHECK_INTERVAL = 10.0  # seconds; a reader that was killed pins the pages it saw until its slot is freed
 _ERRORS = (lmdb.Error, ShutError)  # what a transaction may raise, and no caller ever sees
@@ -95,7 +96,12 @@ class Environment:
                 mark.set()
             elif discarded:
                 mark.clear()
-            environment = cls(path, map_size=map_size, max_map_size=max_map_size, sync=sync)
+            try:
+                environment = cls(path, map_size=map_size, max_map_size=max_map_size, sync=sync)
+            except StorageError:
+                if is_new:  # a page of two may have found room
+                    (path / "data.mdb").unlink(missing_ok=True)
+                raise
             with environment.closed_on_error():
                 if sync and mark.is_set():
                     environment._settle(mark)
@@ -128,6 +134,11 @@ class Environment:
         return cls(path, readonly=True)  # with a map as large as the writer has made it
 
     def _connect(self) -> lmdb.Environment:
+        try:
+            reserve(self.path / "lock.mdb", _LOCK_BYTES)
+        except OSError as error:
+            if error.errno != EROFS or not self._readonly:  # there LMDB does without: nobody can be writing
+                raise disk_error(f"{self.path}/lock.mdb cannot be written: {error.strerror}", error.errno) from None
         try:
             connected = lmdb.open(
                 str(self.path),

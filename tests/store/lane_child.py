@@ -3,17 +3,15 @@
 Started as `python lane_child.py COMMAND PATH`; talks in lines, and ends with its standard input.
 """
 
-import resource
 import sys
 from itertools import count
 from pathlib import Path
 
-from projection.errors import StorageError
 from projection.model.ids import ViewId
 from projection.model.keys import ViewKey
 from projection.store.catalog import Catalog
 from projection.store.lmdb_store import LmdbLaneStore, LmdbViewReader
-from projection.testing.store_owner import ACME, ORDERS, Owner, picture
+from projection.testing.store_owner import ACME, ORDERS, Owner
 
 KEYS = [ViewKey(ACME, ORDERS, ViewId(str(number))) for number in range(200)]
 
@@ -32,7 +30,7 @@ def write_for_ever(path: Path) -> None:
 
 
 def read_as_told(path: Path) -> None:
-    """`scan`: how many views there are and how many different ones; `hold`: begin a scan and do not end it."""
+    """`scan`: how many views there are and how many different ones; `hold`: begin a scan; `rest`: end the last begun."""
     reader = LmdbViewReader.open(path)
     held = []
     say("ready")
@@ -44,23 +42,8 @@ def read_as_told(path: Path) -> None:
             held.append(reader.scan(None, ORDERS))
             next(held[-1])
             say("held")
-
-
-def write_on_a_full_disk(path: Path) -> None:
-    """The kernel refuses to let a file grow; afterwards it does not."""
-    owner = Owner(LmdbLaneStore.open(path, "f0"))
-    owner.write({KEYS[0]: b"old"})
-    before = picture(owner.store)
-    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, ((path / "data.mdb").stat().st_size, hard))
-    try:
-        owner.write(dict.fromkeys(KEYS, b"x" * 10_000))
-    except StorageError as error:
-        say(type(error).__name__)
-    say(before == picture(owner.store))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
-    owner.write(dict.fromkeys(KEYS, b"x" * 10_000))
-    say(owner.store.count_views())
+        elif line == "rest\n":
+            say(len({view for _, view in held.pop()}))
 
 
 def hold_data_folder(data: Path) -> None:
@@ -73,7 +56,6 @@ if __name__ == "__main__":
     commands = {
         "write": write_for_ever,
         "read": read_as_told,
-        "full-disk": write_on_a_full_disk,
         "node": hold_data_folder,
     }
     commands[sys.argv[1]](Path(sys.argv[2]))

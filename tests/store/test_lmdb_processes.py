@@ -1,15 +1,12 @@
 """Stores that another process writes, reads, or is killed in: with real processes and real signals."""
 
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from random import Random
 
 import pytest
 from lane_child import KEYS
+from store_processes import Start, ask
 
 from projection.errors import StaleCommitError
 from projection.store import lmdb_env
@@ -17,33 +14,6 @@ from projection.store.lmdb_store import LmdbLaneStore
 from projection.testing.store_owner import ORDERS, Owner
 
 MIB = 1 << 20
-Start = Callable[[str], subprocess.Popen[str]]
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "0"
-
-
-@pytest.fixture
-def start(path: Path) -> Iterator[Start]:
-    """Start `lane_child.py` with a command on the test's path; it is gone when the test ends."""
-    with ExitStack() as stack:
-
-        def start(command: str) -> subprocess.Popen[str]:
-            arguments = [sys.executable, str(Path(__file__).with_name("lane_child.py")), command, str(path)]
-            pipe = subprocess.PIPE
-            child = stack.enter_context(subprocess.Popen(arguments, stdin=pipe, stdout=pipe, text=True))
-            stack.callback(child.kill)
-            return child
-
-        yield start
-
-
-def _ask(child: subprocess.Popen[str], command: str) -> str:
-    child.stdin.write(command + "\n")
-    child.stdin.flush()
-    return child.stdout.readline().strip()
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -74,7 +44,7 @@ def test_a_reader_in_another_process_sees_whole_commits(path: Path, start: Start
         assert reader.stdout.readline() == "ready\n"
         for number in range(50):
             owner.write(dict.fromkeys(KEYS, b"%d" % number))
-            assert f"{len(KEYS)} 1 {number + 2}" == _ask(reader, "scan")
+            assert f"{len(KEYS)} 1 {number + 2}" == ask(reader, "scan")
 
 
 def test_a_reader_reads_while_another_process_is_writing(path: Path, start: Start) -> None:
@@ -84,22 +54,11 @@ def test_a_reader_reads_while_another_process_is_writing(path: Path, start: Star
     reader.stdout.readline()
     positions = [0]
     while positions[-1] < 20:
-        views, different, position = map(int, _ask(reader, "scan").split())
+        views, different, position = map(int, ask(reader, "scan").split())
         assert (len(KEYS), 1) == (views, different)
         positions.append(position)
         assert writer.poll() is None
     assert sorted(positions) == positions
-
-
-def test_a_reader_follows_a_map_that_another_process_has_grown(path: Path, start: Start) -> None:
-    with LmdbLaneStore.open(path, "f0", map_size=MIB) as store:
-        owner = Owner(store)
-        owner.write({KEYS[0]: b"old"})
-        reader = start("read")
-        reader.stdout.readline()
-        assert _ask(reader, "scan") == "1 1 1"
-        owner.write(dict.fromkeys(KEYS, b"x" * 20_000))
-        assert f"{len(KEYS)} 1 2" == _ask(reader, "scan")
 
 
 def test_a_killed_reader_does_not_make_the_file_grow_for_ever(
@@ -112,7 +71,7 @@ def test_a_killed_reader_does_not_make_the_file_grow_for_ever(
         owner.write(dict.fromkeys(KEYS, b"x" * 1000))
         reader = start("read")
         reader.stdout.readline()
-        assert _ask(reader, "hold") == "held"
+        assert ask(reader, "hold") == "held"
         reader.kill()
         reader.wait()
         for _ in range(50):
@@ -129,8 +88,3 @@ def test_an_owner_is_shut_out_by_a_claim_of_another_process(path: Path, start: S
         assert other.stdout.readline().strip() == "2"
         with pytest.raises(StaleCommitError, match="new owner"):
             store.commit(commit)
-
-
-def test_a_full_disk_is_a_storage_error_that_changes_nothing_and_ends_with_the_cause(start: Start) -> None:
-    """A limit of the kernel on the file's size stands for the disk."""
-    assert ["StorageError", "True", f"{len(KEYS)}"] == start("full-disk").stdout.read().split()

@@ -1,10 +1,8 @@
 """The LMDB back end holds the contract, and what only a store on a disk can break, within one process."""
 
 import json
-import os
 import tempfile
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +10,10 @@ from pathlib import Path
 import lmdb
 import pytest
 
-from projection.errors import StorageError
+from projection.errors import StorageDamagedError, StorageError
 from projection.model.checkpoint import Checkpoint
 from projection.model.ids import TenantId, ViewId
 from projection.model.keys import CheckpointKey, ViewKey
-from projection.store import lmdb_env
 from projection.store.lmdb_store import LmdbLaneStore, LmdbViewReader
 from projection.testing.store_contract import LaneStoreContract
 from projection.testing.store_owner import ACME, ORDERS, Owner, parked_event, picture
@@ -33,11 +30,6 @@ class TestLmdbLaneStore(LaneStoreContract):
 
     def new_store(self) -> LmdbLaneStore:
         return LmdbLaneStore.open(Path(tempfile.mkdtemp(dir=self.folder)) / "0", "f0")
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "orders" / "1" / "0"
 
 
 def test_everything_is_there_when_a_store_is_opened_again(path: Path) -> None:
@@ -202,7 +194,7 @@ def test_a_damaged_record_is_a_storage_error_that_says_where(path: Path) -> None
             lambda: list(store.scan(ACME, ORDERS)),
             lambda: store.get_checkpoint(CheckpointKey(ACME, ORDERS)),
         ):
-            with pytest.raises(StorageError, match=r"orders/1/0 holds a record that cannot be read"):
+            with pytest.raises(StorageDamagedError, match=r"orders/1/0 holds a record that cannot be read"):
                 read()
 
 
@@ -219,96 +211,6 @@ def test_a_closed_store_says_so(path: Path) -> None:
             use()
     with pytest.raises(StorageError):
         next(scan)
-
-
-class TestGrowing:
-    def test_the_map_grows_when_the_data_does(self, path: Path) -> None:
-        with LmdbLaneStore.open(path, "f0", map_size=MIB) as store:
-            Owner(store).write(BIG)
-            assert dict(store.scan(ACME, ORDERS)) == BIG
-        with LmdbLaneStore.open(path, "f0", map_size=MIB) as store:
-            assert dict(store.scan(ACME, ORDERS)) == BIG
-
-    def test_growing_waits_for_the_scans_of_other_threads(self, path: Path) -> None:
-        """py-lmdb would crash: so the test ends here, or with the process."""
-        with LmdbLaneStore.open(path, "f0", map_size=MIB) as store, ThreadPoolExecutor(1) as pool:
-            owner = Owner(store)
-            owner.write({KEYS[0]: b"old", KEYS[1]: b"old"})
-            scan = store.scan(ACME, ORDERS)
-            next(scan)
-            writing = pool.submit(owner.write, BIG)
-            _wait_until(lambda: store._environment._gate._wanted)
-            assert store.get_view(KEYS[0]) == b"old"  # who is inside already is not shut out
-            assert not writing.done()
-            assert [(KEYS[1], b"old")] == list(scan)
-            writing.result(timeout=20)
-            assert dict(store.scan(ACME, ORDERS)) == BIG
-
-    def test_growing_under_a_scan_of_the_same_thread_is_refused_at_once(self, path: Path) -> None:
-        """Waiting for oneself would never end."""
-        with LmdbLaneStore.open(path, "f0", map_size=MIB) as store:
-            owner = Owner(store)
-            owner.write({KEYS[0]: b"old"})
-            before = picture(store)
-            scan = store.scan(ACME, ORDERS)
-            next(scan)
-            with pytest.raises(StorageError, match="while this process reads from it; end the open scan"):
-                owner.write(BIG)
-            assert before == picture(store)
-            scan.close()
-            owner.write(BIG)
-            assert dict(store.scan(ACME, ORDERS)) == BIG
-
-    def test_growing_gives_up_on_a_scan_that_does_not_end(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(lmdb_env, "PATIENCE", 0.05)
-        with LmdbLaneStore.open(path, "f0", map_size=MIB) as store, ThreadPoolExecutor(1) as pool:
-            owner = Owner(store)
-            owner.write({KEYS[0]: b"old"})
-            scan = store.scan(ACME, ORDERS)
-            next(scan)
-            with pytest.raises(StorageError, match="while this process reads from it"):
-                pool.submit(owner.write, BIG).result()
-            assert store.get_view(KEYS[0]) == b"old"
-            scan.close()
-            owner.write(BIG)
-
-    def test_a_full_store_is_a_storage_error_changes_nothing_and_goes_on(self, path: Path) -> None:
-        with LmdbLaneStore.open(path, "f0", map_size=MIB, max_map_size=2 * MIB) as store:
-            owner = Owner(store)
-            owner.write({KEYS[0]: b"old"}, parked=[parked_event(1)])
-            before = picture(store)
-            for _ in range(3):
-                with pytest.raises(StorageError, match=r"is full: it has reached its limit of 2097152 bytes"):
-                    owner.write(BIG, parked=[parked_event(2)])
-                assert before == picture(store)
-            owner.write({KEYS[0]: b"new"})
-            assert store.get_view(KEYS[0]) == b"new"
-
-
-def test_a_commit_whose_last_write_fails_changes_nothing_and_the_next_one_succeeds(path: Path) -> None:
-    """The pages are on the disk and the page that would make them valid is not: LMDB gives up until opened anew."""
-    with LmdbLaneStore.open(path, "f0") as store, Path(os.devnull).open("rb") as unwritable:
-        owner = Owner(store)
-        owner.write(dict.fromkeys(KEYS, b"old"), parked=[parked_event(1)])
-        before = picture(store)
-        os.dup2(unwritable.fileno(), _meta_page_file(path))
-        with pytest.raises(StorageError):
-            owner.write(dict.fromkeys(KEYS, b"new"), parked=[parked_event(2)])
-        assert before == picture(store)
-        owner.write(dict.fromkeys(KEYS, b"newer"))
-        assert {b"newer"} == {view for _, view in store.scan(ACME, ORDERS)}
-
-
-def _meta_page_file(path: Path) -> int:
-    """The descriptor through which LMDB writes the pages that make a commit valid: the synchronous one."""
-    for link in Path("/proc/self/fd").iterdir():
-        try:
-            target, details = link.readlink(), Path(f"/proc/self/fdinfo/{link.name}").read_text()
-        except OSError:
-            continue  # the descriptor that lists the directory is gone by now
-        if target == path / "data.mdb" and int(details.split()[3], 8) & os.O_DSYNC:
-            return int(link.name)
-    raise AssertionError("LMDB has no synchronous descriptor of its data file")
 
 
 def test_threads_read_whole_commits_while_another_writes(path: Path) -> None:
@@ -362,9 +264,3 @@ def test_closing_is_safe_while_other_threads_read_and_write(path: Path) -> None:
         assert {f"the store at {path} is closed"} == {user.result() for user in users}
     with LmdbLaneStore.open(path, "f0") as store:
         assert {b"%d" % (store.position().scanned - 1)} == {view for _, view in store.scan(ACME, ORDERS)}
-
-
-def _wait_until(condition, seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
