@@ -6,7 +6,6 @@ its way there.
 
 from __future__ import annotations
 
-import asyncio
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from engine_support import deploy, envelope
 from lost_support import RECORDS, Commits, at, consumers, eventually, held, noted, recorded, recorders, records, running
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from node_support import Site
@@ -151,7 +151,7 @@ async def test_a_lane_whose_program_works_long_does_not_hold_up_the_others_for_l
     numbers = list(range(200))
     await site.publish([envelope("Noted", {"id": "x", "numbers": numbers}) for _ in range(count)])
     programs = {"heavy": HEAVY, "quick": RECORDS.replace("projection records", "projection quick")}
-    deployed = deploy(site.folder, programs, template=site.template, limits={"gas": 10_000_000})
+    deployed = deploy(site.folder, programs, template=site.template, limits={"gas": 1_500_000})
     back_pressure = {"work_ms": 50, "linger_ms": 1, "patience_ms": int(1000 * PATIENCE_S)}
     async with site.node(deployed, back_pressure=back_pressure) as node, running(node) as reading:
         heavy, quick = sorted(node.lanes, key=lambda lane: lane.view_type)

@@ -150,7 +150,7 @@ async def test_a_consumer_that_is_paused_is_made_anew(site: Site) -> None:
         await made_anew(site, node, consumer)
 
 
-async def test_a_consumer_edited_to_see_less(site: Site) -> None:
+async def test_a_consumer_edited_to_see_less_is_made_anew(site: Site) -> None:
     await site.publish(some(10))
     async with site.node(recorders(site), back_pressure=SMALL) as node, running(node) as reading:
         await at(node, 10, reading)
