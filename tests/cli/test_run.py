@@ -63,7 +63,8 @@ def test_a_signal_ends_it_with_0_after_its_batch_and_a_restart_goes_on(tmp_path,
         node.send_signal(signum)
         out, _ = node.communicate(timeout=WITHIN_S)
     first = json.loads(out)
-    assert (0, "") == (node.returncode, (tmp_path / "stderr.txt").read_text())
+    (told,) = (tmp_path / "stderr.txt").read_text().splitlines()
+    assert (0, "the node is stopping") == (node.returncode, json.loads(told)["event"])
     assert 0 < first["events"] == scanned(tmp_path / "data", "counter") < len(lines)
     second = json.loads(projection("run", "--until-caught-up", *at, folder=tmp_path).stdout)
     assert len(lines) == first["events"] + second["events"]
