@@ -9,7 +9,7 @@ import structlog
 
 from projection.engine.recipes import deployed_by, differences, recipe_of
 from projection.engine.requeue import settle
-from projection.errors import ConfigurationError
+from projection.errors import ConfigurationError, StorageDamagedError
 from projection.lang.run.executors import Execution
 from projection.store.catalog import Build
 from projection.store.lmdb_store import LmdbLaneStore
@@ -115,17 +115,31 @@ def open_store(build: Build, deployed: DeployedView, **options: Any) -> LmdbLane
     """The store of a build, for writing; a decision whose effect a crash prevented has it now.
 
     Args:
-        build: whose store.
+        build: whose store. One that was adopted is written with durability `sync`: no log gives it back.
         deployed: as the build folds it.
         options: as `LmdbLaneStore.open` takes them.
 
     Raises:
+        StorageDamagedError: it lacks what an adopted build began with.
         StorageError: it cannot be opened, or was folded by something else.
     """
+    if build.lineage is not None:
+        options["durability"] = "sync"
     store = LmdbLaneStore.open(build.lane_path(), build.fold_identity, earlier=build.earlier_identities, **options)
     try:
+        if store.discarded:
+            log.warning("a store that was not on the disk when the machine went down is folded anew", build=str(build))
+        _require_lineage(build, store)
         settle(store, deployed)
     except BaseException:
         store.close()
         raise
     return store
+
+
+def _require_lineage(build: Build, store: LmdbLaneStore) -> None:
+    if build.lineage is not None and store.position().scanned < build.lineage.scanned:
+        raise StorageDamagedError(
+            f"the store of {build} is gone, and the log does not give it back: it was adopted",
+            hint="bring back a copy of it, or name another data folder and let the views be folded anew",
+        )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 from projection.errors import ConfigurationError, StorageError
 from projection.model.ids import TenantId, ViewId, ViewType
 from projection.model.parked import Drop
-from projection.store.folder_lock import FolderLock
+from projection.store.folder_lock import FolderLock, require_same_host
 from projection.store.format import Kind, check_stamp, stamp_or_check
 from projection.store.lmdb_env import Environment, entries_below
 
@@ -165,7 +165,8 @@ class CatalogReader(_Catalogue):
 
         Raises:
             ConfigurationError: there is no data folder, or it cannot be read.
-            StorageError: the catalogue is of another format version, or cannot be read.
+            StorageError: the catalogue is of another format version, or cannot be read; or a node of another container
+                has the folder.
         """
         path = data / _FOLDER
         try:
@@ -176,6 +177,7 @@ class CatalogReader(_Catalogue):
             raise ConfigurationError(
                 f"there is no data folder of a node at {data}", hint="name the folder that `projection run` writes to"
             )
+        require_same_host(data)
         environment = Environment.open_readonly(path)
         with environment.closed_on_error(), environment.read() as transaction:
             check_stamp(transaction, Kind.CATALOGUE, path)

@@ -4,6 +4,7 @@ Started as `python lane_child.py COMMAND PATH`; talks in lines, and ends with it
 """
 
 import sys
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -20,9 +21,9 @@ def say(*words: object) -> None:
     print(*words, flush=True)
 
 
-def write_for_ever(path: Path) -> None:
+def write_for_ever(path: Path, durability: str = "sync") -> None:
     """Each commit gives all views the number of the position."""
-    owner = Owner(LmdbLaneStore.open(path, "f0"))
+    owner = Owner(LmdbLaneStore.open(path, "f0", durability=durability))
     for _ in count():
         number = owner.store.position().scanned + 1
         owner.write(dict.fromkeys(KEYS, b"%d" % number * 50))
@@ -55,6 +56,7 @@ def hold_data_folder(data: Path) -> None:
 if __name__ == "__main__":
     commands = {
         "write": write_for_ever,
+        "write-unsynced": partial(write_for_ever, durability="process"),
         "read": read_as_told,
         "node": hold_data_folder,
     }

@@ -9,6 +9,7 @@ from namespaces import run_apart
 
 from projection.errors import StorageError
 from projection.store import folder_lock, host
+from projection.store.catalog import Catalog
 from projection.store.folder_lock import NAME, FolderLock, require_same_host
 from projection.store.host import boot_id, pid_namespace
 
@@ -33,18 +34,18 @@ class TestAnotherContainer:
     """A process in a pid namespace of its own, on the same folder."""
 
     def test_beside_a_running_node_it_may_neither_read_nor_be_a_node(self, tmp_path: Path) -> None:
-        lock = FolderLock(tmp_path)
+        node = Catalog.open(tmp_path)
         who = f"process {os.getpid()} of another container"
         (refused,) = run_apart("disk_child.py", "reader", tmp_path, own_pids=True)
         assert refused.startswith(f"the node that has {tmp_path} is {who}, and a store is for processes of one pid ")
         (refused,) = run_apart("disk_child.py", "node", tmp_path, own_pids=True)
         assert refused.startswith(f"{tmp_path} is in use by another node: {who}; ")
         require_same_host(tmp_path)
-        lock.close()
+        node.close()
 
     def test_it_may_do_both_once_the_node_has_ended(self, tmp_path: Path) -> None:
         """A restarted container has a new namespace each time."""
-        FolderLock(tmp_path).close()
+        Catalog.open(tmp_path).close()
         assert run_apart("disk_child.py", "reader", tmp_path, own_pids=True) == ["may read"]
         assert run_apart("disk_child.py", "node", tmp_path, own_pids=True) == ["taken"]
         require_same_host(tmp_path)
@@ -54,13 +55,13 @@ class TestAReadOnlyMount:
     """LMDB would read there without a word to the writer, who would write over what is read."""
 
     def test_beside_a_running_node_nothing_is_read(self, tmp_path: Path) -> None:
-        lock = FolderLock(tmp_path)
+        node = Catalog.open(tmp_path)
         (refused,) = run_apart("disk_child.py", "read-only-reader", tmp_path)
         assert refused.startswith(f"{tmp_path} is read-only here, and a node is writing it")
-        lock.close()
+        node.close()
 
     def test_a_folder_that_nobody_writes_is_read(self, tmp_path: Path) -> None:
-        FolderLock(tmp_path).close()
+        Catalog.open(tmp_path).close()
         assert run_apart("disk_child.py", "read-only-reader", tmp_path) == ["may read"]
 
 
