@@ -218,19 +218,19 @@ class LmdbLaneStore(_LmdbLane):
         deleted = [key for key in keys if commit.views[key] is None] if len(written) < len(keys) else ()
 
         def write(transaction: Transaction) -> None:
-            epoch, position, digest = (
-                _stored_number(transaction, EPOCH),
-                _stored_position(transaction),
-                _stored_digest(transaction),
-            )
+            with self._understood():
+                epoch, count = _stored_number(transaction, EPOCH), _stored_number(transaction, VIEW_COUNT)
+                position, digest = _stored_position(transaction), _stored_digest(transaction)
             if commit.is_stored(epoch, position, digest):
+                # The disk may have failed so that memory has it and the disk has not: this commit waits for both.
+                transaction.put(POSITION, commit.position.model_dump_json().encode())
                 return
             entries = transaction.stat()["entries"]
             with transaction.cursor() as cursor:
                 cursor.putmulti(written)
             for key in deleted:
                 transaction.delete(key)
-            _count_views(transaction, transaction.stat()["entries"] - entries)
+            transaction.put(VIEW_COUNT, b"%d" % (count + transaction.stat()["entries"] - entries))
             for checkpoint_key, checkpoint in commit.checkpoints.items():
                 transaction.put(checkpoint_key.encode(), checkpoint.model_dump_json().encode())
             for tenant_id, view_id in commit.released:
@@ -245,8 +245,7 @@ class LmdbLaneStore(_LmdbLane):
                 transaction.put(FOLD_IDENTITY, commit.fold_identity.encode())
 
         self._environment.free_dead_readers()
-        with self._understood():
-            self._environment.update(write, on_written)
+        self._environment.update(write, on_written)
 
     def delete_prefix(self, tenant_id: TenantId, view_type: ViewType) -> int:
         """See `LaneStore.delete_prefix`."""
@@ -255,7 +254,7 @@ class LmdbLaneStore(_LmdbLane):
         def delete(transaction: Transaction) -> int:
             gone = sum(entry_digest(key, view) for key, view in entries_below(transaction, prefix))
             count = delete_below(transaction, prefix)
-            _count_views(transaction, -count)
+            transaction.put(VIEW_COUNT, b"%d" % (_stored_number(transaction, VIEW_COUNT) - count))
             transaction.put(DIGEST, str(_stored_digest(transaction).plus(-gone)).encode())
             transaction.delete(CheckpointKey(tenant_id, view_type).encode())
             return count
@@ -280,10 +279,6 @@ def _stored_identity(transaction: Transaction) -> str:
 
 def _stored_number(transaction: Transaction, key: bytes) -> int:
     return int(transaction.get(key, b"0"))
-
-
-def _count_views(transaction: Transaction, more: int) -> None:
-    transaction.put(VIEW_COUNT, b"%d" % (_stored_number(transaction, VIEW_COUNT) + more))
 
 
 def _summed(transaction: Transaction, prefix: bytes) -> tuple[int, int]:

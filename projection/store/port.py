@@ -163,6 +163,7 @@ class LaneStore(ViewReader, Protocol):
 
         Raises:
             StaleCommitError: the epoch is not the stored one, or the base is not the stored position; nothing changed.
+            StorageDamagedError: what is stored cannot be read; to write again does not help.
             StorageError: the store cannot be written; nothing changed, or everything: the same commit may be written
                 again. `on_written` may have been called.
         """

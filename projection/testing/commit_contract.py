@@ -182,13 +182,13 @@ class CommitContract:
 
         def told() -> None:
             threads.append(get_ident())
-            raise InterruptedError
+            raise UnicodeError
 
         with self.new_store() as store:
             owner = Owner(store)
             owner.write({order("1"): b"old"})
             before = picture(store)
-            with pytest.raises(InterruptedError):
+            with pytest.raises(UnicodeError):
                 store.commit(owner.prepare({order("1"): b"new"}), told)
             assert [get_ident()] == threads
             assert before == picture(store)

@@ -55,6 +55,16 @@ def test_a_commit_is_one_transaction(path: Path) -> None:
         assert before + 1 == store._environment._lmdb.info()["last_txnid"]
 
 
+def test_a_commit_that_is_stored_waits_for_the_disk_all_the_same(path: Path) -> None:
+    """It is written again because the disk failed: what can be read need not be on it."""
+    with LmdbLaneStore.open(path, "f0") as store:
+        commit = Owner(store).prepare({KEYS[0]: b"{}"})
+        store.commit(commit)
+        before = store._environment._lmdb.info()["last_txnid"]
+        store.commit(commit)
+        assert before + 1 == store._environment._lmdb.info()["last_txnid"]
+
+
 def test_keys_are_readable_in_the_file(path: Path) -> None:
     """As the design gives them, for people and for other tools."""
     tenant = TenantId("a:b%")
