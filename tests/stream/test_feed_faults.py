@@ -13,6 +13,7 @@ from stream_support import Log, eventually, read, sequences
 
 from projection.errors import StreamError, StreamIdentityError
 from projection.model.checkpoint import LanePosition
+from projection.stream import connection as connection_module
 from projection.stream import feed as feed_module
 from projection.stream import opening as opening_module
 from projection.stream.connection import Nats, NatsConnection
@@ -418,14 +419,21 @@ async def live_through(steps: list[tuple[str, object]], directory) -> None:
 QUICK = {"deadline": None, "suppress_health_check": list(HealthCheck), "phases": [Phase.explicit, Phase.generate]}
 
 
+def live_by(steps: list[tuple[str, object]], by_frames: bool, directory) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        if not by_frames:
+            patch.setattr(connection_module, "read_frames", lambda client: None)
+        asyncio.run(asyncio.wait_for(live_through(steps, directory), 60))
+
+
 @settings(max_examples=6, **QUICK)  # shrinking would start a server for every try
-@given(steps=STEPS)
-def test_any_schedule_of_faults_yields_every_message_once_in_order(tmp_path_factory, steps) -> None:
-    asyncio.run(asyncio.wait_for(live_through(steps, tmp_path_factory.mktemp("faults")), 60))
+@given(steps=STEPS, by_frames=st.booleans())
+def test_any_schedule_of_faults_yields_every_message_once_in_order(tmp_path_factory, steps, by_frames) -> None:
+    live_by(steps, by_frames, tmp_path_factory.mktemp("faults"))
 
 
 @pytest.mark.long
 @settings(max_examples=80, **QUICK)
-@given(steps=STEPS)
-def test_many_schedules_of_faults_yield_every_message_once_in_order(tmp_path_factory, steps) -> None:
-    asyncio.run(asyncio.wait_for(live_through(steps, tmp_path_factory.mktemp("faults")), 60))
+@given(steps=STEPS, by_frames=st.booleans())
+def test_many_schedules_of_faults_yield_every_message_once_in_order(tmp_path_factory, steps, by_frames) -> None:
+    live_by(steps, by_frames, tmp_path_factory.mktemp("faults"))

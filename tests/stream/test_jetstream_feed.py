@@ -1,4 +1,4 @@
-"""The feed reads the whole log in order and says exactly how far it has looked."""
+"""The feed reads the whole log in order and says exactly how far it has looked: by frames, and one message at a time."""
 
 from __future__ import annotations
 
@@ -11,11 +11,25 @@ from stream_support import Log, eventually, read, sequences
 
 from projection.errors import StreamError
 from projection.model.checkpoint import LanePosition
+from projection.stream import connection as connection_module
 from projection.stream.connection import Nats, NatsConnection
+from projection.stream.frames import FrameParser
 from projection.stream.opening import FeedLimits
 
 if TYPE_CHECKING:
     from projection.stream.embedded import EmbeddedServer
+
+
+@pytest.fixture(autouse=True, params=["frames", "callbacks"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How the connections of a test read."""
+    if request.param == "callbacks":
+        monkeypatch.setattr(connection_module, "read_frames", lambda client: None)
+    return request.param
+
+
+async def test_a_feed_reads_by_frames_where_the_library_is_known(log: Log, way: str) -> None:
+    assert isinstance(log.nats._client._ps, FrameParser) == (way == "frames")
 
 
 async def test_the_whole_log_comes_once_and_in_order(log: Log) -> None:
@@ -74,6 +88,19 @@ async def test_what_waits_in_the_client_is_bounded_however_far_behind_the_caller
     # 4 requests of batch_bytes / (8 * 2) = 5,000 bytes each, and one batch.
     assert feed._opening.size <= 80_000 + 4 * 5_000
     assert log.ours == sequences(await read(feed, 3_000))
+    await feed.close()
+
+
+async def test_a_whole_batch_gathers_while_the_caller_is_busy_elsewhere(log: Log) -> None:
+    """More than the first requests bring: the next ones go out as messages come, whether or not anybody waits."""
+    await log.publish(11_000)
+    feed = log.feed()
+    await feed.open()
+
+    async def gathered() -> bool:
+        return len(feed._opening.messages) == 11_000
+
+    await eventually(gathered)
     await feed.close()
 
 
