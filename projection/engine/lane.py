@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from projection.engine.parking import Parking
 from projection.engine.view_cache import CACHED_BYTES, CachedView, ViewCache
-from projection.errors import DecodeError, ErrorClass, ProjectionError
+from projection.errors import DecodeError, ErrorClass, ProjectionError, StorageDamagedError
 from projection.lang.failures import Failure, key_too_long
 from projection.lang.program import Applied, only_deletes
 from projection.model.checkpoint import Checkpoint, LanePosition
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     Target = tuple[TenantId, str]  # whose view, and its id
 
+_FOLD_ANEW = "move the build's folder away and let it be folded anew"
 _ERASED = Applied(view=None, data=None, gas=0, alloc=0)
 
 
@@ -83,8 +84,9 @@ class Lane:
         self._parking = Parking(deployed, store)
         self._cache = ViewCache(cached_bytes)
         self.position = store.position()  # as it is stored
-        self._scanned, self._scanned_time = self.position.scanned, self.position.scanned_time
-        self._applied, self._applied_time = self.position.applied, self.position.applied_time
+        self._scanned = self.position.scanned
+        self._last_applied: Event | None = None
+        self._seen: tuple[int, str | None] = (self._scanned, self.position.scanned_time)  # by `move_to`, and when
         self._digest = store.digest()
         self._tenants: dict[TenantId, Event] = {}  # the last event of each tenant in this batch
         self._under_way: Commit | None = None
@@ -125,7 +127,7 @@ class Lane:
         except LaneHaltedError as halted:
             self.halted = halted
             return
-        self._scanned, self._scanned_time = message.sequence, message.time
+        self._scanned = message.sequence
 
     def _fold(self, event: Event, reaction: Reaction | None) -> None:
         envelope = event.envelope
@@ -144,9 +146,10 @@ class Lane:
         tenant_id, meta = event.tenant_id, event.meta
         changes: list[tuple[CachedView, Applied]] = []
         trouble: _Trouble | None = None
+        queues, drops = self._parking.queues, self.deployed.drops
         for view_id, steps in targets.items():
             target = (tenant_id, view_id)
-            if self._parking.holds(target) or self.deployed.drops:
+            if drops or (queues and target in queues):
                 trouble = trouble or _Trouble()
                 if not self._may_touch(event, target, steps, changes, trouble):
                     continue
@@ -202,12 +205,14 @@ class Lane:
         if len(encoded) > MAX_KEY_BYTES:
             raise key_too_long(MAX_KEY_BYTES)
         data = self.store.get_view(key)
-        view = None if data is None else self._program.decode_view(data)
+        try:
+            view = None if data is None else self._program.decode_view(data)
+        except DecodeError as error:  # no program can leave such a view
+            raise StorageDamagedError(f"view {key} is damaged: {error.message}", hint=_FOLD_ANEW) from None
         return self._cache.put(target, encoded, view, data)
 
     def _mark(self, event: Event) -> None:
-        self._applied, self._applied_time = event.message.sequence, event.message.time
-        self._tenants[event.tenant_id] = event
+        self._last_applied = self._tenants[event.tenant_id] = event
 
     def _refuse_whole(self, event: Event, error: ProjectionError) -> None:
         """An event that reaches no view at all."""
@@ -279,11 +284,14 @@ class Lane:
 
     def here(self, stream: StreamIdentity | None) -> LanePosition:
         """How far the lane has come in this stream, committed or not."""
+        applied, applied_time = self.position.applied, self.position.applied_time
+        if self._last_applied is not None:
+            applied, applied_time = self._last_applied.message.sequence, self._last_applied.message.time
         return LanePosition(
             scanned=self._scanned,
-            scanned_time=self._scanned_time,
-            applied=self._applied,
-            applied_time=self._applied_time,
+            scanned_time=self._seen[1] if self._seen[0] == self._scanned else applied_time,
+            applied=applied,
+            applied_time=applied_time,
             stream=stream,
         )
 
@@ -305,7 +313,7 @@ class Lane:
     def move_to(self, scanned: int, time: str | None = None) -> None:
         """The feed has looked this far without a gap; `time` is when the log stored what is there."""
         if self.halted is None and scanned > self._scanned:
-            self._scanned, self._scanned_time = scanned, time
+            self._scanned, self._seen = scanned, (scanned, time)
 
     # committing
 

@@ -49,7 +49,7 @@ class Parking:
     def __init__(self, deployed: DeployedView, store: ViewReader) -> None:
         self._deployed = deployed
         self._store = store
-        self._queues: dict[Target, _Queue] = {}
+        self.queues: dict[Target, _Queue] = {}  # what waits behind a parked event, by view
         self.recorded = 0  # events that are parked or were skipped
         self.waiting = 0  # those of them that are parked
         self._gained = 0
@@ -67,13 +67,13 @@ class Parking:
         if event.disposition is Disposition.PARKED:
             self.waiting += 1
             if event.view_id is not None:
-                queue = self._queues.setdefault((event.tenant_id, event.view_id), _Queue())
+                queue = self.queues.setdefault((event.tenant_id, event.view_id), _Queue())
                 queue.count += 1
                 queue.digest += digest
 
     def holds(self, target: Target) -> bool:
         """Whether events of this view wait behind a parked one."""
-        return target in self._queues
+        return target in self.queues
 
     def refuse(self, event: Event, view_id: ViewId | None, error: ProjectionError) -> None:
         """Record an event that a view could not take; without a view id, one that reached no view."""
@@ -119,7 +119,7 @@ class Parking:
     def release(self, target: Target) -> None:
         """Discard what waits for a view that was deleted, and what an earlier policy skipped of it."""
         tenant_id, view_id = target
-        queue = self._queues.pop(target)
+        queue = self.queues.pop(target)
         self.recorded -= queue.count
         self.waiting -= queue.count
         self._gained -= queue.digest
@@ -140,11 +140,11 @@ class Parking:
         self._unparked.append(event)
         if event.view_id is not None and event.disposition is Disposition.PARKED:
             target = (event.tenant_id, event.view_id)
-            queue = self._queues[target]
+            queue = self.queues[target]
             queue.count -= 1
             queue.digest -= digest
             if not queue.count:
-                del self._queues[target]
+                del self.queues[target]
 
     @property
     def has_changes(self) -> bool:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from decimal import setcontext
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Protocol
 
 from projection.engine.breaker import CircuitBreaker
 from projection.engine.event import EventReader
 from projection.errors import StaleCommitError, StorageDamagedError, StorageError, StreamError, StreamIdentityError
+from projection.lang.values.numbers import EXACT
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
@@ -86,6 +88,7 @@ class Reading:
         Raises:
             StreamError: another node reads under this node's name.
         """
+        setcontext(EXACT)  # of this task: each program would set it for itself
         try:
             while self.members and not self._is_to_end():
                 await self._let_guests_in()
