@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from projection.store.catalog import Build, Catalog
     from projection.stream.connection import Nats
     from projection.stream.port import Feed
+
+_LEAST_BATCH = 1_000  # of a lane that reads by itself: a commit costs the same for fewer events
+_LEAST_BATCH_BYTES = 256 * 1024
 
 
 async def open_node(
@@ -62,6 +66,8 @@ async def open_node(
     builds = {lane: one.build for one, lane in zip(planned, lanes, strict=True)}
     limits = FeedLimits(back.batch, back.batch_bytes, back.linger_ms / 1000, back.in_flight, float(back.ack_timeout_s))
 
+    alone = _share(limits, len(lanes))
+
     def feed(members: Sequence[Lane], shared: bool) -> Feed:
         first = min(members, key=lambda lane: lane.scanned)
         wanted = subjects if shared else first.deployed.entry.subjects
@@ -72,10 +78,19 @@ async def open_node(
             consumer=settings.consumer_name(catalog.node_id, name, 0),
             subjects=wanted,
             position=first.here(first.position.stream),
-            limits=limits,
+            limits=limits if shared else alone,
         )
 
     return Node(lanes, feed, back, settings.stop_timeout_s, _successions(catalog, planned, lanes))
+
+
+def _share(limits: FeedLimits, lanes: int) -> FeedLimits:
+    """For a lane that reads by itself: all lanes that do hold about as much as the one shared reading."""
+    return replace(
+        limits,
+        batch=min(limits.batch, max(_LEAST_BATCH, limits.batch // lanes)),
+        batch_bytes=min(limits.batch_bytes, max(_LEAST_BATCH_BYTES, limits.batch_bytes // lanes)),
+    )
 
 
 def _open_lane(one: PlannedBuild, settings: Settings, subjects: Sequence[str], lanes: int) -> Lane:

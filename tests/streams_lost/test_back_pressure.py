@@ -15,7 +15,7 @@ from lost_support import RECORDS, Commits, at, consumers, eventually, held, note
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from node_support import Site
 
@@ -41,6 +41,13 @@ class Held:
         now = max(delivered, default=0) - committed
         self.most = max(self.most, now)
         return now
+
+    async def look_at_all(self) -> int:
+        """Delivered to lanes that read by themselves, of which none commits."""
+        shared_last = sorted(one["delivered"]["consumer_seq"] for one in await consumers(self._site))
+        alone = shared_last[:-1]
+        self.most = max(self.most, sum(alone))
+        return sum(alone)
 
     async def until(self, condition: Callable[[], bool], task: asyncio.Task[object]) -> None:
         async def looked() -> bool:
@@ -70,7 +77,7 @@ async def test_a_backlog_much_larger_than_the_buffers(site: Site, count: int, si
         commits.may_go.clear()
         async with running(node) as reading:
             counted = Held(site, node)
-            await still(counted)
+            await still(counted.look)
             commits.may_go.set()
             await counted.until(lambda: node.lanes[0].position.scanned == count, reading)
         print(f"at most {counted.most} messages, {counted.most * size / batch_bytes:.1f} times the bytes of a batch")
@@ -79,13 +86,13 @@ async def test_a_backlog_much_larger_than_the_buffers(site: Site, count: int, si
         assert recorded(enumerate(events, 1)) == records(node.lanes[0])
 
 
-async def still(counted: Held) -> None:
+async def still(look: Callable[[], Awaitable[int]]) -> None:
     """Wait until the node takes no more, for its store does not."""
     before, since = 0, monotonic()
 
     async def is_still() -> bool:
         nonlocal before, since
-        now = await counted.look()
+        now = await look()
         if now != before:
             before, since = now, monotonic()
         return now > 0 and monotonic() - since > 0.5
@@ -130,6 +137,25 @@ async def test_many_stuck_lanes_do_not_hold_up_the_one_that_is_well(site: Site) 
             for one in held_up:
                 one.may_go.set()
             await at(node, 500, reading)
+
+
+async def test_lanes_that_read_by_themselves_hold_no_more_together_than_a_shared_reading(site: Site) -> None:
+    size, batch_bytes, lanes = 10_000, 4 * MIB, 7
+    await site.publish(texts(2_000, size, views=100))
+    names = [f"stuck{number}" for number in range(lanes)]
+    back_pressure = {"batch_bytes": batch_bytes, "linger_ms": 1, "patience_ms": 0}
+    async with site.node(recorders(site, *names), back_pressure=back_pressure) as node:
+        held_up = [Commits(lane) for lane in node.lanes]
+        for one in held_up:
+            one.may_go.clear()
+        async with running(node) as reading:
+            counted = Held(site, node)
+            await still(counted.look_at_all)
+            for one in held_up:
+                one.may_go.set()
+            await at(node, 2_000, reading)
+    print(f"at most {counted.most} messages, {counted.most * size / batch_bytes:.1f} times the bytes of a batch")
+    assert 0 < counted.most * size <= 4 * batch_bytes + 4 * lanes * size
 
 
 HEAVY = """\
