@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from itertools import takewhile
 from typing import TYPE_CHECKING, NamedTuple
 
 from projection.model.escaping import escape_token, unescape_token
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 DEFAULT_TEMPLATE = "tenant.<tenant>.aggregate.<type>.<id>"
 _NEVER_IN_TOKEN = re.compile(r"[\x00-\x20\x7f\ud800-\udfff]")
 _PLACES = ("<tenant>", "<type>", "<id>")
+_REMEMBERED = 65_536  # tenants
 
 
 class SubjectTemplate(NamedTuple):
@@ -83,23 +85,39 @@ class SubjectTemplate(NamedTuple):
         return self.tenant_reader()(subject)
 
     def tenant_reader(self) -> Callable[[str], TenantId | None]:
-        """`tenant_of` for many subjects, prepared once."""
+        """`tenant_of` for many subjects: what stands before the type and id at their ends is looked at once."""
+        match = re.compile(
+            r"\.".join(
+                "([^.]*)" if token == "<tenant>" else "[^.]*" if token in _PLACES else re.escape(token)  # noqa: S105
+                for token in self.tokens
+            )
+        ).fullmatch
         names_tenant = "<tenant>" in self.tokens
-        form = r"\.".join(
-            "([^.]*)" if token == "<tenant>" else "[^.]*" if token in _PLACES else re.escape(token)  # noqa: S105
-            for token in self.tokens
-        )
-        match = re.compile(form).fullmatch
 
-        def tenant_of(subject: str) -> TenantId | None:
+        def read(subject: str) -> TenantId | None:
             if (found := match(subject)) is None:
                 raise ValueError(f"subject {subject!r} does not have the form {self}")
             return _tenant(found[1]) if names_tenant else None
 
-        return tenant_of
+        free = sum(1 for _ in takewhile(lambda token: token in ("<type>", "<id>"), reversed(self.tokens)))
+        if free in (0, len(self.tokens)):
+            return read
+        known: dict[str, TenantId | None] = {}  # by all that comes before
+
+        def look_up(subject: str) -> TenantId | None:
+            parts = subject.rsplit(".", free)
+            if parts[0] in known and len(parts) > free:
+                return known[parts[0]]
+            tenant_id = read(subject)
+            if len(known) >= _REMEMBERED:
+                known.clear()
+            known[parts[0]] = tenant_id
+            return tenant_id
+
+        return look_up
 
 
-@lru_cache(maxsize=65_536)  # asked for every event, and there are fewer tenants than events
+@lru_cache(maxsize=_REMEMBERED)  # asked for every event, and there are fewer tenants than events
 def _tenant(token: str) -> TenantId:
     return TenantId(unescape_token(token))
 

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 
+from projection.model import subjects as subjects_module
 from projection.model.ids import TenantId
 from projection.model.subjects import DEFAULT_TEMPLATE, SubjectTemplate, filter_problem, matcher, overlapping
 from projection.testing.hostile_ids import tenant_ids
@@ -57,21 +58,41 @@ def test_a_subject_of_another_form_names_no_tenant(subject):
 
 
 @pytest.mark.parametrize(
-    ("template", "subject"),
+    ("template", "subject", "tenant"),
     [
-        ("<tenant>.<type>.<id>", "a.order.1"),
-        ("shop.<type>.<id>.<tenant>", "shop.order.1.a"),
-        ("<id>.shop.<tenant>.<type>.v1", "1.shop.a.order.v1"),
+        (DEFAULT_TEMPLATE, "tenant.a.aggregate.order.1", "a"),
+        ("<tenant>.<type>.<id>", "a.order.1", "a"),
+        ("shop.<type>.<id>.<tenant>", "shop.order.1.a", "a"),
+        ("shop.<id>.<tenant>.<type>", "shop.1.a.order", "a"),
+        ("<id>.shop.<tenant>.<type>.v1", "1.shop.a.order.v1", "a"),
+        ("shop.<type>.<id>", "shop.order.1", None),
+        ("<type>.<id>", "order.1", None),
     ],
 )
-def test_the_tenant_is_read_from_wherever_the_template_has_it(template, subject):
+def test_the_tenant_is_read_from_wherever_the_template_has_it_and_nothing_else_is_let_pass(template, subject, tenant):
     reads = SubjectTemplate.parse(template).tenant_reader()
+    fixed = [token for token in template.split(".") if not token.startswith("<")]
+    others = {f"x.{subject}", f"{subject}.x", f"{subject}.x.y", subject.replace(".", "", 1), subject.partition(".")[0]}
+    others |= {subject.replace(word, f"{word}s") for word in fixed}
 
-    assert reads(subject) == TenantId("a")
-    for other in (f"x.{subject}", f"{subject}.x", subject.replace(".", "", 1), subject.replace("shop", "shops")):
-        if other != subject:
-            with pytest.raises(ValueError, match=f"{other}' does not have the form {template}"):
+    for _ in range(2):  # what was seen before is looked up
+        assert (tenant, None if tenant is None else TenantId) == ((found := reads(subject)), found and type(found))
+        assert tenant == reads(subject.replace("order", "fine"))
+        for other in others:
+            with pytest.raises(ValueError, match=f"subject '{other}' does not have the form {template}"):
                 reads(other)
+
+
+def test_however_many_tenants_come_few_are_remembered(monkeypatch):
+    monkeypatch.setattr(subjects_module, "_REMEMBERED", 3)
+    reads = DEFAULT.tenant_reader()
+
+    for _ in range(2):
+        assert [f"t{number}" for number in range(10)] == [
+            reads(f"tenant.t{number}.aggregate.a.1") for number in range(10)
+        ]
+    [known] = [cell.cell_contents for cell in reads.__closure__ if isinstance(cell.cell_contents, dict)]
+    assert len(known) <= 3
 
 
 @pytest.mark.parametrize(
