@@ -12,6 +12,7 @@ import pytest
 from projection.errors import ConfigurationError, StorageError
 from projection.model.ids import TenantId, ViewId, ViewType
 from projection.model.parked import Drop
+from projection.store import folder_lock
 from projection.store.catalog import Build, Catalog, CatalogReader, Lineage
 from projection.store.lmdb_store import LmdbLaneStore
 
@@ -215,6 +216,14 @@ class TestReading:
         data.mkdir()
         with pytest.raises(ConfigurationError, match="cannot be read: File name too long"):
             CatalogReader.open(data / ("x" * 300))
+
+    def test_a_process_of_another_container_is_refused_while_a_node_has_the_folder(self, data, monkeypatch) -> None:
+        """A container as it looks from here: one that calls its processes by numbers of its own."""
+        with Catalog.open(data):
+            monkeypatch.setattr(folder_lock, "pid_namespace", lambda: "pid:[1]")
+            with pytest.raises(StorageError, match="is for processes of one pid namespace; read it in the node's"):
+                CatalogReader.open(data)
+        CatalogReader.open(data).close()
 
     def test_an_unknown_view_type_is_answered_with_the_known_ones(self, data: Path) -> None:
         with Catalog.open(data) as catalog:
