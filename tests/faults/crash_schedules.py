@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from crash_log import LATE, make_log
 from crash_site import CrashSite
-from node_faults import FailingCommits, Inside, JumpingClock, Point, SlowDisk, Struck
+from node_faults import FailingCommits, Inside, JumpingClock, Point, SlowDisk, Stalled, Struck
 
 from projection.stream.embedded import EmbeddedServer
 
@@ -93,7 +93,7 @@ class ConsumerDeleted:
         site.delete_consumers()
 
 
-Lasting: TypeAlias = FailingCommits | SlowDisk | JumpingClock
+Lasting: TypeAlias = Stalled | FailingCommits | SlowDisk | JumpingClock
 Outside: TypeAlias = NodeKilled | NodeFrozen | ServerKilled | ServerFrozen | ConsumerDeleted
 
 
@@ -165,23 +165,23 @@ class Schedule:
 
 def _fault(dice: random.Random) -> Inside | Outside:
     after_s = dice.uniform(0.0, 0.6)
-    match dice.choices(
-        (
-            "point",
-            "node killed",
-            "node frozen",
-            "server killed",
-            "server frozen",
-            "consumer",
-            "refused",
-            "slow",
-            "clock",
-        ),
-        (30, 12, 4, 12, 8, 8, 12, 8, 6),
-    )[0]:
+    kinds = {
+        "point": 30,
+        "node killed": 12,
+        "node frozen": 4,
+        "server killed": 12,
+        "server frozen": 8,
+        "consumer": 8,
+        "refused": 12,
+        "stalled": 8,
+        "slow": 6,
+        "clock": 4,
+    }
+    point = dice.choice(list(Point))
+    passing = dice.randrange(1, 1 + _PASSINGS.get(point, _OTHER_PASSINGS))
+    match dice.choices(list(kinds), list(kinds.values()))[0]:
         case "point":
-            point = dice.choice(list(Point))
-            return Struck(point, dice.randrange(1, 1 + _PASSINGS.get(point, _OTHER_PASSINGS)))
+            return Struck(point, passing)
         case "node killed":
             return NodeKilled(after_s)
         case "node frozen":
@@ -195,6 +195,8 @@ def _fault(dice: random.Random) -> Inside | Outside:
         case "refused":
             error = dice.choice((errno.ENOSPC, errno.EIO))
             return FailingCommits(error, dice.randrange(1, 10), dice.randrange(1, 8), stored=dice.random() < 0.4)
+        case "stalled":
+            return Stalled(point, passing, dice.choice((0.1, 0.5, 1.5)))
         case "slow":
             return SlowDisk(dice.uniform(0.0, 0.1))
         case _:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
+import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -15,10 +16,9 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 import msgspec
 import pytest
-from crash_log import HALTING, STREAM, Told, deploy_all, replayed, subject_of, told
-from node_faults import run_node
+from crash_log import STREAM, Told, deploy_all, replayed, subject_of, told
+from node_faults import ACKNOWLEDGED_TOO_EARLY, run_node
 
-from projection.engine.assembly import _feed_name
 from projection.errors import ProjectionError
 from projection.query.reading import serving_reader
 from projection.stream.connection import Nats, NatsConnection
@@ -26,7 +26,6 @@ from projection.stream.jetstream import JetStream
 from projection.stream.publisher import Outgoing, publish_all
 
 if TYPE_CHECKING:
-    import signal
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 
     from node_faults import Inside
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from projection.store.port import ViewReader
     from projection.stream.embedded import EmbeddedServer
 
-PATIENCE_S = 90.0
+PATIENCE_S = 60.0
 T = TypeVar("T")
 _PUBLISHED_AT_ONCE = 40  # of what is published meanwhile, with a pause after each
 
@@ -96,13 +95,15 @@ class NodeProcess:
         """SIGKILL, wherever it is; idempotent."""
         self._process.kill()
         self._process.join()
+        assert self._process.exitcode != ACKNOWLEDGED_TOO_EARLY
 
     def wait(self) -> int:
         """Its exit status; minus the signal that killed it."""
         self._process.join(PATIENCE_S)
         status = self._process.exitcode
         if status is None:
-            self.kill()
+            self.send(signal.SIGABRT)  # it tells where it is
+            self._process.join()
             raise AssertionError(f"the node neither ended nor was killed: {self._site.node_log()}")
         return status
 
@@ -167,19 +168,6 @@ class CrashSite:
                 await jetstream.delete_consumer(STREAM, name)
 
         self._ask(delete)
-
-    def _acknowledged(self) -> dict[ViewType | None, int]:
-        """How far the server was told that all is committed: by lanes that read by themselves, and (None) by the rest.
-
-        The consumer of a lane that has joined the others again is still there.
-        """
-        own = {_feed_name(one.entry.subjects, one.fold_identity): one.entry.view_type for one in self.deployed}
-
-        async def floors(jetstream: JetStream) -> dict[ViewType | None, int]:
-            names = await _consumers(jetstream)
-            return {own.get(name.split("_")[1]): await _floor(jetstream, name) for name in names}
-
-        return self._ask(floors)
 
     def _ask(self, question: Callable[[JetStream], Awaitable[T]]) -> T:
         async def ask() -> T:
@@ -249,7 +237,6 @@ class CrashSite:
         for view_type, found in stores.items():
             assert found.scanned >= self._seen.get(view_type, 0), view_type
             self._seen[view_type] = found.scanned
-        self.check_acknowledged()
 
     def check_all(self) -> None:
         """While no node runs: every store holds the fold of all that was published."""
@@ -257,14 +244,15 @@ class CrashSite:
         assert self.is_committed()
 
     def check_acknowledged(self) -> None:
-        """At any time: what the server was told to be committed is committed; but a halted lane is not waited for."""
-        acknowledged = self._acknowledged()
-        committed = self.committed()  # asked later, so that it may only be more
-        shared = acknowledged.pop(None, 0)
-        for view_type, sequence in committed.items():
-            if view_type == HALTING:
-                continue
-            assert acknowledged.get(view_type, shared) <= sequence, f"{view_type}: {acknowledged}, {shared}"
+        """The server was told of nothing that no store holds; each node checks exactly what it tells."""
+
+        async def floors(jetstream: JetStream) -> list[int]:
+            infos = [await jetstream.consumer_info(STREAM, name) for name in await _consumers(jetstream)]
+            # Before anything is acknowledged, the server shows where the consumer began.
+            return [one.ack_floor.stream_seq for one in infos if one is not None and one.ack_floor.consumer_seq]
+
+        acknowledged = max(self._ask(floors), default=0)
+        assert acknowledged <= max(self.committed().values())  # asked later, so that it may only be more
 
 
 class _Names(msgspec.Struct):
@@ -273,9 +261,3 @@ class _Names(msgspec.Struct):
 
 async def _consumers(jetstream: JetStream) -> list[str]:
     return (await jetstream._call(f"CONSUMER.NAMES.{STREAM}", {}, _Names)).consumers or []
-
-
-async def _floor(jetstream: JetStream, name: str) -> int:
-    """The last sequence that was acknowledged; before there is one, the server shows where the consumer began."""
-    info = await jetstream.consumer_info(STREAM, name)
-    return info.ack_floor.stream_seq if info is not None and info.ack_floor.consumer_seq else 0

@@ -6,6 +6,7 @@ been wrapped. The faults are plain values, so that the test can hand them over.
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import random
 import signal
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import lmdb
 
+from projection.engine.reading import Reading
 from projection.lang.program import Program
 from projection.model.state_digest import StateDigest
 from projection.store.lmdb_store import LmdbLaneStore
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
     from multiprocessing.synchronize import Event
     from pathlib import Path
 
+    from projection.stream.port import Feed
+
+ACKNOWLEDGED_TOO_EARLY = 99  # the exit status of a node that told the server more than its stores hold
 LIFETIME_S = 180  # whatever becomes of the test, a node does not outlive it by much
 
 
@@ -59,6 +64,15 @@ class Struck:
 
 
 @dataclass(frozen=True, slots=True)
+class Stalled:
+    """The thread that passes a point for the n-th time gets no processor for a while; the others go on."""
+
+    point: Point
+    passing: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class FailingCommits:
     """The disk refuses to commit the transactions of batches: so many, from the n-th on."""
 
@@ -82,7 +96,7 @@ class JumpingClock:
     seed: int
 
 
-Inside: TypeAlias = Struck | FailingCommits | SlowDisk | JumpingClock
+Inside: TypeAlias = Struck | Stalled | FailingCommits | SlowDisk | JumpingClock
 
 
 def run_node(
@@ -102,6 +116,7 @@ def run_node(
     signal.alarm(LIFETIME_S)
     os.chdir(folder)
     os.dup2(os.open("node.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), 2)
+    faulthandler.enable()
     os.dup2(os.open("node.out", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), 1)
     for name in [name for name in os.environ if name.startswith("PROJECTION_")]:
         del os.environ[name]
@@ -121,14 +136,16 @@ class _Instruments:
         self._commits = 0  # of batches
         self._lock = Lock()
         self._has_received = False
+        self._stored: dict[Feed, int] = {}  # how far all lanes have committed that read by a feed
 
     def put_in(self) -> None:
         JetStreamFeed.open = self._around_opening(JetStreamFeed.open)
+        Reading.acknowledge = self._knowing_what_is_stored(Reading.acknowledge)
+        JetStreamFeed.acknowledge = self._around_acknowledging(JetStreamFeed.acknowledge)
         if not self._faults:
             return
         lmdb.open = partial(_Environment, lmdb.open, self)
         JetStreamFeed.next_batch = self._around_receiving(JetStreamFeed.next_batch)
-        JetStreamFeed.acknowledge = self._around_acknowledging(JetStreamFeed.acknowledge)
         Program.apply = self._after(Point.FOLDED, Program.apply)
         StateDigest.plus = self._after(Point.SEALING, StateDigest.plus)
         LmdbLaneStore.commit = self._before(Point.SEALED, LmdbLaneStore.commit)
@@ -143,6 +160,8 @@ class _Instruments:
         for fault in self._faults:
             if isinstance(fault, Struck) and (fault.point, fault.passing) == (point, number):
                 os.kill(os.getpid(), fault.signum)
+            if isinstance(fault, Stalled) and (fault.point, fault.passing) == (point, number):
+                time.sleep(fault.seconds)
 
     def passed_in_store(self, point: Point) -> None:
         """Before the first batch, what is written belongs to the opening of the stores."""
@@ -191,9 +210,22 @@ class _Instruments:
 
         return receive
 
+    def _knowing_what_is_stored(self, acknowledge: Callable[..., Any]) -> Callable[..., Any]:
+        """The server shows how far a reading is acknowledged, and not which lanes read by it: so it is checked here."""
+
+        @wraps(acknowledge)
+        async def ask_before(reading: Reading) -> None:
+            positions = [member.lane.store.position().scanned for member in reading.members]
+            self._stored[reading.feed] = min(positions, default=0)
+            await acknowledge(reading)
+
+        return ask_before
+
     def _around_acknowledging(self, acknowledge: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(acknowledge)
         async def pass_both(feed: JetStreamFeed, sequence: int) -> None:
+            if sequence > self._stored[feed]:
+                os._exit(ACKNOWLEDGED_TOO_EARLY)
             self.passed(Point.ACKNOWLEDGING)
             await acknowledge(feed, sequence)
             self.passed(Point.ACKNOWLEDGED)

@@ -29,8 +29,6 @@ DISK = "6m"
 def test_commits_that_fail_are_written_again_until_they_are_stored(site: CrashSite, errno: int, stored: bool) -> None:
     site.publish()
     with site.start(FailingCommits(errno, first=3, times=20, stored=stored)) as node:
-        while node.runs:
-            site.check_acknowledged()
         assert node.wait() == 0, site.node_log()
     assert os.strerror(errno) in site.node_log()
     site.check_all()
@@ -65,7 +63,6 @@ def test_a_node_on_a_full_disk_waits_and_goes_on_by_itself_when_there_is_room(si
             ballast = fill(site.data / "ballast")
             site.publish(events)
             await_that(lambda: os.strerror(ENOSPC) in site.node_log(), node, site)
-            site.check_acknowledged()
             assert not site.is_committed()
             ballast.unlink()
             await_that(site.is_committed, node, site)

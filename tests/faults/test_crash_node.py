@@ -7,7 +7,7 @@ from time import sleep
 from typing import TYPE_CHECKING
 
 import pytest
-from node_faults import JumpingClock, Point, Struck
+from node_faults import JumpingClock, Point, Stalled, Struck
 
 if TYPE_CHECKING:
     from crash_site import CrashSite
@@ -15,15 +15,33 @@ if TYPE_CHECKING:
 LONG_S = 1.5  # longer than anything in the node waits for its own threads
 
 
-@pytest.mark.parametrize("point", [Point.SEALING, Point.PUT], ids=lambda point: point.name.lower())
-def test_a_node_that_stood_still_in_a_commit_goes_on_as_if_nothing_had_been(site: CrashSite, point: Point) -> None:
+@pytest.mark.parametrize(
+    "fault",
+    [Struck(Point.SEALING, 10, signal.SIGSTOP), Struck(Point.PUT, 60, signal.SIGSTOP)],
+    ids=["while it makes a commit", "while it writes one"],
+)
+def test_a_node_that_stood_still_goes_on_as_if_nothing_had_been(site: CrashSite, fault: Struck) -> None:
     """It is killed later on, so that what it holds in memory does not mend what it has stored."""
     site.publish()
-    with site.start(Struck(point, 10, signal.SIGSTOP), Struck(Point.ACKNOWLEDGED, 5)) as node:
+    with site.start(fault, Struck(Point.ACKNOWLEDGED, 5)) as node:
         node.wait_until_it_is_frozen()
         sleep(LONG_S)
         node.send(signal.SIGCONT)
         assert node.wait() in (-signal.SIGKILL, 0), site.node_log()
+    site.check()
+    site.run_to_the_end()
+    site.check_all()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Stalled(Point.SEALING, 10, LONG_S), Stalled(Point.PUT, 60, LONG_S)],
+    ids=["while it makes a commit", "while it writes one"],
+)
+def test_a_thread_that_stood_still_while_others_went_on_has_changed_nothing(site: CrashSite, fault: Stalled) -> None:
+    site.publish()
+    with site.start(fault, Struck(Point.STORED, 20)) as node:
+        assert node.wait() == -signal.SIGKILL, site.node_log()
     site.check()
     site.run_to_the_end()
     site.check_all()
