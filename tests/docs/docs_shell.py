@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import signal
 import socket
 import subprocess
 import sys
@@ -70,6 +71,7 @@ class Shell:
             cwd=folder,
             env=environment,
             text=True,
+            start_new_session=True,
         )
 
     def __enter__(self) -> Self:
@@ -91,7 +93,8 @@ class Shell:
         """What a command printed, stdout and stderr together, and its exit status."""
         assert self._bash.stdout is not None
         self._send(f"{command}\nprintf '{_MARK}%d\\n' $?")
-        watchdog = Timer(_PATIENCE_S, self._bash.kill)
+        # With all that it has started: while one of those lives, reading waits for it.
+        watchdog = Timer(_PATIENCE_S, os.killpg, (self._bash.pid, signal.SIGKILL))
         watchdog.start()
         lines = list[str]()
         while _MARK not in (line := self._bash.stdout.readline()):

@@ -6,6 +6,7 @@ import re
 import tomllib
 from typing import TYPE_CHECKING
 
+import docs_shell
 import pytest
 from docs_pages import CHECKOUT, PAGES, blocks
 from docs_shell import Shell, agrees, commands
@@ -51,6 +52,12 @@ def test_a_page_that_shows_something_else_is_noticed() -> None:
     assert not agrees('{"views":3,"seconds":0.07}\n', '{"views":4,"seconds":0.07}\n')
     assert not agrees("one … line\n", "one\nother line\n")
     assert not agrees("a line\n", "a line\nand one more\n")
+
+
+def test_a_command_that_does_not_end_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(docs_shell, "_PATIENCE_S", 0.5)
+    with Shell(tmp_path) as shell, pytest.raises(AssertionError, match="the shell ended at 'sleep 100; echo'"):
+        shell.run("sleep 100; echo")
 
 
 def test_a_shell_tells_the_exit_status_and_both_outputs_in_their_order(tmp_path: Path) -> None:
