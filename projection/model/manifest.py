@@ -82,8 +82,8 @@ class Limits(Frozen):
         """Nothing else of the node goes on during one event."""
         if (most := self.gas * self.ids_per_event) > MAX_EVENT_GAS:
             raise ValueError(
-                f"gas × ids_per_event is {most}, and one event may use {MAX_EVENT_GAS}, which is about a second: "
-                f"with this gas, at most {MAX_EVENT_GAS // self.gas} ids"
+                f"gas times ids_per_event is {most}, and one event may use {MAX_EVENT_GAS}, about a second of work; "
+                f"with this gas, allow at most {MAX_EVENT_GAS // self.gas} ids"
             )
         return self
 

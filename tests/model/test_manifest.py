@@ -196,8 +196,7 @@ class TestFoldTerms:
         ),
         (
             with_view(limits={"gas": 10**7}),
-            "limits: gas × ids_per_event is 640000000, and one event may use 100000000, which is about a second: "
-            "with this gas, at most 10 ids",
+            "limits: gas times ids_per_event is 640000000, and one event may use 100000000, about a second of work",
         ),
         (with_view(limits={"gas": "many"}), "limits.gas: 'many' is not allowed"),
         (with_view(limits={"gas": "5"}), "limits.gas: '5' is not allowed"),
