@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from projection.engine.builds import open_store
 from projection.engine.event import EventReader
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from projection.engine.deployment import DeployedView
-    from projection.engine.event import Event
     from projection.model.ids import ViewType
+    from projection.model.parked import ParkedEvent
     from projection.store.catalog import Catalog, CatalogReader
     from projection.store.port import LaneStore
 
@@ -88,7 +88,6 @@ def adopt(catalog: Catalog, deployed: DeployedView) -> Adoption:
         adoption = takeover.adoption()
         build = replace(takeover.build, number=catalog.reserve(former.view_type))
         try:
-            build.lane_path().parent.mkdir(mode=0o700, parents=True)
             draft.copy_to(build.lane_path())
             with LmdbLaneStore.open(build.lane_path(), build.fold_identity, earlier={former.fold_identity}) as store:
                 takeover.write(store)
@@ -142,9 +141,9 @@ class _Takeover:
             0, position, position, digest=draft.digest(), fold_identity=self.build.fold_identity
         )
 
-    def _destinations(self, parked: Any) -> Collection[str] | None:
+    def _destinations(self, parked: ParkedEvent) -> Collection[str] | None:
         """The views that the new program takes an event to; None where it fails before it comes to any."""
-        event: Event = read_again(parked, self._reader)
+        event = read_again(parked, self._reader)
         if event.envelope is None:
             return None
         reaction = self._program.reaction(event.envelope.aggregate_type, event.envelope.event_type)
