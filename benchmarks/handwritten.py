@@ -1,4 +1,4 @@
-"""The yardsticks: consumers as a good programmer writes them by hand for the view of `fine_summary`, tuned and plain.
+"""The yardsticks: consumers as a good programmer writes them by hand, tuned and plain; above all for `fine_summary`.
 
 The tuned one does what the node does and no more: pipelined pulls, exact amounts, views and checkpoint in one LMDB
 transaction of 1,000 events, on the disk before it is acknowledged. It leaves out what a node adds: chain check, schema,
@@ -41,6 +41,7 @@ CHECKPOINT = b"checkpoint"
 ZERO = Decimal(0)
 
 View = dict[str, Any]
+Event = dict[str, Any]
 
 
 class Result(NamedTuple):
@@ -51,7 +52,15 @@ class Result(NamedTuple):
     seconds: float  # from the first request to the last acknowledgement
 
 
-# --- the fold: what projections/fines/fine_summary.proj says, as Python over plain dicts ----------------------------
+class Fold(NamedTuple):
+    """What a consumer makes of events."""
+
+    key: Callable[[Event], str | None]  # of the view that an event belongs to; None of an event that it does not take
+    apply: Callable[[View | None, Event], View | None]
+    decode: Callable[[bytes], View]
+
+
+# --- the fold of fines: what projections/fines/fine_summary.proj says, as Python over plain dicts ------------------
 
 
 def money(number: float) -> Decimal:
@@ -68,7 +77,12 @@ def settle(view: View, day: str) -> View:
     return view
 
 
-def apply(view: View | None, event: dict[str, Any]) -> View | None:
+def key_of(event: Event) -> str:
+    """The key of the fine that an event belongs to."""
+    return f"view:{event['tenant_id']}:fine_summary:{event['payload']['fine_id']}"
+
+
+def apply(view: View | None, event: Event) -> View | None:
     """The view after one event; the view itself is changed. None where the event leads to no view."""
     kind, payload, day = event["event_type"], event["payload"], event["timestamp"][:10]
     if kind == "CreateFine":
@@ -107,16 +121,8 @@ def apply(view: View | None, event: dict[str, Any]) -> View | None:
     return settle(view, day)
 
 
-# --- the store ------------------------------------------------------------------------------------------------------
-
-
-def encode(view: View) -> bytes:
-    """The view's JSON; orjson writes no decimals, and a float is exact enough for amounts of this size."""
-    return orjson.dumps(view, default=float)
-
-
 def decode(data: bytes) -> View:
-    """The inverse of `encode`."""
+    """A fine of its JSON, as `encode` makes it."""
     view: View = orjson.loads(data)
     for name in ("amount", "balance", "expense", "paid", "penalty"):
         view[name] = money(view[name])
@@ -125,23 +131,37 @@ def decode(data: bytes) -> View:
     return view
 
 
-def commit(store: lmdb.Environment, messages: list[Msg], checkpoint: int) -> int:
+FINES = Fold(key_of, apply, decode)
+
+
+# --- the store ------------------------------------------------------------------------------------------------------
+
+
+def encode(view: View) -> bytes:
+    """The view's JSON; orjson writes no decimals, and a float is exact enough for amounts of this size."""
+    return orjson.dumps(view, default=float)
+
+
+def commit(store: lmdb.Environment, messages: list[Msg], checkpoint: int, fold: Fold = FINES) -> int:
     """Fold the messages and write all that they change in one transaction; the new checkpoint."""
+    key_of, apply, decode = fold
     views: dict[bytes, View | None] = {}
     with store.begin(write=True) as transaction:
         for message in messages:
             sequence = int(message.reply.split(".", 6)[5])
             if sequence <= checkpoint:
                 continue
+            checkpoint = sequence
             event = orjson.loads(message.data)
-            key = f"view:{event['tenant_id']}:fine_summary:{event['payload']['fine_id']}".encode()
+            if (name := key_of(event)) is None:
+                continue
+            key = name.encode()
             if key in views:
                 view = views[key]
             else:
                 data = transaction.get(key)
                 view = None if data is None else decode(data)
             views[key] = apply(view, event)
-            checkpoint = sequence
         for key, view in views.items():
             if view is not None:
                 transaction.put(key, encode(view))
@@ -149,14 +169,14 @@ def commit(store: lmdb.Environment, messages: list[Msg], checkpoint: int) -> int
     return checkpoint
 
 
-def read_views(path: Path) -> dict[tuple[str, str], View]:
-    """All views of a store, by tenant and fine."""
+def read_views(path: Path, fold: Fold = FINES) -> dict[tuple[str, str], View]:
+    """All views of a store, by tenant and view id."""
     found = {}
     with lmdb.open(str(path), readonly=True, map_size=MAP_SIZE) as store, store.begin() as transaction:
         for key, data in transaction.cursor():
             if key != CHECKPOINT:
-                _, tenant, _, fine = key.decode().split(":")
-                found[tenant, fine] = decode(data)
+                _, tenant, _, view_id = key.decode().split(":")
+                found[tenant, view_id] = fold.decode(data)
     return found
 
 
@@ -169,6 +189,7 @@ async def consume(
     path: Path,
     until_sequence: int,
     *,
+    fold: Fold = FINES,
     linger_s: float | None = None,
     committed: Callable[[int], None] = lambda _sequence: None,
 ) -> Result:
@@ -176,9 +197,10 @@ async def consume(
 
     Args:
         url: of the NATS server.
-        stream: whose messages are envelopes of fines.
+        stream: whose messages are envelopes.
         path: the store's directory; made where it is missing, in a folder that is there.
         until_sequence: of the last message to wait for; between the checkpoint and it the stream has no gaps.
+        fold: what to make of them.
         linger_s: how long to wait for a full batch; None for as long as it takes.
         committed: called after each commit, with the checkpoint.
     """
@@ -186,7 +208,7 @@ async def consume(
     client = await nats.connect(url)
     with lmdb.open(str(path), map_size=MAP_SIZE) as store:
         try:
-            return await _consume(client, store, stream, until_sequence, linger_s, committed)
+            return await _consume(client, store, stream, until_sequence, fold, linger_s, committed)
         finally:
             await client.close()
 
@@ -196,6 +218,7 @@ async def _consume(
     store: lmdb.Environment,
     stream: str,
     until_sequence: int,
+    fold: Fold,
     linger_s: float | None,
     committed: Callable[[int], None],
 ) -> Result:
@@ -245,7 +268,7 @@ async def _consume(
                 await asyncio.wait_for(arrived.wait(), linger_s)
         batch, messages[:] = messages[:wanted], messages[wanted:]
         if batch:
-            checkpoint = commit(store, batch, checkpoint)
+            checkpoint = commit(store, batch, checkpoint, fold)
             committed(checkpoint)
             await client.publish(batch[-1].reply, b"+ACK")
     await client.flush()
