@@ -31,7 +31,7 @@ PASSINGS = {
     Point.ACKNOWLEDGING: (1, 3),
     Point.ACKNOWLEDGED: (1, 3),
 }
-OTHER_PASSINGS = (4, 12)
+OTHER_PASSINGS = (5, 12)  # odd and even: between two transactions of one commit, if it had two
 EVERY_NTH = {Point.FOLDED: 23, Point.PUT: 7}  # in the long form; of the others, every one
 
 

@@ -7,24 +7,30 @@ machine's speed allows.
 from __future__ import annotations
 
 import os
+import random
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from secrets import randbits
 from threading import Event
-from time import monotonic
+from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
 import pytest
+from crash_log import make_log
 from crash_schedules import Schedule
+from crash_site import CrashSite
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from projection.stream.embedded import EmbeddedServer
 
 SOME = 4
 MANY = 150
 TIME_BOX_S = 20 * 60.0
 AT_A_TIME = 2
+KILLS = 200
 
 
 def test_a_few_schedules_end_with_the_views_of_a_replay(tmp_path: Path) -> None:
@@ -54,6 +60,25 @@ def test_as_many_schedules_as_20_minutes_allow_end_with_the_views_of_a_replay(tm
         done = sum(each.result() for each in [threads.submit(one_after_another) for _ in range(AT_A_TIME)])
     print(f"{done} schedules, seeds from {first} on")
     assert done >= MANY
+
+
+@pytest.mark.long
+def test_two_hundred_kills_at_random_over_a_long_log_change_nothing(server: EmbeddedServer, tmp_path: Path) -> None:
+    seed = int(os.environ.get("CRASH_SEED") or randbits(32))
+    print(f"seed {seed}")
+    dice = random.Random(seed)
+    site = CrashSite(server, tmp_path, make_log(dice, KILLS * 500))
+    for _ in range(KILLS):
+        site.publish(500)
+        with site.start(until_caught_up=False) as node:
+            if dice.random() < 0.7:
+                node.wait_until_it_reads()
+            sleep(dice.uniform(0.0, 0.8))
+            assert node.runs, site.node_log()
+    site.check()
+    print(f"committed after {KILLS} kills: {sorted(site.committed().values())} of {site.published}")
+    site.run_to_the_end()
+    site.check_all()
 
 
 def carry_out(seed: int, folder: Path) -> None:
