@@ -134,6 +134,16 @@ async def test_overlapping_subjects_of_two_view_types_are_each_read_once(site):
     assert {"north"} == {key.tenant_id for key, _ in found["shop_orders"][0]}
 
 
+async def test_a_view_type_that_handles_nothing_of_the_log_stands_at_its_end_all_the_same(site):
+    last = await site.publish([added("x")] * 30)
+    other = TALLIES.replace("projection tallies", "projection other")
+    for event in ("Added", "Shared", "Grown", "Broken", "Erased", "ErasedAll", "Nowhere"):
+        other = other.replace(f"event {event} ", f"event Other{event} ").replace(f"on {event} ", f"on Other{event} ")
+    deployed = deploy(site.folder, {"tallies": TALLIES, "other": other}, template=site.template)
+    _, found = await site.catch_up(deployed, back_pressure={"batch": 5})
+    assert {"other": (last, 0), "tallies": (last, last)} == {name: one[2:] for name, one in found.items()}
+
+
 async def test_a_halted_view_type_stays_where_it_is_and_the_others_go_on(site, logged):
     events = [added("x"), broken("x"), *([added("x")] * 30)]
     await site.publish(events)
@@ -324,7 +334,9 @@ async def test_a_store_that_cannot_be_written_for_a_while_stops_nothing_and_noth
         await asyncio.wait_for(node.run(until_caught_up=True), WITHIN_S)
         assert replayed(deployed, LINES) == contents_of(node)
     assert all(sequence <= committed for sequence, committed in acknowledged)
-    assert {"the disk is full"} == {one["reason"] for one in logged if one["event"] == "trouble" and one["at"] != "node"}
+    assert {"the disk is full"} == {
+        one["reason"] for one in logged if one["event"] == "trouble" and one["at"] != "node"
+    }
 
 
 # the stream's identity

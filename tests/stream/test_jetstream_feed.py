@@ -159,6 +159,31 @@ async def test_scanned_never_passes_a_message_that_waits_in_the_client(log: Log)
     await feed.close()
 
 
+async def test_scanned_never_passes_a_message_that_is_stored_while_the_log_is_asked(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stored behind the question for the next message, and before the answer is used: the end was read before both."""
+    feed = log.feed()
+    await feed.open()
+    await log.publish(1, "theirs")
+    await log.jetstream._call(f"CONSUMER.PAUSE.{log.name}.node", {"pause_until": "2999-01-01T00:00:00Z"}, object)
+    ask = feed._jetstream.next_sequence
+
+    async def ask_and_be_overtaken(stream: str, subject: str, start: int) -> int | None:
+        found = await ask(stream, subject, start)
+        await log.publish(1)
+        return found
+
+    monkeypatch.setattr(feed._jetstream, "next_sequence", ask_and_be_overtaken)
+    batch = await feed._look()
+    assert batch is not None
+    assert (1, []) == (batch.scanned, list(batch.messages))
+    monkeypatch.undo()
+    await log.jetstream._call(f"CONSUMER.PAUSE.{log.name}.node", {}, object)
+    assert [2] == sequences(await read(feed, 2))
+    await feed.close()
+
+
 async def test_scanned_is_right_while_others_publish_without_pause(log: Log, nats_server: EmbeddedServer) -> None:
     """The consumer's own count of pending messages runs behind the stream on a busy server; the feed does not."""
     async with await Nats.connect(NatsConnection(nats_server.url)) as other:

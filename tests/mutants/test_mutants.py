@@ -1,0 +1,215 @@
+"""The faults that the suite must notice: each is put into a copy of the package, and the tests named with it fail there.
+
+A mutant is a small change of the source's text that must apply exactly once: where the code has moved on, the mutant has
+to, or the test says so.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = "projection"
+BESIDE = ("grammar", "projections", "docs")  # what the package looks for beside itself in a checkout
+WITHIN_S = 120
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One thing gone wrong, in one file, and the tests that notice it."""
+
+    name: str
+    file: str
+    changes: tuple[tuple[str, str], ...]
+    killed_by: str  # as pytest is told
+
+    def apply(self, package: Path) -> None:
+        path = package / self.file
+        text = path.read_text()
+        for right, wrong in self.changes:
+            assert text.count(right) == 1, f"{self.name}: {self.file} holds {right!r} {text.count(right)} times"
+            text = text.replace(right, wrong)
+        path.write_text(text)
+
+
+MUTANTS = [
+    Mutant(
+        "no epoch check",
+        "store/port.py",
+        (("if self.epoch != epoch:", "if False:"),),
+        "tests/engine/test_lane_position.py::test_a_lane_whose_store_has_a_new_owner_can_commit_nothing",
+    ),
+    Mutant(
+        "no base check",
+        "store/port.py",
+        (("if self.base == position:", "if True:"),),
+        "tests/engine/test_lane_position.py",
+    ),
+    Mutant(
+        "start one off",
+        "stream/opening.py",
+        (('"opt_start_seq": sequence,', '"opt_start_seq": sequence + 1,'),),
+        "tests/stream/test_jetstream_feed.py::test_reading_begins_right_behind_the_position",
+    ),
+    Mutant(
+        "no chain check",
+        "stream/chain.py",
+        (
+            ('if number != self._number + 1 or sequence <= self.sequence or delivered != "1":', "if False:"),
+            ("or sequence <= last or int(number_digits) != number + 1", ""),
+        ),
+        "tests/streams_lost/test_consumer_faults.py::test_somebody_else_who_pulls_from_the_consumer",
+    ),
+    Mutant(
+        "acknowledge before commit",
+        "engine/reading.py",
+        (("min(member.lane.position.scanned for", "min(member.lane.scanned for"),),
+        "tests/engine/test_node.py::test_nothing_is_acknowledged_that_is_not_committed_by_every_view_type",
+    ),
+    Mutant(
+        "checkpoint in a second transaction",
+        "store/lmdb_store.py",
+        (
+            (
+                "            transaction.put(POSITION, commit.position.model_dump_json().encode())\n            transaction.put(DIGEST,",
+                "            transaction.put(DIGEST,",
+            ),
+            (
+                "        self._environment.update(write, on_written)\n",
+                """        self._environment.update(write, on_written)
+        position = commit.position.model_dump_json().encode()
+        self._environment.update(lambda transaction: transaction.put(POSITION, position))
+""",
+            ),
+        ),
+        "tests/faults/test_crash_points.py::test_a_node_killed_at_a_step_leaves_the_fold_so_far_and_the_next_one_goes_on[stored]",
+    ),
+    Mutant(
+        "idle rule without its second half",
+        "stream/feed.py",
+        (
+            (
+                "        if unread is not None:\n            if self._awaited",
+                "        if False:\n            if self._awaited",
+            ),
+        ),
+        "tests/stream/test_jetstream_feed.py::test_scanned_never_passes_a_message_that_is_stored_and_not_yet_delivered",
+    ),
+    Mutant(
+        "the end of the log read after the question for the next message",
+        "stream/feed.py",
+        (
+            (
+                "                return state, found\n        return state, None\n",
+                """                return state, found
+        return (await self._jetstream.stream_info(stream)).state, None
+""",
+            ),
+        ),
+        "tests/stream/test_jetstream_feed.py::test_scanned_never_passes_a_message_that_is_stored_while_the_log_is_asked",
+    ),
+    Mutant(
+        "tenant left out of the key of the cached views",
+        "engine/view_cache.py",
+        (
+            ("cached = self._views[target] =", "cached = self._views[target[1]] ="),
+            ("self.get = self._views.get", "self.get = lambda target: self._views.get(target[1])"),
+        ),
+        "tests/engine/test_lane_fold.py",
+    ),
+    Mutant(
+        "position of a lane that handles nothing not moved",
+        "engine/reading.py",
+        (
+            (
+                "            member.lane.move_to(scanned, time)\n",
+                "            if member.lane.has_changes:\n                member.lane.move_to(scanned, time)\n",
+            ),
+        ),
+        "tests/engine/test_node.py::test_a_view_type_that_handles_nothing_of_the_log_stands_at_its_end_all_the_same",
+    ),
+    Mutant(
+        "a lane joins others that have gone on",
+        "engine/reading.py",
+        (("        self._awaited_at = position\n", "        self._awaited_at = 0\n"),),
+        "tests/streams_lost/test_log_order.py",
+    ),
+    Mutant(
+        "a commit that failed is forgotten",
+        "engine/committer.py",
+        (
+            (
+                "                self.breaker.failed(error)\n",
+                "                self.breaker.failed(error)\n                self.lane.committed()\n                return\n",
+            ),
+        ),
+        "tests/engine/test_node.py::"
+        "test_a_store_that_cannot_be_written_for_a_while_stops_nothing_and_nothing_is_done_twice",
+    ),
+    Mutant(
+        "digest without parked events",
+        "engine/lane.py",
+        (("self._digest.plus(gained + parking.gained)", "self._digest.plus(gained)"),),
+        "tests/engine",
+    ),
+]
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """A copy of the package, with what belongs beside it."""
+    shutil.copytree(ROOT / PACKAGE, tmp_path / PACKAGE, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in BESIDE:
+        (tmp_path / name).symlink_to(ROOT / name)
+    return tmp_path / PACKAGE
+
+
+def run_tests(package: Path, tests: str) -> subprocess.CompletedProcess[str]:
+    """Run tests of this checkout against a copy of the package, each test at most once and up to the first failure."""
+    # The working directory is no place to import from, neither for pytest nor for what the tests start: it is this one.
+    environment = {**os.environ, "PYTHONPATH": str(package.parent), "PYTHONSAFEPATH": "1"}
+    for name in [name for name in environment if name.startswith("PYTEST")]:
+        del environment[name]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:randomly"]
+    return subprocess.run(
+        [*command, "-m", "not long", *tests.split()],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=WITHIN_S,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_the_suite_notices(mutant: Mutant, package: Path) -> None:
+    mutant.apply(package)
+    ran = run_tests(package, mutant.killed_by)
+    assert ran.returncode == 1, f"{mutant.name} was not noticed by {mutant.killed_by}:\n{ran.stdout[-3_000:]}"
+    assert "FAILED" in ran.stdout, ran.stdout[-3_000:]
+
+
+def test_without_a_mutant_the_same_tests_pass_on_a_copy(package: Path) -> None:
+    """Else a mutant would be killed by the copying alone. One of each kind: with a store, a server, a process."""
+    tests = [mutant.killed_by for mutant in MUTANTS if "::" in mutant.killed_by]
+    ran = run_tests(package, " ".join(sorted(set(tests))))
+    assert ran.returncode == 0, ran.stdout[-3_000:]
+    assert (
+        str(package)
+        in subprocess.run(
+            [sys.executable, "-P", "-c", "import projection; print(projection.__file__)"],
+            env={**os.environ, "PYTHONPATH": str(package.parent)},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        ).stdout
+    )
