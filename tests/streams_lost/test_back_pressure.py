@@ -36,8 +36,8 @@ class Held:
 
     async def look(self) -> int:
         """Delivered by all consumers together, and not committed by the lane that is furthest behind."""
-        committed = min(lane.position.scanned for lane in self._node.lanes)
         delivered = [one["delivered"]["stream_seq"] for one in await consumers(self._site)]
+        committed = min(lane.position.scanned for lane in self._node.lanes)  # asked last: it only grows
         now = max(delivered, default=0) - committed
         self.most = max(self.most, now)
         return now
