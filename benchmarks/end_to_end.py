@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 FINES = Path(__file__).resolve().parents[2] / "shared" / "data" / "road_traffic_fines.jsonl.gz"
 EVENTS = 200_000
-PLAIN_EVENTS = 3_000
+PLAIN_EVENTS = 2_000
 ROUNDS = 3
 _STREAM = "fines"
 _VIEW = ViewType("fine_summary")
