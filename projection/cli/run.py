@@ -116,17 +116,18 @@ async def _run(
 
 
 def _stop_on_signals(node: Node) -> None:
-    """The first signal asks the node to stop; the second ends the process, whatever it is at."""
+    """The first signal asks the node to stop; the second ends the process, whatever it is at, be it that it hangs."""
     import asyncio
 
     loop = asyncio.get_running_loop()
-    signals = (signal.SIGINT, signal.SIGTERM)
+    asked = False
 
-    def stop() -> None:
-        for signum in signals:
-            loop.remove_signal_handler(signum)
-            signal.signal(signum, lambda number, _: os._exit(EXIT_SIGNAL + number))
-        node.stop()
+    def stop(number: int, _: object) -> None:
+        nonlocal asked
+        if asked:
+            os._exit(EXIT_SIGNAL + number)
+        asked = True
+        loop.call_soon_threadsafe(node.stop)
 
-    for signum in signals:
-        loop.add_signal_handler(signum, stop)
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, stop)  # not the loop's own way: that one waits for the loop

@@ -7,7 +7,7 @@ from errno import ENOSPC
 from typing import TYPE_CHECKING
 
 import pytest
-from node_faults import FailingCommits, SlowDisk
+from node_faults import FailingCommits, Point, SlowDisk, Stalled
 
 from projection.errors import EXIT_ABANDONED, EXIT_OK, EXIT_SIGNAL
 
@@ -53,6 +53,18 @@ def test_a_second_signal_ends_it_at_once_and_the_status_says_which(site: CrashSi
         site.wait_until_told("the node is stopping", node)
         node.send(signal.SIGINT)
         assert node.wait() == EXIT_SIGNAL + signal.SIGINT, site.node_log()
+    site.check()
+    site.run_to_the_end()
+    site.check_all()
+
+
+def test_a_node_whose_loop_hangs_is_ended_by_the_second_signal(site: CrashSite) -> None:
+    site.publish()
+    with site.start(Stalled(Point.FOLDED, 40, 100.0), until_caught_up=False) as node:
+        site.wait_until_told("event loop has not come round", node)
+        node.send(signal.SIGTERM)
+        node.send(signal.SIGINT)
+        assert node.wait() in (EXIT_SIGNAL + signal.SIGINT, EXIT_SIGNAL + signal.SIGTERM), site.node_log()
     site.check()
     site.run_to_the_end()
     site.check_all()
