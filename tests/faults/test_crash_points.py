@@ -8,12 +8,12 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
-from crash_log import HALTING, make_log
+from crash_log import HALTING, LATE, make_log
 from crash_site import CrashSite
 from engine_support import added, broken
 from node_faults import Point, Struck
 
-from projection.errors import EXIT_FAILED
+from projection.errors import EXIT_FAILED, EXIT_OK
 from projection.model.ids import ViewType
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ PASSINGS = {
     Point.ACKNOWLEDGED: (1, 3),
 }
 OTHER_PASSINGS = (5, 12)  # odd and even: between two transactions of one commit, if it had two
-EVERY_NTH = {Point.FOLDED: 23, Point.PUT: 7}  # in the long form; of the others, every one
+EVERY_NTH = {Point.FOLDED: 23, Point.PUT: 13}  # in the long form; of the others, every one
 
 
 @pytest.mark.parametrize("point", list(Point), ids=lambda point: point.name.lower())
@@ -69,15 +69,21 @@ def test_a_lane_that_halts_stays_where_it_is_through_all_crashes_and_the_others_
 
 @pytest.mark.long
 @pytest.mark.parametrize("point", list(Point), ids=lambda point: point.name.lower())
-def test_whenever_a_step_is_passed_in_a_run_a_kill_there_changes_nothing(site: CrashSite, point: Point) -> None:
-    """One folder all the time: each node has the next few events, and is killed one passing later than the last."""
+def test_whenever_a_step_is_passed_in_a_run_a_kill_there_changes_nothing(
+    server: EmbeddedServer, tmp_path: Path, point: Point
+) -> None:
+    """One folder all the time: each node has some more events, and is killed one passing later than the last."""
+    site = CrashSite(server, tmp_path, make_log(random.Random(3), 5_000), batch=10)
+    site.publish(LATE)
     for passing in count(1, EVERY_NTH.get(point, 1)):
-        if site.published == len(site.log):
-            break
-        site.publish(20)
         with site.start(Struck(point, passing)) as node:
-            assert node.wait() in (-signal.SIGKILL, 0), site.node_log()
+            status = node.wait()
+        assert status in (-signal.SIGKILL, EXIT_OK), site.node_log()
         site.check()
+        if status == EXIT_OK:  # it was through before it came so far
+            break
+        site.publish(min(60, len(site.log) - site.published))
+    site.publish()
     site.run_to_the_end()
     site.check_all()
     print(f"{point.name}: killed at each passing up to {passing}")
