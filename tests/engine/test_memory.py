@@ -79,7 +79,7 @@ AHEAD_EVENTS = 200_000
 BATCH = 2_000  # so that it matters little whether the node or the publisher is the faster one
 MANY_VIEWS = 300_000  # three times of what the node keeps at hand: none is there any more when its next event comes
 BOX_S = 900.0
-MAY_GROW = 8 * MIB  # from the second quarter of the log to the last: 8 bytes an event
+MAY_GROW = 16 * MIB  # from the second quarter of the log to the last; one number kept of each event would be 30
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="there is no /proc to see memory in")
 
