@@ -28,6 +28,7 @@ _HEARTBEAT_S = 0.5
 SILENCE_S = _EXPIRES_S + 1.0
 _LOOK_S = 0.05  # between two looks whether another process still reads
 _FORGOTTEN_AFTER_S = 24 * 3600.0  # a consumer that nobody pulls from any more
+_QUIET_S = 0.2  # without a request: nobody reads
 _INSTANCE = "projection_instance"
 _ENDED_AS_ASKED = ("Batch Completed", "Message Size Exceeds MaxBytes")  # the two 409s that are no trouble
 
@@ -119,10 +120,17 @@ class Opening:
 
     async def _is_left(self, found: ConsumerInfo | None) -> bool:
         """Whether nobody pulls from the consumer: what a node asked for ends with its connection, or expires soon."""
-        until = monotonic() + SILENCE_S
-        while found is not None and found.num_waiting:
-            if monotonic() > until:
-                return False
+        began, quiet_since = monotonic(), None
+        while found is not None:
+            now = monotonic()
+            if found.num_waiting:
+                quiet_since = None  # between two requests a node that reads may have none for a moment
+                if now - began > SILENCE_S:
+                    return False
+            elif quiet_since is None:
+                quiet_since = now
+            elif now - quiet_since >= _QUIET_S:
+                return True
             await asyncio.sleep(_LOOK_S)
             found = await self._jetstream.consumer_info(self._reader.stream, self._reader.consumer)
         return True

@@ -27,6 +27,7 @@ CORRECTED = COUNTER.replace("when e.n < 0 =>", "when e.n < -1 =>")
 
 def left_behind(folder: Path, url: str) -> Path:
     """A folder with program, manifest and data; the node that made the data has ended."""
+    folder.mkdir(exist_ok=True)
     deploy(folder, stream=folder.name)
     fill(url, folder.name, EVENTS)
     ran = projection("run", "--until-caught-up", "--url", url, "--stream", folder.name, folder=folder)

@@ -131,7 +131,9 @@ def test_while_another_process_has_the_folder_only_a_dry_run_is_possible(site):
         assert 0 == projection("adopt", "counter", "--dry-run", folder=site).returncode
 
 
-def test_events_that_come_after_an_adoption_are_folded_by_the_new_program(site, nats_server):
+def test_events_that_come_after_an_adoption_are_folded_by_the_new_program(nats_server, tmp_path):
+    site = left_behind(tmp_path / f"later-{os.getpid()}", nats_server.url)  # the stream of the others stays as it is
+    deploy(site, CORRECTED, stream=site.name)
     assert 0 == projection("adopt", "counter", folder=site).returncode
     fill(nats_server.url, site.name, [counted("later", -1)])
     run = ("run", "--until-caught-up", "--url", nats_server.url, "--stream", site.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 from command_support import counted, deploy, fill, projection, refused, write_events
@@ -93,7 +94,9 @@ def test_what_keeps_folders_from_being_compared_is_told(left, site, nats_server)
     assert said.startswith("they were folded by ")
 
 
-def test_folders_at_different_events_are_not_called_equal(left, site, nats_server):
+def test_folders_at_different_events_are_not_called_equal(nats_server, tmp_path):
+    left = left_behind(tmp_path / f"ahead-{os.getpid()}", nats_server.url)  # the stream of the others stays as it is
+    site = copied(left, tmp_path / "copy" / left.name)
     fill(nats_server.url, site.name, [counted("new")])
     run(site, nats_server, "ahead")
     assert ["one is at event 9, the other at event 10"] == verified(left, "--against", site / "data", status=1)[
