@@ -269,6 +269,9 @@ class JetStreamFeed:
             return None
         # Asked last: what is still there now was there when the log was asked for messages of ours.
         info = await self._jetstream.stream_info(self._reader.stream)
+        if self.identity is None or info.created != self.identity.created or info.state.last_seq < last:
+            await self._drop("the stream is no longer the one that was asked")
+            return None
         require_history(self._reader.stream, info, self._position.scanned + 1)
         time = str(nanoseconds(state.last_ts))
         self._advance(scanned=last, scanned_time=time)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from stream_support import Log, eventually, read, sequences
 
-from projection.errors import StreamError
+from projection.errors import StreamError, StreamIdentityError
 from projection.model.checkpoint import LanePosition
 from projection.stream import connection as connection_module
 from projection.stream.connection import Nats, NatsConnection
@@ -181,6 +181,28 @@ async def test_scanned_never_passes_a_message_that_is_stored_while_the_log_is_as
     monkeypatch.undo()
     await log.jetstream._call(f"CONSUMER.PAUSE.{log.name}.node", {}, object)
     assert [2] == sequences(await read(feed, 2))
+    await feed.close()
+
+
+async def test_scanned_does_not_move_when_the_stream_is_made_anew_while_the_log_is_asked(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its end was that of the old one, and the new one says of itself that nothing of ours is in it."""
+    feed = log.feed()
+    await feed.open()
+    await log.publish(5, "theirs")
+    ask = feed._jetstream.next_sequence
+
+    async def be_overtaken_and_ask(stream: str, subject: str, start: int) -> int | None:
+        await log.call("STREAM.DELETE")
+        await log.create()
+        return await ask(stream, subject, start)
+
+    monkeypatch.setattr(feed._jetstream, "next_sequence", be_overtaken_and_ask)
+    assert await feed._look() is None
+    monkeypatch.undo()
+    with pytest.raises(StreamIdentityError, match="made anew"):
+        await read(feed, 5)
     await feed.close()
 
 
