@@ -109,6 +109,7 @@ class Consumer:
             self.floor = (int(number), int(sequence))
             for one in [one for one in self._unacknowledged if one <= int(sequence)]:
                 del self._unacknowledged[one]
+            self._again = deque(one for one in self._again if one in self._unacknowledged)
 
     # what happens to it
 

@@ -62,6 +62,7 @@ class SimulatedNats:
 
     `drop` and `repeat` tell how many of the next messages that come to a subscription are lost or come twice. `bulk` tells
     whether messages are handed over as they are read, or by a task for each subscription, as the library does it.
+    `acknowledging` is told of what is acknowledged, when it is.
     """
 
     hosts = "nats://simulated"
@@ -70,6 +71,7 @@ class SimulatedNats:
         self.losses = 0
         self.latency_s = _LATENCY_S
         self.bulk = True
+        self.acknowledging: Callable[[str], None] = lambda subject: None
         self.drop = 0
         self.repeat = 0
         self.subscriptions: set[SimulatedSubscription | BulkSubscription] = set()
@@ -105,6 +107,8 @@ class SimulatedNats:
         self, subject: str, data: bytes, *, reply: str = "", headers: Mapping[str, str] | None = None
     ) -> None:
         self._require_connection()
+        if subject.startswith("$JS.ACK."):
+            self.acknowledging(subject)
         self._out.append((subject, data, reply, dict(headers) if headers else None))
         self._server.loop.call_later(self.latency_s, self._pump_out)
 

@@ -17,7 +17,6 @@ from simulated_stream import Stream, filter_of, rfc3339
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
 
     from simulated_stream import Stored
 
@@ -40,7 +39,6 @@ class SimulatedServer:
         self.loop = loop
         self.streams: dict[str, Stream] = {}
         self.consumers: dict[tuple[str, str], Consumer] = {}
-        self.acknowledged: Callable[[Consumer], None] = lambda consumer: None
         self.up = True
         self.frozen = False
         self._clients: list[SimulatedNats] = []
@@ -102,7 +100,7 @@ class SimulatedServer:
     def thaw(self) -> None:
         self.frozen = False
         for client in self._clients:
-            client.pump()
+            self.loop.call_soon(client.pump)
 
     def gone(self, client: SimulatedNats) -> None:
         self._clients.remove(client)
@@ -122,7 +120,6 @@ class SimulatedServer:
             _, _, stream, name, *_ = subject.split(".")
             if (consumer := self.consumers.get((stream, name))) is not None:
                 consumer.acknowledge(subject)
-                self.acknowledged(consumer)
             return
         if subject.startswith("$JS.API.CONSUMER.MSG.NEXT."):
             _, _, _, _, _, stream, name = subject.split(".")

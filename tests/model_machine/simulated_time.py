@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
+_ROUND_S = 1e-6  # work takes time as well: a wait that is shorter than a clock can tell ends
+
+
 class StuckError(RuntimeError):
     """Nothing is due, ever: whoever waits would wait for good."""
 
@@ -20,13 +23,13 @@ class _Leaping(selectors.SelectSelector):
         super().__init__()
         self.now = 0.0
         self.rounds = 0
-        self.on_round: Callable[[], None] = lambda: None
+        self.is_last: Callable[[], bool] = lambda: False
 
     def select(self, timeout: float | None = None) -> list[Any]:
         self.rounds += 1
-        self.on_round()
+        self.now += _ROUND_S
         found = super().select(0)
-        if not found:
+        if not self.is_last() and not found:
             if timeout is None:
                 raise StuckError
             self.now += timeout
@@ -44,6 +47,7 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         self._leaping = _Leaping()
         super().__init__(self._leaping)
         self.thread_s = 0.001
+        self._threads: list[asyncio.Future[Any]] = []
 
     def time(self) -> float:
         return self._leaping.now
@@ -53,24 +57,29 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         """How many times the loop has gone round: a count of moments."""
         return self._leaping.rounds
 
-    def run_rounds(self, count: int, until: asyncio.Future[Any]) -> None:
-        """Go round so many times, or until the future is done."""
-        last = self.rounds + count
+    def run_until(self, done: Callable[[], bool]) -> None:
+        """Go round until something is so; asked in each round."""
 
-        def stop_at_last() -> None:
-            if self.rounds >= last or until.done():
+        def is_last() -> bool:
+            if done():
                 self.stop()
+                return True
+            return False
 
-        self._leaping.on_round = stop_at_last
+        self._leaping.is_last = is_last
         try:
             self.run_forever()
         finally:
-            self._leaping.on_round = lambda: None
+            self._leaping.is_last = lambda: False
 
     def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:  # type: ignore[override]
         future: asyncio.Future[Any] = self.create_future()
+        self._threads = [one for one in self._threads if not one.done()]
+        self._threads.append(future)
 
         def work() -> None:
+            if future.cancelled():
+                return
             try:
                 tell, outcome = future.set_result, func(*args)
             except Exception as error:  # noqa: BLE001 - it is told to who waits
@@ -79,6 +88,11 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
 
         self.call_later(self.thread_s, work)
         return future
+
+    def kill_threads(self) -> None:
+        """What was not begun is not done, and what was done is not told."""
+        for future in self._threads:
+            future.cancel()
 
 
 @contextmanager
