@@ -16,7 +16,7 @@ from projection.lang.failures import Failure, key_too_long
 from projection.lang.program import Applied, only_deletes
 from projection.model.checkpoint import Checkpoint, LanePosition
 from projection.model.ids import ViewId
-from projection.model.keys import MAX_KEY_BYTES, CheckpointKey, ViewKey
+from projection.model.keys import MAX_KEY_BYTES, CheckpointKey, encoded_view_key
 from projection.model.manifest import Policy
 from projection.model.subjects import matcher
 from projection.store.port import Commit
@@ -200,15 +200,14 @@ class Lane:
         return False
 
     def _load(self, target: Target) -> CachedView:
-        key = ViewKey(target[0], self.view_type, ViewId(target[1]))
-        encoded = key.encode()
+        encoded = encoded_view_key(target[0], self.view_type, target[1])
         if len(encoded) > MAX_KEY_BYTES:
             raise key_too_long(MAX_KEY_BYTES)
-        data = self.store.get_view(key)
+        data = self.store.get(encoded)
         try:
             view = None if data is None else self._program.decode_view(data)
         except DecodeError as error:  # no program can leave such a view
-            raise StorageDamagedError(f"view {key} is damaged: {error.message}", hint=_FOLD_ANEW) from None
+            raise StorageDamagedError(f"view {encoded.decode()} is damaged: {error.message}", hint=_FOLD_ANEW) from None
         return self._cache.put(target, encoded, view, data)
 
     def _mark(self, event: Event) -> None:

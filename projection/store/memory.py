@@ -34,7 +34,11 @@ class MemoryLaneStore:
 
     def get_view(self, key: ViewKey) -> bytes | None:
         """See `ViewReader.get_view`."""
-        return self._views.get(key.encode())
+        return self.get(key.encode())
+
+    def get(self, encoded: bytes) -> bytes | None:
+        """See `ViewReader.get`."""
+        return self._views.get(encoded)
 
     def get_checkpoint(self, key: CheckpointKey) -> Checkpoint | None:
         """See `ViewReader.get_checkpoint`."""

@@ -81,6 +81,13 @@ class ViewReader(Protocol):
             StorageError: the store cannot be read.
         """
 
+    def get(self, encoded: bytes) -> bytes | None:
+        """The same by the encoded key of the view, for those who have it at hand.
+
+        Raises:
+            StorageError: the store cannot be read.
+        """
+
     def get_checkpoint(self, key: CheckpointKey) -> Checkpoint | None:
         """A tenant's progress, or None where the lane has applied nothing for it.
 

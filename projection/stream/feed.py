@@ -162,14 +162,16 @@ class JetStreamFeed:
         )
 
     async def _open(self) -> None:
-        self.identity = await self._identity(self._position)
-        self._position = self._position.model_copy(update={"stream": self.identity})
+        await self._identity(self._position)
         opening = Opening(self._jetstream, self._reader, self._limits)
         try:
             await opening.start(self._position.scanned + 1, take_over=self.openings == 0)
+            # Again: a consumer ends with its stream, so that the one which has it now is the one that is read.
+            self.identity = await self._identity(self._position)
         except BaseException:
             await opening.end()
             raise
+        self._position = self._position.model_copy(update={"stream": self.identity})
         self._awaited = None
         self._left_at = monotonic()
         self._opening = opening

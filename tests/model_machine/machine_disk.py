@@ -75,11 +75,11 @@ class StoreOfProcess:
         self._mine()
         return self._disk.claim(self._view_type)
 
-    def get_view(self, key: Any) -> bytes | None:
+    def get(self, encoded: bytes) -> bytes | None:
         if self._disk.read_faults.get(self._view_type, 0):
             self._disk.read_faults[self._view_type] -= 1
             raise StorageError("the disk does not read", code="storage.io")
-        return self._mine().get_view(key)
+        return self._mine().get(encoded)
 
     def commit(self, commit: Commit, on_written: Callable[[], None] | None = None) -> None:
         faults = self._disk.commit_faults.get(self._view_type)
