@@ -76,16 +76,17 @@ class Committer:
         self.lane = lane
         self.breaker = CircuitBreaker(on_change)
         self.began = monotonic()  # the last commit
+        self.stream = lane.position.stream  # of which log it is what was folded
         self._workshop = workshop
         self._task: asyncio.Task[None] | None = None
 
-    def begin(self, stream: StreamIdentity | None) -> None:
+    def begin(self) -> None:
         """Have all that was folded since the last commit written; the last one must be settled.
 
         Returns at once. What is folded before the writing has begun is part of the commit.
         """
         self.began = monotonic()
-        self._task = asyncio.create_task(self._write(stream))
+        self._task = asyncio.create_task(self._write(self.stream))
 
     @property
     def busy(self) -> bool:

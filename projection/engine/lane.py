@@ -350,7 +350,7 @@ class Lane:
         """
         if self._under_way is not None:
             return
-        position = self.here(stream or self.position.stream)  # a feed that was never opened knows of none
+        position = self.here(stream)
         if position == self.position and not self.has_changes:
             return
         views, gained = self._cache.seal(self._program.encode_view)

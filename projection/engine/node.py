@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from projection.engine.lane import Lane
     from projection.errors import ProjectionError
-    from projection.model.checkpoint import StreamIdentity
     from projection.model.settings import BackPressure
     from projection.stream.port import Feed
 
@@ -247,15 +246,15 @@ class Node:
         member.lane.halted = error
         self.changed()
 
-    def finish(self, member: Committer, stream: StreamIdentity | None) -> None:
+    def finish(self, member: Committer) -> None:
         """See `Host.finish`."""
-        self._finishing.append(asyncio.create_task(self._write_last(member, stream)))
+        self._finishing.append(asyncio.create_task(self._write_last(member)))
         self.changed()
 
-    async def _write_last(self, member: Committer, stream: StreamIdentity | None) -> None:
+    async def _write_last(self, member: Committer) -> None:
         try:
             await member.settle()
-            member.begin(stream)
+            member.begin()
             await member.settle()
         except StorageError as error:  # it has halted anyway
             log.warning("the last commit failed", view_type=member.lane.view_type, reason=error.message)

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from projection.engine.lane import Lane
     from projection.errors import ProjectionError
     from projection.lang.program import Reaction
-    from projection.model.checkpoint import StreamIdentity
     from projection.model.envelope import Envelope
     from projection.model.settings import BackPressure
     from projection.stream.port import Batch, Feed, Message
@@ -49,7 +48,7 @@ class Host(Protocol):
     def halt(self, member: Committer, error: ProjectionError) -> None:
         """A member reads no more, and nothing more of it may be written."""
 
-    def finish(self, member: Committer, stream: StreamIdentity | None) -> None:
+    def finish(self, member: Committer) -> None:
         """A member has halted in front of an event; what it folded before is still to be written."""
 
     def changed(self) -> None:
@@ -115,6 +114,8 @@ class Reading:
 
     async def _fold(self, batch: Batch) -> None:
         """Offer a batch to the members, in turns with other readings and with commits."""
+        for member in self.members:
+            member.stream = self.feed.identity
         messages, done = batch.messages, 0
         patience = self._host.back_pressure.work_ms / 1000
         until = perf_counter() + patience
@@ -190,7 +191,7 @@ class Reading:
             if (lane.has_changes or (is_old and lane.scanned > lane.position.scanned)) and await self._settled(
                 member, until
             ):
-                member.begin(self.feed.identity)
+                member.begin()
 
     async def _settled(self, member: Committer, until: float) -> bool:
         """Whether the member's last commit is stored; if not, it has left."""
@@ -291,7 +292,7 @@ class Reading:
         for member in list(self.members):
             if member.lane.halted is not None:
                 self._remove(member)
-                self._host.finish(member, self.feed.identity)
+                self._host.finish(member)
 
     def _halt(self, member: Committer, error: ProjectionError) -> None:
         self._remove(member)

@@ -178,6 +178,26 @@ async def test_a_stream_made_anew_and_shorter_is_refused(log: Log) -> None:
     await feed.close()
 
 
+async def test_a_stream_made_anew_while_the_feed_opens_is_refused(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log was checked, and the consumer is made in another one: it would wait there until that one is as long."""
+    await log.publish(30)
+    feed = log.feed()
+    await feed.open()
+    await read(feed, 30)
+    await feed.close()
+    ask = feed._jetstream.consumer_info
+
+    async def be_overtaken_and_ask(stream: str, name: str) -> object:
+        await log.call("STREAM.DELETE")
+        await log.create()
+        return await ask(stream, name)
+
+    monkeypatch.setattr(feed._jetstream, "consumer_info", be_overtaken_and_ask)
+    with pytest.raises(StreamIdentityError, match="ends at 0, but it was read up to 30"):
+        await feed.next_batch()
+    await feed.close()
+
+
 async def test_history_lost_before_it_was_read_is_refused(log: Log) -> None:
     await log.publish(30)
     await log.call("STREAM.PURGE", seq=21)
