@@ -1,17 +1,21 @@
 """A whole node through random lives: after every commit its views are the fold of the log, and nothing is lost.
 
 The node is the real one: feeds, readings, lanes, commits. Server, disk and time are simulated, so that a life of many
-hours and crashes takes some milliseconds, and the same one again when it is asked for.
+crashes takes some milliseconds, and is the same again with MODEL_SEED in the environment.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections import deque
 from pathlib import Path
+from secrets import randbits
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 from engine_support import TEMPLATE, TOO_MUCH, added, broken, envelope, erased, shared
 from hypothesis import HealthCheck, settings
@@ -256,14 +260,31 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
         yield {"deployed": deployment(folder), "catalog": catalog}
 
 
-def live(site: dict[str, Any], lmdb: type[LmdbLaneStore] | None, **more: Any) -> None:
-    machine = type("Machine", (NodeMachine,), {**site, "lmdb": lmdb})
-    run_state_machine_as_test(machine, settings=settings(suppress_health_check=list(HealthCheck), **more))
+def live(site: dict[str, Any], lives: int, seed: int, lmdb: type[LmdbLaneStore] | None = None) -> None:
+    machine = hypothesis.seed(seed)(type("Lives", (NodeMachine,), {**site, "lmdb": lmdb}))
+    long = settings(max_examples=lives, stateful_step_count=50, suppress_health_check=list(HealthCheck))
+    run_state_machine_as_test(machine, settings=long)
+
+
+def a_seed() -> int:
+    seed = int(os.environ.get("MODEL_SEED") or randbits(32))
+    print(f"MODEL_SEED={seed}")
+    return seed
 
 
 def test_a_node_survives_random_lives(site: dict[str, Any]) -> None:
-    live(site, None, max_examples=60, stateful_step_count=40)
+    live(site, 250, a_seed())
 
 
 def test_a_node_on_lmdb_survives_random_lives(site: dict[str, Any]) -> None:
-    live(site, LmdbLaneStore, max_examples=10, stateful_step_count=30)
+    live(site, 50, a_seed(), LmdbLaneStore)
+
+
+@pytest.mark.long
+def test_a_node_survives_as_many_lives_as_five_minutes_hold(site: dict[str, Any]) -> None:
+    until, lives = monotonic() + 300.0, 0
+    while monotonic() < until:
+        live(site, 250, a_seed())
+        live(site, 50, a_seed(), LmdbLaneStore)
+        lives += 300
+    print(f"{lives} lives")
