@@ -139,7 +139,7 @@ MUTANTS = [
         "a lane joins others that have gone on",
         "engine/reading.py",
         (("        self._awaited_at = position\n", "        self._awaited_at = 0\n"),),
-        "tests/streams_lost/test_log_order.py",
+        "tests/engine/test_reading.py",
     ),
     Mutant(
         "a commit that failed is forgotten",
