@@ -149,10 +149,9 @@ def test_a_hostile_case_ends_fast_in_bounded_memory_with_a_result_or_a_coded_err
         else:
             run = partial(run_events, Fold(made, execution=execution), lines)
         ended = run()
-        for _ in range(2):  # the first try compiles, and any may be disturbed
-            for _ in range(9):  # on a busy machine, the fastest of some runs is what the program takes
-                if ended.seconds > FREE_SECONDS / 2 + NS_PER_GAS * 1e-9 * ended.gas:
-                    ended = min(ended, run(), key=lambda one: one.seconds)
+        for _ in range(9):  # the first try compiles, and on a busy machine any may be disturbed
+            if ended.seconds > FREE_SECONDS / 2 + NS_PER_GAS * 1e-9 * ended.gas:
+                ended = min(ended, run(), key=lambda one: one.seconds)
         per_gas = ended.seconds * 1e9 / max(ended.gas, 1)
         print(f"{case}, {execution}: {ended.code}, {ended.gas:,} gas, {ended.seconds * 1e3:.2f} ms, {per_gas:.0f} ns per gas")  # fmt: skip
         assert ended.code in wanted
