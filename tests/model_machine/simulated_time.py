@@ -72,7 +72,7 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         finally:
             self._leaping.is_last = lambda: False
 
-    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:  # type: ignore[override]
+    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
         future: asyncio.Future[Any] = self.create_future()
         self._threads = [one for one in self._threads if not one.done()]
         self._threads.append(future)

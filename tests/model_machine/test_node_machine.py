@@ -116,6 +116,11 @@ class NodeMachine(RuleBasedStateMachine):
         for data in events:
             self._publish("tally", data)
 
+    @rule(events=st.lists(_good, min_size=1, max_size=8), every_s=st.sampled_from([0.0002, 0.003, 0.1]))
+    def publish_meanwhile(self, events: list[bytes], every_s: float) -> None:
+        for number, data in enumerate(events):
+            self.world.loop.call_later(number * every_s, self._publish, "tally", data)
+
     @rule(data=_bad)
     def publish_what_goes_wrong(self, data: bytes) -> None:
         self._publish("tally", data)
