@@ -128,9 +128,11 @@ class Reading:
             self._spare_the_others()
             if refused is not None:
                 await self._wait_or_part(*refused)
-            elif done < len(messages) and (perf_counter() > until or self._is_heavy()):
-                await self._commit()
-                until = perf_counter() + patience
+            else:
+                self._breaker.succeeded()
+                if done < len(messages) and (perf_counter() > until or self._is_heavy()):
+                    await self._commit()
+                    until = perf_counter() + patience
             await asyncio.sleep(0)
         self.events += done
         if done == len(messages):
@@ -238,7 +240,9 @@ class Reading:
 
     async def _wait_or_part(self, lane: Lane, error: StorageError) -> None:
         """A store could not be read. By itself a lane waits and takes the event again, among others it parts."""
-        (member,) = (one for one in self.members if one.lane is lane)
+        member = next((one for one in self.members if one.lane is lane), None)
+        if member is None:
+            return  # it has parted since, for another reason
         if isinstance(error, StorageDamagedError):
             self._halt(member, error)
         elif len(self.members) > 1:
@@ -280,13 +284,11 @@ class Reading:
         """Whether a lane reads here."""
         return any(member.lane is lane for member in self.members)
 
-    def dismiss(self, lane: Lane) -> Committer | None:
+    def dismiss(self, lane: Lane) -> None:
         """Let a lane go for good, if it reads here."""
-        for member in self.members:
+        for member in list(self.members):
             if member.lane is lane:
                 self._remove(member)
-                return member
-        return None
 
     def _note_halts(self) -> None:
         for member in list(self.members):

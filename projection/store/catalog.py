@@ -15,7 +15,8 @@ from projection.model.ids import TenantId, ViewId, ViewType
 from projection.model.parked import Drop
 from projection.store.folder_lock import FolderLock, require_same_host
 from projection.store.format import Kind, check_stamp, stamp_or_check
-from projection.store.lmdb_env import Environment, entries_below
+from projection.store.lmdb_env import Environment
+from projection.store.ranges import entries_below
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

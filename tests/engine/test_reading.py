@@ -1,21 +1,24 @@
-"""A lane that read by itself joins others only where it stands no lower than they do."""
+"""A reading by itself, with feeds and stores in memory: who may join it, and what becomes of a store that does not read."""
 
 from __future__ import annotations
 
 import asyncio
-from types import SimpleNamespace
 
 import pytest
 from engine_support import Log, added, deploy, totals
 
+from projection.engine import breaker as breaker_module
+from projection.engine import reading as reading_module
 from projection.engine.committer import Committer, Workshop
 from projection.engine.lane import Lane
 from projection.engine.reading import Reading
+from projection.errors import StorageError
 from projection.model.settings import BackPressure
 from projection.store.memory import MemoryLaneStore
 from projection.stream.port import Batch
 
 WITHIN_S = 30
+EVENTS = 20
 
 
 class OneByOne:
@@ -41,24 +44,67 @@ class OneByOne:
         pass
 
 
+class ForgetfulStore(MemoryLaneStore):
+    """Cannot be read so many times, and then again."""
+
+    def __init__(self, failures: int) -> None:
+        super().__init__()
+        self.failures = failures
+
+    def get(self, encoded: bytes) -> bytes | None:
+        if self.failures:
+            self.failures -= 1
+            raise StorageError("the disk does not read", code="storage.io")
+        return super().get(encoded)
+
+
+class TheHost:
+    """A node that notes what its reading tells it."""
+
+    def __init__(self, **back_pressure: int) -> None:
+        self.workshop = Workshop(3, 1.0)
+        self.back_pressure = BackPressure(**back_pressure)
+        self.stopping = asyncio.Event()
+        self.wants_ends = False
+        self.parted: list[Committer] = []
+        self.reading: Reading | None = None
+        self.troubles: list[str | None] = []
+
+    def part(self, member: Committer, reason: str) -> None:
+        self.parted.append(member)
+
+    def changed(self) -> None:
+        if self.reading is None:
+            return
+        trouble = self.reading.trouble
+        if self.troubles[-1:] != [trouble and trouble.message]:
+            self.troubles.append(trouble and trouble.message)
+        if self.reading.position == EVENTS:
+            self.stopping.set()
+
+    async def run(self, log: Log, *stores: MemoryLaneStore, deployed) -> list[Lane]:
+        lanes = [Lane(deployed[0], store) for store in stores]
+        members = [Committer(lane, self.workshop) for lane in lanes]
+        self.reading = Reading(OneByOne(log, 0), members, self)
+        await asyncio.wait_for(self.reading.run(), WITHIN_S)
+        for member in members:
+            await member.settle()
+            member.lane.commit(None)
+        self.workshop.close()
+        return lanes
+
+
 @pytest.mark.parametrize("behind", [1, 4, 10])
 async def test_a_guest_comes_to_where_the_others_stand_before_it_is_let_in(tmp_path, behind):
     deployed = deploy(tmp_path)
-    log = Log(*(added("x") for _ in range(20)))
-    workshop = Workshop(2, 1.0)
-    host = SimpleNamespace(
-        workshop=workshop,
-        back_pressure=BackPressure(patience_ms=WITHIN_S * 1_000),
-        stopping=asyncio.Event(),
-        wants_ends=False,
-        changed=lambda: None,
-    )
+    log = Log(*(added("x") for _ in range(EVENTS)))
+    host = TheHost(patience_ms=WITHIN_S * 1_000)
 
     def reading(scanned: int) -> Reading:
         lane = Lane(deployed[0], MemoryLaneStore())
         for message in log.messages[:scanned]:
             lane.move_to(message.sequence, message.time)
-        return Reading(OneByOne(log, scanned), [Committer(lane, workshop)], host)
+        return Reading(OneByOne(log, scanned), [Committer(lane, host.workshop)], host)
 
     shared, guest = reading(10), reading(10 - behind)
     running = asyncio.create_task(guest.run())
@@ -70,4 +116,44 @@ async def test_a_guest_comes_to_where_the_others_stand_before_it_is_let_in(tmp_p
     assert shared.position == first.scanned == 10 <= joined.scanned
     joined.commit(None)
     assert {("a", "x"): joined.scanned - (10 - behind)} == totals(joined.store)
-    workshop.close()
+    host.workshop.close()
+
+
+async def test_a_lane_by_itself_takes_the_event_again_once_its_store_can_be_read_and_is_well_then(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(breaker_module, "FIRST_PAUSE_S", 0.001)
+    log, host = Log(*(added(f"v{number}") for number in range(EVENTS))), TheHost()
+    (lane,) = await host.run(log, ForgetfulStore(3), deployed=deploy(tmp_path))
+    assert {("a", f"v{number}"): 1 for number in range(EVENTS)} == totals(lane.store)
+    assert ["the disk does not read", None] == host.troubles
+    assert [] == host.parted
+
+
+async def test_among_others_a_lane_whose_store_cannot_be_read_parts_where_it_stands(tmp_path):
+    log, host = Log(*(added(f"v{number}") for number in range(EVENTS))), TheHost()
+    sound, parted = await host.run(log, MemoryLaneStore(), ForgetfulStore(1), deployed=deploy(tmp_path))
+    assert [parted] == [member.lane for member in host.parted]
+    assert (EVENTS, 0) == (sound.scanned, parted.scanned)
+    assert {("a", f"v{number}"): 1 for number in range(EVENTS)} == totals(sound.store)
+
+
+async def test_a_lane_that_parts_for_two_reasons_at_once_parts_once(tmp_path, monkeypatch):
+    """Its program takes most of the time, and its store cannot be read."""
+    monkeypatch.setattr(reading_module, "_GAS_S", 1e9)  # whatever is used is more than there was time for
+    log, host = Log(*(added(f"v{number}") for number in range(EVENTS))), TheHost(patience_ms=WITHIN_S * 1_000)
+    light, heavy = MemoryLaneStore(), ForgetfulStore(0)
+    deployed = deploy(tmp_path)
+    get = heavy.get
+
+    def fail_at_the_tenth(encoded: bytes) -> bytes | None:
+        if encoded.endswith(b":v9"):
+            host.reading._window = 0.0, {member.lane: member.lane.gas for member in host.reading.members}
+            host.reading.members[1].lane.gas += 1_000
+            raise StorageError("the disk does not read", code="storage.io")
+        return get(encoded)
+
+    monkeypatch.setattr(heavy, "get", fail_at_the_tenth)
+    first, second = await host.run(log, light, heavy, deployed=deployed)
+    assert [second] == [member.lane for member in host.parted]
+    assert (EVENTS, 9) == (first.scanned, second.scanned)
