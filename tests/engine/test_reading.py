@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import pytest
 from engine_support import Log, added, deploy, totals
@@ -12,10 +13,14 @@ from projection.engine import reading as reading_module
 from projection.engine.committer import Committer, Workshop
 from projection.engine.lane import Lane
 from projection.engine.reading import Reading
-from projection.errors import StorageError
+from projection.errors import StorageError, StreamIdentityError
 from projection.model.settings import BackPressure
 from projection.store.memory import MemoryLaneStore
 from projection.stream.port import Batch
+
+if TYPE_CHECKING:
+    from projection.errors import ProjectionError
+    from projection.model.checkpoint import LanePosition
 
 WITHIN_S = 30
 EVENTS = 20
@@ -67,11 +72,15 @@ class TheHost:
         self.stopping = asyncio.Event()
         self.wants_ends = False
         self.parted: list[Committer] = []
+        self.halted: list[Committer] = []
         self.reading: Reading | None = None
         self.troubles: list[str | None] = []
 
     def part(self, member: Committer, reason: str) -> None:
         self.parted.append(member)
+
+    def halt(self, member: Committer, error: ProjectionError) -> None:
+        self.halted.append(member)
 
     def changed(self) -> None:
         if self.reading is None:
@@ -157,3 +166,23 @@ async def test_a_lane_that_parts_for_two_reasons_at_once_parts_once(tmp_path, mo
     first, second = await host.run(log, light, heavy, deployed=deployed)
     assert [second] == [member.lane for member in host.parted]
     assert (EVENTS, 9) == (first.scanned, second.scanned)
+
+
+async def test_a_lane_that_is_ahead_of_a_log_that_was_made_anew_halts_and_takes_nothing_of_it(tmp_path):
+    """The feed was opened where the lowest lane stands, and that one's place is fine."""
+    log, host, deployed = Log(*(added("x") for _ in range(EVENTS))), TheHost(), deploy(tmp_path)
+
+    class MadeAnew(OneByOne):
+        async def check(self, position: LanePosition) -> None:
+            if position.scanned == 5:
+                raise StreamIdentityError("it is not the log that was read")
+
+    low, ahead = (Committer(Lane(deployed[0], MemoryLaneStore()), host.workshop) for _ in range(2))
+    ahead.lane.move_to(5)
+    host.reading = Reading(MadeAnew(log, 0), [low, ahead], host)
+    await asyncio.wait_for(host.reading.run(), WITHIN_S)
+    await low.settle()
+    assert [ahead] == host.halted
+    assert (EVENTS, 5) == (low.lane.scanned, ahead.lane.scanned)
+    assert ({("a", "x"): EVENTS}, {}) == (totals(low.lane.store), totals(ahead.lane.store))
+    host.workshop.close()
