@@ -6,17 +6,20 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 from projection.errors import StorageDamagedError, StorageError
-from projection.model.checkpoint import Checkpoint, LanePosition
+from projection.model.checkpoint import Checkpoint
 from projection.model.keys import VIEWS, CheckpointKey, ViewKey
 from projection.model.state_digest import StateDigest, entry_digest
 from projection.store.format import Kind, check_stamp, stamp_or_check
 from projection.store.lmdb_env import MAP_SIZE, MAX_MAP_SIZE, Environment
-from projection.store.port import Audit
+from projection.store.index_building import build_some
+from projection.store.indexes import index_prefix
+from projection.store.port import Audit, require_epoch
 from projection.store.ranges import delete_below, entries_below
 from projection.store.records import (
     DIGEST,
     EPOCH,
     FOLD_IDENTITY,
+    INDEXES,
     PARKED,
     POSITION,
     VIEW_COUNT,
@@ -25,16 +28,19 @@ from projection.store.records import (
     parked_key,
     parked_prefix,
 )
+from projection.store.snapshot import LmdbSnapshot, stored_indexes, stored_position
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from projection.model.checkpoint import LanePosition
     from projection.model.ids import TenantId, ViewType
     from projection.model.parked import ParkedEvent
     from projection.model.settings import Durability
+    from projection.store.indexes import DeclaredIndex, StoredIndex
     from projection.store.lmdb_env import Transaction
-    from projection.store.port import Commit
+    from projection.store.port import Commit, EntriesOf
 
 
 class _LmdbLane:
@@ -42,6 +48,12 @@ class _LmdbLane:
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
+
+    @contextmanager
+    def snapshot(self) -> Iterator[LmdbSnapshot]:
+        """See `ViewReader.snapshot`."""
+        with self._understood(), self._environment.read() as transaction:
+            yield LmdbSnapshot(transaction)
 
     def get_view(self, key: ViewKey) -> bytes | None:
         """See `ViewReader.get_view`."""
@@ -60,7 +72,7 @@ class _LmdbLane:
     def position(self) -> LanePosition:
         """See `ViewReader.position`."""
         with self._understood(), self._environment.read() as transaction:
-            return _stored_position(transaction)
+            return stored_position(transaction)
 
     def scan(self, tenant_id: TenantId | None, view_type: ViewType) -> Iterator[tuple[ViewKey, bytes]]:
         """See `ViewReader.scan`. The picture is that of the first step; it is given back with the iterator."""
@@ -98,7 +110,7 @@ class _LmdbLane:
             views, of_views = _summed(transaction, VIEWS)
             parked, of_parked = _summed(transaction, PARKED)
             return Audit(
-                position=_stored_position(transaction),
+                position=stored_position(transaction),
                 fold_identity=_stored_identity(transaction),
                 digest=_stored_digest(transaction),
                 recomputed=StateDigest.EMPTY.plus(of_views + of_parked),
@@ -218,14 +230,13 @@ class LmdbLaneStore(_LmdbLane):
     def commit(self, commit: Commit, on_written: Callable[[], None] | None = None) -> None:
         """See `LaneStore.commit`. Frees, every ten seconds, the slots of readers that died."""
         # Sorted, each key is found near the one before it: 20,000 random puts cost half as much.
-        keys = sorted(commit.views)
-        written = [(key, view) for key in keys if (view := commit.views[key]) is not None]
-        deleted = [key for key in keys if commit.views[key] is None] if len(written) < len(keys) else ()
+        written, deleted = _sorted_changes(commit.views)
+        added, removed = _sorted_changes(commit.entries)
 
         def write(transaction: Transaction) -> None:
             with self._understood():
                 epoch, count = _stored_number(transaction, EPOCH), _stored_number(transaction, VIEW_COUNT)
-                position, digest = _stored_position(transaction), _stored_digest(transaction)
+                position, digest = stored_position(transaction), _stored_digest(transaction)
             if commit.is_stored(epoch, position, digest):
                 # The disk may have failed so that memory has it and the disk has not: this commit waits for both.
                 transaction.put(POSITION, commit.position.model_dump_json().encode())
@@ -235,7 +246,12 @@ class LmdbLaneStore(_LmdbLane):
                 cursor.putmulti(written)
             for key in deleted:
                 transaction.delete(key)
-            transaction.put(VIEW_COUNT, b"%d" % (count + transaction.stat()["entries"] - entries))
+            views = transaction.stat()["entries"]
+            with transaction.cursor() as cursor:
+                cursor.putmulti(added)
+            for key in removed:
+                transaction.delete(key)
+            transaction.put(VIEW_COUNT, b"%d" % (count + views - entries))
             for checkpoint_key, checkpoint in commit.checkpoints.items():
                 transaction.put(checkpoint_key.encode(), checkpoint.model_dump_json().encode())
             for tenant_id, view_id in commit.released:
@@ -252,6 +268,29 @@ class LmdbLaneStore(_LmdbLane):
         self._environment.free_dead_readers()
         self._environment.update(write, on_written)
 
+    def declare_indexes(self, declared: Sequence[DeclaredIndex]) -> tuple[StoredIndex, ...]:
+        """See `LaneStore.declare_indexes`."""
+
+        def declare(transaction: Transaction) -> tuple[StoredIndex, ...]:
+            before = stored_indexes(transaction)
+            after = before.declare(declared, is_empty=_stored_number(transaction, VIEW_COUNT) == 0)
+            if after != before:
+                transaction.put(INDEXES, after.encode())
+            return after.indexes
+
+        with self._understood():
+            return self._environment.update(declare)
+
+    def build_indexes(self, epoch: int, entries_of: EntriesOf, views: int) -> bool:
+        """See `LaneStore.build_indexes`."""
+
+        def build(transaction: Transaction) -> bool:
+            require_epoch(epoch, _stored_number(transaction, EPOCH))
+            return build_some(transaction, entries_of, views)
+
+        with self._understood():
+            return self._environment.update(build)
+
     def delete_prefix(self, tenant_id: TenantId, view_type: ViewType) -> int:
         """See `LaneStore.delete_prefix`."""
         prefix = ViewKey.prefix(tenant_id, view_type)
@@ -262,15 +301,19 @@ class LmdbLaneStore(_LmdbLane):
             transaction.put(VIEW_COUNT, b"%d" % (_stored_number(transaction, VIEW_COUNT) - count))
             transaction.put(DIGEST, str(_stored_digest(transaction).plus(-gone)).encode())
             transaction.delete(CheckpointKey(tenant_id, view_type).encode())
+            for index in stored_indexes(transaction).indexes:
+                delete_below(transaction, index_prefix(index.number, tenant_id))
             return count
 
         with self._understood():
             return self._environment.update(delete)
 
 
-def _stored_position(transaction: Transaction) -> LanePosition:
-    stored = transaction.get(POSITION)
-    return LanePosition() if stored is None else LanePosition.model_validate_json(stored)
+def _sorted_changes(changes: Mapping[bytes, bytes | None]) -> tuple[list[tuple[bytes, bytes]], list[bytes]]:
+    """What is to be put, and what is to be deleted, each in key order."""
+    keys = sorted(changes)
+    put = [(key, value) for key in keys if (value := changes[key]) is not None]
+    return put, [key for key in keys if changes[key] is None] if len(put) < len(keys) else []
 
 
 def _stored_digest(transaction: Transaction) -> StateDigest:

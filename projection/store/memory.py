@@ -2,22 +2,54 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 from projection.errors import StorageError
 from projection.model.checkpoint import LanePosition
 from projection.model.keys import MAX_KEY_BYTES, VIEWS, CheckpointKey, ViewKey
+from projection.model.parked import Disposition
 from projection.model.state_digest import StateDigest, entry_digest
-from projection.store.port import Audit
+from projection.store.indexes import StoredIndexes, index_prefix
+from projection.store.port import Audit, require_epoch
 from projection.store.records import encode_parked, parked_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from projection.model.checkpoint import Checkpoint
     from projection.model.ids import TenantId, ViewId, ViewType
     from projection.model.parked import ParkedEvent
-    from projection.store.port import Commit
+    from projection.store.indexes import DeclaredIndex, StoredIndex
+    from projection.store.port import Commit, EntriesOf
+
+
+@dataclass(frozen=True, slots=True)
+class MemorySnapshot:
+    """Implements `Snapshot` on a copy."""
+
+    position: LanePosition
+    indexes: tuple[StoredIndex, ...]
+    held: Mapping[bytes, bytes]
+    parked: Collection[tuple[TenantId, ViewId | None]]  # whose events wait
+
+    def get(self, key: bytes) -> bytes | None:
+        """See `Snapshot.get`."""
+        return self.held.get(key)
+
+    def entries(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        """See `Snapshot.entries`."""
+        found = (item for item in self.held.items() if start <= item[0] < stop)
+        yield from sorted(found, reverse=reverse)
+
+    def has_parked(self, tenant_id: TenantId) -> bool:
+        """See `Snapshot.has_parked`."""
+        return any(tenant == tenant_id for tenant, _ in self.parked)
+
+    def is_parked(self, tenant_id: TenantId, view_id: ViewId) -> bool:
+        """See `Snapshot.is_parked`."""
+        return (tenant_id, view_id) in self.parked
 
 
 class MemoryLaneStore:
@@ -26,11 +58,23 @@ class MemoryLaneStore:
     def __init__(self, fold_identity: str = "") -> None:
         self._fold_identity = fold_identity
         self._views: dict[bytes, bytes] = {}  # by encoded key
+        self._entries: dict[bytes, bytes] = {}  # of indexes
+        self._indexes = StoredIndexes.EMPTY
         self._checkpoints: dict[CheckpointKey, Checkpoint] = {}
         self._parked: dict[tuple[TenantId, ViewId | None], dict[int, ParkedEvent]] = {}
         self._position = LanePosition()
         self._digest = StateDigest.EMPTY
         self._epoch = 0
+
+    @contextmanager
+    def snapshot(self) -> Iterator[MemorySnapshot]:
+        """See `ViewReader.snapshot`."""
+        parked = {
+            target
+            for target, queue in self._parked.items()
+            if any(event.disposition is Disposition.PARKED for event in queue.values())
+        }
+        yield MemorySnapshot(self._position, self._indexes.indexes, {**self._views, **self._entries}, parked)
 
     def get_view(self, key: ViewKey) -> bytes | None:
         """See `ViewReader.get_view`."""
@@ -108,11 +152,12 @@ class MemoryLaneStore:
 
     def _write(self, commit: Commit) -> None:
         # Nothing fails here, so that all of it is written or, before, none.
-        for key, view in commit.views.items():
-            if view is None:
-                self._views.pop(key, None)
-            else:
-                self._views[key] = view
+        for held, changes in ((self._views, commit.views), (self._entries, commit.entries)):
+            for key, value in changes.items():
+                if value is None:
+                    held.pop(key, None)
+                else:
+                    held[key] = value
         self._checkpoints.update(commit.checkpoints)
         for released in commit.released:
             self._parked.pop(released, None)
@@ -124,6 +169,22 @@ class MemoryLaneStore:
         if commit.fold_identity is not None:
             self._fold_identity = commit.fold_identity
 
+    def declare_indexes(self, declared: Sequence[DeclaredIndex]) -> tuple[StoredIndex, ...]:
+        """See `LaneStore.declare_indexes`."""
+        self._indexes = self._indexes.declare(declared, is_empty=not self._views)
+        return self._indexes.indexes
+
+    def build_indexes(self, epoch: int, entries_of: EntriesOf, views: int) -> bool:  # noqa: ARG002 - all at once
+        """See `LaneStore.build_indexes`."""
+        require_epoch(epoch, self._epoch)
+        kept = tuple(index_prefix(index.number) for index in self._indexes.indexes)
+        self._entries = {key: value for key, value in self._entries.items() if key.startswith(kept)}
+        for key, view in self._views.items():
+            self._entries.update(entries_of(key, view))
+        built = tuple(replace(index, built=True) for index in self._indexes.indexes)
+        self._indexes = replace(self._indexes, indexes=built, dropped=())
+        return False
+
     def delete_prefix(self, tenant_id: TenantId, view_type: ViewType) -> int:
         """See `LaneStore.delete_prefix`."""
         doomed = self._below(ViewKey.prefix(tenant_id, view_type))
@@ -131,6 +192,8 @@ class MemoryLaneStore:
             del self._views[key]
             self._digest = self._digest.plus(-entry_digest(key, view))
         self._checkpoints.pop(CheckpointKey(tenant_id, view_type), None)
+        gone = tuple(index_prefix(index.number, tenant_id) for index in self._indexes.indexes)
+        self._entries = {key: value for key, value in self._entries.items() if not key.startswith(gone)}
         return len(doomed)
 
     def close(self) -> None:

@@ -10,11 +10,15 @@ from projection.model.state_digest import StateDigest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from projection.model.checkpoint import Checkpoint, LanePosition
     from projection.model.ids import TenantId, ViewId, ViewType
     from projection.model.keys import CheckpointKey, ViewKey
     from projection.model.parked import ParkedEvent
+    from projection.store.indexes import DeclaredIndex, StoredIndex
+
+    EntriesOf = Callable[[bytes, bytes], Mapping[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,7 @@ class Commit:
     base: LanePosition  # the position that the batch was computed from
     position: LanePosition  # the position after it
     views: Mapping[bytes, bytes | None] = field(default_factory=dict)  # JSON by `ViewKey.encode`; None deletes a view
+    entries: Mapping[bytes, bytes | None] = field(default_factory=dict)  # of indexes, by their keys; None deletes one
     checkpoints: Mapping[CheckpointKey, Checkpoint] = field(default_factory=dict)
     parked: Sequence[ParkedEvent] = ()
     released: Sequence[tuple[TenantId, ViewId]] = ()  # deleted views: what was parked before this commit is discarded
@@ -42,15 +47,22 @@ class Commit:
             StaleCommitError: the stored epoch is not the owner's, or the stored position not what the batch was
                 computed from.
         """
-        if self.epoch != epoch:
-            raise StaleCommitError(
-                f"the lane has a new owner: this commit is of epoch {self.epoch}, the lane's is {epoch}"
-            )
+        require_epoch(self.epoch, epoch)
         if self.base == position:
             return False
         if self.position == position and self.digest == digest:
             return True
         raise StaleCommitError(f"the batch was computed from {self.base!r}, but the lane is at {position!r}")
+
+
+def require_epoch(epoch: int, stored: int) -> None:
+    """Refuse what someone wants to write who is no longer the lane's owner.
+
+    Raises:
+        StaleCommitError: the epoch is not the stored one.
+    """
+    if epoch != stored:
+        raise StaleCommitError(f"the lane has a new owner: this is of epoch {epoch}, the lane's is {stored}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +83,42 @@ class Audit:
         return (self.digest, self.view_count) == (self.recomputed, self.views)
 
 
+class Snapshot(Protocol):
+    """One consistent picture of a lane's store, however long it is looked at; it belongs to one thread.
+
+    Every call may raise a StorageError: the store cannot be read, or was closed meanwhile.
+    """
+
+    @property
+    def position(self) -> LanePosition:
+        """How far the lane had come."""
+
+    @property
+    def indexes(self) -> tuple[StoredIndex, ...]:
+        """The indexes that the store keeps, built or not yet."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value of a view's encoded key, or of an index entry's; None where there is none."""
+
+    def entries(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        """Keys and values with `start` ≤ key < `stop`, in key order, or in the reverse of it."""
+
+    def has_parked(self, tenant_id: TenantId) -> bool:
+        """Whether some view of the tenant has events parked."""
+
+    def is_parked(self, tenant_id: TenantId, view_id: ViewId) -> bool:
+        """Whether events wait for this view: it is not what it should be."""
+
+
 class ViewReader(Protocol):
     """Reading a lane's store; another process may be writing it."""
+
+    def snapshot(self) -> AbstractContextManager[Snapshot]:
+        """One consistent picture. While it is held, its pages are not used again: let go of it soon.
+
+        Raises:
+            StorageError: the store cannot be read.
+        """
 
     def get_view(self, key: ViewKey) -> bytes | None:
         """The view's JSON, or None where there is none.
@@ -173,6 +219,28 @@ class LaneStore(ViewReader, Protocol):
             StorageDamagedError: what is stored cannot be read; to write again does not help.
             StorageError: the store cannot be written; nothing changed, or everything: the same commit may be written
                 again. `on_written` may have been called.
+        """
+
+    def declare_indexes(self, declared: Sequence[DeclaredIndex]) -> tuple[StoredIndex, ...]:
+        """Have these indexes and no others: those that are missing are to be built, unless there is no view yet.
+
+        From here on each commit brings the entries of all of them, whether they are built or not.
+
+        Raises:
+            StorageError: the store cannot be written; nothing changed.
+        """
+
+    def build_indexes(self, epoch: int, entries_of: EntriesOf, views: int) -> bool:
+        """Bring the indexes some way towards what was declared, in one transaction; whether there is more to do.
+
+        Args:
+            epoch: the owner's.
+            entries_of: gives, for a view's encoded key and its JSON, the entries of all indexes.
+            views: how many views, or entries of an index that is no longer declared, to go through.
+
+        Raises:
+            StaleCommitError: the epoch is not the stored one; nothing changed.
+            StorageError: the store cannot be written; nothing changed.
         """
 
     def delete_prefix(self, tenant_id: TenantId, view_type: ViewType) -> int:

@@ -16,12 +16,18 @@ if TYPE_CHECKING:
 DIGEST = b"lane:digest"
 EPOCH = b"lane:epoch"
 FOLD_IDENTITY = b"lane:fold_identity"
+INDEXES = b"lane:indexes"
 POSITION = b"lane:position"
 VIEW_COUNT = b"lane:view_count"
 PARKED = b"parked:"
 
 _MAX_ID_BYTES = 240  # of a view id in a parked key: with the longest tenant the key stays below LMDB's 511
 _ALONE = b"-"  # stands for no view id; sorts before `=`, which begins every part that holds one
+
+
+def tenant_prefix(tenant_id: TenantId) -> bytes:
+    """What the keys of all parked events of a tenant begin with, and no others."""
+    return PARKED + escape_part(tenant_id).encode() + b":"
 
 
 def parked_prefix(tenant_id: TenantId, view_id: ViewId | None) -> bytes:
@@ -37,7 +43,7 @@ def parked_prefix(tenant_id: TenantId, view_id: ViewId | None) -> bytes:
             digest = sha256(escaped).hexdigest().encode()
             escaped = escaped[: _MAX_ID_BYTES - 66] + b"%-" + digest  # no escape is `%-`
         part = b"=" + escaped
-    return PARKED + escape_part(tenant_id).encode() + b":" + part + b":"
+    return tenant_prefix(tenant_id) + part + b":"
 
 
 def parked_key(event: ParkedEvent) -> bytes:
