@@ -124,7 +124,9 @@ class _Takeover:
             raise StorageError(f"the store of {former} is folded by {draft.fold_identity()}, not as the catalogue says")
         position = draft.position()
         lineage = Lineage(former.fold_identity, position.scanned)
-        self.build = replace(former, base_identity=deployed.base_identity, recipe=recipe_of(deployed), lineage=lineage)
+        self.build = replace(
+            former, base_identity=deployed.base_identity, recipe=recipe_of(deployed).encode(), lineage=lineage
+        )
         self._former, self._draft, self._program = former, draft, deployed.program
         self._reader = EventReader(deployed.entry.subject_template, deployed.tenancy)
         self._queues = queues(draft)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -61,6 +61,9 @@ def plan_builds(
     for one, answers, build in zip(deployed, serving, found, strict=True):
         if build is None:
             build = _made(catalog, one, answers)  # noqa: PLW2901
+        elif build.recipe != (recipe := recipe_of(one).encode()):  # comments, indexes: the fold is the same
+            build = replace(build, recipe=recipe)  # noqa: PLW2901
+            catalog.record(build)
         replaces = None if answers is None or answers.number == build.number else answers
         planned.append(PlannedBuild(one.within(build), build, replaces))
         if replaces is not None:
@@ -86,7 +89,7 @@ def _made(catalog: Catalog, one: DeployedView, answers: Build | None) -> Build:
         one.entry.view_type,
         catalog.reserve(one.entry.view_type),
         one.base_identity,
-        recipe_of(one),
+        recipe_of(one).encode(),
         drops=() if answers is None else answers.drops,
     )
     catalog.record(build, serves=answers is None)

@@ -1,11 +1,10 @@
-"""A build's recipe: manifest entry, tenancy and the program's text, kept with the build so that it can go on.
+"""What a deployment and a build's recipe have to do with one another.
 
 A former build is folded, and its parked events are, when the manifest's files say something else already or are gone.
 """
 
 from __future__ import annotations
 
-import json
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -18,31 +17,31 @@ from projection.lang.source import Source
 from projection.model.envelope import Tenancy
 from projection.model.ids import TenantId
 from projection.model.manifest import ManifestView
+from projection.model.recipe import Recipe, RecipeProgram, RecipeTenancy
 from projection.model.subjects import SubjectTemplate
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from projection.engine.deployment import DeployedView
     from projection.store.catalog import Build
 
 
-def recipe_of(deployed: DeployedView) -> str:
-    """All that is needed to fold a view type again, as JSON."""
+def recipe_of(deployed: DeployedView) -> Recipe:
+    """All that is needed to fold a view type again."""
     entry, source = deployed.entry, deployed.program.checked.source
-    return json.dumps(
-        {
-            "manifest": {
-                "view_type": entry.view_type,
-                "subject_template": str(entry.subject_template),
-                "subjects": entry.subjects,
-                "start": entry.start.model_dump(exclude_none=True) or "first",
-                "on_error": entry.on_error,
-                "limits": entry.limits.model_dump(),
-                "partition_by": entry.partition_by,
-            },
-            "tenancy": {"enabled": deployed.tenancy.enabled, "default": deployed.tenancy.default},
-            "program": {"name": PurePath(source.name).name, "text": source.text, "digest": deployed.program.digest},
+    return Recipe(
+        manifest={
+            "view_type": entry.view_type,
+            "subject_template": str(entry.subject_template),
+            "subjects": list(entry.subjects),
+            "start": entry.start.model_dump(exclude_none=True) or "first",
+            "on_error": entry.on_error.value,
+            "limits": entry.limits.model_dump(),
+            "partition_by": entry.partition_by,
         },
-        ensure_ascii=False,
+        tenancy=RecipeTenancy(deployed.tenancy.enabled, deployed.tenancy.default),
+        program=RecipeProgram(PurePath(source.name).name, source.text, deployed.program.digest),
     )
 
 
@@ -68,11 +67,11 @@ def deployed_like(build: Build, execution: Execution = Execution.COMPILED) -> De
         ConfigurationError: it cannot use it.
     """
     try:
-        recipe = json.loads(build.recipe)
-        source = Source(recipe["program"]["name"], recipe["program"]["text"])
-        template = SubjectTemplate.parse(recipe["manifest"].pop("subject_template"))
-        entry = ManifestView(program=Path(source.name), subject_template=template, **recipe["manifest"])
-        tenancy = Tenancy(recipe["tenancy"]["enabled"], TenantId(recipe["tenancy"]["default"]))
+        recipe = Recipe.decode(build.recipe)
+        source = Source(recipe.program.name, recipe.program.text)
+        template = SubjectTemplate.parse(recipe.manifest["subject_template"])
+        entry = ManifestView(**{**recipe.manifest, "program": Path(source.name), "subject_template": template})
+        tenancy = Tenancy(recipe.tenancy.enabled, TenantId(recipe.tenancy.default))
         return deploy(entry, Program(check(source), limits_of(entry), execution), tenancy)
     except (ProjectionError, ValueError, TypeError, KeyError) as error:
         raise ConfigurationError(
@@ -82,19 +81,19 @@ def deployed_like(build: Build, execution: Execution = Execution.COMPILED) -> De
 
 def differences(build: Build, deployed: DeployedView) -> dict[str, str]:
     """What a deployment changes of what a build is folded by: by the names of manifest and settings, in a few words."""
-    before, after = json.loads(build.recipe), json.loads(recipe_of(deployed))
+    before, after = Recipe.decode(build.recipe), recipe_of(deployed)
     found = {}
-    if before["program"]["digest"] != after["program"]["digest"]:
-        is_same = before["program"]["text"] == after["program"]["text"]
+    if before.program.digest != after.program.digest:
+        is_same = before.program.text == after.program.text
         found["program"] = "what this version of projection makes of the program" if is_same else "the program"
-    was, now = _flat(before["manifest"]), _flat(after["manifest"])
+    was, now = _flat(before.manifest), _flat(after.manifest)
     found |= {name: f"{name} ({was.get(name)} → {now[name]})" for name in now if was.get(name) != now[name]}
-    if before["tenancy"] != after["tenancy"]:
+    if before.tenancy != after.tenancy:
         found["tenancy"] = "the tenancy (multi_tenancy, default_tenant)"
     return found
 
 
-def _flat(manifest: dict[str, Any]) -> dict[str, str]:
+def _flat(manifest: Mapping[str, Any]) -> dict[str, str]:
     """The manifest's fields that a fold depends on, as texts by dotted names."""
     limits = {f"limits.{name}": f"{value:,}" for name, value in manifest["limits"].items()}
     return {

@@ -7,7 +7,7 @@ import json
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from secrets import token_hex
+from secrets import token_bytes, token_hex
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from projection.errors import ConfigurationError, StorageError
@@ -30,6 +30,7 @@ _NODE_ID = re.compile(r"[A-Za-z0-9-]{1,63}")
 _NODE_ID_KEY = b"node_id"
 _BUILD = "build:{}:{:010d}"
 _BUILDS = "build:{}:"
+_CURSOR_KEY = b"cursor_key"
 _LAST_NUMBER = "last_number:{}"  # outlives its build, so that no number is ever used again
 _SERVING = "serving:"
 
@@ -49,7 +50,7 @@ class Build:
     view_type: ViewType
     number: int  # from 1 on, never reused
     base_identity: str  # what program, manifest and tenancy give
-    recipe: str  # JSON, the engine's: all that is needed to fold it again without the manifest's files
+    recipe: str  # JSON, see `model/recipe.py`: all that is needed to fold it again without the manifest's files
     drops: tuple[Drop, ...] = ()  # an operator's decisions, in their order
     lineage: Lineage | None = None  # None: folded from the log
 
@@ -117,11 +118,37 @@ class _Catalogue:
             pointer = transaction.get(_SERVING.encode() + view_type.encode())
             if pointer is None:
                 return None
-            number = int(pointer)
-            stored = transaction.get(_BUILD.format(view_type, number).encode())
-            if stored is None:
-                raise ValueError(f"the serving build {number} of {view_type} is missing")
-            return _decoded(self.data, view_type, number, stored)
+            return self._build(transaction, view_type, int(pointer))
+
+    def serving_number(self, view_type: ViewType) -> int | None:
+        """The number of the build that answers for a view type, which every query asks; None where there is none.
+
+        Raises:
+            StorageError: the catalogue cannot be read.
+        """
+        with self._understood():
+            pointer = self._environment.get(_SERVING.encode() + view_type.encode())
+            return None if pointer is None else int(pointer)
+
+    def build(self, view_type: ViewType, number: int) -> Build:
+        """A recorded build.
+
+        Raises:
+            StorageError: there is none of that number, or the catalogue cannot be read.
+        """
+        with self._understood(), self._environment.read() as transaction:
+            return self._build(transaction, view_type, number)
+
+    @property
+    def cursor_key(self) -> bytes:
+        """32 random bytes of this data folder, which seal what clients bring back: cursors and the like.
+
+        Raises:
+            StorageError: the catalogue cannot be read, or was made by a version that had no queries.
+        """
+        if (key := self._environment.get(_CURSOR_KEY)) is None:
+            raise StorageError(f"{self._environment.path} has no key for cursors", hint="start the node once")
+        return key
 
     def require(self, view_type: ViewType) -> Build:
         """The build that answers for a view type.
@@ -144,6 +171,12 @@ class _Catalogue:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _build(self, transaction: Transaction, view_type: ViewType, number: int) -> Build:
+        stored = transaction.get(_BUILD.format(view_type, number).encode())
+        if stored is None:
+            raise ValueError(f"build {number} of {view_type} is missing")
+        return _decoded(self.data, view_type, number, stored)
 
     def _builds(self, transaction: Transaction, view_type: ViewType) -> Iterator[Build]:
         for key, stored in entries_below(transaction, _BUILDS.format(view_type).encode()):
@@ -271,6 +304,8 @@ def _take(transaction: Transaction, path: Path, node_id: str | None) -> str:
     stamp_or_check(transaction, Kind.CATALOGUE, path)
     named = node_id or transaction.get(_NODE_ID_KEY, b"").decode() or f"node-{token_hex(4)}"
     transaction.put(_NODE_ID_KEY, named.encode())
+    if transaction.get(_CURSOR_KEY) is None:
+        transaction.put(_CURSOR_KEY, token_bytes(32))
     return named
 
 

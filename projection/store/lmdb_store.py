@@ -10,9 +10,9 @@ from projection.model.checkpoint import Checkpoint
 from projection.model.keys import VIEWS, CheckpointKey, ViewKey
 from projection.model.state_digest import StateDigest, entry_digest
 from projection.store.format import Kind, check_stamp, stamp_or_check
-from projection.store.lmdb_env import MAP_SIZE, MAX_MAP_SIZE, Environment
 from projection.store.index_building import build_some
 from projection.store.indexes import index_prefix
+from projection.store.lmdb_env import MAP_SIZE, MAX_MAP_SIZE, Environment
 from projection.store.port import Audit, require_epoch
 from projection.store.ranges import delete_below, entries_below
 from projection.store.records import (

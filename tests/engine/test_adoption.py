@@ -378,7 +378,7 @@ def test_where_each_event_fits_an_adopted_build_holds_what_the_new_program_makes
     log = Log(*before)
     lane = feed(Lane(tallies, MemoryLaneStore(tallies.fold_identity)), log.messages)
     store = lane.store
-    build = adoption.Build(Path(), TALLY, 1, tallies.base_identity, adoption.recipe_of(tallies))
+    build = adoption.Build(Path(), TALLY, 1, tallies.base_identity, adoption.recipe_of(tallies).encode())
     takeover = adoption._Takeover(build, corrected, _OnPaper(store))
     takeover.write(store)
     feed(Lane(corrected.within(takeover.build), store), log.add(*after).messages)

@@ -162,7 +162,7 @@ def test_a_former_build_that_this_version_cannot_fold_answers_and_is_left_behind
 @pytest.mark.parametrize("tenancy", [Tenancy(), Tenancy(False, TenantId("only"))])
 def test_a_recipe_gives_the_same_fold_again_without_any_file(tmp_path, entry, tenancy):
     (one,) = deploy(tmp_path, tenancy=tenancy, **entry)
-    build = Build(tmp_path / "data", TALLY, 1, one.base_identity, recipe_of(one), (DROP,))
+    build = Build(tmp_path / "data", TALLY, 1, one.base_identity, recipe_of(one).encode(), (DROP,))
     (tmp_path / "tallies.proj").unlink()
     again = deployed_by(build)
     assert one.within(build).fold_identity == again.fold_identity
@@ -189,7 +189,7 @@ def test_a_recipe_gives_the_same_fold_again_without_any_file(tmp_path, entry, te
     ],
 )
 def test_differences_are_told_by_the_names_of_the_manifest(tmp_path, old, entry, expected):
-    build = Build(tmp_path, TALLY, 1, old[0].base_identity, recipe_of(old[0]))
+    build = Build(tmp_path, TALLY, 1, old[0].base_identity, recipe_of(old[0]).encode())
     assert expected in differences(build, deploy(tmp_path / "new", **entry)[0]).values()
 
 
@@ -202,7 +202,7 @@ def test_differences_are_told_by_the_names_of_the_manifest(tmp_path, old, entry,
     ],
 )
 def test_a_recipe_that_makes_no_such_fold_is_refused_by_the_name_of_its_build(tmp_path, old, was, becomes, said):
-    recipe = recipe_of(old[0])
+    recipe = recipe_of(old[0]).encode()
     assert was in recipe
     build = Build(tmp_path, TALLY, 4, old[0].base_identity, recipe.replace(was, becomes))
     with pytest.raises(ConfigurationError, match=said):

@@ -182,7 +182,7 @@ histories = st.lists(
 @given(history=histories)
 def test_whenever_it_is_dropped_the_state_is_that_of_a_fold_that_knew_it_from_the_start(tallies, history):
     """Some events, a decision about one of those that are parked by then, some events more, and so on."""
-    log, build = Log(), Build(Path(), TALLY, 1, tallies[0].base_identity, recipe_of(tallies[0]))
+    log, build = Log(), Build(Path(), TALLY, 1, tallies[0].base_identity, recipe_of(tallies[0]).encode())
     store = MemoryLaneStore(build.fold_identity)
     for events, choice in history:
         feed(Lane(tallies[0].within(build), store), log.add(*events).messages)
