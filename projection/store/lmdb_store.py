@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from projection.model.ids import TenantId, ViewType
     from projection.model.parked import ParkedEvent
     from projection.model.settings import Durability
-    from projection.store.indexes import DeclaredIndex, StoredIndex
+    from projection.store.indexes import DeclaredIndex, StoredIndex, StoredIndexes
     from projection.store.lmdb_env import Transaction
     from projection.store.port import Commit, EntriesOf
 
@@ -118,6 +118,15 @@ class _LmdbLane:
                 views=views,
                 parked=parked,
             )
+
+    def indexes_when(self, declared: Sequence[DeclaredIndex]) -> tuple[StoredIndex, ...]:
+        """What `declare_indexes` would answer; nothing is written.
+
+        Raises:
+            StorageError: the store cannot be read.
+        """
+        with self._understood(), self._environment.read() as transaction:
+            return _declared(transaction, declared).indexes
 
     def copy_to(self, path: Path) -> None:
         """Make a compacted copy of one consistent picture, in a new directory: complete and on the disk, or not there.
@@ -272,11 +281,10 @@ class LmdbLaneStore(_LmdbLane):
         """See `LaneStore.declare_indexes`."""
 
         def declare(transaction: Transaction) -> tuple[StoredIndex, ...]:
-            before = stored_indexes(transaction)
-            after = before.declare(declared, is_empty=_stored_number(transaction, VIEW_COUNT) == 0)
-            if after != before:
-                transaction.put(INDEXES, after.encode())
-            return after.indexes
+            found = _declared(transaction, declared)
+            if found != stored_indexes(transaction):
+                transaction.put(INDEXES, found.encode())
+            return found.indexes
 
         with self._understood():
             return self._environment.update(declare)
@@ -307,6 +315,10 @@ class LmdbLaneStore(_LmdbLane):
 
         with self._understood():
             return self._environment.update(delete)
+
+
+def _declared(transaction: Transaction, declared: Sequence[DeclaredIndex]) -> StoredIndexes:
+    return stored_indexes(transaction).declare(declared, is_empty=_stored_number(transaction, VIEW_COUNT) == 0)
 
 
 def _sorted_changes(changes: Mapping[bytes, bytes | None]) -> tuple[list[tuple[bytes, bytes]], list[bytes]]:
