@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from projection.model.checkpoint import Frozen
-
-
-def _no_bool(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise ValueError(f"{value} is not a number")  # noqa: TRY004 - pydantic takes ValueError for "does not fit"
-    return value
-
-
-_Count = Annotated[int, BeforeValidator(_no_bool)]
+from projection.model.setting_types import Count
 
 
 class QueryLimits(Frozen):
     """Limits of each query, and of all at a time."""
 
-    default_limit: Annotated[_Count, Field(ge=1, le=100_000)] = 50  # views on a page that names no limit
-    max_limit: Annotated[_Count, Field(ge=1, le=100_000)] = 1_000  # views on a page
-    max_ids: Annotated[_Count, Field(ge=1, le=100_000)] = 1_000  # that one query may ask for by name
-    scanned: Annotated[_Count, Field(ge=1, le=10**12)] = 1_000_000  # views that one query may look at
-    gas: Annotated[_Count, Field(ge=1, le=10**15)] = 100_000_000  # for the filter, on all views together
-    time_ms: Annotated[_Count, Field(ge=1, le=600_000)] = 5_000  # from its first look at the store; then it lets go
-    response_bytes: Annotated[_Count, Field(ge=1024, le=1024**3)] = 8 * 1024**2  # of views; a page ends before it
-    concurrent: Annotated[_Count, Field(ge=1, le=10_000)] = 64  # queries under way in one process
-    max_wait_ms: Annotated[_Count, Field(ge=0, le=600_000)] = 30_000  # that a query may wait for its `min_sequence`
-    filter_bytes: Annotated[_Count, Field(ge=1, le=1024**2)] = 16_384  # of a filter's text, or of its JSON
-    filter_depth: Annotated[_Count, Field(ge=1, le=100)] = 32  # of a structured filter
-    filter_leaves: Annotated[_Count, Field(ge=1, le=10_000)] = 500  # comparisons in a structured filter
+    default_limit: Annotated[Count, Field(ge=1, le=100_000)] = 50  # views on a page that names no limit
+    max_limit: Annotated[Count, Field(ge=1, le=100_000)] = 1_000  # views on a page
+    max_ids: Annotated[Count, Field(ge=1, le=100_000)] = 1_000  # that one query may ask for by name
+    scanned: Annotated[Count, Field(ge=1, le=10**12)] = 1_000_000  # views that one query may look at
+    gas: Annotated[Count, Field(ge=1, le=10**15)] = 100_000_000  # for the filter, on all views together
+    time_ms: Annotated[Count, Field(ge=1, le=600_000)] = 5_000  # from its first look at the store; then it lets go
+    response_bytes: Annotated[Count, Field(ge=1024, le=1024**3)] = 8 * 1024**2  # of views; a page ends before it
+    concurrent: Annotated[Count, Field(ge=1, le=10_000)] = 64  # queries under way in one process
+    max_wait_ms: Annotated[Count, Field(ge=0, le=600_000)] = 30_000  # that a query may wait for its `min_sequence`
+    filter_bytes: Annotated[Count, Field(ge=1, le=1024**2)] = 16_384  # of a filter's text, or of its JSON
+    filter_depth: Annotated[Count, Field(ge=1, le=100)] = 32  # of a structured filter
+    filter_leaves: Annotated[Count, Field(ge=1, le=10_000)] = 500  # comparisons in a structured filter
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:

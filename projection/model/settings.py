@@ -1,22 +1,25 @@
-"""The settings of a node: where its log and its store are, and how fast it may go."""
+"""The settings of a node: where its log and its store are, how fast it may go, and who may ask it."""
 
 from __future__ import annotations
 
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, FilePath, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import AfterValidator, Field, FilePath, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from projection.errors import ConfigurationError
 from projection.model.checkpoint import Frozen
 from projection.model.envelope import Tenancy
+from projection.model.http_settings import HttpSettings
 from projection.model.ids import DEFAULT_TENANT, TenantId
 from projection.model.problems import problems
+from projection.model.query_limits import QueryLimits
 from projection.model.setting_sources import ENVIRONMENT_PREFIX, layers, merged, place_of
+from projection.model.setting_types import ByCommas, Count
 from projection.model.subjects import filter_problem
 
 if TYPE_CHECKING:
@@ -24,12 +27,6 @@ if TYPE_CHECKING:
 
 _PLACES_OF_DURABLE = ("{node}", "{feed}", "{partition}")
 _NODE = re.compile(r"[A-Za-z0-9-]{1,63}")
-
-
-def _no_bool(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise ValueError(f"{value} is not a number")  # noqa: TRY004 - pydantic takes ValueError for "does not fit"
-    return value
 
 
 def _servers(urls: str) -> str:
@@ -70,17 +67,12 @@ def _durable(template: str) -> str:
     return template
 
 
-def _split(value: Any) -> Any:
-    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
-
-
 def _filter(text: str) -> str:
     if (problem := filter_problem(text)) is not None:
         raise ValueError(problem)
     return text
 
 
-Count = Annotated[int, BeforeValidator(_no_bool)]
 Durability = Literal["sync", "process"]
 Filter = Annotated[str, AfterValidator(_filter)]
 
@@ -138,9 +130,7 @@ class Settings(BaseSettings):
 
     nats: NatsSettings = NatsSettings()
     stream: Annotated[str, AfterValidator(_stream_name)] = "events"
-    subjects: Annotated[tuple[Filter, ...] | None, NoDecode, BeforeValidator(_split), Field(min_length=1)] = (
-        None  # those of the manifest; as one text, they are separated by commas
-    )
+    subjects: Annotated[tuple[Filter, ...] | None, *ByCommas, Field(min_length=1)] = None  # those of the manifest
     durable: Annotated[str, AfterValidator(_durable)] = "{node}_{feed}_{partition}"
     node: Annotated[str, AfterValidator(_node_id)] | None = None  # None: the store makes one and keeps it
     storage: Path = Path("data")
@@ -148,6 +138,8 @@ class Settings(BaseSettings):
     multi_tenancy: bool = True
     default_tenant: TenantId = DEFAULT_TENANT
     back_pressure: BackPressure = BackPressure()
+    http: HttpSettings = HttpSettings()
+    query: QueryLimits = QueryLimits()
     stop_timeout_s: Annotated[Count, Field(ge=0, le=3_600)] = 10  # for the last commit, when the node is to stop
     manifest: Path = Path("manifest.yaml")
     execution: Literal["compiled", "interpreted"] = "compiled"  # of programs; what comes of them is the same
