@@ -7,7 +7,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from projection.model.checkpoint import Frozen
-from projection.model.setting_types import Count
+from projection.model.setting_types import Count  # noqa: TC001 - pydantic reads it
 
 
 class QueryLimits(Frozen):
