@@ -1,0 +1,67 @@
+"""Reading views from a node over HTTP, synchronously or with asyncio: the same calls, the same answers.
+
+```python
+from projection.client import Client
+
+with Client("http://127.0.0.1:7070", tenant="north") as client:
+    account = client.view("accounts", "A1")
+    for found in client.iterate("accounts", filter="balance > 100", sort=["-balance"]):
+        print(found.id, found.view["balance"])  # numbers are exact: int or Decimal
+```
+"""
+
+from projection.client.answers import (
+    Catalog,
+    CatalogIndex,
+    CatalogView,
+    Change,
+    Explanation,
+    Found,
+    Page,
+    Readiness,
+    View,
+)
+from projection.client.async_client import AsyncClient
+from projection.client.client import Client
+from projection.client.errors import (
+    AccessRefusedError,
+    BusyError,
+    ChangesOffError,
+    ClientError,
+    CursorGoneError,
+    CursorInvalidError,
+    LimitExceededError,
+    NotFreshError,
+    QueryInvalidError,
+    ServerFailedError,
+    UnknownViewTypeError,
+    UnreachableError,
+    ViewMissingError,
+)
+
+__all__ = [
+    "AccessRefusedError",
+    "AsyncClient",
+    "BusyError",
+    "Catalog",
+    "CatalogIndex",
+    "CatalogView",
+    "Change",
+    "ChangesOffError",
+    "Client",
+    "ClientError",
+    "CursorGoneError",
+    "CursorInvalidError",
+    "Explanation",
+    "Found",
+    "LimitExceededError",
+    "NotFreshError",
+    "Page",
+    "QueryInvalidError",
+    "Readiness",
+    "ServerFailedError",
+    "UnknownViewTypeError",
+    "UnreachableError",
+    "View",
+    "ViewMissingError",
+]

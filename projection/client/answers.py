@@ -1,0 +1,133 @@
+"""What a node answers, as typed values.
+
+A view is a dict as its JSON says; its numbers are `int` or `Decimal`, never float. Fields that a newer node adds are
+passed over.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime  # noqa: TC003 - msgspec reads the annotations
+from decimal import Decimal
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+_Value = TypeVar("_Value")
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """What every answer says of the views that it was read from."""
+
+    build: int
+    """The number of the build that answered."""
+    program: str
+    """The digest of the program that folded it."""
+    scanned: int
+    """The stream's sequence up to which all events are in the answer."""
+    as_of: datetime | None = None
+    """The log's time at `scanned`."""
+    lag_s: float | None = None
+    """How long ago that was, in seconds; 0 where the node is level with the log, None where nobody knows."""
+
+
+class View(Told, frozen=True, kw_only=True):
+    """One view."""
+
+    id: str
+    view: dict[str, Any]
+    degraded: bool = False
+    """Whether events of this view are parked: it may lack their effect."""
+    etag: str | None = None
+    """For the next `view(…, etag=…)`, which answers None where the view is the same."""
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """One view among others."""
+
+    id: str
+    view: dict[str, Any]
+
+
+class Page(Told, frozen=True, kw_only=True):
+    """Some views of a query, in its order."""
+
+    views: list[Found]
+    next: str | None = None
+    """The cursor of the next page; None where there is none."""
+    count: int | None = None
+    """How many views the query takes in all, where that was asked for."""
+    degraded: list[str] = []
+    """Ids of views on this page that have parked events."""
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+    """How a query is answered, and what that took."""
+
+    plan: str
+    index: str | None = None
+    order: str | None = None
+    examined: int | None = None
+    returned: int | None = None
+    gas: int | None = None
+    ms: float | None = None
+
+
+class CatalogIndex(msgspec.Struct, frozen=True, kw_only=True):
+    """One index of a view type."""
+
+    keys: str
+    """As the program declares it: `status, balance desc`."""
+    built: bool
+    """Whether it covers all views; a query uses no other."""
+
+
+class CatalogView(msgspec.Struct, frozen=True, kw_only=True):
+    """One view type."""
+
+    view: str
+    build: int
+    program: str
+    indexes: list[CatalogIndex] = []
+    changes: bool = False
+    """Whether its changes can be followed."""
+    schema: dict[str, Any] = {}
+    """The JSON Schema of a view."""
+
+
+class Catalog(msgspec.Struct, frozen=True, kw_only=True):
+    """What can be asked for."""
+
+    views: list[CatalogView]
+
+
+class Readiness(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the node folds and answers as it should; why not, where the asker may know."""
+
+    ready: bool
+    detail: dict[str, Any] = {}
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of a change feed.
+
+    `changed` has the newest view. `deleted` and `unmatched` (it changed, and the filter does not take it) have its id
+    only. After `reset`, forget what you have: all views that match follow anew. `level`: everything up to `scanned`
+    has been told.
+    """
+
+    kind: Literal["changed", "deleted", "unmatched", "reset", "level"]
+    event_id: str
+    """Where to go on from: `changes(…, last_event_id=…)`."""
+    scanned: int | None = None
+    """The stream's sequence of the commit that changed it."""
+    id: str | None = None
+    view: dict[str, Any] | None = None
+
+
+def decoded(data: bytes, type_: type[_Value]) -> _Value:
+    """JSON as a value of this type, its numbers exact.
+
+    Raises:
+        msgspec.MsgspecError: it is none.
+    """
+    return msgspec.json.Decoder(type_, float_hook=Decimal).decode(data)
