@@ -19,6 +19,7 @@ class ErrorClass(StrEnum):
     DATA = "data"  # the event does not fit: the same
     INFRASTRUCTURE = "infrastructure"  # disk, network, server: retried, never parked, never skipped
     CONFIGURATION = "configuration"  # the operator's: nothing starts
+    REQUEST = "request"  # whoever asked: they are told, and nothing else happens
 
 
 class ProjectionError(Exception):
