@@ -9,12 +9,13 @@ from projection.errors import StorageDamagedError, StorageError
 from projection.model.checkpoint import Checkpoint
 from projection.model.keys import VIEWS, CheckpointKey, ViewKey
 from projection.model.state_digest import StateDigest, entry_digest
+from projection.store.changes import build_changes, declare_changes, forget_tenant, record_changes
 from projection.store.format import Kind, check_stamp, stamp_or_check
 from projection.store.index_building import build_some
 from projection.store.indexes import index_prefix
 from projection.store.lmdb_env import MAP_SIZE, MAX_MAP_SIZE, Environment
 from projection.store.port import Audit, require_epoch
-from projection.store.ranges import delete_below, entries_below
+from projection.store.ranges import delete_below, entries_below, entries_between
 from projection.store.records import (
     DIGEST,
     EPOCH,
@@ -261,6 +262,7 @@ class LmdbLaneStore(_LmdbLane):
             for key in removed:
                 transaction.delete(key)
             transaction.put(VIEW_COUNT, b"%d" % (count + views - entries))
+            record_changes(_Records(transaction), commit)
             for checkpoint_key, checkpoint in commit.checkpoints.items():
                 transaction.put(checkpoint_key.encode(), checkpoint.model_dump_json().encode())
             for tenant_id, view_id in commit.released:
@@ -299,6 +301,27 @@ class LmdbLaneStore(_LmdbLane):
         with self._understood():
             return self._environment.update(build)
 
+    def declare_changes(self, *, wanted: bool) -> None:
+        """See `LaneStore.declare_changes`."""
+
+        def declare(transaction: Transaction) -> None:
+            is_empty = _stored_number(transaction, VIEW_COUNT) == 0
+            scanned = stored_position(transaction).scanned
+            declare_changes(_Records(transaction), scanned, wanted=wanted, is_empty=is_empty)
+
+        with self._understood():
+            self._environment.update(declare)
+
+    def build_changes(self, epoch: int, entries: int) -> bool:
+        """See `LaneStore.build_changes`."""
+
+        def build(transaction: Transaction) -> bool:
+            require_epoch(epoch, _stored_number(transaction, EPOCH))
+            return build_changes(_Records(transaction), stored_position(transaction).scanned, entries)
+
+        with self._understood():
+            return self._environment.update(build)
+
     def delete_prefix(self, tenant_id: TenantId, view_type: ViewType) -> int:
         """See `LaneStore.delete_prefix`."""
         prefix = ViewKey.prefix(tenant_id, view_type)
@@ -311,6 +334,7 @@ class LmdbLaneStore(_LmdbLane):
             transaction.delete(CheckpointKey(tenant_id, view_type).encode())
             for index in stored_indexes(transaction).indexes:
                 delete_below(transaction, index_prefix(index.number, tenant_id))
+            forget_tenant(_Records(transaction), tenant_id)
             return count
 
         with self._understood():
@@ -319,6 +343,22 @@ class LmdbLaneStore(_LmdbLane):
 
 def _declared(transaction: Transaction, declared: Sequence[DeclaredIndex]) -> StoredIndexes:
     return stored_indexes(transaction).declare(declared, is_empty=_stored_number(transaction, VIEW_COUNT) == 0)
+
+
+class _Records:
+    """Implements `changes.Records` on a write transaction."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+        self.get: Callable[[bytes], bytes | None] = transaction.get
+        self.put: Callable[[bytes, bytes], object] = transaction.put
+        self.delete: Callable[[bytes], object] = transaction.delete
+
+    def entries(self, start: bytes, stop: bytes) -> Iterator[tuple[bytes, bytes]]:
+        return entries_between(self._transaction, start, stop)
+
+    def delete_below(self, prefix: bytes, most: int) -> int:
+        return delete_below(self._transaction, prefix, most)
 
 
 def _sorted_changes(changes: Mapping[bytes, bytes | None]) -> tuple[list[tuple[bytes, bytes]], list[bytes]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Self
 
 from projection.errors import StorageError
@@ -11,6 +12,7 @@ from projection.model.checkpoint import LanePosition
 from projection.model.keys import MAX_KEY_BYTES, VIEWS, CheckpointKey, ViewKey
 from projection.model.parked import Disposition
 from projection.model.state_digest import StateDigest, entry_digest
+from projection.store.changes import build_changes, declare_changes, forget_tenant, record_changes
 from projection.store.indexes import StoredIndexes, index_prefix
 from projection.store.port import Audit, require_epoch
 from projection.store.records import encode_parked, parked_key
@@ -52,6 +54,29 @@ class MemorySnapshot:
         return (tenant_id, view_id) in self.parked
 
 
+class _Records:
+    """Implements `changes.Records`: the views can be read, what is recorded can be written too."""
+
+    def __init__(self, views: Mapping[bytes, bytes], recorded: dict[bytes, bytes]) -> None:
+        self._views, self._recorded = views, recorded
+        self.get = recorded.get
+        self.put = recorded.__setitem__
+
+    def delete(self, key: bytes) -> None:
+        self._recorded.pop(key, None)
+
+    def entries(self, start: bytes, stop: bytes) -> Iterator[tuple[bytes, bytes]]:
+        yield from sorted(
+            item for item in chain(self._views.items(), self._recorded.items()) if start <= item[0] < stop
+        )
+
+    def delete_below(self, prefix: bytes, most: int) -> int:
+        doomed = sorted(key for key in self._recorded if key.startswith(prefix))[:most]
+        for key in doomed:
+            del self._recorded[key]
+        return len(doomed)
+
+
 class MemoryLaneStore:
     """Implements `LaneStore`; lives and dies with the object, and belongs to one thread."""
 
@@ -60,6 +85,8 @@ class MemoryLaneStore:
         self._views: dict[bytes, bytes] = {}  # by encoded key
         self._entries: dict[bytes, bytes] = {}  # of indexes
         self._indexes = StoredIndexes.EMPTY
+        self._changed: dict[bytes, bytes] = {}  # the index of last changes
+        self._records = _Records(self._views, self._changed)
         self._checkpoints: dict[CheckpointKey, Checkpoint] = {}
         self._parked: dict[tuple[TenantId, ViewId | None], dict[int, ParkedEvent]] = {}
         self._position = LanePosition()
@@ -74,7 +101,9 @@ class MemoryLaneStore:
             for target, queue in self._parked.items()
             if any(event.disposition is Disposition.PARKED for event in queue.values())
         }
-        yield MemorySnapshot(self._position, self._indexes.indexes, {**self._views, **self._entries}, parked)
+        yield MemorySnapshot(
+            self._position, self._indexes.indexes, {**self._views, **self._entries, **self._changed}, parked
+        )
 
     def get_view(self, key: ViewKey) -> bytes | None:
         """See `ViewReader.get_view`."""
@@ -158,6 +187,7 @@ class MemoryLaneStore:
                     held.pop(key, None)
                 else:
                     held[key] = value
+        record_changes(self._records, commit)
         self._checkpoints.update(commit.checkpoints)
         for released in commit.released:
             self._parked.pop(released, None)
@@ -185,6 +215,15 @@ class MemoryLaneStore:
         self._indexes = replace(self._indexes, indexes=built, dropped=())
         return False
 
+    def declare_changes(self, *, wanted: bool) -> None:
+        """See `LaneStore.declare_changes`."""
+        declare_changes(self._records, self._position.scanned, wanted=wanted, is_empty=not self._views)
+
+    def build_changes(self, epoch: int, entries: int) -> bool:
+        """See `LaneStore.build_changes`."""
+        require_epoch(epoch, self._epoch)
+        return build_changes(self._records, self._position.scanned, entries)
+
     def delete_prefix(self, tenant_id: TenantId, view_type: ViewType) -> int:
         """See `LaneStore.delete_prefix`."""
         doomed = self._below(ViewKey.prefix(tenant_id, view_type))
@@ -194,6 +233,7 @@ class MemoryLaneStore:
         self._checkpoints.pop(CheckpointKey(tenant_id, view_type), None)
         gone = tuple(index_prefix(index.number, tenant_id) for index in self._indexes.indexes)
         self._entries = {key: value for key, value in self._entries.items() if not key.startswith(gone)}
+        forget_tenant(self._records, tenant_id)
         return len(doomed)
 
     def close(self) -> None:

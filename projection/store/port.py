@@ -243,6 +243,25 @@ class LaneStore(ViewReader, Protocol):
             StorageError: the store cannot be written; nothing changed.
         """
 
+    def declare_changes(self, *, wanted: bool) -> None:
+        """Have the index of last changes (`projection/store/changes.py`) or not; in an empty store it is there at once.
+
+        Raises:
+            StorageError: the store cannot be written; nothing changed.
+        """
+
+    def build_changes(self, epoch: int, entries: int) -> bool:
+        """Fill or clear the index of last changes some way, in one transaction; whether there is more to do.
+
+        Args:
+            epoch: the owner's.
+            entries: how many views, or entries that are no longer wanted, to go through.
+
+        Raises:
+            StaleCommitError: the epoch is not the stored one; nothing changed.
+            StorageError: the store cannot be written; nothing changed.
+        """
+
     def delete_prefix(self, tenant_id: TenantId, view_type: ViewType) -> int:
         """Delete one tenant's views of one view type, and its checkpoint, and nothing else; how many views it were.
 

@@ -13,6 +13,7 @@ from projection.model.parked import ParkedEvent
 if TYPE_CHECKING:
     from projection.model.ids import TenantId, ViewId
 
+CHANGES = b"lane:changes"
 DIGEST = b"lane:digest"
 EPOCH = b"lane:epoch"
 FOLD_IDENTITY = b"lane:fold_identity"
@@ -21,8 +22,15 @@ POSITION = b"lane:position"
 VIEW_COUNT = b"lane:view_count"
 PARKED = b"parked:"
 
-_MAX_ID_BYTES = 240  # of a view id in a parked key: with the longest tenant the key stays below LMDB's 511
+_MAX_ID_BYTES = 240  # of a view id in such a key: with the longest tenant the key stays below LMDB's 511
 _ALONE = b"-"  # stands for no view id; sorts before `=`, which begins every part that holds one
+
+
+def shortened(escaped: bytes) -> bytes:
+    """An escaped view id in a key that holds more than the id: a long one is cut, and told apart by its hash."""
+    if len(escaped) <= _MAX_ID_BYTES:
+        return escaped
+    return escaped[: _MAX_ID_BYTES - 66] + b"%-" + sha256(escaped).hexdigest().encode()  # no escape is `%-`
 
 
 def tenant_prefix(tenant_id: TenantId) -> bytes:
@@ -33,16 +41,9 @@ def tenant_prefix(tenant_id: TenantId) -> bytes:
 def parked_prefix(tenant_id: TenantId, view_id: ViewId | None) -> bytes:
     """What the keys of one view's parked events begin with, and no others: `parked:{tenant}:={view_id}:`.
 
-    An id may be parked *because* it is too long for a key, so here a long one is cut and told apart by its hash.
+    An id may be parked *because* it is too long for a key, so here a long one is cut.
     """
-    if view_id is None:
-        part = _ALONE
-    else:
-        escaped = escape_part(view_id).encode()
-        if len(escaped) > _MAX_ID_BYTES:
-            digest = sha256(escaped).hexdigest().encode()
-            escaped = escaped[: _MAX_ID_BYTES - 66] + b"%-" + digest  # no escape is `%-`
-        part = b"=" + escaped
+    part = _ALONE if view_id is None else b"=" + shortened(escape_part(view_id).encode())
     return tenant_prefix(tenant_id) + part + b":"
 
 
