@@ -19,6 +19,7 @@ from projection.client.answers import (
     Found,
     Page,
     Readiness,
+    Unused,
     View,
 )
 from projection.client.async_client import AsyncClient
@@ -30,6 +31,7 @@ from projection.client.errors import (
     ClientError,
     CursorGoneError,
     CursorInvalidError,
+    FilterFailedError,
     LimitExceededError,
     NotFreshError,
     QueryInvalidError,
@@ -53,6 +55,7 @@ __all__ = [
     "CursorGoneError",
     "CursorInvalidError",
     "Explanation",
+    "FilterFailedError",
     "Found",
     "LimitExceededError",
     "NotFreshError",
@@ -62,6 +65,7 @@ __all__ = [
     "ServerFailedError",
     "UnknownViewTypeError",
     "UnreachableError",
+    "Unused",
     "View",
     "ViewMissingError",
 ]

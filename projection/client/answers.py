@@ -60,38 +60,52 @@ class Page(Told, frozen=True, kw_only=True):
     """Ids of views on this page that have parked events."""
 
 
-class Explanation(msgspec.Struct, frozen=True, kw_only=True):
-    """How a query is answered, and what that took."""
+class Unused(msgspec.Struct, frozen=True, kw_only=True):
+    """An index that was not used, and why."""
+
+    index: str
+    why: str
+
+
+class Explanation(Told, frozen=True, kw_only=True):
+    """How a query was run, and what that took."""
 
     plan: str
     index: str | None = None
-    order: str | None = None
-    examined: int | None = None
-    returned: int | None = None
-    gas: int | None = None
-    ms: float | None = None
+    """As it is declared; None where none is used."""
+    ranges: int
+    """Parts of the index, or of all views, that were gone through."""
+    order: str
+    """`index` or `id`: the views came in the query's order; `sorted`: all that matched were sorted."""
+    examined: int
+    """Views that were looked at."""
+    returned: int
+    gas: int
+    """What the filter cost."""
+    ms: float
+    unused: list[Unused] = []
 
 
 class CatalogIndex(msgspec.Struct, frozen=True, kw_only=True):
     """One index of a view type."""
 
-    keys: str
+    by: str
     """As the program declares it: `status, balance desc`."""
     built: bool
     """Whether it covers all views; a query uses no other."""
 
 
-class CatalogView(msgspec.Struct, frozen=True, kw_only=True):
+class CatalogView(Told, frozen=True, kw_only=True):
     """One view type."""
 
     view: str
-    build: int
-    program: str
+    json_schema: dict[str, Any] = {}
+    """Of a view."""
     indexes: list[CatalogIndex] = []
+    builds: list[int] = []
+    """All there are; `build` answers."""
     changes: bool = False
     """Whether its changes can be followed."""
-    schema: dict[str, Any] = {}
-    """The JSON Schema of a view."""
 
 
 class Catalog(msgspec.Struct, frozen=True, kw_only=True):

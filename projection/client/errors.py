@@ -18,6 +18,7 @@ class ClientError(ProjectionError):
         code: the node's code, such as `query.limit`.
         status: the HTTP status; None where no answer came.
         pointer: where in the query it is wrong, as a JSON pointer.
+        excerpt: for people: the filter, with the place marked.
         retry_after: seconds after which the node wants to be asked again.
     """
 
@@ -32,11 +33,13 @@ class ClientError(ProjectionError):
         code: str | None = None,
         status: int | None = None,
         pointer: str | None = None,
+        excerpt: str | None = None,
         retry_after: float | None = None,
     ) -> None:
         super().__init__(message, hint=hint, code=code)
         self.status = status
         self.pointer = pointer
+        self.excerpt = excerpt
         self.retry_after = retry_after
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -64,42 +67,49 @@ class AnswerUnreadableError(ClientError):
 class AccessRefusedError(ClientError):
     """The credentials are missing, wrong, or not enough."""
 
-    error_class = ErrorClass.CONFIGURATION
+    error_class = ErrorClass.REQUEST
     default_code = "access"
 
 
 class QueryInvalidError(ClientError):
     """The query is wrong; `pointer` says where."""
 
-    error_class = ErrorClass.CONFIGURATION
+    error_class = ErrorClass.REQUEST
     default_code = "query.invalid"
+
+
+class FilterFailedError(ClientError):
+    """The filter fails on a view that it was asked about."""
+
+    error_class = ErrorClass.REQUEST
+    default_code = "query.filter_failed"
 
 
 class UnknownViewTypeError(ClientError):
     """The node has no such view type."""
 
-    error_class = ErrorClass.CONFIGURATION
+    error_class = ErrorClass.REQUEST
     default_code = "query.unknown_view_type"
 
 
 class ViewMissingError(ClientError):
     """The tenant has no view of this id."""
 
-    error_class = ErrorClass.CONFIGURATION
+    error_class = ErrorClass.REQUEST
     default_code = "query.view_missing"
 
 
 class LimitExceededError(ClientError):
     """The query wants more than it may; the hint says how to narrow it."""
 
-    error_class = ErrorClass.CONFIGURATION
+    error_class = ErrorClass.REQUEST
     default_code = "query.limit"
 
 
 class CursorInvalidError(ClientError):
     """The cursor, or the event id, is of another tenant or query, or none at all."""
 
-    error_class = ErrorClass.CONFIGURATION
+    error_class = ErrorClass.REQUEST
     default_code = "query.cursor_invalid"
 
 
@@ -124,7 +134,7 @@ class BusyError(ClientError):
 class ChangesOffError(ClientError):
     """The view type keeps no record of its changes; its manifest entry can opt in."""
 
-    error_class = ErrorClass.CONFIGURATION
+    error_class = ErrorClass.REQUEST
     default_code = "query.changes_off"
 
 
@@ -138,6 +148,7 @@ _BY_CODE = {
     kind.default_code: kind
     for kind in (
         QueryInvalidError,
+        FilterFailedError,
         UnknownViewTypeError,
         ViewMissingError,
         LimitExceededError,
@@ -159,6 +170,7 @@ class _Problem(msgspec.Struct):
     code: str | None = None
     hint: str | None = None
     pointer: str | None = None
+    excerpt: str | None = None
     status: int | None = None
 
 
@@ -177,5 +189,6 @@ def refusal(status: int, body: bytes, retry_after: str | None) -> ClientError:
         code=problem.code,
         status=problem.status or status,
         pointer=problem.pointer,
+        excerpt=problem.excerpt,
         retry_after=float(retry_after) if retry_after is not None and retry_after.isdecimal() else None,
     )
