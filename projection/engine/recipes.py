@@ -39,6 +39,7 @@ def recipe_of(deployed: DeployedView) -> Recipe:
             "on_error": entry.on_error.value,
             "limits": entry.limits.model_dump(),
             "partition_by": entry.partition_by,
+            "changes": entry.changes,
         },
         tenancy=RecipeTenancy(deployed.tenancy.enabled, deployed.tenancy.default),
         program=RecipeProgram(PurePath(source.name).name, source.text, deployed.program.digest),

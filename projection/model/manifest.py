@@ -99,11 +99,13 @@ class ManifestView(Frozen):
     on_error: Policy
     limits: Limits
     partition_by: PartitionBy | None = None  # how the log may be split among lanes; None: one lane reads all of it
+    changes: bool = False  # whether the store keeps when each view changed last, for those who follow changes
 
     def fold_terms(self) -> dict[str, Any]:
         """All that the state depends on beside the program and the tenancy, as JSON values: equal terms, equal fold.
 
-        `partition_by` is no part of it: it says which lane folds a view, and every lane folds it alike.
+        `partition_by` is no part of it: it says which lane folds a view, and every lane folds it alike. Nor is
+        `changes`: what is kept beside the views does not change them.
         """
         return {
             "subject_template": str(self.subject_template),
@@ -163,6 +165,7 @@ class Manifest(Frozen):
                 on_error=entry.on_error,
                 limits=entry.limits,
                 partition_by=entry.partition_by,
+                changes=entry.changes,
             )
             views.append(view)
         if wrong:
@@ -179,6 +182,7 @@ class _FileView(Frozen):
     on_error: Policy = Policy.PARK
     limits: Limits = Limits()
     partition_by: PartitionBy | None = None
+    changes: bool = False
 
 
 class _File(Frozen):

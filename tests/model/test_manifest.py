@@ -50,6 +50,7 @@ def test_the_least_manifest_has_every_default(load, tmp_path):
     assert str(view.start) == "first"
     assert view.on_error == Policy.PARK
     assert view.partition_by is None
+    assert view.changes is False
     assert dict(view.limits) == {
         "gas": 200_000,
         "route_gas": 10_000,
@@ -151,6 +152,12 @@ class TestFoldTerms:
         (view,) = load(with_view(partition_by=way)).views
 
         assert way == view.partition_by
+        assert load(LEAST).views[0].fold_terms() == view.fold_terms()
+
+    def test_whether_changes_are_kept_is_no_part_of_them(self, load):
+        (view,) = load(with_view(changes=True)).views
+
+        assert view.changes is True
         assert load(LEAST).views[0].fold_terms() == view.fold_terms()
 
 
