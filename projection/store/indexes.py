@@ -140,23 +140,24 @@ def declared_indexes(checked: CheckedProgram) -> tuple[DeclaredIndex, ...]:
 
 
 def _declared_key(record: ty.Record, path: tuple[str, ...], descending: bool) -> IndexKey:
-    type_, many = _at(record, path)
-    return IndexKey(path, descending, order_of(type_), many)
+    type_, lists = _at(record, path)
+    return IndexKey(path, descending, order_of(type_), any(lists))
 
 
-def _at(record: ty.Record, path: tuple[str, ...]) -> tuple[ty.Type, bool]:
-    """The type of the values at a path, none included where there may be none; and whether there are many of them."""
+def _at(record: ty.Record, path: tuple[str, ...]) -> tuple[ty.Type, list[bool]]:
+    """The type of the values at a path, an optional one where there may be none; and which fields on it are lists."""
     here: ty.Type = record
-    may_be_none = many = False
+    lists, may_be_none = [], False
     for name in path:
         if not isinstance(here, ty.Record):
             raise TypeError(f"{here} has no fields")
         here = here.fields[name].type
         if isinstance(here, ty.Optional):
             here, may_be_none = here.inner, True
+        lists.append(isinstance(here, (ty.List, ty.Set)))
         if isinstance(here, (ty.List, ty.Set)):
-            here, may_be_none, many = here.item, False, True  # where there is no list, there are no items
-    return (ty.optional(here) if may_be_none else here), many
+            here, may_be_none = here.item, False  # where there is no list, there are no items
+    return (ty.optional(here) if may_be_none else here), lists
 
 
 # --- the entries of a view --------------------------------------------------------------------------------------------
@@ -224,22 +225,23 @@ def _through(path: tuple[str, ...]) -> Callable[[Any], Any]:
 
 
 def _parts(record: ty.Record, key: IndexKey) -> Parts:
-    """What a key that leads through lists, or stands beside one that does, adds to the bodies: each thing once."""
-    encode, path = ordering(_at(record, key.path)[0]), key.path
+    """What a key adds to the bodies where some key leads through lists: each thing once."""
+    type_, lists = _at(record, key.path)
+    encode, path = ordering(type_), list(zip(key.path, lists, strict=True))
     flip = inverted if key.descending else bytes
     return lambda view: [flip(found) for found in dict.fromkeys(encode(value) for value in _values(view, path))]
 
 
-def _values(here: Any, path: tuple[str, ...]) -> list[Any]:
-    """All values at a path; of a record that is missing none is the value, and a list that is missing has no items."""
+def _values(here: Any, path: Sequence[tuple[str, bool]]) -> list[Any]:
+    """All values at a path of fields, of which some are lists; where a record is missing, none is the one value."""
+    if here is None:
+        return [] if any(is_list for _, is_list in path) else [None]
     if not path:
         return [here]
-    if here is None:
-        return [None]
-    here, path = getattr(here, path[0]), path[1:]
-    if isinstance(here, (list, tuple)):
-        return [value for item in here for value in _values(item, path)]
-    return _values(here, path)
+    (name, is_list), *path = path
+    if is_list:
+        return [value for item in getattr(here, name) or () for value in _values(item, path)]
+    return _values(getattr(here, name), path)
 
 
 def _cut(body: bytes) -> bytes:
