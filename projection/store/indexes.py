@@ -173,6 +173,7 @@ class Indexer:
             indexes: as the store keeps them.
             record: the view type that they were declared for.
         """
+        self.indexes = tuple(indexes)
         self._single = [
             (index_prefix(index.number), [_part(record, key) for key in index.keys])
             for index in indexes
