@@ -23,7 +23,7 @@ class Seal:
         self._purpose = purpose.encode()
 
     def close(self, payload: bytes, *bound_to: bytes) -> str:
-        """The payload as a text of letters, digits, `-` and `_`, bound to these: who changes anything breaks the seal."""
+        """The payload as a text of letters, digits, `-` and `_`, of use only together with these."""
         return urlsafe_b64encode(self._mac(payload, bound_to) + payload).rstrip(b"=").decode()
 
     def open(self, sealed: str, *bound_to: bytes) -> bytes | None:
