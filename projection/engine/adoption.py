@@ -21,16 +21,18 @@ from projection.errors import ConfigurationError, DecodeError, StorageError
 from projection.lang.failures import Failure
 from projection.model.parked import Disposition
 from projection.store.catalog import Build, Lineage
+from projection.store.indexes import declared_indexes
 from projection.store.lmdb_store import LmdbLaneStore, LmdbViewReader
 from projection.store.port import Commit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from projection.engine.deployment import DeployedView
     from projection.model.ids import ViewType
     from projection.model.parked import ParkedEvent
     from projection.store.catalog import Catalog, CatalogReader
+    from projection.store.indexes import DeclaredIndex, StoredIndex
     from projection.store.port import LaneStore
 
 _READING = ("subjects", "subject_template", "start", "tenancy")  # what decides which events a build has seen
@@ -105,6 +107,9 @@ class _Draft(LmdbViewReader):
 
     def claim(self) -> int:
         return 0
+
+    def declare_indexes(self, declared: Sequence[DeclaredIndex]) -> tuple[StoredIndex, ...]:
+        return self.indexes_when(declared)
 
     def commit(self, commit: Commit, _on_written: Callable[[], None] | None = None) -> None:
         self.made = commit
@@ -191,6 +196,7 @@ class _Takeover:
         Raises:
             StorageError: it cannot be written.
         """
+        store.declare_indexes(declared_indexes(self._program.checked))  # numbered as they were on paper
         store.commit(replace(self._commit, epoch=store.claim()))
 
 

@@ -19,6 +19,7 @@ from projection.model.ids import ViewId
 from projection.model.keys import MAX_KEY_BYTES, CheckpointKey, encoded_view_key
 from projection.model.manifest import Policy
 from projection.model.subjects import matcher
+from projection.store.indexes import Indexer, declared_indexes
 from projection.store.port import Commit
 
 if TYPE_CHECKING:
@@ -83,6 +84,8 @@ class Lane:
         self._matches = None if sees_only_own else matcher(deployed.entry.subjects)
         self._parking = Parking(deployed, store)
         self._cache = ViewCache(cached_bytes)
+        checked = deployed.program.checked
+        self.indexer = Indexer(store.declare_indexes(declared_indexes(checked)), checked.view)
         self.position = store.position()  # as it is stored
         self._scanned = self.position.scanned
         self._last_applied: Event | None = None
@@ -353,15 +356,16 @@ class Lane:
         position = self.here(stream)
         if position == self.position and not self.has_changes:
             return
-        views, gained = self._cache.seal(self._program.encode_view)
+        sealed = self._cache.seal(self._program.encode_view, self.indexer.entries if self.indexer.indexes else None)
         parking = self._parking.seal()
-        self._digest = self._digest.plus(gained + parking.gained)
+        self._digest = self._digest.plus(sealed.gained + parking.gained)
         tenants, self._tenants = self._tenants, {}
         self._under_way = Commit(
             epoch=self._epoch,
             base=self.position,
             position=position,
-            views=views,
+            views=sealed.views,
+            entries=sealed.entries,
             checkpoints={
                 CheckpointKey(tenant_id, self.view_type): _checkpoint(event) for tenant_id, event in tenants.items()
             },

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from projection.engine.recipes import deployed_like
+from projection.errors import ConfigurationError, DecodeError
+from projection.model.keys import VIEWS
+from projection.model.state_digest import entry_digest
 from projection.store.catalog import CatalogReader
+from projection.store.indexes import ENTRIES, Indexer, described
 from projection.store.lmdb_store import LmdbViewReader
+from projection.store.ranges import after
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from projection.lang.program import Program
     from projection.model.ids import ViewType
     from projection.store.catalog import Build
-    from projection.store.port import Audit
+    from projection.store.port import Audit, Snapshot, ViewReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +30,7 @@ class Verification:
 
     build: Build
     audit: Audit
+    of_indexes: tuple[str, ...] = ()  # what is wrong with them, a sentence each
 
     @property
     def problems(self) -> list[str]:
@@ -33,7 +42,7 @@ class Verification:
             found.append(f"its digest is {audit.digest}, and what it holds comes to {audit.recomputed}")
         if audit.view_count != audit.views:
             found.append(f"it counts {audit.view_count:,} views, and holds {audit.views:,}")
-        return found
+        return [*found, *self.of_indexes]
 
 
 def verify(data: Path, view_types: list[ViewType] | None = None) -> list[Verification]:
@@ -52,8 +61,46 @@ def verify(data: Path, view_types: list[ViewType] | None = None) -> list[Verific
     found = []
     for build in builds:
         with LmdbViewReader.open(build.lane_path()) as reader:
-            found.append(Verification(build, reader.audit()))
+            found.append(Verification(build, reader.audit(), tuple(_problems_of_indexes(build, reader))))
     return found
+
+
+def _problems_of_indexes(build: Build, reader: ViewReader) -> list[str]:
+    with reader.snapshot() as snapshot:
+        if not snapshot.indexes:
+            return []
+        try:
+            return _disagreements(snapshot, deployed_like(build).program)
+        except ConfigurationError as error:
+            return [f"its indexes cannot be checked: {error.message}"]
+
+
+def _disagreements(snapshot: Snapshot, program: Program) -> list[str]:
+    """Which indexes have other entries than the views give; of those that are built."""
+    indexer = Indexer(snapshot.indexes, program.checked.view)
+    wanted, found = defaultdict[int, list[int]](lambda: [0, 0]), defaultdict[int, list[int]](lambda: [0, 0])
+    for key, view in snapshot.entries(VIEWS, after(VIEWS)):
+        try:
+            decoded = program.decode_view(view)
+        except DecodeError as error:
+            return [f"view {key.decode()} is damaged: {error.message}"]
+        for entry, value in indexer.entries(key, decoded).items():
+            _count(wanted, entry, value)
+    for entry, value in snapshot.entries(ENTRIES, after(ENTRIES)):
+        _count(found, entry, value)
+    return [
+        f"its index by {described(index.keys)} has {found[index.number][0]:,} entries, which are not the "
+        f"{wanted[index.number][0]:,} that its views give"
+        for index in snapshot.indexes
+        if index.built and wanted[index.number] != found[index.number]
+    ]
+
+
+def _count(totals: dict[int, list[int]], entry: bytes, value: bytes) -> None:
+    """Add an entry to what its index comes to: how many, and the sum of their digests, which no order changes."""
+    total = totals[int(entry.split(b":", 2)[1])]
+    total[0] += 1
+    total[1] += entry_digest(entry, value)
 
 
 def differences(one: Verification, other: Verification) -> list[str]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from projection.model.state_digest import entry_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from projection.model.ids import TenantId
 
     Target = tuple[TenantId, str]  # whose view, and its id
+    EntriesOf = Callable[[bytes, Any], Mapping[bytes, bytes]]  # of a view's encoded key and the view
 
 CACHED_VIEWS = 100_000
 CACHED_BYTES = 64 * 1024 * 1024  # of their JSON, by default
@@ -20,15 +21,24 @@ CACHED_BYTES = 64 * 1024 * 1024  # of their JSON, by default
 class CachedView:
     """A view as the lane knows it: newer than the store's when `changed`."""
 
-    __slots__ = ("changed", "data", "digest", "encoded_key", "size", "view")
+    __slots__ = ("before", "changed", "data", "digest", "encoded_key", "size", "view")
 
     def __init__(self, encoded_key: bytes, view: Any, data: bytes | None) -> None:
         self.encoded_key = encoded_key
         self.view = view  # None where there is none
+        self.before: Any = None  # the view that is stored, while `changed`
         self.data: bytes | None = None  # its JSON, where that was made before the commit asks for it
         self.size = 0 if data is None else len(data)  # of its JSON, in bytes, as far as that was made
         self.digest = 0 if data is None else entry_digest(encoded_key, data)  # what it adds to that of the store
         self.changed = False
+
+
+class SealedViews(NamedTuple):
+    """What changed since the last commit."""
+
+    views: dict[bytes, bytes | None]  # JSON by encoded key; None for one that is gone
+    entries: dict[bytes, bytes | None]  # of indexes; None for one that is gone
+    gained: int  # by the state digest
 
 
 class ViewCache:
@@ -51,23 +61,29 @@ class ViewCache:
 
     def change(self, cached: CachedView, view: Any, data: bytes | None) -> None:
         """A view is another one now; `data` is its JSON where that was made anyway."""
+        if not cached.changed:
+            cached.changed, cached.before = True, cached.view
+            self._changed.append(cached)
         cached.view, cached.data = view, data
         if data is not None:
             self._bytes += len(data) - cached.size
             self.weight += len(data)
             cached.size = len(data)
-        if not cached.changed:
-            cached.changed = True
-            self._changed.append(cached)
 
     @property
     def has_changes(self) -> bool:
         """Whether some view is another one than at the last commit."""
         return bool(self._changed)
 
-    def seal(self, encode: Callable[[Any], bytes]) -> tuple[dict[bytes, bytes | None], int]:
-        """The JSON of each changed view by its encoded key, None for one that is gone; what that adds to the digest."""
+    def seal(self, encode: Callable[[Any], bytes], entries_of: EntriesOf | None) -> SealedViews:
+        """What has changed since the last time.
+
+        Args:
+            encode: gives a view's JSON.
+            entries_of: gives the index entries of a view; None where there are no indexes.
+        """
         views: dict[bytes, bytes | None] = {}
+        entries: dict[bytes, bytes | None] = {}
         gained = 0
         for cached in self._changed:
             data = digest = None
@@ -75,13 +91,19 @@ class ViewCache:
                 data = cached.data or encode(cached.view)
                 digest = entry_digest(cached.encoded_key, data)
             views[cached.encoded_key] = data
+            if entries_of is not None:
+                before = {} if cached.before is None else entries_of(cached.encoded_key, cached.before)
+                after = {} if cached.view is None else entries_of(cached.encoded_key, cached.view)
+                if before != after:
+                    entries.update((key, None) for key in before if key not in after)
+                    entries.update((key, value) for key, value in after.items() if key not in before)
             gained += (digest or 0) - cached.digest
             size = len(data or b"")
             self._bytes += size - cached.size
             cached.size, cached.digest = size, digest or 0
-            cached.changed, cached.data = False, None
+            cached.changed, cached.data, cached.before = False, None, None
         self._changed, self.weight = [], 0
-        return views, gained
+        return SealedViews(views, entries, gained)
 
     def trim(self) -> None:
         """What was sealed is stored: forget the oldest views beyond the bounds."""
