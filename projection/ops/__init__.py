@@ -1,0 +1,1 @@
+"""Operating a node: the server for queries, its health, its numbers."""

@@ -1,0 +1,1 @@
+"""The server: queries over HTTP, in the node's own event loop."""

@@ -1,0 +1,36 @@
+"""What the endpoints serve from: one value, made by whoever starts the server."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fastapi import Request
+
+    from projection.engine.node import Node
+    from projection.model.http_settings import HttpSettings
+    from projection.ops.http.access import Access
+    from projection.ops.metrics import Metrics
+    from projection.query.sealing import Seal
+    from projection.query.service import Queries
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A node that is asked, and what it is asked through."""
+
+    node: Node
+    queries: Queries
+    access: Access
+    metrics: Metrics
+    etags: Seal  # of the data folder's key
+    settings: HttpSettings
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)  # streams are to end
+
+
+def service_of(request: Request) -> Service:
+    """The service that a request came to."""
+    service: Service = request.app.state.service
+    return service
