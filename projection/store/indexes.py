@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     Parts = Callable[[Any], list[bytes]]  # the same where a key has several values, or none
     _End = tuple[bytes, bool]  # an encoding, and whether the end is after all that begins with it, or before
 
+ENTRIES = b"index:"  # what the keys of all entries begin with, and no others
 MAX_BODY = 256  # bytes: with the longest tenant and the hash the key stays below LMDB's 511
 MAX_ENTRIES = 1_000  # of one view in one index
 _HASH = 16  # bytes
@@ -57,6 +58,11 @@ class IndexKey(NamedTuple):
 
 
 DeclaredIndex: TypeAlias = tuple[IndexKey, ...]
+
+
+def described(keys: DeclaredIndex) -> str:
+    """What stands behind `index by` in a program."""
+    return ", ".join(".".join(key.path) + (" desc" if key.descending else "") for key in keys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +262,7 @@ def _cut(body: bytes) -> bytes:
 
 def index_prefix(number: int, tenant_id: TenantId | None = None) -> bytes:
     """What the entries of an index begin with, and no others: of one tenant, or of all."""
-    prefix = b"index:%d:" % number
+    prefix = b"%b%d:" % (ENTRIES, number)
     return prefix if tenant_id is None else prefix + escape_part(tenant_id).encode() + b":"
 
 
