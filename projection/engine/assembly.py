@@ -96,6 +96,7 @@ def _share(limits: FeedLimits, lanes: int) -> FeedLimits:
 def _open_lane(one: PlannedBuild, settings: Settings, subjects: Sequence[str], lanes: int) -> Lane:
     store = open_store(one.build, one.deployed, durability=settings.durability)
     try:
+        store.declare_changes(wanted=one.deployed.entry.changes)
         return Lane(
             one.deployed,
             store,
