@@ -274,9 +274,8 @@ def _invalid(error: ValidationError, value: Any) -> QueryInvalidError:
     steps: list[str | int] = []
     here = value
     for step in first["loc"]:
-        if isinstance(here, dict) and step in here:
-            here = here[step]
-        elif isinstance(here, list) and isinstance(step, int):
+        is_there = step in here if isinstance(here, dict) else isinstance(here, list) and isinstance(step, int)
+        if is_there:
             here = here[step]
         elif str(step).startswith("<"):
             continue  # a tag
@@ -291,7 +290,7 @@ def _invalid(error: ValidationError, value: Any) -> QueryInvalidError:
         return QueryInvalidError(f"there is no `{_short(name)}` here", hint=hint, pointer=at)
     if kind == "missing":
         return QueryInvalidError(f"`{name}` is missing", pointer=pointer(*steps[:-1]))
-    message = first["msg"].removeprefix("Value error, ").replace("Input should", "This should").replace("uple", "ist")
+    message = first["msg"].removeprefix("Value error, ").replace("Input should", "This should").replace("tuple", "list")
     return QueryInvalidError(message[:1].lower() + message[1:], pointer=at)
 
 

@@ -65,6 +65,7 @@ class Scope(NamedTuple):
     checked: CheckedProgram
     schema: Schema
     signatures: Mapping[str, Signature]
+    depths: Mapping[str, int]  # how deep functions nest, by name
 
 
 def scope_of(source: Source) -> Scope:
@@ -78,7 +79,7 @@ def scope_of(source: Source) -> Scope:
     checked = checker.run()
     if problems or checked is None:
         raise ProgramInvalidError(source, problems)
-    return Scope(checked, checker.schema, checker.signatures)
+    return Scope(checked, checker.schema, checker.signatures, checker.depths)
 
 
 class _Checker:

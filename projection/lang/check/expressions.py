@@ -104,6 +104,10 @@ class Expressions(Access):
         """A variable of the language, which nobody must read."""
         self.variables[name] = Variable(slot, type_, Span(0, 0), "")
 
+    def names(self) -> list[str]:
+        """What can be named here."""
+        return list(self.variables)
+
     def close(self) -> None:
         """The end of all scopes."""
         for name in list(self.variables):
@@ -213,7 +217,7 @@ class Expressions(Access):
             return self.report(diag.result_as_value(name.span, name.name))
         if name.name in _NOTHING:
             return self.report(diag.foreign(name.span, f"`{name.name}`", "none"))
-        return self.report(diag.unknown_name(name.span, name.name, self.variables))
+        return self.report(diag.unknown_name(name.span, name.name, self.names()))
 
     # operators and calls
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -82,6 +83,12 @@ class Schema:
 
     def _record(self, name: str, kind: str, span: Span) -> ty.Record:
         return ty.Record(name, kind, line=self.source.position(span.start)[0])
+
+    def seen_from(self, source: Source, problems: list[Diagnostic]) -> Schema:
+        """The same declarations for an expression of another text, with problems of its own."""
+        schema = copy(self)
+        schema.source, schema.problems = source, problems
+        return schema
 
     def records(self) -> list[ty.Record]:
         """Every record that has fields of its own: types, events, the view."""

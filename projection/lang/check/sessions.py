@@ -139,8 +139,7 @@ class Session:
 
     def _checked(self, text: str) -> tuple[Expectation, ty.Type, core.Core]:
         problems: list[Diagnostic] = []
-        schema = self._scope.schema
-        schema.source, schema.problems = Source(NAME, self._text + text), problems  # messages quote the text
+        schema = self._scope.schema.seen_from(Source(NAME, self._text + text), problems)  # messages quote the text
         expectation = Expectation(schema, self._scope.signatures, problems, [])
         expectation.slots = core.FIRST_FREE
         for slot, (name, type_, _value) in self._predeclared.items():

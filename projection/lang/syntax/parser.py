@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 MAX_SOURCE_BYTES = 64 * 1024
 
-_SURROGATE = re.compile("[\ud800-\udfff]")  # no UTF-8 text holds one, but a Python string may
+SURROGATE = re.compile("[\ud800-\udfff]")  # no UTF-8 text holds one, but a Python string may
 _MAX_LEFT_OUT = 10  # of one declaration: each costs to read all of it once more
 _PIECE = re.compile(r"^[ \t]+(?:when|else|event|expect)\b", re.MULTILINE)
 _NAMED = re.compile(r"(?:event|type|view|fn)\s+([A-Za-z][A-Za-z0-9_]*)")
@@ -47,7 +47,7 @@ def parse(source: Source) -> tuple[syn.Program, list[Diagnostic]]:
     """The tree of all that could be read, and what could not: a fault in one declaration hides nothing in another."""
     if len(source.text.encode("utf-8", "surrogatepass")) > MAX_SOURCE_BYTES:
         return syn.Program(None, None, ()), [diag.source_too_large(MAX_SOURCE_BYTES)]
-    if (match := _SURROGATE.search(source.text)) is not None:
+    if (match := SURROGATE.search(source.text)) is not None:
         return syn.Program(None, None, ()), [diag.unknown_character(Span(*match.span()), match[0])]
     try:
         return Builder(_tree, 0).program(_tree(source.text, "program", 0)), []
