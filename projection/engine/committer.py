@@ -78,6 +78,7 @@ class Committer:
         self.began = monotonic()  # the last commit
         self.stream = lane.position.stream  # of which log it is what was folded
         self._workshop = workshop
+        self._free = asyncio.Lock()  # nobody writes to the store
         self._task: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
@@ -109,11 +110,21 @@ class Committer:
         task.result()
         return True
 
+    async def between_commits(self, write: Callable[[Callable[[], None]], None]) -> None:
+        """Have something else written to the store, as a commit is: in a thread, and with the turn.
+
+        Args:
+            write: as `Workshop.run` takes it; may raise.
+        """
+        async with self._free:
+            await self._workshop.run(lambda: None, write)
+
     async def _write(self, stream: StreamIdentity | None) -> None:
         while True:
             await self.breaker.admit()
             try:
-                await self._workshop.run(lambda: self.lane.seal(stream), self.lane.write)
+                async with self._free:
+                    await self._workshop.run(lambda: self.lane.seal(stream), self.lane.write)
             except (StaleCommitError, StorageDamagedError):
                 raise
             except StorageError as error:

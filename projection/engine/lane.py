@@ -79,7 +79,7 @@ class Lane:
         self.store = store
         self.halted: ProjectionError | None = None
         self.gas = 0  # used by the programs since the lane was opened
-        self._epoch = store.claim()
+        self.epoch = store.claim()
         self._program = deployed.program
         self._matches = None if sees_only_own else matcher(deployed.entry.subjects)
         self._parking = Parking(deployed, store)
@@ -207,11 +207,21 @@ class Lane:
         if len(encoded) > MAX_KEY_BYTES:
             raise key_too_long(MAX_KEY_BYTES)
         data = self.store.get(encoded)
+        return self._cache.put(target, encoded, None if data is None else self._decoded(encoded, data), data)
+
+    def entries_of(self, encoded: bytes, data: bytes) -> dict[bytes, bytes]:
+        """The entries of a stored view in the indexes of the store.
+
+        Raises:
+            StorageDamagedError: it is no view of this type.
+        """
+        return self.indexer.entries(encoded, self._decoded(encoded, data))
+
+    def _decoded(self, encoded: bytes, data: bytes) -> Any:
         try:
-            view = None if data is None else self._program.decode_view(data)
+            return self._program.decode_view(data)
         except DecodeError as error:  # no program can leave such a view
             raise StorageDamagedError(f"view {encoded.decode()} is damaged: {error.message}", hint=_FOLD_ANEW) from None
-        return self._cache.put(target, encoded, view, data)
 
     def _mark(self, event: Event) -> None:
         self._last_applied = self._tenants[event.tenant_id] = event
@@ -361,7 +371,7 @@ class Lane:
         self._digest = self._digest.plus(sealed.gained + parking.gained)
         tenants, self._tenants = self._tenants, {}
         self._under_way = Commit(
-            epoch=self._epoch,
+            epoch=self.epoch,
             base=self.position,
             position=position,
             views=sealed.views,

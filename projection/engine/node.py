@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Self
 import structlog
 
 from projection.engine.committer import Committer, Workshop
+from projection.engine.indexing import build_indexes
 from projection.engine.reading import Reading
 from projection.engine.summary import Summary
 from projection.engine.watchdog import Watchdog
@@ -88,6 +89,7 @@ class Node:
         self._readings: dict[Reading, asyncio.Task[None]] = {}
         self._parted: dict[Committer, tuple[int, float]] = {}  # how often a lane parted; until when it stays alone
         self._read_before = 0  # messages, by readings that have ended
+        self._building: dict[Lane, asyncio.Task[None]] = {}  # of indexes, in the background
         self._finishing: list[asyncio.Task[None]] = []
         self._news = asyncio.Event()
         self._told: dict[str, str] = {}
@@ -151,6 +153,8 @@ class Node:
             with _calm_collector():
                 try:
                     await self._begin()
+                    for lane, member in self._members.items():
+                        self._building[lane] = asyncio.create_task(self._build_indexes(member))
                     while self._readings and not self.stopping.is_set():
                         await self._hear()
                         self._tend()
@@ -219,6 +223,10 @@ class Node:
                 self._finishing.append(asyncio.create_task(reading.feed.forget()))
                 task.result()
         self._finishing = [task for task in self._finishing if not task.done()]
+        for lane, task in list(self._building.items()):
+            if task.done():
+                del self._building[lane]
+                task.result()
         if self._shared is not None:
             for reading in self._readings:
                 if reading is not self._shared and self._is_near(reading, self._shared):
@@ -259,12 +267,20 @@ class Node:
         except StorageError as error:  # it has halted anyway
             log.warning("the last commit failed", view_type=member.lane.view_type, reason=error.message)
 
+    async def _build_indexes(self, member: Committer) -> None:
+        try:
+            await build_indexes(member)
+        except StorageError as error:  # that no trying mends
+            self.halt(member, error)
+        self.changed()
+
     def changed(self) -> None:
         """See `Host.changed`."""
         self._news.set()
 
     def _is_level_everywhere(self) -> bool:
-        return not self._successions and all(reading.caught_up for reading in self._readings)
+        is_done = not self._successions and not self._building
+        return is_done and all(reading.caught_up for reading in self._readings)
 
     async def _pending(self) -> int:
         return max([await reading.feed.pending() for reading in self._readings], default=0)
@@ -301,6 +317,8 @@ class Node:
     async def _let_go(self, lane: Lane) -> None:
         member = self._members.pop(lane)
         self.lanes.remove(lane)
+        if (building := self._building.pop(lane, None)) is not None:
+            building.cancel()
         for reading in self._readings:
             reading.dismiss(lane)
         self._finishing.append(asyncio.create_task(self._close(member)))
@@ -315,6 +333,8 @@ class Node:
     async def _end(self) -> None:
         """Let readings end, wait for the last commits, acknowledge them, and close the feeds."""
         self.stopping.set()
+        for building in self._building.values():
+            building.cancel()  # what it was at is done whole or not at all, and the rest at the next start
         until = monotonic() + self._stop_timeout_s
         while (left := until - monotonic()) > 0 and (busy := self._unfinished()):
             await asyncio.wait(busy, timeout=left)
@@ -327,7 +347,7 @@ class Node:
                 self.abandoned |= not settled or (member.lane.has_changes and member.lane.halted is None)
         for task in (unfinished := self._unfinished()):
             task.cancel()
-        await asyncio.gather(*unfinished, return_exceptions=True)
+        await asyncio.gather(*unfinished, *self._building.values(), return_exceptions=True)
         for reading in self._readings:
             await reading.acknowledge()
             await (reading.feed.close() if reading is self._shared else reading.feed.forget())

@@ -291,7 +291,9 @@ class LmdbLaneStore(_LmdbLane):
         with self._understood():
             return self._environment.update(declare)
 
-    def build_indexes(self, epoch: int, entries_of: EntriesOf, views: int) -> bool:
+    def build_indexes(
+        self, epoch: int, entries_of: EntriesOf, views: int, on_written: Callable[[], None] | None = None
+    ) -> bool:
         """See `LaneStore.build_indexes`."""
 
         def build(transaction: Transaction) -> bool:
@@ -299,7 +301,7 @@ class LmdbLaneStore(_LmdbLane):
             return build_some(transaction, entries_of, views)
 
         with self._understood():
-            return self._environment.update(build)
+            return self._environment.update(build, on_written)
 
     def declare_changes(self, *, wanted: bool) -> None:
         """See `LaneStore.declare_changes`."""
@@ -312,7 +314,7 @@ class LmdbLaneStore(_LmdbLane):
         with self._understood():
             self._environment.update(declare)
 
-    def build_changes(self, epoch: int, entries: int) -> bool:
+    def build_changes(self, epoch: int, entries: int, on_written: Callable[[], None] | None = None) -> bool:
         """See `LaneStore.build_changes`."""
 
         def build(transaction: Transaction) -> bool:
@@ -320,7 +322,7 @@ class LmdbLaneStore(_LmdbLane):
             return build_changes(_Records(transaction), stored_position(transaction).scanned, entries)
 
         with self._understood():
-            return self._environment.update(build)
+            return self._environment.update(build, on_written)
 
     def delete_prefix(self, tenant_id: TenantId, view_type: ViewType) -> int:
         """See `LaneStore.delete_prefix`."""

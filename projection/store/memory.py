@@ -204,7 +204,13 @@ class MemoryLaneStore:
         self._indexes = self._indexes.declare(declared, is_empty=not self._views)
         return self._indexes.indexes
 
-    def build_indexes(self, epoch: int, entries_of: EntriesOf, views: int) -> bool:  # noqa: ARG002 - all at once
+    def build_indexes(
+        self,
+        epoch: int,
+        entries_of: EntriesOf,
+        views: int,  # noqa: ARG002 - all at once
+        on_written: Callable[[], None] | None = None,
+    ) -> bool:
         """See `LaneStore.build_indexes`."""
         require_epoch(epoch, self._epoch)
         kept = tuple(index_prefix(index.number) for index in self._indexes.indexes)
@@ -213,16 +219,21 @@ class MemoryLaneStore:
             self._entries.update(entries_of(key, view))
         built = tuple(replace(index, built=True) for index in self._indexes.indexes)
         self._indexes = replace(self._indexes, indexes=built, dropped=())
+        if on_written is not None:
+            on_written()
         return False
 
     def declare_changes(self, *, wanted: bool) -> None:
         """See `LaneStore.declare_changes`."""
         declare_changes(self._records, self._position.scanned, wanted=wanted, is_empty=not self._views)
 
-    def build_changes(self, epoch: int, entries: int) -> bool:
+    def build_changes(self, epoch: int, entries: int, on_written: Callable[[], None] | None = None) -> bool:
         """See `LaneStore.build_changes`."""
         require_epoch(epoch, self._epoch)
-        return build_changes(self._records, self._position.scanned, entries)
+        is_more = build_changes(self._records, self._position.scanned, entries)
+        if on_written is not None:
+            on_written()
+        return is_more
 
     def delete_prefix(self, tenant_id: TenantId, view_type: ViewType) -> int:
         """See `LaneStore.delete_prefix`."""

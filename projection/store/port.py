@@ -230,13 +230,16 @@ class LaneStore(ViewReader, Protocol):
             StorageError: the store cannot be written; nothing changed.
         """
 
-    def build_indexes(self, epoch: int, entries_of: EntriesOf, views: int) -> bool:
+    def build_indexes(
+        self, epoch: int, entries_of: EntriesOf, views: int, on_written: Callable[[], None] | None = None
+    ) -> bool:
         """Bring the indexes some way towards what was declared, in one transaction; whether there is more to do.
 
         Args:
             epoch: the owner's.
             entries_of: gives, for a view's encoded key and its JSON, the entries of all indexes.
             views: how many views, or entries of an index that is no longer declared, to go through.
+            on_written: as in `commit`.
 
         Raises:
             StaleCommitError: the epoch is not the stored one; nothing changed.
@@ -250,12 +253,13 @@ class LaneStore(ViewReader, Protocol):
             StorageError: the store cannot be written; nothing changed.
         """
 
-    def build_changes(self, epoch: int, entries: int) -> bool:
+    def build_changes(self, epoch: int, entries: int, on_written: Callable[[], None] | None = None) -> bool:
         """Fill or clear the index of last changes some way, in one transaction; whether there is more to do.
 
         Args:
             epoch: the owner's.
             entries: how many views, or entries that are no longer wanted, to go through.
+            on_written: as in `commit`.
 
         Raises:
             StaleCommitError: the epoch is not the stored one; nothing changed.

@@ -1,0 +1,78 @@
+"""Indexes in the background: what a store lacks of those that are declared for it, and what it holds of others.
+
+A lane declares its indexes when it is opened; from then on its commits bring the entries of what they change. Those of
+all other views are brought here, and those of indexes that are no longer declared are deleted: a bounded piece at a
+time, each in one transaction that also says how far it came, between two commits of the lane. So a kill at any moment
+costs one piece.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import structlog
+
+from projection.engine.breaker import CircuitBreaker
+from projection.errors import StaleCommitError, StorageDamagedError, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from projection.engine.committer import Committer
+
+    Build = Callable[[int, Callable[[], None]], bool]  # of so many views; says when it is written, and if there is more
+
+log = structlog.get_logger()
+
+_PIECE_S = 0.01  # that a piece is to take: half of what a turn of folding may
+_FEWEST, _MOST = 16, 4_096  # views in a piece
+
+
+async def build_indexes(member: Committer) -> None:
+    """Bring a lane's store to what its program and manifest declare; returns once nothing is left to do.
+
+    Takes no more than half of the time: after each piece it waits for as long as that took.
+
+    Raises:
+        StaleCommitError: someone else owns the store.
+        StorageDamagedError: the store holds what cannot be read.
+    """
+    lane = member.lane
+    await _in_pieces(
+        member, "indexes", lambda size, told: lane.store.build_indexes(lane.epoch, lane.entries_of, size, told)
+    )
+    await _in_pieces(member, "changes", lambda size, told: lane.store.build_changes(lane.epoch, size, told))
+
+
+async def _in_pieces(member: Committer, what: str, build: Build) -> None:
+    breaker, size, count = CircuitBreaker(), _FEWEST, 0
+    is_more, seconds = True, 0.0
+
+    def piece(on_written: Callable[[], None]) -> None:
+        nonlocal is_more, seconds
+        began = perf_counter()
+        is_more = build(size, on_written)
+        seconds = perf_counter() - began
+
+    while is_more:
+        await breaker.admit()
+        try:
+            await member.between_commits(piece)
+        except (StaleCommitError, StorageDamagedError):
+            raise
+        except StorageError as error:
+            if breaker.trouble is None:
+                log.warning("building waits", what=what, view_type=member.lane.view_type, reason=error.message)
+            breaker.failed(error)
+            continue
+        breaker.succeeded()
+        count += 1
+        if seconds > _PIECE_S:
+            size = max(size // 2, _FEWEST)
+        elif seconds < _PIECE_S / 2:
+            size = min(size * 2, _MOST)
+        await asyncio.sleep(seconds)
+    if count > 1:
+        log.info("built", what=what, view_type=member.lane.view_type)
