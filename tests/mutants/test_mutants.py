@@ -43,7 +43,7 @@ MUTANTS = [
     Mutant(
         "no epoch check",
         "store/port.py",
-        (("if self.epoch != epoch:", "if False:"),),
+        (("if epoch != stored:", "if False:"),),
         "tests/engine/test_lane_position.py::test_a_lane_whose_store_has_a_new_owner_can_commit_nothing",
     ),
     Mutant(
@@ -156,7 +156,7 @@ MUTANTS = [
     Mutant(
         "digest without parked events",
         "engine/lane.py",
-        (("self._digest.plus(gained + parking.gained)", "self._digest.plus(gained)"),),
+        (("self._digest.plus(sealed.gained + parking.gained)", "self._digest.plus(sealed.gained)"),),
         "tests/engine",
     ),
 ]
