@@ -13,6 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from projection.engine.breaker import CircuitBreaker
+from projection.engine.durations import Durations
 from projection.errors import StaleCommitError, StorageDamagedError, StorageError
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class Committer:
         self.breaker = CircuitBreaker(on_change)
         self.began = monotonic()  # the last commit
         self.stream = lane.position.stream  # of which log it is what was folded
+        self.durations = Durations()  # of commits, from their begin until they are stored
         self._workshop = workshop
         self._free = asyncio.Lock()  # nobody writes to the store
         self._task: asyncio.Task[None] | None = None
@@ -132,4 +134,5 @@ class Committer:
             else:
                 self.breaker.succeeded()
                 self.lane.committed()
+                self.durations.add(monotonic() - self.began)
                 return

@@ -25,6 +25,7 @@ from projection.errors import StorageError, StreamIdentityError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from projection.engine.durations import Durations
     from projection.engine.lane import Lane
     from projection.errors import ProjectionError
     from projection.model.settings import BackPressure
@@ -119,6 +120,11 @@ class Node:
     def events(self) -> int:
         """Messages read; one that two readings read counts twice."""
         return self._read_before + sum(reading.events for reading in self._readings)
+
+    @property
+    def durations(self) -> dict[Lane, Durations]:
+        """How long the commits of each lane took."""
+        return {lane: member.durations for lane, member in self._members.items()}
 
     @property
     def is_ready(self) -> bool:

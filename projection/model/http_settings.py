@@ -6,7 +6,7 @@ import re
 from ipaddress import ip_address
 from typing import Annotated, Literal, NamedTuple, Self
 
-from pydantic import AfterValidator, Field, FilePath, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, FilePath, SecretStr, model_validator
 
 from projection.model.checkpoint import Frozen
 from projection.model.setting_types import ByCommas, Count
@@ -52,6 +52,10 @@ class Address(NamedTuple):
 def _address(text: str) -> str:
     Address.parse(text)
     return text
+
+
+def _or_off(text: object) -> object:
+    return None if text == "off" else text
 
 
 def _claim(name: str) -> str:
@@ -142,12 +146,13 @@ class HttpLimits(Frozen):
     connections: Annotated[Count, Field(ge=1, le=1_000_000)] = 2_000
     requests: Annotated[Count, Field(ge=1, le=1_000_000)] = 256  # under way at once, streams apart
     streams: Annotated[Count, Field(ge=0, le=1_000_000)] = 1_000  # of changes
+    streams_per_tenant: Annotated[Count, Field(ge=0, le=1_000_000)] = 100
 
 
 class HttpSettings(Frozen):
     """Where the server listens, if it does."""
 
-    listen: Annotated[str, AfterValidator(_address)] | None = "127.0.0.1:7070"
+    listen: Annotated[Annotated[str, AfterValidator(_address)] | None, BeforeValidator(_or_off)] = "127.0.0.1:7070"
     access: AccessSettings = AccessSettings()
     tls: TlsSettings = TlsSettings()
     limits: HttpLimits = HttpLimits()

@@ -42,5 +42,4 @@ async def compressed(head: Message, message: Message) -> None:
     head["headers"] = [(name, value) for name, value in head["headers"] if name != b"content-length"] + [
         (b"content-length", b"%d" % len(packed)),
         (b"content-encoding", b"gzip"),
-        (b"vary", b"accept-encoding"),
     ]

@@ -35,6 +35,7 @@ _SAFETY = (
     (b"x-content-type-options", b"nosniff"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"referrer-policy", b"no-referrer"),
+    (b"vary", b"accept-encoding, authorization, x-tenant-id"),
 )
 _PRIVATE = (b"cache-control", b"no-store")  # unless an endpoint says otherwise
 
@@ -157,7 +158,8 @@ class _Answer:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             names = {name for name, _ in message["headers"]}
-            message["headers"] += self._added if b"cache-control" in names else (*self._added, _PRIVATE)
+            added = self._added if b"cache-control" in names else (*self._added, _PRIVATE)
+            message = {**message, "headers": [*message["headers"], *added]}
             if b"content-length" in names:
                 self._head = message
                 return

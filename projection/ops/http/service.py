@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from projection.model.http_settings import HttpSettings
     from projection.ops.http.access import Access
     from projection.ops.metrics import Metrics
-    from projection.query.sealing import Seal
+    from projection.query.change_feed import ChangeFeed
     from projection.query.service import Queries
 
 
@@ -25,7 +25,7 @@ class Service:
     queries: Queries
     access: Access
     metrics: Metrics
-    etags: Seal  # of the data folder's key
+    changes: ChangeFeed
     settings: HttpSettings
     stopping: asyncio.Event = field(default_factory=asyncio.Event)  # streams are to end
 

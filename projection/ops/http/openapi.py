@@ -1,0 +1,88 @@
+"""The OpenAPI document: FastAPI's, completed by what it cannot know of answers that it does not write."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from fastapi.openapi.utils import get_openapi
+
+from projection import __version__
+from projection.ops.http.operations import Health, Readiness
+from projection.ops.http.problems import Problem, documented
+from projection.query.answers import CatalogAnswer, Explanation, QueryAnswer, ViewAnswer
+from projection.query.form import Query
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+_REF = "#/components/schemas/{}"
+_ANYWHERE = (  # what any request may be answered with
+    "access.host",
+    "http.busy",
+    "http.head_too_large",
+    "http.invalid",
+    "http.method_not_allowed",
+    "http.not_found",
+    "http.slow",
+    "http.too_large",
+    "internal",
+    "storage",
+)
+_OPEN = ("/health", "/ready")
+_ACCESS = ("access.denied", "access.forbidden", "access.missing")
+_SECURITY = {
+    "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "In access mode jwt."},
+    "gateway": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "x-projection-secret",
+        "description": "In access mode header; beside `x-tenant-id`.",
+    },
+}
+
+
+def openapi(app: FastAPI) -> dict[str, Any]:
+    """The document of an application."""
+    document = get_openapi(
+        title="Projection node",
+        version=__version__,
+        openapi_version="3.1.0",
+        summary="Views of event-sourced systems, and how fresh they are.",
+        description="Queries are described in docs/query.md, access and problems in docs/http.md.",
+        routes=app.routes,
+    )
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)  # we never answer so
+    schemas |= _of_answers() | _of_queries()
+    document["components"]["securitySchemes"] = _SECURITY
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            _complete(operation, is_open=path in _OPEN)
+    return document
+
+
+def _complete(operation: dict[str, Any], *, is_open: bool) -> None:
+    answers = operation["responses"]
+    if "HTTPValidationError" in str(answers.get("422")):
+        del answers["422"]
+    for status, answer in documented(*_ANYWHERE, *(() if is_open else _ACCESS)).items():
+        known = answers.setdefault(str(status), answer)
+        for media_type, content in known.get("content", {}).items():
+            ours = answer["content"].get(media_type, {})
+            if "examples" in content:
+                content["examples"] = {**content["examples"], **ours.get("examples", {})}
+    if not is_open:
+        operation["security"] = [{}, *({name: []} for name in _SECURITY)]
+
+
+def _of_answers() -> dict[str, Any]:
+    answers = (Problem, ViewAnswer, QueryAnswer, Explanation, CatalogAnswer, Health, Readiness)
+    _, schemas = msgspec.json.schema_components(answers, ref_template=_REF.format("{name}"))
+    return dict(schemas)
+
+
+def _of_queries() -> dict[str, Any]:
+    schema = Query.model_json_schema(ref_template=_REF.format("{model}"))
+    return {**schema.pop("$defs", {}), "Query": schema}

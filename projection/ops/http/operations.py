@@ -1,0 +1,95 @@
+"""The endpoints for those who operate a node: is it alive, is it ready, and its numbers."""
+
+from __future__ import annotations
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+
+from projection.ops.http.access import OfOperator
+from projection.ops.http.described import answered
+from projection.ops.http.parameters import none_expected
+from projection.ops.http.problems import documented
+from projection.ops.http.service import service_of
+from projection.ops.metrics import MEDIA_TYPE
+
+router = APIRouter(tags=["operations"])
+
+_JSON = "application/json"
+
+
+class Health(msgspec.Struct, frozen=True):
+    """That the server answers."""
+
+    status: str
+
+
+class Readiness(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Whether the node follows the log with all its view types."""
+
+    ready: bool
+    troubles: dict[str, str] | None = None  # what keeps it from that, by what it concerns; for operators
+
+
+@router.get(
+    "/health",
+    summary="Whether the process answers",
+    operation_id="health",
+    responses=answered("Health", {"status": "ok"}, "It does."),
+)
+async def health(request: Request) -> Response:
+    """Restart the process where this fails. It says nothing of the node's work: that is `/ready`."""
+    none_expected(request.scope["query_string"])
+    return Response(msgspec.json.encode(Health("ok")), media_type=_JSON)
+
+
+@router.get(
+    "/ready",
+    summary="Whether the node follows the log",
+    operation_id="ready",
+    responses={
+        **answered("Readiness", {"ready": True}, "It does."),
+        503: {
+            "description": "It does not, or is stopping. Views can be read all the same.",
+            "content": {
+                _JSON: {
+                    "schema": {"$ref": "#/components/schemas/Readiness"},
+                    "example": {"ready": False, "troubles": {"stream": "no connection to the NATS server"}},
+                }
+            },
+        },
+    },
+)
+async def ready(request: Request) -> Response:
+    """For everybody, yes or no. With an operator's credentials, also why."""
+    none_expected(request.scope["query_string"])
+    service = service_of(request)
+    is_ready = service.node.is_ready
+    troubles = None
+    if service.access.is_operator(request.scope["headers"]):
+        troubles = service.node.troubles()
+    readiness = Readiness(is_ready, troubles)
+    return Response(msgspec.json.encode(readiness), 200 if is_ready else 503, media_type=_JSON)
+
+
+@router.get(
+    "/metrics",
+    summary="Metrics for Prometheus",
+    operation_id="metrics",
+    dependencies=[OfOperator],
+    responses={
+        **documented("access.forbidden"),
+        200: {
+            "description": "All numbers of the node (docs/operating.md), as text.",
+            "content": {
+                "text/plain": {
+                    "schema": {"type": "string"},
+                    "example": 'projection_scanned{view_type="fine_summary"} 9',
+                }
+            },
+        },
+    },
+)
+async def metrics(request: Request) -> Response:
+    """The node's numbers in the text format of Prometheus."""
+    none_expected(request.scope["query_string"])
+    return Response(service_of(request).metrics.exposition(), headers={"content-type": MEDIA_TYPE})

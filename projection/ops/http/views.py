@@ -1,0 +1,207 @@
+"""The endpoints that answer with views."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import msgspec
+from fastapi import APIRouter, Path, Request, Response
+from starlette.convertors import Convertor, register_url_convertor
+
+from projection.model.ids import ViewId, ViewType
+from projection.ops.http.access import OfAnyone, OfTenant  # noqa: TC001 - FastAPI reads them
+from projection.ops.http.described import (
+    CATALOG,
+    EXPLANATION,
+    PAGE,
+    PARAMETERS_OF_VIEW,
+    PARAMETERS_OF_VIEWS,
+    VIEW,
+    answered,
+    asked,
+)
+from projection.ops.http.parameters import none_expected, read_parameters, read_query, read_wanted
+from projection.ops.http.problems import RequestError, documented
+from projection.ops.http.service import service_of
+from projection.query.errors import UnknownViewTypeError
+from projection.query.form import Query
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+router = APIRouter(tags=["views"])
+
+_JSON = "application/json"
+_REVALIDATE = "private, no-cache"  # a browser may keep an answer, and asks whether it is still good
+_QUERY_PROBLEMS = (
+    "query.busy",
+    "query.cursor_gone",
+    "query.cursor_invalid",
+    "query.filter_failed",
+    "query.invalid",
+    "query.limit",
+    "query.not_fresh",
+    "query.unknown_view_type",
+)
+Answer = TypeVar("Answer")
+
+
+class _Rest(Convertor[str]):
+    """The rest of a path, of whatever characters; Starlette's own stops at the end of a line."""
+
+    regex = "(?s:.+)"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("rest", _Rest())
+
+Type = Annotated[str, Path(description="The view type.", examples=["fine_summary"])]
+Id = Annotated[str, Path(description="The view's id, percent-encoded.", examples=["A100"])]
+
+
+@router.get(
+    "/v1/views/{view_type}/{view_id:rest}",
+    summary="One view",
+    operation_id="view",
+    openapi_extra={"parameters": PARAMETERS_OF_VIEW},
+    responses={
+        **documented("query.invalid", "query.not_fresh", "query.unknown_view_type", "query.view_missing"),
+        **answered("ViewAnswer", VIEW, "The view, as it is stored.", etag=True),
+        304: {"description": "The view is the one that the client has (`If-None-Match`)."},
+    },
+)
+async def view(request: Request, reader: OfTenant, view_type: Type, view_id: Id) -> Response:
+    """One view by its id. A `/` in the id may stand as it is or as `%2F`; `.` and `..` are best sent as `%2E`."""
+    service = service_of(request)
+    wanted = read_wanted(read_parameters(request.scope["query_string"]))
+    named = _view_type(view_type)
+    asking = service.queries.view(reader.tenant_id, named, ViewId(view_id), wanted)
+    answer = await (unless_gone(request, asking) if wanted.wait_ms else asking)
+    tag = f'W/"{service.queries.etag(reader.tenant_id, named, answer)}"'
+    headers = {"etag": tag, "cache-control": _REVALIDATE}
+    if _has(request, tag):
+        return Response(None, 304, headers)
+    return Response(msgspec.json.encode(answer), 200, headers, _JSON)
+
+
+@router.get(
+    "/v1/views/{view_type}",
+    summary="Views of a type",
+    operation_id="views",
+    openapi_extra={"parameters": PARAMETERS_OF_VIEWS},
+    responses={**documented(*_QUERY_PROBLEMS), **answered("QueryAnswer", PAGE, "A page of views.")},
+)
+async def views(request: Request, reader: OfTenant, view_type: Type) -> Response:
+    """Views that meet conditions: `status=paid`, `balance[gt]=100`; or by their ids: `id=A100&id=A200`."""
+    service = service_of(request)
+    named = _view_type(view_type)
+    query = read_query(named, read_parameters(request.scope["query_string"]), service.queries.schema)
+    answer = await unless_gone(request, service.queries.query(reader.tenant_id, query))
+    return Response(msgspec.json.encode(answer), media_type=_JSON)
+
+
+@router.post(
+    "/v1/query",
+    summary="A query",
+    operation_id="query",
+    openapi_extra=asked("Query"),
+    responses={**documented(*_QUERY_PROBLEMS, "http.media_type"), **answered("QueryAnswer", PAGE, "A page of views.")},
+)
+async def query(request: Request, reader: OfTenant) -> Response:
+    """A query in the form of docs/query.md."""
+    answer = await unless_gone(
+        request, service_of(request).queries.query(reader.tenant_id, Query.read(await _body(request)))
+    )
+    return Response(msgspec.json.encode(answer), media_type=_JSON)
+
+
+@router.post(
+    "/v1/query/explain",
+    summary="How a query is run",
+    operation_id="explain",
+    openapi_extra=asked("Query"),
+    responses={
+        **documented(*_QUERY_PROBLEMS, "http.media_type"),
+        **answered("Explanation", EXPLANATION, "The plan, and what it took."),
+    },
+)
+async def explain(request: Request, reader: OfTenant) -> Response:
+    """The query is run, and what comes of it is not sent."""
+    answer = await unless_gone(
+        request, service_of(request).queries.explain(reader.tenant_id, Query.read(await _body(request)))
+    )
+    return Response(msgspec.json.encode(answer), media_type=_JSON)
+
+
+@router.get(
+    "/v1/catalog",
+    summary="What can be asked for",
+    operation_id="catalog",
+    responses=answered("CatalogAnswer", CATALOG, "The view types, with schemas and indexes."),
+)
+async def catalog(request: Request, who: OfAnyone) -> Response:
+    """The view types, the JSON Schema of each, its indexes and builds; nothing of any tenant's."""
+    del who  # only that it is somebody
+    none_expected(request.scope["query_string"])
+    return Response(msgspec.json.encode(service_of(request).queries.catalog()), media_type=_JSON)
+
+
+def _view_type(name: str) -> ViewType:
+    try:
+        return ViewType(name)
+    except ValueError:
+        raise UnknownViewTypeError(f"there is no view type {name[:80]!r}") from None
+
+
+def _has(request: Request, tag: str) -> bool:
+    """Whether the client has what bears this tag; weak or strong makes no difference here (RFC 9110, 13.1.2)."""
+    shown = request.headers.get("if-none-match")
+    if shown is None:
+        return False
+    tags = [one.strip() for one in shown.split(",")]
+    return "*" in tags or any(one.removeprefix("W/") == tag.removeprefix("W/") for one in tags)
+
+
+async def _body(request: Request) -> bytes:
+    none_expected(request.scope["query_string"])
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != _JSON:
+        raise RequestError("http.media_type", f"the content-type is not {_JSON}")
+    return await request.body()
+
+
+class GoneError(Exception):
+    """Whoever asked has hung up: there is nobody to answer."""
+
+
+async def unless_gone(request: Request, asking: Coroutine[Any, Any, Answer]) -> Answer:
+    """What is asked for; where the client hangs up meanwhile, nobody works on it any more.
+
+    Raises:
+        GoneError: it did.
+    """
+    work = asyncio.ensure_future(asking)
+    await asyncio.sleep(0)  # most answers are there at once
+    if work.done():
+        return work.result()
+    gone = asyncio.ensure_future(_hung_up(request))
+    try:
+        await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            return work.result()
+        gone.result()
+        raise GoneError
+    finally:
+        gone.cancel()
+        work.cancel()
+
+
+async def _hung_up(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        continue
