@@ -12,18 +12,18 @@ from projection.lang import core
 from projection.query.form import ID
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping
 
 BoundOperator = Literal["eq", "in", "lt", "le", "gt", "ge", "starts_with"]
 
 _COMPARISONS: dict[str, BoundOperator] = {"<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
 _SAME = frozenset({"same", "same_text", "same_text_or_none"})
 _MIRRORED: dict[BoundOperator, BoundOperator] = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le"}
-_UNCHANGED = frozenset({"as_decimal", "as_scaled", "padded", "asserted"})  # what comes of them equals their operand
+_CONVERSIONS = frozenset({"as_decimal", "as_scaled", "padded"})  # what comes of them equals their operand
 
 
 class Bound(NamedTuple):
-    """One condition on what is at a path of fields.
+    """One condition on what is at a path of fields; where nothing is, it is not fulfilled.
 
     Args:
         path: the names of the fields, as the keys of indexes have them; `("$id",)` for the view's id.
@@ -39,6 +39,16 @@ class Bound(NamedTuple):
     is_multi: bool
 
 
+class Bounds(NamedTuple):
+    """The bounds of a filter, in the order of their place in it; each is there once.
+
+    Where they are exact, the filter takes whatever fulfils all of them, and fails on no view.
+    """
+
+    bounds: tuple[Bound, ...]
+    is_exact: bool
+
+
 class _At(NamedTuple):
     """Where a computation leads to in the view."""
 
@@ -46,98 +56,117 @@ class _At(NamedTuple):
     is_multi: bool
 
 
-def bounds_of(node: core.Core) -> tuple[Bound, ...]:
-    """The bounds of a condition, in the order of their place in it; each is there once."""
-    known = {core.VIEW: _At((), is_multi=False), core.ID: _At((ID,), is_multi=False)}
-    return tuple(dict.fromkeys(_required(node, known)))
+_NOTHING = Bounds((), is_exact=False)
 
 
-def _required(node: core.Core, known: Mapping[int, _At]) -> Iterator[Bound]:
-    """What must hold where the node is true; `known` tells what the slots hold."""
+def bounds_of(node: core.Core) -> Bounds:
+    """The bounds of a condition."""
+    return _required(node, {core.VIEW: _At((), is_multi=False), core.ID: _At((ID,), is_multi=False)})
+
+
+def _required(node: core.Core, known: Mapping[int, _At]) -> Bounds:
+    """What holds where the node is true; `known` tells what slots hold."""
     match node:
+        case core.Const(value=True):
+            return Bounds((), is_exact=True)
         case core.If(no=core.Const(value=False)):
-            yield from _required(node.condition, known)
-            yield from _required(node.yes, known)
+            return _both(_required(node.condition, known), _required(node.yes, known))
         case core.If(yes=core.Const(value=False)):
-            yield from _required(node.no, known)
+            return _both(_denied(node.condition, known), _required(node.no, known))
         case core.If(yes=core.Const(value=True)):
-            yield from _alternatives([*_required(node.condition, known)], [*_required(node.no, known)])
+            return _either(_required(node.condition, known), _required(node.no, known))
         case core.Let():
-            at = _at(node.value, known)
-            yield from _required(node.body, known if at is None else {**known, node.slot: at})
+            if (at := _at(node.value, known)) is None:  # and it may fail
+                return _required(node.body, known)._replace(is_exact=False)
+            return _required(node.body, {**known, node.slot: at})
         case core.Op():
-            yield from _operation(node, known)
+            return _operation(node, known)
         case core.Get() | core.Local():
-            yield from _flag(node, known, value=True)
+            return _bound(_at(node, known), "eq", value=True)
+        case _:
+            return _NOTHING
 
 
-def _flag(node: core.Core, known: Mapping[int, _At], *, value: bool) -> Iterator[Bound]:
-    at = _at(node, known)
-    if at is not None and at.path:
-        yield Bound(at.path, "eq", value, at.is_multi)
+def _denied(node: core.Core, known: Mapping[int, _At]) -> Bounds:
+    """What holds where the node is false. That something is there follows from what is then asked of it."""
+    if isinstance(node, core.Op) and node.operation.name == "is_none" and _at(node.operands[0], known) is not None:
+        return Bounds((), is_exact=True)
+    return _NOTHING
 
 
-def _alternatives(one: list[Bound], other: list[Bound]) -> Iterator[Bound]:
-    """What must hold where one of two conditions does: of the same path, one of several values."""
-    others = _values(other)
-    for (path, is_multi), values in _values(one).items():
-        if (path, is_multi) in others:
-            yield Bound(path, "in", values + others[path, is_multi], is_multi)
+def _both(one: Bounds, other: Bounds) -> Bounds:
+    return Bounds(tuple(dict.fromkeys(one.bounds + other.bounds)), one.is_exact and other.is_exact)
 
 
-def _values(bounds: Sequence[Bound]) -> dict[tuple[tuple[str, ...], bool], tuple[Any, ...]]:
-    """The values that one bound leaves of each path that has one."""
+def _either(one: Bounds, other: Bounds) -> Bounds:
+    """What holds where one of two conditions does: of the same path, one of several values."""
+    left, right = _values(one), _values(other)
+    bounds = tuple(
+        Bound(path, "in", values + right[path, is_multi], is_multi)
+        for (path, is_multi), values in left.items()
+        if (path, is_multi) in right
+    )
+    is_exact = one.is_exact and other.is_exact and len(bounds) == len(one.bounds) == len(other.bounds) == 1
+    return Bounds(bounds, is_exact)
+
+
+def _values(found: Bounds) -> dict[tuple[tuple[str, ...], bool], tuple[Any, ...]]:
+    """The values that one bound leaves of each path that has such a bound."""
     return {
         (bound.path, bound.is_multi): bound.value if bound.op == "in" else (bound.value,)
-        for bound in bounds
+        for bound in found.bounds
         if bound.op in ("eq", "in")
     }
 
 
-def _operation(node: core.Op, known: Mapping[int, _At]) -> Iterator[Bound]:
+def _operation(node: core.Op, known: Mapping[int, _At]) -> Bounds:
     name, operands = node.operation.name, node.operands
     if name == "any" and isinstance(operands[0], core.Loop):
-        yield from _any(operands[0], known)
-        return
+        return _any(operands[0], known)
     if name == "not":
-        yield from _flag(operands[0], known, value=False)
+        return _bound(_at(operands[0], known), "eq", value=False)
     if len(operands) != 2:
-        return
+        return _NOTHING
     left, right = operands
     at, value = _at(left, known), _constant(right)
     if name == "in":
-        yield from _membership(node.operation.signature, left, right, known)
-    elif name in _COMPARISONS or name in _SAME:
+        return _membership(node.operation.signature, left, right, known)
+    if name == "starts_with":
+        return _bound(at, "starts_with", value)
+    if name in _COMPARISONS or name in _SAME:
         op: BoundOperator = _COMPARISONS.get(name, "eq")
         if at is None:  # the other way round
-            at, value, op = _at(right, known), _constant(left), _MIRRORED.get(op, op)
-        if at is not None and at.path and value is not None:
-            yield Bound(at.path, op, value, at.is_multi)
-    elif name == "starts_with" and at is not None and at.path and isinstance(value, str) and value:
-        yield Bound(at.path, "starts_with", value, at.is_multi)
+            return _bound(_at(right, known), _MIRRORED.get(op, op), _constant(left))
+        return _bound(at, op, value)
+    return _NOTHING
 
 
-def _membership(signature: str, left: core.Core, right: core.Core, known: Mapping[int, _At]) -> Iterator[Bound]:
+def _membership(signature: str, left: core.Core, right: core.Core, known: Mapping[int, _At]) -> Bounds:
     """`x in [1, 2]`; and `1 in xs`, of which an index has an entry for each item."""
     if not signature.startswith("E, "):  # neither a part of a text nor a key of a map has an entry
-        return
+        return _NOTHING
     at, value = _at(left, known), _constant(right)
-    if at is not None and at.path and value is not None:
-        yield Bound(at.path, "in", tuple(value), at.is_multi)
-    at, value = _at(right, known), _constant(left)
-    if at is not None and at.path and value is not None:
-        yield Bound(at.path, "eq", value, is_multi=True)
+    if at is not None:
+        return _bound(at, "in", None if value is None else tuple(value))
+    found = _at(right, known)
+    return _bound(found and found._replace(is_multi=True), "eq", _constant(left))
 
 
-def _any(loop: core.Loop, known: Mapping[int, _At]) -> Iterator[Bound]:
+def _any(loop: core.Loop, known: Mapping[int, _At]) -> Bounds:
     """What one item must fulfil."""
     at = _at(loop.source, known)
     if at is None or len(loop.slots) != 1:
-        return
+        return _NOTHING
     inside = {**known, loop.slots[0]: _At(at.path, is_multi=True)}
-    for condition in (loop.condition, loop.body):
-        if condition is not None:
-            yield from _required(condition, inside)
+    body = _required(loop.body, inside)
+    return body if loop.condition is None else _both(_required(loop.condition, inside), body)
+
+
+def _bound(at: _At | None, op: BoundOperator, value: Any) -> Bounds:
+    """A bound, where there is a path and a constant; of several items, more can be asked at once."""
+    if at is None or not at.path or value is None:
+        return _NOTHING
+    return Bounds((Bound(at.path, op, value, at.is_multi),), is_exact=not at.is_multi)
 
 
 def _at(node: core.Core, known: Mapping[int, _At]) -> _At | None:
@@ -147,7 +176,7 @@ def _at(node: core.Core, known: Mapping[int, _At]) -> _At | None:
         case core.Get():
             base = _at(node.base, known)
             return None if base is None else _At((*base.path, node.field), base.is_multi)
-        case core.Op() if node.operation.name in _UNCHANGED:
+        case core.Op() if node.operation.name in _CONVERSIONS:
             return _at(node.operands[0], known)
         case _:
             return None

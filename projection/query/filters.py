@@ -39,6 +39,7 @@ class CompiledFilter:
     Args:
         fields: the view's own fields that it reads.
         bounds: what every view that it takes fulfils; others may, too.
+        is_exact: whether it takes all that fulfil them, and fails on none.
         text: as it was written; None where it is structured.
         offset: where the text begins, in the spans of failures.
         gas: what it may use on all views together.
@@ -47,6 +48,7 @@ class CompiledFilter:
 
     fields: frozenset[str] = frozenset()
     bounds: tuple[Bound, ...] = ()
+    is_exact: bool = True
     text: str | None = None
     offset: int = 0
     gas: int = _DEFAULTS.gas
@@ -116,7 +118,8 @@ def compile_filter(
     condition = _of_text(schema, filter_, limits) if isinstance(filter_, str) else structured(schema, filter_, limits)
     node = condition.core
     routine = executor(execution, schema.program.core.functions).routine(with_charges(node), GIVEN, condition.slots)
-    return CompiledFilter(_fields(node, schema), bounds_of(node), text, condition.offset, limits.gas, routine)
+    bounds, is_exact = bounds_of(node)
+    return CompiledFilter(_fields(node, schema), bounds, is_exact, text, condition.offset, limits.gas, routine)
 
 
 def _of_text(schema: ViewSchema, text: str, limits: QueryLimits) -> Condition:

@@ -25,7 +25,7 @@ def of_record(record: ty.Record) -> dict[str, Any]:
 
 
 def _object(record: ty.Record, known: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    fields = {name: _of(record.fields[name].type, known) for name in sorted(record.fields)}
+    fields = {one.wires[0]: _of(one.type, known) for _name, one in sorted(record.fields.items())}
     return {
         "title": record.name,
         "type": "object",
@@ -47,7 +47,7 @@ def _of(type_: ty.Type, known: dict[str, dict[str, Any]]) -> dict[str, Any]:
         case ty.Bytes():
             return {"type": "string", "contentEncoding": "base64"}
         case ty.Enum():
-            return {"type": "string", "enum": list(type_.members)} if not type_.open else {"type": "string"}
+            return {"type": "string", "examples" if type_.open else "enum": list(type_.members)}
         case ty.List():
             return {"type": "array", "items": _of(type_.item, known), "maxItems": type_.max or ty.DEFAULT_CONTAINER}
         case ty.Set():
