@@ -1,0 +1,85 @@
+"""What queries answer: structures that msgspec writes as JSON; views are in them as they are stored."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What every answer says of what it was read from."""
+
+    build: int  # the build that answered
+    program: str  # the digest of its program
+    scanned: int  # all events of the log up to this sequence are in it
+    as_of: str | None  # the time up to which all events are in it; RFC 3339; None where nothing was read yet
+    lag_s: float | None  # how long ago that was, by this machine's clock
+
+
+class ViewAnswer(Answer, frozen=True, kw_only=True, gc=False):
+    """One view."""
+
+    id: str
+    view: msgspec.Raw
+    degraded: bool  # whether events of this view are parked: it is not what it should be
+
+
+class FoundView(msgspec.Struct, frozen=True, gc=False):
+    """A view of a page, or what was selected of it."""
+
+    id: str
+    view: msgspec.Raw
+
+
+class QueryAnswer(Answer, frozen=True, kw_only=True):
+    """One page of what a query found, in its order."""
+
+    views: list[FoundView]
+    next: str | None  # the cursor of the next page; None where this is the last one
+    count: int | None  # of all that match, on whatever page; None where it was not asked for
+    degraded: list[str]  # the ids of this page whose events are parked
+
+
+class Unused(msgspec.Struct, frozen=True):
+    """An index that a plan does not use, and why."""
+
+    index: str
+    why: str
+
+
+class Explanation(Answer, frozen=True, kw_only=True):
+    """How a query was run, and what that took."""
+
+    plan: str  # in words
+    index: str | None  # as it is declared; None where none is used
+    ranges: int  # parts of the index, or of all views, that were gone through
+    order: str  # "index", "id": the views came in the query's order; "sorted": they were sorted, all that matched
+    examined: int  # views that were looked at
+    returned: int  # views of the page
+    gas: int  # of the filter
+    ms: float
+    unused: list[Unused]
+
+
+class CatalogIndex(msgspec.Struct, frozen=True):
+    """An index of a view type."""
+
+    by: str  # as it is declared
+    built: bool  # whether queries use it; else it is being built
+
+
+class CatalogEntry(Answer, frozen=True, kw_only=True):
+    """A view type, as its serving build has it."""
+
+    view: str
+    json_schema: dict[str, Any]  # of a view
+    indexes: list[CatalogIndex]
+    builds: list[int]  # all there are
+    changes: bool  # whether its changes can be followed
+
+
+class CatalogAnswer(msgspec.Struct, frozen=True):
+    """The view types that can be asked for."""
+
+    views: list[CatalogEntry]

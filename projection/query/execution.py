@@ -1,0 +1,226 @@
+"""Running a query on one picture of a store, a slice at a time, within limits.
+
+Views come in the order of the plan's ranges. Those that match are gathered in a *group* as long as the order among them
+is not told by their coming; once all further ones stand behind it, the group is sorted and goes on the page. By a plan
+that gives the whole order each view is a group, and by one that gives none there is one group. Of a group no more
+places are kept than the page still needs, and no views: those of the page are read again from the same picture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from projection.model.escaping import unescape_part
+from projection.model.ids import ViewId
+from projection.model.keys import MAX_KEY_BYTES, ViewKey
+from projection.query.answers import FoundView
+from projection.query.cursors import Place
+from projection.query.errors import QueryLimitError
+from projection.query.planning import Grain
+from projection.store.indexes import MAX_BODY, group_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+
+    from projection.model.ids import TenantId, ViewType
+    from projection.model.query_limits import QueryLimits
+    from projection.query.planning import Plan
+    from projection.query.sorting import Order
+    from projection.store.port import Snapshot
+
+    Matches = Callable[[int, Any, str], tuple[bool, int]]  # of what is left of the gas, a view and its id
+    Candidate = tuple[bytes, bytes, bytes | None]  # an id as in its key, the view's JSON, the group of its index entry
+
+_SLICE_S = 0.002  # of work, until others get their turn
+_GLANCE = 64  # views between two looks at the clock
+_SPARE = 256  # places that a group keeps beyond those that are wanted, so that it is sorted rarely
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A query, ready to run."""
+
+    tenant_id: TenantId
+    view_type: ViewType
+    decode: Callable[[bytes], Any]  # what filter and order need of a view
+    matches: Matches | None  # None: all do
+    order: Order
+    select: Callable[[bytes], bytes] | None  # what the answer has of a view's JSON; None: all
+    limit: int  # views on the page
+    counts: bool
+    after: Place | None  # the page begins behind it
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What came of a run."""
+
+    views: list[FoundView]
+    end: Place | None  # of the last view; None where nothing comes after it
+    count: int | None  # of all that match
+    degraded: list[str]  # the ids of the page whose events are parked
+
+
+class _Group:
+    """Views whose order is not known before the last of them has come: the first of their places, in order."""
+
+    def __init__(self, wanted: int) -> None:
+        self._wanted = wanted
+        self._places: list[tuple[bytes, bytes]] = []  # each with the id
+        self._bound: bytes | None = None  # what is not below it is not wanted
+        self.last = b""  # the greatest place, or sort keys, that came
+        self.run: bytes | None = None  # what the last one's entry has in common with others that are cut like it
+
+    def add(self, place: bytes, view_id: bytes) -> None:
+        """Put a view where it belongs."""
+        if self._bound is None or place < self._bound:
+            self._places.append((place, view_id))
+            if len(self._places) >= 2 * self._wanted + _SPARE:
+                self.ids()
+
+    def ids(self) -> list[bytes]:
+        """The ids of those that are wanted, in order."""
+        self._places.sort()
+        del self._places[self._wanted :]
+        if len(self._places) == self._wanted:
+            self._bound = self._places[-1][0] if self._places else b""
+        return [view_id for _, view_id in self._places]
+
+
+class Execution:
+    """One run of a task by a plan, on a snapshot."""
+
+    def __init__(self, task: Task, plan: Plan, snapshot: Snapshot, limits: QueryLimits) -> None:
+        self._task = task
+        self._plan = plan if task.after is None or task.counts else plan.after(task.after)
+        self._snapshot = snapshot
+        self._limits = limits
+        self._prefix = ViewKey.prefix(task.tenant_id, task.view_type)
+        self._began = perf_counter()
+        self._until = self._began + _SLICE_S
+        self.examined = 0  # views that were looked at
+        self.gas = 0  # of the filter
+
+    def run(self) -> Generator[None, None, Page]:
+        """Find the page. At each `yield` it lets others go on.
+
+        Raises:
+            QueryLimitError: a limit was reached.
+            QueryError: the filter fails on a view.
+            StorageError: the store cannot be read, or was closed meanwhile.
+        """
+        ids, count = yield from self._found()
+        return (yield from self._page(ids, count))
+
+    def _found(self) -> Generator[None, None, tuple[list[bytes], int]]:
+        """The ids of the page in order, with one more where there is one; and how many match, where that is counted."""
+        task, grain = self._task, self._plan.grain
+        decode, matches, order, counts = task.decode, task.matches, task.order, task.counts
+        after = None if task.after is None else order.place(b"".join(task.after.keys), task.after.id)
+        most, gas, examined = self._limits.scanned, self._limits.gas, 0
+        wanted, count = task.limit + 1, 0
+        ids: list[bytes] = []
+        group = _Group(wanted)
+        # A view may have many entries in an index over lists.
+        seen: set[bytes] | None = set() if self._plan.index is not None and self._plan.index.is_multi else None
+        for view_id, data, run in self._candidates():
+            examined += 1
+            if not examined % _GLANCE and perf_counter() > self._until:
+                yield from self._pause()
+            if examined > most:
+                raise self._beyond("scanned", most, f"{most:,} views were looked at, and that is not all")
+            if seen is not None:
+                if view_id in seen:
+                    continue
+                seen.add(view_id)
+            view = decode(data)
+            if matches is not None:
+                is_match, gas = matches(gas, view, unescape_part(view_id.decode()))
+                if not is_match:
+                    continue
+            count += 1
+            if len(ids) >= wanted:
+                continue
+            keys = b"".join(order.keys_of(view))
+            place = order.place(keys, view_id)
+            if after is not None and place <= after:
+                continue
+            at = place if grain is Grain.ALL else keys
+            if grain is not Grain.NONE and (run is None or run != group.run) and at > group.last:
+                ids += group.ids()
+                if len(ids) >= wanted and not counts:
+                    break
+                group = _Group(wanted - len(ids))
+            group.add(place, view_id)
+            group.last, group.run = max(at, group.last), run
+        else:
+            ids += group.ids()
+        self.examined, self.gas = examined, self._limits.gas - gas
+        return ids[:wanted], count
+
+    def _candidates(self) -> Iterator[Candidate]:
+        """The views that the plan leads to, in its order."""
+        plan, get, prefix = self._plan, self._snapshot.get, self._prefix
+        if plan.ids is not None:
+            for view_id in plan.ids:
+                if len(key := prefix + view_id) <= MAX_KEY_BYTES and (data := get(key)) is not None:
+                    yield view_id, data, None
+            return
+        start, uncut = len(prefix), len(plan.prefix) + MAX_BODY
+        for one in reversed(plan.ranges) if plan.reverse else plan.ranges:
+            entries = self._snapshot.entries(one.start, one.stop, reverse=plan.reverse)
+            if plan.index is None:
+                for key, data in entries:
+                    yield key[start:], data, None
+                continue
+            for key, view_id in entries:
+                if (found := get(prefix + view_id)) is not None:
+                    yield view_id, found, None if len(key) <= uncut else group_of(key)
+
+    def _page(self, ids: list[bytes], count: int) -> Generator[None, None, Page]:
+        """The page of these views; it ends early where its views would be too many bytes."""
+        task, snapshot, most = self._task, self._snapshot, self._limits.response_bytes
+        views: list[FoundView] = []
+        degraded: list[str] = []
+        has_parked, size, last = snapshot.has_parked(task.tenant_id), 0, b""
+        for view_id in ids[: task.limit]:
+            if perf_counter() > self._until:
+                yield from self._pause()
+            whole = snapshot.get(self._prefix + view_id) or b""  # the picture has it still
+            data = whole if task.select is None else task.select(whole)
+            size += len(data)
+            if size > most:
+                break
+            name = unescape_part(view_id.decode())
+            views.append(FoundView(name, msgspec.Raw(data)))
+            last = view_id
+            if has_parked and snapshot.is_parked(task.tenant_id, ViewId(name)):
+                degraded.append(name)
+        if ids and not views:
+            raise self._beyond("response_bytes", most, f"one view is larger than the {most:,} bytes of an answer")
+        end = None
+        if len(views) < len(ids):
+            view = task.decode(snapshot.get(self._prefix + last) or b"")
+            end = Place(task.order.keys_of(view), last)
+        return Page(views, end, count if task.counts else None, degraded)
+
+    def _pause(self) -> Generator[None, None, None]:
+        most = self._limits.time_ms
+        if (perf_counter() - self._began) * 1000 > most:
+            raise self._beyond("time_ms", most, f"the query takes longer than {most:,} ms")
+        yield
+        self._until = perf_counter() + _SLICE_S
+
+    def _beyond(self, limit: str, value: int, message: str) -> QueryLimitError:
+        hint = {
+            "response_bytes": "select fewer of its fields",
+            "scanned": "narrow the filter, by a field that an index begins with",
+            "time_ms": "narrow the filter, by a field that an index begins with",
+        }[limit]
+        if self._task.counts and limit != "response_bytes":
+            hint += ", or leave out the count"
+        return QueryLimitError(message, limit=limit, value=value, hint=hint)

@@ -1,0 +1,82 @@
+"""How fresh an answer is, and how fresh somebody wants it to be.
+
+A build's `scanned` says how much of the log is in its views. As time that is the later of two: when the log stored that
+event, and the last moment at which the node saw that nothing of the view type had been stored beyond it. Only the node
+knows the second; another process of the host knows the first, and says no more than that.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import lru_cache
+from time import time
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from projection.model.timestamp import format_timestamp
+from projection.query.errors import NotFreshError
+
+if TYPE_CHECKING:
+    from projection.model.checkpoint import LanePosition
+    from projection.model.ids import ViewType
+
+
+class Wanted(NamedTuple):
+    """How fresh an answer must be."""
+
+    min_sequence: int | None = None  # all events of the log up to here must be in it
+    wait_ms: int = 0  # how long to wait for that
+    max_lag_s: float | None = None  # the longest time ago up to which all events are in it
+
+
+ANY = Wanted()
+
+
+class Freshness(Protocol):
+    """What the node knows beyond what is stored."""
+
+    def level_at(self, view_type: ViewType, build: int) -> tuple[int, float] | None:
+        """A sequence, and a moment (Unix time) at which the log held nothing of the view type behind it.
+
+        None where the node does not know, or does not fold that build.
+        """
+
+
+class Age(NamedTuple):
+    """Up to when all events are in a picture of a lane."""
+
+    as_of: str | None  # RFC 3339
+    lag_s: float | None  # how long ago that was, never below 0
+
+
+def age(position: LanePosition, level: tuple[int, float] | None) -> Age:
+    """How old a position is, by what is stored and by what the node knows."""
+    moment = int(position.scanned_time) / 1e9 if position.scanned_time else None
+    if level is not None and position.scanned >= level[0]:
+        moment = level[1] if moment is None else max(moment, level[1])
+    if moment is None:
+        return Age(None, None)
+    return Age(_text(round(moment, 3)), max(0.0, round(time() - moment, 3)))
+
+
+def require(position: LanePosition, lag_s: float | None, wanted: Wanted) -> None:
+    """Refuse an answer that is less fresh than wanted.
+
+    Raises:
+        NotFreshError: it is.
+    """
+    if wanted.min_sequence is not None and position.scanned < wanted.min_sequence:
+        raise NotFreshError(
+            f"the views hold the log up to sequence {position.scanned}, and not up to {wanted.min_sequence}",
+            hint="wait for longer (wait_ms), or ask again in a moment",
+        )
+    if wanted.max_lag_s is not None and (lag_s is None or lag_s > wanted.max_lag_s):
+        known = "how old they are is not known" if lag_s is None else f"they are {lag_s:,} s behind"
+        raise NotFreshError(
+            f"the views are not known to be at most {wanted.max_lag_s:,} s behind: {known}",
+            hint="ask again in a moment, or allow for more (max_lag_s)",
+        )
+
+
+@lru_cache(maxsize=1024)  # of one commit there are many answers
+def _text(moment: float) -> str:
+    return format_timestamp(datetime.fromtimestamp(moment, UTC))

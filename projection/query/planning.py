@@ -1,0 +1,292 @@
+"""Planning: the ways in which a query's views can be come by, and which of them is taken.
+
+Whatever the way, the answer is the same: the filter is asked of each view itself, and the order is one for all, that of
+the sort keys' encodings and then of the ids. A plan says only where to look, and how much of the order comes by itself.
+
+What an index would spare cannot be told from the query alone, so it is measured: the entries of a range are counted up
+to a bound, which takes less than a millisecond, before a plan is chosen that has to go through all of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from itertools import chain, islice, product
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from projection.lang.values.ordering import inverted
+from projection.model.escaping import escape_part
+from projection.model.keys import MAX_KEY_BYTES, ViewKey
+from projection.query.form import ID
+from projection.store.indexes import MAX_BODY, Edge, IndexKey, index_prefix, index_range, overfull_range
+from projection.store.ranges import after
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from projection.model.ids import TenantId, ViewType
+    from projection.query.cursors import Place
+    from projection.query.filters import Bound
+    from projection.query.sorting import Order
+    from projection.store.indexes import StoredIndex
+    from projection.store.port import Snapshot
+
+_MAX_RANGES = 100  # that alternatives (`in`) may make of one index
+_ID_KEY = IndexKey((ID,), descending=False, type="string")
+_FEW = 2_000  # entries: so many are sorted in less time than it takes to guess better
+
+
+class Grain(IntEnum):
+    """How much of a query's order comes by itself."""
+
+    NONE = 0  # nothing: all that match are sorted
+    KEYS = 1  # the order of the sort keys; views that are equal by them are sorted
+    ALL = 2  # all of it
+
+
+class Range(NamedTuple):
+    """Keys of the store, from `start` on up to before `stop`."""
+
+    start: bytes
+    stop: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Where to look for a query's views."""
+
+    prefix: bytes  # what all keys that are looked at begin with: of one tenant's views, or of its entries in an index
+    ranges: tuple[Range, ...]  # in key order; none overlaps another
+    grain: Grain
+    reverse: bool = False  # gone through from the end
+    index: StoredIndex | None = None  # None: the ranges are of views
+    ids: tuple[bytes, ...] | None = None  # the views with these ids, as in their keys, and no ranges
+    equal: int = 0  # keys of the index of which the value is known, or the values
+    narrows: bool = False  # whether it leaves out what cannot match
+    known: bytes = b""  # what comes behind the prefix where the known values are
+    followed: tuple[int, ...] = ()  # the sort keys, by their numbers, that come next
+    ends_with_id: bool = False  # whether the id comes then
+
+    @property
+    def words(self) -> str:
+        """The plan in words."""
+        if self.ids is not None:
+            return "views by their ids"
+        which = "all views" if self.index is None else "a whole index"
+        if self.narrows:
+            which = "a range of views" if self.index is None else "an index range"
+        return f"{which}, {('sorted', 'sorted where equal', 'in order')[self.grain]}{', backwards' * self.reverse}"
+
+    @property
+    def order(self) -> str:
+        """Where the order comes from: `id`, `index`, or `sorted`."""
+        return "sorted" if self.grain is Grain.NONE else "id" if self.index is None else "index"
+
+    def after(self, place: Place) -> Plan:
+        """The plan without what stands before a place in the query's order; some of that may be left in."""
+        if self.grain is Grain.NONE or self.ids is not None:
+            return self
+        keys = [place.keys[number] for number in self.followed]
+        body = self.known + b"".join(map(inverted, keys) if self.reverse else keys)
+        if self.ends_with_id:
+            body += place.id + (b"" if self.index is None else b"\x00")
+        at = self.prefix + (body if self.index is None else body[:MAX_BODY])
+        if self.reverse:
+            kept = [Range(one.start, min(one.stop, after(at))) for one in self.ranges]
+        else:
+            kept = [Range(max(one.start, at), one.stop) for one in self.ranges]
+        return replace(self, ranges=tuple(one for one in kept if one.start < one.stop))
+
+
+class Wish(NamedTuple):
+    """What a plan is made for."""
+
+    tenant_id: TenantId
+    view_type: ViewType
+    bounds: Mapping[tuple[str, ...], Sequence[Bound]]  # what any match fulfils, by path
+    order: Order
+
+
+def choose(plans: Sequence[Plan], counts: bool, snapshot: Snapshot) -> Plan:
+    """The plan to take, of all that there are."""
+    if (by_ids := next((plan for plan in plans if plan.ids is not None), None)) is not None:
+        return by_ids
+    narrowing = [plan for plan in plans if plan.narrows]
+    if not counts and (ordered := [plan for plan in narrowing if plan.grain is Grain.ALL]):
+        return max(ordered, key=lambda plan: plan.equal)
+    sizes = [(sum(1 for _ in islice(_entries(plan, snapshot), _FEW)), plan) for plan in narrowing]
+    size, least = min(sizes, key=lambda one: (one[0], -one[1].grain), default=(_FEW, None))
+    if least is not None and size < _FEW:
+        return least
+    ordered = [plan for plan in plans if plan.grain is not Grain.NONE]
+    if ordered and not counts:
+        return max(ordered, key=lambda plan: (plan.narrows, plan.grain, plan.index is None))
+    if narrowing:
+        return max(narrowing, key=lambda plan: (plan.equal, plan.grain))
+    return next(plan for plan in plans if plan.index is None)
+
+
+def _entries(plan: Plan, snapshot: Snapshot) -> Iterator[tuple[bytes, bytes]]:
+    return chain.from_iterable(snapshot.entries(*one) for one in plan.ranges)
+
+
+def possible(wish: Wish, indexes: Sequence[StoredIndex]) -> tuple[list[Plan], dict[StoredIndex, str]]:
+    """All plans by which a query can be answered, and why which index is none of them."""
+    plans, unused = [_by_views(wish)], {}
+    if (by_ids := _by_ids(wish)) is not None:
+        plans.append(by_ids)
+    for index in indexes:
+        found = _by_index(wish, index)
+        if isinstance(found, Plan):
+            plans.append(found)
+        else:
+            unused[index] = found
+    return plans, unused
+
+
+def _by_ids(wish: Wish) -> Plan | None:
+    wanted = _values(wish, _ID_KEY)
+    if wanted is None:
+        return None
+    ids = tuple(sorted(escape_part(one).encode() for one in set(wanted)))
+    views = _by_views(wish)
+    return replace(views, ranges=(), ids=ids[::-1] if views.reverse else ids, narrows=True)
+
+
+def _by_views(wish: Wish) -> Plan:
+    prefix = ViewKey.prefix(wish.tenant_id, wish.view_type)
+    start = next(
+        (escape_part(one.value).encode() for one in wish.bounds.get((ID,), ()) if one.op == "starts_with"), b""
+    )
+    is_in_order = not _unknown(wish)
+    return Plan(
+        prefix,
+        (Range(prefix + start, after(prefix + start)),) if len(prefix + start) <= MAX_KEY_BYTES else (),
+        Grain.ALL if is_in_order else Grain.NONE,
+        reverse=is_in_order and wish.order.descending_ids,
+        narrows=start != b"",
+        ends_with_id=True,
+    )
+
+
+def _by_index(wish: Wish, index: StoredIndex) -> Plan | str:
+    """The plan that an index makes possible, or why it does not help."""
+    if not index.built:
+        return "it is being built"
+    for key in index.keys:
+        if key.many and _values(wish, key) is None and not _edges(wish, key):
+            return f"views that have nothing at {'.'.join(key.path)} are not in it, and the filter does not require it"
+    heads: list[tuple[Any, ...]] = [()]  # the values of the first keys, where the filter names them
+    equal = 0
+    for key in index.keys:
+        values = _values(wish, key)
+        if values is None or len(heads) * len(values) > _MAX_RANGES:
+            break
+        heads = [(*head, value) for head, value in product(heads, values)]
+        equal += 1
+    edges = _edges(wish, index.keys[equal]) if equal < len(index.keys) else {}
+    ranges = {Range(*index_range(wish.tenant_id, index, head, **edges)) for head in heads}
+    if index.is_multi:
+        ranges.add(Range(*overfull_range(wish.tenant_id, index)))
+    plan = Plan(
+        index_prefix(index.number, wish.tenant_id),
+        tuple(sorted(one for one in ranges if one.start < one.stop)),
+        Grain.NONE,
+        index=index,
+        equal=equal,
+        narrows=equal > 0 or bool(edges),
+    )
+    if not index.is_multi and heads:
+        plan = _in_order(plan, wish, index, heads[0])
+    if not plan.narrows and plan.grain is Grain.NONE:
+        return "neither the filter nor the order begins as it does"
+    return plan
+
+
+def _in_order(plan: Plan, wish: Wish, index: StoredIndex, head: tuple[Any, ...]) -> Plan:
+    """The plan of an index with what its entries, behind those of its keys that are known, do for the query's order."""
+    known = _known(wish)
+    first = next((place for place, key in enumerate(index.keys[: len(head)]) if key.path not in known), len(head))
+    order, left = wish.order, _unknown(wish)
+    followed: list[int] = []
+    reverse: bool | None = None
+    is_dense = True  # whether the followed ones stand next to one another
+    for key in index.keys[first:]:
+        if key.path in known:  # behind one that is not: the same in all that match
+            is_dense = False
+            continue
+        wanted = order.keys[left[0]] if left else None
+        if wanted is None or wanted.names != key.path:
+            break
+        if reverse is None:
+            reverse = wanted.descending != key.descending
+        elif reverse != (wanted.descending != key.descending):
+            break
+        number = left.pop(0)
+        if is_dense:
+            followed.append(number)
+    else:  # only the id is left in the index
+        reverse = order.descending_ids if reverse is None else reverse
+        if not left and reverse == order.descending_ids:
+            return _placed(plan, wish, index, head[:first], Grain.ALL, reverse, followed, ends_with_id=is_dense)
+    if left or reverse is None:
+        return plan
+    return _placed(plan, wish, index, head[:first], Grain.KEYS, reverse, followed)
+
+
+def _placed(
+    plan: Plan,
+    wish: Wish,
+    index: StoredIndex,
+    known: tuple[Any, ...],
+    grain: Grain,
+    reverse: bool,
+    followed: list[int],
+    *,
+    ends_with_id: bool = False,
+) -> Plan:
+    start, _ = index_range(wish.tenant_id, index, known)
+    return replace(
+        plan,
+        grain=grain,
+        reverse=reverse,
+        known=start[len(plan.prefix) :],
+        followed=tuple(followed),
+        ends_with_id=ends_with_id,
+    )
+
+
+def _values(wish: Wish, key: IndexKey) -> list[Any] | None:
+    """The values that the filter leaves at a key; None where it names none."""
+    bounds = wish.bounds.get(key.path, ())
+    found = next(([one.value] for one in bounds if one.op == "eq"), None)
+    if found is None:
+        found = next((list(one.value) for one in bounds if one.op == "in"), None)
+    if found is None or not key.type.endswith("?") or key.many:  # what is missing in a list is in no index
+        return None if found is not None and None in found else found
+    return found
+
+
+def _edges(wish: Wish, key: IndexKey) -> dict[str, Any]:
+    """Between what the values at a key are, as `index_range` takes it."""
+    found: dict[str, Any] = {}
+    for one in wish.bounds.get(key.path, ()):
+        if one.op == "starts_with":
+            return {"starts_with": one.value}
+        if one.op in ("gt", "ge"):
+            found.setdefault("lower", Edge(one.value, one.op == "ge"))
+        if one.op in ("lt", "le"):
+            found.setdefault("upper", Edge(one.value, one.op == "le"))
+    # Of one list, different items may fulfil different bounds.
+    return dict([found.popitem()]) if key.many and found else found
+
+
+def _known(wish: Wish) -> set[tuple[str, ...]]:
+    """The paths at which all matches have one and the same value."""
+    return {path for path, bounds in wish.bounds.items() if any(one.op == "eq" for one in bounds)}
+
+
+def _unknown(wish: Wish) -> list[int]:
+    """The sort keys, by their numbers, that are not the same in all matches."""
+    known = _known(wish)
+    return [number for number, key in enumerate(wish.order.keys) if key.names not in known]

@@ -1,0 +1,271 @@
+"""The calls that queries come by, whatever carries them: one view, a page of views, how it was found, what there is.
+
+All happens in the caller's thread, so in a node on its event loop: a query works for two milliseconds at a time, one
+query after another, and everything else has its turn in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from hashlib import blake2b
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from projection.errors import StorageError
+from projection.model.keys import MAX_KEY_BYTES, encoded_view_key
+from projection.query.answers import CatalogAnswer, CatalogEntry, CatalogIndex, ViewAnswer
+from projection.query.cursors import Cursors
+from projection.query.errors import QueryBusyError, QueryLimitError, ViewMissingError
+from projection.query.freshness import ANY
+from projection.query.running import Context, explained, run, wanted_by
+from projection.store.changes import Stage, change_index
+from projection.store.indexes import described
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Generator
+
+    from projection.model.ids import TenantId, ViewId, ViewType
+    from projection.model.query_limits import QueryLimits
+    from projection.query.answers import Explanation, QueryAnswer
+    from projection.query.form import Query
+    from projection.query.freshness import Freshness, Wanted
+    from projection.query.running import Ran
+    from projection.query.schema import ViewSchema
+    from projection.query.serving import Served, Serving
+
+_Answer = TypeVar("_Answer")
+
+_BUSY_S = 0.5  # that a query waits for others to end, before it is refused
+_MAX_WAITING = 10_000  # that wait for a sequence of one view type
+
+
+class Queries:
+    """Answers queries from the builds of a data folder."""
+
+    def __init__(self, serving: Serving, limits: QueryLimits, freshness: Freshness | None = None) -> None:
+        """Answer queries.
+
+        Args:
+            serving: the builds that answer; closed with this.
+            limits: what a query may take.
+            freshness: what the node of this process knows; None where there is none.
+
+        Raises:
+            StorageError: the catalogue cannot be read.
+        """
+        key = serving.catalogue.cursor_key
+        self.serving = serving
+        self.limits = limits
+        self._context = Context(limits, Cursors(key), freshness)
+        self._etag_key = key
+        self._places = asyncio.Semaphore(limits.concurrent)
+        self._turn = asyncio.Lock()  # first come, first served
+
+    # one view
+
+    async def view(self, tenant_id: TenantId, view_type: ViewType, view_id: ViewId, wanted: Wanted = ANY) -> ViewAnswer:
+        """One view.
+
+        Raises:
+            UnknownViewTypeError: there is no such view type.
+            ViewMissingError: there is no such view.
+            NotFreshError: the answer would be less fresh than wanted.
+            StorageError: the store cannot be read.
+        """
+        if wanted.min_sequence is not None:
+            await self._reach(view_type, wanted)
+        return self.view_now(tenant_id, view_type, view_id, wanted)
+
+    def view_now(self, tenant_id: TenantId, view_type: ViewType, view_id: ViewId, wanted: Wanted = ANY) -> ViewAnswer:
+        """The same without waiting."""
+        return self._on_serving(view_type, lambda served: self._view_of(served, tenant_id, view_type, view_id, wanted))
+
+    def _view_of(
+        self, served: Served, tenant_id: TenantId, view_type: ViewType, view_id: ViewId, wanted: Wanted
+    ) -> ViewAnswer:
+        key = encoded_view_key(tenant_id, view_type, view_id)
+        with served.reader.snapshot() as snapshot:
+            head = self._context.head(served, snapshot.position, wanted)
+            data = snapshot.get(key) if len(key) <= MAX_KEY_BYTES else None
+            degraded = snapshot.is_parked(tenant_id, view_id)
+        if data is None:
+            raise ViewMissingError(
+                f"there is no {view_type} with the id {str(view_id)!r:.200}",
+                hint="events of it are parked" if degraded else None,
+            )
+        return ViewAnswer(id=str(view_id), view=msgspec.Raw(data), degraded=degraded, **head)
+
+    def etag(self, tenant_id: TenantId, view_type: ViewType, answer: ViewAnswer) -> str:
+        """What tells states of a view apart, without quotes; of no use to another tenant."""
+        tag = blake2b(key=self._etag_key, digest_size=12, person=b"etag")
+        for part in (tenant_id.encode(), view_type.encode(), answer.id.encode(), bytes(answer.view)):
+            tag.update(b"%d:" % len(part))
+            tag.update(part)
+        tag.update(b"-" if answer.degraded else b"+")
+        return tag.hexdigest()
+
+    # pages
+
+    async def query(self, tenant_id: TenantId, query: Query) -> QueryAnswer:
+        """A page of views.
+
+        Raises:
+            QueryError: it is not answered; says why.
+            StorageError: the store cannot be read.
+        """
+        return (await self._run(tenant_id, query)).answer
+
+    async def explain(self, tenant_id: TenantId, query: Query) -> Explanation:
+        """How a query is answered: it is run, and its views are left out.
+
+        Raises:
+            QueryError: as in `query`.
+            StorageError: the store cannot be read.
+        """
+        return explained(await self._run(tenant_id, query))
+
+    async def _run(self, tenant_id: TenantId, query: Query) -> Ran:
+        if query.min_sequence is not None:
+            await self._reach(query.view, wanted_by(query))
+        async with self._place():
+            served = self.serving.of(query.view)
+            try:
+                return await self._in_turns(run(self._context, served, tenant_id, query))
+            except StorageError:
+                if (successor := self.serving.of(query.view)) is served:
+                    raise
+                return await self._in_turns(run(self._context, successor, tenant_id, query))
+
+    def run_now(self, tenant_id: TenantId, query: Query) -> Ran:
+        """The same without waiting and without turns: for a process that does nothing else."""
+        return self._on_serving(query.view, lambda served: _exhausted(run(self._context, served, tenant_id, query)))
+
+    def _on_serving(self, view_type: ViewType, answer: Callable[[Served], _Answer]) -> _Answer:
+        """Answer from the build that serves; once more where another one took its place meanwhile."""
+        served = self.serving.of(view_type)
+        try:
+            return answer(served)
+        except StorageError:
+            if (successor := self.serving.of(view_type)) is served:
+                raise
+            return answer(successor)
+
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        """One of the places for queries that are under way."""
+        try:
+            async with asyncio.timeout(_BUSY_S):
+                await self._places.acquire()
+        except TimeoutError:
+            raise QueryBusyError(
+                f"{self.limits.concurrent:,} queries are under way, as many as may be at a time",
+                hint="ask again in a moment",
+            ) from None
+        try:
+            yield
+        finally:
+            self._places.release()
+
+    async def _in_turns(self, steps: Generator[None, None, _Answer]) -> _Answer:
+        """Take the steps, of all queries one in each round of the event loop."""
+        try:
+            while True:
+                async with self._turn:
+                    try:
+                        next(steps)
+                    except StopIteration as end:
+                        return end.value  # type: ignore[no-any-return]
+                    await asyncio.sleep(0)
+        finally:
+            steps.close()
+
+    # waiting
+
+    async def _reach(self, view_type: ViewType, wanted: Wanted) -> None:
+        """Wait until the build that serves has come to a sequence, as long as is wanted; whether it has is seen later.
+
+        Raises:
+            QueryLimitError: that is longer than one may wait.
+            QueryBusyError: too many wait.
+            UnknownViewTypeError: there is no such view type.
+            StorageError: the store cannot be read.
+        """
+        until = asyncio.get_running_loop().time() + require_wait(wanted, self.limits) / 1000
+        while True:
+            served = self.serving.of(view_type)
+            if served.watch.waiting >= _MAX_WAITING:
+                raise QueryBusyError(f"{_MAX_WAITING:,} queries wait already", hint="ask again in a moment")
+            left = until - asyncio.get_running_loop().time()
+            try:
+                await served.watch.beyond((wanted.min_sequence or 0) - 1, left)
+            except StorageError:
+                if self.serving.of(view_type) is served:
+                    raise
+                continue
+            return
+
+    # what there is
+
+    def schema(self, view_type: ViewType) -> ViewSchema:
+        """The schema of the build that answers for a view type.
+
+        Raises:
+            UnknownViewTypeError: there is none.
+            StorageError: the store cannot be read.
+        """
+        return self.serving.of(view_type).schema
+
+    def catalog(self) -> CatalogAnswer:
+        """The view types that can be asked for.
+
+        Raises:
+            StorageError: a store cannot be read.
+        """
+        view_types = self.serving.catalogue.view_types()
+        return CatalogAnswer([self._on_serving(one, self._entry) for one in view_types])
+
+    def _entry(self, served: Served) -> CatalogEntry:
+        view_type = served.build.view_type
+        with served.reader.snapshot() as snapshot:
+            head = self._context.head(served, snapshot.position, ANY)
+            indexes = [CatalogIndex(described(index.keys), index.built) for index in snapshot.indexes]
+            changes = change_index(snapshot).stage is Stage.ON
+        return CatalogEntry(
+            view=str(view_type),
+            json_schema=served.schema.json_schema(),
+            indexes=indexes,
+            builds=[build.number for build in self.serving.catalogue.builds(view_type)],
+            changes=changes,
+            **head,
+        )
+
+    def close(self) -> None:
+        """Close what was opened for reading; idempotent."""
+        self.serving.close()
+
+
+def require_wait(wanted: Wanted, limits: QueryLimits) -> int:
+    """How many milliseconds a query wants to wait.
+
+    Raises:
+        QueryLimitError: that is longer than one may.
+    """
+    if wanted.wait_ms > limits.max_wait_ms:
+        raise QueryLimitError(
+            f"wait_ms is {wanted.wait_ms:,}, and {limits.max_wait_ms:,} is allowed",
+            limit="max_wait_ms",
+            value=limits.max_wait_ms,
+            hint="wait for less, and ask again",
+            pointer="/wait_ms",
+        )
+    return wanted.wait_ms
+
+
+def _exhausted(steps: Generator[None, None, _Answer]) -> _Answer:
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]

@@ -1,0 +1,177 @@
+"""The builds that answer: at every query the catalogue is asked which one that is, so that no former one does."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from projection.errors import StorageError
+from projection.lang.reporting import ProgramInvalidError
+from projection.model.recipe import Recipe
+from projection.query.errors import UnknownViewTypeError
+from projection.query.filters import compile_filter
+from projection.query.schema import ViewSchema
+from projection.query.selection import selected
+from projection.query.sorting import order_of
+from projection.query.watching import LaneWatch
+from projection.store.lmdb_store import LmdbViewReader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from projection.model.ids import ViewType
+    from projection.model.query_limits import QueryLimits
+    from projection.query.filters import Bound, CompiledFilter
+    from projection.query.form import Query
+    from projection.query.sorting import Order
+    from projection.store.catalog import Build, Catalog, CatalogReader
+    from projection.store.port import ViewReader
+
+    ReaderOf = Callable[[Build], ViewReader | None]
+
+_PREPARED = 256  # queries of one build that are kept ready
+_canonical = msgspec.json.Encoder(decimal_format="number").encode  # 1.5 and "1.5" are two things
+
+
+class Prepared(NamedTuple):
+    """A query as a build's schema has it: the same for all tenants and pages."""
+
+    filter: CompiledFilter
+    bounds: Mapping[tuple[str, ...], Sequence[Bound]]  # of the filter, by path
+    order: Order
+    decode: Callable[[bytes], Any] | None  # what filter and order need of a view; None: they need nothing
+    select: Callable[[bytes], bytes] | None
+
+
+class Served:
+    """A build that answers, with what its queries share."""
+
+    def __init__(self, build: Build, reader: ViewReader, *, is_own: bool) -> None:
+        """A build that answers.
+
+        Args:
+            build: which.
+            reader: of its store.
+            is_own: whether it was opened here, and is to be closed here.
+
+        Raises:
+            StorageError: this version of the package cannot read its program.
+        """
+        self.build = build
+        self.number = build.number
+        self.reader = reader
+        self.watch = LaneWatch(lambda: reader.position().scanned)
+        self._is_own = is_own
+        try:
+            recipe = Recipe.decode(build.recipe)
+            self.schema = ViewSchema.of(recipe.program.name, recipe.program.text)
+        except (ValueError, ProgramInvalidError) as error:
+            raise StorageError(
+                f"the program that {build} keeps cannot be used: {error}", hint="use the version that made the build"
+            ) from None
+        self.program = recipe.program.digest
+        self._prepared = lru_cache(_PREPARED)(self._prepare)
+
+    def prepared(self, query: Query, limits: QueryLimits) -> tuple[Prepared, bytes]:
+        """A query made ready, and its canonical form: that of its view type, filter, sort and selection.
+
+        Raises:
+            QueryInvalidError: it does not fit the views.
+            QueryLimitError: it is longer or deeper than may be.
+        """
+        form = query.model_dump(include={"filter", "sort", "select"})
+        canonical = _canonical({"view": str(query.view), **form})
+        return self._prepared(_Written(canonical, query), limits), canonical
+
+    def _prepare(self, written: _Written, limits: QueryLimits) -> Prepared:
+        query = written.query
+        filter_ = compile_filter(self.schema, query.filter, limits)
+        order, sorted_by = order_of(self.schema, query)
+        fields = filter_.fields | sorted_by
+        bounds = defaultdict(list)
+        for bound in filter_.bounds:
+            bounds[bound.path].append(bound)
+        return Prepared(
+            filter_,
+            dict(bounds),
+            order,
+            self.schema.decoder(fields) if fields else None,
+            None if query.select is None else selected(self.schema, query.select),
+        )
+
+    def close(self) -> None:
+        """Give the reader back; idempotent. What still reads raises at its next step."""
+        if self._is_own:
+            self.reader.close()
+
+
+class _Written:
+    """A query that is found again by its canonical form."""
+
+    __slots__ = ("canonical", "query")
+
+    def __init__(self, canonical: bytes, query: Query) -> None:
+        self.canonical = canonical
+        self.query = query
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Written) and other.canonical == self.canonical
+
+    def __hash__(self) -> int:
+        return hash(self.canonical)
+
+
+class Serving:
+    """Finds the build that answers for a view type, and its reader."""
+
+    def __init__(self, catalogue: Catalog | CatalogReader, reader_of: ReaderOf | None = None) -> None:
+        """Serve from a data folder.
+
+        Args:
+            catalogue: of the folder; the caller's to close.
+            reader_of: gives the store of a build that is open in this process, where LMDB must not open it again; it
+                stays its owner's to close. Others are opened for reading.
+        """
+        self.catalogue = catalogue
+        self._reader_of = reader_of
+        self._served: dict[ViewType, Served] = {}
+
+    def of(self, view_type: ViewType) -> Served:
+        """The build that answers for a view type now.
+
+        Raises:
+            UnknownViewTypeError: there is none.
+            StorageError: the catalogue, or the build's store, cannot be read.
+        """
+        number = self.catalogue.serving_number(view_type)
+        served = self._served.get(view_type)
+        if served is not None and served.number == number:
+            return served
+        if number is None:
+            known = ", ".join(self.catalogue.view_types()) or "none yet"
+            raise UnknownViewTypeError(f"there is no view type {str(view_type)!r}", hint=f"there are: {known}")
+        return self._open(self.catalogue.build(view_type, number), served)
+
+    def _open(self, build: Build, former: Served | None) -> Served:
+        reader = None if self._reader_of is None else self._reader_of(build)
+        is_own = reader is None
+        if reader is None:
+            reader = LmdbViewReader.open(build.lane_path())
+        try:
+            served = self._served[build.view_type] = Served(build, reader, is_own=is_own)
+        except BaseException:
+            if is_own:
+                reader.close()
+            raise
+        if former is not None:
+            former.close()
+        return served
+
+    def close(self) -> None:
+        """Close what was opened here; idempotent."""
+        for served in self._served.values():
+            served.close()
+        self._served.clear()
