@@ -1,0 +1,191 @@
+"""The change feed: for each client a stream of what changes, which waits for the lane and for the client.
+
+A stream reads nothing ahead: while its client does not take what it was given, it stands still and costs one chunk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+from projection.errors import StorageError
+from projection.query.changes import Following, Picture, Places
+from projection.query.errors import QueryBusyError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from projection.model.ids import TenantId
+    from projection.model.query_limits import QueryLimits
+    from projection.query.changes import Chunk, Event, Place, Sent
+    from projection.query.form import Query
+    from projection.query.serving import Prepared, Served, Serving
+
+HEARTBEAT_S = 15.0  # of silence, until the client is given a sign of life
+PACE_S = 0.1  # between two looks for one client: what changes more often is told less often
+_LOOK_S = 1.0  # until a waiting stream looks whether another build answers
+_VIEW_GAS = 1_000_000  # for the filter, on one view: some ten milliseconds
+
+
+class Message(NamedTuple):
+    """What a client is given: an event, or, with none, only where it stands."""
+
+    event: Event | None
+    id: str  # with which it can go on behind this
+
+
+class ChangeFeed:
+    """Opens streams of changes, as many as there may be at a time."""
+
+    def __init__(
+        self, serving: Serving, key: bytes, limits: QueryLimits, *, streams: int, streams_per_tenant: int
+    ) -> None:
+        """A feed.
+
+        Args:
+            serving: gives the builds.
+            key: of the data folder; seals places.
+            limits: what a filter may be.
+            streams: how many there may be at a time.
+            streams_per_tenant: how many of one tenant.
+        """
+        self._serving = serving
+        self._key = key
+        self._limits = limits
+        self._streams = streams
+        self._streams_per_tenant = streams_per_tenant
+        self._open: Counter[TenantId] = Counter()
+
+    @property
+    def streams(self) -> int:
+        """How many streams are open."""
+        return self._open.total()
+
+    def open(self, tenant_id: TenantId, query: Query, *, last: str | None = None, present: bool = False) -> Stream:
+        """Open a stream of the changes of one tenant's views; it is to be closed.
+
+        Args:
+            tenant_id: whose views.
+            query: of which type, with which filter, and what of them; the rest of it has no meaning here.
+            last: the id of the last message that the client was given; None: it has been given nothing.
+            present: whether all views come first that are there now, where `last` is None.
+
+        Raises:
+            QueryBusyError: too many streams are open.
+            ChangesOffError: the view type keeps no changes.
+            CursorInvalidError: `last` was not given to this tenant, for this query.
+            UnknownViewTypeError, QueryInvalidError, QueryLimitError: the query cannot be answered.
+        """
+        for count, most, whose in (
+            (self._open.total(), self._streams, "in all"),
+            (self._open[tenant_id], self._streams_per_tenant, "of this tenant"),
+        ):
+            if count >= most:
+                raise QueryBusyError(f"{count} streams of changes are open {whose}", hint="close one, or wait")
+        stream = Stream(self._serving, Following(tenant_id, query.view), query, self._limits, self._open)
+        stream.begin(self._key, last, present=present)
+        self._open[tenant_id] += 1
+        return stream
+
+
+class Stream:
+    """One client's stream; `ChangeFeed.open` makes it."""
+
+    _places: Places
+    _place: Place
+    _sent: tuple[int, Sent]  # for which build
+
+    def __init__(
+        self,
+        serving: Serving,
+        following: Following,
+        query: Query,
+        limits: QueryLimits,
+        opened: Counter[TenantId],
+    ) -> None:
+        self._serving = serving
+        self._following = following
+        self._query = query
+        self._limits = limits
+        self._opened: Counter[TenantId] | None = opened
+
+    def begin(self, key: bytes, last: str | None, *, present: bool) -> None:
+        """Find where the stream begins; see `ChangeFeed.open`."""
+        served = self._serving.of(self._query.view)
+        prepared, followed = served.prepared(self._query, self._limits)
+        self._sent = served.number, _sent(prepared)
+        self._places = Places(key, self._following.tenant_id, followed)
+        with served.reader.snapshot() as snapshot:
+            picture = Picture(snapshot, served.number, served.program)
+            beginning = self._following.begin(picture, present=present)
+        self._place = beginning if last is None else self._places.read(last)
+
+    async def messages(self) -> AsyncGenerator[list[Message], None]:
+        """What comes, some at a time, for as long as one takes it; a lone id after each silence of `HEARTBEAT_S`.
+
+        Raises:
+            QueryError: the view type keeps no changes any more, or the filter fails on a view.
+            StorageError: the store cannot be read.
+        """
+        loop = asyncio.get_running_loop()
+        is_level = False
+        yield [Message(None, self._places.write(self._place))]
+        heard = loop.time()
+        while True:
+            served = self._serving.of(self._query.view)
+            try:
+                chunk, found = self._read(served, is_level=is_level)
+                is_level = chunk.is_level
+                if found or loop.time() >= heard + HEARTBEAT_S:
+                    yield found or [Message(None, self._places.write(self._place))]
+                    heard = loop.time()
+                if is_level:
+                    await asyncio.sleep(PACE_S)
+                    await served.watch.beyond(self._place.scanned, _LOOK_S)
+                else:
+                    await asyncio.sleep(0)
+            except StorageError:
+                if self._serving.of(self._query.view).number == served.number:
+                    raise  # else it was closed because another build answers now
+
+    def _read(self, served: Served, *, is_level: bool) -> tuple[Chunk, list[Message]]:
+        """The next chunk, and what the client is given of it; `is_level`: whether it knows that it was level."""
+        with served.reader.snapshot() as snapshot:
+            picture = Picture(snapshot, served.number, served.program)
+            chunk = self._following.read(picture, self._place, self._sent_of(served))
+            self._place = chunk.place
+            found = [Message(event, self._places.write(place)) for event, place in chunk.events]
+            if chunk.is_level and (found or not is_level):
+                found.append(Message(self._following.level(snapshot), self._places.write(chunk.place)))
+        return chunk, found
+
+    def _sent_of(self, served: Served) -> Sent:
+        if self._sent[0] != served.number:
+            self._sent = served.number, _sent(served.prepared(self._query, self._limits)[0])
+        return self._sent[1]
+
+    def close(self) -> None:
+        """Make room for another stream; idempotent."""
+        if self._opened is not None:
+            self._opened[self._following.tenant_id] -= 1
+            self._opened += Counter()  # forgets tenants without streams
+            self._opened = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _sent(prepared: Prepared) -> Sent:
+    """What is sent of a view, by a query made ready."""
+    matches, decode, select = prepared.filter.matches, prepared.decode, prepared.select
+
+    def sent(view: bytes, view_id: str) -> bytes | None:
+        if not matches(_VIEW_GAS, None if decode is None else decode(view), view_id)[0]:
+            return None
+        return view if select is None else select(view)
+
+    return sent
