@@ -251,7 +251,10 @@ class Expressions(Access):
     def _compare(self, compare: syn.Compare) -> Typed:
         left = self.check(compare.left)
         if compare.operator in ("in", "not in"):
-            found = self.apply(OPERATORS["in"], "in", [left, self.check(compare.right)], compare.span)
+            # Texts that are listed beside an enum are its members: `view.status in ["open", "paid"]`.
+            is_listed = isinstance(left.type, ty.Enum) and isinstance(compare.right, syn.ListOf)
+            right = self.check(compare.right, ty.List(left.type) if is_listed else None)
+            found = self.apply(OPERATORS["in"], "in", [left, right], compare.span)
         elif compare.operator in ("==", "!="):
             # A literal is of the type that it is compared with: `view.lines == [{ sku: "a" }]`.
             is_literal = isinstance(compare.right, (syn.Braces, syn.ListOf)) and is_known(left.type)
