@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from benchmarks import calibration, end_to_end, handlers, latency, many_views, peers, start
+from benchmarks import calibration, end_to_end, handlers, latency, many_views, peers, queries, start
 
-for benchmark in (handlers, peers, calibration, start, end_to_end, many_views, latency):
+for benchmark in (handlers, peers, calibration, start, end_to_end, many_views, latency, queries):
     for line in benchmark.measure():
         print(json.dumps(line), flush=True)

@@ -26,7 +26,7 @@ _POINT = "SELECT view FROM views WHERE tenant = ? AND type = ? AND id = ?"
 _RANGE = """\
 SELECT id, view FROM views
 WHERE tenant = ? AND type = ? AND json_extract(view, '$.status') = ? AND json_extract(view, '$.balance') < ?
-ORDER BY json_extract(view, '$.balance') DESC LIMIT ?"""
+ORDER BY json_extract(view, '$.balance') DESC, id LIMIT ?"""
 
 
 class SqliteViews:

@@ -18,6 +18,7 @@ from projection.cli import (
     gas,
     load,
     parked,
+    query,
     repl,
     replay,
     run,
@@ -89,6 +90,7 @@ _register(parked.show, parked.EXAMPLES_OF_SHOW, parked_app)
 _register(parked.drop, parked.EXAMPLES_OF_DROP, parked_app)
 parked_app.callback(epilog=_shown(parked.EXAMPLES))(parked.parked)
 app.add_typer(parked_app)
+_register(query.query, query.EXAMPLES)
 _register(repl.repl, repl.EXAMPLES)
 _register(replay.replay, replay.EXAMPLES)
 _register(run.run, run.EXAMPLES)

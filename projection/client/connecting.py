@@ -49,9 +49,13 @@ def options(
     try:
         encoded = [(name.lower().encode("ascii"), value.encode()) for name, value in sent.items()]
     except UnicodeEncodeError:
-        raise ConfigurationError("a header's name holds characters that no header may have") from None
-    if any(byte in value for _, value in encoded for byte in b"\r\n\x00"):
-        raise ConfigurationError("a tenant, secret or header value holds a line end, which no header can carry")
+        encoded = [(b"", b"\n")]
+    for name, value in encoded:
+        if not name or value != value.strip() or any(byte < 32 or byte == 127 for byte in value):
+            raise ConfigurationError(
+                "a tenant, secret or header cannot be sent: it holds control characters, or blanks at an end",
+                hint="a bearer token can name any tenant",
+            )
     return {
         "base_url": base,
         "headers": encoded,

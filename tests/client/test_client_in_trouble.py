@@ -153,9 +153,10 @@ def test_what_no_client_can_send_is_refused_at_once():
     for url in ("127.0.0.1:7070", "ftp://host", "http://", "http://[", "nats://127.0.0.1:4222"):
         with pytest.raises(ConfigurationError, match="the URL"):
             Client(url)
-    with pytest.raises(ConfigurationError, match="line end"):
-        Client("http://127.0.0.1:1", tenant="a\r\nx-tenant-id: b")
-    with pytest.raises(ConfigurationError, match="name"):
+    for tenant in ("a\r\nx-tenant-id: b", "\x00", " a", "a ", "\udcff"):
+        with pytest.raises(ConfigurationError, match="cannot be sent"):
+            Client("http://127.0.0.1:1", tenant=tenant)
+    with pytest.raises(ConfigurationError, match="cannot be sent"):
         Client("http://127.0.0.1:1", headers={"é": "x"})
 
 

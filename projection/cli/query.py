@@ -1,0 +1,154 @@
+"""`projection query`: the views that a filter takes, out of a data folder or from a running node."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from projection.cli.console import note
+from projection.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from projection.cli.query_sources import Source
+    from projection.client.answers import Found
+
+EXAMPLES = (
+    "projection query shop_orders --tenant north --filter 'status == \"paid\" and total > 100'",
+    "projection query shop_orders --tenant north --sort -total --select status,total --limit 10 --format csv",
+    "projection query shop_orders --tenant north --filter 'total > 100' --count",
+    "projection query shop_orders --url http://127.0.0.1:7070 --token-file token --all --format json",
+)
+_MOST_A_PAGE = 1_000  # views; a limit that the settings may lower
+
+
+class Format(StrEnum):
+    """How views are printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
+def query(
+    view: Annotated[str, typer.Argument(metavar="VIEW", help="The view type, as the manifest names it.")],
+    *,
+    filter_: Annotated[
+        str | None,
+        typer.Option(
+            "--filter", metavar="CONDITION", help="Which views: in the projection language, or structured as JSON."
+        ),
+    ] = None,
+    sort: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATHS", help="The order: paths, separated by commas, downwards with a `-` in front."),
+    ] = None,
+    select: Annotated[
+        list[str] | None, typer.Option(metavar="PATHS", help="Which fields; separated by commas. Else all.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="At most N views; else one page.")] = None,
+    all_: Annotated[bool, typer.Option("--all", help="All views that match, page by page.")] = False,
+    count: Annotated[bool, typer.Option("--count", help="Print how many match, and no views.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Print how the query is answered, and no views.")] = False,
+    format_: Annotated[
+        Format, typer.Option("--format", help="A table, one JSON object a line, or CSV.")
+    ] = Format.TABLE,
+    tenant: Annotated[
+        str | None, typer.Option(metavar="TENANT", help="Whose views; else the default tenant's, or the token's.")
+    ] = None,
+    storage: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The data folder; else that of the settings.")
+    ] = None,
+    url: Annotated[
+        str | None, typer.Option(metavar="URL", help="Ask the node that listens there, and no data folder.")
+    ] = None,
+    token_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="With --url: a file with a bearer token.")
+    ] = None,
+    secret_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="With --url: a file with the secret of a gateway.")
+    ] = None,
+    ca_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="With --url: a file with the authorities to trust.")
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The settings; else projection.yaml, .toml or .json in this folder."),
+    ] = None,
+) -> None:
+    """Print the views of a tenant that a filter takes, sorted and cut to size, out of a data folder or from a node.
+
+    A data folder is read as it is, also while a node writes it. What stands in it or behind it is told on stderr:
+    whether there are more views, and which of them have parked events.
+    """
+    from projection.cli import query_formats as formats
+    from projection.cli.query_sources import data_folder, given_filter, node
+
+    if url is None and (token_file or secret_file or ca_file):
+        raise ConfigurationError("--token-file, --secret-file and --ca-file go with --url")
+    if url is not None and storage is not None:
+        raise ConfigurationError("--url and --storage are two places; name one")
+    if all_ and limit is not None:
+        raise ConfigurationError("--all and --limit contradict each other; name one")
+    selected = _paths(select)
+    terms = {"view": view, "filter": given_filter(filter_), "sort": _paths(sort), "select": selected}
+    opened = (
+        data_folder(storage, config, tenant) if url is None else node(url, tenant, token_file, secret_file, ca_file)
+    )
+    with opened as source:
+        if explain:
+            formats.print_explanation(source.explain({**terms, "limit": limit}), as_json=format_ is Format.JSON)
+            return
+        if count:
+            print(source.query({**terms, "limit": 1, "count": True}).count)
+            return
+        views = _Views(source, terms, limit, is_all=all_)
+        if format_ is Format.JSON:
+            formats.print_lines(views)
+        else:
+            columns = selected or source.fields(view)
+            (formats.print_csv if format_ is Format.CSV else formats.print_views)(columns, views)
+        views.note_what_is_left()
+
+
+def _paths(given: Sequence[str] | None) -> list[str] | None:
+    """The paths of an option that may be repeated, and hold several each."""
+    return None if given is None else [path for one in given for path in one.split(",")]
+
+
+class _Views:
+    """The views to print, fetched as they are printed; and what is to be told of them in the end."""
+
+    def __init__(self, source: Source, terms: dict[str, Any], limit: int | None, *, is_all: bool) -> None:
+        self._source = source
+        self._terms = terms
+        self._limit = limit
+        self._is_all = is_all
+        self._has_more = False
+        self._degraded: list[str] = []
+
+    def __iter__(self) -> Iterator[Found]:
+        left, cursor = self._limit, None
+        while True:
+            wanted = _MOST_A_PAGE if self._is_all else None if left is None else min(left, _MOST_A_PAGE)
+            page = self._source.query({**self._terms, "limit": wanted, "cursor": cursor})
+            self._degraded += page.degraded
+            yield from page.views
+            cursor = page.next
+            if left is not None:
+                left -= len(page.views)
+            if cursor is None or left == 0 or not (self._is_all or left is not None):
+                self._has_more = cursor is not None
+                return
+
+    def note_what_is_left(self) -> None:
+        """Say on stderr what the views alone do not say."""
+        if self._has_more:
+            note("note: there are more; --limit or --all prints them")
+        if self._degraded:
+            ids = ", ".join(map(repr, self._degraded[:5])) + (", …" if len(self._degraded) > 5 else "")
+            note(f"note: events are parked for {ids}, so their effect is missing; see `projection parked list`")
