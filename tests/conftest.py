@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -14,9 +15,14 @@ from projection.stream.embedded import EmbeddedServer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+ANY_PORT = "127.0.0.1:0"
+
 # Whoever starts the tests in the background may have SIGINT ignored, and every process would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Nodes of many tests run at once, and each answers queries at a port of its own.
+os.environ["PROJECTION_HTTP__LISTEN"] = ANY_PORT
 
 # No test is about time, on a machine that others use too; what failed can be run again from what is printed.
 settings.register_profile(

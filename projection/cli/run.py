@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -26,6 +27,7 @@ EXAMPLES = (
     "projection run --manifest manifest.yaml --stream events --until-caught-up",
     "projection run --manifest manifest.yaml --stream events --new-build",
     "projection run --url nats://nats.internal:4222 --config node.yaml",
+    "projection run --manifest manifest.yaml --stream events --listen 127.0.0.1:8080",
 )
 
 
@@ -39,8 +41,14 @@ def run(
     storage: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The data folder; else that of the settings.")
     ] = None,
+    listen: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="Where to answer queries over HTTP, or `off`; else the settings' http.listen."
+        ),
+    ] = None,
     until_caught_up: Annotated[
-        bool, typer.Option("--until-caught-up", help="End when nothing is left to read.")
+        bool, typer.Option("--until-caught-up", help="End when nothing is left to read; queries are not answered.")
     ] = False,
     new_build: Annotated[
         bool,
@@ -54,7 +62,7 @@ def run(
         typer.Option(metavar="FILE", help="The settings; else projection.yaml, .toml or .json in this folder."),
     ] = None,
 ) -> None:
-    """Fold the events of a stream into views, and keep them up to date until stopped.
+    """Fold the events of a stream into views, keep them up to date, and answer queries, until stopped.
 
     Ctrl-C or SIGTERM ends it once what it folded is committed, or after the stop timeout (exit status 3); a second
     one ends it at once (128 and the signal's number). A kill at any moment loses nothing. With --until-caught-up it
@@ -62,19 +70,22 @@ def run(
     """
     import asyncio
 
+    import uvloop
+
     from projection.cli.logs import configure_logs
     from projection.engine.deployment import load_deployment
     from projection.lang.run.executors import Execution
     from projection.model.manifest import Manifest
     from projection.model.settings import Settings
 
-    options = {"manifest": manifest, "stream": stream, "nats.url": url, "storage": storage}
+    options = {"manifest": manifest, "stream": stream, "nats.url": url, "storage": storage, "http.listen": listen}
     settings = Settings.load(config, options)
     deployed = load_deployment(
         Manifest.load(settings.manifest), settings.tenancy, settings.subjects, Execution(settings.execution)
     )
     configure_logs()
-    ended = asyncio.run(_run(settings, deployed, until_caught_up=until_caught_up, new_build=new_build))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        ended = runner.run(_run(settings, deployed, until_caught_up=until_caught_up, new_build=new_build))
     print_json(asdict(ended.summary))
     for error in ended.halted:
         report(error)
@@ -98,21 +109,28 @@ async def _run(
 ) -> _Ended:
     from projection.cli.connection import nats_connection
     from projection.engine.assembly import open_node
+    from projection.ops.http.server import Listener, serving
     from projection.store.catalog import Catalog
     from projection.stream.connection import Nats
 
-    with Catalog.open(settings.storage, settings.node) as catalog:
-        async with await Nats.connect(nats_connection(settings.nats)) as nats:
-            with await open_node(settings, deployed, catalog, nats, new_build=new_build) as node:
-                _stop_on_signals(node)
-                with progress("folding", None) as advance:
+    async with AsyncExitStack() as opened:
+        listener = None if until_caught_up else Listener.open(settings)
+        if listener is not None:
+            opened.enter_context(listener)
+        catalog = opened.enter_context(Catalog.open(settings.storage, settings.node))
+        nats = await opened.enter_async_context(await Nats.connect(nats_connection(settings.nats)))
+        node = opened.enter_context(await open_node(settings, deployed, catalog, nats, new_build=new_build))
+        _stop_on_signals(node)
+        if listener is not None:
+            await opened.enter_async_context(serving(listener, node, catalog, settings))
+        with progress("folding", None) as advance:
 
-                    def show(now: Progress) -> None:
-                        advance(now.events, now.events + now.pending)
+            def show(now: Progress) -> None:
+                advance(now.events, now.events + now.pending)
 
-                    summary = await node.run(until_caught_up=until_caught_up, on_progress=show)
-                halted = [lane.halted for lane in node.lanes if lane.halted is not None]
-                return _Ended(summary, halted, node.abandoned)
+            summary = await node.run(until_caught_up=until_caught_up, on_progress=show)
+        halted = [lane.halted for lane in node.lanes if lane.halted is not None]
+        return _Ended(summary, halted, node.abandoned)
 
 
 def _stop_on_signals(node: Node) -> None:

@@ -49,7 +49,7 @@ def command(*arguments: object) -> list[str]:
 def environment(**more: str) -> dict[str, str]:
     """That of this test, without the settings of whoever runs it."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("PROJECTION_")}
-    return {**own, "COLUMNS": "80", **more}
+    return {**own, "COLUMNS": "80", "PROJECTION_HTTP__LISTEN": "127.0.0.1:0", **more}
 
 
 def projection(*arguments: object, folder: Path, **more_env: str) -> subprocess.CompletedProcess[str]:

@@ -63,8 +63,8 @@ def test_a_signal_ends_it_with_0_after_its_batch_and_a_restart_goes_on(tmp_path,
         node.send_signal(signum)
         out, _ = node.communicate(timeout=WITHIN_S)
     first = json.loads(out)
-    (told,) = (tmp_path / "stderr.txt").read_text().splitlines()
-    assert (0, "the node is stopping") == (node.returncode, json.loads(told)["event"])
+    told = [json.loads(one)["event"] for one in (tmp_path / "stderr.txt").read_text().splitlines()]
+    assert (0, ["serving", "the node is stopping"]) == (node.returncode, told)
     assert 0 < first["events"] == scanned(tmp_path / "data", "counter") < len(lines)
     second = json.loads(projection("run", "--until-caught-up", *at, folder=tmp_path).stdout)
     assert len(lines) == first["events"] + second["events"]
@@ -100,7 +100,7 @@ def test_a_halted_view_type_ends_the_node_with_1_and_its_reason(tmp_path, nats_s
     fill(nats_server.url, stream_name, [counted("x"), counted("x", -1), counted("x")])
     ran = projection("run", *at, folder=tmp_path)
     assert (1, 1) == (ran.returncode, json.loads(ran.stdout)["views"])
-    logged, error, hint = ran.stderr.splitlines()
+    _serving, logged, error, hint = ran.stderr.splitlines()
     assert error.startswith("error: view type counter, sequence 2: R710 at counter.proj:")
     assert "  hint: correct the program and deploy it, or let the manifest park or skip such events" == hint
     assert ("trouble", "view type counter") == (json.loads(logged)["event"], json.loads(logged)["at"])

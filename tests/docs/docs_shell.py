@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _MARK = "=== end of command: "
 _PATIENCE_S = 30.0
+_DEFAULT_ADDRESS = "127.0.0.1:7070"  # where a node answers queries
 _VOLATILE = (  # numbers that no two runs have in common
     (re.compile(r'"seconds":[0-9.]+'), '"seconds":0'),
     (re.compile(r"in [0-9.]+ s, [0-9,]+ events/s"), "in 0 s, 0 events/s"),
@@ -49,6 +50,13 @@ def agrees(shown: str, found: str) -> bool:
     return re.fullmatch("[^\n]*".join(re.escape(part) for part in shown.split("…")), found) is not None
 
 
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    return port
+
+
 class Shell:
     """One bash in a folder, with the commands of this installation and without the reader's own settings."""
 
@@ -59,6 +67,8 @@ class Shell:
         environment |= {"PATH": f"{Path(sys.executable).parent}:{environment['PATH']}", "COLUMNS": "80"}
         # pytest as a reader has it who installed it with this package: without this project's other plugins.
         environment |= {"PYTEST_ADDOPTS": "-p no:asyncio -p no:randomly -p no:cacheprovider"}
+        self._address = f"127.0.0.1:{_free_port()}"  # stands for the default one, which others may have
+        environment |= {"PROJECTION_HTTP__LISTEN": self._address}
         environment |= {"PYTHONUNBUFFERED": "1"}  # stdout and stderr in the order in which a terminal shows them
         self._folder = folder
         self._environment = environment
@@ -92,6 +102,7 @@ class Shell:
     def run(self, command: str) -> tuple[str, int]:
         """What a command printed, stdout and stderr together, and its exit status."""
         assert self._bash.stdout is not None
+        command = command.replace(_DEFAULT_ADDRESS, self._address)
         self._send(f"{command}\nprintf '{_MARK}%d\\n' $?")
         # With all that it has started: while one of those lives, reading waits for it.
         watchdog = Timer(_PATIENCE_S, os.killpg, (self._bash.pid, signal.SIGKILL))
@@ -102,13 +113,12 @@ class Shell:
             lines.append(line)
         watchdog.cancel()
         last, _, status = line.partition(_MARK)
-        return _JOB_NOTICE.sub("", "".join(lines) + last), int(status)
+        printed = _JOB_NOTICE.sub("", "".join(lines) + last)
+        return printed.replace(self._address, _DEFAULT_ADDRESS), int(status)
 
     def serve(self, command: str) -> None:
         """Run a nats-server as in a second terminal, but on a free port, which the commands are told of."""
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = _free_port()
         guard = [sys.executable, "-I", "-S", embedded_guard.__file__, str(self._folder)]
         server = subprocess.Popen(
             [*guard, *shlex.split(command), "-p", str(port)],
@@ -133,7 +143,7 @@ class Shell:
     def follow(self, block: Block) -> None:
         """Do what a block says: write its file, or run its commands and compare what they print."""
         if "file" in block:
-            (self._here() / block.attributes["file"]).write_text(block.text)
+            (self._here() / block.attributes["file"]).write_text(block.text.replace(_DEFAULT_ADDRESS, self._address))
         elif "second-terminal" in block:
             for command, _ in commands(block):
                 self.serve(command)

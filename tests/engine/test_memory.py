@@ -233,6 +233,7 @@ class RunningNode(ExitStack):
 @asynccontextmanager
 async def running_node(site: Site, back_pressure: dict[str, int], *options: str) -> AsyncIterator[RunningNode]:
     settings = {f"PROJECTION_BACK_PRESSURE__{name}": str(value) for name, value in back_pressure.items()}
+    settings["PROJECTION_HTTP__LISTEN"] = "127.0.0.1:0"
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "projection", "run", "--manifest", str(site.folder / "notes" / "manifest.json")),
         *("--stream", site.stream, "--url", site.url, "--storage", str(site.data), *options),

@@ -120,7 +120,7 @@ def run_node(
     os.dup2(os.open("node.out", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), 1)
     for name in [name for name in os.environ if name.startswith("PROJECTION_")]:
         del os.environ[name]
-    os.environ.update(environment)
+    os.environ.update({"PROJECTION_HTTP__LISTEN": "127.0.0.1:0", **environment})
     sys.argv = ["projection", "run", *arguments]
     _Instruments(faults, reading).put_in()
     main()

@@ -159,7 +159,7 @@ def started(site: Site, *options: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         command,
         cwd=site.folder,
-        env={**own, "PROJECTION_BACK_PRESSURE__BATCH": "20"},
+        env={**own, "PROJECTION_BACK_PRESSURE__BATCH": "20", "PROJECTION_HTTP__LISTEN": "127.0.0.1:0"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )

@@ -1,0 +1,227 @@
+"""The server's life: a socket before anything else starts, uvicorn in the node's event loop, an end with the node."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import socket
+import ssl
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Self
+
+import structlog
+import uvicorn
+
+from projection.errors import ConfigurationError
+from projection.model.http_settings import Address
+from projection.ops.http.access import Access
+from projection.ops.http.app import application
+from projection.ops.http.protocol import KEEP_ALIVE_S, BoundedProtocol
+from projection.ops.http.service import Service
+from projection.ops.metrics import Metrics
+from projection.query.change_feed import ChangeFeed
+from projection.query.service import Queries
+from projection.query.serving import Serving
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from projection.engine.node import Node
+    from projection.model.http_settings import HttpSettings, TlsSettings
+    from projection.model.settings import Settings
+    from projection.store.catalog import Catalog
+
+log = structlog.get_logger()
+
+_BACKLOG = 2_048
+_LAST_ANSWERS_S = 5  # for requests under way when the server is to end
+_DEAD_PEER_MS = 30_000  # until the kernel gives up one that confirms nothing
+
+
+class Listener:
+    """A socket that listens, with what its connections need; nobody is answered until `serving`."""
+
+    def __init__(
+        self, settings: HttpSettings, access: Access, tls: ssl.SSLContext | None, bound: socket.socket
+    ) -> None:
+        self.settings = settings
+        self.access = access
+        self.tls = tls
+        self.bound = bound
+
+    @classmethod
+    def open(cls, settings: Settings) -> Self | None:
+        """Listen where the settings say; None where they say nowhere.
+
+        Raises:
+            ConfigurationError: the address cannot be listened at, or a key, secret or certificate cannot be used.
+        """
+        http = settings.http
+        if http.listen is None:
+            return None
+        access = Access(http.access, settings.tenancy)
+        tls = _tls(http.tls)
+        return cls(http, access, tls, _bound(Address.parse(http.listen), must_be_here=http.access.mode == "none"))
+
+    @property
+    def url(self) -> str:
+        """Where it listens; the port is the real one."""
+        host, port = self.bound.getsockname()[:2]
+        return f"{'https' if self.tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+
+    def close(self) -> None:
+        """Give the address back; idempotent."""
+        self.bound.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+@asynccontextmanager
+async def serving(listener: Listener, node: Node, catalog: Catalog, settings: Settings) -> AsyncIterator[Service]:
+    """Answer queries about a node until the end of the block; then streams end, and what is under way is answered.
+
+    Args:
+        listener: where; it is closed at the end.
+        node: open, and open still at the end.
+        catalog: of its data folder.
+        settings: of the node.
+    """
+    limits = listener.settings.limits
+    queries = Queries(Serving(catalog, node.reader_of), settings.query, node)
+    changes = ChangeFeed(
+        queries.serving,
+        catalog.cursor_key,
+        settings.query,
+        streams=limits.streams,
+        streams_per_tenant=limits.streams_per_tenant,
+    )
+    metrics = Metrics(node, lambda: changes.streams)
+    service = Service(node, queries, listener.access, metrics, changes, listener.settings)
+    server = _Server(_config(listener, service))
+    task = asyncio.create_task(server.serve([listener.bound]))
+    task.add_done_callback(lambda _: node.stop() if not service.stopping.is_set() else None)  # it has failed
+    log.info("serving", url=listener.url, access=listener.settings.access.mode)
+    try:
+        yield service
+    finally:
+        service.stopping.set()
+        server.should_exit = True
+        try:
+            await task
+        finally:
+            queries.close()
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are the node's business."""
+        yield
+
+
+def _config(listener: Listener, service: Service) -> uvicorn.Config:
+    protocol = type("Protocol", (BoundedProtocol,), {"max_connections": listener.settings.limits.connections})
+    tls = listener.tls
+    config = uvicorn.Config(
+        application(service),
+        loop="none",
+        http=protocol,
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        workers=1,
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        backlog=_BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=_LAST_ANSWERS_S,
+        ssl_context_factory=None if tls is None else lambda *_: tls,
+    )
+    logger = logging.getLogger("uvicorn.error")
+    logger.propagate = False
+    logger.handlers = [_Forward(logging.ERROR)]  # warnings are about what strangers send
+    config.load()
+    return config
+
+
+class _Forward(logging.Handler):
+    """Hands uvicorn's errors to our log."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One of them."""
+        log.error("the server has a fault", reason=record.getMessage().strip(), exc_info=record.exc_info)
+
+
+def _bound(address: Address, *, must_be_here: bool) -> socket.socket:
+    """A socket that listens at an address.
+
+    Raises:
+        ConfigurationError: it is taken, is none of this machine's, or is not for us.
+    """
+    shown = f"{address.host}:{address.port}"
+    hint = "name another one with --listen or http.listen; port 0 takes any that is free, and `off` serves nobody"
+    try:
+        family, kind, protocol, _, found = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except OSError as error:
+        raise ConfigurationError(f"http.listen: {shown} is no address: {error.strerror}", hint=hint) from None
+    if must_be_here and not Address(str(found[0]), address.port).is_loopback:
+        raise ConfigurationError(
+            f"http.listen: {shown} is {found[0]}, which other machines may reach, and http.access.mode is none",
+            hint="listen at 127.0.0.1",
+        )
+    bound = socket.socket(family, kind, protocol)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # accepted connections have it from here
+            bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _DEAD_PEER_MS)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.bind(found)
+        bound.listen(_BACKLOG)  # now, so that nobody else takes it while the node opens
+        bound.setblocking(False)
+    except OSError as error:
+        bound.close()
+        reason = {
+            errno.EADDRINUSE: "is taken by another process",
+            errno.EACCES: "may not be listened at by this user",
+            errno.EADDRNOTAVAIL: "is none of this machine's addresses",
+        }.get(error.errno or 0, f"cannot be listened at: {os.strerror(error.errno or 0)}")
+        raise ConfigurationError(f"http.listen: {shown} {reason}", hint=hint) from None
+    return bound
+
+
+def _tls(settings: TlsSettings) -> ssl.SSLContext | None:
+    """What connections are encrypted with; None where they are not.
+
+    Raises:
+        ConfigurationError: certificate or key cannot be used.
+    """
+    if settings.certificate_file is None or settings.key_file is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+
+    def no_passphrase() -> str:
+        raise ValueError("it has a passphrase")  # OpenSSL would ask for it on the terminal
+
+    try:
+        context.load_cert_chain(settings.certificate_file, settings.key_file, no_passphrase)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", None) or str(error)
+        raise ConfigurationError(
+            f"http.tls: {settings.certificate_file} and {settings.key_file} are no certificate and its key: {reason}",
+            hint="both must be PEM, the certificate with its chain, the key without a passphrase",
+        ) from None
+    return context
