@@ -100,6 +100,7 @@ def _open_lane(one: PlannedBuild, settings: Settings, subjects: Sequence[str], l
         return Lane(
             one.deployed,
             store,
+            build=one.build.number,
             sees_only_own=set(subjects) == set(one.deployed.entry.subjects),
             cached_bytes=settings.back_pressure.cached_bytes // lanes,
         )

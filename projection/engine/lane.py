@@ -63,6 +63,7 @@ class Lane:
         deployed: DeployedView,
         store: LaneStore,
         *,
+        build: int = 0,
         sees_only_own: bool = False,
         cached_bytes: int = CACHED_BYTES,
     ) -> None:
@@ -71,11 +72,13 @@ class Lane:
         Args:
             deployed: what to fold.
             store: where to; the lane claims it.
+            build: the number of the build, where the catalogue has one.
             sees_only_own: whether whoever brings the events brings none outside the lane's subjects.
             cached_bytes: of views' JSON that the lane may keep at hand; decoded, they take some times as much.
         """
         self.deployed = deployed
         self.view_type = deployed.entry.view_type
+        self.build = build
         self.store = store
         self.halted: ProjectionError | None = None
         self.gas = 0  # used by the programs since the lane was opened

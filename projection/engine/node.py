@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from projection.engine.durations import Durations
     from projection.engine.lane import Lane
     from projection.errors import ProjectionError
+    from projection.model.ids import ViewType
     from projection.model.settings import BackPressure
+    from projection.store.catalog import Build
+    from projection.store.port import ViewReader
     from projection.stream.port import Feed
 
 log = structlog.get_logger()
@@ -120,6 +123,17 @@ class Node:
     def events(self) -> int:
         """Messages read; one that two readings read counts twice."""
         return self._read_before + sum(reading.events for reading in self._readings)
+
+    def reader_of(self, build: Build) -> ViewReader | None:
+        """The store of a build that this node has open; it stays the node's to close. None of others."""
+        return next((lane.store for lane in self.lanes if _is_of(lane, build.view_type, build.number)), None)
+
+    def level_at(self, view_type: ViewType, build: int) -> tuple[int, float] | None:
+        """See `Freshness.level_at`: by the last look at the log, of whoever reads for the build."""
+        for reading in self._readings:
+            if any(_is_of(member.lane, view_type, build) for member in reading.members):
+                return reading.feed.level
+        return None
 
     @property
     def durations(self) -> dict[Lane, Durations]:
@@ -364,6 +378,10 @@ class Node:
 
     def _unfinished(self) -> list[asyncio.Task[None]]:
         return [task for task in (*self._readings.values(), *self._finishing) if not task.done()]
+
+
+def _is_of(lane: Lane, view_type: ViewType, build: int) -> bool:
+    return lane.build == build and lane.view_type == view_type
 
 
 def _events_of(lane: Lane) -> object:

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from contextlib import suppress
 from random import uniform
-from time import monotonic
+from time import monotonic, time
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -59,6 +59,7 @@ class JetStreamFeed:
         """
         self.trouble: StreamError | None = None
         self.openings = 0
+        self.level: tuple[int, float] | None = None
         self.identity: StreamIdentity | None = position.stream
         self._jetstream = JetStream(nats)
         self._reader = Reader(stream, consumer, tuple(subjects), uuid4().hex)
@@ -258,6 +259,7 @@ class JetStreamFeed:
 
     async def _look(self) -> Batch | None:
         """Move on over messages that are not ours, while nothing comes."""
+        moment = time()
         state, unread = await self._unread()
         last = state.last_seq
         self._failures = 0
@@ -267,6 +269,8 @@ class JetStreamFeed:
             elif monotonic() - self._awaited[1] > SILENCE_S:
                 await self._drop(f"message {unread} is stored and does not come")
             return None
+        if last >= self._position.scanned:  # else it is not the log that was read
+            self.level = self._position.scanned, moment
         if last <= self._position.scanned or self._opening is None or self._opening.messages:
             return None
         # Asked last: what is still there now was there when the log was asked for messages of ours.
@@ -275,9 +279,9 @@ class JetStreamFeed:
             await self._drop("the stream is no longer the one that was asked")
             return None
         require_history(self._reader.stream, info, self._position.scanned + 1)
-        time = str(nanoseconds(state.last_ts))
-        self._advance(scanned=last, scanned_time=time)
-        return Batch((), last, time)
+        stored = str(nanoseconds(state.last_ts))
+        self._advance(scanned=last, scanned_time=stored)
+        return Batch((), last, stored)
 
     async def _unread(self) -> tuple[StreamState, int | None]:
         """The end of the log, and then the first message of ours up to there that was not returned yet, if any.

@@ -38,6 +38,8 @@ class Feed(Protocol):
     identity: StreamIdentity | None  # of the log as it was found last; known once the feed is open
     openings: int  # how often the feed was opened; the log may have become another one each time
     trouble: StreamError | None  # why nothing comes for now; the feed tries again by itself
+    # A sequence, and a moment (Unix time) at which the log held nothing of this feed behind it; None until it looked.
+    level: tuple[int, float] | None
 
     async def open(self) -> None:
         """Check the log against the position and begin to read at `scanned + 1`.
