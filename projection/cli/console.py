@@ -48,8 +48,10 @@ def note(text: str) -> None:
 
 
 def report(error: ProjectionError) -> None:
-    """Say on stderr what is wrong, and what to do about it."""
+    """Say on stderr what is wrong, where, and what to do about it."""
     note(f"error: {error.message}")
+    if excerpt := getattr(error, "excerpt", None):  # errors of queries have one, here as well as from a node
+        note(excerpt)
     if error.hint:
         note(f"  hint: {error.hint}")
 

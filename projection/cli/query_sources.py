@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import msgspec
 
 from projection.client.answers import Catalog, Explanation, Page, decoded
+from projection.client.errors import UnknownViewTypeError
 from projection.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -139,7 +140,11 @@ def _without_view(terms: Mapping[str, Any]) -> dict[str, Any]:
 
 def _fields(catalog: Catalog, view_type: str) -> list[str]:
     """The fields of a view type, in name order as in its views."""
-    return next(sorted(one.json_schema.get("properties", {})) for one in catalog.views if one.view == view_type)
+    for one in catalog.views:
+        if one.view == view_type:
+            return sorted(one.json_schema.get("properties", {}))
+    known = ", ".join(sorted(one.view for one in catalog.views))
+    raise UnknownViewTypeError(f"there is no view type {view_type!r}", hint=f"there are: {known}")
 
 
 def _as_told(kind: type[_Kind], answer: msgspec.Struct) -> _Kind:

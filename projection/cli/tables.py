@@ -23,17 +23,17 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[object]], *, last_f
 
     rows = list(rows)
     table = Table(box=None, pad_edge=False, header_style="bold")
+    columns = []
     for at, name in enumerate(head):
-        is_number = _are_numbers([row[at] for row in rows])
+        shown, *cells = _column(name, [row[at] for row in rows])
+        columns.append(cells)
         table.add_column(
-            name,
-            justify="right" if is_number else "left",
+            shown,
             overflow="fold",
             no_wrap=last_folds and at < len(head) - 1 and name != "view id",
         )
-    columns = [_cells([row[at] for row in rows]) for at in range(len(head))]
-    for cells in zip(*columns, strict=True):
-        table.add_row(*map(Text, cells))
+    for row in zip(*columns, strict=True):
+        table.add_row(*map(Text, row))
     console = Console(highlight=False)
     with console.capture() as captured:
         console.print(table)
@@ -41,19 +41,16 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[object]], *, last_f
         print(line.rstrip())
 
 
-def _are_numbers(values: Sequence[object]) -> bool:
-    """Whether a column is one of numbers; what is missing (None) may be among them."""
+def _column(name: str, values: Sequence[object]) -> list[str]:
+    """A column's head and cells as they are shown; in one of numbers, some may be missing (None)."""
     given = [value for value in values if value is not None]
-    return bool(given) and all(type(value) in (int, Decimal) for value in given)
-
-
-def _cells(values: Sequence[object]) -> list[str]:
-    """A column as it is shown."""
-    if not _are_numbers(values):
-        return [printable(str(value)) for value in values]
+    if not given or any(type(value) not in (int, Decimal) for value in given):
+        return [name, *("" if value is None else printable(str(value)) for value in values)]
     shown = ["" if value is None else f"{value:,f}" if isinstance(value, Decimal) else f"{value:,}" for value in values]
     behind = [len(one) - one.rfind(".") if "." in one else 0 for one in shown]  # the point and the digits after it
-    return [one + " " * (max(behind) - tail) for one, tail in zip(shown, behind, strict=True)]
+    aligned = [one + " " * (max(behind) - tail) for one, tail in zip(shown, behind, strict=True)]
+    width = max(map(len, (name, *aligned)))
+    return [one.rjust(width) for one in (name, *aligned)]  # not by the table, which takes the blanks at an end away
 
 
 def printable(text: str) -> str:
