@@ -115,10 +115,11 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Readiness(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether the node folds and answers as it should; why not, where the asker may know."""
+    """Whether the node follows the log with all its view types."""
 
     ready: bool
-    detail: dict[str, Any] = {}
+    troubles: dict[str, str] | None = None
+    """What keeps it from that, by what it concerns; None where the credentials are not an operator's."""
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):

@@ -126,12 +126,7 @@ def health() -> Call[bool]:
 
 def ready() -> Call[Readiness]:
     """Whether it does its work."""
-
-    def read(answer: Answer) -> Readiness:
-        detail = answer.value(dict[str, Any])
-        return Readiness(ready=answer.status == 200, detail=detail)
-
-    return Call("/ready", read, also_read=(503,))
+    return Call("/ready", lambda answer: answer.value(Readiness), also_read=(503,))
 
 
 def changes(view_type: str, filter_: Filter | None, select: Sequence[str] | None, *, snapshot: bool) -> Call[None]:

@@ -7,7 +7,7 @@ import io
 import json
 
 import pytest
-from command_support import environment, eventually, fill, projection, refused, scanned, started, write_manifest
+from command_support import eventually, fill, projection, refused, started, write_manifest
 
 PROGRAM = """\
 proj 1
@@ -71,12 +71,17 @@ def place(request, bank, nats_server):
     if request.param == "folder":
         yield ()
         return
-    with started("run", "--url", nats_server.url, "--stream", bank.name, "--listen", "127.0.0.1:0", folder=bank):
-        yield ("--url", listening(bank))
+    with started(
+        "run", "--url", nats_server.url, "--stream", bank.name, "--listen", "127.0.0.1:0", folder=bank
+    ) as node:
+        eventually(lambda: address(bank), node)
+        yield ("--url", address(bank))
 
 
-def listening(folder) -> str:
-    raise NotImplementedError
+def address(folder) -> str | None:
+    """Where the node answers, as it says on stderr."""
+    lines = [json.loads(one) for one in (folder / "stderr.txt").read_text().splitlines() if one.startswith("{")]
+    return next((one["url"] for one in lines if one["event"] == "serving"), None)
 
 
 def query(folder, *arguments: object, tenant: str = "a"):
