@@ -19,7 +19,6 @@ from itertools import islice
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, Self
 
 from projection.model.escaping import escape_part, unescape_part
-from projection.model.ids import ViewId
 from projection.model.keys import VIEWS
 from projection.store.ranges import after
 from projection.store.records import CHANGES, shortened
@@ -124,7 +123,7 @@ class Change(NamedTuple):
 
     scanned: int  # the position of the commit that changed it last
     part: bytes  # what tells it from others of that position: the id as it stands in the entry's key
-    view_id: ViewId
+    view_id: str
 
 
 # reading
@@ -151,7 +150,7 @@ def changes_after(snapshot: Snapshot, tenant_id: TenantId, scanned: int, part: b
     start = b"%b%0*d:%b\0" % (prefix, _DIGITS, scanned, part)
     for key, value in snapshot.entries(start, after(prefix)):
         position, of_id = key[len(prefix) :].split(b":", 1)
-        yield Change(int(position), of_id, ViewId(unescape_part((value or of_id).decode())))
+        yield Change(int(position), of_id, unescape_part((value or of_id).decode()))
 
 
 # writing
