@@ -9,6 +9,7 @@ places are kept than the page still needs, and no views: those of the page are r
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain, islice
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
     from projection.store.port import Snapshot
 
     Matches = Callable[[int, Any, str], tuple[bool, int]]  # of what is left of the gas, a view and its id
-    Candidate = tuple[bytes, bytes, bytes | None]  # an id as in its key, the view's JSON, the group of its index entry
+    # An id as in its key; the view's JSON, where it came along; the group of its index entry, where that is cut.
+    Candidate = tuple[bytes, bytes | None, bytes | None]
 
 _SLICE_S = 0.002  # of work, until others get their turn
 _GLANCE = 64  # views between two looks at the clock
@@ -113,21 +115,46 @@ class Execution:
             QueryError: the filter fails on a view.
             StorageError: the store cannot be read, or was closed meanwhile.
         """
-        ids, count = yield from self._found()
+        task, plan = self._task, self._plan
+        ids = None
+        if (
+            plan.grain is Grain.ALL
+            and not task.counts
+            and task.after is None
+            and (plan.decides or task.matches is None)
+        ):
+            ids = self._straight()
+        count = 0
+        if ids is None:
+            ids, count = yield from self._found()
         return (yield from self._page(ids, count))
+
+    def _straight(self) -> list[bytes] | None:
+        """The ids of the page, where they are the first that come; None where some of them must be looked into."""
+        plan, wanted = self._plan, self._task.limit + 1
+        if plan.ids is not None:
+            return None
+        keys = list(islice(self._entries(), wanted))
+        self.examined = len(keys)
+        if plan.index is None:
+            start = len(plan.prefix)
+            return [key[start:] for key, _ in keys]
+        uncut = len(plan.prefix) + MAX_BODY
+        return None if any(len(key) > uncut for key, _ in keys) else [view_id for _, view_id in keys]
 
     def _found(self) -> Generator[None, None, tuple[list[bytes], int]]:
         """The ids of the page in order, with one more where there is one; and how many match, where that is counted."""
-        task, grain = self._task, self._plan.grain
-        decode, matches, order, counts = task.decode, task.matches, task.order, task.counts
+        task, plan, get, prefix = self._task, self._plan, self._snapshot.get, self._prefix
+        decode, order, counts, grain = task.decode, task.order, task.counts, plan.grain
+        matches = task.matches
         after = None if task.after is None else order.place(b"".join(task.after.keys), task.after.id)
         most, gas, examined = self._limits.scanned, self._limits.gas, 0
         wanted, count = task.limit + 1, 0
         ids: list[bytes] = []
         group = _Group(wanted)
         # A view may have many entries in an index over lists.
-        seen: set[bytes] | None = set() if self._plan.index is not None and self._plan.index.is_multi else None
-        for view_id, data, run in self._candidates():
+        seen: set[bytes] | None = set() if plan.index is not None and plan.index.is_multi else None
+        for view_id, found, run in self._candidates():
             examined += 1
             if not examined % _GLANCE and perf_counter() > self._until:
                 yield from self._pause()
@@ -137,13 +164,21 @@ class Execution:
                 if view_id in seen:
                     continue
                 seen.add(view_id)
+            is_full = len(ids) >= wanted  # the others are only counted
+            decided = matches is None or (plan.decides and run is None)
+            if is_full and decided:
+                count += 1
+                continue
+            data = get(prefix + view_id) if found is None else found
+            if data is None:
+                continue
             view = decode(data)
-            if matches is not None:
-                is_match, gas = matches(gas, view, unescape_part(view_id.decode()))
+            if not decided and matches is not None:
+                is_match, gas = matches(gas, view, _name(view_id))
                 if not is_match:
                     continue
             count += 1
-            if len(ids) >= wanted:
+            if is_full:
                 continue
             keys = b"".join(order.keys_of(view))
             place = order.place(keys, view_id)
@@ -164,48 +199,51 @@ class Execution:
 
     def _candidates(self) -> Iterator[Candidate]:
         """The views that the plan leads to, in its order."""
-        plan, get, prefix = self._plan, self._snapshot.get, self._prefix
+        plan = self._plan
         if plan.ids is not None:
             for view_id in plan.ids:
-                if len(key := prefix + view_id) <= MAX_KEY_BYTES and (data := get(key)) is not None:
-                    yield view_id, data, None
-            return
-        start, uncut = len(prefix), len(plan.prefix) + MAX_BODY
-        for one in reversed(plan.ranges) if plan.reverse else plan.ranges:
-            entries = self._snapshot.entries(one.start, one.stop, reverse=plan.reverse)
-            if plan.index is None:
-                for key, data in entries:
-                    yield key[start:], data, None
-                continue
-            for key, view_id in entries:
-                if (found := get(prefix + view_id)) is not None:
-                    yield view_id, found, None if len(key) <= uncut else group_of(key)
+                if len(self._prefix + view_id) <= MAX_KEY_BYTES:
+                    yield view_id, None, None
+        elif plan.index is None:
+            start = len(plan.prefix)
+            for key, data in self._entries():
+                yield key[start:], data, None
+        else:
+            uncut = len(plan.prefix) + MAX_BODY
+            for key, view_id in self._entries():
+                yield view_id, None, None if len(key) <= uncut else group_of(key)
+
+    def _entries(self) -> Iterator[tuple[bytes, bytes]]:
+        ranges, reverse, entries = self._plan.ranges, self._plan.reverse, self._snapshot.entries
+        if len(ranges) == 1:
+            return entries(*ranges[0], reverse=reverse)
+        return chain.from_iterable(entries(*one, reverse=reverse) for one in (ranges[::-1] if reverse else ranges))
 
     def _page(self, ids: list[bytes], count: int) -> Generator[None, None, Page]:
         """The page of these views; it ends early where its views would be too many bytes."""
         task, snapshot, most = self._task, self._snapshot, self._limits.response_bytes
+        get, prefix, select = snapshot.get, self._prefix, task.select
         views: list[FoundView] = []
-        degraded: list[str] = []
-        has_parked, size, last = snapshot.has_parked(task.tenant_id), 0, b""
+        size = 0
         for view_id in ids[: task.limit]:
-            if perf_counter() > self._until:
+            if not len(views) % _GLANCE and perf_counter() > self._until:
                 yield from self._pause()
-            whole = snapshot.get(self._prefix + view_id) or b""  # the picture has it still
-            data = whole if task.select is None else task.select(whole)
+            data = get(prefix + view_id) or b""  # the picture has it still
+            if select is not None:
+                data = select(data)
             size += len(data)
             if size > most:
                 break
-            name = unescape_part(view_id.decode())
-            views.append(FoundView(name, msgspec.Raw(data)))
-            last = view_id
-            if has_parked and snapshot.is_parked(task.tenant_id, ViewId(name)):
-                degraded.append(name)
+            views.append(FoundView(_name(view_id), msgspec.Raw(data)))
         if ids and not views:
             raise self._beyond("response_bytes", most, f"one view is larger than the {most:,} bytes of an answer")
+        degraded: list[str] = []
+        if snapshot.has_parked(task.tenant_id):
+            degraded = [view.id for view in views if snapshot.is_parked(task.tenant_id, ViewId(view.id))]
         end = None
         if len(views) < len(ids):
-            view = task.decode(snapshot.get(self._prefix + last) or b"")
-            end = Place(task.order.keys_of(view), last)
+            last = ids[len(views) - 1]
+            end = Place(task.order.keys_of(task.decode(get(prefix + last) or b"")), last)
         return Page(views, end, count if task.counts else None, degraded)
 
     def _pause(self) -> Generator[None, None, None]:
@@ -224,3 +262,8 @@ class Execution:
         if self._task.counts and limit != "response_bytes":
             hint += ", or leave out the count"
         return QueryLimitError(message, limit=limit, value=value, hint=hint)
+
+
+def _name(view_id: bytes) -> str:
+    """The id of a view, by what its key has of it."""
+    return unescape_part(view_id.decode()) if b"%" in view_id else view_id.decode()

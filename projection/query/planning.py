@@ -14,7 +14,7 @@ from enum import IntEnum
 from itertools import chain, islice, product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from projection.lang.values.ordering import inverted
+from projection.lang.values.ordering import inverted, nearest
 from projection.model.escaping import escape_part
 from projection.model.keys import MAX_KEY_BYTES, ViewKey
 from projection.query.form import ID
@@ -63,6 +63,7 @@ class Plan:
     ids: tuple[bytes, ...] | None = None  # the views with these ids, as in their keys, and no ranges
     equal: int = 0  # keys of the index of which the value is known, or the values
     narrows: bool = False  # whether it leaves out what cannot match
+    decides: bool = False  # whether whatever is in the ranges matches, but for entries that are cut
     known: bytes = b""  # what comes behind the prefix where the known values are
     followed: tuple[int, ...] = ()  # the sort keys, by their numbers, that come next
     ends_with_id: bool = False  # whether the id comes then
@@ -104,6 +105,7 @@ class Wish(NamedTuple):
     tenant_id: TenantId
     view_type: ViewType
     bounds: Mapping[tuple[str, ...], Sequence[Bound]]  # what any match fulfils, by path
+    is_exact: bool  # whether whatever fulfils them matches
     order: Order
 
 
@@ -195,6 +197,7 @@ def _by_index(wish: Wish, index: StoredIndex) -> Plan | str:
         index=index,
         equal=equal,
         narrows=equal > 0 or bool(edges),
+        decides=wish.is_exact and not index.is_multi and _holds_all(wish, index.keys[:equal], heads, len(edges)),
     )
     if not index.is_multi and heads:
         plan = _in_order(plan, wish, index, heads[0])
@@ -279,6 +282,13 @@ def _edges(wish: Wish, key: IndexKey) -> dict[str, Any]:
             found.setdefault("upper", Edge(one.value, one.op == "le"))
     # Of one list, different items may fulfil different bounds.
     return dict([found.popitem()]) if key.many and found else found
+
+
+def _holds_all(wish: Wish, keys: Sequence[IndexKey], heads: Sequence[tuple[Any, ...]], edges: int) -> bool:
+    """Whether the ranges of these values and edges hold what fulfils all bounds, and nothing else."""
+    if sum(map(len, wish.bounds.values())) != len(keys) + edges:
+        return False
+    return all(nearest(key.type, value)[1] for head in heads for key, value in zip(keys, head, strict=True))
 
 
 def _known(wish: Wish) -> set[tuple[str, ...]]:

@@ -83,7 +83,7 @@ def run(context: Context, served: Served, tenant_id: TenantId, query: Query) -> 
     with served.reader.snapshot() as snapshot:
         head = context.head(served, snapshot.position, wanted_by(query))
         after = _after(context, served, tenant_id, query, canonical, _keys_of(snapshot, tenant_id, served, prepared))
-        wish = Wish(tenant_id, served.build.view_type, prepared.bounds, prepared.order)
+        wish = Wish(tenant_id, served.build.view_type, prepared.bounds, prepared.is_exact, prepared.order)
         plans, unused = possible(wish, snapshot.indexes)
         plan = choose(plans, query.count, snapshot)
         if plan.ids is not None and len(plan.ids) > limits.max_ids:
@@ -98,7 +98,7 @@ def run(context: Context, served: Served, tenant_id: TenantId, query: Query) -> 
             tenant_id,
             served.build.view_type,
             prepared.decode or _nothing,
-            None if prepared.filter.routine is None else prepared.filter.matches,
+            None if query.filter is None else prepared.filter.matches,
             prepared.order,
             prepared.select,
             limit,

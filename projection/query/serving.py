@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
+from pydantic import BaseModel
 
 from projection.errors import StorageError
 from projection.lang.reporting import ProgramInvalidError
@@ -41,6 +41,7 @@ class Prepared(NamedTuple):
 
     filter: CompiledFilter
     bounds: Mapping[tuple[str, ...], Sequence[Bound]]  # of the filter, by path
+    is_exact: bool  # whether they say all that it says
     order: Order
     decode: Callable[[bytes], Any] | None  # what filter and order need of a view; None: they need nothing
     select: Callable[[bytes], bytes] | None
@@ -73,7 +74,7 @@ class Served:
                 f"the program that {build} keeps cannot be used: {error}", hint="use the version that made the build"
             ) from None
         self.program = recipe.program.digest
-        self._prepared = lru_cache(_PREPARED)(self._prepare)
+        self._prepared: dict[bytes, Prepared] = {}  # by their canonical form
 
     def prepared(self, query: Query, limits: QueryLimits) -> tuple[Prepared, bytes]:
         """A query made ready, and its canonical form: that of its view type, filter, sort and selection.
@@ -82,12 +83,16 @@ class Served:
             QueryInvalidError: it does not fit the views.
             QueryLimitError: it is longer or deeper than may be.
         """
-        form = query.model_dump(include={"filter", "sort", "select"})
-        canonical = _canonical({"view": str(query.view), **form})
-        return self._prepared(_Written(canonical, query), limits), canonical
+        filter_ = query.filter.model_dump() if isinstance(query.filter, BaseModel) else query.filter
+        sort = [(key.field, key.desc) for key in query.sort]
+        canonical = _canonical((str(query.view), filter_, sort, query.select))
+        if (prepared := self._prepared.get(canonical)) is None:
+            if len(self._prepared) >= _PREPARED:  # queries that come from outside may not fill the memory
+                self._prepared.clear()
+            prepared = self._prepared[canonical] = self._prepare(query, limits)
+        return prepared, canonical
 
-    def _prepare(self, written: _Written, limits: QueryLimits) -> Prepared:
-        query = written.query
+    def _prepare(self, query: Query, limits: QueryLimits) -> Prepared:
         filter_ = compile_filter(self.schema, query.filter, limits)
         order, sorted_by = order_of(self.schema, query)
         fields = filter_.fields | sorted_by
@@ -97,6 +102,7 @@ class Served:
         return Prepared(
             filter_,
             dict(bounds),
+            filter_.is_exact,
             order,
             self.schema.decoder(fields) if fields else None,
             None if query.select is None else selected(self.schema, query.select),
@@ -106,22 +112,6 @@ class Served:
         """Give the reader back; idempotent. What still reads raises at its next step."""
         if self._is_own:
             self.reader.close()
-
-
-class _Written:
-    """A query that is found again by its canonical form."""
-
-    __slots__ = ("canonical", "query")
-
-    def __init__(self, canonical: bytes, query: Query) -> None:
-        self.canonical = canonical
-        self.query = query
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Written) and other.canonical == self.canonical
-
-    def __hash__(self) -> int:
-        return hash(self.canonical)
 
 
 class Serving:

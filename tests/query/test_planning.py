@@ -1,0 +1,187 @@
+"""Plans: whichever is taken, the answer is the same; and which one is taken."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from query_support import FILTERS, IDS, SORTS, TENANT, TENANTS, Site, filled, in_order, thing
+
+from projection.model.ids import TenantId
+from projection.model.query_limits import QueryLimits
+from projection.query.execution import Execution, Task
+from projection.query.form import Query
+from projection.query.planning import Grain, Plan, Wish, choose, possible
+from projection.store import indexes
+
+LIMITS = QueryLimits()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(indexes, "MAX_ENTRIES", 4)  # so that some views have too many
+        site = Site(tmp_path_factory.mktemp("site"))
+        filled(site, seed=1)
+    yield site
+    site.close()
+
+
+class Asked:
+    """A query on the site's store, to be run by any plan."""
+
+    def __init__(self, site, tenant, filter_=None, sort=(), *, counts=False):
+        self.site, self.tenant, self.filtered = site, tenant, filter_ is not None
+        query = Query.read(
+            {"view": "things", "filter": filter_, "sort": list(sort)}
+            if filter_
+            else {"view": "things", "sort": list(sort)}
+        )
+        with site.queries() as queries:
+            self.prepared, _ = queries.serving.of(query.view).prepared(query, LIMITS)
+        self.counts = counts
+        with site.store.lane.snapshot() as snapshot:
+            wish = Wish(tenant, query.view, self.prepared.bounds, self.prepared.is_exact, self.prepared.order)
+            self.plans, self.unused = possible(wish, snapshot.indexes)
+            self.chosen = choose(self.plans, counts, snapshot)
+
+    def page(self, plan, limit=1_000, after=None):
+        prepared = self.prepared
+        matches = prepared.filter.matches if self.filtered else None
+        task = Task(
+            self.tenant, self.site.build.view_type, prepared.decode or (lambda _: None), matches,
+            prepared.order, None, limit, self.counts, after,
+        )  # fmt: skip
+        with self.site.store.lane.snapshot() as snapshot:
+            steps = Execution(task, plan, snapshot, LIMITS).run()
+            while True:
+                try:
+                    next(steps)
+                except StopIteration as end:
+                    return end.value
+
+    def ids(self, plan, limit=1_000, after=None):
+        return [found.id for found in self.page(plan, limit, after).views]
+
+    @property
+    def by_views(self) -> Plan:
+        """What is held against the others: all views, sorted."""
+        plan = next(one for one in self.plans if one.index is None and one.ids is None)
+        return replace(plan, grain=Grain.NONE, reverse=False, decides=False)
+
+
+@given(st.sampled_from(TENANTS[:4]), FILTERS, SORTS, st.booleans())
+def test_every_plan_gives_the_same_views_in_the_same_order_and_the_same_count(site, tenant, filter_, sort, counts):
+    asked = Asked(site, tenant, filter_, sort, counts=counts)
+    expected = asked.page(asked.by_views)
+    views = {view_id: view for (owner, view_id), view in site.store.views.items() if owner == tenant}
+    ids = [found.id for found in expected.views]
+    assert ids == in_order(views, ids, sort)
+    for plan in asked.plans:
+        page = asked.page(plan)
+        assert (plan, expected.views, expected.count) == (plan, page.views, page.count)
+
+
+@given(st.sampled_from(TENANTS[:3]), FILTERS, SORTS, st.integers(1, 7), st.randoms(use_true_random=False))
+def test_pages_go_on_by_another_plan_where_the_last_one_ended(site, tenant, filter_, sort, limit, dice):
+    asked = Asked(site, tenant, filter_, sort)
+    found, after = [], None
+    while True:
+        page = asked.page(dice.choice(asked.plans), limit, after)
+        found += [one.id for one in page.views]
+        if (after := page.end) is None:
+            break
+        assert len(page.views) == limit
+    assert asked.ids(asked.by_views) == found
+
+
+@given(st.sampled_from(TENANTS), FILTERS, SORTS)
+def test_no_plan_leads_to_another_tenants_views(site, tenant, filter_, sort):
+    asked = Asked(site, tenant, filter_, sort, counts=True)
+    for plan in asked.plans:
+        page = asked.page(plan)
+        for one in page.views:
+            assert b'"owner":"%s"' % str(tenant).replace("\\", "\\\\").encode() in bytes(one.view)
+        assert page.count <= 40
+
+
+def chosen(site, filter_=None, sort=(), *, counts=False):
+    asked = Asked(site, TENANT, filter_, sort, counts=counts)
+    index = asked.chosen.index
+    return indexes.described(index.keys) if index else None, asked.chosen
+
+
+def test_an_index_that_narrows_and_has_the_order_is_gone_through_only_as_far_as_the_page_needs(site):
+    by, plan = chosen(site, 'status == "open"', ["-price"])
+    assert ("status, price desc", Grain.ALL, True, "an index range, in order") == (
+        by,
+        plan.grain,
+        plan.narrows,
+        plan.words,
+    )
+
+
+def test_an_index_is_gone_through_backwards_for_the_opposite_order(site):
+    by, plan = chosen(site, None, ["-n", "-$id"])
+    assert ("n", Grain.ALL, True, "a whole index, in order, backwards") == (by, plan.grain, plan.reverse, plan.words)
+    by, plan = chosen(site, None, ["-n"])
+    assert ("n", Grain.KEYS, True) == (by, plan.grain, plan.reverse)
+
+
+def test_keys_that_the_filter_fixes_count_for_the_order_wherever_they_stand(site):
+    by, plan = chosen(site, 'status == "open" and n == 1', ["n", "price", "status"])
+    assert ("status, n, price", Grain.ALL) == (by, plan.grain)
+
+
+def test_ids_are_looked_up(site):
+    by, plan = chosen(site, {"field": "$id", "op": "in", "value": ["a", "b"]}, ["n"])
+    assert (None, (b"a", b"b"), "sorted") == (by, plan.ids, plan.order)
+
+
+def test_alternatives_become_as_many_ranges(site):
+    by, plan = chosen(site, 'status in ["open", "lost"] and n > 0', ["-rate"])
+    assert ("status, n, price", 2) == (by, len(plan.ranges)) or by == "n"
+
+
+def test_the_smallest_range_is_taken_where_all_of_it_must_be_gone_through(site):
+    both = [{"field": "status", "op": "eq", "value": "open"}, {"field": "home.zip", "op": "eq", "value": 2}]
+    by, _ = chosen(site, {"and": both}, ["name"])
+    assert by == "home.zip"
+
+
+def test_without_a_filter_and_without_an_order_views_come_as_they_are_stored(site):
+    by, plan = chosen(site)
+    assert (None, Grain.ALL, "all views, in order") == (by, plan.grain, plan.words)
+
+
+def test_an_index_over_lists_is_no_way_to_views_whose_list_may_be_empty(site):
+    asked = Asked(site, TENANT, "n == 1", ["n"])
+    unused = {indexes.described(index.keys): why for index, why in asked.unused.items()}
+    assert "are not in it" in unused["tags, n"]
+    assert "neither the filter nor the order" in unused["rate desc, status"]
+
+
+def test_an_index_that_is_not_built_yet_is_not_used(tmp_path):
+    site = Site(tmp_path, indexes=False)
+    dice = random.Random(1)
+    site.store.put({(TENANT, view_id): thing("t", dice) for view_id in IDS})
+    site.store.lane.declare_indexes(indexes.declared_indexes(site.checked))
+    asked = Asked(site, TENANT, "n == 1", ["n"])
+    assert [None] == [plan.index for plan in asked.plans]
+    assert {"it is being built"} == set(asked.unused.values())
+    site.close()
+
+
+def test_a_huge_range_that_has_no_order_gives_way_to_the_order_of_the_ids(site):
+    """Of many views that an index finds all had to be sorted; in the order of their ids the first ones do."""
+    many = TenantId("many")
+    dice = random.Random(2)
+    site.store.put({(many, f"{number:05}"): thing("many", dice, n=1) for number in range(2_500)})
+    asked = Asked(site, many, "n >= 1 and price > 0.00")
+    assert asked.chosen.index is None
+    assert asked.chosen.grain is Grain.ALL
+    counting = Asked(site, many, "n >= 1 and price > 0.00", counts=True)
+    assert counting.chosen.index is not None
