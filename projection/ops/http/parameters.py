@@ -84,7 +84,7 @@ def read_query(view_type: ViewType, parameters: Parameters, schema_of: Callable[
         RequestError: a parameter is there twice, or is no number.
         QueryError: the query cannot be understood.
     """
-    given: dict[str, Any] = {"view": view_type}
+    given: dict[str, Any] = {"view": str(view_type)}
     conditions: list[dict[str, Any]] = []
     ids: list[str] = []
     for name, text in parameters:

@@ -83,18 +83,19 @@ class Tokens:
         self._look_at_keys()
         if (known := self._known.get(token)) is not None and time() < known[1]:
             return known[0]
-        claims = self._claims(token)
+        claims, until = self._claims(token)
         principal = self._principal(claims)
         if len(self._known) >= _REMEMBERED:
             self._known.clear()
-        self._known[token] = principal, float(claims["exp"]) + self._settings.leeway_s
+        self._known[token] = principal, until
         return principal
 
-    def _claims(self, token: bytes) -> dict[str, Any]:
+    def _claims(self, token: bytes) -> tuple[dict[str, Any], float]:
+        """What a token says, and until when."""
         settings = self._settings
         try:
             key = self._key(jwt.get_unverified_header(token).get("kid"))
-            return jwt.decode(
+            claims = jwt.decode(
                 token,
                 key.key,
                 algorithms=key.algorithms,
@@ -103,11 +104,13 @@ class Tokens:
                 leeway=settings.leeway_s,
                 options={"require": ["exp"]},
             )
+            until = float(claims["exp"]) + settings.leeway_s
         except RequestError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a stranger's token brings about, it is not accepted
             reason = next((text for kind, text in _REASONS if isinstance(error, kind)), "the token cannot be verified")
             raise _denied(reason) from None
+        return claims, until
 
     def _key(self, key_id: object) -> _Key:
         keys = self._keys
@@ -127,9 +130,8 @@ class Tokens:
             raise RequestError(
                 "access.forbidden", f"the token's claim {self._settings.tenant_claim!r} is no tenant id"
             ) from None
-        if isinstance(scopes, str):
-            scopes = scopes.split()
-        return Principal(tenant_id, frozenset(one for one in scopes or () if isinstance(one, str)))
+        named = scopes.split() if isinstance(scopes, str) else scopes if isinstance(scopes, list) else ()
+        return Principal(tenant_id, frozenset(one for one in named if isinstance(one, str)))
 
     def _look_at_keys(self) -> None:
         """Take the keys anew where their file has changed; what cannot be read leaves the keys as they were."""
@@ -144,9 +146,7 @@ class Tokens:
         try:
             self._keys = _keys_of(path, self._settings.algorithms)
         except ConfigurationError as error:  # its sentence says it all
-            log.warning(
-                "the keys of tokens have changed and cannot be read; the former ones are kept", reason=str(error)
-            )
+            log.warning("the new keys of tokens cannot be read; the former ones are kept", reason=str(error))
             return
         self._known.clear()
         log.info("the keys of tokens were read anew", keys=len(self._keys))

@@ -1,0 +1,141 @@
+"""What the tests of the server share: a real node on a real log, its server, and a client that sends what it is told."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from engine_support import deploy
+from node_support import Site
+
+from projection.ops.http.server import Listener, serving
+from projection.stream.connection import Nats, NatsConnection
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncIterator, Iterable
+    from pathlib import Path
+
+    from projection.engine.node import Node
+    from projection.ops.http.service import Service
+
+WITHIN_S = 60.0
+PROGRAM = """\
+proj 1
+projection fines
+
+event Put { id: string(200), status: enum(open, paid), balance: decimal(2), n: int, on: bool, tags: list<string(20)>(9), by?: string }
+
+view Fine {
+  status: enum(open, paid), balance: decimal(2), n: int, on: bool, tags: list<string(20)>(9), by: string?
+}
+index by status, balance desc
+
+on Put as e to e.id
+  when e.n < 0 => fail("NEGATIVE", "below zero")
+  else => { status: e.status, balance: e.balance, n: e.n, on: e.on, tags: e.tags, by: e.by }
+"""
+SOME_IDS = ("a", "a/b", "a%2Fb", "a%252Fb", "ä€😀", ".", "..", "a b+c&d=e", "x\ny", "/", "//", "?#", ":%*>")
+
+
+def fine(view_id: str, n: int = 1, tenant: str = "t", **more: Any) -> bytes:
+    payload = {
+        "id": view_id,
+        "status": "paid" if n % 2 else "open",
+        "balance": n + 0.5,
+        "n": n,
+        "on": n > 3,
+        "tags": [],
+    }
+    event = {
+        "tenant_id": tenant,
+        "aggregate_type": "fine",
+        "aggregate_id": "1",
+        "event_type": "Put",
+        "timestamp": "2026-01-01T00:00:00Z",
+        "payload": {**payload, **more},
+    }
+    return json.dumps(event).encode()
+
+
+@dataclass
+class Served:
+    """A node that is asked."""
+
+    site: Site
+    node: Node
+    service: Service
+    url: str
+    http: httpx.AsyncClient
+
+    async def get(self, target: str, tenant: str | None = "t", **headers: str) -> httpx.Response:
+        """GET, with the target as it stands."""
+        return await self.send("GET", target, tenant=tenant, headers=headers)
+
+    async def post(self, target: str, body: Any, tenant: str | None = "t", **headers: str) -> httpx.Response:
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return await self.send(
+            "POST", target, tenant=tenant, headers={"content-type": "application/json", **headers}, content=content
+        )
+
+    async def send(
+        self, method: str, target: str, *, tenant: str | None = None, headers: dict[str, str] | None = None, **more: Any
+    ) -> httpx.Response:
+        url = httpx.URL(self.url).copy_with(raw_path=target.encode())
+        sent = [(name.replace("_", "-").encode(), value.encode()) for name, value in (headers or {}).items()]
+        if tenant is not None:
+            sent.append((b"x-tenant-id", tenant.encode()))
+        return await self.http.request(method, url, headers=sent, **more)
+
+    async def publish(self, events: Iterable[bytes]) -> int:
+        """Publish events, and wait until their effect is stored; the sequence of the last."""
+        last = await self.site.publish(events)
+        await self.until(last)
+        return last
+
+    async def until(self, sequence: int) -> None:
+        async with asyncio.timeout(WITHIN_S):
+            while self.node.lanes[0].position.scanned < sequence:  # noqa: ASYNC110 - a store tells nobody
+                await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def served(
+    nats_url: str,
+    stream: str,
+    folder: Path,
+    events: Iterable[bytes] = (),
+    *,
+    http: dict[str, Any] | None = None,
+    trust: ssl.SSLContext | bool = True,
+    entry: dict[str, Any] | None = None,
+    **more: Any,
+) -> AsyncIterator[Served]:
+    """A node with its server, in this event loop."""
+    async with await Nats.connect(NatsConnection(nats_url)) as nats:
+        site = await Site(nats, nats_url, stream, folder).create()
+        deployed = deploy(
+            folder / "deployed", {"fines": PROGRAM}, template=site.template, entries={"fines": entry or {}}
+        )
+        more["http"] = {"listen": "127.0.0.1:0", **(http or {})}
+        settings = site.settings(**more)
+        last = await site.publish(events)
+        with Listener.open(settings) as listener:
+            async with site.node(deployed, **more) as node:
+                assert site.catalog is not None
+                async with (
+                    serving(listener, node, site.catalog, settings) as service,
+                    httpx.AsyncClient(timeout=WITHIN_S, verify=trust, trust_env=False) as client,
+                ):
+                    running = asyncio.create_task(node.run())
+                    one = Served(site, node, service, listener.url, client)
+                    try:
+                        await one.until(last)
+                        yield one
+                    finally:
+                        node.stop()
+                        await running
