@@ -178,6 +178,11 @@ def _at(node: core.Core, known: Mapping[int, _At]) -> _At | None:
             return None if base is None else _At((*base.path, node.field), base.is_multi)
         case core.Op() if node.operation.name in _CONVERSIONS:
             return _at(node.operands[0], known)
+        case core.Let(body=core.If(condition=core.Op() as test, yes=core.Const(value=None), no=rest)):  # `a?.b`
+            base = _at(node.value, known)
+            if base is None or test.operation.name != "is_none":
+                return None
+            return _at(rest, {**known, node.slot: base})
         case _:
             return None
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import getcontext, setcontext
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from projection.lang import core
@@ -21,6 +22,8 @@ from projection.query.errors import FilterFailedError, QueryInvalidError, QueryL
 from projection.query.structured import POINTER, structured
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from projection.lang.run.executors import Routine
     from projection.query.form import Filter
     from projection.query.schema import ViewSchema
@@ -29,30 +32,35 @@ __all__ = ["Bound", "CompiledFilter", "compile_filter"]
 
 _ALLOC = Limits().alloc  # for each view
 _DEFAULTS = QueryLimits()
+_ALL = Condition(core.Const(Span(0, 0), value=True), GIVEN)
 _EXCERPT = 160  # code points of a line, at most
 
 
-@dataclass(frozen=True, slots=True)
 class CompiledFilter:
-    """A filter that is ready to be asked of views.
+    """A filter that can be asked of views.
 
     Args:
+        condition: its core.
+        make: makes a routine of that, when a view is first asked about.
         fields: the view's own fields that it reads.
-        bounds: what every view that it takes fulfils; others may, too.
-        is_exact: whether it takes all that fulfil them, and fails on none.
+        bounds: what every view that it takes fulfils; where they are exact, it takes all that fulfil them.
         text: as it was written; None where it is structured.
-        offset: where the text begins, in the spans of failures.
         gas: what it may use on all views together.
-        routine: of gas, alloc, a view and its id; None where all views are taken.
     """
 
-    fields: frozenset[str] = frozenset()
-    bounds: tuple[Bound, ...] = ()
-    is_exact: bool = True
-    text: str | None = None
-    offset: int = 0
-    gas: int = _DEFAULTS.gas
-    routine: Routine | None = None
+    def __init__(
+        self, condition: Condition, make: Callable[[], Routine], fields: frozenset[str], text: str | None, gas: int
+    ) -> None:
+        self.fields = fields
+        self.bounds, self.is_exact = bounds_of(condition.core)
+        self._make = make
+        self._text = text
+        self._offset = condition.offset
+        self._gas = gas
+
+    @cached_property
+    def _routine(self) -> Routine:
+        return self._make()
 
     def matches(self, gas: int, view: Any, view_id: str) -> tuple[bool, int]:
         """Whether it takes a view, and what is then left of the gas.
@@ -66,13 +74,11 @@ class CompiledFilter:
             QueryLimitError: the gas is used up.
             FilterFailedError: the filter fails on this view.
         """
-        if self.routine is None:
-            return True, gas
         around = getcontext()
         if around is not EXACT:
             setcontext(EXACT)
         try:
-            found, left, _alloc = self.routine(gas, _ALLOC, view, view_id)
+            found, left, _alloc = self._routine(gas, _ALLOC, view, view_id)
         except Failure as failure:
             raise self._failed(failure, view_id) from None
         finally:
@@ -83,14 +89,14 @@ class CompiledFilter:
     def _failed(self, failure: Failure, view_id: str) -> QueryLimitError | FilterFailedError:
         if failure.code == "O901":
             return QueryLimitError(
-                f"the filter has used its {self.gas:,} gas before it has seen all views", value=self.gas, limit="gas",
+                f"the filter has used its {self._gas:,} gas before it has seen all views", value=self._gas, limit="gas",
                 hint="narrow the query by a field that is indexed, or let the filter compute less", pointer=POINTER,
             )  # fmt: skip
         span: Span | None = None
         excerpt: str | None = None
-        if self.text is not None and failure.span is not None and failure.span.start >= self.offset:
-            span = failure.span.moved(-self.offset)  # those before the text lie in a function of the program
-            excerpt = _excerpt(Diagnostic(failure.code, failure.message, span), self.text)
+        if self._text is not None and failure.span is not None and failure.span.start >= self._offset:
+            span = failure.span.moved(-self._offset)  # those before the text lie in a function of the program
+            excerpt = _excerpt(Diagnostic(failure.code, failure.message, span), self._text)
         shown = view_id if len(view_id) <= 200 else view_id[:199] + "…"
         return FilterFailedError(
             f"the filter fails on view {shown!a}: {failure.message} ({failure.code})",
@@ -112,14 +118,19 @@ def compile_filter(
         QueryInvalidError: it does not fit the views, with a pointer to where, and of a text the place in it.
         QueryLimitError: it is too long, too deep, or compares too much.
     """
-    if filter_ is None:
-        return CompiledFilter()
     text = filter_ if isinstance(filter_, str) else None
-    condition = _of_text(schema, filter_, limits) if isinstance(filter_, str) else structured(schema, filter_, limits)
-    node = condition.core
-    routine = executor(execution, schema.program.core.functions).routine(with_charges(node), GIVEN, condition.slots)
-    bounds, is_exact = bounds_of(node)
-    return CompiledFilter(_fields(node, schema), bounds, is_exact, text, condition.offset, limits.gas, routine)
+    if filter_ is None:
+        condition = _ALL
+    elif isinstance(filter_, str):
+        condition = _of_text(schema, filter_, limits)
+    else:
+        condition = structured(schema, filter_, limits)
+
+    def make() -> Routine:
+        made = executor(execution, schema.program.core.functions)
+        return made.routine(with_charges(condition.core), GIVEN, condition.slots)
+
+    return CompiledFilter(condition, make, _fields(condition.core, schema), text, limits.gas)
 
 
 def _of_text(schema: ViewSchema, text: str, limits: QueryLimits) -> Condition:

@@ -48,14 +48,17 @@ Steps: TypeAlias = tuple[str | int, ...]
 
 def _steps(written: Any) -> Steps:
     """A path's steps, from `"a.b.0"` or from `["a", "b", 0]`."""
-    steps = tuple(written.split(".")) if isinstance(written, str) else written
-    if not isinstance(steps, (list, tuple)) or not all(isinstance(step, str) or type(step) is int for step in steps):
+    if isinstance(written, str):
+        written = written.split(".")
+        if "" in written:
+            raise ValueError("a path has one step at least, and none is empty")
+    if not isinstance(written, (list, tuple)) or not all(isinstance(step, str) or type(step) is int for step in written):
         raise ValueError('a path is a text such as "lines.sku", or a list of texts and numbers')
-    if not steps or "" in steps:
-        raise ValueError("a path has one step at least, and none is empty")
-    if len(steps) > MAX_STEPS:
+    if not written:
+        raise ValueError("a path has one step at least")
+    if len(written) > MAX_STEPS:
         raise ValueError(f"a path has at most {MAX_STEPS} steps")
-    return tuple(steps)
+    return tuple(written)
 
 
 _STEPS_SCHEMA = {
@@ -67,7 +70,7 @@ _STEPS_SCHEMA = {
             "type": "array",
             "minItems": 1,
             "maxItems": MAX_STEPS,
-            "items": {"anyOf": [{"type": "string", "minLength": 1}, {"type": "integer", "minimum": 0}]},
+            "items": {"anyOf": [{"type": "string"}, {"type": "integer", "minimum": 0}]},
         },
     ],
 }
