@@ -25,14 +25,14 @@ def build_some(transaction: Transaction, entries_of: EntriesOf, views: int) -> b
     stored, and to write an entry twice does no harm.
     """
     stored = stored_indexes(transaction)
+    if stored.is_settled:
+        return False
     if stored.dropped:
         found = _drop_some(transaction, stored, views)
-    elif any(not index.built for index in stored.indexes):
-        found = _add_some(transaction, stored, entries_of, views)
     else:
-        return False
+        found = _add_some(transaction, stored, entries_of, views)
     transaction.put(INDEXES, found.encode())
-    return bool(found.dropped) or any(not index.built for index in found.indexes)
+    return not found.is_settled
 
 
 def _drop_some(transaction: Transaction, stored: StoredIndexes, entries: int) -> StoredIndexes:

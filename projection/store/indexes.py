@@ -89,6 +89,11 @@ class StoredIndexes:
     last_number: int = 0
     EMPTY: ClassVar[StoredIndexes]
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing is to be built nor deleted."""
+        return not self.dropped and all(index.built for index in self.indexes)
+
     def declare(self, declared: Sequence[DeclaredIndex], *, is_empty: bool) -> StoredIndexes:
         """These indexes and no others; what is added is built already where the store `is_empty`."""
         wanted = list(dict.fromkeys(declared))

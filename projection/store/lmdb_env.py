@@ -19,6 +19,7 @@ from projection.store.host import require_local
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 Transaction: TypeAlias = "lmdb.Transaction[bytes]"
@@ -40,6 +41,39 @@ _DAMAGE = (
     lmdb.VersionMismatchError,
 )
 _ATTEMPTS = 3  # to begin a transaction, with a mending between two
+
+
+class _Reading:
+    """A read transaction as a context manager; every query has one, and a generator would take three times as long."""
+
+    __slots__ = ("_begin", "_entry", "_leave", "_refused", "_transaction")
+
+    def __init__(
+        self,
+        begin: Callable[..., tuple[int, Transaction]],
+        leave: Callable[[int], None],
+        refused: Callable[[Exception], StorageError],
+    ) -> None:
+        self._begin = begin
+        self._leave = leave
+        self._refused = refused
+
+    def __enter__(self) -> Transaction:
+        try:
+            self._entry, self._transaction = self._begin(write=False)
+        except _ERRORS as error:
+            raise self._refused(error) from None
+        return self._transaction
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        try:
+            self._transaction.abort()
+        except _ERRORS as failure:
+            error = error or failure
+        finally:
+            self._leave(self._entry)
+        if isinstance(error, _ERRORS):
+            raise self._refused(error) from None
 
 
 class Environment:
@@ -155,18 +189,13 @@ class Environment:
         self._connected = True
         return connected
 
-    @contextmanager
-    def read(self) -> Iterator[Transaction]:
+    def read(self) -> AbstractContextManager[Transaction]:
         """A transaction that sees one consistent picture.
 
         Raises:
             StorageError: the environment cannot be read, or was closed meanwhile.
         """
-        try:
-            with self._transaction(write=False) as transaction:
-                yield transaction
-        except _ERRORS as error:
-            raise self._refused(error) from None
+        return _Reading(self._begin, self._gate.leave, self._refused)
 
     def get(self, key: bytes) -> bytes | None:
         """The value of one key, or None where there is none.
@@ -174,7 +203,7 @@ class Environment:
         Raises:
             StorageError: the environment cannot be read.
         """
-        try:  # what `read` does, without its two context managers: 3 µs instead of 6
+        try:  # what `read` does, without a context manager
             entry, transaction = self._begin(write=False)
             try:
                 return transaction.get(key)

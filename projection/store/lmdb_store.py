@@ -9,7 +9,7 @@ from projection.errors import StorageDamagedError, StorageError
 from projection.model.checkpoint import Checkpoint
 from projection.model.keys import VIEWS, CheckpointKey, ViewKey
 from projection.model.state_digest import StateDigest, entry_digest
-from projection.store.changes import build_changes, declare_changes, forget_tenant, record_changes
+from projection.store.changes import build_changes, change_index, declare_changes, forget_tenant, record_changes
 from projection.store.format import Kind, check_stamp, stamp_or_check
 from projection.store.index_building import build_some
 from projection.store.indexes import index_prefix
@@ -29,7 +29,7 @@ from projection.store.records import (
     parked_key,
     parked_prefix,
 )
-from projection.store.snapshot import LmdbSnapshot, stored_indexes, stored_position
+from projection.store.snapshot import LmdbSnapshot, stored_indexes, stored_position, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -50,11 +50,9 @@ class _LmdbLane:
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
 
-    @contextmanager
-    def snapshot(self) -> Iterator[LmdbSnapshot]:
+    def snapshot(self) -> LmdbSnapshot:
         """See `ViewReader.snapshot`."""
-        with self._understood(), self._environment.read() as transaction:
-            yield LmdbSnapshot(transaction)
+        return LmdbSnapshot(self._environment)
 
     def get_view(self, key: ViewKey) -> bytes | None:
         """See `ViewReader.get_view`."""
@@ -154,10 +152,7 @@ class _LmdbLane:
         try:
             yield
         except ValueError as error:  # pydantic's and json's errors are ValueErrors
-            raise StorageDamagedError(
-                f"the store at {self._environment.path} holds a record that cannot be read: {error}",
-                hint="move it away and let the views be folded anew",
-            ) from None
+            raise unreadable(self._environment.path, error) from None
 
 
 class LmdbViewReader(_LmdbLane):
@@ -284,11 +279,13 @@ class LmdbLaneStore(_LmdbLane):
 
         def declare(transaction: Transaction) -> tuple[StoredIndex, ...]:
             found = _declared(transaction, declared)
-            if found != stored_indexes(transaction):
-                transaction.put(INDEXES, found.encode())
+            transaction.put(INDEXES, found.encode())
             return found.indexes
 
         with self._understood():
+            with self._environment.read() as transaction:
+                if (stored := stored_indexes(transaction)) == _declared(transaction, declared):
+                    return stored.indexes
             return self._environment.update(declare)
 
     def build_indexes(
@@ -301,6 +298,9 @@ class LmdbLaneStore(_LmdbLane):
             return build_some(transaction, entries_of, views)
 
         with self._understood():
+            with self._environment.read() as transaction:
+                if stored_indexes(transaction).is_settled:
+                    return False
             return self._environment.update(build, on_written)
 
     def declare_changes(self, *, wanted: bool) -> None:
@@ -312,6 +312,9 @@ class LmdbLaneStore(_LmdbLane):
             declare_changes(_Records(transaction), scanned, wanted=wanted, is_empty=is_empty)
 
         with self._understood():
+            with self._environment.read() as transaction:
+                if change_index(_Records(transaction)).wanted == wanted:
+                    return
             self._environment.update(declare)
 
     def build_changes(self, epoch: int, entries: int, on_written: Callable[[], None] | None = None) -> bool:
@@ -322,6 +325,9 @@ class LmdbLaneStore(_LmdbLane):
             return build_changes(_Records(transaction), stored_position(transaction).scanned, entries)
 
         with self._understood():
+            with self._environment.read() as transaction:
+                if change_index(_Records(transaction)).is_settled:
+                    return False
             return self._environment.update(build, on_written)
 
     def delete_prefix(self, tenant_id: TenantId, view_type: ViewType) -> int:

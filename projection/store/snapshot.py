@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
+from projection.errors import StorageDamagedError
 from projection.model.checkpoint import LanePosition
 from projection.model.parked import Disposition
 from projection.store.indexes import StoredIndexes
@@ -13,28 +14,48 @@ from projection.store.records import INDEXES, POSITION, decode_parked, parked_pr
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
+    from types import TracebackType
 
     from projection.model.ids import TenantId, ViewId
     from projection.store.indexes import StoredIndex
-    from projection.store.lmdb_env import Transaction
+    from projection.store.lmdb_env import Environment, Transaction
 
 
 class LmdbSnapshot:
-    """Implements `Snapshot` on a read transaction."""
+    """Implements `Snapshot` on a read transaction, which it holds as long as it is entered."""
 
-    def __init__(self, transaction: Transaction) -> None:
-        self._transaction = transaction
-        self.get: Callable[[bytes], bytes | None] = transaction.get
+    __slots__ = ("_path", "_reading", "_transaction", "get")
+
+    def __init__(self, environment: Environment) -> None:
+        self._reading = environment.read()
+        self._path = environment.path
+
+    def __enter__(self) -> Self:
+        self._transaction = self._reading.__enter__()
+        self.get: Callable[[bytes], bytes | None] = self._transaction.get
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._reading.__exit__(kind, error, traceback)
 
     @property
     def position(self) -> LanePosition:
         """See `Snapshot.position`."""
-        return stored_position(self._transaction)
+        try:
+            return stored_position(self._transaction)
+        except ValueError as error:
+            raise unreadable(self._path, error) from None
 
     @property
     def indexes(self) -> tuple[StoredIndex, ...]:
         """See `Snapshot.indexes`."""
-        return stored_indexes(self._transaction).indexes
+        try:
+            return stored_indexes(self._transaction).indexes
+        except ValueError as error:
+            raise unreadable(self._path, error) from None
 
     def entries(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
         """See `Snapshot.entries`."""
@@ -46,8 +67,22 @@ class LmdbSnapshot:
 
     def is_parked(self, tenant_id: TenantId, view_id: ViewId) -> bool:
         """See `Snapshot.is_parked`."""
-        found = entries_below(self._transaction, parked_prefix(tenant_id, view_id))
-        return any(decode_parked(stored).disposition is Disposition.PARKED for _, stored in found)
+        prefix, cursor = parked_prefix(tenant_id, view_id), self._transaction.cursor()
+        if not cursor.set_range(prefix) or not cursor.key().startswith(prefix):  # as nearly always
+            return False
+        try:
+            found = entries_below(self._transaction, prefix)
+            return any(decode_parked(stored).disposition is Disposition.PARKED for _, stored in found)
+        except ValueError as error:
+            raise unreadable(self._path, error) from None
+
+
+def unreadable(path: Path, error: ValueError) -> StorageDamagedError:
+    """What is said of a store that holds what this package never wrote."""
+    return StorageDamagedError(
+        f"the store at {path} holds a record that cannot be read: {error}",
+        hint="move it away and let the views be folded anew",
+    )
 
 
 def stored_position(transaction: Transaction) -> LanePosition:
