@@ -27,11 +27,12 @@ PASSINGS = {
     Point.OPENED: (2, 9),
     Point.FOLDED: (1, 137),
     Point.PUT: (45, 230),
+    Point.STORED: (3, 4, 5, 12),  # one of them is between two transactions of one commit, if it had two
     Point.RECEIVED: (1, 3),
     Point.ACKNOWLEDGING: (1, 3),
     Point.ACKNOWLEDGED: (1, 3),
 }
-OTHER_PASSINGS = (5, 12)  # odd and even: between two transactions of one commit, if it had two
+OTHER_PASSINGS = (5, 12)
 EVERY_NTH = {Point.FOLDED: 23, Point.PUT: 13}  # in the long form; of the others, every one
 
 
