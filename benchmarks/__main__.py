@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from benchmarks import calibration, end_to_end, handlers, latency, many_views, peers, queries, start
+from benchmarks import calibration, end_to_end, handlers, latency, many_views, peers, queries, slow_clients, start
 
-for benchmark in (handlers, peers, calibration, start, end_to_end, many_views, latency, queries):
+for benchmark in (handlers, peers, calibration, start, end_to_end, many_views, latency, queries, slow_clients):
     for line in benchmark.measure():
         print(json.dumps(line), flush=True)
