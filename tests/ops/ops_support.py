@@ -17,7 +17,7 @@ from projection.stream.connection import Nats, NatsConnection
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable
     from pathlib import Path
 
     from projection.engine.node import Node
@@ -98,9 +98,13 @@ class Served:
         return last
 
     async def until(self, sequence: int) -> None:
-        async with asyncio.timeout(WITHIN_S):
-            while self.node.lanes[0].position.scanned < sequence:  # noqa: ASYNC110 - a store tells nobody
-                await asyncio.sleep(0.005)
+        await eventually(lambda: self.node.lanes[0].position.scanned >= sequence)
+
+
+async def eventually(condition: Callable[[], Any]) -> None:
+    async with asyncio.timeout(WITHIN_S):
+        while not condition():  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.002)
 
 
 @asynccontextmanager
@@ -128,8 +132,8 @@ async def served(
             async with site.node(deployed, **more) as node:
                 assert site.catalog is not None
                 async with (
-                    serving(listener, node, site.catalog, settings) as service,
                     httpx.AsyncClient(timeout=WITHIN_S, verify=trust, trust_env=False) as client,
+                    serving(listener, node, site.catalog, settings) as service,
                 ):
                     running = asyncio.create_task(node.run())
                     one = Served(site, node, service, listener.url, client)

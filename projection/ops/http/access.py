@@ -149,7 +149,9 @@ def _is_here(host: bytes) -> bool:
 
 async def _reader(request: Request) -> Reader:
     access: Access = request.app.state.service.access
-    return access.reader(request.scope["headers"])
+    reader = access.reader(request.scope["headers"])
+    request.scope["state"]["tenant"] = str(reader.tenant_id)  # for the log
+    return reader
 
 
 async def _anyone(request: Request) -> Principal:

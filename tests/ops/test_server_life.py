@@ -1,0 +1,161 @@
+"""The server's life: where it listens and where it refuses to, TLS, and its end with the node."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+
+import httpx
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+from ops_support import eventually, fine, served
+
+from projection.errors import ConfigurationError
+from projection.model.http_settings import Address
+from projection.model.settings import Settings
+from projection.ops.http import server
+from projection.ops.http.server import Listener
+
+SECRET = "0123456789abcdef-of-the-gateway"
+
+
+def certificate(folder, passphrase=None):
+    """A certificate that this machine signs itself, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, SHA256())
+    )
+    encryption = NoEncryption() if passphrase is None else BestAvailableEncryption(passphrase)
+    (folder / "cert.pem").write_bytes(made.public_bytes(Encoding.PEM))
+    (folder / "key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption))
+    return {"certificate_file": folder / "cert.pem", "key_file": folder / "key.pem"}
+
+
+# where it listens
+
+
+@pytest.mark.parametrize("text", ["127.0.0.1:0", "localhost:0", "[::1]:0"])
+def test_it_listens_where_the_settings_say(text):
+    with Listener.open(Settings(http={"listen": text})) as listener:
+        host, port = listener.bound.getsockname()[:2]
+        assert listener.url in (f"http://{host}:{port}", f"http://[{host}]:{port}")
+        socket.create_connection((host, port), timeout=5).close()
+
+
+@pytest.mark.parametrize("off", [None, "off"])
+def test_it_need_not_listen(off):
+    assert Listener.open(Settings(http={"listen": off})) is None
+
+
+def test_an_address_that_is_taken_is_told():
+    with Listener.open(Settings(http={"listen": "127.0.0.1:0"})) as first:
+        port = first.bound.getsockname()[1]
+        with pytest.raises(ConfigurationError) as caught:
+            Listener.open(Settings(http={"listen": f"127.0.0.1:{port}"}))
+    assert f"http.listen: 127.0.0.1:{port} is taken by another process" == caught.value.message
+    assert "--listen" in caught.value.hint
+
+
+@pytest.mark.parametrize("text", ["203.0.113.7:0", "nowhere.invalid:0"])
+def test_an_address_that_is_none_of_this_machines_is_told(text):
+    access = {"mode": "header", "secret": SECRET}
+    with pytest.raises(ConfigurationError, match=r"http\.listen: .* is no"):
+        Listener.open(Settings(http={"listen": text, "access": access}))
+
+
+@pytest.mark.parametrize("text", ["0.0.0.0:7070", "[::]:7070", "192.168.1.1:7070", "example.com:80"])
+def test_without_access_control_it_refuses_to_be_reached_from_elsewhere(text):
+    with pytest.raises(ValueError, match=r"can be reached from other machines, and http\.access\.mode is none"):
+        Settings(http={"listen": text})
+    assert Settings(http={"listen": text, "access": {"mode": "header", "secret": SECRET}})
+
+
+def test_a_name_for_this_machine_that_leads_elsewhere_is_refused(monkeypatch):
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.1", 7070))]
+    monkeypatch.setattr(server.socket, "getaddrinfo", lambda *_, **__: found)
+    with pytest.raises(ConfigurationError, match="which other machines may reach"):
+        Listener.open(Settings(http={"listen": "localhost:7070"}))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "7070", "127.0.0.1", "127.0.0.1:", "127.0.0.1:99999", "::1:80", "a b:1", "http://x:1"]
+)
+def test_what_is_no_address_is_refused(text):
+    with pytest.raises(ValueError, match="is not an address to listen at"):
+        Address.parse(text)
+
+
+# a node and its server
+
+
+async def test_what_is_under_way_when_the_node_stops_is_answered(nats_server, stream_name, tmp_path):
+    async with served(nats_server.url, stream_name, tmp_path, [fine("a")]) as one:
+        asking = asyncio.create_task(one.get("/v1/views/fines/a?min_sequence=99&wait_ms=700"))
+        await eventually(lambda: one.service.queries.serving.of("fines").watch.waiting)
+        one.node.stop()
+        answer = await one.get("/ready")
+        assert (503, False) == (answer.status_code, answer.json()["ready"])
+    assert 412 == (await asking).status_code
+
+
+async def test_who_hangs_up_is_not_worked_for_any_more(one):
+    watch = one.service.queries.serving.of("fines").watch
+    asking = asyncio.create_task(one.get("/v1/views/fines/a?min_sequence=99&wait_ms=25000"))
+    await eventually(lambda: watch.waiting)
+    asking.cancel()
+    await eventually(lambda: not watch.waiting)
+
+
+# TLS
+
+
+async def test_a_connection_may_be_encrypted(nats_server, stream_name, tmp_path):
+    tls = certificate(tmp_path)
+    trust = ssl.create_default_context(cafile=str(tls["certificate_file"]))
+    async with served(nats_server.url, stream_name, tmp_path, [fine("a")], http={"tls": tls}, trust=trust) as one:
+        assert one.url.startswith("https://127.0.0.1:")
+        assert 200 == (await one.get("/v1/views/fines/a")).status_code
+        async with httpx.AsyncClient(trust_env=False) as stranger:
+            with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+                await stranger.get(one.url + "/health")
+            with pytest.raises(httpx.RemoteProtocolError):
+                await stranger.get(one.url.replace("https", "http") + "/health")
+        old = ssl.create_default_context(cafile=str(tls["certificate_file"]))
+        with pytest.warns(DeprecationWarning, match="TLSv1_1"):
+            old.maximum_version = ssl.TLSVersion.TLSv1_1
+        async with httpx.AsyncClient(verify=old, trust_env=False) as outdated:
+            with pytest.raises(httpx.ConnectError):
+                await outdated.get(one.url + "/health")
+
+
+def test_a_key_that_cannot_be_used_is_told_and_nobody_is_asked_for_a_passphrase(tmp_path):
+    tls = certificate(tmp_path, passphrase=b"secret")
+    with pytest.raises(ConfigurationError, match=r"http\.tls: .* are no certificate and its key"):
+        Listener.open(Settings(http={"listen": "127.0.0.1:0", "tls": tls}))
+    (tmp_path / "key.pem").write_text("nothing")
+    with pytest.raises(ConfigurationError, match=r"http\.tls: "):
+        Listener.open(Settings(http={"listen": "127.0.0.1:0", "tls": tls}))
+
+
+def test_certificate_and_key_go_together(tmp_path):
+    tls = certificate(tmp_path)
+    with pytest.raises(ValueError, match="go together"):
+        Settings(http={"tls": {"key_file": tls["key_file"]}})
