@@ -19,7 +19,7 @@ from projection.store.lmdb_env import Environment
 from projection.store.ranges import entries_below
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from projection.store.lmdb_env import Transaction
@@ -224,6 +224,7 @@ class Catalog(_Catalogue):
     def __init__(self, data: Path, environment: Environment, lock: FolderLock, node_id: str) -> None:
         super().__init__(data, environment)
         self._lock = lock
+        self._serving: dict[ViewType, int] = {}  # as they are stored: nobody else writes them
         self.node_id = node_id
 
     @classmethod
@@ -255,6 +256,12 @@ class Catalog(_Catalogue):
             raise
         return cls(data, environment, lock, named)
 
+    def serving_number(self, view_type: ViewType) -> int | None:
+        """See `CatalogReader.serving_number`; from memory, where it was asked before."""
+        if (number := self._serving.get(view_type)) is None and (number := super().serving_number(view_type)):
+            self._serving[view_type] = number
+        return number
+
     def reserve(self, view_type: ViewType) -> int:
         """The number of the next build; nobody gets it again, whether a build comes of it or not.
 
@@ -283,7 +290,7 @@ class Catalog(_Catalogue):
             if serves:
                 transaction.put(_SERVING.encode() + build.view_type.encode(), b"%d" % build.number)
 
-        self._environment.update(write)
+        self._change(write)
 
     def serve(self, build: Build) -> None:
         """Have a recorded build answer for its view type; the caller knows that it is level with the one before.
@@ -292,7 +299,13 @@ class Catalog(_Catalogue):
             StorageError: the catalogue cannot be written.
         """
         pointer = _SERVING.encode() + build.view_type.encode()
-        self._environment.update(lambda transaction: transaction.put(pointer, b"%d" % build.number))
+        self._change(lambda transaction: transaction.put(pointer, b"%d" % build.number))
+
+    def _change(self, write: Callable[[Transaction], object]) -> None:
+        try:
+            self._environment.update(write)
+        finally:  # a disk that refuses may have kept it all the same
+            self._serving.clear()
 
     def close(self) -> None:
         """Give the data folder back; idempotent."""
