@@ -24,7 +24,7 @@ class Seal:
 
     def close(self, payload: bytes, *bound_to: bytes) -> str:
         """The payload as a text of letters, digits, `-` and `_`, of use only together with these."""
-        return urlsafe_b64encode(self._mac(payload, bound_to) + payload).rstrip(b"=").decode()
+        return _text(self._mac(payload, bound_to) + payload)
 
     def open(self, sealed: str, *bound_to: bytes) -> bytes | None:
         """The payload; None where the text was not sealed here, for this purpose and with these."""
@@ -33,7 +33,9 @@ class Seal:
         except ValueError:
             return None
         mac, payload = data[:_MAC_BYTES], data[_MAC_BYTES:]
-        return payload if compare_digest(mac, self._mac(payload, bound_to)) else None
+        if not compare_digest(mac, self._mac(payload, bound_to)) or _text(data) != sealed:  # base64 has many spellings
+            return None
+        return payload
 
     def _mac(self, payload: bytes, bound_to: tuple[bytes, ...]) -> bytes:
         seal = blake2b(key=self._key, digest_size=_MAC_BYTES, person=self._purpose)
@@ -41,3 +43,7 @@ class Seal:
             seal.update(b"%d:" % len(part))
             seal.update(part)
         return seal.digest()
+
+
+def _text(data: bytes) -> str:
+    return urlsafe_b64encode(data).rstrip(b"=").decode()
