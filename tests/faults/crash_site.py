@@ -19,6 +19,7 @@ import pytest
 from crash_log import STREAM, Told, deploy_all, replayed, subject_of, told
 from node_faults import ACKNOWLEDGED_TOO_EARLY, run_node
 
+from projection.engine.verification import verify
 from projection.errors import ProjectionError
 from projection.query.reading import serving_reader
 from projection.stream.connection import Nats, NatsConnection
@@ -237,6 +238,7 @@ class CrashSite:
         for view_type, found in stores.items():
             assert found.scanned >= self._seen.get(view_type, 0), view_type
             self._seen[view_type] = found.scanned
+            assert [] == [problem for one in verify(self.data, [view_type]) for problem in one.problems]
 
     def check_all(self) -> None:
         """While no node runs: every store holds the fold of all that was published."""
