@@ -10,6 +10,7 @@ from projection.engine.recipes import deployed_like
 from projection.errors import ConfigurationError, DecodeError
 from projection.model.keys import VIEWS
 from projection.model.state_digest import entry_digest
+from projection.store import changes
 from projection.store.catalog import CatalogReader
 from projection.store.indexes import ENTRIES, Indexer, described
 from projection.store.lmdb_store import LmdbViewReader
@@ -67,12 +68,13 @@ def verify(data: Path, view_types: list[ViewType] | None = None) -> list[Verific
 
 def _problems_of_indexes(build: Build, reader: ViewReader) -> list[str]:
     with reader.snapshot() as snapshot:
+        of_changes = changes.disagreements(snapshot)
         if not snapshot.indexes:
-            return []
+            return of_changes
         try:
-            return _disagreements(snapshot, deployed_like(build).program)
+            return [*_disagreements(snapshot, deployed_like(build).program), *of_changes]
         except ConfigurationError as error:
-            return [f"its indexes cannot be checked: {error.message}"]
+            return [f"its indexes cannot be checked: {error.message}", *of_changes]
 
 
 def _disagreements(snapshot: Snapshot, program: Program) -> list[str]:

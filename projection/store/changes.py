@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, Self
 
 from projection.model.escaping import escape_part, unescape_part
 from projection.model.keys import VIEWS
+from projection.model.state_digest import entry_digest
 from projection.store.ranges import after
 from projection.store.records import CHANGES, shortened
 
@@ -151,6 +152,48 @@ def changes_after(snapshot: Snapshot, tenant_id: TenantId, scanned: int, part: b
     for key, value in snapshot.entries(start, after(prefix)):
         position, of_id = key[len(prefix) :].split(b":", 1)
         yield Change(int(position), of_id, unescape_part((value or of_id).decode()))
+
+
+def disagreements(snapshot: Snapshot) -> list[str]:
+    """What the index should not say, a sentence each; none where it is sound, or not complete at the moment."""
+    if change_index(snapshot).stage is not Stage.ON:
+        return []
+    views, present, entries, leading, tombstones, leading_to_deleted = (_Total() for _ in range(6))
+    for key, _ in snapshot.entries(VIEWS, after(VIEWS)):
+        _, tenant, _, view_id = key.split(b":")
+        views.add(b"%b:%b" % (tenant, shortened(view_id)))
+    for key, place in snapshot.entries(_POINTERS, after(_POINTERS)):
+        _, tenant, part = key.split(b":")
+        at = b"%b:%b:%b" % (tenant, place[:_DIGITS], part)
+        leading.add(at)
+        if place.endswith(b"-"):
+            leading_to_deleted.add(at)
+        else:
+            present.add(b"%b:%b" % (tenant, part))
+    for prefix, total in ((_ENTRIES, entries), (_TOMBSTONES, tombstones)):
+        for key, _ in snapshot.entries(prefix, after(prefix)):
+            total.add(key[len(prefix) :])
+    return [
+        f"its index of changes has {one.count:,} {what}, which are not the {other.count:,} {wanted}"
+        for one, other, what, wanted in (
+            (present, views, "views", "that it holds"),
+            (entries, leading, "entries", "that its views lead to"),
+            (tombstones, leading_to_deleted, "tombstones", "that deleted views lead to"),
+        )
+        if one != other
+    ]
+
+
+@dataclass(slots=True)
+class _Total:
+    """How many there are, and the sum of their digests, which no order changes."""
+
+    count: int = 0
+    digests: int = 0
+
+    def add(self, item: bytes) -> None:
+        self.count += 1
+        self.digests += entry_digest(item, b"")
 
 
 # writing

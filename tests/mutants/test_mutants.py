@@ -159,6 +159,18 @@ MUTANTS = [
         (("self._digest.plus(sealed.gained + parking.gained)", "self._digest.plus(sealed.gained)"),),
         "tests/engine",
     ),
+    Mutant(
+        "ids of changes bound to no tenant",
+        "query/changes.py",
+        (("(tenant_id.encode(), followed)", '(b"", followed)'),),
+        "tests/query/test_following.py::TestPlacesAsTexts",
+    ),
+    Mutant(
+        "changes recorded where their commit began",
+        "store/changes.py",
+        (("scanned = commit.position.scanned", "scanned = commit.base.scanned"),),
+        "tests/query/test_following.py::test_one_who_begins_now_hears_what_changes_from_now_on",
+    ),
 ]
 
 

@@ -275,6 +275,8 @@ def test_a_client_ends_with_the_views_that_match_however_it_read_and_whatever_ha
                         store.declare_changes(wanted=wanted)
                         for _ in range(pieces if not wanted else 100):
                             store.build_changes(owner.epoch, 3)
+        with store.snapshot() as snapshot:
+            assert changes.disagreements(snapshot) == []
         for number, client in enumerate(clients, 1):
             expected = {
                 key.view_id: view

@@ -13,7 +13,7 @@ from projection.errors import StaleCommitError
 from projection.model.ids import DEFAULT_TENANT, TenantId, ViewId
 from projection.model.keys import ViewKey
 from projection.store import changes
-from projection.store.changes import END, ChangeIndex, Stage, change_index, changes_after, horizon
+from projection.store.changes import END, ChangeIndex, Stage, change_index, changes_after, disagreements, horizon
 from projection.store.lmdb_store import LmdbLaneStore
 from projection.store.memory import MemoryLaneStore
 from projection.testing.hostile_ids import tenant_ids, view_ids
@@ -337,6 +337,53 @@ class TestSwitchingOnAndOff:
         assert index(store).generation == 2
         owner.write({order("a"): b"3"})
         assert index(store).generation == 2
+
+
+def test_a_store_that_was_closed_while_it_was_filled_is_filled_on_when_it_is_opened_again(tmp_path):
+    with LmdbLaneStore.open(tmp_path / "0", "f0") as store:
+        owner = Owner(store)
+        owner.write({order(name): b"1" for name in "abcdef"})
+        store.declare_changes(wanted=True)
+        assert store.build_changes(owner.epoch, 2)
+    with LmdbLaneStore.open(tmp_path / "0", "f0") as store:
+        store.declare_changes(wanted=True)
+        assert (index(store).stage, index(store).progress) == (Stage.FILLING, str(order("b")))
+        settle(store)
+        assert [one for _, one in found(store)] == [*"abcdef"]
+        assert wrong(store) == []
+
+
+def wrong(store):
+    with store.snapshot() as snapshot:
+        return disagreements(snapshot)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "problem"),
+    [
+        (b"changed:acme:a", None, "3 entries, which are not the 2 that its views lead to"),
+        (b"changed:acme:a", b"00000000000000000009", "3 entries, which are not the 3 that"),
+        (b"changed:acme:a", b"00000000000000000001-", "0 views, which are not the 1 that it holds"),
+        (b"change:acme:00000000000000000001:a", None, "2 entries, which are not the 3 that"),
+        (
+            b"tombstone:acme:00000000000000000002:b",
+            None,
+            "1 tombstones, which are not the 2 that deleted views lead to",
+        ),
+        (b"view:acme:orders:z", b"1", "1 views, which are not the 2 that it holds"),
+    ],
+)
+def test_an_index_that_does_not_fit_its_views_is_told(tmp_path, key, value, problem):
+    with LmdbLaneStore.open(tmp_path / "0", "f0") as store:
+        store.declare_changes(wanted=True)
+        owner = Owner(store)
+        owner.write({order(name): b"1" for name in "abc"})
+        owner.write({order("b"): None, order("c"): None})
+        assert wrong(store) == []
+    with lmdb.open(str(tmp_path / "0")) as environment, environment.begin(write=True) as transaction:
+        assert transaction.delete(key) if value is None else transaction.put(key, value)
+    with LmdbLaneStore.open(tmp_path / "0", "f0") as store:
+        assert any(problem in one for one in wrong(store))
 
 
 @pytest.mark.parametrize("text", [b"", b"[]", b"{}", b'{"stage": "gone"}'])
