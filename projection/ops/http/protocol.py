@@ -6,6 +6,8 @@ what they asked for: without that, each dead client would keep an answer in memo
 
 from __future__ import annotations
 
+import socket
+import struct
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,7 @@ KEEP_ALIVE_S = 75  # between two requests; more than proxies keep theirs
 HEAD_S = 10.0  # from the first byte of a request, or from the handshake, to the end of its headers
 STALL_S = 30.0  # in which somebody who does not keep up must take a buffer's worth
 _STALL_BYTES = 65_536
+_NOT_AT_ALL = struct.pack("ii", 1, 0)  # for how long to offer what was sent once a connection is closed
 _MAX_PIPELINED = 64  # requests that wait for the answer to an earlier one
 
 
@@ -77,8 +80,10 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
-        if len(self.pipeline) >= _MAX_PIPELINED:
-            raise ValueError("too many requests at once")  # the parser ends the connection
+        if len(self.url) >= MAX_HEAD_BYTES:  # more than the library takes apart
+            self._refuse(head_too_large())
+        if self.transport.is_closing() or len(self.pipeline) >= _MAX_PIPELINED:
+            raise ValueError("this connection is over")  # the parser hands it on to `send_400_response`
         super().on_headers_complete()
 
     def _await_head(self) -> None:
@@ -129,16 +134,21 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _look(self) -> None:
         if self.transport.get_write_buffer_size() > self._unsent - _STALL_BYTES:
-            self.transport.abort()
+            self._drop()
         else:
             self._watch()
 
     def timeout_keep_alive_handler(self) -> None:
         """Nothing more was asked for; an answer that is still not taken is not waited for."""
         if self.transport.get_write_buffer_size():
-            self.transport.abort()
+            self._drop()
         else:
             super().timeout_keep_alive_handler()
+
+    def _drop(self) -> None:
+        """End it, and let go of what was not taken: the kernel would go on offering it."""
+        self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NOT_AT_ALL)
+        self.transport.abort()
 
 
 def head_too_large() -> RequestError:

@@ -172,7 +172,9 @@ async def _body(request: Request) -> bytes:
     none_expected(request.scope["query_string"])
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != _JSON:
-        raise RequestError("http.media_type", f"the content-type is not {_JSON}")
+        raise RequestError(
+            "http.media_type", f"the content-type is not {_JSON}", hint=f"send the header `content-type: {_JSON}`"
+        )
     return await request.body()
 
 
