@@ -72,7 +72,8 @@ def _required(node: core.Core, known: Mapping[int, _At]) -> Bounds:
         case core.If(no=core.Const(value=False)):
             return _both(_required(node.condition, known), _required(node.yes, known))
         case core.If(yes=core.Const(value=False)):
-            return _both(_denied(node.condition, known), _required(node.no, known))
+            rest = _required(node.no, known)
+            return rest._replace(is_exact=rest.is_exact and _asks_inside(rest, node.condition, known))
         case core.If(yes=core.Const(value=True)):
             return _either(_required(node.condition, known), _required(node.no, known))
         case core.Let():
@@ -87,11 +88,12 @@ def _required(node: core.Core, known: Mapping[int, _At]) -> Bounds:
             return _NOTHING
 
 
-def _denied(node: core.Core, known: Mapping[int, _At]) -> Bounds:
-    """What holds where the node is false. That something is there follows from what is then asked of it."""
-    if isinstance(node, core.Op) and node.operation.name == "is_none" and _at(node.operands[0], known) is not None:
-        return Bounds((), is_exact=True)
-    return _NOTHING
+def _asks_inside(found: Bounds, condition: core.Core, known: Mapping[int, _At]) -> bool:
+    """Whether a condition says that nothing is where one of the bounds leads: who fulfils that need not be told so."""
+    if not isinstance(condition, core.Op) or condition.operation.name != "is_none":
+        return False
+    at = _at(condition.operands[0], known)
+    return at is not None and any(bound.path[: len(at.path)] == at.path for bound in found.bounds)
 
 
 def _both(one: Bounds, other: Bounds) -> Bounds:
@@ -153,13 +155,14 @@ def _membership(signature: str, left: core.Core, right: core.Core, known: Mappin
 
 
 def _any(loop: core.Loop, known: Mapping[int, _At]) -> Bounds:
-    """What one item must fulfil."""
+    """What one item must fulfil; that there is an item at all is no bound."""
     at = _at(loop.source, known)
     if at is None or len(loop.slots) != 1:
         return _NOTHING
     inside = {**known, loop.slots[0]: _At(at.path, is_multi=True)}
     body = _required(loop.body, inside)
-    return body if loop.condition is None else _both(_required(loop.condition, inside), body)
+    found = body if loop.condition is None else _both(_required(loop.condition, inside), body)
+    return found._replace(is_exact=False)
 
 
 def _bound(at: _At | None, op: BoundOperator, value: Any) -> Bounds:
