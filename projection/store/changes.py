@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
+from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, Self
 
@@ -98,6 +99,7 @@ class ChangeIndex:
 
 
 ChangeIndex.OFF = ChangeIndex()
+_decoded = lru_cache(maxsize=256)(ChangeIndex.decode)  # every commit and every look of a client asks
 
 
 class Records(Protocol):
@@ -137,7 +139,7 @@ def change_index(found: Snapshot | Records) -> ChangeIndex:
         ValueError: it cannot be read.
     """
     stored = found.get(CHANGES)
-    return ChangeIndex.OFF if stored is None else ChangeIndex.decode(stored)
+    return ChangeIndex.OFF if stored is None else _decoded(stored)
 
 
 def horizon(found: Snapshot, tenant_id: TenantId) -> int:
