@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from contextlib import contextmanager
 from decimal import Decimal
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
@@ -20,7 +21,7 @@ from projection.model.parked import Disposition, ParkedEvent
 from projection.model.query_limits import QueryLimits
 from projection.model.recipe import Recipe, RecipeProgram, RecipeTenancy
 from projection.query.service import Queries
-from projection.query.serving import Serving
+from projection.query.serving import Served, Serving
 from projection.store.catalog import Build, Catalog
 from projection.store.indexes import Indexer, declared_indexes
 from projection.store.lmdb_store import LmdbLaneStore
@@ -126,6 +127,11 @@ class Site:
         build = self._build(self.checked.source.text)
         self.catalog.record(build)
         return build, self.open_store(build, indexes=indexes)
+
+    @cached_property
+    def served(self) -> Served:
+        """The build as queries have it."""
+        return Served(self.build, self.store.lane, is_own=False)
 
     @contextmanager
     def queries(self, limits: QueryLimits | None = None, freshness: Any = None) -> Iterator[Queries]:

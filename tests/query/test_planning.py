@@ -35,13 +35,8 @@ class Asked:
 
     def __init__(self, site, tenant, filter_=None, sort=(), *, counts=False):
         self.site, self.tenant, self.filtered = site, tenant, filter_ is not None
-        query = Query.read(
-            {"view": "things", "filter": filter_, "sort": list(sort)}
-            if filter_
-            else {"view": "things", "sort": list(sort)}
-        )
-        with site.queries() as queries:
-            self.prepared, _ = queries.serving.of(query.view).prepared(query, LIMITS)
+        query = Query.read({"view": "things", "sort": list(sort), **({"filter": filter_} if filter_ else {})})
+        self.prepared, _ = site.served.prepared(query, LIMITS)
         self.counts = counts
         with site.store.lane.snapshot() as snapshot:
             wish = Wish(tenant, query.view, self.prepared.bounds, self.prepared.is_exact, self.prepared.order)
