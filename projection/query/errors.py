@@ -14,7 +14,7 @@ class QueryError(ProjectionError):
         code: as for every error.
         pointer: the JSON pointer (RFC 6901) of the part of the query that is meant.
         span: where in the text at the pointer: offsets in code points, the end exclusive.
-        excerpt: the line of that text with the place marked, over several lines, for people.
+        excerpt: the line of that text with the place marked below it, for people.
     """
 
     error_class = ErrorClass.REQUEST

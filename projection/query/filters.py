@@ -153,13 +153,15 @@ def _of_text(schema: ViewSchema, text: str, limits: QueryLimits) -> Condition:
 
 
 def _excerpt(problem: Diagnostic, text: str) -> str:
-    """The problem with its line and the place marked; of a long line, what is around the place."""
+    """The line of a problem with its place marked; of a long line, what is around the place."""
     line, column = Source(NAME, text).position(problem.span.start)
     shown = Source(NAME, text).line(line)
     cut = max(0, column - 1 - _EXCERPT // 2) if len(shown) > _EXCERPT else 0
     at = line - 1 + column - 1 - cut
     span = Span(at, at + min(problem.span.end - problem.span.start, _EXCERPT // 2))
-    return replace(problem, span=span, fix=None).render(Source(NAME, "\n" * (line - 1) + shown[cut : cut + _EXCERPT]))
+    source = Source(NAME, "\n" * (line - 1) + shown[cut : cut + _EXCERPT])
+    _head, _, marked = replace(problem, span=span, help="").render(source).partition("\n")
+    return marked
 
 
 def _fields(node: core.Core, schema: ViewSchema) -> frozenset[str]:
