@@ -369,7 +369,7 @@ class Lane:
         position = self.here(stream)
         if position == self.position and not self.has_changes:
             return
-        sealed = self._cache.seal(self._program.encode_view, self.indexer.entries if self.indexer.indexes else None)
+        sealed = self._cache.seal(self._program.encode_view, self.indexer.changes if self.indexer.indexes else None)
         parking = self._parking.seal()
         self._digest = self._digest.plus(sealed.gained + parking.gained)
         tenants, self._tenants = self._tenants, {}

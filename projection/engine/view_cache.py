@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from projection.model.ids import TenantId
 
     Target = tuple[TenantId, str]  # whose view, and its id
-    EntriesOf = Callable[[bytes, Any], Mapping[bytes, bytes]]  # of a view's encoded key and the view
+    ChangesOf = Callable[[bytes, Any, Any], Mapping[bytes, bytes | None]]  # of a view's key, as it was and as it is
 
 CACHED_VIEWS = 100_000
 CACHED_BYTES = 64 * 1024 * 1024  # of their JSON, by default
@@ -75,12 +75,12 @@ class ViewCache:
         """Whether some view is another one than at the last commit."""
         return bool(self._changed)
 
-    def seal(self, encode: Callable[[Any], bytes], entries_of: EntriesOf | None) -> SealedViews:
+    def seal(self, encode: Callable[[Any], bytes], changes_of: ChangesOf | None) -> SealedViews:
         """What has changed since the last time.
 
         Args:
             encode: gives a view's JSON.
-            entries_of: gives the index entries of a view; None where there are no indexes.
+            changes_of: gives what a changed view changes of its index entries; None where there are no indexes.
         """
         views: dict[bytes, bytes | None] = {}
         entries: dict[bytes, bytes | None] = {}
@@ -91,12 +91,8 @@ class ViewCache:
                 data = cached.data or encode(cached.view)
                 digest = entry_digest(cached.encoded_key, data)
             views[cached.encoded_key] = data
-            if entries_of is not None:
-                before = {} if cached.before is None else entries_of(cached.encoded_key, cached.before)
-                after = {} if cached.view is None else entries_of(cached.encoded_key, cached.view)
-                if before != after:
-                    entries.update((key, None) for key in before if key not in after)
-                    entries.update((key, value) for key, value in after.items() if key not in before)
+            if changes_of is not None:
+                entries.update(changes_of(cached.encoded_key, cached.before, cached.view))
             gained += (digest or 0) - cached.digest
             size = len(data or b"")
             self._bytes += size - cached.size
