@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -34,6 +35,11 @@ _BATCH = 500  # events in a commit: small, so that there is something to see, an
 _LOOK_S = 0.02
 _PATIENCE_S = 120.0
 _COLUMNS = 5  # of a view in its table
+_QUERY = (
+    *("projection", "query", "shop_orders", "--tenant", "north"),
+    *("--filter", 'status == "shipped" and total > 100', "--sort", "-total"),
+    *("--select", "customer_id,pieces,total,placed_on", "--limit", "5"),
+)
 
 
 class DemoFailedError(ProjectionError):
@@ -122,6 +128,8 @@ class _Demo:
         replayed = self._compare()
         self._say(f"5. A replay of the file makes the same {len(replayed):,} views, byte for byte. Some of them:")
         self._show(replayed)
+        self._say(f"6. A query, which takes the same form over HTTP: {shlex.join(_QUERY)}")
+        self._query()
         print_json({"events": count, "killed_at": killed_at, "views": len(replayed), "identical_to_replay": True})
 
     def _say(self, text: str) -> None:
@@ -155,9 +163,7 @@ class _Demo:
             *("--manifest", str(self.manifest), "--stream", _STREAM),
             *("--url", self.server.url, "--storage", str(self.data)),
         ]
-        # Settings of the user's own would make it another demo.
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("PROJECTION_")}
-        environment["PROJECTION_BACK_PRESSURE__BATCH"] = str(_BATCH)
+        environment = {**_without_settings(), "PROJECTION_BACK_PRESSURE__BATCH": str(_BATCH)}
         with (self.place / "node.log").open("ab") as log:
             return subprocess.Popen(command, cwd=self.place, env=environment, stdout=subprocess.PIPE, stderr=log)
 
@@ -267,6 +273,19 @@ class _Demo:
                     table.add_row(tenant, one["view_id"], *(str(one["view"][name]) for name in fields))
             self.console.print(table)
 
+    def _query(self) -> None:
+        """Run the command as a user would."""
+        command = [sys.executable, "-m", *_QUERY, "--storage", str(self.data)]
+        ran = subprocess.run(command, check=False, cwd=self.place, env=_without_settings(), capture_output=True)
+        if ran.returncode != 0:
+            raise DemoFailedError(f"the query failed: {ran.stderr.decode(errors='replace')}")
+        self.console.print(ran.stdout.decode(), markup=False, soft_wrap=True)
+
+
+def _without_settings() -> dict[str, str]:
+    """The environment without settings of the user's own, which would make it another demo."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PROJECTION_")}
+
 
 def _last_line(log: Path) -> str:
     lines = log.read_text(errors="replace").strip().splitlines()
@@ -279,6 +298,7 @@ def _what_next(console: Console, folder: Path | None) -> None:
         lines.append("  projection demo --folder shop-demo    # the same, and keeps everything to look at")
     else:
         lines.append(f"  projection show shop_orders --tenant north --limit 3 --storage {folder / 'data'}")
+        lines.append(f"  {shlex.join(_QUERY)} --storage {folder / 'data'}")
     lines.append(f"  projection check {bundled('projections')}")
     lines.append("  projection --help")
     console.print("\n".join(lines), soft_wrap=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shlex
 import signal
 import subprocess
 from pathlib import Path
@@ -64,6 +65,10 @@ def test_a_folder_is_kept_and_the_commands_that_it_names_work_there(tmp_path, te
     (show,) = [line.split() for line in ended.stderr.splitlines() if line.startswith("  projection show ")]
     shown = projection(*show[1:], folder=tmp_path)
     assert (0, 3) == (shown.returncode, len(shown.stdout.splitlines()))
+    (query,) = [shlex.split(line) for line in ended.stderr.splitlines() if line.startswith("  projection query ")]
+    asked = projection(*query[1:], folder=tmp_path)
+    assert (0, 6) == (asked.returncode, len(asked.stdout.splitlines()))
+    assert asked.stdout.rstrip() in ended.stderr, "it is what the demo has shown"
     refused(projection("demo", "--folder", "kept", folder=tmp_path), 2, "option --folder: 'kept' is not empty")
 
 
