@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
 
+from ops_support import WITHIN_S, eventually
+
 from projection.ops.http.server import Listener, serving
 
 if TYPE_CHECKING:
@@ -20,8 +22,6 @@ if TYPE_CHECKING:
     from projection.engine.node import Node
     from projection.ops.http.service import Service
 
-WITHIN_S = 60.0
-
 
 class Answering(NamedTuple):
     """A node that follows its log and answers."""
@@ -32,9 +32,7 @@ class Answering(NamedTuple):
 
     async def scanned(self, sequence: int) -> None:
         """Wait until it is committed up to here."""
-        async with asyncio.timeout(WITHIN_S):
-            while min(lane.position.scanned for lane in self.node.lanes) < sequence:  # noqa: ASYNC110 - with a deadline
-                await asyncio.sleep(0.005)
+        await eventually(lambda: min(lane.position.scanned for lane in self.node.lanes) >= sequence)
 
 
 @asynccontextmanager

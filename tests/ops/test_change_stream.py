@@ -11,6 +11,7 @@ import pytest
 from change_clients import answering, following, not_reading
 from engine_support import TALLIES, added, deploy, envelope, erased
 from node_support import Site
+from ops_support import WITHIN_S, eventually
 
 from projection.ops.http import protocol
 from projection.ops.http.protocol import BoundedProtocol
@@ -19,7 +20,6 @@ from projection.query.changes import CHUNK_BYTES
 from projection.stream.connection import Nats, NatsConnection
 from projection.testing.hostile_ids import _TRAPS
 
-WITHIN_S = 60.0
 OTHER = TALLIES.replace("total: int = 0,", "total: int = 0, also: int = 7,")
 
 
@@ -80,9 +80,7 @@ async def test_a_stream_tells_the_present_and_what_changes_and_goes_on_where_it_
 
 async def _ended(at, connections=(), count=0):
     """Wait until so many connections were made and all streams are closed; the server learns of that by the socket."""
-    async with asyncio.timeout(WITHIN_S):
-        while len(connections) < count or at.service.changes.streams:  # noqa: ASYNC110 - polled with a deadline
-            await asyncio.sleep(0.005)
+    await eventually(lambda: len(connections) >= count and not at.service.changes.streams)
 
 
 async def test_filter_and_selection_stand_in_the_address(site, tallies):
@@ -208,6 +206,21 @@ async def test_another_build_is_told_by_a_reset_and_everything_comes_anew(site, 
         assert found[0].data["view"]["also"] == 7
 
 
+async def test_a_stream_that_cannot_go_on_tells_why_and_ends(site, tallies):
+    async with answering(site, tallies()) as at:
+        await at.scanned(await site.publish([added("one", 1)]))
+        async with following(at.port, filter="div(1, total) == 1", snapshot="true") as stream:
+            assert short(await stream.until("level")) == {"one": ("changed", 1)}
+            await site.publish([added("one", -1)])
+            (problem,) = await stream.until("problem")
+            assert (problem.data["code"], problem.data["pointer"], problem.id) == (
+                "query.filter_failed",
+                "/filter",
+                None,
+            )
+            assert [one async for one in stream.told()] == []
+
+
 async def test_streams_end_when_the_server_stops(site, tallies):
     async with answering(site, tallies()) as at, following(at.port) as stream:
         await stream.until("level")
@@ -244,9 +257,7 @@ class TestClientsThatDoNotRead:
             with ExitStack() as stack:
                 for _ in range(self.CLIENTS):
                     stack.enter_context(await not_reading(at.port, snapshot="true"))
-                async with asyncio.timeout(WITHIN_S):
-                    while at.service.changes.streams < self.CLIENTS:  # noqa: ASYNC110 - polled with a deadline
-                        await asyncio.sleep(0.01)
+                await eventually(lambda: at.service.changes.streams == self.CLIENTS)
                 before = _memory()
                 async with following(at.port, snapshot="true", select="total") as healthy:
                     await healthy.until("level")
