@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeAlias
 from projection.lang import types as ty
 from projection.lang.values.ordering import PRESENT, inverted, nearest, order_of, ordering, ordering_of
 from projection.model.escaping import escape_part
+from projection.store.ranges import after
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -350,7 +351,7 @@ def index_range(
         if len(body) > MAX_BODY:  # in a group any entry may fit
             body, is_after = body[:MAX_BODY], is_stop  # noqa: PLW2901
         key = index_prefix(index.number, tenant_id) + body
-        places.append(_after(key) if is_after else key)
+        places.append(after(key) if is_after else key)
     return places[0], places[1]
 
 
@@ -375,9 +376,3 @@ def _ends(key: IndexKey, lower: Edge | None, upper: Edge | None, starts_with: st
 def _encoded(key: IndexKey, value: Any) -> bytes:
     data = ordering_of(key.type)(nearest(key.type, value)[0])
     return inverted(data) if key.descending else data
-
-
-def _after(key: bytes) -> bytes:
-    """The least bytes that come after all which begin with these; what begins with `index:` has some."""
-    key = key.rstrip(b"\xff")
-    return key[:-1] + bytes([key[-1] + 1])

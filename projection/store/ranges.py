@@ -21,8 +21,9 @@ def entries_below(transaction: Transaction, prefix: bytes) -> Iterator[tuple[byt
 
 
 def after(prefix: bytes) -> bytes:
-    """The least key that comes after all keys which begin with `prefix`; its last byte is not 255."""
-    return prefix[:-1] + bytes((prefix[-1] + 1,))
+    """The least key that comes after all keys which begin with `prefix`, of which one byte at least is not 255."""
+    rest = prefix.rstrip(b"\xff")
+    return rest[:-1] + bytes((rest[-1] + 1,))
 
 
 def entries_between(
