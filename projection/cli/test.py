@@ -12,14 +12,16 @@ from projection.cli.console import note
 from projection.errors import EXIT_FAILED, ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from projection.testing.coverage import Coverage
     from projection.testing.runner import Result, Runner
 
 EXAMPLES = (
     "projection test",
     "projection test projections/fines --update",
     "projection test -k appeal --junit results.xml",
+    "projection test --coverage --fail-under 100",
 )
 
 
@@ -36,13 +38,21 @@ def test(
         bool, typer.Option("--update", help="Write the snapshots anew, and delete those of no scenario.")
     ] = False,
     junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the results as JUnit XML, too.")] = None,
+    coverage: Annotated[
+        bool, typer.Option("--coverage", help="Say which handlers, arms and conditions no test has come to.")
+    ] = False,
+    lcov: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the coverage as lcov does.")] = None,
+    fail_under: Annotated[
+        float | None, typer.Option(metavar="PERCENT", min=0, max=100, help="Fail where less is covered.")
+    ] = None,
 ) -> None:
     """Run the `test` blocks of programs (.proj) and the scenarios (*.scenario.yaml, .toml, .json).
 
     They are the tests that pytest finds with the plugin of this package, under the same names and with the same
-    snapshots.
+    snapshots. Coverage is of all programs below the paths, whether they have tests or not.
     """
     from projection.testing.cases import cases_below
+    from projection.testing.coverage import Coverage, measuring
     from projection.testing.junit import write_junit
     from projection.testing.runner import Runner
 
@@ -57,16 +67,41 @@ def test(
         )
     runner = Runner(update=update)
     results = []
-    for case in cases:
-        results.append(runner.run(case))
-        _show(results[-1])
+    measured = Coverage() if coverage or lcov is not None or fail_under is not None else None
+    with measuring(measured):
+        for case in cases:
+            results.append(runner.run(case))
+            _show(results[-1])
     if junit is not None:
-        try:
-            write_junit(junit, results)
-        except OSError as error:
-            raise ConfigurationError(f"{junit} cannot be written: {error.strerror}") from None
+        _write(junit, lambda: write_junit(junit, results))
+    is_covered = measured is None or _cover(measured, roots, lcov, fail_under)
     folders = [root for root in roots if root.is_dir()] if not keyword else []
-    _conclude(results, runner, [path for folder in folders for path in runner.unused(folder)], update=update)
+    unused = [path for folder in folders for path in runner.unused(folder)]
+    _conclude(results, runner, unused, update=update, is_covered=is_covered)
+
+
+def _cover(measured: Coverage, roots: Sequence[Path], lcov: Path | None, fail_under: float | None) -> bool:
+    """Report what the tests have come to; whether that is enough."""
+    from projection.testing.coverage import programs_below
+    from projection.testing.coverage_reports import as_lcov, shortfall, table
+
+    for root in roots:
+        for program in programs_below(root):
+            measured.name(program)
+    print(*table(measured), sep="\n")
+    if lcov is not None:
+        _write(lcov, lambda: lcov.write_text(as_lcov(measured), encoding="utf-8"))
+    short = shortfall(measured, fail_under)
+    if short is not None:
+        note(short)
+    return short is None
+
+
+def _write(path: Path, write: Callable[[], object]) -> None:
+    try:
+        write()
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def _show(result: Result) -> None:
@@ -77,7 +112,9 @@ def _show(result: Result) -> None:
         print("".join(f"       {line}\n" for line in result.failure.splitlines()), end="")
 
 
-def _conclude(results: Sequence[Result], runner: Runner, unused: Sequence[Path], *, update: bool) -> None:
+def _conclude(
+    results: Sequence[Result], runner: Runner, unused: Sequence[Path], *, update: bool, is_covered: bool
+) -> None:
     """Say how it went; a snapshot of no scenario fails the run, as it is believed to be looked at."""
     for path in runner.written:
         note(f"wrote {path}")
@@ -87,5 +124,5 @@ def _conclude(results: Sequence[Result], runner: Runner, unused: Sequence[Path],
         note(f"deleted {path}" if update else f"unused: {path}; `projection test --update` deletes it")
     failed = sum(result.failure is not None for result in results)
     note(f"{len(results) - failed} passed, {failed} failed")
-    if failed or (unused and not update):
+    if failed or (unused and not update) or not is_covered:
         raise typer.Exit(EXIT_FAILED)

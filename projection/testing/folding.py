@@ -20,6 +20,7 @@ from projection.model.ids import DEFAULT_TENANT, TenantId, ViewId, ViewType
 from projection.model.keys import ViewKey
 from projection.model.parked import Disposition
 from projection.model.problems import did_you_mean
+from projection.testing.coverage import measured
 from projection.testing.finding import manifest_of
 from projection.testing.given import FIRST_TIME, given_events
 
@@ -154,7 +155,7 @@ class Folded:
         self.given_events = given
         self.halted: LaneHaltedError | None = None  # a policy said halt; nothing later was folded
         self.gas_by_event: list[EventGas] = []
-        replay = Replay(projection.deployed, _TENANCY)
+        replay = Replay(measured(projection.deployed), _TENANCY)
         try:
             replay.run(self._watched(replay.lanes))
         except LaneHaltedError as halted:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from projection.testing.folding import Projection
 
 _PATHS = "projection_paths"
+_COVERAGE, _LCOV, _FAIL_UNDER = "--projection-coverage", "--projection-lcov", "--projection-fail-under"
 _LOADED = pytest.StashKey["dict[tuple[Path, str], Projection]"]()
 
 
@@ -31,6 +32,20 @@ class ProjectionWarning(UserWarning):
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Settings of this plugin."""
     parser.addini(_PATHS, "folders in which the fixture `projection` looks for projections", type="paths", default=[])
+    group = parser.getgroup("projection")
+    group.addoption(_COVERAGE, action="store_true", help="say which parts of .proj programs no test has come to")
+    group.addoption(_LCOV, metavar="FILE", help="write the coverage of .proj programs as lcov does")
+    group.addoption(_FAIL_UNDER, type=float, metavar="PERCENT", help="fail where less of the programs is covered")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Begin to measure, where that is asked for."""
+    if any(config.getoption(option) for option in (_COVERAGE, _LCOV, _FAIL_UNDER)):
+        from projection.testing.coverage_plugin import CoveragePlugin
+
+        config.pluginmanager.register(
+            CoveragePlugin(config, config.getoption(_LCOV), config.getoption(_FAIL_UNDER)), "projection_coverage"
+        )
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
