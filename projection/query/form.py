@@ -52,7 +52,7 @@ def _steps(written: Any) -> Steps:
         written = written.split(".")
         if "" in written:
             raise ValueError("a path has one step at least, and none is empty")
-    if not isinstance(written, (list, tuple)) or not all(isinstance(step, str) or type(step) is int for step in written):
+    if not isinstance(written, (list, tuple)) or any(type(step) not in (str, int) for step in written):
         raise ValueError('a path is a text such as "lines.sku", or a list of texts and numbers')
     if not written:
         raise ValueError("a path has one step at least")

@@ -27,6 +27,7 @@ from projection.model.manifest import Limits as ManifestLimits
 from projection.model.manifest import _File, _FileView
 from projection.model.setting_sources import _leaves, _variable
 from projection.model.settings import Settings
+from projection.query.structured import operators_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -242,6 +243,24 @@ def _default(value: Any) -> str:
     return f"`{value:,}`" if type(value) is int else f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
+# --- queries ---------------------------------------------------------------------------------------------------------
+
+UQF_TYPES: dict[str, types.Type] = {
+    "a text, an enum": types.TEXT,
+    "an int, a decimal, a date, a timestamp, a duration, bytes": types.INT,
+    "a bool": types.BOOL,
+    "json": types.JSON,
+    "a list or set of single values": types.List(types.TEXT),
+    "a map": types.Map(types.TEXT, types.INT),
+    "a record, a list of other things": types.List(types.META),
+}
+
+
+def query_operators() -> list[Row]:
+    """What each kind of value can be asked."""
+    return [(what, ", ".join(f"`{op}`" for op in operators_of(type_))) for what, type_ in UQF_TYPES.items()]
+
+
 # --- commands --------------------------------------------------------------------------------------------------------
 
 
@@ -276,5 +295,6 @@ TABLES = [
     Table(_ERRORS, "checked", ("code", "what is wrong"), checked_codes),
     Table(_ERRORS, "running", ("code", "what happened", "what to do"), running_codes),
     Table(CHECKOUT / "docs/settings.md", "settings", ("setting", "type", "default", "variable", "meaning"), settings),
+    Table(CHECKOUT / "docs/query.md", "query operators", ("there is", "`op`"), query_operators),
     Table(CHECKOUT / "docs/manifest.md", "fields", ("field", "type", "default", "meaning"), manifest),
 ]

@@ -10,6 +10,7 @@ from pathlib import Path
 from time import sleep
 
 from docs_pages import PAGES, blocks
+from docs_schemas import QUERY_SCHEMA, query_schema
 from docs_shell import Shell, agrees, commands
 from docs_tables import TABLES
 
@@ -38,6 +39,7 @@ def with_outputs(page: Path) -> str:
 if __name__ == "__main__":
     for table in TABLES:
         table.write()
+    QUERY_SCHEMA.write_text(query_schema())
     for page in PAGES:
         if any(block.is_run for block in blocks(page)):
             page.write_text(with_outputs(page))
