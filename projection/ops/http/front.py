@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import traceback
 from http import HTTPStatus
 from secrets import token_hex
 from time import perf_counter
@@ -30,6 +31,7 @@ log = structlog.get_logger()
 STREAMS = frozenset({"/v1/changes"})  # answers that have no end
 _QUIET = frozenset({"/health", "/ready", "/metrics"})  # asked every few seconds; logged where they fail
 _BODY_S = 30.0  # until a request's body has come
+_FRAMES = 8  # of the place where a request failed
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _SAFETY = (
     (b"x-content-type-options", b"nosniff"),
@@ -66,8 +68,8 @@ class Front:
                 scope = inner  # what the router has found stands in it
         except RequestError as error:
             await response_of(error, request_id)(scope, receive, answer.send)
-        except Exception:
-            log.exception("a request failed", request_id=request_id, path=_shown(scope))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next request is served
+            _log_fault(error, request_id, scope)
             if answer.status is None:
                 await response_of(RuntimeError(), request_id)(scope, receive, answer.send)
         finally:
@@ -170,6 +172,12 @@ class _Answer:
             await self._send(head)
         self.size += len(message.get("body", b""))
         await self._send(message)
+
+
+def _log_fault(error: Exception, request_id: str, scope: Scope) -> None:
+    """Log what nobody meant to happen, with its place, and without the values there: secrets may be among them."""
+    at = "".join(traceback.format_tb(error.__traceback__, limit=-_FRAMES))
+    log.error("a request failed", error=repr(error)[:500], at=at, request_id=request_id, path=_shown(scope))
 
 
 def _too_large(limit: int) -> RequestError:
