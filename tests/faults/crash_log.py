@@ -44,6 +44,7 @@ on VoucherShared as e to e.from_customer =>
 HALTING = "tallies_halting"
 PROGRAMS = {**SHOP, "tallies": TALLIES, "tallies_skipping": TALLIES, "tallies_late": TALLIES, "vouchers": VOUCHERS}
 ENTRIES: dict[str, dict[str, Any]] = {
+    "tallies": {"changes": True},
     "tallies_skipping": {"on_error": "skip"},
     HALTING: {"on_error": "halt"},
     "tallies_late": {"start": {"sequence": LATE}},

@@ -13,9 +13,11 @@ from projection.errors import StorageError
 from projection.model.checkpoint import Checkpoint, LanePosition
 from projection.model.ids import TenantId, ViewId
 from projection.model.keys import CheckpointKey, ViewKey
+from projection.store.changes import change_index
 from projection.store.lmdb_store import LmdbLaneStore
 from projection.store.memory import MemoryLaneStore
 from projection.store.port import Commit
+from projection.store.ranges import after
 from projection.testing.store_owner import TOO_LONG, VIEW_TYPES, digest_after, parked_event, picture
 
 TENANTS = [TenantId(name) for name in ("", "a", "a:", "ab", "%", "😀")]
@@ -90,6 +92,15 @@ class TwoStores(RuleBasedStateMachine):
     def delete_prefix(self, tenant, view_type) -> None:
         self.both(lambda store: store.delete_prefix(tenant, view_type))
 
+    @rule(wanted=st.booleans())
+    def declare_changes(self, wanted) -> None:
+        self.both(lambda store: store.declare_changes(wanted=wanted))
+
+    @rule(entries=st.integers(1, 5))
+    def build_changes(self, entries) -> None:
+        epoch = self.memory._epoch
+        self.both(lambda store: store.build_changes(epoch, entries))
+
     @precondition(lambda self: self.sequence % 3 == 2)
     @rule()
     def reopen(self) -> None:
@@ -106,6 +117,14 @@ class TwoStores(RuleBasedStateMachine):
         assert picture(self.memory, TENANTS) == picture(self.lmdb, TENANTS)
         assert self.memory.audit() == self.lmdb.audit()
         assert self.lmdb.audit().agrees
+        assert _changes(self.memory) == _changes(self.lmdb)
+
+
+def _changes(store):
+    """Whether changes are kept, and all that is kept of them."""
+    with store.snapshot() as snapshot:
+        kept = [dict(snapshot.entries(prefix, after(prefix))) for prefix in (b"change", b"tombstone")]
+        return change_index(snapshot), kept
 
 
 TwoStores.TestCase.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
