@@ -6,10 +6,10 @@ from typing import Any
 
 _HERE = {"build": 3, "program": "9b3c6e0f5a1d", "scanned": 561470, "as_of": "2026-03-01T12:00:00.25Z", "lag_s": 0.0}
 _PAID = {"status": "paid", "balance": 0.00}
-VIEW: dict[str, Any] = {**_HERE, "id": "A100", "view": _PAID, "degraded": False}
+VIEW: dict[str, Any] = {**_HERE, "id": "A1", "view": _PAID, "degraded": False}
 PAGE: dict[str, Any] = {
     **_HERE,
-    "views": [{"id": "A100", "view": _PAID}],
+    "views": [{"id": "A1", "view": _PAID}],
     "next": "c29tZXdoZXJlIGluIHRoZSBvcmRlcg",
     "count": 67201,
     "degraded": [],
@@ -81,7 +81,7 @@ PARAMETERS_OF_VIEW = [
     },
 ]
 PARAMETERS_OF_VIEWS = [
-    parameter("id", "A view by its id; may be there several times.", _TEXTS, ["A100", "A200"]),
+    parameter("id", "A view by its id; may be there several times.", _TEXTS, ["A1", "A2"]),
     parameter(
         "filter", "A condition in the projection language, or the JSON of one.", {"type": "string"}, "balance > 9"
     ),

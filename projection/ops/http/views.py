@@ -62,7 +62,7 @@ class _Rest(Convertor[str]):
 register_url_convertor("rest", _Rest())
 
 Type = Annotated[str, Path(description="The view type.", examples=["fine_summary"])]
-Id = Annotated[str, Path(description="The view's id, percent-encoded.", examples=["A100"])]
+Id = Annotated[str, Path(description="The view's id, percent-encoded.", examples=["A1"])]
 
 
 @router.get(
@@ -98,7 +98,7 @@ async def view(request: Request, reader: OfTenant, view_type: Type, view_id: Id)
     responses={**documented(*_QUERY_PROBLEMS), **answered("QueryAnswer", PAGE, "A page of views.")},
 )
 async def views(request: Request, reader: OfTenant, view_type: Type) -> Response:
-    """Views that meet conditions: `status=paid`, `balance[gt]=100`; or by their ids: `id=A100&id=A200`."""
+    """Views that meet conditions: `status=paid`, `balance[gt]=100`; or by their ids: `id=A1&id=A2`."""
     service = service_of(request)
     named = _view_type(view_type)
     query = read_query(named, read_parameters(request.scope["query_string"]), service.queries.schema)
