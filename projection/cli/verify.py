@@ -35,7 +35,7 @@ def verify(
         typer.Option(metavar="FILE", help="The settings; else projection.yaml, .toml or .json in this folder."),
     ] = None,
 ) -> None:
-    """Compute state digests anew from what is stored, and compare.
+    """Compute state digests and entries of indexes anew from what is stored, and compare.
 
     With --against, also with another folder: what was folded by the same identity up to the same event must be the
     same. Reads while nodes write. Ends with 1 where something is not as it should be.
