@@ -16,6 +16,7 @@ from projection.model.state_digest import StateDigest, entry_digest
 from projection.store.port import Commit
 from projection.testing.commit_contract import CommitContract
 from projection.testing.hostile_ids import tenant_ids, view_ids
+from projection.testing.index_contract import IndexContract
 from projection.testing.store_owner import (
     ACME,
     ORDERS,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 _keys = st.builds(ViewKey, tenant_ids(), st.sampled_from(VIEW_TYPES), view_ids())
 
 
-class LaneStoreContract(CommitContract):
+class LaneStoreContract(CommitContract, IndexContract):
     """Subclass, name the subclass `Test…`, and implement `new_store`."""
 
     def test_a_new_store_is_empty(self) -> None:

@@ -160,6 +160,30 @@ MUTANTS = [
         "tests/engine",
     ),
     Mutant(
+        "tenant left out of the keys of index entries",
+        "store/indexes.py",
+        (
+            (
+                'start = b"%b%b:" % (prefix, tenant)\n                if old',
+                'start = prefix + b":"\n                if old',
+            ),
+            ('prefix + escape_part(tenant_id).encode() + b":"', 'prefix + b":"'),
+        ),
+        "tests/store/test_indexes.py::test_tenants_never_meet",
+    ),
+    Mutant(
+        "the entries of a view as it was left in the index",
+        "store/indexes.py",
+        (("                    found[start + _cut(old + last)] = None\n", "                    pass\n"),),
+        "tests/engine/test_indexing.py::test_a_commit_brings_the_entries_of_what_it_changes",
+    ),
+    Mutant(
+        "an index taken for built a piece too early",
+        "store/index_building.py",
+        (("is_built, progress = len(chunk) < views,", "is_built, progress = len(chunk) <= views,"),),
+        "tests/engine/test_indexing.py::test_an_index_that_is_declared_later_is_built_from_the_views",
+    ),
+    Mutant(
         "ids of changes bound to no tenant",
         "query/changes.py",
         (("(tenant_id.encode(), followed)", '(b"", followed)'),),
