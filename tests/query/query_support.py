@@ -217,29 +217,75 @@ def _compared(field: str, values: list[Any], *ops: str) -> st.SearchStrategy[dic
     )
 
 
-COMPARISONS = st.one_of(
-    _compared("status", ["open", "shut", "lost"]).filter(lambda one: one["op"] in ("eq", "ne", "in")),
-    _compared("n", [-300, -2, 0, 1, 2, 300, 2**62]),
-    _compared("price", ["0.00", "1", "1.005", "9.99", "-3.5"]),
-    _compared("rate", ["0", "1.0", "1.25", "100"]),
-    _compared("name", ["", "a", "ab", LONG, LONG + "a", LONG + "b"], "starts_with"),
-    _compared("home.city", ["rome", "Rome", LONG + "x"], "starts_with"),
-    _compared("home.zip", [1, 2, 9]),
-    _compared("tags", ["red", "green"]).map(lambda one: {**one, "op": "contains", "value": "red"}),
-    _compared("lines.sku", ["x", "y"]),
-    _compared("lines.qty", [0, 1, 2]),
-    _compared("$id", IDS[::7], "starts_with").filter(lambda one: one["op"] in ("eq", "in", "starts_with")),
-    st.just({"field": "rate", "op": "eq", "value": None}),
-)
+VALUES: dict[str, list[Any]] = {
+    "status": ["open", "shut", "lost"],
+    "n": [-300, -2, 0, 1, 2, 300, 2**62],
+    "price": ["0.00", "1", "1.005", "9.99", "-3.5"],
+    "rate": ["0", "1.0", "1.25", "100"],
+    "name": ["", "a", "ab", LONG, LONG + "a", LONG + "b"],
+    "home.city": ["rome", "Rome", LONG + "x"],
+    "home.zip": [1, 2, 9],
+    "tags": ["red", "green"],
+    "lines.sku": ["x", "y"],
+    "lines.qty": [0, 1, 2],
+    "$id": IDS[::7],
+}
+
+
+def compared(field: str) -> st.SearchStrategy[dict[str, Any]]:
+    """A comparison of a field, as the type of the field allows it."""
+    if field == "tags":
+        return st.sampled_from(VALUES[field]).map(lambda value: {"field": field, "op": "contains", "value": value})
+    if field in ("status", "$id"):
+        some = _compared(field, VALUES[field]).filter(lambda one: one["op"] in ("eq", "ne", "in"))
+        return some | st.just({"field": "$id", "op": "starts_with", "value": "a"}) if field == "$id" else some
+    return _compared(field, VALUES[field], *(["starts_with"] if field in ("name", "home.city") else []))
+
+
+COMPARISONS = st.one_of(*map(compared, VALUES), st.just({"field": "rate", "op": "eq", "value": None}))
+INDEXES = [
+    [key.split()[0] for key in line.removeprefix("index by ").split(", ")]
+    for line in PROGRAM.splitlines()
+    if line.startswith("index by ")
+]
+
+
+def _equal(field: str) -> st.SearchStrategy[dict[str, Any]]:
+    op = "contains" if field == "tags" else "eq"
+    return st.sampled_from(VALUES[field]).map(lambda value: {"field": field, "op": op, "value": value})
+
+
+@st.composite
+def _narrowing(draw: st.DrawFn) -> dict[str, Any]:
+    """What an index is made for: some of its keys are known, maybe another is bound, and maybe something else."""
+    keys = draw(st.sampled_from(INDEXES))
+    parts = [draw(_equal(key)) for key in keys if draw(st.integers(0, 2))]
+    parts += draw(st.lists(st.sampled_from(keys).flatmap(compared), max_size=2))
+    parts += draw(st.lists(COMPARISONS, max_size=1)) if draw(st.booleans()) or not parts else []
+    return {"and": parts or [draw(COMPARISONS)]}
+
+
 FILTERS = st.one_of(
     st.none(),
+    _narrowing(),
+    _narrowing(),
     COMPARISONS,
     st.lists(COMPARISONS, min_size=1, max_size=3).map(lambda parts: {"and": parts}),
     st.lists(COMPARISONS, min_size=1, max_size=2).map(lambda parts: {"or": parts}),
     st.tuples(COMPARISONS, COMPARISONS).map(lambda both: {"and": [both[0], {"not": both[1]}]}),
 )
 SORTED_BY = ["status", "n", "price", "rate", "name", "home.city", "home.zip", "$id", "lines.0.qty"]
-SORTS = st.lists(
+
+
+@st.composite
+def _as_indexed(draw: st.DrawFn) -> list[str]:
+    """As an index has it, or nearly: some keys, in one direction or the other."""
+    keys = draw(st.sampled_from([keys for keys in INDEXES if not {"tags", "lines.sku"} & set(keys)]))
+    kept = [key for key in keys if draw(st.integers(0, 3))] + (["$id"] if draw(st.booleans()) else [])
+    return [draw(st.sampled_from(["", "-"])) + key for key in kept]
+
+
+SORTS = _as_indexed() | st.lists(
     st.tuples(st.sampled_from(["", "-"]), st.sampled_from(SORTED_BY)).map("".join),
     max_size=3,
     unique_by=lambda key: key.lstrip("-"),
