@@ -117,7 +117,7 @@ class Stream:
         self._sent = served.number, _sent(prepared)
         self._places = Places(key, self._following.tenant_id, followed)
         with served.reader.snapshot() as snapshot:
-            picture = Picture(snapshot, served.number, served.program)
+            picture = Picture.of(served, snapshot)
             beginning = self._following.begin(picture, present=present)
         self._place = beginning if last is None else self._places.read(last)
 
@@ -152,7 +152,7 @@ class Stream:
     def _read(self, served: Served, *, is_level: bool) -> tuple[Chunk, list[Message]]:
         """The next chunk, and what the client is given of it; `is_level`: whether it knows that it was level."""
         with served.reader.snapshot() as snapshot:
-            picture = Picture(snapshot, served.number, served.program)
+            picture = Picture.of(served, snapshot)
             chunk = self._following.read(picture, self._place, self._sent_of(served))
             self._place = chunk.place
             found = [Message(event, self._places.write(place)) for event, place in chunk.events]

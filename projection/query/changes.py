@@ -8,7 +8,7 @@ when the client has taken it. So a slow client costs one chunk, and is told the 
 from __future__ import annotations
 
 from time import perf_counter
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Self, TypeAlias
 
 import msgspec
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from projection.model.ids import TenantId, ViewType
+    from projection.query.serving import Served
     from projection.store.changes import ChangeIndex
     from projection.store.port import Snapshot
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     Sent = Callable[[bytes, str], bytes | None]
 
 Reason = Literal["build", "generation", "horizon"]  # another build answers; changes were not kept; too long away
+_FOLD_DIGITS = 12  # enough to tell the few identities of one build apart
 CHUNK_ENTRIES = 500
 CHUNK_BYTES = 64 * 1024  # of views; one that is larger goes alone
 _SLICE_S = 0.002  # of the loop's time, for one chunk; the clock is looked at every so many entries:
@@ -87,6 +89,7 @@ class Place(msgspec.Struct, frozen=True, array_like=True):
     """Where a client stands."""
 
     build: int
+    fold: str  # the beginning of what it is folded by, decisions included
     generation: int  # of the index; places of another one say nothing
     since: int  # the position at which it had nothing to forget: it began there, or is told all that was there
     scanned: int  # it was told the changes up to this position,
@@ -114,7 +117,13 @@ class Picture(NamedTuple):
 
     snapshot: Snapshot
     build: int
+    fold: str  # the beginning of what it is folded by, decisions included
     program: str  # the digest of its program
+
+    @classmethod
+    def of(cls, served: Served, snapshot: Snapshot) -> Self:
+        """A look at the build that answers."""
+        return cls(snapshot, served.number, served.fold_identity[:_FOLD_DIGITS], served.program)
 
 
 class Following:
@@ -133,7 +142,7 @@ class Following:
         index = self._index(picture.snapshot)
         here = picture.snapshot.position.scanned
         scanned, part = (0, b"") if present else (here, END)
-        return Place(picture.build, index.generation, here, scanned, part)
+        return Place(picture.build, picture.fold, index.generation, here, scanned, part)
 
     def read(
         self, picture: Picture, place: Place, sent: Sent, *, entries: int = CHUNK_ENTRIES, size: int = CHUNK_BYTES
@@ -185,7 +194,8 @@ class Following:
         """Why a place says nothing; None where it does."""
         if place.build != picture.build:
             return "build"
-        if place.generation != index.generation:
+        # A store that was folded anew, or a copy, counts generations for itself: the numbers alone do not tell.
+        if place.fold != picture.fold or place.generation != index.generation or place.since < index.since:
             return "generation"
         if horizon(picture.snapshot, self.tenant_id) > max(place.complete, place.since):
             return "horizon"

@@ -63,6 +63,7 @@ class Served:
         """
         self.build = build
         self.number = build.number
+        self.fold_identity = build.fold_identity
         self.reader = reader
         self.watch = LaneWatch(lambda: reader.position().scanned)
         self._is_own = is_own

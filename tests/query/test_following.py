@@ -15,6 +15,7 @@ from projection.query.errors import ChangesOffError, CursorInvalidError
 from projection.store import changes
 from projection.store.lmdb_store import LmdbLaneStore
 from projection.store.memory import MemoryLaneStore
+from projection.store.records import CHANGES
 from projection.testing.hostile_ids import tenant_ids
 from projection.testing.store_owner import ACME, ORDERS, Owner, order
 
@@ -32,9 +33,9 @@ def everything(view: bytes, _view_id: str) -> bytes | None:
 
 
 @contextmanager
-def picture(store, build=1):
+def picture(store, build=1, fold="f0"):
     with store.snapshot() as snapshot:
-        yield Picture(snapshot, build, "digest")
+        yield Picture(snapshot, build, fold, "digest")
 
 
 class Client:
@@ -173,6 +174,48 @@ def test_what_nobody_recorded_in_between_is_told_anew(store):
     assert client.told[-2].reason == "generation"
 
 
+def test_one_who_followed_a_copy_of_the_store_that_recorded_more_is_told_everything_anew(store):
+    """Such as the store before it was folded anew: its generations have the same numbers."""
+    with MemoryLaneStore() as copy:
+        copy.declare_changes(wanted=True)
+        owner, other = Owner(store), Owner(copy)
+        for one in (owner, other):
+            one.write({order("a"): b"1", order("b"): b"1"})
+        for one in (owner, other):
+            switch(one)
+        client = Client(copy)
+        client.read_all()
+        client.heard()
+        for one in (owner, other):
+            one.write({order("a"): None})
+        switch(owner, generation=2)
+        client.store = store
+        assert client.read_all() == {B: b"1"}
+        assert client.heard() == [("reset", None), ("changed", B)]
+
+
+def test_one_who_followed_before_a_decision_is_told_everything_anew_also_where_the_store_was_folded_anew(store):
+    """Then the decision was in it from its start, and no commit tells of it."""
+    Owner(store).write({order("a"): b"1"})
+    client = Client(store)
+    client.read_all()
+    with picture(store, fold="f1") as now:
+        chunk = FOLLOWING.read(now, client.place, everything)
+    assert [event.name for event, _ in chunk.events] == ["reset", "changed"]
+
+
+def switch(owner, generation=None):
+    """Off and on again; as another generation than it would be, where that is named."""
+    store = owner.store
+    for wanted in (False, True):
+        store.declare_changes(wanted=wanted)
+        while store.build_changes(owner.epoch, 10):
+            pass
+    if generation is not None:
+        with store.snapshot() as snapshot:
+            store._records.put(CHANGES, replace(changes.change_index(snapshot), generation=generation).encode())
+
+
 class TestTheHorizon:
     @pytest.fixture(autouse=True)
     def _one_tombstone(self, monkeypatch):
@@ -288,7 +331,7 @@ def test_a_client_ends_with_the_views_that_match_however_it_read_and_whatever_ha
 
 
 class TestPlacesAsTexts:
-    PLACE = Place(3, 1, 7, 20, "ü".encode())
+    PLACE = Place(3, "f0", 1, 7, 20, "ü".encode())
 
     @given(tenant_ids(), st.binary(max_size=20))
     def test_they_come_back(self, tenant, followed):
