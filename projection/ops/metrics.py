@@ -6,6 +6,7 @@ request ever becomes one.
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -44,23 +45,25 @@ class Metrics:
         self._registry.register(_OfNode(node))
         ProcessCollector(registry=self._registry)
         Info("projection", "The package.", registry=self._registry).info({"version": __version__})
-        self._requests = Counter(
+        requests = Counter(
             "projection_http_requests", "Requests that were answered.", ("endpoint", "status"), registry=self._registry
         )
-        self._seconds = Histogram(
+        durations = Histogram(
             "projection_http_request_seconds",
             "From a request's headers to the end of its answer.",
             ("endpoint",),
             buckets=_REQUEST_S,
             registry=self._registry,
         )
+        self._of = cache(lambda endpoint, status: (requests.labels(endpoint, status), durations.labels(endpoint)))
         open_streams = Gauge("projection_http_streams", "Streams of changes that are open.", registry=self._registry)
         open_streams.set_function(streams)
 
     def answered(self, endpoint: str, status: int, seconds: float) -> None:
         """Count a request; the endpoint is a path with names in braces, so there are few."""
-        self._requests.labels(endpoint, status).inc()
-        self._seconds.labels(endpoint).observe(seconds)
+        counter, histogram = self._of(endpoint, status)
+        counter.inc()
+        histogram.observe(seconds)
 
     def exposition(self) -> bytes:
         """All numbers as they are now, in the text format of `MEDIA_TYPE`."""

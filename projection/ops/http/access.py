@@ -147,7 +147,8 @@ def _is_here(host: bytes) -> bool:
         return False
 
 
-async def _reader(request: Request) -> Reader:
+async def reader_of(request: Request) -> Reader:
+    """Who asks for views; see `Access.reader`."""
     access: Access = request.app.state.service.access
     reader = access.reader(request.scope["headers"])
     request.scope["state"]["tenant"] = str(reader.tenant_id)  # for the log
@@ -164,6 +165,6 @@ async def _operator(request: Request) -> None:
     access.require_operator(request.scope["headers"])
 
 
-OfTenant = Annotated[Reader, Depends(_reader)]  # what an endpoint takes that answers with views
+OfTenant = Annotated[Reader, Depends(reader_of)]  # what an endpoint takes that answers with views
 OfAnyone = Annotated[Principal, Depends(_anyone)]
 OfOperator = Depends(_operator)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 
 from projection.errors import ProjectionError
 from projection.ops.http import changes, operations, views
@@ -25,6 +26,7 @@ def application(service: Service) -> Front:
     app.state.service = service
     for router in (views.router, changes.router, operations.router):
         app.include_router(router)
+    app.router.routes.insert(0, Route(views.VIEW_PATH, views.view_directly, methods=["GET"]))  # what is asked most
     document = cache(lambda: openapi(app))
 
     def described() -> dict[str, Any]:

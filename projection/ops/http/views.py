@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path, Request, Response
 from starlette.convertors import Convertor, register_url_convertor
 
 from projection.model.ids import ViewId, ViewType
-from projection.ops.http.access import OfAnyone, OfTenant  # noqa: TC001 - FastAPI reads them
+from projection.ops.http.access import OfAnyone, OfTenant, reader_of
 from projection.ops.http.described import (
     CATALOG,
     EXPLANATION,
@@ -65,8 +65,11 @@ Type = Annotated[str, Path(description="The view type.", examples=["fine_summary
 Id = Annotated[str, Path(description="The view's id, percent-encoded.", examples=["A1"])]
 
 
+VIEW_PATH = "/v1/views/{view_type}/{view_id:rest}"
+
+
 @router.get(
-    "/v1/views/{view_type}/{view_id:rest}",
+    VIEW_PATH,
     summary="One view",
     operation_id="view",
     openapi_extra={"parameters": PARAMETERS_OF_VIEW},
@@ -88,6 +91,11 @@ async def view(request: Request, reader: OfTenant, view_type: Type, view_id: Id)
     if _has(request, tag):
         return Response(None, 304, headers)
     return Response(msgspec.json.encode(answer), 200, headers, _JSON)
+
+
+async def view_directly(request: Request) -> Response:
+    """The same, without FastAPI taking apart the request: that took 70 µs, and all the rest takes 35."""
+    return await view(request, await reader_of(request), **request.path_params)
 
 
 @router.get(
