@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from decimal import getcontext, setcontext
+from decimal import Decimal, getcontext, setcontext
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from projection.lang import core
+from projection.lang import types as ty
 from projection.lang.check.filters import GIVEN, NAME, Condition, checked_filter
 from projection.lang.cost.segments import with_charges
 from projection.lang.failures import Failure
@@ -15,9 +16,9 @@ from projection.lang.program import Limits
 from projection.lang.reporting import Diagnostic, ProgramInvalidError
 from projection.lang.run.executors import Execution, executor
 from projection.lang.source import Source, Span
-from projection.lang.values.numbers import EXACT
+from projection.lang.values.numbers import EXACT, rescaled
 from projection.model.query_limits import QueryLimits
-from projection.query.bounds import Bound, bounds_of
+from projection.query.bounds import Bound, Bounds, bounds_of
 from projection.query.errors import FilterFailedError, QueryInvalidError, QueryLimitError
 from projection.query.structured import POINTER, structured
 
@@ -40,22 +41,29 @@ class CompiledFilter:
     """A filter that can be asked of views.
 
     Args:
-        condition: its core.
-        make: makes a routine of that, when a view is first asked about.
+        make: makes its routine, when a view is first asked about.
         fields: the view's own fields that it reads.
         bounds: what every view that it takes fulfils; where they are exact, it takes all that fulfil them.
         text: as it was written; None where it is structured.
+        offset: where the text begins, in the spans of failures.
         gas: what it may use on all views together.
     """
 
     def __init__(
-        self, condition: Condition, make: Callable[[], Routine], fields: frozenset[str], text: str | None, gas: int
+        self,
+        make: Callable[[], Routine],
+        fields: frozenset[str],
+        bounds: Bounds,
+        text: str | None,
+        offset: int,
+        gas: int,
     ) -> None:
         self.fields = fields
-        self.bounds, self.is_exact = bounds_of(condition.core)
+        self.bounds = bounds.bounds
+        self.is_exact = bounds.is_exact
         self._make = make
         self._text = text
-        self._offset = condition.offset
+        self._offset = offset
         self._gas = gas
 
     @cached_property
@@ -130,7 +138,10 @@ def compile_filter(
         made = executor(execution, schema.program.core.functions)
         return made.routine(with_charges(condition.core), GIVEN, condition.slots)
 
-    return CompiledFilter(condition, make, _fields(condition.core, schema), text, limits.gas)
+    bounds = bounds_of(condition.core)
+    if not all(_is_of_its_type(bound, schema) for bound in bounds.bounds):
+        bounds = bounds._replace(is_exact=False)
+    return CompiledFilter(make, _fields(condition.core, schema), bounds, text, condition.offset, limits.gas)
 
 
 def _of_text(schema: ViewSchema, text: str, limits: QueryLimits) -> Condition:
@@ -162,6 +173,14 @@ def _excerpt(problem: Diagnostic, text: str) -> str:
     source = Source(NAME, "\n" * (line - 1) + shown[cut : cut + _EXCERPT])
     _head, _, marked = replace(problem, span=span, help="").render(source).partition("\n")
     return marked
+
+
+def _is_of_its_type(bound: Bound, schema: ViewSchema) -> bool:
+    """Whether what is at the path can be each of the bound's numbers: an index holds no others, and rounds them."""
+    type_ = schema.resolve(bound.path).type
+    scale = 0 if isinstance(type_, ty.Int) else type_.scale if isinstance(type_, ty.Decimal) else None
+    values = bound.value if bound.op == "in" else (bound.value,)
+    return scale is None or all(rescaled(Decimal(value), scale) is not None for value in values)
 
 
 def _fields(node: core.Core, schema: ViewSchema) -> frozenset[str]:

@@ -24,7 +24,6 @@ from pydantic import (
 )
 
 from projection.lang.reporting import closest
-from projection.lang.values.codec import encode
 from projection.model.ids import ViewType  # noqa: TC001 - pydantic reads it
 from projection.query.errors import QueryInvalidError
 
@@ -241,13 +240,21 @@ def _read(model: type[Model], written: bytes | str | Mapping[str, Any]) -> Model
         raise _invalid(error, value) from None
 
 
+def _as_text(value: Any) -> str:
+    """Ids, which are texts with rules."""
+    if isinstance(value, str):
+        return str(value)
+    raise TypeError(f"a query holds no {type(value).__name__}")
+
+
 _decoder = msgspec.json.Decoder(float_hook=Decimal)
+_encoder = msgspec.json.Encoder(decimal_format="number", enc_hook=_as_text)
 
 
 def _plain(written: bytes | str | Mapping[str, Any]) -> Any:
     """The JSON values, with exact numbers."""
     try:
-        return _decoder.decode(written if isinstance(written, (bytes, str)) else encode(written))
+        return _decoder.decode(written if isinstance(written, (bytes, str)) else _encoder.encode(written))
     except (msgspec.MsgspecError, UnicodeError, RecursionError, InvalidOperation, TypeError, ValueError) as error:
         raise QueryInvalidError(f"the query is no JSON: {error}", pointer="") from None
 
