@@ -74,7 +74,7 @@ class _Group:
         self._wanted = wanted
         self._places: list[tuple[bytes, bytes]] = []  # each with the id
         self._bound: bytes | None = None  # what is not below it is not wanted
-        self.last = b""  # the greatest place, or sort keys, that came
+        self.last = b""  # the place that came last, or its sort keys
         self.run: bytes | None = None  # what the last one's entry has in common with others that are cut like it
 
     def add(self, place: bytes, view_id: bytes) -> None:
@@ -191,7 +191,7 @@ class Execution:
                     break
                 group = _Group(wanted - len(ids))
             group.add(place, view_id)
-            group.last, group.run = max(at, group.last), run
+            group.last, group.run = at, run
         else:
             ids += group.ids()
         self.examined, self.gas = examined, self._limits.gas - gas

@@ -51,7 +51,8 @@ class Asked:
             prepared.order, None, limit, self.counts, after,
         )  # fmt: skip
         with self.site.store.lane.snapshot() as snapshot:
-            steps = Execution(task, plan, snapshot, LIMITS).run()
+            self.execution = Execution(task, plan, snapshot, LIMITS)
+            steps = self.execution.run()
             while True:
                 try:
                     next(steps)
@@ -104,6 +105,48 @@ def test_no_plan_leads_to_another_tenants_views(site, tenant, filter_, sort):
         for one in page.views:
             assert b'"owner":"%s"' % str(tenant).replace("\\", "\\\\").encode() in bytes(one.view)
         assert page.count <= 40
+
+
+def test_different_items_of_a_list_may_fulfil_the_ends_of_a_range(tmp_path):
+    site = Site(tmp_path)
+    dice = random.Random(1)
+    lines = [{"sku": "x", "qty": 0}, {"sku": "x", "qty": 3}]
+    site.store.put({(TENANT, view_id): thing("t", dice, lines=lines) for view_id in "ab"})
+    both = [
+        {"field": "lines.sku", "op": "eq", "value": "x"},
+        {"field": "lines.qty", "op": "ge", "value": 2},
+        {"field": "lines.qty", "op": "le", "value": 1},
+    ]
+    asked = Asked(site, TENANT, {"and": both})
+    assert {"lines.sku", "lines.sku, lines.qty desc, n"} <= {
+        indexes.described(plan.index.keys) for plan in asked.plans if plan.index
+    }
+    for plan in asked.plans:
+        assert [one.id for one in asked.page(plan).views] == ["a", "b"]
+    site.close()
+
+
+def test_a_page_begins_also_behind_keys_between_which_a_known_one_stands(site):
+    asked = Asked(site, TENANT, "n == 1", ["status", "price"])
+    everything = [one.id for one in asked.page(asked.by_views).views]
+    plan = next(plan for plan in asked.plans if plan.index and len(plan.index.keys) == 3 and plan.grain is Grain.ALL)
+    found, after = [], None
+    while True:
+        page = asked.page(plan, 1, after)
+        found += [one.id for one in page.views]
+        if (after := page.end) is None:
+            break
+    assert everything == found
+    assert len(found) > 2
+
+
+def test_a_page_looks_at_nothing_before_it(site):
+    """Deep in a range of equal keys, the id leads to the place."""
+    asked = Asked(site, TENANT, 'status == "open"', ["-price"])
+    first = asked.page(asked.chosen, 5)
+    assert asked.execution.examined <= 6
+    asked.page(asked.chosen, 5, first.end)
+    assert asked.execution.examined <= 7
 
 
 def chosen(site, filter_=None, sort=(), *, counts=False):
