@@ -1,12 +1,16 @@
 """The change feed: for each client a stream of what changes, which waits for the lane and for the client.
 
-A stream reads nothing ahead: while its client does not take what it was given, it stands still and costs one chunk.
+A stream reads nothing ahead: while its client does not take what it was given, it stands still and costs one chunk. All
+streams together read for some milliseconds in each round of the event loop; where they want more they are told later,
+and so less, for only the newest state of a view is told.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from contextlib import contextmanager
+from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from projection.errors import StorageError
@@ -14,7 +18,7 @@ from projection.query.changes import Following, Picture, Places
 from projection.query.errors import QueryBusyError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Iterator
 
     from projection.model.ids import TenantId
     from projection.model.query_limits import QueryLimits
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
 HEARTBEAT_S = 15.0  # of silence, until the client is given a sign of life
 PACE_S = 0.1  # between two looks for one client: what changes more often is told less often
 _LOOK_S = 1.0  # until a waiting stream looks whether another build answers
+_ROUND_S = 0.002  # in a round of the event loop, for all streams; a turn of folding takes ten times as long
 _VIEW_GAS = 1_000_000  # for the filter, on one view: some ten milliseconds
 
 
@@ -33,6 +38,32 @@ class Message(NamedTuple):
 
     event: Event | None
     id: str  # with which it can go on behind this
+
+
+class _Rounds:
+    """Lets streams read until their share of a round is used up, in the order in which they come."""
+
+    def __init__(self) -> None:
+        self._used = 0.0  # in this round
+
+    async def turn(self) -> None:
+        """Wait for a round in which there is something left."""
+        while self._used >= _ROUND_S:  # noqa: ASYNC110 - the next round of the loop is what is waited for
+            await asyncio.sleep(0)
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Count what is done here."""
+        if not self._used:
+            asyncio.get_running_loop().call_soon(self._begin)
+        began = perf_counter()
+        try:
+            yield
+        finally:
+            self._used += perf_counter() - began
+
+    def _begin(self) -> None:
+        self._used = 0.0
 
 
 class ChangeFeed:
@@ -56,6 +87,7 @@ class ChangeFeed:
         self._streams = streams
         self._streams_per_tenant = streams_per_tenant
         self._open: Counter[TenantId] = Counter()
+        self._rounds = _Rounds()
 
     @property
     def streams(self) -> int:
@@ -83,7 +115,7 @@ class ChangeFeed:
         ):
             if count >= most:
                 raise QueryBusyError(f"{count} streams of changes are open {whose}", hint="close one, or wait")
-        stream = Stream(self._serving, Following(tenant_id, query.view), query, self._limits, self._open)
+        stream = Stream(self._serving, Following(tenant_id, query.view), query, self._limits, self._open, self._rounds)
         stream.begin(self._key, last, present=present)
         self._open[tenant_id] += 1
         return stream
@@ -103,12 +135,14 @@ class Stream:
         query: Query,
         limits: QueryLimits,
         opened: Counter[TenantId],
+        rounds: _Rounds,
     ) -> None:
         self._serving = serving
         self._following = following
         self._query = query
         self._limits = limits
         self._opened: Counter[TenantId] | None = opened
+        self._rounds = rounds
 
     def begin(self, key: bytes, last: str | None, *, present: bool) -> None:
         """Find where the stream begins; see `ChangeFeed.open`."""
@@ -133,9 +167,11 @@ class Stream:
         yield [Message(None, self._places.write(self._place))]
         heard = loop.time()
         while True:
+            await self._rounds.turn()
             served = self._serving.of(self._query.view)
             try:
-                chunk, found = self._read(served, is_level=is_level)
+                with self._rounds.counted():
+                    chunk, found = self._read(served, is_level=is_level)
                 is_level = chunk.is_level
                 if found or loop.time() >= heard + HEARTBEAT_S:
                     yield found or [Message(None, self._places.write(self._place))]

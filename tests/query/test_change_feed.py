@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 
 import pytest
 
@@ -231,6 +231,34 @@ async def test_silence_is_broken_by_an_id_that_moves_on_with_the_lane(node, monk
                 ((sign,),) = [await anext(messages)]
                 assert sign.event is None
                 ids.add(sign.id)
+
+
+async def test_all_streams_together_read_no_longer_in_a_round_of_the_loop_than_their_share(node, monkeypatch):
+    """However many there are, whatever else the loop has to do comes to its turn; and each of them to its own."""
+    monkeypatch.setattr(change_feed, "_ROUND_S", 1e-9)  # one chunk is more than that
+    node.lane().write(**{f"v{number:03}": number for number in range(200)})
+    rounds, reads = [0], []
+    before = change_feed.Stream._read
+
+    def read(self, *args, **more):
+        reads.append(rounds[0])
+        return before(self, *args, **more)
+
+    monkeypatch.setattr(change_feed.Stream, "_read", read)
+
+    async def tick():
+        while True:
+            rounds[0] += 1
+            await asyncio.sleep(0)
+
+    ticking = asyncio.ensure_future(tick())
+    with ExitStack() as stack:
+        feed = node.limited(50, 50)
+        streams = [stack.enter_context(feed.open(ACME, query(), present=True)) for _ in range(30)]
+        for found in await asyncio.gather(*(heard(stream) for stream in streams)):
+            assert len(found) == 201
+    ticking.cancel()
+    assert len(reads) == len({*reads})
 
 
 class TestWhoIsRefused:
