@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _WARM_UP_S = 0.5
 _END_WITHIN_S = 10.0
+_TICK_S = 0.001  # between two looks at what has fallen due
 
 
 class _Load:
@@ -126,7 +127,7 @@ async def _run(job: dict[str, Any]) -> dict[str, Any]:
             while (when := start + count / per_second) <= now:
                 load.fall_due(when)
                 count += 1
-            await asyncio.sleep(max(0.0, when - now))
+            await asyncio.sleep(_TICK_S)  # less is none for the loop, which would spin on a core that others need
     load.ended = True
     ended_at = monotonic()
     if load.under_way:
