@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from projection.model.ids import TenantId, ViewId
@@ -277,14 +277,28 @@ _steps = st.lists(
 )
 
 
+_lives = given(tenants=_tenants, steps=_steps, from_now=st.booleans())
+
+
 @pytest.mark.parametrize("back_end", ["memory", "lmdb"])
-@given(tenants=_tenants, steps=_steps, from_now=st.booleans())
+@_lives
 def test_a_client_ends_with_the_views_that_match_however_it_read_and_whatever_happened(
     tmp_path_factory, back_end, tenants, steps, from_now
 ):
     """One a tenant, cut at any place and going on from the text of that place; none hears of another tenant."""
     path = tmp_path_factory.mktemp("lane") / "0"
-    store = MemoryLaneStore() if back_end == "memory" else LmdbLaneStore.open(path, "f0")
+    _live(MemoryLaneStore() if back_end == "memory" else LmdbLaneStore.open(path, "f0"), tenants, steps, from_now)
+
+
+@pytest.mark.long
+@settings(max_examples=5_000)
+@_lives
+def test_many_clients_end_with_the_views_that_match(tenants, steps, from_now):
+    """The same, with many more lives."""
+    _live(MemoryLaneStore(), tenants, steps, from_now)
+
+
+def _live(store, tenants, steps, from_now):
     with store, pytest.MonkeyPatch.context() as patch:
         patch.setattr(changes, "MAX_TOMBSTONES", 2)
         store.declare_changes(wanted=True)
