@@ -3,7 +3,7 @@
 Over HTTP the node is a process of its own, and so is the load; events are published at 1,000 a second meanwhile. In
 process, both sides hold the same 150,370 views on the same disk and give the same ids and the same JSON. Ours is the
 whole query: its form read, the serving build looked up, planned, answered with position, lag, degraded ids and cursor,
-all of one moment. SQLite's side is first the bare statement, and then (`_whole`) what gives an answer that says as much.
+all of one moment. The yardstick is first the bare statement, then (`_whole`) what gives an answer that says as much.
 """
 
 from __future__ import annotations
