@@ -174,7 +174,7 @@ class Execution:
                 continue
             view = decode(data)
             if not decided and matches is not None:
-                is_match, gas = matches(gas, view, _name(view_id))
+                is_match, gas = matches(gas, view, unescape_part(view_id.decode()))
                 if not is_match:
                     continue
             count += 1
@@ -224,17 +224,20 @@ class Execution:
         task, snapshot, most = self._task, self._snapshot, self._limits.response_bytes
         get, prefix, select = snapshot.get, self._prefix, task.select
         views: list[FoundView] = []
-        size = 0
-        for view_id in ids[: task.limit]:
-            if not len(views) % _GLANCE and perf_counter() > self._until:
+        size = start = 0
+        while start < min(len(ids), task.limit) and size <= most:
+            if perf_counter() > self._until:
                 yield from self._pause()
-            data = get(prefix + view_id) or b""  # the picture has it still
-            if select is not None:
-                data = select(data)
-            size += len(data)
-            if size > most:
-                break
-            views.append(FoundView(_name(view_id), msgspec.Raw(data)))
+            for view_id in ids[start : min(start + _GLANCE, task.limit)]:
+                data = get(prefix + view_id) or b""  # the picture has it still
+                if select is not None:
+                    data = select(data)
+                size += len(data)
+                if size > most:
+                    break
+                name = unescape_part(view_id.decode()) if b"%" in view_id else view_id.decode()
+                views.append(FoundView(name, msgspec.Raw(data)))
+            start += _GLANCE
         if ids and not views:
             raise self._beyond("response_bytes", most, f"one view is larger than the {most:,} bytes of an answer")
         degraded: list[str] = []
@@ -262,8 +265,3 @@ class Execution:
         if self._task.counts and limit != "response_bytes":
             hint += ", or leave out the count"
         return QueryLimitError(message, limit=limit, value=value, hint=hint)
-
-
-def _name(view_id: bytes) -> str:
-    """The id of a view, by what its key has of it."""
-    return unescape_part(view_id.decode()) if b"%" in view_id else view_id.decode()

@@ -18,7 +18,7 @@ from projection.lang.values.ordering import inverted, nearest
 from projection.model.escaping import escape_part
 from projection.model.keys import MAX_KEY_BYTES, ViewKey
 from projection.query.form import ID
-from projection.store.indexes import MAX_BODY, Edge, IndexKey, index_prefix, index_range, overfull_range
+from projection.store.indexes import MAX_BODY, Edge, IndexKey, described, index_prefix, index_range, overfull_range
 from projection.store.ranges import after
 
 if TYPE_CHECKING:
@@ -109,6 +109,13 @@ class Wish(NamedTuple):
     order: Order
 
 
+class Possible(NamedTuple):
+    """The plans by which a query can be answered; and the indexes, as they are declared, that make none, with why."""
+
+    plans: Sequence[Plan]
+    unused: Mapping[str, str]
+
+
 def choose(plans: Sequence[Plan], counts: bool, snapshot: Snapshot) -> Plan:
     """The plan to take, of all that there are."""
     if (by_ids := next((plan for plan in plans if plan.ids is not None), None)) is not None:
@@ -132,9 +139,9 @@ def _entries(plan: Plan, snapshot: Snapshot) -> Iterator[tuple[bytes, bytes]]:
     return chain.from_iterable(snapshot.entries(*one) for one in plan.ranges)
 
 
-def possible(wish: Wish, indexes: Sequence[StoredIndex]) -> tuple[list[Plan], dict[StoredIndex, str]]:
-    """All plans by which a query can be answered, and why which index is none of them."""
-    plans, unused = [_by_views(wish)], {}
+def possible(wish: Wish, indexes: Sequence[StoredIndex]) -> Possible:
+    """All plans by which a query can be answered."""
+    plans, unused = [_by_views(wish)], dict[str, str]()
     if (by_ids := _by_ids(wish)) is not None:
         plans.append(by_ids)
     for index in indexes:
@@ -142,8 +149,8 @@ def possible(wish: Wish, indexes: Sequence[StoredIndex]) -> tuple[list[Plan], di
         if isinstance(found, Plan):
             plans.append(found)
         else:
-            unused[index] = found
-    return plans, unused
+            unused[described(index.keys)] = found
+    return Possible(plans, unused)
 
 
 def _by_ids(wish: Wish) -> Plan | None:

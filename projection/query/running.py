@@ -10,11 +10,11 @@ from projection.query.answers import Explanation, QueryAnswer, Unused
 from projection.query.errors import QueryLimitError
 from projection.query.execution import Execution, Task
 from projection.query.freshness import Wanted, age, require
-from projection.query.planning import Wish, choose, possible
+from projection.query.planning import choose
 from projection.store.indexes import described
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Mapping
 
     from projection.model.checkpoint import LanePosition
     from projection.model.ids import TenantId
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from projection.query.freshness import Freshness
     from projection.query.planning import Plan
     from projection.query.serving import Prepared, Served
-    from projection.store.indexes import StoredIndex
     from projection.store.port import Snapshot
 
 
@@ -59,7 +58,7 @@ class Ran(NamedTuple):
 
     answer: QueryAnswer
     plan: Plan
-    unused: dict[StoredIndex, str]
+    unused: Mapping[str, str]  # indexes, and why they were of no use
     execution: Execution
     ms: float
 
@@ -83,8 +82,7 @@ def run(context: Context, served: Served, tenant_id: TenantId, query: Query) -> 
     with served.reader.snapshot() as snapshot:
         head = context.head(served, snapshot.position, wanted_by(query))
         after = _after(context, served, tenant_id, query, canonical, _keys_of(snapshot, tenant_id, served, prepared))
-        wish = Wish(tenant_id, served.build.view_type, prepared.bounds, prepared.is_exact, prepared.order)
-        plans, unused = possible(wish, snapshot.indexes)
+        plans, unused = prepared.possible(tenant_id, served.build.view_type, snapshot.indexes)
         plan = choose(plans, query.count, snapshot)
         if plan.ids is not None and len(plan.ids) > limits.max_ids:
             raise QueryLimitError(
@@ -124,7 +122,7 @@ def explained(ran: Ran) -> Explanation:
         returned=len(answer.views),
         gas=ran.execution.gas,
         ms=round(ran.ms, 3),
-        unused=[Unused(described(index.keys), why) for index, why in ran.unused.items()],
+        unused=[Unused(index, why) for index, why in ran.unused.items()],
         build=answer.build,
         program=answer.program,
         scanned=answer.scanned,

@@ -13,6 +13,7 @@ from projection.lang.reporting import ProgramInvalidError
 from projection.model.recipe import Recipe
 from projection.query.errors import UnknownViewTypeError
 from projection.query.filters import compile_filter
+from projection.query.planning import Wish, possible
 from projection.query.schema import ViewSchema
 from projection.query.selection import selected
 from projection.query.sorting import order_of
@@ -22,22 +23,25 @@ from projection.store.lmdb_store import LmdbViewReader
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from projection.model.ids import ViewType
+    from projection.model.ids import TenantId, ViewType
     from projection.model.query_limits import QueryLimits
     from projection.query.filters import Bound, CompiledFilter
     from projection.query.form import Query
+    from projection.query.planning import Possible
     from projection.query.sorting import Order
     from projection.store.catalog import Build, Catalog, CatalogReader
+    from projection.store.indexes import StoredIndex
     from projection.store.port import ViewReader
 
     ReaderOf = Callable[[Build], ViewReader | None]
 
 _PREPARED = 256  # queries of one build that are kept ready
+_TENANTS = 64  # whose plans of one query are
 _canonical = msgspec.json.Encoder(decimal_format="number").encode  # 1.5 and "1.5" are two things
 
 
 class Prepared(NamedTuple):
-    """A query as a build's schema has it: the same for all tenants and pages."""
+    """A query as a build's schema has it, for all tenants and pages."""
 
     filter: CompiledFilter
     bounds: Mapping[tuple[str, ...], Sequence[Bound]]  # of the filter, by path
@@ -45,6 +49,17 @@ class Prepared(NamedTuple):
     order: Order
     decode: Callable[[bytes], Any] | None  # what filter and order need of a view; None: they need nothing
     select: Callable[[bytes], bytes] | None
+    plans: dict[TenantId, tuple[Sequence[StoredIndex], Possible]]  # by whose query it was, and for which indexes
+
+    def possible(self, tenant_id: TenantId, view_type: ViewType, indexes: Sequence[StoredIndex]) -> Possible:
+        """The plans by which it can be answered for a tenant; made once, as long as the indexes are the same."""
+        made_for, found = self.plans.get(tenant_id, (None, None))
+        if found is None or made_for is not indexes:
+            found = possible(Wish(tenant_id, view_type, self.bounds, self.is_exact, self.order), indexes)
+            if len(self.plans) >= _TENANTS:
+                self.plans.clear()
+            self.plans[tenant_id] = indexes, found
+        return found
 
 
 class Served:
@@ -107,6 +122,7 @@ class Served:
             order,
             self.schema.decoder(fields) if fields else None,
             None if query.select is None else selected(self.schema, query.select),
+            {},
         )
 
     def close(self) -> None:
