@@ -330,9 +330,9 @@ def index_range(
 ) -> tuple[bytes, bytes]:
     """Where entries of one tenant are: from a key on, and up to before another.
 
-    All entries are there that fit. Some may be there that do not: where bodies are cut, and where an equal number is none
-    of the key's type, for then the nearest one is looked for; so ask the view. An end leaves out none, which is neither
-    less nor greater than anything; as an end, a number may be of any type and scale.
+    All entries are there that fit. Some may be there that do not: where bodies are cut, and where an equal number is
+    none of the key's type, for then the nearest one is looked for; so ask the view. An end leaves out none, which is
+    neither less nor greater than anything; as an end, a number may be of any type and scale.
 
     Args:
         tenant_id: whose.
