@@ -332,6 +332,29 @@ def test_what_is_missing_has_an_entry_and_what_is_empty_has_none() -> None:
     assert within(found, *index_range(TENANT, stored(checked)[0], [None])) == ["0", "1"]
 
 
+STATES = st.none() | st.tuples(FIELDS["name"], AMOUNTS, PARTS)
+
+
+@given(STATES, STATES)
+def test_a_change_takes_away_what_was_and_adds_what_is(
+    before: tuple[Any, ...] | None, after: tuple[Any, ...] | None
+) -> None:
+    """Entries that stay are not touched; a view that comes has only new ones, one that goes only old ones."""
+    checked = program("name, amount desc", "parts.name, amount", "parts.tags")
+    indexer, key = Indexer(stored(checked), checked.view), ViewKey(TENANT, ITEMS, ViewId("1")).encode()
+    views = [
+        None
+        if one is None
+        else item(checked, name=one[0], amount=one[1], parts=[part(checked, *each) for each in one[2]])
+        for one in (before, after)
+    ]
+    old, new = ({} if view is None else indexer.entries(key, view) for view in views)
+    expected = {entry: None for entry in old if entry not in new} | {
+        entry: value for entry, value in new.items() if entry not in old
+    }
+    assert indexer.changes(key, *views) == expected
+
+
 def test_a_view_with_too_many_values_stands_aside() -> None:
     """It has one entry, outside of all ranges, where everybody looks who looks for something."""
     checked = program("parts.name, more")
