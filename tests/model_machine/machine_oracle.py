@@ -41,7 +41,7 @@ def deployment(folder: Path) -> tuple[DeployedView, ...]:
         folder,
         {"tallies": TALLIES, HALTS: TALLIES.replace("tallies", HALTS), "notes": NOTES},
         entries={
-            "tallies": tallies,
+            "tallies": {**tallies, "changes": True},
             HALTS: {**tallies, "on_error": "halt"},
             "notes": {"subjects": ["tenant.*.aggregate.note.*"]},
         },

@@ -19,6 +19,7 @@ from projection.engine.assembly import open_node
 from projection.engine.lane import LaneHaltedError
 from projection.errors import StreamError, StreamIdentityError
 from projection.model.settings import Settings
+from projection.store.changes import disagreements
 from projection.stream import opening
 
 if TYPE_CHECKING:
@@ -236,6 +237,8 @@ class World:
         assert position.applied <= position.scanned
         assert audit.digest == audit.recomputed
         assert audit.views == audit.view_count
+        with store.snapshot() as snapshot:
+            assert disagreements(snapshot) == []
         before = self._seen.get(view_type, (0, 0))
         self._seen[view_type] = position.scanned, position.applied
         assert before[0] <= position.scanned, "it went back"
