@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.routing import Route
 
 from projection.errors import ProjectionError
 from projection.ops.http import changes, operations, views
@@ -22,11 +21,17 @@ if TYPE_CHECKING:
 
 def application(service: Service) -> Front:
     """The ASGI application that serves a node."""
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url="/openapi.json", redirect_slashes=False)
+    app = FastAPI(
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+        redirect_slashes=False,
+        default_response_class=Response,  # endpoints say themselves what they answer
+    )
     app.state.service = service
     for router in (views.router, changes.router, operations.router):
         app.include_router(router)
-    app.router.routes.insert(0, Route(views.VIEW_PATH, views.view_directly, methods=["GET"]))  # what is asked most
+    app.router.routes.insert(0, views.VIEW_ROUTE)
     document = cache(lambda: openapi(app))
 
     def described() -> dict[str, Any]:

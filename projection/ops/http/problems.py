@@ -67,7 +67,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     request_id: str
     hint: str | None = None
     pointer: str | None = None  # JSON pointer into the query
-    span: tuple[int, int] | None = None  # in the text at the pointer, in code points
+    span: list[int] | None = None  # begin and end in the text at the pointer, in code points
     excerpt: str | None = None  # that text with the place marked, for people
     limit: str | None = None  # the setting that is the limit
     value: int | None = None  # what it is
@@ -98,7 +98,7 @@ def problem_of(error: Exception, request_id: str) -> Problem:
     if isinstance(error, (QueryError, RequestError)):
         fields: dict[str, Any] = {"detail": error.message, "hint": error.hint}
         if isinstance(error, QueryError):
-            fields |= {"pointer": error.pointer, "span": error.span, "excerpt": error.excerpt}
+            fields |= {"pointer": error.pointer, "span": list(error.span) if error.span else None, "excerpt": error.excerpt}
         if isinstance(error, QueryLimitError):
             fields |= {"limit": error.limit, "value": error.value}
         return _problem(error.code, request_id, **fields)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import msgspec
 from fastapi import APIRouter, Path, Request, Response
 from starlette.convertors import Convertor, register_url_convertor
+from starlette.routing import Route
 
 from projection.model.ids import ViewId, ViewType
 from projection.ops.http.access import OfAnyone, OfTenant, reader_of
@@ -94,8 +95,12 @@ async def view(request: Request, reader: OfTenant, view_type: Type, view_id: Id)
 
 
 async def view_directly(request: Request) -> Response:
-    """The same, without FastAPI taking apart the request: that took 70 µs, and all the rest takes 35."""
+    """The same, without FastAPI taking apart the request: that took 60 µs, and all the rest takes 45."""
+    request.scope["route"] = VIEW_ROUTE  # as FastAPI leaves it
     return await view(request, await reader_of(request), **request.path_params)
+
+
+VIEW_ROUTE = Route(VIEW_PATH, view_directly, methods=["GET"])
 
 
 @router.get(
