@@ -172,6 +172,7 @@ class _Problem(msgspec.Struct):
     pointer: str | None = None
     excerpt: str | None = None
     status: int | None = None
+    request_id: str | None = None
 
 
 def refusal(status: int, body: bytes, retry_after: str | None) -> ClientError:
@@ -181,11 +182,14 @@ def refusal(status: int, body: bytes, retry_after: str | None) -> ClientError:
     except msgspec.MsgspecError:
         problem = _Problem()  # a proxy's page, say
     kind = _BY_CODE.get(problem.code or "") or _BY_STATUS.get(status)
-    if kind is None:
-        kind = ServerFailedError if status >= 500 else ClientError
-    return kind(
-        problem.detail or problem.title or f"the server answered {status}",
-        hint=problem.hint,
+    message, hint = problem.detail or problem.title or f"the server answered {status}", problem.hint
+    if kind is None and status >= 500:
+        kind = ServerFailedError
+        message = f"the server answered {status}: {message}"
+        hint = f"its log tells more, by the request id {problem.request_id}" if problem.request_id else hint
+    return (kind or ClientError)(
+        message,
+        hint=hint,
         code=problem.code,
         status=problem.status or status,
         pointer=problem.pointer,

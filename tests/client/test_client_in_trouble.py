@@ -114,6 +114,14 @@ def test_a_refusal_is_raised_by_its_code_and_not_tried_again(kind, answer, expec
     assert 1 == len(script.asked)
 
 
+def test_a_failure_of_the_node_is_told_with_the_id_that_its_log_has():
+    with scripted(problem(500, code="internal", title="The server has a fault", request_id="5f3a")) as script:
+        with pytest.raises(ServerFailedError) as raised:
+            ask(Client, script)
+    assert ("the server answered 500: The server has a fault", "internal") == (raised.value.message, raised.value.code)
+    assert "5f3a" in raised.value.hint
+
+
 def test_an_error_says_where_in_the_query_it_is_and_what_to_do_also_in_another_process():
     answer = problem(400, code="query.invalid", detail="no such field", hint="balance?", pointer="/filter")
     with scripted(answer) as script, pytest.raises(QueryInvalidError) as raised:
