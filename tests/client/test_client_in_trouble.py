@@ -115,9 +115,9 @@ def test_a_refusal_is_raised_by_its_code_and_not_tried_again(kind, answer, expec
 
 
 def test_a_failure_of_the_node_is_told_with_the_id_that_its_log_has():
-    with scripted(problem(500, code="internal", title="The server has a fault", request_id="5f3a")) as script:
-        with pytest.raises(ServerFailedError) as raised:
-            ask(Client, script)
+    answer = problem(500, code="internal", title="The server has a fault", request_id="5f3a")
+    with scripted(answer) as script, pytest.raises(ServerFailedError) as raised:
+        ask(Client, script)
     assert ("the server answered 500: The server has a fault", "internal") == (raised.value.message, raised.value.code)
     assert "5f3a" in raised.value.hint
 
