@@ -163,7 +163,7 @@ class FinesSite:
 def pages(site: FinesSite, tenant: TenantId, query: Query, most: int) -> Iterator[QueryAnswer]:
     """The answer's pages, with writes between any two."""
     for _ in range(most):
-        site.go_on(10)
+        site.go_on(5)
         answer = site.ask(tenant, query)
         yield answer
         if answer.next is None:
