@@ -11,14 +11,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from itertools import chain, islice, product
+from functools import cached_property
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from projection.lang.values.ordering import inverted, nearest
 from projection.model.escaping import escape_part
 from projection.model.keys import MAX_KEY_BYTES, ViewKey
 from projection.query.form import ID
-from projection.store.indexes import MAX_BODY, Edge, IndexKey, described, index_prefix, index_range, overfull_range
+from projection.store.indexes import MAX_BODY, Edge, IndexKey, index_prefix, index_range, overfull_range
 from projection.store.ranges import after
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class Range(NamedTuple):
 class Plan:
     """Where to look for a query's views."""
 
+    tenant_id: TenantId
     prefix: bytes  # what all keys that are looked at begin with: of one tenant's views, or of its entries in an index
     ranges: tuple[Range, ...]  # in key order; none overlaps another
     grain: Grain
@@ -64,9 +66,9 @@ class Plan:
     equal: int = 0  # keys of the index of which the value is known, or the values
     narrows: bool = False  # whether it leaves out what cannot match
     decides: bool = False  # whether whatever is in the ranges matches, but for entries that are cut
-    known: bytes = b""  # what comes behind the prefix where the known values are
+    known: tuple[Any, ...] = ()  # the values that the first keys of the index have in all that match
     followed: tuple[int, ...] = ()  # the sort keys, by their numbers, that come next
-    ends_with_id: bool = False  # whether the id comes then
+    ends_with_id: bool = False  # whether the id comes then, as in views it does at once
 
     @property
     def words(self) -> str:
@@ -87,11 +89,13 @@ class Plan:
         """The plan without what stands before a place in the query's order; some of that may be left in."""
         if self.grain is Grain.NONE or self.ids is not None:
             return self
-        keys = [place.keys[number] for number in self.followed]
-        body = self.known + b"".join(map(inverted, keys) if self.reverse else keys)
-        if self.ends_with_id:
-            body += place.id + (b"" if self.index is None else b"\x00")
-        at = self.prefix + (body if self.index is None else body[:MAX_BODY])
+        if self.index is None:
+            at = self.prefix + place.id
+        else:
+            keys = [place.keys[number] for number in self.followed]
+            start, _ = index_range(self.tenant_id, self.index, self.known)
+            at = start + b"".join(map(inverted, keys) if self.reverse else keys)
+            at = (at + place.id + b"\x00" if self.ends_with_id else at)[: len(self.prefix) + MAX_BODY]
         if self.reverse:
             kept = [Range(one.start, min(one.stop, after(at))) for one in self.ranges]
         else:
@@ -99,7 +103,8 @@ class Plan:
         return replace(self, ranges=tuple(one for one in kept if one.start < one.stop))
 
 
-class Wish(NamedTuple):
+@dataclass(frozen=True)
+class Wish:
     """What a plan is made for."""
 
     tenant_id: TenantId
@@ -108,12 +113,22 @@ class Wish(NamedTuple):
     is_exact: bool  # whether whatever fulfils them matches
     order: Order
 
+    @cached_property
+    def known(self) -> set[tuple[str, ...]]:
+        """The paths at which all matches have one and the same value."""
+        return {path for path, bounds in self.bounds.items() if any(one.op == "eq" for one in bounds)}
+
+    @cached_property
+    def unknown(self) -> list[int]:
+        """The sort keys, by their numbers, that are not the same in all matches."""
+        return [number for number, key in enumerate(self.order.keys) if key.names not in self.known]
+
 
 class Possible(NamedTuple):
-    """The plans by which a query can be answered; and the indexes, as they are declared, that make none, with why."""
+    """The plans by which a query can be answered; and the indexes that make none, each with the reason."""
 
     plans: Sequence[Plan]
-    unused: Mapping[str, str]
+    unused: Sequence[tuple[StoredIndex, str]]
 
 
 def choose(plans: Sequence[Plan], counts: bool, snapshot: Snapshot) -> Plan:
@@ -141,7 +156,8 @@ def _entries(plan: Plan, snapshot: Snapshot) -> Iterator[tuple[bytes, bytes]]:
 
 def possible(wish: Wish, indexes: Sequence[StoredIndex]) -> Possible:
     """All plans by which a query can be answered."""
-    plans, unused = [_by_views(wish)], dict[str, str]()
+    plans = [_by_views(wish)]
+    unused: list[tuple[StoredIndex, str]] = []
     if (by_ids := _by_ids(wish)) is not None:
         plans.append(by_ids)
     for index in indexes:
@@ -149,7 +165,7 @@ def possible(wish: Wish, indexes: Sequence[StoredIndex]) -> Possible:
         if isinstance(found, Plan):
             plans.append(found)
         else:
-            unused[described(index.keys)] = found
+            unused.append((index, found))
     return Possible(plans, unused)
 
 
@@ -167,8 +183,9 @@ def _by_views(wish: Wish) -> Plan:
     start = next(
         (escape_part(one.value).encode() for one in wish.bounds.get((ID,), ()) if one.op == "starts_with"), b""
     )
-    is_in_order = not _unknown(wish)
+    is_in_order = not wish.unknown
     return Plan(
+        wish.tenant_id,
         prefix,
         (Range(prefix + start, after(prefix + start)),) if len(prefix + start) <= MAX_KEY_BYTES else (),
         Grain.ALL if is_in_order else Grain.NONE,
@@ -191,41 +208,55 @@ def _by_index(wish: Wish, index: StoredIndex) -> Plan | str:
         values = _values(wish, key)
         if values is None or len(heads) * len(values) > _MAX_RANGES:
             break
-        heads = [(*head, value) for head, value in product(heads, values)]
+        heads = [(*head, value) for head in heads for value in values]
         equal += 1
     edges = _edges(wish, index.keys[equal]) if equal < len(index.keys) else {}
+    order = _NONE if index.is_multi or not heads else _order(wish, index.keys, equal)
+    if not equal and not edges and order.grain is Grain.NONE:
+        return "neither the filter nor the order begins as it does"
     ranges = {Range(*index_range(wish.tenant_id, index, head, **edges)) for head in heads}
     if index.is_multi:
         ranges.add(Range(*overfull_range(wish.tenant_id, index)))
-    plan = Plan(
+    return Plan(
+        wish.tenant_id,
         index_prefix(index.number, wish.tenant_id),
         tuple(sorted(one for one in ranges if one.start < one.stop)),
-        Grain.NONE,
+        order.grain,
+        reverse=order.reverse,
         index=index,
         equal=equal,
         narrows=equal > 0 or bool(edges),
         decides=wish.is_exact and not index.is_multi and _holds_all(wish, index.keys[:equal], heads, len(edges)),
+        known=heads[0][: order.known] if heads else (),
+        followed=order.followed,
+        ends_with_id=order.ends_with_id,
     )
-    if not index.is_multi and heads:
-        plan = _in_order(plan, wish, index, heads[0])
-    if not plan.narrows and plan.grain is Grain.NONE:
-        return "neither the filter nor the order begins as it does"
-    return plan
 
 
-def _in_order(plan: Plan, wish: Wish, index: StoredIndex, head: tuple[Any, ...]) -> Plan:
-    """The plan of an index with what its entries, behind those of its keys that are known, do for the query's order."""
-    known = _known(wish)
-    first = next((place for place, key in enumerate(index.keys[: len(head)]) if key.path not in known), len(head))
-    order, left = wish.order, _unknown(wish)
+class _Order(NamedTuple):
+    """What the entries of an index do for a query's order; the last four as in `Plan`."""
+
+    grain: Grain
+    reverse: bool
+    known: int  # how many of the first keys have one known value
+    followed: tuple[int, ...]
+    ends_with_id: bool
+
+
+_NONE = _Order(Grain.NONE, reverse=False, known=0, followed=(), ends_with_id=False)
+
+
+def _order(wish: Wish, keys: Sequence[IndexKey], equal: int) -> _Order:
+    first = next((place for place, key in enumerate(keys[:equal]) if key.path not in wish.known), equal)
+    left = wish.unknown.copy()
     followed: list[int] = []
     reverse: bool | None = None
     is_dense = True  # whether the followed ones stand next to one another
-    for key in index.keys[first:]:
-        if key.path in known:  # behind one that is not: the same in all that match
+    for key in keys[first:]:
+        if key.path in wish.known:  # behind one that is not: the same in all that match
             is_dense = False
             continue
-        wanted = order.keys[left[0]] if left else None
+        wanted = wish.order.keys[left[0]] if left else None
         if wanted is None or wanted.names != key.path:
             break
         if reverse is None:
@@ -236,34 +267,12 @@ def _in_order(plan: Plan, wish: Wish, index: StoredIndex, head: tuple[Any, ...])
         if is_dense:
             followed.append(number)
     else:  # only the id is left in the index
-        reverse = order.descending_ids if reverse is None else reverse
-        if not left and reverse == order.descending_ids:
-            return _placed(plan, wish, index, head[:first], Grain.ALL, reverse, followed, ends_with_id=is_dense)
+        reverse = wish.order.descending_ids if reverse is None else reverse
+        if not left and reverse == wish.order.descending_ids:
+            return _Order(Grain.ALL, reverse, first, tuple(followed), ends_with_id=is_dense)
     if left or reverse is None:
-        return plan
-    return _placed(plan, wish, index, head[:first], Grain.KEYS, reverse, followed)
-
-
-def _placed(
-    plan: Plan,
-    wish: Wish,
-    index: StoredIndex,
-    known: tuple[Any, ...],
-    grain: Grain,
-    reverse: bool,
-    followed: list[int],
-    *,
-    ends_with_id: bool = False,
-) -> Plan:
-    start, _ = index_range(wish.tenant_id, index, known)
-    return replace(
-        plan,
-        grain=grain,
-        reverse=reverse,
-        known=start[len(plan.prefix) :],
-        followed=tuple(followed),
-        ends_with_id=ends_with_id,
-    )
+        return _NONE
+    return _Order(Grain.KEYS, reverse, first, tuple(followed), ends_with_id=False)
 
 
 def _values(wish: Wish, key: IndexKey) -> list[Any] | None:
@@ -296,14 +305,3 @@ def _holds_all(wish: Wish, keys: Sequence[IndexKey], heads: Sequence[tuple[Any, 
     if sum(map(len, wish.bounds.values())) != len(keys) + edges:
         return False
     return all(nearest(key.type, value)[1] for head in heads for key, value in zip(keys, head, strict=True))
-
-
-def _known(wish: Wish) -> set[tuple[str, ...]]:
-    """The paths at which all matches have one and the same value."""
-    return {path for path, bounds in wish.bounds.items() if any(one.op == "eq" for one in bounds)}
-
-
-def _unknown(wish: Wish) -> list[int]:
-    """The sort keys, by their numbers, that are not the same in all matches."""
-    known = _known(wish)
-    return [number for number, key in enumerate(wish.order.keys) if key.names not in known]

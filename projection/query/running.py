@@ -14,7 +14,7 @@ from projection.query.planning import choose
 from projection.store.indexes import described
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Callable, Generator, Sequence
 
     from projection.model.checkpoint import LanePosition
     from projection.model.ids import TenantId
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from projection.query.freshness import Freshness
     from projection.query.planning import Plan
     from projection.query.serving import Prepared, Served
+    from projection.store.indexes import StoredIndex
     from projection.store.port import Snapshot
 
 
@@ -58,7 +59,7 @@ class Ran(NamedTuple):
 
     answer: QueryAnswer
     plan: Plan
-    unused: Mapping[str, str]  # indexes, and why they were of no use
+    unused: Sequence[tuple[StoredIndex, str]]  # why which index was of no use
     execution: Execution
     ms: float
 
@@ -122,7 +123,7 @@ def explained(ran: Ran) -> Explanation:
         returned=len(answer.views),
         gas=ran.execution.gas,
         ms=round(ran.ms, 3),
-        unused=[Unused(index, why) for index, why in ran.unused.items()],
+        unused=[Unused(described(index.keys), why) for index, why in ran.unused],
         build=answer.build,
         program=answer.program,
         scanned=answer.scanned,
