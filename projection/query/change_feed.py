@@ -18,7 +18,7 @@ from projection.query.changes import Following, Picture, Places
 from projection.query.errors import QueryBusyError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator
+    from collections.abc import AsyncGenerator, Callable, Iterator
 
     from projection.model.ids import TenantId
     from projection.model.query_limits import QueryLimits
@@ -115,45 +115,65 @@ class ChangeFeed:
         ):
             if count >= most:
                 raise QueryBusyError(f"{count} streams of changes are open {whose}", hint="close one, or wait")
-        stream = Stream(self._serving, Following(tenant_id, query.view), query, self._limits, self._open, self._rounds)
-        stream.begin(self._key, last, present=present)
+        source = _Source(self._serving, query, self._limits)
+        served = source.now()
+        following, places = Following(tenant_id, query.view), Places(self._key, tenant_id, source.followed)
+        with served.reader.snapshot() as snapshot:
+            place = following.begin(Picture.of(served, snapshot), present=present)
+        if last is not None:
+            place = places.read(last)
         self._open[tenant_id] += 1
-        return stream
+        return Stream(source, following, places, place, self._rounds, lambda: self._left(tenant_id))
+
+    def _left(self, tenant_id: TenantId) -> None:
+        self._open[tenant_id] -= 1
+        self._open += Counter()  # forgets tenants without streams
+
+
+class _Source:
+    """The build that answers a query."""
+
+    sent: Sent  # what it sends of its views
+    followed: bytes  # the query, in its canonical form
+
+    def __init__(self, serving: Serving, query: Query, limits: QueryLimits) -> None:
+        self._serving = serving
+        self._query = query
+        self._limits = limits
+        self._number: int | None = None
+
+    def now(self) -> Served:
+        """The build that answers now; another one may send other things.
+
+        Raises:
+            UnknownViewTypeError, QueryInvalidError, QueryLimitError: it cannot answer.
+            StorageError: the catalogue, or the build's store, cannot be read.
+        """
+        served = self._serving.of(self._query.view)
+        if served.number != self._number:
+            prepared, self.followed = served.prepared(self._query, self._limits)
+            self._number, self.sent = served.number, _sent(prepared)
+        return served
 
 
 class Stream:
     """One client's stream; `ChangeFeed.open` makes it."""
 
-    _places: Places
-    _place: Place
-    _sent: tuple[int, Sent]  # for which build
-
     def __init__(
         self,
-        serving: Serving,
+        source: _Source,
         following: Following,
-        query: Query,
-        limits: QueryLimits,
-        opened: Counter[TenantId],
+        places: Places,
+        place: Place,
         rounds: _Rounds,
+        on_close: Callable[[], None],
     ) -> None:
-        self._serving = serving
+        self._source = source
         self._following = following
-        self._query = query
-        self._limits = limits
-        self._opened: Counter[TenantId] | None = opened
+        self._places = places
+        self._place = place
         self._rounds = rounds
-
-    def begin(self, key: bytes, last: str | None, *, present: bool) -> None:
-        """Find where the stream begins; see `ChangeFeed.open`."""
-        served = self._serving.of(self._query.view)
-        prepared, followed = served.prepared(self._query, self._limits)
-        self._sent = served.number, _sent(prepared)
-        self._places = Places(key, self._following.tenant_id, followed)
-        with served.reader.snapshot() as snapshot:
-            picture = Picture.of(served, snapshot)
-            beginning = self._following.begin(picture, present=present)
-        self._place = beginning if last is None else self._places.read(last)
+        self._on_close: Callable[[], None] | None = on_close
 
     async def messages(self) -> AsyncGenerator[list[Message], None]:
         """What comes, some at a time, for as long as one takes it; a lone id after each silence of `HEARTBEAT_S`.
@@ -168,7 +188,7 @@ class Stream:
         heard = loop.time()
         while True:
             await self._rounds.turn()
-            served = self._serving.of(self._query.view)
+            served = self._source.now()
             try:
                 with self._rounds.counted():
                     chunk, found = self._read(served, is_level=is_level)
@@ -182,31 +202,25 @@ class Stream:
                 else:
                     await asyncio.sleep(0)
             except StorageError:
-                if self._serving.of(self._query.view).number == served.number:
+                if self._source.now().number == served.number:
                     raise  # else it was closed because another build answers now
 
     def _read(self, served: Served, *, is_level: bool) -> tuple[Chunk, list[Message]]:
         """The next chunk, and what the client is given of it; `is_level`: whether it knows that it was level."""
         with served.reader.snapshot() as snapshot:
             picture = Picture.of(served, snapshot)
-            chunk = self._following.read(picture, self._place, self._sent_of(served))
+            chunk = self._following.read(picture, self._place, self._source.sent)
             self._place = chunk.place
             found = [Message(event, self._places.write(place)) for event, place in chunk.events]
             if chunk.is_level and (found or not is_level):
                 found.append(Message(self._following.level(snapshot), self._places.write(chunk.place)))
         return chunk, found
 
-    def _sent_of(self, served: Served) -> Sent:
-        if self._sent[0] != served.number:
-            self._sent = served.number, _sent(served.prepared(self._query, self._limits)[0])
-        return self._sent[1]
-
     def close(self) -> None:
         """Make room for another stream; idempotent."""
-        if self._opened is not None:
-            self._opened[self._following.tenant_id] -= 1
-            self._opened += Counter()  # forgets tenants without streams
-            self._opened = None
+        if self._on_close is not None:
+            self._on_close()
+            self._on_close = None
 
     def __enter__(self) -> Self:
         return self
