@@ -207,6 +207,7 @@ def test_tenants_made_at_random_see_their_own_views_only(hostile, mode, who):
 @given(mode=st.sampled_from(MODES), who=tenants())
 def test_many_tenants_made_at_random_see_their_own_views_only(hostile, mode, who):
     among_random_tenants(hostile, mode, who)
+    print(f"{len(hostile.known)} tenants, the last of them in mode {mode}: {who}")
 
 
 def among_random_tenants(hostile, mode, who) -> None:
