@@ -27,7 +27,8 @@ from projection.model.manifest import Limits as ManifestLimits
 from projection.model.manifest import _File, _FileView
 from projection.model.setting_sources import _leaves, _variable
 from projection.model.settings import Settings
-from projection.query.structured import operators_of
+from projection.ops.http.problems import KINDS
+from projection.query.comparisons import operators_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -172,6 +173,11 @@ def _functions(module: Any) -> Iterable[Any]:
     return (one for _, one in inspect.getmembers(module, inspect.isfunction) if one.__module__ == module.__name__)
 
 
+def problems() -> list[Row]:
+    """The codes of what is told over HTTP, with their statuses and titles; what to do is the page's own."""
+    return [(f"`{code}`", str(kind.status), kind.title) for code, kind in sorted(KINDS.items())]
+
+
 # --- settings and manifest -------------------------------------------------------------------------------------------
 
 
@@ -236,7 +242,7 @@ def _flat(metadata: Iterable[Any]) -> Iterable[Any]:
 
 
 def _default(value: Any) -> str:
-    if value is None:
+    if value is None or value == ():
         return "none"
     if value == "":
         return "empty"
@@ -294,6 +300,7 @@ TABLES = [
     Table(_LANGUAGE, "lints", ("code", "what is wrong"), lints),
     Table(_ERRORS, "checked", ("code", "what is wrong"), checked_codes),
     Table(_ERRORS, "running", ("code", "what happened", "what to do"), running_codes),
+    Table(CHECKOUT / "docs/http.md", "problems", ("code", "status", "title", "what to do"), problems),
     Table(CHECKOUT / "docs/settings.md", "settings", ("setting", "type", "default", "variable", "meaning"), settings),
     Table(CHECKOUT / "docs/query.md", "query operators", ("there is", "`op`"), query_operators),
     Table(CHECKOUT / "docs/manifest.md", "fields", ("field", "type", "default", "meaning"), manifest),

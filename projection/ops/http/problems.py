@@ -40,7 +40,6 @@ KINDS = {
     "http.slow": Kind(408, "The request did not come in time"),
     "http.too_large": Kind(413, "The body is too large"),
     "internal": Kind(500, "The server has a fault"),
-    "not_ready": Kind(503, "The node does not follow the log"),
     "query.busy": Kind(429, "Too much is asked at a time"),
     "query.changes_off": Kind(409, "The view type keeps no changes"),
     "query.cursor_gone": Kind(410, "The build that the cursor belongs to no longer answers"),
