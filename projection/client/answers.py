@@ -137,6 +137,10 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     """The stream's sequence of the commit that changed it."""
     id: str | None = None
     view: dict[str, Any] | None = None
+    degraded: bool = False
+    """Whether events of the view were parked when this was told."""
+    build: int | None = None
+    """Of `reset` and `level`: which answers."""
 
 
 def decoded(data: bytes, type_: type[_Value]) -> _Value:

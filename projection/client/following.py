@@ -24,6 +24,8 @@ class _Data(msgspec.Struct):
     scanned: int | None = None
     id: str | None = None
     view: dict[str, Any] | None = None
+    degraded: bool = False
+    build: int | None = None
 
 
 class Following:

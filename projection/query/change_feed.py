@@ -213,7 +213,7 @@ class Stream:
             self._place = chunk.place
             found = [Message(event, self._places.write(place)) for event, place in chunk.events]
             if chunk.is_level and (found or not is_level):
-                found.append(Message(self._following.level(snapshot), self._places.write(chunk.place)))
+                found.append(Message(self._following.level(picture), self._places.write(chunk.place)))
         return chunk, found
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Self, TypeAlias
 
 import msgspec
 
+from projection.model.ids import ViewId
 from projection.model.keys import encoded_view_key
 from projection.query.errors import ChangesOffError, CursorInvalidError
 from projection.query.freshness import age
@@ -49,6 +50,7 @@ class Changed(Event, frozen=True):
     name = "changed"
     id: str
     scanned: int  # the position of the commit that changed it last
+    degraded: bool  # whether events of this view are parked: it is not what it should be
     view: msgspec.Raw
 
 
@@ -81,6 +83,8 @@ class Level(Event, frozen=True):
     """All that the lane has committed up to `scanned` was told."""
 
     name = "level"
+    build: int
+    program: str
     scanned: int
     as_of: str | None
 
@@ -158,6 +162,7 @@ class Following:
             place = self.begin(picture, present=True)
             told.append((Reset(picture.build, picture.program, reason), place))
         here = picture.snapshot.position
+        has_parked: bool | None = None  # asked where there is something to tell
         until = perf_counter() + _SLICE_S
         is_level = True
         for count, change in enumerate(changes_after(picture.snapshot, self.tenant_id, place.scanned, place.part)):
@@ -169,7 +174,9 @@ class Following:
                 is_level = False
                 break
             place = msgspec.structs.replace(place, scanned=change.scanned, part=change.part)
-            event, length = self._event(picture.snapshot, change.view_id, change.scanned, sent)
+            if has_parked is None:
+                has_parked = picture.snapshot.has_parked(self.tenant_id)
+            event, length = self._event(picture.snapshot, change.view_id, change.scanned, sent, has_parked=has_parked)
             if isinstance(event, Changed) or change.scanned > place.since:
                 told.append((event, place))
                 size -= length
@@ -201,18 +208,21 @@ class Following:
             return "horizon"
         return None
 
-    def _event(self, snapshot: Snapshot, view_id: str, scanned: int, sent: Sent) -> tuple[Event, int]:
+    def _event(
+        self, snapshot: Snapshot, view_id: str, scanned: int, sent: Sent, *, has_parked: bool
+    ) -> tuple[Event, int]:
         view = snapshot.get(encoded_view_key(self.tenant_id, self.view_type, view_id))
         if view is None:
             return Deleted(view_id, scanned), len(view_id)
         if (data := sent(view, view_id)) is None:
             return Unmatched(view_id, scanned), len(view_id)
-        return Changed(view_id, scanned, msgspec.Raw(data)), len(data) + len(view_id)
+        degraded = has_parked and snapshot.is_parked(self.tenant_id, ViewId(view_id))
+        return Changed(view_id, scanned, degraded, msgspec.Raw(data)), len(view_id) + len(data)
 
-    def level(self, snapshot: Snapshot) -> Level:
+    def level(self, picture: Picture) -> Level:
         """What tells that nothing more is there."""
-        position = snapshot.position
-        return Level(position.scanned, age(position, None).as_of)
+        position = picture.snapshot.position
+        return Level(picture.build, picture.program, position.scanned, age(position, None).as_of)
 
 
 class Places:

@@ -17,7 +17,7 @@ from projection.store.lmdb_store import LmdbLaneStore
 from projection.store.memory import MemoryLaneStore
 from projection.store.records import CHANGES
 from projection.testing.hostile_ids import tenant_ids
-from projection.testing.store_owner import ACME, ORDERS, Owner, order
+from projection.testing.store_owner import ACME, ORDERS, Owner, order, parked_event
 
 A, B, C = (ViewId(name) for name in "abc")
 FOLLOWING = Following(ACME, ORDERS)
@@ -118,6 +118,14 @@ def test_a_view_that_no_longer_matches_is_told_by_its_id_alone(store):
     owner.write({order("a"): b"3"})
     assert client.read_all() == {B: b"2"}
     assert client.told[-1] == Unmatched(A, 2)
+
+
+def test_a_view_whose_events_are_parked_is_told_as_degraded(store):
+    owner = Owner(store)
+    owner.write({order("1"): b"1", order("2"): b"1"}, parked=[parked_event(1, "1"), parked_event(1, "2", "other")])
+    client = Client(store)
+    client.read_all()
+    assert [(event.id, event.degraded) for event in client.told] == [("1", True), ("2", False)]
 
 
 def test_a_chunk_ends_at_its_entries_and_at_its_bytes_and_a_large_view_goes_alone(store):
