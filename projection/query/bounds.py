@@ -56,7 +56,7 @@ class _At(NamedTuple):
     is_multi: bool
 
 
-_NOTHING = Bounds((), is_exact=False)
+NOTHING = Bounds((), is_exact=False)
 
 
 def bounds_of(node: core.Core) -> Bounds:
@@ -70,12 +70,12 @@ def _required(node: core.Core, known: Mapping[int, _At]) -> Bounds:
         case core.Const(value=True):
             return Bounds((), is_exact=True)
         case core.If(no=core.Const(value=False)):
-            return _both(_required(node.condition, known), _required(node.yes, known))
+            return both(_required(node.condition, known), _required(node.yes, known))
         case core.If(yes=core.Const(value=False)):
             rest = _required(node.no, known)
             return rest._replace(is_exact=rest.is_exact and _asks_inside(rest, node.condition, known))
         case core.If(yes=core.Const(value=True)):
-            return _either(_required(node.condition, known), _required(node.no, known))
+            return either(_required(node.condition, known), _required(node.no, known))
         case core.Let():
             if (at := _at(node.value, known)) is None:  # and it may fail
                 return _required(node.body, known)._replace(is_exact=False)
@@ -85,7 +85,7 @@ def _required(node: core.Core, known: Mapping[int, _At]) -> Bounds:
         case core.Get() | core.Local():
             return _bound(_at(node, known), "eq", value=True)
         case _:
-            return _NOTHING
+            return NOTHING
 
 
 def _asks_inside(found: Bounds, condition: core.Core, known: Mapping[int, _At]) -> bool:
@@ -96,11 +96,12 @@ def _asks_inside(found: Bounds, condition: core.Core, known: Mapping[int, _At]) 
     return at is not None and any(bound.path[: len(at.path)] == at.path for bound in found.bounds)
 
 
-def _both(one: Bounds, other: Bounds) -> Bounds:
+def both(one: Bounds, other: Bounds) -> Bounds:
+    """What holds where both of two conditions do."""
     return Bounds(tuple(dict.fromkeys(one.bounds + other.bounds)), one.is_exact and other.is_exact)
 
 
-def _either(one: Bounds, other: Bounds) -> Bounds:
+def either(one: Bounds, other: Bounds) -> Bounds:
     """What holds where one of two conditions does: of the same path, one of several values."""
     left, right = _values(one), _values(other)
     bounds = tuple(
@@ -128,7 +129,7 @@ def _operation(node: core.Op, known: Mapping[int, _At]) -> Bounds:
     if name == "not":
         return _bound(_at(operands[0], known), "eq", value=False)
     if len(operands) != 2:
-        return _NOTHING
+        return NOTHING
     left, right = operands
     at, value = _at(left, known), _constant(right)
     if name == "in":
@@ -140,13 +141,13 @@ def _operation(node: core.Op, known: Mapping[int, _At]) -> Bounds:
         if at is None:  # the other way round
             return _bound(_at(right, known), _MIRRORED.get(op, op), _constant(left))
         return _bound(at, op, value)
-    return _NOTHING
+    return NOTHING
 
 
 def _membership(signature: str, left: core.Core, right: core.Core, known: Mapping[int, _At]) -> Bounds:
     """`x in [1, 2]`; and `1 in xs`, of which an index has an entry for each item."""
     if not signature.startswith("E, "):  # neither a part of a text nor a key of a map has an entry
-        return _NOTHING
+        return NOTHING
     at, value = _at(left, known), _constant(right)
     if at is not None:
         return _bound(at, "in", None if value is None else tuple(value))
@@ -158,17 +159,17 @@ def _any(loop: core.Loop, known: Mapping[int, _At]) -> Bounds:
     """What one item must fulfil; that there is an item at all is no bound."""
     at = _at(loop.source, known)
     if at is None or len(loop.slots) != 1:
-        return _NOTHING
+        return NOTHING
     inside = {**known, loop.slots[0]: _At(at.path, is_multi=True)}
     body = _required(loop.body, inside)
-    found = body if loop.condition is None else _both(_required(loop.condition, inside), body)
+    found = body if loop.condition is None else both(_required(loop.condition, inside), body)
     return found._replace(is_exact=False)
 
 
 def _bound(at: _At | None, op: BoundOperator, value: Any) -> Bounds:
     """A bound, where there is a path and a constant; of several items, more can be asked at once."""
     if at is None or not at.path or value is None:
-        return _NOTHING
+        return NOTHING
     return Bounds((Bound(at.path, op, value, at.is_multi),), is_exact=not at.is_multi)
 
 

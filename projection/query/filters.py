@@ -19,13 +19,15 @@ from projection.lang.source import Source, Span
 from projection.lang.values.numbers import EXACT, rescaled
 from projection.model.query_limits import QueryLimits
 from projection.query.bounds import Bound, Bounds, bounds_of
+from projection.query.comparisons import POINTER, bounds_of_tree, checked, fields_of
 from projection.query.errors import FilterFailedError, QueryInvalidError, QueryLimitError
-from projection.query.structured import POINTER, structured
+from projection.query.structured import condition_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from projection.lang.run.executors import Routine
+    from projection.query.comparisons import Tree
     from projection.query.form import Filter
     from projection.query.schema import ViewSchema
 
@@ -126,22 +128,23 @@ def compile_filter(
         QueryInvalidError: it does not fit the views, with a pointer to where, and of a text the place in it.
         QueryLimitError: it is too long, too deep, or compares too much.
     """
-    text = filter_ if isinstance(filter_, str) else None
-    if filter_ is None:
-        condition = _ALL
-    elif isinstance(filter_, str):
-        condition = _of_text(schema, filter_, limits)
+    tree: Tree | None = None
+    if filter_ is None or isinstance(filter_, str):
+        condition = _ALL if filter_ is None else _of_text(schema, filter_, limits)
+        fields, bounds = _fields(condition.core, schema), bounds_of(condition.core)
     else:
-        condition = structured(schema, filter_, limits)
+        condition, tree = _ALL, checked(schema, filter_, limits)
+        fields, bounds = fields_of(tree), bounds_of_tree(tree)
+    if bounds.is_exact and not all(_is_of_its_type(bound, schema) for bound in bounds.bounds):
+        bounds = bounds._replace(is_exact=False)  # an index rounds such numbers
 
-    def make() -> Routine:
+    def routine() -> Routine:
         made = executor(execution, schema.program.core.functions)
-        return made.routine(with_charges(condition.core), GIVEN, condition.slots)
+        one = condition if tree is None else condition_of(tree, schema.scope)
+        return made.routine(with_charges(one.core), GIVEN, one.slots)
 
-    bounds = bounds_of(condition.core)
-    if not all(_is_of_its_type(bound, schema) for bound in bounds.bounds):
-        bounds = bounds._replace(is_exact=False)
-    return CompiledFilter(make, _fields(condition.core, schema), bounds, text, condition.offset, limits.gas)
+    text = filter_ if isinstance(filter_, str) else None
+    return CompiledFilter(routine, fields, bounds, text, condition.offset, limits.gas)
 
 
 def _of_text(schema: ViewSchema, text: str, limits: QueryLimits) -> Condition:
@@ -176,7 +179,7 @@ def _excerpt(problem: Diagnostic, text: str) -> str:
 
 
 def _is_of_its_type(bound: Bound, schema: ViewSchema) -> bool:
-    """Whether what is at the path can be each of the bound's numbers: an index holds no others, and rounds them."""
+    """Whether what is at the path can be each of the bound's numbers."""
     type_ = schema.resolve(bound.path).type
     scale = 0 if isinstance(type_, ty.Int) else type_.scale if isinstance(type_, ty.Decimal) else None
     values = bound.value if bound.op == "in" else (bound.value,)

@@ -53,23 +53,20 @@ class ViewPath:
         steps: from the view on; none for the view's id.
         type: of what is there, without bounds; never optional.
         is_optional: whether nothing may be there.
+        is_multi: whether it leads to as many values as a list has items.
         names: the fields on the way, as the keys of indexes have them; None where no index leads there.
     """
 
     steps: tuple[Step, ...]
     type: ty.Type
     is_optional: bool
+    is_multi: bool
     names: tuple[str, ...] | None
 
     @property
     def is_id(self) -> bool:
         """Whether the view's id is meant."""
         return not self.steps
-
-    @property
-    def is_multi(self) -> bool:
-        """Whether it leads to as many values as a list has items."""
-        return any(isinstance(step, Each) for step in self.steps)
 
     @property
     def field(self) -> str | None:
@@ -99,37 +96,32 @@ class ViewPath:
         return here
 
 
-def resolved(record: ty.Record, written: Steps, pointer: str) -> ViewPath:
-    """The path that these steps are.
-
-    Args:
-        record: the view's.
-        written: the steps.
-        pointer: where the query writes them.
+def resolved(record: ty.Record, written: Steps) -> ViewPath:
+    """The path into a record that these steps are.
 
     Raises:
-        QueryInvalidError: it leads nowhere.
+        QueryInvalidError: they lead nowhere.
     """
     if written == (ID,):
-        return ViewPath((), ty.TEXT, is_optional=False, names=(ID,))
-    way = _Way(record, pointer)
+        return ViewPath((), ty.TEXT, is_optional=False, is_multi=False, names=(ID,))
+    way = _Way(record)
     for position, step in enumerate(written):
         way.go(step, ".".join(map(str, written[:position])))
-    if sum(isinstance(step, Each) for step in way.steps) > MAX_EACH:
-        raise QueryInvalidError(f"the path leads through more than {MAX_EACH} lists", pointer=pointer)
+    lists = sum(isinstance(step, Each) for step in way.steps)
+    if lists > MAX_EACH:
+        raise QueryInvalidError(f"the path leads through more than {MAX_EACH} lists")
     by_fields = all(isinstance(step, (Field, Each)) for step in way.steps)
     names = tuple(step.name for step in way.steps if isinstance(step, Field)) if by_fields else None
-    return ViewPath(tuple(way.steps), ty.loosened(way.here), way.is_optional, names)
+    return ViewPath(tuple(way.steps), ty.loosened(way.here), way.is_optional, bool(lists), names)
 
 
 class _Way:
     """A path as far as it has come."""
 
-    def __init__(self, record: ty.Record, pointer: str) -> None:
+    def __init__(self, record: ty.Record) -> None:
         self.here: ty.Type = record
         self.is_optional = False
         self.steps: list[Step] = []
-        self._pointer = pointer
 
     def go(self, step: str | int, so_far: str) -> None:
         """One step further; `so_far` is the way to here, for messages."""
@@ -142,14 +134,13 @@ class _Way:
             case ty.List() if index is not None:
                 self._take(Item(index), ty.Optional(self.here.item))
             case ty.Map():
-                key = read_value(_as_key(step, self.here.key), self.here.key, self._pointer)
+                key = read_value(_as_key(step, self.here.key), self.here.key)
                 self._take(Key(key), ty.Optional(self.here.value))
             case ty.Json():
                 self._take(Item(step) if isinstance(step, int) else Key(step), ty.Optional(ty.JSON))
             case _:
                 raise QueryInvalidError(
-                    f"`{_short(so_far)}` is {self.here}: nothing is inside it, so `{_short(step)}` leads nowhere",
-                    pointer=self._pointer,
+                    f"`{_short(so_far)}` is {self.here}: nothing is inside it, so `{_short(step)}` leads nowhere"
                 )
 
     def _take(self, step: Step, found: ty.Type) -> None:
@@ -163,7 +154,7 @@ class _Way:
             return
         near = closest(name, [*record.fields, *([ID] if not so_far else [])])
         hint = f"did you mean `{near}`?" if near else "there are: " + _listed(list(record.fields))
-        raise QueryInvalidError(f"{record} has no field `{_short(name)}`", hint=hint, pointer=self._pointer)
+        raise QueryInvalidError(f"{record} has no field `{_short(name)}`", hint=hint)
 
 
 def _index(step: str | int) -> int | None:

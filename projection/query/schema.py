@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Self
 
 from projection.lang import types as ty
@@ -10,6 +10,7 @@ from projection.lang.check.checker import scope_of
 from projection.lang.source import Source
 from projection.lang.values.codec import Codec
 from projection.lang.values.structs import build_structs
+from projection.query.errors import QueryInvalidError
 from projection.query.json_schema import of_record
 from projection.query.paths import ViewPath, resolved
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from projection.lang.check.checker import CheckedProgram, Scope
     from projection.query.form import Steps
 
+_PATHS = 256  # kept resolved
 _DECODERS = 64  # kept: as many sets of fields as the queries of one time may read
 
 
@@ -27,6 +29,7 @@ class ViewSchema:
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
+        self._paths = lru_cache(_PATHS)(partial(resolved, scope.checked.view))
         self.decoder: Callable[[frozenset[str]], Callable[[bytes], Any]] = lru_cache(_DECODERS)(self._decoder)
 
     @classmethod
@@ -59,7 +62,11 @@ class ViewSchema:
         Raises:
             QueryInvalidError: they lead nowhere.
         """
-        return resolved(self.record, steps, pointer)
+        try:
+            return self._paths(steps)
+        except QueryInvalidError as error:
+            error.pointer = pointer
+            raise
 
     def json_schema(self) -> dict[str, Any]:
         """The JSON Schema (2020-12) of a view's JSON."""

@@ -26,7 +26,7 @@ _WRITTEN_AS = {
 }
 
 
-def read_value(written: Any, type_: ty.Type, pointer: str) -> Any:
+def read_value(written: Any, type_: ty.Type, pointer: str | None = None) -> Any:
     """The value of a type that JSON is, with numbers as ints and decimals.
 
     Raises:
@@ -63,7 +63,7 @@ def _is_text(text: str) -> bool:
     return True
 
 
-def _misfit(written: Any, type_: ty.Type, pointer: str) -> QueryInvalidError:
+def _misfit(written: Any, type_: ty.Type, pointer: str | None) -> QueryInvalidError:
     shown = _shown(written)
     if isinstance(type_, ty.Enum) and isinstance(written, str):
         near = closest(written, type_.members)

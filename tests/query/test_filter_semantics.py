@@ -11,9 +11,13 @@ from hypothesis import strategies as st
 from view_schemas import program_of, stored, typed, values, views
 
 from projection.lang.run.executors import Execution
+from projection.model.query_limits import QueryLimits
+from projection.query.bounds import bounds_of
+from projection.query.comparisons import bounds_of_tree, checked
 from projection.query.filters import compile_filter
 from projection.query.form import Query
 from projection.query.schema import ViewSchema
+from projection.query.structured import condition_of
 
 if TYPE_CHECKING:
     from projection.query.bounds import Bound
@@ -35,6 +39,7 @@ def agree(kind: Any, rows: list[tuple[str, Any]], wanted: list[Any]) -> None:
     schema = ViewSchema.of("generated", program_of(kind))
     for one in wanted:
         compiled = [_compiled(schema, one, execution) for execution in Execution]
+        _bounds_are_those_of_the_core(schema, one)
         try:
             text = Writer(kind).text(one)
         except NoTextError:
@@ -60,6 +65,14 @@ def _matches(schema: ViewSchema, compiled: CompiledFilter, view: Any, view_id: s
     found, left = compiled.matches(GAS, schema.decoder(compiled.fields)(stored(view)), view_id)
     assert left <= GAS
     return found
+
+
+def _bounds_are_those_of_the_core(schema: ViewSchema, filter_: Any) -> None:
+    """A structured filter's bounds are told without its core, which may say more: it has its constants folded."""
+    tree = checked(schema, Query.read({"view": "v", "filter": filter_}).filter, QueryLimits())
+    told, found = bounds_of_tree(tree), bounds_of(condition_of(tree, schema.scope).core)
+    assert set(told.bounds) <= set(found.bounds)
+    assert found.is_exact or not told.is_exact
 
 
 def _bounds_hold(compiled: CompiledFilter, view: Any, kind: Any, view_id: str, is_taken: bool) -> None:
