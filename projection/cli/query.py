@@ -1,4 +1,4 @@
-"""`projection query`: the views that a filter takes, out of a data folder or from a running node."""
+"""`projection query`: the views that a filter takes, out of a data folder, a file of events, or from a running node."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ EXAMPLES = (
     "projection query shop_orders --tenant north --filter 'status == \"paid\" and total > 100'",
     "projection query shop_orders --tenant north --sort -total --select status,total --limit 10 --format csv",
     "projection query shop_orders --tenant north --filter 'total > 100' --count",
+    "projection query shop_orders --tenant north --events events.jsonl --manifest manifest.yaml",
     "projection query shop_orders --url http://127.0.0.1:7070 --token-file token --all --format json",
 )
 _MOST_A_PAGE = 1_000  # views; a limit that the settings may lower
@@ -63,6 +64,13 @@ def query(
     storage: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The data folder; else that of the settings.")
     ] = None,
+    events: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Fold the events of this file in memory, and ask what they come to."),
+    ] = None,
+    manifest: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="With --events: the manifest; else that of the settings.")
+    ] = None,
     url: Annotated[
         str | None, typer.Option(metavar="URL", help="Ask the node that listens there, and no data folder.")
     ] = None,
@@ -82,23 +90,30 @@ def query(
 ) -> None:
     """Print the views of a tenant that a filter takes, sorted and cut to size, out of a data folder or from a node.
 
-    A data folder is read as it is, also while a node writes it. What stands in it or behind it is told on stderr:
-    whether there are more views, and which of them have parked events.
+    A data folder is read as it is, also while a node writes it. With --events there need be neither: a file's events
+    are folded in memory, and the answer is that of a node which has folded the same. What stands in it or behind it is
+    told on stderr: whether there are more views, and which of them have parked events.
     """
     from projection.cli import query_formats as formats
-    from projection.cli.query_sources import data_folder, given_filter, node
+    from projection.cli.query_sources import data_folder, events_file, given_filter, node
 
     if url is None and (token_file or secret_file or ca_file):
         raise ConfigurationError("--token-file, --secret-file and --ca-file go with --url")
-    if url is not None and storage is not None:
-        raise ConfigurationError("--url and --storage are two places; name one")
+    if manifest is not None and events is None:
+        raise ConfigurationError("--manifest goes with --events")
+    places = {"--url": url, "--storage": storage, "--events": events}
+    if len(named := [option for option, place in places.items() if place is not None]) > 1:
+        raise ConfigurationError(f"{' and '.join(named)} are different places; name one")
     if all_ and limit is not None:
         raise ConfigurationError("--all and --limit contradict each other; name one")
     selected = _paths(select)
     terms = {"view": view, "filter": given_filter(filter_), "sort": _paths(sort), "select": selected}
-    opened = (
-        data_folder(storage, config, tenant) if url is None else node(url, tenant, token_file, secret_file, ca_file)
-    )
+    if url is not None:
+        opened = node(url, tenant, token_file, secret_file, ca_file)
+    elif events is not None:
+        opened = events_file(events, manifest, config, tenant)
+    else:
+        opened = data_folder(storage, config, tenant)
     with opened as source:
         if explain:
             formats.print_explanation(source.explain({**terms, "limit": limit}), as_json=format_ is Format.JSON)
@@ -112,7 +127,7 @@ def query(
         else:
             columns = selected or source.fields(view)
             (formats.print_csv if format_ is Format.CSV else formats.print_views)(columns, views)
-        views.note_what_is_left()
+        views.note_what_is_left("" if events else "; see `projection parked list`")
 
 
 def _paths(given: Sequence[str] | None) -> list[str] | None:
@@ -145,10 +160,10 @@ class _Views:
                 self._has_more = cursor is not None
                 return
 
-    def note_what_is_left(self) -> None:
+    def note_what_is_left(self, see: str) -> None:
         """Say on stderr what the views alone do not say."""
         if self._has_more:
             note("note: there are more; --limit or --all prints them")
         if self._degraded:
             ids = ", ".join(map(repr, self._degraded[:5])) + (", …" if len(self._degraded) > 5 else "")
-            note(f"note: events are parked for {ids}, so their effect is missing; see `projection parked list`")
+            note(f"note: events are parked for {ids}, so their effect is missing{see}")

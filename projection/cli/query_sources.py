@@ -1,4 +1,4 @@
-"""Where `projection query` gets views from: a data folder or a node, which answer alike."""
+"""Where `projection query` gets views from: a data folder, a node or a file of events, which answer alike."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from projection.client.client import Client
     from projection.model.ids import TenantId
+    from projection.model.settings import Settings
     from projection.query.folder import FolderQueries
 
 
@@ -49,17 +50,42 @@ def data_folder(storage: Path | None, config: Path | None, tenant: str | None) -
         ConfigurationError: there is no such folder, or no such tenant can be.
         StorageError: it cannot be read.
     """
-    from projection.model.ids import TenantId
     from projection.model.settings import Settings
     from projection.query.folder import FolderQueries
 
     settings = Settings.load(config, {"storage": storage})
-    try:
-        whose = TenantId(tenant) if tenant is not None else settings.default_tenant
-    except ValueError as error:
-        raise ConfigurationError(str(error)) from None
+    whose = _whose(tenant, settings)
     with FolderQueries.open(settings.storage, settings.query) as queries:
         yield _Folder(queries, whose)
+
+
+@contextmanager
+def events_file(file: Path, manifest: Path | None, config: Path | None, tenant: str | None) -> Iterator[Source]:
+    """The views of a tenant that the events of a file come to, folded in memory.
+
+    Raises:
+        ConfigurationError: there is no such file or manifest, or no such tenant can be.
+        ProgramsInvalidError: with the diagnostics of all programs.
+        LaneHaltedError: a policy says halt, and an event made it.
+    """
+    from projection.cli.replay import folded
+    from projection.engine.replayed import queries_on
+    from projection.model.settings import Settings
+
+    settings = Settings.load(config, {"manifest": manifest})
+    whose = _whose(tenant, settings)
+    replay, _ = folded(file, settings)
+    with queries_on(replay, settings.query) as queries:
+        yield _Folder(queries, whose)
+
+
+def _whose(tenant: str | None, settings: Settings) -> TenantId:
+    from projection.model.ids import TenantId
+
+    try:
+        return TenantId(tenant) if tenant is not None else settings.default_tenant
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None
 
 
 class _Folder:

@@ -5,11 +5,16 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from projection.cli.console import print_json, progress
+
+if TYPE_CHECKING:
+    from projection.engine.replay import Replay
+    from projection.engine.summary import Summary
+    from projection.model.settings import Settings
 
 EXAMPLES = (
     "projection replay --manifest manifest.yaml events.jsonl",
@@ -35,24 +40,35 @@ def replay(
 
     The result is the same, byte for byte, as that of a node that reads the same events from a stream.
     """
-    from projection.engine.deployment import load_deployment
-    from projection.engine.replay import Replay
-    from projection.lang.run.executors import Execution
-    from projection.model.manifest import Manifest
     from projection.model.settings import Settings
     from projection.query.reading import view_lines
-    from projection.stream.file_feed import read_events
 
-    settings = Settings.load(config, {"manifest": manifest})
-    deployed = load_deployment(
-        Manifest.load(settings.manifest), settings.tenancy, settings.subjects, Execution(settings.execution)
-    )
-    fold = Replay(deployed, settings.tenancy)
-    with progress("folding", None) as advance:
-        numbers = fold.run((data for _, data in read_events(file)), advance)
+    fold, numbers = folded(file, Settings.load(config, {"manifest": manifest}))
     if summary:
         print_json({**asdict(numbers), "digests": fold.digests()})
         return
     out = sys.stdout.buffer
     for line in view_lines({lane.view_type: lane.store for lane in fold.lanes}):
         out.write(line)
+
+
+def folded(file: Path, settings: Settings) -> tuple[Replay, Summary]:
+    """The fold of a file's events through the programs of the manifest that the settings name.
+
+    Raises:
+        ConfigurationError: there is no such file or manifest.
+        ProgramsInvalidError: with the diagnostics of all programs.
+        LaneHaltedError: a policy says halt, and an event made it.
+    """
+    from projection.engine.deployment import load_deployment
+    from projection.engine.replay import Replay
+    from projection.lang.run.executors import Execution
+    from projection.model.manifest import Manifest
+    from projection.stream.file_feed import read_events
+
+    deployed = load_deployment(
+        Manifest.load(settings.manifest), settings.tenancy, settings.subjects, Execution(settings.execution)
+    )
+    fold = Replay(deployed, settings.tenancy)
+    with progress("folding", None) as advance:
+        return fold, fold.run((data for _, data in read_events(file)), advance)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 from pydantic import BaseModel
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from projection.query.form import Query
     from projection.query.planning import Possible
     from projection.query.sorting import Order
-    from projection.store.catalog import Build, Catalog, CatalogReader
+    from projection.store.catalog import Build
     from projection.store.indexes import StoredIndex
     from projection.store.port import ViewReader
 
@@ -131,11 +131,22 @@ class Served:
             self.reader.close()
 
 
+class Builds(Protocol):
+    """The builds that there are, and which of them answer: what a catalogue tells."""
+
+    @property
+    def cursor_key(self) -> bytes: ...  # noqa: D102
+    def view_types(self) -> list[ViewType]: ...  # noqa: D102
+    def builds(self, view_type: ViewType) -> list[Build]: ...  # noqa: D102
+    def build(self, view_type: ViewType, number: int) -> Build: ...  # noqa: D102
+    def serving_number(self, view_type: ViewType) -> int | None: ...  # noqa: D102
+
+
 class Serving:
     """Finds the build that answers for a view type, and its reader."""
 
-    def __init__(self, catalogue: Catalog | CatalogReader, reader_of: ReaderOf | None = None) -> None:
-        """Serve from a data folder.
+    def __init__(self, catalogue: Builds, reader_of: ReaderOf | None = None) -> None:
+        """Serve from a data folder, or from builds in memory.
 
         Args:
             catalogue: of the folder; the caller's to close.

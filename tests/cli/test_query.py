@@ -1,4 +1,4 @@
-"""`projection query`: the views that a filter takes, as a table, JSON or CSV, from a folder or a node."""
+"""`projection query`: the views that a filter takes, as a table, JSON or CSV, from a folder, a node or a file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 import json
 
 import pytest
-from command_support import eventually, fill, projection, refused, started, write_manifest
+from command_support import eventually, fill, projection, refused, started, write_events, write_manifest
 
 PROGRAM = """\
 proj 1
@@ -59,17 +59,18 @@ def bank(nats_server, tmp_path_factory):
     folder = tmp_path_factory.mktemp("bank")
     (folder / "accounts.proj").write_text(PROGRAM)
     write_manifest(folder, {"accounts": {"program": "accounts.proj"}}, folder.name)
+    write_events(folder / "events.jsonl", EVENTS)
     fill(nats_server.url, folder.name, EVENTS)
     ran = projection("run", "--until-caught-up", "--url", nats_server.url, "--stream", folder.name, folder=folder)
     assert 0 == ran.returncode, ran.stderr
     return folder
 
 
-@pytest.fixture(scope="module", params=["folder", "node"])
+@pytest.fixture(scope="module", params=["folder", "events", "node"])
 def place(request, bank, nats_server):
-    """The options that name where the same views are: the folder, or a node on it."""
-    if request.param == "folder":
-        yield ()
+    """The options that name where the same views are: the folder, a node on it, or the events that they came of."""
+    if request.param != "node":
+        yield () if request.param == "folder" else ("--events", "events.jsonl")
         return
     with started(
         "run", "--url", nats_server.url, "--stream", bank.name, "--listen", "127.0.0.1:0", folder=bank
@@ -182,7 +183,10 @@ def test_what_cannot_be_asked_is_told_in_one_sentence(bank, place, arguments, sa
         (("--filter", "{nothing"), 2, ("option --filter: it begins as JSON does",)),
         (("--all", "--limit", 3), 2, ("--all and --limit contradict",)),
         (("--token-file", "x"), 2, ("go with --url",)),
-        (("--url", "http://127.0.0.1:1", "--storage", "data"), 2, ("name one",)),
+        (("--url", "http://127.0.0.1:1", "--storage", "data"), 2, ("--url and --storage are different places",)),
+        (("--events", "events.jsonl", "--storage", "data"), 2, ("--storage and --events are different places",)),
+        (("--events", "none.jsonl"), 2, ("none.jsonl",)),
+        (("--manifest", "manifest.yaml"), 2, ("--manifest goes with --events",)),
         (("--url", "127.0.0.1:7070"), 2, ("write it as http://host:port",)),
         (("--url", "http://127.0.0.1:1", "--token-file", "none"), 2, ("option --token-file: 'none' cannot be read",)),
         (("--url", "http://127.0.0.1:1", "--ca-file", "none"), 2, ("option --ca-file: 'none' cannot be used",)),
