@@ -195,6 +195,54 @@ MUTANTS = [
         (("scanned = commit.position.scanned", "scanned = commit.base.scanned"),),
         "tests/query/test_following.py::test_one_who_begins_now_hears_what_changes_from_now_on",
     ),
+    Mutant(
+        "tenant left out of the key of a query's plans",
+        "query/serving.py",
+        (
+            ("self.plans.get(tenant_id, ", "self.plans.get(None, "),
+            ("self.plans[tenant_id] = ", "self.plans[None] = "),
+        ),
+        "tests/query/test_service.py::test_a_query_that_another_tenant_has_just_asked_gives_ones_own_views",
+    ),
+    Mutant(
+        "tenant left out of a cursor",
+        "query/cursors.py",
+        (
+            ("encode(payload), tenant_id.encode(), query)", "encode(payload), query)"),
+            ("open(cursor, tenant_id.encode(), query)", "open(cursor, query)"),
+        ),
+        "tests/query/test_service.py::test_a_cursor_leads_another_tenant_nowhere",
+    ),
+    Mutant(
+        "tenant left out of an etag",
+        "query/service.py",
+        (("for part in (tenant_id.encode(), ", "for part in ("),),
+        "tests/query/test_service.py::test_an_etag_tells_states_tenants_ids_and_degraded_views_apart",
+    ),
+    Mutant(
+        "the catalogue asked only once which build answers",
+        "query/serving.py",
+        (("if served is not None and served.number == number:", "if served is not None:"),),
+        "tests/query/test_service.py::test_after_a_switch_the_new_build_answers_and_cursors_of_the_old_one_are_gone",
+    ),
+    Mutant(
+        "an index used before it is built",
+        "query/planning.py",
+        (("if not index.built:", "if False:"),),
+        "tests/query/test_planning.py::test_an_index_that_is_not_built_yet_is_not_used",
+    ),
+    Mutant(
+        "a page that begins with the last view of the one before",
+        "query/execution.py",
+        (("and place <= after:", "and place < after:"),),
+        "tests/query/test_execution.py::test_under_writes_no_view_that_stays_as_it_is_is_left_out_or_comes_twice",
+    ),
+    Mutant(
+        "level by what is scanned and not yet committed",
+        "query/freshness.py",
+        (("if level is not None and position.scanned >= level[0]:", "if level is not None:"),),
+        "tests/query/test_service.py::test_an_answer_says_up_to_when_all_events_are_in_it",
+    ),
 ]
 
 

@@ -121,6 +121,14 @@ def test_one_view_is_the_tenants_own_or_missing(site, queries, tenant, view_id):
     assert ("events of it are parked" if is_parked else None) == missing.value.hint
 
 
+@pytest.mark.parametrize("filter_", [None, 'status == "open"', {"field": "$id", "op": "in", "value": IDS}])
+def test_a_query_that_another_tenant_has_just_asked_gives_ones_own_views(queries, filter_):
+    """What is kept of a query for the next time is not kept for another tenant."""
+    query = asked(sort=["-price"], **({"filter": filter_} if filter_ else {}))
+    for tenant in TENANTS:
+        assert {str(tenant)} == owners(one.view for one in queries.run_now(tenant, query).answer.views)
+
+
 def test_an_etag_tells_states_tenants_ids_and_degraded_views_apart(site):
     with site.queries() as queries:
         found = queries.view_now(
