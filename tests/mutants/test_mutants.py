@@ -235,7 +235,7 @@ MUTANTS = [
         "a page that begins with the last view of the one before",
         "query/execution.py",
         (("and place <= after:", "and place < after:"),),
-        "tests/query/test_execution.py::test_under_writes_no_view_that_stays_as_it_is_is_left_out_or_comes_twice",
+        "tests/query/test_planning.py::test_a_page_begins_also_behind_keys_between_which_a_known_one_stands",
     ),
     Mutant(
         "level by what is scanned and not yet committed",
