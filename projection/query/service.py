@@ -1,7 +1,7 @@
 """The calls that queries come by, whatever carries them: one view, a page of views, how it was found, what there is.
 
 All happens in the caller's thread, so in a node on its event loop: a query works for two milliseconds at a time, one
-query after another, and everything else has its turn in between.
+query after another, and everything else has its turn in between. Why: docs/decisions/0019-queries-in-turns.md.
 """
 
 from __future__ import annotations
@@ -169,15 +169,15 @@ class Queries:
             self._places.release()
 
     async def _in_turns(self, steps: Generator[None, None, _Answer]) -> _Answer:
-        """Take the steps, of all queries one in each round of the event loop."""
+        """Take the steps: the first at once, for most queries end with it; of others one in each round of the loop."""
         try:
+            next(steps)
             while True:
                 async with self._turn:
-                    try:
-                        next(steps)
-                    except StopIteration as end:
-                        return end.value  # type: ignore[no-any-return]
                     await asyncio.sleep(0)
+                    next(steps)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
         finally:
             steps.close()
 
