@@ -40,7 +40,7 @@ MIB_A_CLIENT = 0.25  # that one may cost: a chunk that was read, one that is bei
 _STREAM = "notes"
 _WITHIN_S = 120.0
 _TEMPLATE = SubjectTemplate.parse(DEFAULT_TEMPLATE)
-_LEVEL = re.compile(rb'event: level\nid: .*\ndata: \{"scanned":(\d+)')
+_LEVEL = re.compile(rb'event: level\nid: .*\ndata: .*"scanned":(\d+)')
 _PROGRAM = """\
 proj 1
 projection notes

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from projection.model.ids import TenantId
     from projection.model.query_limits import QueryLimits
-    from projection.query.changes import Chunk, Event, Place, Sent
+    from projection.query.changes import Event, Place, Sent
     from projection.query.form import Query
     from projection.query.serving import Prepared, Served, Serving
 
@@ -178,6 +178,8 @@ class Stream:
     async def messages(self) -> AsyncGenerator[list[Message], None]:
         """What comes, some at a time, for as long as one takes it; a lone id after each silence of `HEARTBEAT_S`.
 
+        The lists are the receiver's: one that is emptied before the next is asked for takes no memory meanwhile.
+
         Raises:
             QueryError: the view type keeps no changes any more, or the filter fails on a view.
             StorageError: the store cannot be read.
@@ -191,8 +193,7 @@ class Stream:
             served = self._source.now()
             try:
                 with self._rounds.counted():
-                    chunk, found = self._read(served, is_level=is_level)
-                is_level = chunk.is_level
+                    is_level, found = self._read(served, is_level=is_level)
                 if found or loop.time() >= heard + HEARTBEAT_S:
                     yield found or [Message(None, self._places.write(self._place))]
                     heard = loop.time()
@@ -205,8 +206,8 @@ class Stream:
                 if self._source.now().number == served.number:
                     raise  # else it was closed because another build answers now
 
-    def _read(self, served: Served, *, is_level: bool) -> tuple[Chunk, list[Message]]:
-        """The next chunk, and what the client is given of it; `is_level`: whether it knows that it was level."""
+    def _read(self, served: Served, *, is_level: bool) -> tuple[bool, list[Message]]:
+        """Whether nothing more is there, and what the client is given; `is_level`: whether it knew of that before."""
         with served.reader.snapshot() as snapshot:
             picture = Picture.of(served, snapshot)
             chunk = self._following.read(picture, self._place, self._source.sent)
@@ -214,7 +215,7 @@ class Stream:
             found = [Message(event, self._places.write(place)) for event, place in chunk.events]
             if chunk.is_level and (found or not is_level):
                 found.append(Message(self._following.level(picture), self._places.write(chunk.place)))
-        return chunk, found
+        return chunk.is_level, found
 
     def close(self) -> None:
         """Make room for another stream; idempotent."""

@@ -161,7 +161,9 @@ class EventStream(Response):
         try:
             async with aclosing(self._stream.messages()) as messages:
                 async for some in messages:
-                    yield b"".join(map(_frame, some))
+                    frames = b"".join(map(_frame, some))
+                    some.clear()  # what is in them need not wait for the client twice
+                    yield frames
         except (QueryError, StorageError) as error:
             if isinstance(error, StorageError):
                 log.warning("a stream of changes ends", request_id=self._request_id, reason=error.message)
