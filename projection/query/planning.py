@@ -138,9 +138,12 @@ def choose(plans: Sequence[Plan], counts: bool, snapshot: Snapshot) -> Plan:
     narrowing = [plan for plan in plans if plan.narrows]
     if not counts and (ordered := [plan for plan in narrowing if plan.grain is Grain.ALL]):
         return max(ordered, key=lambda plan: plan.equal)
-    sizes = [(sum(1 for _ in islice(_entries(plan, snapshot), _FEW)), plan) for plan in narrowing]
-    size, least = min(sizes, key=lambda one: (one[0], -one[1].grain), default=(_FEW, None))
-    if least is not None and size < _FEW:
+    least, size = None, _FEW
+    for plan in sorted(narrowing, key=lambda plan: plan.grain, reverse=True):
+        found = sum(1 for _ in islice(_entries(plan, snapshot), size))
+        if found < size:
+            least, size = plan, found
+    if least is not None:
         return least
     ordered = [plan for plan in plans if plan.grain is not Grain.NONE]
     if ordered and not counts:
