@@ -66,9 +66,11 @@ class Asked:
         return replace(plan, grain=Grain.NONE, reverse=False, decides=False)
 
 
-@settings(max_examples=300)
-@given(st.sampled_from(TENANTS[:4]), FILTERS, SORTS, st.booleans())
-def test_every_plan_gives_the_same_views_in_the_same_order_and_the_same_count(site, tenant, filter_, sort, counts):
+QUERIES = (st.sampled_from(TENANTS[:4]), FILTERS, SORTS, st.booleans())
+PAGES = (st.integers(1, 7), st.randoms(use_true_random=False))
+
+
+def same_by_every_plan(site, tenant, filter_, sort, counts):
     asked = Asked(site, tenant, filter_, sort, counts=counts)
     expected = asked.page(asked.by_views)
     views = {view_id: view for (owner, view_id), view in site.store.views.items() if owner == tenant}
@@ -79,11 +81,7 @@ def test_every_plan_gives_the_same_views_in_the_same_order_and_the_same_count(si
         assert (plan, expected.views, expected.count) == (plan, page.views, page.count)
 
 
-@settings(max_examples=300)
-@given(
-    st.sampled_from(TENANTS[:3]), FILTERS, SORTS, st.integers(1, 7), st.booleans(), st.randoms(use_true_random=False)
-)
-def test_pages_go_on_by_another_plan_where_the_last_one_ended(site, tenant, filter_, sort, limit, counts, dice):
+def same_by_pages_of_random_plans(site, tenant, filter_, sort, counts, limit, dice):
     asked = Asked(site, tenant, filter_, sort, counts=counts)
     found, after = [], None
     while True:
@@ -95,6 +93,26 @@ def test_pages_go_on_by_another_plan_where_the_last_one_ended(site, tenant, filt
     everything = asked.page(asked.by_views)
     assert [one.id for one in everything.views] == found
     assert everything.count == page.count
+
+
+@settings(max_examples=300)
+@given(*QUERIES)
+def test_every_plan_gives_the_same_views_in_the_same_order_and_the_same_count(site, tenant, filter_, sort, counts):
+    same_by_every_plan(site, tenant, filter_, sort, counts)
+
+
+@settings(max_examples=300)
+@given(*QUERIES, *PAGES)
+def test_pages_go_on_by_another_plan_where_the_last_one_ended(site, tenant, filter_, sort, counts, limit, dice):
+    same_by_pages_of_random_plans(site, tenant, filter_, sort, counts, limit, dice)
+
+
+@pytest.mark.long
+@settings(max_examples=10_000)
+@given(*QUERIES, *PAGES)
+def test_plans_agree_on_ten_thousand_queries(site, tenant, filter_, sort, counts, limit, dice):
+    same_by_every_plan(site, tenant, filter_, sort, counts)
+    same_by_pages_of_random_plans(site, tenant, filter_, sort, counts, limit, dice)
 
 
 @given(st.sampled_from(TENANTS), FILTERS, SORTS)
