@@ -56,6 +56,24 @@ def test_builds_are_in_the_order_of_their_numbers(data: Path) -> None:
         assert numbers == [build.number for build in catalog.builds(ORDERS)]
 
 
+def test_the_number_that_queries_ask_for_is_that_of_the_serving_build_after_every_switch(data: Path) -> None:
+    """For whoever has the folder, who answers from memory, and for readers, who look."""
+    with Catalog.open(data) as catalog:
+        assert catalog.serving_number(ORDERS) is None
+        first, second = made(catalog, ORDERS), made(catalog, ORDERS, "f1", serves=False)
+        assert catalog.serving_number(ORDERS) == 1
+        for build in (second, first, second):
+            catalog.serve(build)
+            assert (build.number, build) == (catalog.serving_number(ORDERS), catalog.serving(ORDERS))
+        third = made(catalog, ORDERS, "f2")
+        assert (third.number, None) == (catalog.serving_number(ORDERS), catalog.serving_number(FINES))
+    with CatalogReader.open(data) as reader:
+        assert reader.serving_number(ORDERS) == third.number
+        assert reader.build(ORDERS, 2) == second
+        with pytest.raises(StorageError, match="build 9 of orders is missing"):
+            reader.build(ORDERS, 9)
+
+
 def test_a_build_serves_from_when_that_is_said(data: Path) -> None:
     """Not when it is made; and a former one serves again when that is said."""
     with Catalog.open(data) as catalog:
