@@ -135,6 +135,21 @@ def test_a_body_that_runs_for_each_item_is_a_term_of_them_all() -> None:
     assert ["Paid.lines"] == [origin.name for origin in term.origins]
 
 
+def test_what_would_be_made_of_the_items_of_an_empty_list_costs_nothing() -> None:
+    text = """event E { id: string(9), n: int }
+type Row { n: int }
+view V { rows: list<Row>(20) = [] }
+fn merged(rows: list<Row>, n: int) -> list<Row> =
+  let least: Row = { n: min(row.n for row in rows) ?? n };
+  [row by row.n for row in [...rows, least]]
+on E as e to e.id
+  when view == none => { rows: merged([], e.n) }
+  else => view with { rows: take(merged(view.rows, e.n), 20) }
+"""
+    assert [] == codes(text)
+    assert bound(text).body.gas.most < 1_000
+
+
 def test_a_view_that_may_be_missing_may_cost_less() -> None:
     handler = "on E as e to e.id when view == view => keep else => { n: e.n }\n"
     fold = Fold(HEAD + "event E { id: string(9), n: int }\nview V { n: int }\n" + handler)

@@ -289,7 +289,8 @@ class Abstract:
             self.run(node.condition, frame, tests)
         body = self.run(node.body, frame, bodies)
         count = self._repeated(node, source, tests, bodies, tally)
-        return Size(count.least, count.most, body, origin=source.origin)
+        # Of nothing, nothing is made: what the body would make of an item that is not there says nothing.
+        return Size(count.least, count.most, body if count.most else None, origin=source.origin)
 
     def _fold(self, node: core.Fold, frame: Frame, tally: Tally) -> Size | None:
         before = self.run(node.initial, frame, tally)
