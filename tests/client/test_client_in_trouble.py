@@ -259,7 +259,7 @@ EVENTS = (
 CHANGES = [
     Change(kind="changed", event_id="e1", id="A1", scanned=3, view={"n": Decimal("1.50"), "t": "\u2028"}),
     Change(kind="deleted", event_id="e2", id="A2", scanned=4),
-    Change(kind="reset", event_id="e5"),
+    Change(kind="reset", event_id="e5", build=2),
     Change(kind="level", event_id="e6", scanned=9),
 ]
 FEED = {"content-type": "text/event-stream"}
