@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 BoundOperator = Literal["eq", "in", "lt", "le", "gt", "ge", "starts_with"]
 
 _COMPARISONS: dict[str, BoundOperator] = {"<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
-_SAME = frozenset({"same", "same_text", "same_text_or_none"})
+_SAME = frozenset({"same", "same_text", "same_text_or_none", "same_bytes"})
 _MIRRORED: dict[BoundOperator, BoundOperator] = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le"}
 _CONVERSIONS = frozenset({"as_decimal", "as_scaled", "padded"})  # what comes of them equals their operand
 

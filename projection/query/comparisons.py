@@ -217,7 +217,7 @@ def bounds_of_tree(tree: Tree) -> Bounds:
     match tree:
         case Group():
             return reduce(both if tree.is_and else either, map(bounds_of_tree, tree.parts))
-        case Asked(path=path) if path.names is not None and not isinstance(path.type, (ty.Json, ty.Bytes, ty.Map)):
+        case Asked(path=path) if path.names is not None and not isinstance(path.type, (ty.Json, ty.Map)):
             is_multi = path.is_multi or isinstance(path.type, (ty.List, ty.Set))
             op = "eq" if is_multi and tree.op == "contains" and not _is_text(path) else _BOUNDING.get(tree.op)
             if op is None:
