@@ -146,6 +146,9 @@ def check_reaching_over(site, mode, tenant, other) -> None:
     for more in ({"tenant": other}, {"tenant_id": other}):
         response = site.ask(mode, tenant, "/v1/query", body={"view": VIEW, **more})
         assert 400 == response.status_code, "the tenant is never a part of the query"
+    failing = site.ask(mode, tenant, "/v1/query", body={"view": VIEW, "filter": "n * 9000000000000000000 >= 0"})
+    assert "query.filter_failed" == failing.json()["code"]
+    holds_none_of_others(failing.text, tenant)
     twice = site.ask(mode, tenant, f"/v1/views/{VIEW}/a", headers={"x-tenant-id": "ab"})
     holds_none_of_others(twice.text, tenant)
 
