@@ -9,11 +9,14 @@ to a bound, which takes less than a millisecond, before a plan is chosen that ha
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+from msgspec.structs import replace
 
 from projection.lang.values.ordering import inverted, nearest
 from projection.model.escaping import escape_part
@@ -52,8 +55,7 @@ class Range(NamedTuple):
     stop: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True, gc=False):
     """Where to look for a query's views."""
 
     tenant_id: TenantId

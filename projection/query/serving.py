@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from projection.model.ids import TenantId, ViewType
     from projection.model.query_limits import QueryLimits
     from projection.query.filters import Bound, CompiledFilter
-    from projection.query.form import Query
+    from projection.query.form import Query, Steps
     from projection.query.planning import Possible
     from projection.query.sorting import Order
     from projection.store.catalog import Build
@@ -91,6 +91,7 @@ class Served:
             ) from None
         self.program = recipe.program.digest
         self._prepared: dict[bytes, Prepared] = {}  # by their canonical form
+        self._orders: dict[tuple[tuple[Steps, bool], ...], tuple[Order, frozenset[str]]] = {}  # by what queries write
 
     def prepared(self, query: Query, limits: QueryLimits) -> tuple[Prepared, bytes]:
         """A query made ready, and its canonical form: that of its view type, filter, sort and selection.
@@ -110,7 +111,7 @@ class Served:
 
     def _prepare(self, query: Query, limits: QueryLimits) -> Prepared:
         filter_ = compile_filter(self.schema, query.filter, limits)
-        order, sorted_by = order_of(self.schema, query)
+        order, sorted_by = self._order(query)
         fields = filter_.fields | sorted_by
         bounds = defaultdict(list)
         for bound in filter_.bounds:
@@ -124,6 +125,14 @@ class Served:
             None if query.select is None else selected(self.schema, query.select),
             {},
         )
+
+    def _order(self, query: Query) -> tuple[Order, frozenset[str]]:
+        sort = tuple((key.field, key.desc) for key in query.sort)
+        if (found := self._orders.get(sort)) is None:
+            if len(self._orders) >= _PREPARED:
+                self._orders.clear()
+            found = self._orders[sort] = order_of(self.schema, query)
+        return found
 
     def close(self) -> None:
         """Give the reader back; idempotent. What still reads raises at its next step."""

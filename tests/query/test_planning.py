@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from query_support import FILTERS, IDS, SORTS, TENANT, TENANTS, Site, filled, in_order, thing
 
 from projection.model.ids import TenantId
