@@ -6,7 +6,7 @@ Numbers are exact: JSON is read with decimals, never with floats. What is wrong 
 from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias, TypeVar, Union
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias, TypeVar, Union, get_args
 
 import msgspec
 from pydantic import (
@@ -40,7 +40,7 @@ MAX_SELECTED = 200
 MAX_CURSOR = 4_096
 
 Operator = Literal["eq", "ne", "lt", "le", "gt", "ge", "in", "contains", "starts_with", "exists"]
-OPERATORS: tuple[Operator, ...] = ("eq", "ne", "lt", "le", "gt", "ge", "in", "contains", "starts_with", "exists")
+OPERATORS: tuple[Operator, ...] = get_args(Operator)
 
 Steps: TypeAlias = tuple[str | int, ...]
 
@@ -222,7 +222,7 @@ def read_filter(text: str) -> Filter:
         QueryInvalidError: it is none, with a pointer to what is wrong.
     """
     is_structured = text.lstrip().startswith("{")  # no condition begins so
-    return _read(_Filtered, f'{{"filter":{text}}}' if is_structured else {"filter": text}).filter
+    return _read(_Filtered, {"filter": _plain(text) if is_structured else text}).filter
 
 
 Model = TypeVar("Model", bound=BaseModel)

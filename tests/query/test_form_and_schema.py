@@ -1,0 +1,100 @@
+"""A query means the same however it is written, with exact numbers; a view type's schema is that of its views' JSON."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import jsonschema_rs  # schemathesis brings it
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from view_schemas import program_of, stored, values, views
+
+from projection.model.ids import ViewId
+from projection.query.errors import QueryInvalidError
+from projection.query.form import And, Comparison, Query, SortKey, read_filter
+from projection.query.schema import ViewSchema
+
+PAID = {"field": "status", "op": "eq", "value": "paid"}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        b'{"view":"v","filter":{"field":"a.b","op":"lt","value":0.10},"sort":["-a","b"]}',
+        '{"view":"v","filter":{"field":["a","b"],"op":"lt","value":0.10},"sort":[{"field":"a","desc":true},{"field":["b"]}]}',
+        {"view": "v", "filter": {"field": ("a", "b"), "op": "lt", "value": Decimal("0.10")}, "sort": ["-a", "b"]},
+    ],
+)
+def test_one_query_in_several_forms(other):
+    query = Query.read(other)
+
+    assert Comparison(field=("a", "b"), op="lt", value=Decimal("0.10")) == query.filter
+    assert (SortKey(field=("a",), desc=True), SortKey(field=("b",))) == query.sort
+    assert "0.10" == str(query.filter.value)
+    assert Query.read(query.model_dump_json()) == query.model_copy(
+        update={"filter": query.filter.model_copy(update={"value": "0.10"})}  # decimals are texts in its own JSON
+    )
+
+
+def test_python_values_count_as_the_json_that_they_make():
+    query = Query.read(
+        {"view": "v", "filter": {"field": "$id", "op": "in", "value": [ViewId("a"), date(2001, 2, 3), 1.5]}}
+    )
+
+    assert ["a", "2001-02-03", Decimal("1.5")] == query.filter.value
+
+
+@pytest.mark.parametrize("value", [object(), {1, object()}, lambda: None])
+def test_python_values_that_make_no_json_are_refused(value):
+    with pytest.raises(QueryInvalidError, match="no JSON"):
+        Query.read({"view": "v", "filter": {"field": "a", "op": "eq", "value": value}})
+
+
+def test_a_filter_in_a_url_is_a_condition_or_json():
+    assert 'status == "paid"' == read_filter('status == "paid"')
+    assert And(**{"and": (Comparison(**PAID),)}) == read_filter(f' {{"and": [{json.dumps(PAID)}]}}')
+
+
+@pytest.mark.parametrize("text", ["", '{"field": "a"}, "filter": "true"', "{", '{"field":"a","op":"exists"} true'])
+def test_what_is_neither_is_refused(text):
+    with pytest.raises(QueryInvalidError):
+        read_filter(text)
+
+
+@st.composite
+def stored_views(draw: Any) -> tuple[Any, Any, list[str]]:
+    kind = draw(views)
+    return kind, draw(values(kind)), draw(st.lists(st.sampled_from([name for name, _kind in kind[1]])))
+
+
+@settings(max_examples=60)
+@given(stored_views())
+def test_every_view_is_of_the_json_schema_and_no_field_of_it_may_be_missing(found):
+    kind, view, _fields = found
+    schema = ViewSchema.of("generated", program_of(kind)).json_schema()
+    jsonschema_rs.meta.validate(schema)
+    validator = jsonschema_rs.Draft202012Validator(schema)
+    as_json = json.loads(stored(view))
+
+    validator.validate(as_json)
+    for name in as_json:
+        assert not validator.is_valid({other: value for other, value in as_json.items() if other != name})
+    assert not validator.is_valid(as_json | {"more": 1})
+
+
+@settings(max_examples=60)
+@given(stored_views())
+def test_some_fields_decode_to_what_the_whole_view_has_there(found):
+    kind, view, fields = found
+    schema = ViewSchema.of("generated", program_of(kind))
+
+    some = schema.decoder(frozenset(fields))(stored(view))
+    whole = schema.decoder(frozenset(view))(stored(view))
+
+    assert [getattr(whole, name) for name in fields] == [getattr(some, name) for name in fields]
+    assert sorted(set(fields)) == list(type(some).__struct_fields__)
+    assert schema.record.made() is type(whole)
