@@ -62,3 +62,18 @@ def test_a_view_that_is_not_there_may_be_none_and_one_that_is_there_is_not():
     assert ["id", "view"] == session.names()
     session.look_at(None)
     assert [] == session.names()
+
+
+def test_what_an_event_gave_is_known_where_a_handler_asks_for_it():
+    source = """proj 1
+projection p
+event E { asked?: int, other?: int }
+view V { n: int = 0 }
+on E as e to "a" when has(e.asked) => { n: 1 }
+"""
+    session = Session(Source("p.proj", source))
+    session.stand_at(Codec(session.checked.events["E"]).decode(b'{"asked": null}'), meta())
+
+    assert session.evaluate("has(e.asked)").value
+    with pytest.raises(ProgramInvalidError, match="nobody asks for `other`"):
+        session.evaluate("has(e.other)")

@@ -69,6 +69,8 @@ OPEN, CHEAP = one("status", "eq", "open"), one("price", "le", Decimal("9.50"))
         ("let line = lines[0]!; n == 1", None, [one("n", "eq", 1)], False),  # it fails where there is none
         ("(rate ?? 1) > 0", None, [], False),
         ("n + 1 == 2", None, [], False),
+        ("any(true for line in lines)", leaf("lines.sku", "exists", True), [], False),
+        ("if home == none then false else true", leaf("home.city", "exists", True), [], False),
         ("true", None, [], True),
     ],
 )  # fmt: skip

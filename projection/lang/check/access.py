@@ -131,5 +131,7 @@ class Access(Updates):
             return self.report(diag.no_such_presence(call.span, f"{base.type} is no event"))
         if not isinstance(field.type, ty.Optional):
             return self.report(diag.no_such_presence(call.span, f"`{asked.field}` is always there"))
+        if base.type.struct is not None and asked.field not in base.type.asked:
+            return self.report(diag.no_such_presence(call.span, f"nobody asks for `{asked.field}` in a handler"))
         base.type.asked.add(asked.field)
         return Typed(form("has", call.span, base.core, core.Const(asked.field_span, asked.field)), ty.BOOL)

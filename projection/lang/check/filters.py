@@ -64,10 +64,6 @@ class FilterExpressions(Expressions):
         """See `Expressions.names`."""
         return [*super().names(), *self._fields]
 
-    def presence(self, call: syn.Call) -> Typed:
-        """See `Access.presence`: what events gave is known no more."""
-        return self.report(diag.no_such_presence(call.span, "there is no event here"))
-
     def _is_field(self, name: str) -> bool:
         return name not in self.variables and name in self._fields
 
