@@ -1,8 +1,8 @@
 """Planning: the ways in which a query's views can be come by, and which of them is taken.
 
-Whatever the way, the answer is the same: the filter is asked of each view, unless the ranges hold exactly what it takes,
-and the order is one for all, that of the sort keys' encodings and then of the ids. A plan says only where to look, and
-how much of the order comes by itself.
+Whatever the way, the answer is the same: each view is asked the filter, unless the ranges hold just what it takes, and
+the order is one for all, that of the sort keys' encodings and then of the ids. A plan says only where to look, and how
+much of the order comes by itself.
 
 What an index would spare cannot be told from the query alone, so it is measured: the entries of a range are counted up
 to a bound, which takes less than a millisecond, before a plan is chosen that has to go through all of them.
