@@ -47,20 +47,9 @@ def _read(written: Any, type_: ty.Type) -> Any:
         plain = mend_json(written)
     except MisfitError:
         return None
-    if isinstance(plain, str) and not _is_text(plain):
-        return None
     if isinstance(type_, ty.Enum) and not type_.open:
         return plain if plain in type_.members else None
     return narrowed(plain, type_)
-
-
-def _is_text(text: str) -> bool:
-    """Whether it holds no lone surrogate, which no UTF-8 text does."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _misfit(written: Any, type_: ty.Type, pointer: str | None) -> QueryInvalidError:

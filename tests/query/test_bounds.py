@@ -68,6 +68,7 @@ OPEN, CHEAP = one("status", "eq", "open"), one("price", "le", Decimal("9.50"))
         ("lines[0]!.qty == 1 and n == 1", None, [one("n", "eq", 1)], False),
         ("let line = lines[0]!; n == 1", None, [one("n", "eq", 1)], False),  # it fails where there is none
         ("(rate ?? 1) > 0", None, [], False),
+        ('view.home != none and home.city == "a"', None, [one("home.city", "eq", "a")], False),
         ("n + 1 == 2", None, [], False),
         ("any(true for line in lines)", leaf("lines.sku", "exists", True), [], False),
         ("if home == none then false else true", leaf("home.city", "exists", True), [], False),

@@ -11,6 +11,7 @@ import jsonschema_rs  # schemathesis brings it
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from query_support import PROGRAM
 from view_schemas import program_of, stored, values, views
 
 from projection.model.ids import ViewId
@@ -98,3 +99,21 @@ def test_some_fields_decode_to_what_the_whole_view_has_there(found):
     assert [getattr(whole, name) for name in fields] == [getattr(some, name) for name in fields]
     assert sorted(set(fields)) == list(type(some).__struct_fields__)
     assert schema.record.made() is type(whole)
+
+
+@pytest.mark.parametrize(
+    ("path", "type_", "optional", "multi", "names"),
+    [
+        ("n", "int", False, False, ("n",)),
+        ("rate", "decimal", True, False, ("rate",)),
+        ("home.city", "string", True, False, ("home", "city")),
+        ("lines.qty", "int", False, True, ("lines", "qty")),
+        ("lines.0.qty", "int", True, False, None),
+        ("tags", "set<string>", False, False, ("tags",)),
+        ("$id", "string", False, False, ("$id",)),
+    ],
+)
+def test_a_path_tells_what_is_there_and_whether_it_always_is(path, type_, optional, multi, names):
+    found = ViewSchema.of("things.proj", PROGRAM).resolve(tuple(path.split(".")))
+
+    assert (type_, optional, multi, names) == (str(found.type), found.is_optional, found.is_multi, found.names)

@@ -196,6 +196,28 @@ def test_json_that_nests_beyond_all_filters_is_refused_before_it_is_looked_at():
         read_filter(text)
 
 
+def test_a_path_leads_through_three_lists_at_most():
+    deep = ViewSchema.of("deep", """
+proj 1
+projection deep
+event E {}
+type R { n: int }
+view V { three: list<list<list<R>>>, four: list<list<list<list<R>>>> }
+on E to none => keep
+""")  # fmt: skip
+
+    assert deep.resolve(("three", "n")).is_multi
+    with pytest.raises(QueryInvalidError, match="more than 3 lists"):
+        deep.resolve(("four", "n"))
+
+
+def test_a_text_that_no_utf_8_can_say_is_refused():
+    with pytest.raises(QueryInvalidError, match="no part of the language"):
+        compile_filter(fines(), 'vehicle == "\ud800"')
+    with pytest.raises(QueryInvalidError, match="no JSON"):
+        read_filter('vehicle == "\ud800"')
+
+
 # --- what is said of it ----------------------------------------------------------------------------------------------
 
 
