@@ -97,7 +97,11 @@ def problem_of(error: Exception, request_id: str) -> Problem:
     if isinstance(error, (QueryError, RequestError)):
         fields: dict[str, Any] = {"detail": error.message, "hint": error.hint}
         if isinstance(error, QueryError):
-            fields |= {"pointer": error.pointer, "span": list(error.span) if error.span else None, "excerpt": error.excerpt}
+            fields |= {
+                "pointer": error.pointer,
+                "span": list(error.span) if error.span else None,
+                "excerpt": error.excerpt,
+            }
         if isinstance(error, QueryLimitError):
             fields |= {"limit": error.limit, "value": error.value}
         return _problem(error.code, request_id, **fields)
