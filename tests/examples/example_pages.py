@@ -25,11 +25,6 @@ _RUNNER = CliRunner()
 _COLUMNS = "80"  # of the terminal that tables are made for
 
 
-def blocks(page: Path) -> list[str]:
-    """The commands of a page with what they print, block by block."""
-    return _BLOCK.findall(page.read_text())
-
-
 def with_outputs(page: Path) -> str:
     """The page's text with what its commands print now."""
     return _BLOCK.sub(lambda block: _run_again(block[0]), page.read_text())
@@ -54,7 +49,7 @@ def run(command: str, folder: Path) -> str:
     settings = dict.fromkeys((name for name in os.environ if name.startswith("PROJECTION_")), None)
     with chdir(folder):
         done = _RUNNER.invoke(app, arguments, env={**settings, "COLUMNS": _COLUMNS})
-    assert done.exit_code == 0, f"{command}: {done.exception!r}"
+    assert done.exit_code == 0, f"{command}\n{done.output}{done.exception!r}"
     return done.stdout + done.stderr
 
 

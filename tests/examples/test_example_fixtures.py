@@ -6,8 +6,8 @@ import re
 import shutil
 
 import pytest
-from example_pages import PAGES, blocks, run, with_outputs
-from example_support import PROJECTIONS, fold
+from example_pages import PAGES, run, with_outputs
+from example_support import CHECKOUT, PROJECTIONS, fold
 
 from projection.lang.program import Program
 from projection.lang.values.codec import largest
@@ -56,8 +56,20 @@ def test_a_page_shows_what_its_commands_print(page):
     assert page.read_text() == with_outputs(page), "run `python tests/examples/example_pages.py`"
 
 
-def test_every_page_has_a_command_to_try():
-    assert [] == [name_of(page) for page in PAGES if not blocks(page)]
+@pytest.mark.parametrize("folder", FOLDERS, ids=name_of)
+def test_the_page_of_an_example_ends_with_what_one_would_ask_it(folder):
+    page = folder / "README.md"
+    _, asked, questions = page.read_text().partition("\n## Ask it\n")
+    assert asked
+    assert "\n## " not in questions
+    assert 2 <= questions.count("\n$ projection query ") <= 4
+
+
+def test_every_program_is_laid_out_covered_as_a_whole_and_warned_of_by_nobody():
+    """Fails with what the command prints."""
+    run("projection fmt --check projections", CHECKOUT)
+    run("projection check --strict projections", CHECKOUT)
+    run("projection test --coverage --fail-under 100 projections", CHECKOUT)
 
 
 def test_a_command_that_fails_is_noticed():
