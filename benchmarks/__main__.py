@@ -4,8 +4,30 @@ from __future__ import annotations
 
 import json
 
-from benchmarks import calibration, end_to_end, handlers, latency, many_views, peers, queries, slow_clients, start
+from benchmarks import (
+    calibration,
+    end_to_end,
+    handlers,
+    latency,
+    many_views,
+    peers,
+    queries,
+    slow_clients,
+    start,
+    understanding,
+)
 
-for benchmark in (handlers, peers, calibration, start, end_to_end, many_views, latency, queries, slow_clients):
+for benchmark in (
+    handlers,
+    peers,
+    calibration,
+    start,
+    end_to_end,
+    many_views,
+    latency,
+    queries,
+    slow_clients,
+    understanding,
+):
     for line in benchmark.measure():
         print(json.dumps(line), flush=True)

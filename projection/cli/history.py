@@ -1,16 +1,22 @@
-"""Events of a file and what comes of the first of them, for `trace` and `repl`: the engine's own fold, in memory."""
+"""Events that commands fold again: of a file, or of a stream; and what comes of the first of them, in memory."""
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from projection.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Sequence
+
     from projection.engine.deployment import DeployedView
     from projection.engine.event import Event
+    from projection.history.logs import Log
     from projection.model.ids import TenantId
+    from projection.model.settings import Settings
     from projection.store.port import LaneStore
     from projection.testing.given import GivenEvent
 
@@ -69,3 +75,43 @@ class History:
         from projection.model.keys import ViewKey
 
         return store.get_view(ViewKey(tenant_id, self.deployed.entry.view_type, ViewId(view_id)))
+
+
+@asynccontextmanager
+async def opened_log(
+    events: Path | None, deployed: Sequence[DeployedView], settings: Settings, purpose: str
+) -> AsyncIterator[Log]:
+    """The events of a file, or, without one, of the stream that the settings name.
+
+    Args:
+        events: the file.
+        deployed: whose events they are: it is needed for their short form.
+        settings: where the stream is.
+        purpose: a word for the name of the consumer.
+
+    Raises:
+        StreamError: the server cannot be reached.
+    """
+    from projection.cli.connection import nats_connection
+    from projection.history.logs import FileLog, StreamLog
+    from projection.stream.connection import Nats
+
+    if events is not None:
+        yield FileLog(partial(_envelopes, events, deployed))
+        return
+    async with await Nats.connect(nats_connection(settings.nats)) as nats:
+        yield StreamLog(nats, settings.stream, purpose)
+
+
+def _envelopes(path: Path, deployed: Sequence[DeployedView]) -> Iterator[bytes]:
+    """The envelopes of a log as they stand there; of a file in the short form, those that it stands for."""
+    from projection.stream.file_feed import read_events
+    from projection.testing.folding import Projection
+    from projection.testing.given import given_events
+
+    first = b"[" if path.suffix == ".json" else next((data for _, data in read_events(path)), b'"event_type"')
+    if b'"event_type"' in first:
+        yield from (data for _, data in read_events(path))
+        return
+    aggregate_of = Projection(path.name, deployed, Path()).aggregate_of
+    yield from (event.envelope for event in given_events(path, Path(), aggregate_of))

@@ -12,6 +12,7 @@ from projection.cli import (
     adopt,
     check,
     demo,
+    diff,
     doc,
     explain,
     fmt,
@@ -26,6 +27,7 @@ from projection.cli import (
     test,
     trace,
     verify,
+    why,
 )
 from projection.cli.console import note, report
 from projection.errors import EXIT_FAILED, ProjectionError
@@ -80,6 +82,7 @@ def _shown(examples: Sequence[str]) -> str:
 _register(adopt.adopt, adopt.EXAMPLES)
 _register(check.check, check.EXAMPLES)
 _register(demo.demo, demo.EXAMPLES)
+_register(diff.diff, diff.EXAMPLES)
 _register(doc.doc, doc.EXAMPLES)
 _register(explain.explain, explain.EXAMPLES)
 _register(fmt.fmt, fmt.EXAMPLES)
@@ -98,6 +101,7 @@ _register(show.show, show.EXAMPLES)
 _register(test.test, test.EXAMPLES)
 _register(trace.trace, trace.EXAMPLES)
 _register(verify.verify, verify.EXAMPLES)
+_register(why.why, why.EXAMPLES)
 
 
 def main() -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
 from projection.engine.builds import open_store, plan_builds
 from projection.engine.lane import Lane
 from projection.engine.node import Node, Succession
-from projection.errors import ConfigurationError
+from projection.engine.starts import before_start_in_stream
 from projection.lang.run.executors import Execution
 from projection.model.checkpoint import LanePosition
 from projection.model.subjects import disjoint
@@ -122,22 +121,7 @@ def _successions(catalog: Catalog, planned: Sequence[PlannedBuild], lanes: Seque
 async def _move_to_start(lane: Lane, jetstream: JetStream, stream: str) -> None:
     """Have a new build begin where the manifest says."""
     if lane.position == LanePosition():
-        lane.move_to(await _before_start(lane, jetstream, stream))
-
-
-async def _before_start(lane: Lane, jetstream: JetStream, stream: str) -> int:
-    """The last sequence that a new build does not read."""
-    start = lane.deployed.entry.start
-    if start.time is not None:
-        if datetime.fromisoformat(start.time) > datetime.now(UTC):
-            # Nothing tells yet which sequence that will be.
-            raise ConfigurationError(f"view type {lane.view_type} starts at {start.time}, which is in the future")
-        return await jetstream.last_sequence_before(stream, start.time)
-    before = (start.sequence or 1) - 1
-    # Behind its end, a stream could not be told from one that lost its end.
-    if before and (end := (await jetstream.stream_info(stream)).state.last_seq) < before:
-        raise ConfigurationError(f"view type {lane.view_type} starts at {start}, but stream {stream!r} ends at {end}")
-    return before
+        lane.move_to(await before_start_in_stream(lane.deployed, jetstream, stream))
 
 
 def _feed_name(subjects: Sequence[str], build: Build | None) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from projection.engine.event import Event, EventReader
-from projection.engine.lane import Lane, LaneHaltedError
+from projection.engine.event import EventReader
+from projection.engine.lane import Lane
+from projection.engine.starts import before_start_in_file
 from projection.engine.summary import Summary
 from projection.errors import ProjectionError
 from projection.model.envelope import decode_envelope
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from projection.engine.deployment import DeployedView
+    from projection.engine.event import Event
     from projection.model.envelope import Tenancy
+    from projection.model.subjects import SubjectTemplate
 
 _BATCH = 20_000  # events between two commits; the result does not depend on it
 
@@ -27,8 +30,7 @@ class Replay:
 
     def __init__(self, deployed: Sequence[DeployedView], tenancy: Tenancy) -> None:
         self.lanes = [Lane(one, MemoryLaneStore()) for one in deployed]
-        self._template = deployed[0].entry.subject_template
-        self._reader = EventReader(self._template, tenancy)
+        self._read = UnderOwnSubjects(deployed[0].entry.subject_template, tenancy).read
 
     def run(self, events: Iterable[bytes], progress: Callable[[int], None] | None = None) -> Summary:
         """Fold envelopes, the first as sequence 1, as if each had been published under its own subject.
@@ -38,10 +40,7 @@ class Replay:
         """
         began, sequence = perf_counter(), 0
         for lane in self.lanes:
-            start = lane.deployed.entry.start
-            if start.time is not None:
-                raise _no_time(lane)
-            lane.move_to((start.sequence or 1) - 1)
+            lane.move_to(before_start_in_file(lane.deployed))
         for sequence, data in enumerate(events, 1):
             event = self._read(sequence, data)
             for lane in self.lanes:
@@ -63,7 +62,15 @@ class Replay:
         if progress is not None:
             progress(sequence)
 
-    def _read(self, sequence: int, data: bytes) -> Event:
+
+class UnderOwnSubjects:
+    """Makes events of envelopes that no log holds, as if each had been published under its own subject."""
+
+    def __init__(self, template: SubjectTemplate, tenancy: Tenancy) -> None:
+        self._template = template
+        self._reader = EventReader(template, tenancy)
+
+    def read(self, sequence: int, data: bytes) -> Event:
         """The event as if it came from where it would have been published; one that nobody could is unreadable."""
         envelope = None
         try:
@@ -72,10 +79,3 @@ class Replay:
         except (ProjectionError, ValueError):
             subject = self._template.subject("", "unreadable", "unreadable")
         return self._reader.read(Message(sequence, subject, data, ""), envelope)
-
-
-def _no_time(lane: Lane) -> LaneHaltedError:
-    return LaneHaltedError(
-        f"view type {lane.view_type} starts at a time, and a file does not say when its events were stored",
-        hint="give the manifest a start of `first` or a sequence to replay it",
-    )

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from projection.lang import core
 from projection.lang import diagnostics as diag
-from projection.lang.library import text_of
+from projection.lang.library import key_part, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -91,6 +91,19 @@ class _Shape(NamedTuple):
         tails_meet = tail.endswith(their_tail) or their_tail.endswith(tail)
         return heads_meet and tails_meet
 
+    def id_in(self, text: str) -> str | None:
+        """The aggregate id that a text of this shape shows; None where the text is not of it."""
+        if not self.is_key:
+            head, tail = self.ends
+            is_such = len(text) >= len(head) + len(tail) and text.startswith(head) and text.endswith(tail)
+            return text[len(head) : len(text) - len(tail)] if is_such else None
+        found = text.split(":")
+        if len(found) != len(self.parts) or any(
+            isinstance(part, str) and part != one for part, one in zip(self.parts, found, strict=True)
+        ):
+            return None
+        return key_part(found[self.parts.index(_Hole.ID)])
+
 
 class _Flow(NamedTuple):
     """What a value comes from: tokens of the subject, other things, and what it looks like (None: like anything)."""
@@ -122,6 +135,13 @@ class Partitioning(NamedTuple):
     allowed: tuple[PartitionBy, ...]
     routes: tuple[Route, ...]
     against: tuple[tuple[Span, str], ...]  # `subject`: the places, with the reasons
+    shapes: tuple[_Shape, ...] = ()  # of the view ids, where `subject` is allowed
+
+    def aggregate_ids(self, view_id: str) -> frozenset[str] | None:
+        """The aggregates whose events can touch a view, at most; None where its id does not tell."""
+        if "subject" not in self.allowed:
+            return None
+        return frozenset(found for shape in self.shapes if (found := shape.id_in(view_id)) is not None)
 
     def sentence(self, checked: CheckedProgram) -> str:
         """What `check` says about it."""
@@ -154,7 +174,7 @@ def partitioning(checked: CheckedProgram) -> Partitioning:
             against[other] = f"can name the same view for another aggregate than `{_text(checked, one)}` at {place}"
     reasons = tuple(sorted(against.items()))
     allowed: tuple[PartitionBy, ...] = ("tenant", "view") if reasons else ("tenant", "subject", "view")
-    return Partitioning(allowed, tuple(routes), reasons)
+    return Partitioning(allowed, tuple(routes), reasons, () if reasons else tuple(shaped))
 
 
 def problems(checked: CheckedProgram, partition_by: PartitionBy | None) -> list[Diagnostic]:

@@ -54,9 +54,17 @@ class SubjectTemplate(NamedTuple):
         values = {"<tenant>": tenant_id, "<type>": aggregate_type, "<id>": aggregate_id}
         return ".".join(escape_token(values[token]) if token in values else token for token in self.tokens)
 
-    def filter(self) -> str:
-        """The subject filter that takes every subject of this template."""
-        return ".".join("*" if token in _PLACES else token for token in self.tokens)
+    def filter(
+        self, tenant_id: str | None = None, aggregate_type: str | None = None, aggregate_id: str | None = None
+    ) -> str:
+        """The subject filter that takes every subject of this template, or those with what is given.
+
+        Raises:
+            ValueError: an id makes a token that is too long.
+        """
+        known = {"<tenant>": tenant_id, "<type>": aggregate_type, "<id>": aggregate_id}
+        values = {place: "*" if value is None else escape_token(value) for place, value in known.items()}
+        return ".".join(values.get(token, token) for token in self.tokens)
 
     def filter_problem(self, subject_filter: str) -> str | None:
         """What is wrong with this filter for subjects of this template; None when it takes such subjects only."""
@@ -138,6 +146,18 @@ def filter_problem(subject_filter: str) -> str | None:
 def overlapping(one: str, other: str) -> bool:
     """Whether some subject is taken by both of two filters of equally many tokens without `>`."""
     return all("*" in pair or pair[0] == pair[1] for pair in zip(one.split("."), other.split("."), strict=True))
+
+
+def common(ones: Collection[str], others: Collection[str]) -> tuple[str, ...]:
+    """Filters that take what both take, none that another covers; sorted. All have equally many tokens and no `>`."""
+    met = {
+        ".".join(theirs if mine == "*" else mine for mine, theirs in zip(one.split("."), other.split("."), strict=True))
+        for one in ones
+        for other in others
+        if overlapping(one, other)
+    }
+    covers = {one: matcher([one]) for one in met}
+    return tuple(sorted(one for one in met if not any(covers[other](one) for other in met if other != one)))
 
 
 def matcher(filters: Sequence[str]) -> Callable[[str], bool]:

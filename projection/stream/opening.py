@@ -27,7 +27,6 @@ _EXPIRES_S = 2.0
 _HEARTBEAT_S = 0.5
 SILENCE_S = _EXPIRES_S + 1.0
 _LOOK_S = 0.05  # between two looks whether another process still reads
-_FORGOTTEN_AFTER_S = 24 * 3600.0  # a consumer that nobody pulls from any more
 _QUIET_S = 0.2  # without a request: nobody reads
 _INSTANCE = "projection_instance"
 _ENDED_AS_ASKED = ("Batch Completed", "Message Size Exceeds MaxBytes")  # the two 409s that are no trouble
@@ -42,6 +41,7 @@ class FeedLimits:
     linger_s: float = 0.02
     in_flight: int = 4  # pull requests' worth of messages under way
     ack_wait_s: float = 24 * 3600.0
+    forgotten_after_s: float = 24 * 3600.0  # the server deletes a consumer that nobody pulls from any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ class Opening:
             "filter_subjects": list(reader.subjects),
             "num_replicas": 1,
             "mem_storage": True,
-            "inactive_threshold": seconds(_FORGOTTEN_AFTER_S),
+            "inactive_threshold": seconds(self._limits.forgotten_after_s),
             "metadata": {_INSTANCE: reader.instance},
         }
         try:

@@ -6,17 +6,18 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from projection.engine.deployment import load_deployment
 from projection.engine.lane import LaneHaltedError
-from projection.engine.replay import Replay
+from projection.engine.replay import Replay, UnderOwnSubjects
+from projection.engine.starts import before_start_in_file
 from projection.errors import ConfigurationError
+from projection.history.watching import WatchedViews
 from projection.model.envelope import Tenancy
 from projection.model.escaping import unescape_token
-from projection.model.ids import DEFAULT_TENANT, TenantId, ViewId, ViewType
+from projection.model.ids import DEFAULT_TENANT, TenantId, ViewId
 from projection.model.keys import ViewKey
 from projection.model.parked import Disposition
 from projection.model.problems import did_you_mean
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from projection.engine.deployment import DeployedView
     from projection.engine.lane import Lane
-    from projection.lang.program import Program
+    from projection.history.watching import Effect
     from projection.model.manifest import ManifestView
     from projection.model.parked import ParkedEvent
     from projection.testing.given import Events, GivenEvent
@@ -256,28 +257,22 @@ class Folded:
         return sum(used for one in self.gas_by_event for kind, used in one.gas.items() if of in (None, kind))
 
     def last_change(self, tenant: str, view_type: str, view_id: str) -> Iterator[str]:
-        """Lines on the event that changed a view last, and on the handlers that took it: folds once more."""
+        """Lines on the event that changed a view last, and on the handlers that did: folds it once more."""
         (deployed,) = (one for one in self.projection.deployed if one.entry.view_type == view_type)
-        replay = Replay([deployed], _TENANCY)
-        key = ViewKey(TenantId(tenant), ViewType(view_type), ViewId(view_id))
-        changed: list[int] = []
-        with suppress(LaneHaltedError):
-            replay.run(self._watching(replay.lanes[0], key, changed))
-        if not changed:
+        folded = self.given_events[: len(self.gas_by_event)]  # not those behind a halt
+        if not folded:
             return
-        event = self.given_events[changed[-1]]
-        yield f"{view_id} was last changed by event {changed[-1] + 1}, {event}, in"
-        yield from handlers_of(deployed.program, event)
-
-    def _watching(self, lane: Lane, key: ViewKey, changed: list[int]) -> Iterator[bytes]:
-        """The envelopes, one by one; notes the index of those that changed a view."""
-        view = None
-        for index, event in enumerate(self.given_events):
-            yield event.envelope
-            lane.commit(None)
-            if (now := lane.store.get_view(key)) != view:
-                changed.append(index)
-                view = now
+        read = UnderOwnSubjects(deployed.entry.subject_template, _TENANCY).read
+        views = WatchedViews(deployed, {(TenantId(tenant), ViewId(view_id))}, before_start_in_file(deployed))
+        last: Effect | None = None
+        for sequence, event in enumerate(folded, 1):
+            for effect in views.take(read(sequence, event.envelope)):
+                last = effect if effect.changes else last
+        if last is None:
+            return
+        sequence, source = last.event.message.sequence, deployed.program.checked.source
+        yield f"{view_id} was last changed by event {sequence}, {folded[sequence - 1]}, in"
+        yield from (f"{source.name}:{line}: {source.line(line).strip()}" for line in last.lines)
 
     def __repr__(self) -> str:
         ended = f", halted: {self.halted.message}" if self.halted else ""
@@ -309,17 +304,6 @@ def _wires(one: DeployedView) -> Iterator[tuple[str, str | None]]:
     for name, event in one.program.checked.event_declarations.items():
         for wire in event.wires or (name,):
             yield wire, event.aggregate_type
-
-
-def handlers_of(program: Program, event: GivenEvent) -> Iterator[str]:
-    """`file:line: source` of each handler that takes such an event."""
-    checked = program.checked
-    for name, declared in checked.event_declarations.items():
-        if event.event_type in (declared.wires or (name,)) and declared.aggregate_type in (None, event.aggregate_type):
-            for handler in checked.core.handlers:
-                if name in handler.events:
-                    line, _ = checked.source.position(handler.span.start)
-                    yield f"{checked.source.name}:{line}: {checked.source.line(line).strip()}"
 
 
 def _type_in_subjects(entry: ManifestView) -> str | None:

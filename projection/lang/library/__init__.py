@@ -19,6 +19,6 @@ from projection.lang.library import (  # noqa: F401 - each adds its operations; 
     text,
 )
 from projection.lang.library.registry import BUILTINS, FORMS, OPERATORS
-from projection.lang.library.text import text_of
+from projection.lang.library.text import key_part, text_of
 
-__all__ = ["BUILTINS", "FORMS", "OPERATORS", "text_of"]
+__all__ = ["BUILTINS", "FORMS", "OPERATORS", "key_part", "text_of"]

@@ -66,6 +66,12 @@ def _key(*parts: Any) -> str:
     return ":".join(text_of(part).replace("%", "%25").replace(":", "%3A") for part in parts)
 
 
+def key_part(part: str) -> str | None:
+    """The text that is so escaped in a `key`; None where no text is."""
+    text = part.replace("%3A", ":").replace("%25", "%")
+    return text if _key(text) == part else None
+
+
 def _key_extent(sizes: Sequence[Size]) -> Size:
     return text(0, capped(sum(1 + 3 * text_extent([size]).most for size in sizes)))
 

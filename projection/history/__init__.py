@@ -1,0 +1,1 @@
+"""How views came to be what they are, and what another program would make of the same events."""

@@ -1,0 +1,124 @@
+"""Why a view is what it is: the events that made it, from a log, and whether a node's stored view agrees."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from projection.engine.recipes import differences
+from projection.history.subjects import Subjects, subjects_of
+from projection.history.watching import WatchedViews
+from projection.model.keys import ViewKey
+from projection.store.catalog import CatalogReader
+from projection.store.lmdb_store import LmdbViewReader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from projection.engine.deployment import DeployedView
+    from projection.errors import ProjectionError
+    from projection.history.logs import Log
+    from projection.history.watching import Effect
+    from projection.model.ids import TenantId, ViewId
+    from projection.store.catalog import Build
+
+
+@dataclass(frozen=True, slots=True)
+class StoredView:
+    """A view as the build that answers holds it."""
+
+    build: Build
+    scanned: int  # how far that build is
+    view: bytes | None
+
+
+@dataclass(slots=True)
+class Explanation:
+    """What came of the events of one view."""
+
+    tenant_id: TenantId
+    view_id: ViewId
+    subjects: Subjects  # that were read
+    effects: list[Effect] = field(default_factory=list)  # in the log's order; also of events that reached no view
+    view: bytes | None = None  # behind the last of them
+    end: int = 0  # the last sequence that was looked at
+    unreached: int = 0  # events of the tenant that reached no view, where only its aggregate would say whose they are
+    halted: ProjectionError | None = None  # the policy said so at an event; later ones were not folded
+    agrees: bool | None = None  # with the stored view; None where that cannot be compared
+
+
+def stored_view(data: Path, deployed: DeployedView, tenant_id: TenantId, view_id: ViewId) -> StoredView | None:
+    """The view in a data folder; None where its view type has none there. A node may be running.
+
+    Raises:
+        ConfigurationError: there is no such folder.
+        StorageError: the folder cannot be read.
+    """
+    with CatalogReader.open(data) as catalog:
+        build = catalog.serving(deployed.entry.view_type)
+    if build is None:
+        return None
+    key = ViewKey(tenant_id, deployed.entry.view_type, view_id).encode()
+    with LmdbViewReader.open(build.lane_path()) as reader, reader.snapshot() as snapshot:
+        return StoredView(build, snapshot.position.scanned, snapshot.get(key))
+
+
+def folded_otherwise(stored: StoredView, deployed: DeployedView) -> str | None:
+    """What keeps a fold from being that of the stored view, in a few words; None where nothing does."""
+    if stored.build.base_identity != deployed.base_identity:
+        return ", ".join(differences(stored.build, deployed).values()) or "this version of projection"
+    return None if stored.build.lineage is None else "it was adopted from a build of another program"
+
+
+async def explain(
+    log: Log,
+    deployed: DeployedView,
+    tenant_id: TenantId,
+    view_id: ViewId,
+    *,
+    at: int | None = None,
+    stored: StoredView | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Explanation:
+    """The events that made a view.
+
+    Args:
+        log: where they are.
+        deployed: what to fold, with the operator's decisions.
+        tenant_id: whose view.
+        view_id: which.
+        at: the last sequence to fold; None for the end of the log.
+        stored: to compare with, where the log is the one that it was folded from.
+        progress: takes the sequence that was come to.
+
+    Raises:
+        ProjectionError: the log cannot be read.
+    """
+    subjects = subjects_of(deployed, tenant_id, view_id)
+    found = Explanation(tenant_id, view_id, subjects)
+    before = await log.before_start(deployed)
+    views = WatchedViews(deployed, {(tenant_id, view_id)}, before)
+    last = 0  # the sequence of the last event that was folded
+    async with aclosing(log.read(deployed, subjects.filters, before, at)) as batches:
+        async for batch in batches:
+            for event in batch:
+                sequence = event.message.sequence
+                if stored is not None and last <= stored.scanned < sequence:
+                    found.agrees = found.view == stored.view
+                last = sequence
+                for effect in views.take(event):
+                    if effect.view_id is None and not subjects.are_own:
+                        found.unreached += 1
+                        continue
+                    if effect.view_id is not None:
+                        found.view = effect.after
+                    found.effects.append(effect)
+            if progress is not None and batch:
+                progress(batch[-1].message.sequence)
+    found.halted = views.halted
+    found.end = log.end if at is None else min(at, log.end)
+    if stored is not None and last <= stored.scanned <= found.end:
+        found.agrees = found.view == stored.view
+    return found

@@ -1,0 +1,41 @@
+"""Which subjects have to be read for one view: those of its aggregate, where its id tells which that is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from projection.lang.partition import partitioning
+from projection.model.subjects import common, disjoint
+
+if TYPE_CHECKING:
+    from projection.engine.deployment import DeployedView
+    from projection.model.ids import TenantId, ViewId
+
+
+class Subjects(NamedTuple):
+    """What is to be read."""
+
+    filters: tuple[str, ...]  # no subject is taken by two; empty: no event can touch such a view
+    are_own: bool  # whether these are the subjects of the view's own aggregate, and not all of its tenant
+
+
+def subjects_of(deployed: DeployedView, tenant_id: TenantId, view_id: ViewId) -> Subjects:
+    """All subjects whose events can touch a view; events of another tenant never do."""
+    checked, template, tenancy = deployed.program.checked, deployed.entry.subject_template, deployed.tenancy
+    aggregates = partitioning(checked).aggregate_ids(view_id)
+    # The empty token names the default tenant; where there are no tenants, both are its.
+    tenants: set[str | None] = {tenant_id, ""} if tenant_id == tenancy.default else {tenant_id}
+    types: set[str | None] = set()
+    for handler in checked.core.handlers:
+        types |= {checked.event_declarations[name].aggregate_type for name in handler.events} or {None}
+    if None in types:
+        types = {None}
+    wanted = set()
+    for aggregate_id in {None} if aggregates is None else aggregates:
+        for tenant in tenants:
+            try:
+                wanted |= {template.filter(tenant, one, aggregate_id) for one in types}
+            except ValueError:  # an id too long for a subject: no event has it
+                continue
+    found = common(wanted, deployed.entry.subjects)
+    return Subjects(found and disjoint(found, template), aggregates is not None)
