@@ -128,6 +128,8 @@ def query(
             columns = selected or source.fields(view)
             (formats.print_csv if format_ is Format.CSV else formats.print_views)(columns, views)
         views.note_what_is_left("" if events else "; see `projection parked list`")
+        if views.found_none and tenant is None and url is None:
+            note("note: no view of the default tenant matches; --tenant asks for those of another")
 
 
 def _paths(given: Sequence[str] | None) -> list[str] | None:
@@ -144,6 +146,7 @@ class _Views:
         self._limit = limit
         self._is_all = is_all
         self._has_more = False
+        self._found = 0
         self._degraded: list[str] = []
 
     def __iter__(self) -> Iterator[Found]:
@@ -151,6 +154,7 @@ class _Views:
         while True:
             wanted = _MOST_A_PAGE if self._is_all else None if left is None else min(left, _MOST_A_PAGE)
             page = self._source.query({**self._terms, "limit": wanted, "cursor": cursor})
+            self._found += len(page.views)
             self._degraded += page.degraded
             yield from page.views
             cursor = page.next
@@ -159,6 +163,11 @@ class _Views:
             if cursor is None or left == 0 or not (self._is_all or left is not None):
                 self._has_more = cursor is not None
                 return
+
+    @property
+    def found_none(self) -> bool:
+        """Whether there was nothing to print."""
+        return not self._found
 
     def note_what_is_left(self, see: str) -> None:
         """Say on stderr what the views alone do not say."""

@@ -202,5 +202,13 @@ def test_wrong_usage_is_told_before_anything_is_asked(bank, arguments, status, s
         assert part in ended.stderr
 
 
+@pytest.mark.parametrize("place", ["folder", "events"], indirect=True)
+def test_who_forgets_the_tenant_is_told_whose_views_were_looked_for(bank, place):
+    ended = projection("query", "accounts", "--format", "json", *place, folder=bank)
+    assert (0, "") == (ended.returncode, ended.stdout)
+    assert "no view of the default tenant matches; --tenant asks" in ended.stderr
+    assert "" == query(bank, *place, tenant="nobody").stderr
+
+
 def test_an_unknown_view_type_is_told(bank, place):
     refused(projection("query", "acounts", *place, folder=bank), 1, "acounts")
