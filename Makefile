@@ -9,7 +9,7 @@ PYTHONS = $(shell for p in $(PYTHON) python3.11 python3.12 python3.13 python3.14
   "$$p" -c 'import sys; v = sys.version_info; v >= (3, 11) and print("%d.%d" % v[:2], sys.executable[1:])' 2>/dev/null; \
   done | sort -u -k1,1 | cut -d" " -f2)
 
-.PHONY: demo test lint pytest test-all bench format clean
+.PHONY: demo test lint pytest test-all bench docs format clean
 demo: $(READY)
 	@$(BIN)/projection demo
 
@@ -33,6 +33,13 @@ pytest: $(READY)
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks
+
+# The pages as a site, in build/docs/site.
+docs: $(READY)
+	$(BIN)/python -m pip install --quiet --group docs
+	$(BIN)/python tests/docs/docs_site.py build/docs
+	$(BIN)/zensical build --strict --clean --config-file build/docs/zensical.toml
+	@echo "to read them: $(BIN)/python -m http.server --bind 127.0.0.1 --directory build/docs/site"
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
