@@ -89,8 +89,9 @@ def why(
         raise ConfigurationError(str(error)) from None
     deployed = _deployed(settings, view_type)
     _require_field(deployed, field)
-    stored = None if events is not None and storage is None else _stored(settings, deployed, whose, wanted)
-    otherwise = None
+    stored = otherwise = None
+    if events is None or storage is not None:
+        stored = _stored(settings, deployed, (whose, wanted), is_asked_for=storage is not None)
     if stored is not None:
         from projection.history.explaining import folded_otherwise
 
@@ -136,14 +137,18 @@ def _require_field(deployed: DeployedView, place: str | None) -> None:
         )
 
 
-def _stored(settings: Settings, deployed: DeployedView, whose: TenantId, wanted: ViewId) -> StoredView | None:
-    """The node's view, where its data folder is at hand; one that is named has to be there."""
+def _stored(
+    settings: Settings, deployed: DeployedView, target: tuple[TenantId, ViewId], *, is_asked_for: bool
+) -> StoredView | None:
+    """The node's view, where its data folder is at hand; one that is asked for has to be there."""
     from projection.history.explaining import stored_view
 
-    is_named = "storage" in settings.model_fields_set
-    if not is_named and not settings.storage.exists():
+    try:
+        return stored_view(settings.storage, deployed, *target)
+    except ConfigurationError:
+        if is_asked_for:
+            raise
         return None
-    return stored_view(settings.storage, deployed, whose, wanted)
 
 
 async def _explain(
