@@ -18,6 +18,7 @@ from projection.cli import (
     fmt,
     gas,
     load,
+    new,
     parked,
     query,
     repl,
@@ -88,6 +89,7 @@ _register(explain.explain, explain.EXAMPLES)
 _register(fmt.fmt, fmt.EXAMPLES)
 _register(gas.gas, gas.EXAMPLES)
 _register(load.load, load.EXAMPLES)
+_register(new.new, new.EXAMPLES)
 _register(parked.list_, parked.EXAMPLES_OF_LIST, parked_app, "list")
 _register(parked.show, parked.EXAMPLES_OF_SHOW, parked_app)
 _register(parked.drop, parked.EXAMPLES_OF_DROP, parked_app)
