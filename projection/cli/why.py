@@ -42,7 +42,9 @@ def why(
     view_id: Annotated[str, typer.Argument(metavar="ID", help="The view.")],
     field: Annotated[
         str | None,
-        typer.Argument(help="Only the events that changed this: a field, or a place in it, as `lines[0].n`."),
+        typer.Argument(
+            help="Only events that changed this, or were not taken: a field, or a place in it, as `lines[0].n`."
+        ),
     ] = None,
     *,
     tenant: Annotated[str | None, typer.Option(metavar="TENANT", help="Whose view; else the default tenant's.")] = None,
@@ -171,12 +173,12 @@ async def _explain(
 
 
 def _told(found: Explanation, place: str | None) -> list[Effect]:
-    """The effects that are asked for: with a place, those that changed it."""
+    """The effects that are asked for: with a place, those that changed it, and those that were kept from it."""
     from projection.history.changes import concerns
 
     if place is None:
         return found.effects
-    return [one for one in found.effects if any(concerns(change.path, place) for change in one.changes)]
+    return [one for one in found.effects if one.reason or any(concerns(change.path, place) for change in one.changes)]
 
 
 def _changes(effect: Effect, place: str | None) -> list[Change]:
