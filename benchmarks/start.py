@@ -1,34 +1,59 @@
-"""How long `projection check` on the examples takes from a cold start, against the half second that it may take."""
+"""How long commands take from a cold start, and what the pytest plugin adds to a run, against what they may take."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from projection.bundled import bundled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 RUNS = 7
-ALLOWED_S = 0.5
+PAIRS = 15
+CHECK_ALLOWED_S = 0.5
+TEST_ALLOWED_S = 3.0
+PLUGIN_ALLOWED_S = 0.1
 
 
 def measure() -> Iterator[dict[str, Any]]:
-    """Seconds of a whole process, the median."""
-    command = [sys.executable, "-m", "projection", "check", str(bundled("projections"))]
-    taken = []
-    for _ in range(RUNS):
-        begin = time.perf_counter()
-        subprocess.run(command, check=True, capture_output=True)
-        taken.append(time.perf_counter() - begin)
-    found = median(taken)
-    yield {
-        "name": "check_cold_start_s",
-        "ours": round(found, 3),
-        "yardstick": ALLOWED_S,
-        "ratio": round(found / ALLOWED_S, 2),
-    }
+    """Seconds of whole processes, the medians."""
+    yield _row("check_cold_start_s", _command_s("check"), CHECK_ALLOWED_S)
+    yield _row("test_gallery_cold_start_s", _command_s("test"), TEST_ALLOWED_S)
+    yield _row("pytest_plugin_adds_s", _plugin_s(), PLUGIN_ALLOWED_S)
+
+
+def _command_s(name: str) -> float:
+    """A command on all examples."""
+    command = [sys.executable, "-m", "projection", name, str(bundled("projections"))]
+    return median(_taken(command) for _ in range(RUNS))
+
+
+def _plugin_s() -> float:
+    """What the plugin adds to a run of one test in a folder without programs, measured in pairs.
+
+    Other plugins are left out, as what they import would be imported for this one, too.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "test_nothing.py").write_text("def test_nothing():\n    pass\n")
+        bare = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", folder]
+        plugged = [*bare, "-p", "projection.testing.pytest_plugin"]
+        return median(_taken(plugged, folder) - _taken(bare, folder) for _ in range(PAIRS))
+
+
+def _taken(command: Sequence[str], folder: str | None = None) -> float:
+    begin = time.perf_counter()
+    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    subprocess.run(command, check=True, capture_output=True, cwd=folder, env=environment)
+    return time.perf_counter() - begin
+
+
+def _row(name: str, found: float, allowed: float) -> dict[str, Any]:
+    return {"name": name, "ours": round(found, 3), "yardstick": allowed, "ratio": round(found / allowed, 2)}
