@@ -45,6 +45,44 @@ def test_an_in_file_test_holds_after_the_events_that_stand_before_it(said):
     assert "" == said(FINES + PASSING, "fines.proj")
 
 
+WIRES = """\
+proj 1
+projection names
+
+event Deed from "Drafted" | "Signed" | "deed.noted" { id: string }
+event Sealed from "Sealing" { id: string }
+event Sealing from "Sealed" { id: string }
+
+view Names { types: string = "" }
+
+on Deed, Sealed, Sealing as e to e.id =>
+  let names = view ?? {};
+  names with { types: "{names.types} {meta.type}" }
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "published_as"),
+    [
+        ("Deed", "Drafted"),
+        ("Signed", "Signed"),
+        ('"Signed"', "Signed"),
+        ('"deed.noted"', "deed.noted"),
+        ("Sealed", "Sealing"),  # a name that is declared is the declared one, whatever else is called so on the wire
+        ('"Sealed"', "Sealed"),
+    ],
+)
+def test_an_event_is_called_as_it_is_declared_or_as_it_is_on_the_wire(said, name, published_as):
+    test = f'test "names" {{ event {name} {{ id: "A" }}; expect view("A").types == " {published_as}"; }}'
+    assert "" == said(f"{WIRES}{test}\n", "names.proj")
+
+
+def test_an_event_that_is_called_wrongly_is_told_what_there_is(said):
+    text = said(f'{WIRES}test "names" {{ event Sined {{ id: "A" }}; }}\n', "names.proj")
+    assert "no event `Sined` is declared" in text
+    assert "did you mean `Signed`?" in text
+
+
 def test_a_failing_expectation_shows_its_line_both_sides_the_event_and_the_handler(said):
     assert said(FINES + FAILING, "fines.proj").splitlines() == [
         "does not hold: fines.proj:17",

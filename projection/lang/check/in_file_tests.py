@@ -166,10 +166,11 @@ class TestChecker:
     # events
 
     def _given(self, given: syn.Given, *, takes_all: bool) -> Given | None:
-        declared = self._declared(given)
+        declared, wire = self._declared(given)
         if declared is None and not (given.is_wire and takes_all):
             if given.name not in self._schema.unreadable:
-                names = self._schema.wires() if given.is_wire else self._schema.events
+                known = [] if given.is_wire else self._schema.events
+                names = dict.fromkeys([*known, *self._schema.wires()])
                 self._problems.append(diag.unknown_event(given.name_span, given.name, names))
             return None
         if given.at is not None and not _is_timestamp(given.at[0]):
@@ -177,19 +178,19 @@ class TestChecker:
         payload = encode(_plain(given.payload))
         at = given.at[0] if given.at is not None else None
         if declared is None:
-            return Given(given.span, given.name, None, payload, at)
+            return Given(given.span, wire, None, payload, at)
         before = len(self._problems)
         self._object(given.payload, self._schema.events[declared.name])
         if self._is_sound and len(self._problems) == before:
             self._decoded(given, self._schema.events[declared.name], payload)
-        wire = given.name if given.is_wire else (declared.wires or (declared.name,))[0]
         return Given(given.span, wire, declared.aggregate_type, payload, at)
 
-    def _declared(self, given: syn.Given) -> syn.Event | None:
+    def _declared(self, given: syn.Given) -> tuple[syn.Event | None, str]:
+        """The declaration that a test names, as it is declared or as on the wire; and the name that is published."""
         events = self._schema.event_declarations
-        if not given.is_wire:
-            return events.get(given.name)
-        return next((one for one in events.values() if given.name in (one.wires or (one.name,))), None)
+        if not given.is_wire and (declared := events.get(given.name)) is not None:
+            return declared, (declared.wires or (declared.name,))[0]
+        return next((one for one in events.values() if given.name in (one.wires or (one.name,))), None), given.name
 
     def _object(self, written: syn.JsonObject, record: ty.Record) -> None:
         """A record's fields by their names on the wire: known, once, and all that must be there."""
