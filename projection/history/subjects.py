@@ -28,8 +28,6 @@ def subjects_of(deployed: DeployedView, tenant_id: TenantId, view_id: ViewId) ->
     types: set[str | None] = set()
     for handler in checked.core.handlers:
         types |= {checked.event_declarations[name].aggregate_type for name in handler.events} or {None}
-    if None in types:
-        types = {None}
     wanted = set()
     for aggregate_id in {None} if aggregates is None else aggregates:
         for tenant in tenants:
@@ -37,5 +35,5 @@ def subjects_of(deployed: DeployedView, tenant_id: TenantId, view_id: ViewId) ->
                 wanted |= {template.filter(tenant, one, aggregate_id) for one in types}
             except ValueError:  # an id too long for a subject: no event has it
                 continue
-    found = common(wanted, deployed.entry.subjects)
+    found = common(wanted, deployed.entry.subjects)  # where any type will do, that covers the others
     return Subjects(found and disjoint(found, template), aggregates is not None)

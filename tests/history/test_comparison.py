@@ -77,6 +77,9 @@ async def test_a_view_type_that_halts_in_one_of_them_is_not_equal() -> None:
     assert {"only_old": 1} == found.kinds
     assert not found.is_equal
     assert (1, 0) == (found.old.parked, found.new.parked)
+    milder = deployed(ACCOUNT.replace('fail("TOO_MUCH", "there are {view.balance}")', "keep"), Policy.HALT)
+    found = await compared(deployed(policy=Policy.HALT), milder, [opened(), moved(500)])
+    assert ({}, [], False) == (found.kinds, found.parked, found.is_equal)
 
 
 async def test_a_field_more_changes_each_view_from_its_first_event_on() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from history_support import ACCOUNT, OWN, deployed
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from projection.history.subjects import subjects_of
@@ -12,6 +14,7 @@ from projection.lang.check.checker import check
 from projection.lang.library import BUILTINS
 from projection.lang.partition import partitioning
 from projection.lang.source import Source
+from projection.model.envelope import Tenancy
 from projection.model.ids import DEFAULT_TENANT, TenantId, ViewId
 
 KEY = next(one.function for one in BUILTINS["key"])
@@ -44,6 +47,8 @@ def test_the_aggregate_is_read_off_the_views_id_where_all_routes_show_it(route, 
 
 
 @given(st.text(max_size=6), st.integers(0, 9))
+@example("%3A", 0)
+@example(":%25", 0)
 def test_no_aggregate_is_missed_whatever_its_id_is(aggregate_id: str, n: int) -> None:
     assert aggregate_id in aggregates("key(meta.aggregate_id, e.n)", KEY(aggregate_id, n))
     assert aggregate_id in aggregates('"x{meta.aggregate_id}%3A"', f"x{aggregate_id}%3A")
@@ -54,12 +59,16 @@ def test_only_the_subjects_of_the_views_own_aggregate_are_read() -> None:
     assert (("tenant.t.aggregate.*.a%3A1",), True) == whole
     typed = OWN.replace("event Moved", 'event Moved of "account"').replace("event Opened", 'event Opened of "account"')
     within = deployed(typed, subjects=("tenant.*.aggregate.*.*",))
+    half = deployed(OWN.replace("event Moved", 'event Moved of "account"'))
+    assert ("tenant.t.aggregate.*.a",) == subjects_of(half, TenantId("t"), ViewId("a")).filters
     assert ("tenant.t.aggregate.account.a",) == subjects_of(within, TenantId("t"), ViewId("a")).filters
 
 
 def test_of_the_default_tenant_both_names_are_read() -> None:
-    filters = subjects_of(deployed(OWN), DEFAULT_TENANT, ViewId("a")).filters
-    assert ("tenant.%-.aggregate.*.a",) == filters
+    named = replace(deployed(OWN), tenancy=Tenancy(default=TenantId("main")))
+    filters = subjects_of(named, TenantId("main"), ViewId("a")).filters
+    assert ("tenant.%-.aggregate.*.a", "tenant.main.aggregate.*.a") == filters
+    assert ("tenant.%-.aggregate.*.a",) == subjects_of(deployed(OWN), DEFAULT_TENANT, ViewId("a")).filters
 
 
 def test_where_the_id_does_not_tell_all_of_the_tenant_is_read_and_of_no_other() -> None:

@@ -93,7 +93,7 @@ def test_what_an_operator_dropped_is_left_out_and_told() -> None:
 
 
 def test_nothing_is_folded_behind_a_halt_or_before_the_start_or_from_other_subjects() -> None:
-    given_events = [opened(), moved(500), moved(1)]
+    given_events = [opened(), moved(500), moved(1), event("Moved", to="b", amount="much")]
     found, views = effects(deployed(policy=Policy.HALT), given_events)
     assert ([(1, "made"), (2, "halted")], "R710") == (outcomes(found), views.halted.code)
     later = deployed(start=Start.model_validate({"sequence": 2}))

@@ -5,7 +5,7 @@ from hypothesis import given
 
 from projection.model import subjects as subjects_module
 from projection.model.ids import TenantId
-from projection.model.subjects import DEFAULT_TEMPLATE, SubjectTemplate, filter_problem, matcher, overlapping
+from projection.model.subjects import DEFAULT_TEMPLATE, SubjectTemplate, common, filter_problem, matcher, overlapping
 from projection.testing.hostile_ids import tenant_ids
 
 DEFAULT = SubjectTemplate.parse(DEFAULT_TEMPLATE)
@@ -170,3 +170,23 @@ def test_two_filters_overlap_where_one_subject_fits_both(one, other, expected):
 )
 def test_a_matcher_decides_as_the_server_does(filters, subject, expected):
     assert expected == matcher(filters)(subject)
+
+
+@pytest.mark.parametrize(
+    ("ones", "others", "expected"),
+    [
+        (["a.*.c"], ["*.b.*"], ("a.b.c",)),
+        (["a.*"], ["b.*"], ()),
+        (["a.*", "a.b"], ["*.*"], ("a.*",)),  # what another covers is read once
+        (["*.x", "*.y"], ["a.*"], ("a.x", "a.y")),
+        ([], ["a.*"], ()),
+    ],
+)
+def test_what_two_sets_of_filters_have_in_common_is_taken_once(ones, others, expected):
+    assert expected == common(ones, others)
+
+
+def test_a_filter_with_what_is_known_takes_those_subjects_only():
+    assert "tenant.t.aggregate.*.a%3A1" == DEFAULT.filter("t", aggregate_id="a:1")
+    assert matcher([DEFAULT.filter("", "order")])(DEFAULT.subject("", "order", "7"))
+    assert not matcher([DEFAULT.filter("", "order")])(DEFAULT.subject("t", "order", "7"))
