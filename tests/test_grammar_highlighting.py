@@ -157,6 +157,11 @@ def test_functions_are_told_from_variables():
     assert scope_of("date(t, offset)", "date") == "entity.name.function.call"
 
 
+def test_a_name_that_nobody_reads_is_told_from_others():
+    assert scope_of("[v for _, v in m]", "_") == "variable.language"
+    assert scope_of("max_rows", "max_rows") == "variable.other"
+
+
 def all_programs():
     yield from ((path.parent.name + "." + path.stem, path.read_text()) for path in PROGRAMS)
     yield from ((f"{page.name}.{n}", text) for page in PAGES for n, text in enumerate(programs_in(page)))

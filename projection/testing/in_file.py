@@ -55,6 +55,7 @@ class _Run:
             "data": msgspec.Raw(step.payload),
             "at": step.at,
             "aggregate": step.aggregate_type,
+            "id": step.aggregate_id,
         }
         data = msgspec.json.encode({name: value for name, value in short.items() if value is not None})
         line, _ = self._source.position(step.span.start)

@@ -77,6 +77,34 @@ def test_an_event_is_called_as_it_is_declared_or_as_it_is_on_the_wire(said, name
     assert "" == said(f"{WIRES}{test}\n", "names.proj")
 
 
+def test_an_event_is_of_the_aggregate_that_the_test_says(said):
+    program = """\
+proj 1
+projection doors
+
+event Opened {}
+event Closed of "door" {}
+
+view Door { open: bool }
+
+on Opened to key(meta.aggregate_type, meta.aggregate_id) => { open: true }
+on Closed to key(meta.aggregate_type, meta.aggregate_id) => { open: false }
+
+test "doors" {
+  event Opened {} of "door" "A" at "2026-01-01T00:00:00Z";
+  event Opened {} of "gate" "A";
+  event Closed {} of "gate" "A";
+  event Closed {} of "door" "A";
+  event Opened {};
+  event Closed {};
+  expect view("door:A").open == false;
+  expect view("gate:A").open and view("aggregate:1").open;
+  expect view("door:1").open == false;
+}
+"""
+    assert "" == said(program, "doors.proj")
+
+
 def test_an_event_that_is_called_wrongly_is_told_what_there_is(said):
     text = said(f'{WIRES}test "names" {{ event Sined {{ id: "A" }}; }}\n', "names.proj")
     assert "no event `Sined` is declared" in text

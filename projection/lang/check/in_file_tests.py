@@ -34,7 +34,8 @@ class Given:
 
     span: Span
     event_type: str  # on the wire
-    aggregate_type: str | None  # None where the program takes the event of any
+    aggregate_type: str | None  # None where neither the test says it nor the program
+    aggregate_id: str | None  # None where the test does not say it
     payload: bytes
     at: str | None
 
@@ -176,14 +177,17 @@ class TestChecker:
         if given.at is not None and not _is_timestamp(given.at[0]):
             self._problems.append(diag.bad_timestamp(given.at[1], given.at[0]))
         payload = encode(_plain(given.payload))
-        at = given.at[0] if given.at is not None else None
+        aggregate_type, aggregate_id = given.aggregate or (None if declared is None else declared.aggregate_type, None)
+        found = Given(
+            given.span, wire, aggregate_type, aggregate_id, payload, None if given.at is None else given.at[0]
+        )
         if declared is None:
-            return Given(given.span, wire, None, payload, at)
+            return found
         before = len(self._problems)
         self._object(given.payload, self._schema.events[declared.name])
         if self._is_sound and len(self._problems) == before:
             self._decoded(given, self._schema.events[declared.name], payload)
-        return Given(given.span, wire, declared.aggregate_type, payload, at)
+        return found
 
     def _declared(self, given: syn.Given) -> tuple[syn.Event | None, str]:
         """The declaration that a test names, as it is declared or as on the wire; and the name that is published."""

@@ -470,13 +470,14 @@ Json: TypeAlias = JsonValue | JsonList | JsonObject
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """`event Name { … } at "…";`; a quoted name is a type as it stands on the wire."""
+    """`event Name { … } of "type" "id" at "…";`; a quoted name is a type as it stands on the wire."""
 
     span: Span
     name: str
     name_span: Span
     is_wire: bool
     payload: JsonObject
+    aggregate: tuple[str, str] | None  # its type and its id
     at: tuple[str, Span] | None
 
 

@@ -120,13 +120,14 @@ class Builder(ExpressionTrees):
         return syn.Test(self.span(tree), self.plain_text(name), self.span(name), tuple(steps))
 
     def _given(self, tree: Node) -> syn.Given:
-        name, at = token(tree, 0), child(tree, "at")
+        name, whose, at = token(tree, 0), child(tree, "whose"), child(tree, "at")
         return syn.Given(
             self.span(tree),
             self._word(name),
             self.span(name),
             name.type == "STRING",
             cast("syn.JsonObject", self._json(trees(tree)[0])),
+            None if whose is None else (self.plain_text(token(whose, 0)), self.plain_text(token(whose, 1))),
             (self.plain_text(token(at, 0)), self.span(token(at, 0))) if at is not None else None,
         )
 
