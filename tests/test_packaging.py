@@ -61,6 +61,8 @@ def test_the_wheel_in_an_empty_venv_runs_a_program(built: Path, tmp_path: Path) 
     command = [binaries / "projection", "replay", "--manifest", manifest, project / "events.jsonl"]
     found = subprocess.run(command, check=True, capture_output=True, cwd=project)
     assert b'{"tenant_id":"","view_type":"counters","view_id":"a","view":{"total":187.77}}\n' == found.stdout
+    subprocess.run([binaries / "projection", "new", "stock", "--folder", tmp_path / "new"], check=True)
+    subprocess.run([binaries / "projection", "test", tmp_path / "new"], check=True)
     checked = subprocess.run([binaries / "projection", "check", project], check=True, capture_output=True)
     assert checked.stderr.endswith(b"checked 1 program, 1 manifest and 1 fixture: 0 errors\n")
 
