@@ -178,7 +178,9 @@ def _told(found: Explanation, place: str | None) -> list[Effect]:
 
     if place is None:
         return found.effects
-    return [one for one in found.effects if one.reason or any(concerns(change.path, place) for change in one.changes)]
+    return [
+        one for one in found.effects if not one.is_taken or any(concerns(change.path, place) for change in one.changes)
+    ]
 
 
 def _changes(effect: Effect, place: str | None) -> list[Change]:
@@ -205,9 +207,10 @@ def _head(effect: Effect) -> str:
     what = "no envelope" if envelope is None else f"{envelope.event_type} at {envelope.timestamp}"
     lines = f", line {', '.join(map(str, effect.lines))}" if effect.lines else ""
     gas = f", gas {effect.gas:,}" if effect.gas else ""
-    head = f"event {effect.event.message.sequence} {what}{lines}{gas}: {effect.outcome}"
+    by = " by an operator" if effect.outcome == "dropped" else ""
+    head = f"event {effect.event.message.sequence} {what}{lines}{gas}: {effect.outcome}{by}"
     if effect.view_id is None:
-        head += " without a view"
+        head += ", for no view"
     if (reason := effect.reason) is not None:
         head += f": {reason.code}{f' at {reason.place}' if reason.place else ''}: {reason.message}"
     return head + ("; what was parked for the view is discarded" if effect.releases else "")

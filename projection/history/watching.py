@@ -73,6 +73,11 @@ class Effect:
     releases: bool = False  # an erasure: what was parked for the view is discarded
 
     @property
+    def is_taken(self) -> bool:
+        """Whether the program took the event for the view."""
+        return self.outcome in (Outcome.MADE, Outcome.CHANGED, Outcome.DELETED, Outcome.UNCHANGED)
+
+    @property
     def changes(self) -> list[Change]:
         """What differs in the view afterwards."""
         return changes(self.before, self.after)
@@ -163,7 +168,7 @@ class WatchedViews:
                 outcome = Outcome.WAITS if one.code == HELD_CODE else Outcome(one.disposition.value)
                 reason = Reason(one.code, one.message, one.span)
         if (event.message.sequence, *target) in self._deployed.drops:
-            outcome, reason = Outcome.DROPPED, Reason("dropped", "an operator decided to leave it out")
+            outcome, reason = Outcome.DROPPED, None
         if before != after:
             outcome = Outcome.MADE if before is None else Outcome.DELETED if after is None else Outcome.CHANGED
         gas = self._lane.gas - gas

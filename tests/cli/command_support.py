@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager, redirect_stderr
 from typing import TYPE_CHECKING, Any
 
+from typer.testing import CliRunner
+
 from projection.bundled import bundled
+from projection.cli.console import report
+from projection.cli.main import app
 from projection.errors import ProjectionError
 from projection.model.ids import ViewType
 from projection.model.subjects import SubjectTemplate
@@ -62,6 +67,23 @@ def projection(*arguments: object, folder: Path, **more_env: str) -> subprocess.
         cwd=folder,
         env=environment(**more_env),
     )
+
+
+def in_this_process(*arguments: object, folder: Path, **more_env: str) -> subprocess.CompletedProcess[str]:
+    """The same without a process of its own, whose start is most of what a short command takes."""
+    settings: dict[str, str | None] = dict.fromkeys(name for name in os.environ if name.startswith("PROJECTION_"))
+    words = [str(one) for one in arguments]
+    with chdir(folder):
+        done = CliRunner().invoke(app, words, env={**settings, "COLUMNS": "80", **more_env})
+    said = io.StringIO()
+    status = done.exit_code
+    if isinstance(done.exception, ProjectionError):
+        status = done.exception.exit_status
+        with redirect_stderr(said):
+            report(done.exception)
+    elif done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return subprocess.CompletedProcess(words, status, done.stdout, done.stderr + said.getvalue())
 
 
 def refused(ended: subprocess.CompletedProcess[str], status: int, *said: str) -> None:

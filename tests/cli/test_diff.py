@@ -6,7 +6,17 @@ import json
 import subprocess
 
 import pytest
-from command_support import COUNTER, counted, deploy, fill, projection, refused, write_events, write_manifest
+from command_support import (
+    COUNTER,
+    counted,
+    deploy,
+    fill,
+    in_this_process,
+    projection,
+    refused,
+    write_events,
+    write_manifest,
+)
 
 DOUBLE = COUNTER.replace("total += e.n", "total += 2 * e.n")
 STRICT = COUNTER.replace("when e.n < 0", "when e.n < 1")
@@ -26,7 +36,7 @@ event  tenant  view id  parked before  parked now
 
 
 def diff(folder, *arguments):
-    return projection("diff", *arguments, folder=folder)
+    return in_this_process("diff", *arguments, folder=folder)
 
 
 def answer(folder, *arguments):
@@ -51,7 +61,7 @@ def folder(tmp_path):
 def test_views_fields_events_gas_and_parked_changes_are_shown_and_end_with_one(folder) -> None:
     write_events(folder / "events.jsonl", [counted("a", 1), counted("b", 2), counted("b", 3), counted("c", 0)])
     (folder / "new.proj").write_text(DOUBLE.replace("when e.n < 0", "when e.n < 1").replace("2 * e.n", "e.n * e.n + 1"))
-    ended = diff(folder, "old.proj", "new.proj", "--events", "events.jsonl")
+    ended = projection("diff", "old.proj", "new.proj", "--events", "events.jsonl", folder=folder)
     shown = "".join(one for one in ended.stdout.splitlines(keepends=True) if "  gas: " not in one)
     assert (1, TABLE, "") == (ended.returncode, shown, ended.stderr)
     assert "  gas: " in ended.stdout

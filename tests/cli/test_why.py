@@ -6,7 +6,7 @@ import json
 import re
 
 import pytest
-from command_support import COUNTER, counted, deploy, fill, projection, refused, write_events
+from command_support import COUNTER, counted, deploy, fill, in_this_process, projection, refused, write_events
 from operating_support import EVENTS, copied, left_behind
 
 OWN = COUNTER.replace("to e.id", "to meta.aggregate_id")
@@ -20,7 +20,7 @@ view a after event 4: {"total":2}
 
 
 def why(folder, *arguments, **more_env):
-    return projection("why", "counter", *arguments, folder=folder, **more_env)
+    return in_this_process("why", "counter", *arguments, folder=folder, **more_env)
 
 
 def answer(folder, *arguments):
@@ -47,7 +47,7 @@ def node(nats_server, tmp_path_factory):
 
 
 def test_each_event_of_a_view_says_what_it_changed_and_where_or_why_not(folder) -> None:
-    ended = why(folder, "a", "--tenant", "a", "--events", "events.jsonl")
+    ended = projection("why", "counter", "a", "--tenant", "a", "--events", "events.jsonl", folder=folder)
     assert (0, "") == (ended.returncode, ended.stderr)
     assert re.sub(r"gas \d+", "gas N", ended.stdout) == TEXT
 
@@ -91,7 +91,7 @@ def test_an_event_that_reached_no_view_is_shown_where_it_is_of_the_views_aggrega
 
 def test_every_view_of_a_replay_is_explained_as_the_same_bytes(folder) -> None:
     write_events(folder / "events.jsonl", EVENTS)
-    views = [json.loads(one) for one in projection("replay", "events.jsonl", folder=folder).stdout.splitlines()]
+    views = [json.loads(one) for one in in_this_process("replay", "events.jsonl", folder=folder).stdout.splitlines()]
     assert ["bad", "x"] == [one["view_id"] for one in views]
     for one in views:
         found = answer(folder, one["view_id"], "--tenant", one["tenant_id"], "--events", "events.jsonl")
@@ -101,7 +101,7 @@ def test_every_view_of_a_replay_is_explained_as_the_same_bytes(folder) -> None:
 def test_what_is_not_there_ends_with_one_and_wrong_words_with_two(folder) -> None:
     ended = why(folder, "z", "--tenant", "a", "--events", "events.jsonl")
     assert (1, "view z after event 4: there is none\n") == (ended.returncode, ended.stdout)
-    ended = projection("why", "countr", "a", "--events", "events.jsonl", folder=folder)
+    ended = in_this_process("why", "countr", "a", "--events", "events.jsonl", folder=folder)
     refused(ended, 2, "names no view type 'countr'", "did you mean 'counter'?")
     refused(why(folder, "a", "--events", "events.jsonl", "--stream", "s"), 2, "--events goes with neither")
     refused(why(folder, "a", "--events", "events.jsonl", "--storage", "none"), 2, "there is no data folder")
@@ -135,7 +135,7 @@ def test_where_the_id_tells_the_aggregate_only_its_subjects_are_read(nats_server
 def test_what_an_operator_dropped_is_left_out_as_in_the_node(node, tmp_path) -> None:
     folder, source = node
     here = copied(folder, tmp_path / folder.name)
-    dropped = projection("parked", "drop", "counter", 3, "--id", "bad", folder=here)
+    dropped = in_this_process("parked", "drop", "counter", 3, "--id", "bad", folder=here)
     assert 0 == dropped.returncode, dropped.stderr
     found = answer(here, "bad", *source)
     assert [(2, "made"), (3, "dropped"), (4, "changed"), (5, "parked"), (6, "waits")] == [
