@@ -97,7 +97,8 @@ def why(
     if stored is not None:
         from projection.history.explaining import folded_otherwise
 
-        if (otherwise := folded_otherwise(stored, deployed)) is None:
+        otherwise = folded_otherwise(stored, deployed)
+        if stored.build.base_identity == deployed.base_identity:
             deployed = deployed.within(stored.build)
     to_compare = None if otherwise else stored
     with progress("reading", None) as advance:
@@ -229,6 +230,8 @@ def _notes(found: Explanation, stored: StoredView | None, otherwise: str | None,
     """What is to be known about the answer beside the events."""
     if not found.subjects.filters:
         yield "no event can touch a view of this id: no route of the program makes such an id"
+    elif not any(one.view_id for one in found.effects):
+        yield f"no event of tenant {str(found.tenant_id)!r} is for such a view; name another tenant with --tenant"
     elif not found.subjects.are_own and not is_file:
         yield (
             "all events of the tenant were read: the view's id does not tell which aggregate they are of "

@@ -101,6 +101,7 @@ def test_every_view_of_a_replay_is_explained_as_the_same_bytes(folder) -> None:
 def test_what_is_not_there_ends_with_one_and_wrong_words_with_two(folder) -> None:
     ended = why(folder, "z", "--tenant", "a", "--events", "events.jsonl")
     assert (1, "view z after event 4: there is none\n") == (ended.returncode, ended.stdout)
+    assert "no event of tenant 'a' is for such a view; name another tenant with --tenant\n" in ended.stderr
     ended = in_this_process("why", "countr", "a", "--events", "events.jsonl", folder=folder)
     refused(ended, 2, "names no view type 'countr'", "did you mean 'counter'?")
     refused(why(folder, "a", "--events", "events.jsonl", "--stream", "s"), 2, "--events goes with neither")
