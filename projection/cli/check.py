@@ -9,12 +9,13 @@ from typing import Annotated
 import typer
 
 from projection.cli.console import note
-from projection.errors import EXIT_FAILED
+from projection.errors import EXIT_FAILED, ConfigurationError
 
 EXAMPLES = (
     "projection check",
     "projection check projections/fines --strict",
     "projection check --format sarif > projection.sarif",
+    "projection check --against origin/main --fail-on-breaking",
 )
 
 
@@ -36,23 +37,44 @@ def check(
         Format, typer.Option("--format", help="For people, for programs, for GitHub's annotations, or SARIF 2.1.0.")
     ] = Format.PRETTY,
     strict: Annotated[bool, typer.Option("--strict", help="Fail on warnings, too.")] = False,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VERSION",
+            help="Compare with this file, folder or `REF:PATH`; or with the same paths at this ref of git.",
+        ),
+    ] = None,
+    fail_on_breaking: Annotated[
+        bool, typer.Option("--fail-on-breaking", help="With --against: fail on changes that break others.")
+    ] = False,
 ) -> None:
     """Check programs (.proj) and manifests, the programs that manifests name, and the events kept beside them.
 
     In a folder, all programs and all files named manifest.yaml, .toml or .json are checked; beside a program, its
     events*.jsonl files and its scenarios. Everything that is wrong is shown, each with its place and what to do.
-    Exit status: 0 nothing is wrong (there may be warnings), 1 something is, 2 there is nothing to check.
+    With --against, it also says which view types would fold anew and why, and which changes break those who read views
+    or publish events. Exit status: 0 nothing is wrong (there may be warnings), 1 something is, 2 there is nothing to
+    check.
     """
     from projection.cli.checking import checked
     from projection.cli.formats import FORMATS
 
+    if fail_on_breaking and against is None:
+        raise ConfigurationError("--fail-on-breaking goes with --against", hint="name what to compare with")
     report = checked(paths or [Path()])
+    if against is not None:
+        from projection.cli.comparing import compared
+
+        report.compared = compared(paths or [Path()], against, breaking_fails=fail_on_breaking)
     FORMATS[form](report)
     counts = (("program", report.program_count), ("manifest", report.manifest_count), ("fixture", report.fixture_count))
     looked_at = [_plural(count, what) for what, count in counts if count or what != "fixture"]
     found = _plural(report.errors, "error") + (f", {_plural(report.warnings, 'warning')}" if report.warnings else "")
     note(f"checked {', '.join(looked_at[:-1])} and {looked_at[-1]}: {found}")
-    if report.errors or (strict and report.warnings):
+    if report.compared is not None:
+        note(report.compared.summary())
+    is_breaking = fail_on_breaking and report.compared is not None and report.compared.breaking > 0
+    if report.errors or (strict and report.warnings) or is_breaking:
         raise typer.Exit(EXIT_FAILED)
 
 

@@ -12,6 +12,7 @@ from projection.errors import ConfigurationError, DecodeError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from projection.cli.comparing import Compared
     from projection.lang.check.checker import CheckedProgram
     from projection.lang.program import Limits
     from projection.lang.source import Source
@@ -32,6 +33,12 @@ class Report:
     manifest_count: int = 0
     fixture_count: int = 0
     findings: list[Finding] = field(default_factory=list)
+    compared: Compared | None = None  # with a former version, where that was asked for
+
+    @property
+    def shown(self) -> list[Finding]:
+        """All findings, those of the comparison behind the others."""
+        return self.findings + ([one.finding for one in self.compared.changes] if self.compared else [])
 
     @property
     def errors(self) -> int:
@@ -51,7 +58,7 @@ def checked(paths: Iterable[Path]) -> Report:
         ConfigurationError: a path is none of these.
     """
     report = Report()
-    programs, problems = _programs(paths, report)
+    programs, problems = named_programs(paths, report)
     found = dict.fromkeys(problems)  # each once: two manifests may name one program
     report.program_count = len(programs)
     by_folder: dict[Path, list[CheckedProgram]] = {}
@@ -81,7 +88,7 @@ def deployed_programs(paths: Iterable[Path]) -> Iterator[tuple[CheckedProgram | 
     from projection.cli.console import note
     from projection.lang.program import Limits
 
-    programs, problems = _programs(paths, Report())
+    programs, problems = named_programs(paths, Report())
     for finding in problems:
         note(f"{finding.severity}[{finding.code}]: {finding.message}\n{finding.excerpt}")
     for path, views in programs.items():
@@ -94,7 +101,7 @@ def deployed_programs(paths: Iterable[Path]) -> Iterator[tuple[CheckedProgram | 
             yield program, str(view.view_type), _limits(view)
 
 
-def _programs(paths: Iterable[Path], report: Report) -> tuple[dict[Path, list[ManifestView]], list[Finding]]:
+def named_programs(paths: Iterable[Path], report: Report) -> tuple[dict[Path, list[ManifestView]], list[Finding]]:
     """The programs below some paths, each with the entries of manifests that name it; what is wrong with manifests."""
     programs: dict[Path, list[ManifestView]] = {}
     found: list[Finding] = []

@@ -43,7 +43,7 @@ class Finding:
     """One thing that is wrong, or a warning."""
 
     code: str
-    severity: str  # "error" or "warning"
+    severity: str  # "error", "warning" or "note"
     message: str
     place: Place
     label: str = ""  # about the very place

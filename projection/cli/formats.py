@@ -24,10 +24,13 @@ def print_pretty(report: Report) -> None:
     """Each finding with its lines, in colours where stdout is a terminal that may have them; how logs may be split."""
     from projection.lang.partition import partitioning
 
+    if report.compared is not None:
+        for fold in report.compared.folds:
+            print(fold)
     for checked in report.programs:
         note(f"{checked.source.name}: {partitioning(checked).sentence(checked)}")
     parts, counts = list[str](), Counter[str]()
-    for one in report.findings:
+    for one in report.shown:
         counts[one.place.file] += 1
         if counts[one.place.file] <= MAX_DIAGNOSTICS:
             parts.append(f"{one.severity}[{one.code}]: {one.message}\n{one.excerpt}")
@@ -45,6 +48,7 @@ def print_pretty(report: Report) -> None:
     text = Text(shown)
     text.highlight_regex(r"(?m)^error\[\w+\]", "bold red")
     text.highlight_regex(r"(?m)^warning\[\w+\]", "bold yellow")
+    text.highlight_regex(r"(?m)^note\[\w+\]", "bold cyan")
     text.highlight_regex(r"(?m)^ *--> |^ *\d* +\||^ *= help:", "blue")
     text.highlight_regex(r"(?m)(?<=\| ) *\^+.*$", "bold red")
     text.highlight_regex(r"(?m)(?<=\| ) *-+ .*$", "blue")
@@ -53,20 +57,32 @@ def print_pretty(report: Report) -> None:
 
 def print_report(report: Report) -> None:
     """One object: what was checked, how much was found, each program that checks, and each finding."""
-    print_json(
-        {
-            "version": 1,
-            "checked": {
-                "programs": report.program_count,
-                "manifests": report.manifest_count,
-                "fixtures": report.fixture_count,
-            },
-            "errors": report.errors,
-            "warnings": report.warnings,
-            "programs": [_program(one) for one in report.programs],
-            "findings": [_as_json(one) for one in report.findings],
+    fields: dict[str, Any] = {
+        "version": 1,
+        "checked": {
+            "programs": report.program_count,
+            "manifests": report.manifest_count,
+            "fixtures": report.fixture_count,
+        },
+        "errors": report.errors,
+        "warnings": report.warnings,
+        "programs": [_program(one) for one in report.programs],
+        "findings": [_as_json(one) for one in report.findings],
+    }
+    if (compared := report.compared) is not None:
+        fields["against"] = {
+            "version": compared.against,
+            "breaking": compared.breaking,
+            "view_types": [
+                {"view_type": one.view_type, "folds_anew": one.is_new, "reasons": list(one.reasons)}
+                for one in compared.folds
+            ],
+            "changes": [
+                {**_as_json(one.finding), "side": one.side, "path": one.path, "old": one.old, "new": one.new}
+                for one in compared.changes
+            ],
         }
-    )
+    print_json(fields)
 
 
 def _program(checked: CheckedProgram) -> dict[str, Any]:
@@ -93,7 +109,7 @@ def _as_json(finding: Finding) -> dict[str, Any]:
 
 def print_annotations(report: Report) -> None:
     """Workflow commands, one a line: GitHub shows them beside the lines of a pull request."""
-    for one in report.findings:
+    for one in report.shown:
         place = one.place
         properties = {
             "file": place.file,
@@ -107,7 +123,8 @@ def print_annotations(report: Report) -> None:
             del properties["col"], properties["endColumn"]
         shown = ",".join(f"{name}={_escaped(str(value), in_property=True)}" for name, value in properties.items())
         text = "\n".join(part for part in (one.message, one.label, one.help) if part)
-        print(f"::{one.severity} {shown}::{_escaped(text)}")
+        level = "notice" if one.severity == "note" else one.severity
+        print(f"::{level} {shown}::{_escaped(text)}")
 
 
 def _escaped(text: str, *, in_property: bool = False) -> str:
@@ -117,7 +134,7 @@ def _escaped(text: str, *, in_property: bool = False) -> str:
 
 def print_sarif(report: Report) -> None:
     """One SARIF log with one run; columns count code points."""
-    codes = sorted({one.code for one in report.findings})
+    codes = sorted({one.code for one in report.shown})
     driver = {
         "name": "projection",
         "version": __version__,
@@ -126,7 +143,7 @@ def print_sarif(report: Report) -> None:
     run = {
         "tool": {"driver": driver},
         "columnKind": "unicodeCodePoints",
-        "results": [_result(one, codes.index(one.code)) for one in report.findings],
+        "results": [_result(one, codes.index(one.code)) for one in report.shown],
     }
     print_json({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]})
 

@@ -15,8 +15,10 @@ from projection.cli import (
     diff,
     doc,
     explain,
+    export_schema,
     fmt,
     gas,
+    import_schema,
     load,
     new,
     parked,
@@ -86,8 +88,10 @@ _register(demo.demo, demo.EXAMPLES)
 _register(diff.diff, diff.EXAMPLES)
 _register(doc.doc, doc.EXAMPLES)
 _register(explain.explain, explain.EXAMPLES)
+_register(export_schema.export_schema, export_schema.EXAMPLES)
 _register(fmt.fmt, fmt.EXAMPLES)
 _register(gas.gas, gas.EXAMPLES)
+_register(import_schema.import_schema, import_schema.EXAMPLES)
 _register(load.load, load.EXAMPLES)
 _register(new.new, new.EXAMPLES)
 _register(parked.list_, parked.EXAMPLES_OF_LIST, parked_app, "list")

@@ -82,7 +82,11 @@ def deployed_like(build: Build, execution: Execution = Execution.COMPILED) -> De
 
 def differences(build: Build, deployed: DeployedView) -> dict[str, str]:
     """What a deployment changes of what a build is folded by: by the names of manifest and settings, in a few words."""
-    before, after = Recipe.decode(build.recipe), recipe_of(deployed)
+    return recipe_differences(Recipe.decode(build.recipe), recipe_of(deployed))
+
+
+def recipe_differences(before: Recipe, after: Recipe) -> dict[str, str]:
+    """The same of two recipes; empty where both make one fold."""
     found = {}
     if before.program.digest != after.program.digest:
         is_same = before.program.text == after.program.text

@@ -1,7 +1,7 @@
 """Every diagnostic of the language: one code, one constructor, in this one file; codes are never reused.
 
-P1 syntax · N2 names · T3 types · S4 schema · G5 cost · L6 lint. What an executor raises, R7 and O9, stands in
-`failures`.
+P1 syntax · N2 names · T3 types · S4 schema · G5 cost · L6 lint · C8 compatibility. What an executor raises, R7 and O9,
+stands in `failures`.
 """
 
 from __future__ import annotations
@@ -476,3 +476,21 @@ def ambiguous_id(span: Span, parts: Sequence[str]) -> Diagnostic:
     """L608: two free texts side by side in an id: different pairs can make the same one."""
     message = f"other values of {' and '.join(f'`{part}`' for part in parts)} can make the same id"
     return Diagnostic("L608", message, span, help=f"write `key({', '.join(parts)})`", severity="warning")
+
+
+# --- C8 compatibility: what a change means to others; nothing is wrong with the program ------------------------------
+
+
+def breaks_readers(span: Span, what: str, hint: str) -> Diagnostic:
+    """C801: a change that readers of the views have to know of; a warning."""
+    return Diagnostic("C801", f"this breaks readers: {what}", span, help=hint, severity="warning")
+
+
+def breaks_producers(span: Span, what: str, hint: str) -> Diagnostic:
+    """C802: a change after which events of today are refused, passed over or read otherwise; a warning."""
+    return Diagnostic("C802", f"this breaks producers: {what}", span, help=hint, severity="warning")
+
+
+def compatible(span: Span, what: str) -> Diagnostic:
+    """C803: a change that neither side has to know of; a note."""
+    return Diagnostic("C803", what, span, severity="note")

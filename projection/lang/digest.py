@@ -18,7 +18,7 @@ from projection.lang.operations import Operation
 from projection.lang.source import Span
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from projection.lang.check.schema import Schema
 
@@ -33,12 +33,23 @@ def digest(
     numbers: dict[str, int] = {}  # functions are called by the order of their first call: their names mean nothing
     parts = [str(edition), *sorted(described(record) for record in schema.records()), *events]
     parts += [_Writer(numbers).text(handler) for handler in handlers]
+    parts += _called(numbers, functions)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def meaning(handler: core.Handler, functions: Mapping[str, core.Function]) -> str:
+    """One text for every handler that does the same, with the functions that it needs."""
+    numbers: dict[str, int] = {}
+    return "\n".join([_Writer(numbers).text(handler), *_called(numbers, functions)])
+
+
+def _called(numbers: dict[str, int], functions: Mapping[str, core.Function]) -> Iterator[str]:
+    """The bodies of the functions that are called so far, and of those that these call."""
     written = 0
     while written < len(numbers):  # which grow on the way
         name = list(numbers)[written]
-        parts.append(_Writer(numbers).text(functions[name].body))
+        yield _Writer(numbers).text(functions[name].body)
         written += 1
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def canonical(value: Any) -> str:

@@ -25,7 +25,7 @@ class Diagnostic:
     span: Span
     label: str = ""  # stands behind the carets
     help: str = ""  # stands below
-    severity: str = "error"  # or `warning`, which stops no program
+    severity: str = "error"  # or `warning` or `note`, which stop no program
     related: tuple[tuple[Span, str], ...] = ()  # further places, and what they have to do with it
     fix: tuple[Span, str] | None = None  # a text that put there mends it, without a look
 

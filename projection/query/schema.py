@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from projection.lang import types as ty
 from projection.lang.check.checker import scope_of
+from projection.lang.schemas.json_schema import of_record
 from projection.lang.source import Source
 from projection.lang.values.codec import Codec
 from projection.lang.values.structs import build_structs
 from projection.query.errors import QueryInvalidError
-from projection.query.json_schema import of_record
 from projection.query.paths import ViewPath, resolved
 
 if TYPE_CHECKING:

@@ -62,6 +62,19 @@ def test_the_report_that_the_workflow_uploads_is_written_where_it_looks(folder):
     assert (folder / "projection-tests.xml").is_file()
 
 
+def test_the_workflow_of_pull_requests_fails_on_what_breaks_others(folder):
+    (job,) = FILES["compatibility.yml"]["jobs"].values()
+    (command,) = (step["run"] for step in job["steps"] if step.get("run", "").startswith("projection "))
+    command = command.replace("origin/${{ github.base_ref }}", "HEAD")
+    git = "git -c user.name=a -c user.email=a@b -c init.defaultBranch=main"
+    assert 0 == ended(f"{git} init -q && {git} add . && {git} commit -qm first", folder).returncode
+    assert 0 == ended(command, folder).returncode
+    program = folder / "fines" / "fine_summary.proj"
+    program.write_text(program.read_text().replace("list<Paid>(100)", "list<Paid>(200)"))
+    failed = ended(command, folder)
+    assert (1, True) == (failed.returncode, failed.stdout.startswith("::error file=fines/fine_summary.proj,line="))
+
+
 def test_the_hooks_of_the_repository_are_those_of_the_page():
     shared = yaml.safe_load((CHECKOUT / ".pre-commit-hooks.yaml").read_text())
     assert shared == [{key: value for key, value in hook.items() if key != "additional_dependencies"} for hook in HOOKS]

@@ -1,0 +1,1 @@
+"""Schemas for others: what views and events look like, as JSON Schema, TypeScript and pydantic; and the way back."""
