@@ -17,6 +17,7 @@ from projection.cli import (
     explain,
     export_schema,
     fmt,
+    fuzz,
     gas,
     import_schema,
     load,
@@ -90,6 +91,7 @@ _register(doc.doc, doc.EXAMPLES)
 _register(explain.explain, explain.EXAMPLES)
 _register(export_schema.export_schema, export_schema.EXAMPLES)
 _register(fmt.fmt, fmt.EXAMPLES)
+_register(fuzz.fuzz, fuzz.EXAMPLES)
 _register(gas.gas, gas.EXAMPLES)
 _register(import_schema.import_schema, import_schema.EXAMPLES)
 _register(load.load, load.EXAMPLES)

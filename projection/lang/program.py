@@ -274,6 +274,11 @@ class Reaction:
         self._only = runs[0] if len(runs) == 1 and runs[0].goes_straight else None
         self._route_gas, self._alloc = program.limits.route_gas, program.limits.alloc
 
+    @property
+    def handlers(self) -> tuple[core.Handler, ...]:
+        """What takes the event, in source order."""
+        return tuple(run.handler for run in self._runs)
+
     def take(self, payload: Any, meta: Any) -> tuple[Any, dict[str, list[Step]], int]:
         """The decoded event, the views that it touches, and the gas of both.
 

@@ -1,0 +1,145 @@
+"""`projection fuzz`: events that a program's author has not thought of."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from projection.cli.console import note
+from projection.errors import EXIT_FAILED, ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from projection.engine.deployment import DeployedView
+    from projection.testing.fuzz.findings import Finding
+    from projection.testing.fuzz.fuzzing import Report
+
+EXAMPLES = (
+    "projection fuzz accounts.proj",
+    "projection fuzz manifest.yaml orders --events 20000 --seconds 60",
+    "projection fuzz accounts.proj --seed 7 --write found.scenario.yaml",
+)
+_SEEDS = 10**6
+_SCENARIO = ".scenario.yaml"
+
+
+def fuzz(
+    path: Annotated[Path, typer.Argument(help="A program (.proj), a manifest, or a folder with either.")],
+    view_type: Annotated[str | None, typer.Argument(help="The view type of a manifest; else all.")] = None,
+    *,
+    events: Annotated[int, typer.Option(metavar="N", min=1, help="Look at so many events of each view type.")] = 2_000,
+    seconds: Annotated[
+        float | None, typer.Option(metavar="S", min=0, help="End after so long, whatever has been looked at.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="Make the same events again; it is printed.")
+    ] = None,
+    write: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write each finding as a scenario (*.scenario.yaml).")
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail on notes, too.")] = False,
+    on_purpose: Annotated[
+        bool, typer.Option("--on-purpose", help="Tell also what the program refuses by fail(…), as notes.")
+    ] = False,
+) -> None:
+    """Make events of what a program declares, and search for those that it does not take as its author would expect.
+
+    Faults are events that fail, and results that depend on how a node commits. Notes are on order, on events that come
+    twice, on views that grow, and on gas near its limit. Each is shown with the fewest events that it takes.
+    Exit status: 0 no fault, 1 a fault, 2 there is nothing to search.
+    """
+    from random import randrange
+
+    from projection.testing.folding import Projection
+
+    _require_hypothesis()
+    if write is not None and not write.name.endswith(_SCENARIO):
+        raise ConfigurationError(f"{write} is no name of a scenario", hint=f"let it end in {_SCENARIO}")
+    from projection.testing.fuzz.fuzzing import fuzz as search
+
+    seed = randrange(_SEEDS) if seed is None else seed  # noqa: S311 - no secret
+    projection = Projection.load(path, view_type)
+    if not projection.deployed:
+        known = ", ".join(str(one.entry.view_type) for one in Projection.load(path).deployed)
+        raise ConfigurationError(f"{path} has no view type {view_type!r}", hint=f"it has: {known}")
+    found: list[tuple[DeployedView, Finding]] = []
+    with _hypothesis_at_home():
+        for deployed in projection.deployed:
+            report = search(projection, deployed, seed=seed, budget=events, seconds=seconds, on_purpose=on_purpose)
+            _show(deployed, report, seed)
+            found += [(deployed, finding) for finding in report.findings]
+    if write is not None:
+        _write(write, path, found)
+    faults = sum(finding.is_fault for _, finding in found)
+    note(f"{_plural(faults, 'fault')}, {_plural(len(found) - faults, 'note')}")
+    if faults or (strict and found):
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _require_hypothesis() -> None:
+    from importlib.util import find_spec
+
+    if find_spec("hypothesis") is None:
+        raise ConfigurationError(
+            "`projection fuzz` makes events with hypothesis, which is not installed",
+            hint="install `projection-node[testing]`",
+        )
+
+
+@contextmanager
+def _hypothesis_at_home() -> Iterator[None]:
+    """Have hypothesis keep its notes elsewhere than in the author's folder."""
+    import tempfile
+
+    from hypothesis import configuration
+
+    with tempfile.TemporaryDirectory() as folder:
+        configuration.set_hypothesis_home_dir(folder)
+        try:
+            yield
+        finally:
+            configuration.set_hypothesis_home_dir(None)
+
+
+def _show(deployed: DeployedView, report: Report, seed: int) -> None:
+    from projection.testing.fuzz.observing import ON_PURPOSE
+
+    source, counts = deployed.program.checked.source, report.counts
+    looked_at = f"{_plural(counts.events, 'event')} in {_plural(counts.sequences, 'sequence')}"
+    print(f"{source.name} as {deployed.entry.view_type}: {looked_at}, seed {seed}")
+    for finding in report.findings:
+        print(*finding.lines(), sep="\n")
+    if refused := counts.failures[ON_PURPOSE]:
+        print(f"{_plural(refused, 'event')} failed on purpose, by `fail(…)`")
+    if report.unreached:
+        lines = [str(source.position(span.start)[0]) for span in report.unreached]
+        print(f"no event came to change a view by the handler{'s' * (len(lines) > 1)} in line {', '.join(lines)}")
+    if report.is_late:
+        note("time was up before all events were looked at; another run may find more")
+
+
+def _write(file: Path, path: Path, found: Sequence[tuple[DeployedView, Finding]]) -> None:
+    """Write each finding to a file of its own, the second to `NAME-2.scenario.yaml`."""
+    from projection.testing.finding import manifest_of
+    from projection.testing.folding import Projection
+    from projection.testing.fuzz.findings import scenario_text
+
+    name = file.name.removesuffix(_SCENARIO)
+    for number, (deployed, finding) in enumerate(found, 1):
+        target = file if number == 1 else file.with_name(f"{name}-{number}{_SCENARIO}")
+        manifest = manifest_of(path).path
+        folded_by = manifest if manifest.is_file() and path.suffix != ".proj" else deployed.entry.program
+        try:
+            with target.open("x", encoding="utf-8") as out:
+                out.write(scenario_text(finding, Projection.load(folded_by), folded_by, target.parent))
+        except OSError as error:
+            raise ConfigurationError(f"{target} cannot be written: {error.strerror}") from None
+        note(f"wrote {target}")
+
+
+def _plural(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
