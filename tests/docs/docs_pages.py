@@ -56,10 +56,14 @@ def links(page: Path) -> list[str]:
     return _LINK.findall(_FENCE.sub("", page.read_text()))
 
 
+def headings(page: Path) -> list[str]:
+    """The headings of a page, of all levels, in order."""
+    return re.findall(r"^#+ (.+)$", _FENCE.sub("", page.read_text()), re.MULTILINE)
+
+
 def anchors(page: Path) -> set[str]:
     """The anchors of a page's headings, as renderers make them."""
-    headings = re.findall(r"^#+ (.+)$", _FENCE.sub("", page.read_text()), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings(page)}
 
 
 def section(page: Path, heading: str) -> str:

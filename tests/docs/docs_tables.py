@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_args,
 
 import annotated_types
 import typer
+from docs_faults import FAULTS, faults
 from docs_pages import CHECKOUT, table, with_table
 from pydantic import BaseModel, SecretStr
 
@@ -303,5 +304,6 @@ TABLES = [
     Table(CHECKOUT / "docs/http.md", "problems", ("code", "status", "title", "what to do"), problems),
     Table(CHECKOUT / "docs/settings.md", "settings", ("setting", "type", "default", "variable", "meaning"), settings),
     Table(CHECKOUT / "docs/query.md", "query operators", ("there is", "`op`"), query_operators),
+    Table(FAULTS, "faults", ("the fault", "who finds it", "what it says"), faults),
     Table(CHECKOUT / "docs/manifest.md", "fields", ("field", "type", "default", "meaning"), manifest),
 ]

@@ -37,9 +37,9 @@ def with_outputs(page: Path) -> str:
 
 
 if __name__ == "__main__":
-    for table in TABLES:
-        table.write()
     QUERY_SCHEMA.write_text(query_schema())
     for page in PAGES:
         if any(block.is_run for block in blocks(page)):
             page.write_text(with_outputs(page))
+    for table in TABLES:  # behind the outputs, which one of them is made of
+        table.write()
