@@ -70,7 +70,7 @@ def single_differs(old: ty.Type, new: ty.Type) -> Iterator[Difference]:
             longest = ty.DEFAULT_STRING if old.open else max(map(len, old.members))
             narrower = longest > (new.max or ty.DEFAULT_STRING)
         case (ty.String(), ty.Enum()):
-            wider, narrower = new.open, not new.open
+            narrower = not new.open
     yield Difference(_becomes(old, new), wider, narrower, asked)
 
 

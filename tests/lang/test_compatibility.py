@@ -166,6 +166,7 @@ WIRES = [
     ('event E from "E" | "e.old" {}', "event E {}", [("breaks", "event E is no longer taken as `e.old`")]),
     ("event E {}", 'event E of "x" {}', [("breaks", "event E is only taken of aggregates of the type `x`")]),
     ('event E of "x" {}', "event E {}", []),
+    ('event E of "x" {}', 'event E of "x" { f?: int }', [("fine", "event E.f is new")]),
 ]
 
 

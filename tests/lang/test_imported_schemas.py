@@ -211,6 +211,7 @@ SAMPLES = [
     (["2024-02-29", "2024-02-29T12:00:00Z"], "f: date"),
     (["PT90S", "P1D"], "f: duration"),
     (["a", "b"] * 5, "f: enum(a, b, ...)  # 2 texts in 10 events; without `...` others are refused"),
+    (["a", ""] * 5, 'f: enum("", a, ...)  # 2 texts in 10 events; without `...` others are refused'),
     (["a"] * 10, "f: string"),
     ([None, None], "f?: json  # only null was seen; absent or null in 2 of 2"),
     ([1, None], "f?: int  # absent or null in 1 of 2"),
@@ -235,6 +236,11 @@ def test_numbers_keep_the_digits_of_their_text_also_zeros_and_exponents():
     assert "f: decimal(2)" == field(of_sample(b'{"f": 1.50}'))
     assert "f: decimal(0)" == field(of_sample(b'{"f": 1e3}'))
     assert "f: json  # numbers of up to 20 digits" == field(of_sample(b'{"f": 0.00000000000000000001}'))
+
+
+def test_ids_are_no_enums_however_few_were_seen():
+    text = of_sample(*({"user_id": f"u{n % 2}", "orderId": "a", "paid": f"p{n % 2}"} for n in range(10)))
+    assert "user_id: string,\n  orderId: string,\n  paid: enum(p0, p1, ...)" in text
 
 
 def test_fields_of_one_name_have_the_digits_of_all_of_them():

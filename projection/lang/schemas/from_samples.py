@@ -188,7 +188,7 @@ class _Seen:
             return Single(self._timed[0][0]), ""
         texts, count = self._texts, self.kinds["text"]
         is_id = _ID.search(name) is not None
-        if texts is not None and 1 < len(texts) <= count / _TIMES_EACH and "" not in texts and not is_id:
+        if texts is not None and 1 < len(texts) <= count / _TIMES_EACH and not is_id:
             members = ", ".join(member(one) for one in sorted(texts))
             return Single(
                 f"enum({members}, ...)"
