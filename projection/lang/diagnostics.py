@@ -379,6 +379,13 @@ def wire_taken(span: Span, wire: str, line: int) -> Diagnostic:
     return Diagnostic("S408", f'"{wire}" is read already, in line {line}', span)
 
 
+def unreadable_wire(span: Span, wire: str) -> Diagnostic:
+    """S413: a wire name of a field with a quote, a backslash or a control character, which no field is read by."""
+    return Diagnostic(
+        "S413", f"no field can be read from {wire!r}: it has a quote, a backslash or a control character", span
+    )
+
+
 def recursive_type(span: Span, cycle: Sequence[str]) -> Diagnostic:
     """S409: a type that holds itself."""
     return Diagnostic("S409", f"`{cycle[0]}` holds itself: {' → '.join(cycle)}", span)

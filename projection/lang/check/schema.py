@@ -295,6 +295,8 @@ class Schema:
             wires: dict[str, int] = {}
             for field in record.fields.values():
                 for wire in field.wires:
+                    if any(character in '"\\' or character < " " for character in wire):  # msgspec has no such fields
+                        self.problems.append(diag.unreadable_wire(field.span, wire))
                     if wire in wires:
                         self.problems.append(diag.wire_taken(field.span, wire, wires[wire]))
                     wires[wire] = self.source.position(field.span.start)[0]
