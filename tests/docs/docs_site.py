@@ -19,7 +19,8 @@ _OPENING_FENCE = re.compile(r"^```(\w+) .*$", re.MULTILINE)  # its attributes ar
 
 
 def gather(folder: Path) -> None:
-    """Put into a folder all that the site is built of."""
+    """Put into a folder all that the site is built of, and nothing that was there before."""
+    shutil.rmtree(folder / "pages", ignore_errors=True)
     for page in SITE_PAGES:
         copy = _in(folder, page)
         copy.write_text(_OPENING_FENCE.sub(r"```\1", page.read_text()))

@@ -42,6 +42,14 @@ def test_the_navigation_goes_as_a_user_grows() -> None:
     assert grown == sections
 
 
+def test_a_page_that_is_gone_is_not_gathered_again(tmp_path: Path) -> None:
+    gone = tmp_path / "pages/docs/gone.md"
+    gone.parent.mkdir(parents=True)
+    gone.touch()
+    gather(tmp_path)
+    assert not gone.exists()
+
+
 def test_attributes_that_only_tests_read_are_not_shown(tmp_path: Path) -> None:
     gather(tmp_path)
     fences = re.findall(r"^```\w+(.*)$", (tmp_path / "pages/docs/tutorial.md").read_text(), re.MULTILINE)
@@ -67,6 +75,9 @@ def test_the_site_builds_without_a_warning_and_asks_no_other_host_for_anything(t
         path = tmp_path / "site" / page.relative_to(CHECKOUT).with_suffix(".html")
         text = (path.with_name("index.html") if page.name == "README.md" else path).read_text()
         assert not FETCHED.search(text), page
+        assert not re.search(r"<p>(\||```|[-*] )", text), (
+            f"{page}: a table, a block or a list is shown as it is written"
+        )
     for sheet in (tmp_path / "site").rglob("*.css"):
         assert not re.search(r"url\([\"']?(https?:)?//|@import", sheet.read_text()), sheet
 
