@@ -108,7 +108,7 @@ def test_the_examples_have_no_fault(manifest):
     seed = randrange(10**6)
     print("seed", seed)
     for deployed in (projection := Projection.load(manifest)).deployed:
-        assert [] == faults(fuzz(projection, deployed, seed=seed, budget=4_000))
+        assert [] == faults(fuzz(projection, deployed, seed=seed, budget=1_000))
 
 
 def test_the_same_seed_finds_the_same_and_another_looks_at_other_events(search):
@@ -120,13 +120,13 @@ def test_the_same_seed_finds_the_same_and_another_looks_at_other_events(search):
 
 
 def test_a_failure_is_a_fault_with_its_code_its_place_and_the_fewest_events(search):
-    text = TALLY.replace("else 7", "else div(7, e.by)")
+    text = TALLY.replace("else 7", "else div(7, e.by - e.by)")
     report = search(text)
     (fault,) = faults(report)
     assert "R703: division by zero" == fault.title
     assert fault.place.endswith(f"p.proj:8:{text.splitlines()[-1].index('div(') + 1}")
     assert [("Opened", 1), ("Counted", 1)] == [(kind, data["id"]) for kind, data in payloads(fault)]
-    assert 0 == payloads(fault)[1][1]["by"]
+    assert 0 <= payloads(fault)[1][1]["by"] < 10
 
 
 def test_what_an_event_declares_and_the_view_does_not_hold_is_a_fault(search):
@@ -172,6 +172,7 @@ def test_ids_that_are_empty_or_too_long_are_the_same_wherever_they_are_made(tmp_
     assert 1 == len({one.sign for one in subject.observe([event("A", id="x" * 600)])})
 
 
+@pytest.mark.long
 def test_what_only_the_ends_of_types_do_is_a_note(search):
     report = search(TALLY.replace("if e.by < 0 then 0 else 7", "e.by + e.by"), budget=900)
     assert [] == faults(report)
@@ -188,6 +189,18 @@ def test_what_the_author_refuses_is_counted_and_told_where_it_is_asked_for(searc
     told = fuzz(projection, projection.deployed[0], seed=1, budget=100, on_purpose=True)
     assert "R710: FULL: no more" == named(told, "R710").title
     assert not named(told, "R710").is_fault
+
+
+def test_a_failure_at_the_ends_of_types_is_no_fault_and_near_them_it_is(tmp_path):
+    text = TALLY.replace("if e.by < 0 then 0 else 7", "e.by + e.by")
+    subject, _ = subject_of(tmp_path, text)
+    most = 2**63 - 1
+    failed = subject.observe([event("Opened", id=1), event("Counted", id=1, by=most)])[-1]
+    near, far = (
+        finding_of(Found(failed, []), subject.program.checked.source, {}, at_ends=ends) for ends in (False, True)
+    )
+    assert (True, "R701: the result does not fit 64 bits") == (near.is_fault, near.title)
+    assert (False, f"only with values at the ends of their types: {near.title}") == (far.is_fault, far.title)
 
 
 def test_views_that_are_missing_in_another_order_are_one_note_with_a_way_out(search):
@@ -262,7 +275,7 @@ def test_a_view_that_a_few_events_fill_up_is_told_once(search):
 
 
 def test_a_field_without_a_bound_that_grows_is_a_note(search):
-    found = named(search(LOG.format(field="lines: list<Line>", change=LINES), budget=60), "grows by")
+    found = named(search(LOG.format(field="lines: list<Line>", change=LINES), budget=40), "grows by")
     assert found.title.startswith("`lines: list<Line>` grows by some ")
     assert not found.is_fault
 
@@ -286,12 +299,19 @@ def test_what_costs_more_than_the_static_bound_is_a_fault_of_ours(tmp_path, monk
 
 
 def test_a_result_that_depends_on_commits_is_a_fault_of_ours(tmp_path, monkeypatch):
-    subject, projection = subject_of(tmp_path, TALLY.replace("else 7", "else view.count + 1"))
+    subject, _ = subject_of(tmp_path, TALLY.replace("else 7", "else view.count + 1"))
     decode = subject.program.decode_view
     monkeypatch.setattr(subject.program, "decode_view", lambda data: decode(data.replace(b"1", b"2")))
-    found = list(Search(subject, 1).run(events(projection, extremes=False), 300, set()))
-    (ours,) = (one for one in found if one.observation.sign.kind is Kind.COMMITS)
-    assert ["Opened", "Counted", "Counted"] == [event["type"] for event in ours.events]
+    opened, counted = event("Opened", id=1), event("Counted", id=1, by=1)
+    assert [] == [one for one in subject.observe([opened, counted], commits=True) if one.sign.kind is Kind.COMMITS]
+    found = next(
+        one for one in subject.observe([opened, counted, counted], commits=True) if one.sign.kind is Kind.COMMITS
+    )
+    fault = finding_of(Found(found, []), subject.program.checked.source, {}, at_ends=False)
+    assert (True, "a commit behind each event makes other views than one commit behind all") == (
+        fault.is_fault,
+        fault.title,
+    )
 
 
 # --- the parts -------------------------------------------------------------------------------------------------------
