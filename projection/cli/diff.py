@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from projection.model.settings import Settings
 
 EXAMPLES = (
-    "projection diff HEAD:projections/fines/fine_summary.proj fine_summary.proj --events events.jsonl.gz",
+    "projection diff HEAD:fines/program.proj program.proj --events log.jsonl.gz",
     "projection diff main:manifest.yaml manifest.yaml --stream events",
     "projection diff old.proj new.proj --events events.jsonl --format json",
 )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 EXAMPLES = (
     "projection export-schema projections/fines fine_summary",
     "projection export-schema fine_summary.proj --format typescript > fine.ts",
-    "projection export-schema fine_summary.proj --format pydantic --events > fine_events.py",
+    "projection export-schema fines.proj --format pydantic --events > events.py",
 )
 
 

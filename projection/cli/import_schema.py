@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = (
     "projection import-schema events.jsonl.gz > orders.proj",
-    "projection import-schema order-placed.schema.json order-paid.schema.json --scale 2",
+    "projection import-schema placed.schema.json paid.schema.json --scale 2",
     "projection import-schema events.jsonl --name orders > orders.proj",
 )
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*", re.ASCII)

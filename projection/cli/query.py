@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from projection.client.answers import Found
 
 EXAMPLES = (
-    "projection query shop_orders --tenant north --filter 'status == \"paid\" and total > 100'",
-    "projection query shop_orders --tenant north --sort -total --select status,total --limit 10 --format csv",
+    "projection query shop_orders --tenant north --filter 'total > 100'",
+    "projection query shop_orders --tenant north --sort -total --format csv",
     "projection query shop_orders --tenant north --filter 'total > 100' --count",
-    "projection query shop_orders --tenant north --events events.jsonl --manifest manifest.yaml",
-    "projection query shop_orders --url http://127.0.0.1:7070 --token-file token --all --format json",
+    "projection query shop_orders --tenant north --events events.jsonl",
+    "projection query shop_orders --url http://127.0.0.1:7070 --tenant north",
 )
 _MOST_A_PAGE = 1_000  # views; a limit that the settings may lower
 

@@ -27,7 +27,7 @@ EXAMPLES = (
     "projection run --manifest manifest.yaml --stream events --until-caught-up",
     "projection run --manifest manifest.yaml --stream events --new-build",
     "projection run --url nats://nats.internal:4222 --config node.yaml",
-    "projection run --manifest manifest.yaml --stream events --listen 127.0.0.1:8080",
+    "projection run --manifest manifest.yaml --listen 127.0.0.1:8080",
 )
 
 

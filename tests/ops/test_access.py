@@ -143,7 +143,7 @@ def jwk(key, kid, **more):
 
 
 def token(key=RSA, algorithm="RS256", kid=None, **claims):
-    made = {"tenant_id": "t", "exp": time.time() + 60, **claims}
+    made = {"tenant_id": "t", "exp": time.time() + 3_600, **claims}  # some are made long before they are shown
     sent = {name: value for name, value in made.items() if value is not None}
     return jwt.encode(sent, key, algorithm, headers=None if kid is None else {"kid": kid})
 
@@ -186,7 +186,7 @@ class TestTokens:
             (bearer(token(OTHER)), "access.denied", "signature does not verify"),
             (bearer(token() + "x"), "access.denied", ""),
             (bearer(token(exp=time.time() - 60)), "access.denied", "has expired"),
-            (bearer(token(nbf=time.time() + 600)), "access.denied", "not valid yet"),
+            (bearer(token(nbf=time.time() + 3_600)), "access.denied", "not valid yet"),
             (bearer(token(exp=None)), "access.denied", "lacks a claim"),
             (bearer(token(exp="soon")), "access.denied", ""),
             (bearer(token(aud="another")), "access.denied", "another audience"),
@@ -214,7 +214,7 @@ class TestTokens:
         signed = (
             part(b'{"alg":"HS256","typ":"JWT"}')
             + b"."
-            + part(json.dumps({"tenant_id": "t", "exp": time.time() + 60}).encode())
+            + part(json.dumps({"tenant_id": "t", "exp": time.time() + 3_600}).encode())
         )
         forged = signed + b"." + part(hmac.new(pem(RSA), signed, hashlib.sha256).digest())
         refused(access, bearer(forged.decode()), "access.denied", "algorithm")
@@ -259,7 +259,7 @@ class TestTokens:
         for _ in range(3):
             access.reader(shown)
         assert [1] == asked
-        later = time.time() + 61
+        later = time.time() + 3_601
         monkeypatch.setattr(tokens, "time", lambda: later)
         access.reader(shown)  # the library's own clock stands still here
         assert [1, 1] == asked
