@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 EXAMPLES = (
     "projection why fine_summary S38735 --tenant office-s",
     "projection why fine_summary S38735 balance --tenant office-s --at 120000",
-    "projection why shop_orders O1 --tenant north --events log.jsonl --format json",
+    "projection why orders O1 --tenant north --events log.jsonl --format json",
 )
 _PIPED = 120  # columns where nobody watches a terminal
 
