@@ -122,6 +122,8 @@ def manifest_of(path: Path) -> Manifest:
     """
     if path.suffix == ".proj":
         return _undeployed([path])
+    if not path.exists() and path.suffix not in SUFFIXES:
+        raise ConfigurationError(f"there is no {str(path)!r}", hint="name a program (.proj), a manifest, or a folder")
     if not path.is_dir():
         return Manifest.load(path)
     for suffix in SUFFIXES:

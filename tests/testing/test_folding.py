@@ -192,6 +192,11 @@ def test_a_name_that_nothing_or_too_much_has_is_an_error_that_helps(several, nam
         find(name, [several])
 
 
+def test_a_path_that_leads_nowhere_is_said_to(tmp_path):
+    with pytest.raises(ConfigurationError, match=r"there is no '.*/fines'"):
+        Projection.load(tmp_path / "fines")
+
+
 def test_a_folder_without_a_projection_and_a_program_with_errors_are_errors(tmp_path):
     with pytest.raises(ConfigurationError, match="holds no manifest and no program"):
         Projection.load(tmp_path)
