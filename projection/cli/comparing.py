@@ -92,8 +92,11 @@ def compared(paths: Sequence[Path], against: str, *, breaking_fails: bool) -> Co
     with ExitStack() as stack:
         before = [stack.enter_context(version(one)) for one in _versions(paths, against)]
         old = [one for path in before for one in _deployed(path, against)]
-    new = [one for path in paths for one in _deployed(path, None)]
-    pairs, gone, added = _paired(old, new)
+    unchecked: list[str] = []
+    new = [one for path in paths for one in _deployed(path, None, unchecked)]
+    pairs, missing, added = _paired(old, new)
+    is_alone = len(missing) == len(unchecked) == 1  # then it is the same, whatever it is called
+    gone = [] if is_alone else [side for side in missing if side.view_type not in unchecked]
     folds: list[Fold] = []
     changes: dict[Finding, ShownChange] = {}  # each once: two view types may have one program
     for was, now in pairs:
@@ -102,6 +105,11 @@ def compared(paths: Sequence[Path], against: str, *, breaking_fails: bool) -> Co
             changes.setdefault(one.finding, one)
     folds += [Fold(side.view_type, is_new=True, reasons=("it is new",)) for side in added]
     folds += [Fold(side.view_type, is_new=False, reasons=("it is gone",)) for side in gone]
+    folds += [
+        Fold(side.view_type, is_new=False, reasons=("it is not compared, for it does not check",))
+        for side in missing
+        if side not in gone
+    ]
     for side in gone:
         lost = _at_top(paths[0], f"this breaks readers: there is no view type {side.view_type} any more")
         changes.setdefault(lost, ShownChange(lost, "readers", f"view type {side.view_type}"))
@@ -133,8 +141,12 @@ def _versions(paths: Sequence[Path], against: str) -> Iterator[str]:
 # --- the two sides ---------------------------------------------------------------------------------------------------
 
 
-def _deployed(path: Path, former: str | None) -> Iterator[_Deployed]:
-    """The view types below a path; of a former version all must check, of the present one others have been reported."""
+def _deployed(path: Path, former: str | None, unchecked: list[str] | None = None) -> Iterator[_Deployed]:
+    """The view types below a path.
+
+    Of a former version all must check. Of the present one those that do not are reported already; `unchecked` gets
+    their names.
+    """
     from projection.testing.finding import manifest_of
 
     programs, problems = named_programs([path], Report())
@@ -143,10 +155,12 @@ def _deployed(path: Path, former: str | None) -> Iterator[_Deployed]:
     root = (path if path.is_dir() else path.parent).resolve()
     for file, entries in programs.items():
         program = _checked(file, former)
-        if program is None:
-            continue
         place = os.path.relpath(file.parent, root)
         for entry in entries or manifest_of(file).views:
+            if program is None:
+                if unchecked is not None:
+                    unchecked.append(str(entry.view_type))
+                continue
             yield _Deployed(place, str(entry.view_type), entry, bool(entries), program)
 
 

@@ -44,6 +44,14 @@ def test_what_did_not_change_makes_no_new_fold(repository):
     ]
 
 
+def test_what_does_not_check_is_not_compared_and_not_gone(repository):
+    program = repository / "counter.proj"
+    program.write_text(program.read_text().replace("with { total", "with { totl"))
+    status, found = against(repository, "--against", "HEAD", "--fail-on-breaking")
+    assert (1, 0, []) == (status, found["breaking"], found["changes"])
+    assert ["it is not compared, for it does not check"] == found["view_types"][0]["reasons"]
+
+
 @pytest.mark.parametrize(
     ("before", "after", "reason"),
     [
