@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from projection.cli.console import note, print_json
+from projection.cli.options import Config, ManifestFile, Storage
 from projection.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -30,16 +30,9 @@ def adopt(
     every: Annotated[bool, typer.Option("--all", help="Every view type that is folded differently by now.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing; show what would come of it.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object for each view type.")] = False,
-    manifest: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The manifest; else that of the settings.")
-    ] = None,
-    storage: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The data folder; else that of the settings.")
-    ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="The settings; else projection.yaml, .toml or .json in this folder."),
-    ] = None,
+    manifest: ManifestFile = None,
+    storage: Storage = None,
+    config: Config = None,
 ) -> None:
     """Let a corrected program take over the views as they are, and run the parked events.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from projection.cli.console import print_json, progress
+from projection.cli.options import Config, NatsUrl
 from projection.errors import EXIT_FAILED, ConfigurationError
 
 if TYPE_CHECKING:
@@ -44,15 +45,12 @@ def diff(
         Path | None, typer.Option(metavar="FILE", help="Events: one JSON envelope a line, or their short form.")
     ] = None,
     stream: Annotated[str | None, typer.Option(metavar="NAME", help="Events: the stream of this name.")] = None,
-    url: Annotated[str | None, typer.Option(metavar="URL", help="The NATS server; else that of the settings.")] = None,
+    url: NatsUrl = None,
     form: Annotated[Format, typer.Option("--format", help="Tables for people, or one JSON object.")] = Format.TABLE,
     limit: Annotated[
         int, typer.Option(metavar="N", min=0, help="Show N views of each type, and N parked events; all are counted.")
     ] = 20,
-    config: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="The settings; else projection.yaml, .toml or .json in this folder."),
-    ] = None,
+    config: Config = None,
 ) -> None:
     """Fold the same events by two programs and show which views differ, in what, and from which event on.
 

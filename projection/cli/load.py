@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from projection.cli.console import note, print_json, progress
+from projection.cli.options import Config, NatsUrl, Stream
 from projection.errors import ConfigurationError, DecodeError, StreamError, TenantAccessError
 from projection.model.subjects import DEFAULT_TEMPLATE, SubjectTemplate
 
@@ -30,16 +31,13 @@ _INTERRUPTED = 130
 def load(
     file: Annotated[Path, typer.Argument(help="One JSON envelope a line; .gz where it is compressed.")],
     *,
-    stream: Annotated[str | None, typer.Option(metavar="NAME", help="The stream; else that of the settings.")] = None,
-    url: Annotated[str | None, typer.Option(metavar="URL", help="The NATS server; else that of the settings.")] = None,
+    stream: Stream = None,
+    url: NatsUrl = None,
     create: Annotated[bool, typer.Option("--create", help="Make the stream where there is none.")] = False,
     subject_template: Annotated[
         str, typer.Option(metavar="TEMPLATE", help="The subjects; each <place> becomes one escaped token.")
     ] = DEFAULT_TEMPLATE,
-    config: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="The settings; else projection.yaml, .toml or .json in this folder."),
-    ] = None,
+    config: Config = None,
     limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Publish N events at most.")] = None,
     from_line: Annotated[int, typer.Option(metavar="N", min=1, help="Begin at line N of the file.")] = 1,
 ) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from projection.cli.console import note, print_json
+from projection.cli.options import Config, Storage
 from projection.errors import ConfigurationError, ProjectionError
 
 if TYPE_CHECKING:
@@ -39,11 +40,6 @@ EXAMPLES_OF_DROP = (
 _ViewType = Annotated[str, typer.Argument(help="The view type, as the manifest names it.")]
 _Sequence = Annotated[int, typer.Argument(help="The event's number in the stream.", min=1)]
 _Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, with everything that is known.")]
-_Storage = Annotated[Path | None, typer.Option(metavar="DIR", help="The data folder; else that of the settings.")]
-_Config = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="The settings; else projection.yaml, .toml or .json in this folder."),
-]
 
 
 class NotParkedError(ProjectionError):
@@ -70,8 +66,8 @@ def list_(
     code: Annotated[str | None, typer.Option(metavar="CODE", help="Only those with this code.")] = None,
     limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="At most N events.")] = None,
     json: _Json = False,
-    storage: _Storage = None,
-    config: _Config = None,
+    storage: Storage = None,
+    config: Config = None,
 ) -> None:
     """List what is parked, and what was recorded and skipped.
 
@@ -119,8 +115,8 @@ def show(
         str | None, typer.Option("--id", metavar="ID", help="The view; else all that it is parked for.")
     ] = None,
     json: _Json = False,
-    storage: _Storage = None,
-    config: _Config = None,
+    storage: Storage = None,
+    config: Config = None,
 ) -> None:
     """Print one parked event whole.
 
@@ -151,8 +147,8 @@ def drop(
     view_id: Annotated[str | None, typer.Option("--id", metavar="ID", help="The view that it is parked for.")] = None,
     alone: Annotated[bool, typer.Option("--alone", help="It reached no view, and is parked alone.")] = False,
     json: _Json = False,
-    storage: _Storage = None,
-    config: _Config = None,
+    storage: Storage = None,
+    config: Config = None,
 ) -> None:
     """Leave a parked event out for good.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from projection.cli.console import note
+from projection.cli.options import Config, Storage
 from projection.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -61,9 +62,7 @@ def query(
     tenant: Annotated[
         str | None, typer.Option(metavar="TENANT", help="Whose views; else the default tenant's, or the token's.")
     ] = None,
-    storage: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The data folder; else that of the settings.")
-    ] = None,
+    storage: Storage = None,
     events: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Fold the events of this file in memory, and ask what they come to."),
@@ -83,10 +82,7 @@ def query(
     ca_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="With --url: a file with the authorities to trust.")
     ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="The settings; else projection.yaml, .toml or .json in this folder."),
-    ] = None,
+    config: Config = None,
 ) -> None:
     """Print the views of a tenant that a filter takes, sorted and cut to size, out of a data folder or from a node.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from projection.cli.console import print_json, progress
+from projection.cli.options import Config, ManifestFile
 
 if TYPE_CHECKING:
     from projection.engine.replay import Replay
@@ -25,16 +26,11 @@ EXAMPLES = (
 def replay(
     file: Annotated[Path, typer.Argument(help="One JSON envelope a line; .gz where it is compressed.")],
     *,
-    manifest: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The manifest; else that of the settings.")
-    ] = None,
+    manifest: ManifestFile = None,
     summary: Annotated[
         bool, typer.Option("--summary", help="Print one JSON object of numbers and state digests instead of views.")
     ] = False,
-    config: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="The settings; else projection.yaml, .toml or .json in this folder."),
-    ] = None,
+    config: Config = None,
 ) -> None:
     """Fold the events of a file and print the views, one JSON line each, in key order.
 

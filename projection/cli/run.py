@@ -7,12 +7,12 @@ import signal
 import sys
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from projection.cli.console import note, print_json, progress, report
+from projection.cli.options import Config, ManifestFile, NatsUrl, Storage, Stream
 from projection.errors import EXIT_ABANDONED, EXIT_FAILED, EXIT_SIGNAL
 
 if TYPE_CHECKING:
@@ -33,14 +33,10 @@ EXAMPLES = (
 
 def run(
     *,
-    manifest: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The manifest; else that of the settings.")
-    ] = None,
-    stream: Annotated[str | None, typer.Option(metavar="NAME", help="The stream; else that of the settings.")] = None,
-    url: Annotated[str | None, typer.Option(metavar="URL", help="The NATS server; else that of the settings.")] = None,
-    storage: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The data folder; else that of the settings.")
-    ] = None,
+    manifest: ManifestFile = None,
+    stream: Stream = None,
+    url: NatsUrl = None,
+    storage: Storage = None,
     listen: Annotated[
         str | None,
         typer.Option(
@@ -57,10 +53,7 @@ def run(
             help="Fold what is folded differently from now on anew, beside its former build, and switch when level.",
         ),
     ] = False,
-    config: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="The settings; else projection.yaml, .toml or .json in this folder."),
-    ] = None,
+    config: Config = None,
 ) -> None:
     """Fold the events of a stream into views, keep them up to date, and answer queries, until stopped.
 

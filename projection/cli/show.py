@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from itertools import islice
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from projection.cli.options import Config, Storage
 from projection.errors import ConfigurationError, ProjectionError
 
 EXAMPLES = (
@@ -27,13 +27,8 @@ def show(
     ] = None,
     all_tenants: Annotated[bool, typer.Option("--all-tenants", help="The views of every tenant.")] = False,
     limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="At most N lines.")] = None,
-    storage: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The data folder; else that of the settings.")
-    ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="The settings; else projection.yaml, .toml or .json in this folder."),
-    ] = None,
+    storage: Storage = None,
+    config: Config = None,
 ) -> None:
     """Print views, one JSON line each, in key order."""
     from projection.model.ids import TenantId, ViewId, ViewType

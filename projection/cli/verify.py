@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from projection.cli.console import note, print_json
+from projection.cli.options import Config, Storage
 from projection.errors import EXIT_FAILED, ConfigurationError
 
 if TYPE_CHECKING:
@@ -27,13 +28,8 @@ def verify(
         Path | None, typer.Option(metavar="DIR", help="Another data folder, which should hold the same.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object for each view type.")] = False,
-    storage: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The data folder; else that of the settings.")
-    ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="The settings; else projection.yaml, .toml or .json in this folder."),
-    ] = None,
+    storage: Storage = None,
+    config: Config = None,
 ) -> None:
     """Compute state digests and entries of indexes anew from what is stored, and compare.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from projection.cli.console import note, print_json, progress
+from projection.cli.options import Config, ManifestFile, NatsUrl, Stream
 from projection.errors import EXIT_FAILED, ConfigurationError
 
 if TYPE_CHECKING:
@@ -55,20 +56,15 @@ def why(
         Path | None,
         typer.Option(metavar="FILE", help="Read a file: JSON envelopes, or their short form; else the stream."),
     ] = None,
-    stream: Annotated[str | None, typer.Option(metavar="NAME", help="The stream; else that of the settings.")] = None,
-    url: Annotated[str | None, typer.Option(metavar="URL", help="The NATS server; else that of the settings.")] = None,
-    manifest: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The manifest; else that of the settings.")
-    ] = None,
+    stream: Stream = None,
+    url: NatsUrl = None,
+    manifest: ManifestFile = None,
     storage: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="The node's data folder, to compare with; else that of the settings, if any."),
     ] = None,
     form: Annotated[Format, typer.Option("--format", help="Lines for people, or one JSON object.")] = Format.TEXT,
-    config: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="The settings; else projection.yaml, .toml or .json in this folder."),
-    ] = None,
+    config: Config = None,
 ) -> None:
     """Show why a view is what it is: the events that made it, in order, what each changed, and by which line.
 

@@ -1,0 +1,17 @@
+"""Options that several commands have: said once, so that they are called and described alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Config = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="The settings; else projection.yaml, .toml or .json in this folder."),
+]
+ManifestFile = Annotated[Path | None, typer.Option(metavar="FILE", help="The manifest; else that of the settings.")]
+NatsUrl = Annotated[str | None, typer.Option(metavar="URL", help="The NATS server; else that of the settings.")]
+Storage = Annotated[Path | None, typer.Option(metavar="DIR", help="The data folder; else that of the settings.")]
+Stream = Annotated[str | None, typer.Option(metavar="NAME", help="The stream; else that of the settings.")]
