@@ -6,18 +6,16 @@ waits, nothing here writes, and nothing here knows where events come from.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from projection.engine.parking import Parking
+from projection.engine.parking import LaneHaltedError, Parking, Trouble
 from projection.engine.view_cache import CACHED_BYTES, CachedView, ViewCache
-from projection.errors import DecodeError, ErrorClass, ProjectionError, StorageDamagedError
+from projection.errors import DecodeError, ProjectionError, StorageDamagedError
 from projection.lang.failures import Failure, key_too_long
 from projection.lang.program import Applied, only_deletes
 from projection.model.checkpoint import Checkpoint, LanePosition
 from projection.model.ids import ViewId
 from projection.model.keys import MAX_KEY_BYTES, CheckpointKey, encoded_view_key
-from projection.model.manifest import Policy
 from projection.model.subjects import matcher
 from projection.store.indexes import Indexer, declared_indexes
 from projection.store.port import Commit
@@ -37,22 +35,6 @@ if TYPE_CHECKING:
 
 _FOLD_ANEW = "move the build's folder away and let it be folded anew"
 _ERASED = Applied(view=None, data=None, gas=0, alloc=0)
-
-
-class LaneHaltedError(ProjectionError):
-    """The lane stopped in front of an event that it may not pass."""
-
-    error_class = ErrorClass.PROGRAM
-    default_code = "lane.halted"
-
-
-@dataclass(slots=True)
-class _Trouble:
-    """What keeps an event from having its whole effect."""
-
-    refused: list[tuple[ViewId | None, ProjectionError]] = field(default_factory=list)
-    held: list[ViewId] = field(default_factory=list)  # behind parked events of the same view
-    released: list[Target] = field(default_factory=list)  # erased, with what was parked for them
 
 
 class Lane:
@@ -151,19 +133,19 @@ class Lane:
         """What an event does to views: to all of them, or, when the lane halts, to none."""
         tenant_id, meta = event.tenant_id, event.meta
         changes: list[tuple[CachedView, Applied]] = []
-        trouble: _Trouble | None = None
+        trouble: Trouble | None = None
         queues, drops = self._parking.queues, self.deployed.drops
         for view_id, steps in targets.items():
             target = (tenant_id, view_id)
             if drops or (queues and target in queues):
-                trouble = trouble or _Trouble()
+                trouble = trouble or Trouble()
                 if not self._may_touch(event, target, steps, changes, trouble):
                     continue
             try:
                 cached = self._cache.get(target) or self._load(target)
                 applied = self._program.apply(view_id, steps, payload, meta, cached.view, cached.size)
             except Failure as failure:
-                trouble = trouble or _Trouble()
+                trouble = trouble or Trouble()
                 trouble.refused.append((ViewId(view_id), failure))
                 continue
             self.gas += applied.gas
@@ -171,9 +153,7 @@ class Lane:
                 changes.append((cached, applied))
         # Only now: a halt at one view id must leave the others as they were.
         if trouble is not None:
-            self._refuse(event, trouble)
-            for target in trouble.released:
-                self._parking.release(target)
+            self._parking.receive(event, trouble)
         for cached, applied in changes:
             self._cache.change(cached, applied.view, applied.data)
 
@@ -183,7 +163,7 @@ class Lane:
         target: Target,
         steps: Sequence[Step],
         changes: list[tuple[CachedView, Applied]],
-        trouble: _Trouble,
+        trouble: Trouble,
     ) -> bool:
         """Whether an event goes on to a view; not where an operator dropped it there, or where others wait.
 
@@ -232,38 +212,8 @@ class Lane:
     def _refuse_whole(self, event: Event, error: ProjectionError) -> None:
         """An event that reaches no view at all."""
         if (event.message.sequence, event.tenant_id, None) not in self.deployed.drops:
-            self._refuse(event, _Trouble(refused=[(None, error)]))
+            self._parking.receive(event, Trouble(refused=[(None, error)]))
         self._mark(event)
-
-    def _refuse(self, event: Event, trouble: _Trouble) -> None:
-        """Do what the policy says with an event that some views cannot take.
-
-        Raises:
-            LaneHaltedError: it says halt, or more would be parked than the lane may hold.
-        """
-        if not trouble.refused and not trouble.held:
-            return
-        where = f"view type {self.view_type}, sequence {event.message.sequence}"
-        policy = self.deployed.entry.on_error
-        if trouble.refused and policy is Policy.HALT:
-            error = trouble.refused[0][1]
-            span = self._program.place(error) if isinstance(error, Failure) else None
-            raise LaneHaltedError(
-                f"{where}: {error.code}{f' at {span}' if span else ''}: {error.message}",
-                hint="correct the program and deploy it, or let the manifest park or skip such events",
-                code=error.code,
-            )
-        limit = self.deployed.entry.limits.parked
-        more = len(trouble.held) + (len(trouble.refused) if policy is Policy.PARK else 0)
-        if more and self._parking.waiting + more > limit:
-            raise LaneHaltedError(
-                f"{where}: {self._parking.waiting} events are parked, and the lane may hold {limit}",
-                hint="see why with `projection parked list`, and deploy a corrected program",
-            )
-        for view_id, refusal in trouble.refused:
-            self._parking.refuse(event, view_id, refusal)
-        for view_id in trouble.held:
-            self._parking.hold(event, view_id)
 
     # what an operator decides about parked events
 
@@ -284,7 +234,7 @@ class Lane:
         try:
             payload, targets, gas = reaction.take(envelope.payload, event.meta)
         except (DecodeError, Failure) as error:
-            self._refuse(event, _Trouble(refused=[(view_id, error)]))
+            self._parking.receive(event, Trouble(refused=[(view_id, error)]))
             return
         self.gas += gas
         if view_id in targets:  # else it no longer goes there

@@ -7,14 +7,14 @@ up the others, reads by itself and comes back once it is level.
 from __future__ import annotations
 
 import asyncio
-import gc
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Self
 
 import structlog
 
+from projection.engine.collector import calm_collector
 from projection.engine.committer import Committer, Workshop
 from projection.engine.indexing import build_indexes
 from projection.engine.reading import Reading
@@ -23,7 +23,7 @@ from projection.engine.watchdog import Watchdog
 from projection.errors import StorageError, StreamIdentityError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from projection.engine.durations import Durations
     from projection.engine.lane import Lane
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-_COLLECT_EVERY = 100_000  # container objects made
 _HELD_UP_S = 5.0  # that the event loop may take to come round
 _LONGEST_ALONE_S = 60.0  # that a lane which holds up the others again and again reads by itself
 _TICK_S = 0.25  # between two looks at readings that say nothing
@@ -170,7 +169,7 @@ class Node:
         began = perf_counter()
         self.wants_ends = until_caught_up
         async with self._watchdog:
-            with _calm_collector():
+            with calm_collector():
                 try:
                     await self._begin()
                     for lane, member in self._members.items():
@@ -387,17 +386,3 @@ def _is_of(lane: Lane, view_type: ViewType, build: int) -> bool:
 def _events_of(lane: Lane) -> object:
     """What an event is made of a message by; a former build may do so in another way than the manifest does now."""
     return lane.deployed.entry.subject_template, lane.deployed.tenancy
-
-
-@contextmanager
-def _calm_collector() -> Iterator[None]:
-    """Garbage collection at longer intervals: by default it goes through the cached views again and again.
-
-    Nothing on an event's way makes cycles; 8 of 100 events' time went into looking for them.
-    """
-    before = gc.get_threshold()
-    gc.set_threshold(_COLLECT_EVERY, *before[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
@@ -43,6 +43,22 @@ class _Queue:
     digest: int = 0  # what these events add to the digest of the store
 
 
+class LaneHaltedError(ProjectionError):
+    """The lane stopped in front of an event that it may not pass."""
+
+    error_class = ErrorClass.PROGRAM
+    default_code = "lane.halted"
+
+
+@dataclass(slots=True)
+class Trouble:
+    """What keeps an event from having its whole effect."""
+
+    refused: list[tuple[ViewId | None, ProjectionError]] = field(default_factory=list)
+    held: list[ViewId] = field(default_factory=list)  # behind parked events of the same view
+    released: list[Target] = field(default_factory=list)  # erased, with what was parked for them
+
+
 class Parking:
     """What is parked in one lane, stored and still to be stored."""
 
@@ -75,7 +91,37 @@ class Parking:
         """Whether events of this view wait behind a parked one."""
         return target in self.queues
 
-    def refuse(self, event: Event, view_id: ViewId | None, error: ProjectionError) -> None:
+    def receive(self, event: Event, trouble: Trouble) -> None:
+        """Do what the policy says with an event that some views cannot take.
+
+        Raises:
+            LaneHaltedError: it says halt, or more would be parked than the lane may hold.
+        """
+        where = f"view type {self._deployed.entry.view_type}, sequence {event.message.sequence}"
+        policy = self._deployed.entry.on_error
+        if trouble.refused and policy is Policy.HALT:
+            error = trouble.refused[0][1]
+            span = self._deployed.program.place(error) if isinstance(error, Failure) else None
+            raise LaneHaltedError(
+                f"{where}: {error.code}{f' at {span}' if span else ''}: {error.message}",
+                hint="correct the program and deploy it, or let the manifest park or skip such events",
+                code=error.code,
+            )
+        limit = self._deployed.entry.limits.parked
+        more = len(trouble.held) + (len(trouble.refused) if policy is Policy.PARK else 0)
+        if more and self.waiting + more > limit:
+            raise LaneHaltedError(
+                f"{where}: {self.waiting} events are parked, and the lane may hold {limit}",
+                hint="see why with `projection parked list`, and deploy a corrected program",
+            )
+        for view_id, refusal in trouble.refused:
+            self._refuse(event, view_id, refusal)
+        for view_id in trouble.held:
+            self._hold(event, view_id)
+        for target in trouble.released:
+            self._release(target)
+
+    def _refuse(self, event: Event, view_id: ViewId | None, error: ProjectionError) -> None:
         """Record an event that a view could not take; without a view id, one that reached no view."""
         skips = self._deployed.entry.on_error is Policy.SKIP
         disposition = Disposition.SKIPPED if skips else Disposition.PARKED
@@ -84,7 +130,7 @@ class Parking:
             span = PurePath(span).name  # what is stored may not depend on where a manifest lies
         self._add(event, view_id, error.error_class, error.code, error.message, span, disposition)
 
-    def hold(self, event: Event, view_id: ViewId) -> None:
+    def _hold(self, event: Event, view_id: ViewId) -> None:
         """Keep an event behind the parked ones of its view."""
         message = "an earlier event of this view is parked"
         self._add(event, view_id, ErrorClass.PROGRAM, HELD_CODE, message, None, Disposition.PARKED)
@@ -116,7 +162,7 @@ class Parking:
         self._new.append(parked)
         self._count(parked)
 
-    def release(self, target: Target) -> None:
+    def _release(self, target: Target) -> None:
         """Discard what waits for a view that was deleted, and what an earlier policy skipped of it."""
         tenant_id, view_id = target
         queue = self.queues.pop(target)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from projection.engine.lane import LaneHaltedError
+from projection.engine.parking import LaneHaltedError
 from projection.errors import ConfigurationError
 
 if TYPE_CHECKING:

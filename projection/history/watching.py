@@ -11,7 +11,8 @@ from enum import StrEnum
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from projection.engine.lane import Lane, LaneHaltedError
+from projection.engine.lane import Lane
+from projection.engine.parking import LaneHaltedError
 from projection.errors import DecodeError, ProjectionError
 from projection.history.changes import changes
 from projection.lang.failures import Failure

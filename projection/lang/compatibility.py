@@ -7,6 +7,7 @@ may be more is no trouble to producers, and what may be less is none to readers.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
@@ -88,7 +89,7 @@ def _name_spans(program: CheckedProgram) -> dict[str, Span]:
     return {one.name: one.name_span for one in parse(program.source)[0].declarations if isinstance(one, declared)}
 
 
-class _Comparison:
+class _Comparison(ABC):
     """Goes through two schemas side by side, for one side; each pair of types is compared where it is met first."""
 
     side: Side
@@ -118,13 +119,13 @@ class _Comparison:
         """How single values differ."""
         return single_differs(old, new)
 
+    @abstractmethod
     def fields(self, path: str, old: ty.Record, new: ty.Record) -> Iterator[Change]:
         """What is otherwise about the fields of a record."""
-        raise NotImplementedError
 
+    @abstractmethod
     def breaks(self, one: Difference) -> bool:
         """Whether this side is at a loss."""
-        raise NotImplementedError
 
     def _differences(
         self, path: str, span: Span, old: ty.Type, new: ty.Type, found: Iterable[Difference]

@@ -235,7 +235,7 @@ def _sent(prepared: Prepared) -> Sent:
     matches, decode, select = prepared.filter.matches, prepared.decode, prepared.select
 
     def sent(view: bytes, view_id: str) -> bytes | None:
-        if not matches(_VIEW_GAS, None if decode is None else decode(view), view_id)[0]:
+        if not matches(_VIEW_GAS, decode(view), view_id)[0]:
             return None
         return view if select is None else select(view)
 

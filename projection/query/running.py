@@ -96,7 +96,7 @@ def run(context: Context, served: Served, tenant_id: TenantId, query: Query) -> 
         task = Task(
             tenant_id,
             served.build.view_type,
-            prepared.decode or _nothing,
+            prepared.decode,
             None if query.filter is None else prepared.filter.matches,
             prepared.order,
             prepared.select,
@@ -145,10 +145,6 @@ def _limit(query: Query, limits: QueryLimits) -> int:
     return limit
 
 
-def _nothing(data: bytes) -> None:  # noqa: ARG001 - decodes a view of which nothing is needed
-    return None
-
-
 def _after(
     context: Context,
     served: Served,
@@ -169,6 +165,6 @@ def _keys_of(
 
     def keys_of(view_id: bytes) -> tuple[bytes, ...] | None:
         data = snapshot.get(ViewKey.prefix(tenant_id, served.build.view_type) + view_id)
-        return None if data is None else prepared.order.keys_of((prepared.decode or _nothing)(data))
+        return None if data is None else prepared.order.keys_of(prepared.decode(data))
 
     return keys_of

@@ -47,7 +47,7 @@ class Prepared(NamedTuple):
     bounds: Mapping[tuple[str, ...], Sequence[Bound]]  # of the filter, by path
     is_exact: bool  # whether they say all that it says
     order: Order
-    decode: Callable[[bytes], Any] | None  # what filter and order need of a view; None: they need nothing
+    decode: Callable[[bytes], Any]  # what filter and order need of a view; None where that is nothing
     select: Callable[[bytes], bytes] | None
     plans: dict[TenantId, tuple[Sequence[StoredIndex], Possible]]  # by whose query it was, and for which indexes
 
@@ -121,7 +121,7 @@ class Served:
             dict(bounds),
             filter_.is_exact,
             order,
-            self.schema.decoder(fields) if fields else None,
+            self.schema.decoder(fields) if fields else lambda _view: None,
             None if query.select is None else selected(self.schema, query.select),
             {},
         )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+from contextlib import contextmanager
 from errno import EACCES, EDQUOT, EFBIG, ENOSPC, EPERM, EROFS
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING
 from projection.errors import StorageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 _FULL = {ENOSPC, EDQUOT, EFBIG}
@@ -93,3 +96,31 @@ def write_durably(path: Path, text: str) -> None:
         os.fsync(file.fileno())
     fresh.replace(path)
     sync_folder(path.parent)
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Gives a folder to be filled; at the end of the block it is at `path`, with its files on the disk, or not at all.
+
+    Raises:
+        StorageError: there is something at `path`, or it cannot be written.
+    """
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        if path.exists():
+            raise StorageError(f"{path} exists already", hint="name a directory that does not exist")
+        if partial.exists():  # of a process that was killed
+            shutil.rmtree(partial)
+        make_folder(partial)
+        yield partial
+        for entry in partial.iterdir():
+            entry.chmod(0o600)
+            with entry.open("rb") as file:
+                os.fsync(file.fileno())
+        sync_folder(partial)
+        partial.rename(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise disk_error(f"{path} cannot be written: {error.strerror}", error.errno) from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)  # gives its room back, where the disk was full

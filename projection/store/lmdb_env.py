@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
 from contextlib import contextmanager, suppress
 from errno import EIO, ENOSPC, EROFS
@@ -13,7 +11,7 @@ import lmdb
 
 from projection.errors import StorageDamagedError, StorageError
 from projection.store.dirty_mark import MARKS, DirtyMark
-from projection.store.disk import disk_error, is_full, make_folder, reserve, storage_full, sync_folder
+from projection.store.disk import disk_error, is_full, make_folder, reserve, storage_full, sync_folder, whole_folder
 from projection.store.gate import Gate, OccupiedError, ShutError
 from projection.store.host import require_local
 
@@ -320,34 +318,13 @@ class Environment:
         Raises:
             StorageError: there is something at `path`, or it cannot be written, or the environment cannot be read.
         """
-        partial = path.with_name(f"{path.name}.partial")
         try:
-            if path.exists():
-                raise StorageError(f"{path} exists already", hint="name a directory that does not exist")
-            if partial.exists():  # of a process that was killed
-                shutil.rmtree(partial)
-            make_folder(partial)
-            self._copy_into(partial)
-            partial.rename(path)
-            sync_folder(path.parent)
+            with whole_folder(path) as folder, self._inside():
+                self._lmdb.copy(str(folder), compact=True)
         except lmdb.Error as error:
             raise disk_error(f"{path} cannot be written: {error}", error.code) from None
-        except OSError as error:
-            raise disk_error(f"{path} cannot be written: {error.strerror}", error.errno) from None
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)  # gives its room back, where the disk was full
-
-    def _copy_into(self, folder: Path) -> None:
-        try:
-            with self._inside():
-                self._lmdb.copy(str(folder), compact=True)
         except ShutError as error:
             raise self._refused(error) from None
-        data = folder / "data.mdb"
-        data.chmod(0o600)
-        with data.open("rb") as file:
-            os.fsync(file.fileno())
-        sync_folder(folder)
 
     @contextmanager
     def _inside(self) -> Iterator[None]:

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from projection.engine.deployment import load_deployment
-from projection.engine.lane import LaneHaltedError
+from projection.engine.parking import LaneHaltedError
 from projection.engine.replay import Replay, UnderOwnSubjects
 from projection.engine.starts import before_start_in_file
 from projection.errors import ConfigurationError

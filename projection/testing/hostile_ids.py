@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from projection.model.ids import TenantId, ViewId
 
-_TRAPS = [
+TRAPS = [
     "a",
     "ab",
     "a:",
@@ -28,10 +28,10 @@ _TRAPS = [
     "😀",
     "é",
 ]
-_TRAPS += ["a\x00", "\x1f", "\x7f", "\n", "view", "view:a", "checkpoint", "a:orders:1", "orders", "0", "\uffff"]
+TRAPS += ["a\x00", "\x1f", "\x7f", "\n", "view", "view:a", "checkpoint", "a:orders:1", "orders", "0", "\uffff"]
 
 # Few pieces, joined at random, so that ids often meet, and often begin with one another.
-_texts = st.lists(st.sampled_from(_TRAPS), max_size=4).map("".join) | st.text(
+_texts = st.lists(st.sampled_from(TRAPS), max_size=4).map("".join) | st.text(
     st.characters(exclude_categories=["Cs"]), max_size=20
 )
 

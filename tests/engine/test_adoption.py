@@ -31,7 +31,8 @@ from projection.engine import adoption
 from projection.engine.adoption import adopt, preview
 from projection.engine.builds import plan_builds
 from projection.engine.decisions import drop
-from projection.engine.lane import Lane, LaneHaltedError
+from projection.engine.lane import Lane
+from projection.engine.parking import LaneHaltedError
 from projection.errors import ConfigurationError, StorageError
 from projection.model.ids import TenantId, ViewId
 from projection.model.parked import Disposition

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import strategies as st
 
 from projection.engine.deployment import DeployedView, deploy
-from projection.engine.lane import LaneHaltedError
+from projection.engine.parking import LaneHaltedError
 from projection.engine.replay import Replay
 from projection.history.logs import FileLog
 from projection.lang.check.checker import check

@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 
 from projection.engine import builds, watchdog
 from projection.engine.assembly import open_node
-from projection.engine.lane import LaneHaltedError
+from projection.engine.parking import LaneHaltedError
 from projection.errors import StreamError, StreamIdentityError
 from projection.model.settings import Settings
 from projection.store.changes import disagreements

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from projection.engine.event import meta_of
-from projection.engine.lane import Lane, LaneHaltedError
+from projection.engine.lane import Lane
+from projection.engine.parking import LaneHaltedError
 from projection.engine.replay import Replay
 from projection.errors import DecodeError
 from projection.lang.cost.bounds import bounds_of, payload_gas, view_gas
