@@ -18,7 +18,7 @@ from projection.ops.http.protocol import BoundedProtocol
 from projection.query import change_feed
 from projection.query.changes import CHUNK_BYTES
 from projection.stream.connection import Nats, NatsConnection
-from projection.testing.hostile_ids import _TRAPS
+from projection.testing.hostile_ids import TRAPS
 
 OTHER = TALLIES.replace("total: int = 0,", "total: int = 0, also: int = 7,")
 
@@ -117,7 +117,7 @@ async def test_silence_is_broken_by_comments_which_carry_an_id(site, tallies, mo
 
 async def test_each_tenant_is_told_of_its_own_views_whatever_it_is_called(site, tallies):
     """And an id of one is refused to every other."""
-    tenants = [trap for trap in _TRAPS if trap.isprintable() and trap == trap.strip()][:20]
+    tenants = [trap for trap in TRAPS if trap.isprintable() and trap == trap.strip()][:20]
     async with answering(site, tallies()) as at:
         await at.scanned(
             await site.publish([added(name, number, tenant=name) for number, name in enumerate(tenants, 1)])
