@@ -19,7 +19,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, Self
 
-from projection.model.escaping import escape_part, unescape_part
+from projection.model.escaping import escape_part, unescape_id
 from projection.model.keys import VIEWS
 from projection.model.state_digest import entry_digest
 from projection.store.ranges import after
@@ -153,7 +153,7 @@ def changes_after(snapshot: Snapshot, tenant_id: TenantId, scanned: int, part: b
     start = b"%b%0*d:%b\0" % (prefix, _DIGITS, scanned, part)
     for key, value in snapshot.entries(start, after(prefix)):
         position, of_id = key[len(prefix) :].split(b":", 1)
-        yield Change(int(position), of_id, unescape_part((value or of_id).decode()))
+        yield Change(int(position), of_id, unescape_id((value or of_id).decode()))
 
 
 def disagreements(snapshot: Snapshot) -> list[str]:
@@ -162,10 +162,10 @@ def disagreements(snapshot: Snapshot) -> list[str]:
         return []
     views, present, entries, leading, tombstones, leading_to_deleted = (_Total() for _ in range(6))
     for key, _ in snapshot.entries(VIEWS, after(VIEWS)):
-        _, tenant, _, view_id = key.split(b":")
+        _, tenant, _, view_id = key.split(b":", 3)
         views.add(b"%b:%b" % (tenant, shortened(view_id)))
     for key, place in snapshot.entries(_POINTERS, after(_POINTERS)):
-        _, tenant, part = key.split(b":")
+        _, tenant, part = key.split(b":", 2)
         at = b"%b:%b:%b" % (tenant, place[:_DIGITS], part)
         leading.add(at)
         if place.endswith(b"-"):
@@ -211,7 +211,7 @@ def record_changes(records: Records, commit: Commit) -> None:
         records.put(CHANGES, replace(index, generation=index.generation + 1).encode())
     gained: dict[bytes, int] = {}  # tombstones, by tenant
     for key in sorted(commit.views):
-        _, tenant, _, view_id = key.split(b":")
+        _, tenant, _, view_id = key.split(b":", 3)
         grown = _move(records, tenant, view_id, scanned, is_deleted=commit.views[key] is None)
         if grown:
             gained[tenant] = gained.get(tenant, 0) + grown
@@ -293,7 +293,7 @@ def _fill_some(records: Records, index: ChangeIndex, _scanned: int, views: int) 
     start = VIEWS if index.progress is None else index.progress.encode() + b"\0"
     keys = [key for key, _ in islice(records.entries(start, after(VIEWS)), views)]
     for key in keys:
-        _, tenant, _, view_id = key.split(b":")
+        _, tenant, _, view_id = key.split(b":", 3)
         if records.get(b"%b%b:%b" % (_POINTERS, tenant, shortened(view_id))) is None:  # else it has changed since
             _move(records, tenant, view_id, index.since, is_deleted=False)
     if len(keys) < views:

@@ -82,9 +82,9 @@ def test_keys_are_readable_in_the_file(path: Path) -> None:
         "lane:fold_identity",
         "lane:position",
         "lane:view_count",
-        "parked:acme:-:00000000000000000008",
-        "parked:acme:=1:00000000000000000007",
-        "view:a%3Ab%25:orders:x%0A😀",
+        "parked:acme:-\x0000000000000000000008",
+        "parked:acme:=1\x0000000000000000000007",
+        "view:a%3Ab%25:orders:x\n😀",
     ]
 
 
