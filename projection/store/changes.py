@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 MAX_TOMBSTONES = 100_000  # of one tenant, 200 bytes or so each; who was away for longer gets everything anew
 END = b"\xff"  # sorts after every view id, for no text has this byte
-_ENTRIES, _POINTERS, _TOMBSTONES, _TENANTS = b"change:", b"changed:", b"tombstone:", b"tombstones:"
+_ENTRIES, POINTERS, _TOMBSTONES, _TENANTS = b"change:", b"changed:", b"tombstone:", b"tombstones:"
 _DIGITS = 20  # of a stream sequence
 
 
@@ -164,7 +164,7 @@ def disagreements(snapshot: Snapshot) -> list[str]:
     for key, _ in snapshot.entries(VIEWS, after(VIEWS)):
         _, tenant, _, view_id = key.split(b":", 3)
         views.add(b"%b:%b" % (tenant, shortened(view_id)))
-    for key, place in snapshot.entries(_POINTERS, after(_POINTERS)):
+    for key, place in snapshot.entries(POINTERS, after(POINTERS)):
         _, tenant, part = key.split(b":", 2)
         at = b"%b:%b:%b" % (tenant, place[:_DIGITS], part)
         leading.add(at)
@@ -227,7 +227,7 @@ def record_changes(records: Records, commit: Commit) -> None:
 def _move(records: Records, tenant: bytes, view_id: bytes, scanned: int, *, is_deleted: bool) -> int:
     """Put a view's entry where it belongs now; how many tombstones more there are."""
     part = shortened(view_id)
-    pointer = b"%b%b:%b" % (_POINTERS, tenant, part)
+    pointer = b"%b%b:%b" % (POINTERS, tenant, part)
     before = records.get(pointer)
     was_deleted = before is not None and before.endswith(b"-")
     if is_deleted and (before is None or was_deleted):
@@ -253,7 +253,7 @@ def _forget(records: Records, tenant: bytes, count: int) -> int:
         position, part = key[len(prefix) :].split(b":", 1)
         records.delete(key)
         records.delete(b"%b%b:%b:%b" % (_ENTRIES, tenant, position, part))
-        records.delete(b"%b%b:%b" % (_POINTERS, tenant, part))
+        records.delete(b"%b%b:%b" % (POINTERS, tenant, part))
     return int(position)
 
 
@@ -282,7 +282,7 @@ def build_changes(records: Records, scanned: int, entries: int) -> bool:
 
 
 def _clear_some(records: Records, index: ChangeIndex, scanned: int, entries: int) -> ChangeIndex:
-    for prefix in (_ENTRIES, _POINTERS, _TOMBSTONES, _TENANTS):
+    for prefix in (_ENTRIES, POINTERS, _TOMBSTONES, _TENANTS):
         entries -= records.delete_below(prefix, entries)
         if entries == 0:
             return index
@@ -294,7 +294,7 @@ def _fill_some(records: Records, index: ChangeIndex, _scanned: int, views: int) 
     keys = [key for key, _ in islice(records.entries(start, after(VIEWS)), views)]
     for key in keys:
         _, tenant, _, view_id = key.split(b":", 3)
-        if records.get(b"%b%b:%b" % (_POINTERS, tenant, shortened(view_id))) is None:  # else it has changed since
+        if records.get(b"%b%b:%b" % (POINTERS, tenant, shortened(view_id))) is None:  # else it has changed since
             _move(records, tenant, view_id, index.since, is_deleted=False)
     if len(keys) < views:
         return replace(index, stage=Stage.ON, progress=None)
@@ -305,7 +305,7 @@ def forget_tenant(records: Records, tenant_id: TenantId) -> None:
     """Take away what is recorded of a tenant, whose views are deleted all at once: everybody begins anew."""
     index = change_index(records)
     tenant = escape_part(tenant_id).encode()
-    for prefix in (_ENTRIES, _POINTERS, _TOMBSTONES):
+    for prefix in (_ENTRIES, POINTERS, _TOMBSTONES):
         below = b"%b%b:" % (prefix, tenant)
         while records.delete_below(below, MAX_TOMBSTONES):
             pass
