@@ -9,14 +9,13 @@ from projection.lang import core
 from projection.lang import diagnostics as diag
 from projection.lang import types as ty
 from projection.lang.check.depths import MAX_DEPTH, depth
-from projection.lang.check.expressions import KEYWORDS, SPECIAL, Expressions, Signature
+from projection.lang.check.expressions import KEYWORDS, Expressions, Signature
 from projection.lang.check.handlers import HandlerChecker
 from projection.lang.check.in_file_tests import Expectation, Test, TestChecker
 from projection.lang.check.lints import HANDLERS, TESTS, unused
 from projection.lang.check.schema import Schema
 from projection.lang.cost.segments import with_charges
 from projection.lang.digest import digest
-from projection.lang.library import BUILTINS
 from projection.lang.reporting import Diagnostic, ProgramInvalidError
 from projection.lang.run.folding import folded
 from projection.lang.source import Source, Span
@@ -163,9 +162,10 @@ class _Checker:
         declared = [one for one in self.tree.declarations if isinstance(one, syn.Function)]
         first: dict[str, syn.Function] = {}
         for one in declared:
-            if one.name in first or one.name in BUILTINS or one.name in SPECIAL:
-                span = first[one.name].name_span if one.name in first else None
-                line = None if span is None else self.source.position(span.start)[0]
+            # A builtin's name may be taken: one that a release adds must not break the programs that are there.
+            if one.name in first:
+                span = first[one.name].name_span
+                line = self.source.position(span.start)[0]
                 self.problems.append(diag.already_declared(one.name_span, one.name, line, span))
                 continue
             if one.name in KEYWORDS:

@@ -305,6 +305,8 @@ class Expressions(Access):
     def call(self, call: syn.Call, place: ty.Type | None) -> Typed:
         """A call; the place tells what `narrow` yields."""
         if (signature := self.functions.get(call.name)) is None:
+            if call.name in self.not_constant:
+                return self.report(diag.default_not_constant(call.span))
             if call.name == "narrow":
                 return self.narrowed(call, place)
             if call.name == "has":
@@ -326,8 +328,6 @@ class Expressions(Access):
         """A function of the library on its operands."""
         if name in self.schema.unreadable:
             return Typed(core.Const(span, None), ty.NEVER)
-        if name in self.not_constant:
-            return self.report(diag.default_not_constant(span))
         if name not in BUILTINS:
             return self.report(diag.unknown_function(name_span or span, name, [*BUILTINS, *SPECIAL, *self.functions]))
         found = self.apply(BUILTINS[name], name, operands, span)
