@@ -9,10 +9,9 @@ from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from projection.cli.console import note, print_json, progress, report
 from projection.cli.options import Config, ManifestFile, NatsUrl, Storage, Stream
+from projection.cli.parameters import Exit, Option
 from projection.errors import EXIT_ABANDONED, EXIT_FAILED, EXIT_SIGNAL
 
 if TYPE_CHECKING:
@@ -39,16 +38,14 @@ def run(
     storage: Storage = None,
     listen: Annotated[
         str | None,
-        typer.Option(
-            metavar="ADDRESS", help="Where to answer queries over HTTP, or `off`; else the settings' http.listen."
-        ),
+        Option(metavar="ADDRESS", help="Where to answer queries over HTTP, or `off`; else the settings' http.listen."),
     ] = None,
     until_caught_up: Annotated[
-        bool, typer.Option("--until-caught-up", help="End when nothing is left to read; queries are not answered.")
+        bool, Option("--until-caught-up", help="End when nothing is left to read; queries are not answered.")
     ] = False,
     new_build: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--new-build",
             help="Fold what is folded differently from now on anew, beside its former build, and switch when level.",
         ),
@@ -87,7 +84,7 @@ def run(
         sys.stdout.flush()
         os._exit(EXIT_ABANDONED)  # a thread still waits for the disk, and Python would wait for it
     if ended.halted:
-        raise typer.Exit(EXIT_FAILED)
+        raise Exit(EXIT_FAILED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ def formatted(source: Source) -> str:
         tree = parser.tree_of(source)
     except UnreadableError as stop:  # its first lines are missing
         raise ProgramInvalidError(source, [stop.diagnostic]) from None
-    tokens = tokens_of(source.text, {one.meta.end_pos for one in tree.iter_subtrees() if not one.meta.empty})
+    tokens = tokens_of(source.text, {one.end for one in tree.subtrees()})
     comments = comments_of(tokens)
     _require_shallow(source, tokens)
     text = render(_Layout().program(part_of(tree, tokens), tokens[-1]))
