@@ -13,6 +13,7 @@ import click
 from projection.cli.console import note, report
 from projection.cli.parameters import Exit, command, examples_shown
 from projection.errors import EXIT_FAILED, EXIT_SIGNAL, ProjectionError
+from projection.extras import missing_extra
 
 
 class _Place(NamedTuple):
@@ -137,6 +138,11 @@ def main() -> None:
     except ProjectionError as error:
         report(error)
         sys.exit(error.exit_status)
+    except ModuleNotFoundError as error:
+        if "--traceback" in sys.argv or (missing := missing_extra(error)) is None:
+            raise
+        report(missing)
+        sys.exit(missing.exit_status)
     except BrokenPipeError:
         # Whoever read the output has seen enough. What is still buffered must not be written at exit, loudly.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

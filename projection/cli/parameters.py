@@ -96,12 +96,13 @@ class _Parameter(NamedTuple):
         if isinstance(self.what, Argument):
             return _PlacedArgument(self)
         default = self.default.value if isinstance(self.default, Enum) else self.default
+        given = {} if self.required else {"default": default}  # for Click, None is a default as well
         return click.Option(
             [self.name, *(self.what.names or [f"--{self.name.replace('_', '-')}"])],
             type=self.type(),
             is_flag=self.kind is bool,
             multiple=self.many,
-            default=default,
+            **given,
             required=self.required,
             metavar=self.what.metavar,
             help=self.what.help,
