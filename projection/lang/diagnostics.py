@@ -6,8 +6,9 @@ stands in `failures`.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from projection.lang.reporting import Diagnostic, closest
 from projection.lang.source import Span

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from projection.errors import ProgramError
+from projection.lang.immutable import Immutable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -16,8 +18,7 @@ MAX_DIAGNOSTICS = 50
 _MAX_SUGGESTED = 64  # comparing longer names would take longer than it helps
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnostic:
+class Diagnostic(Immutable, frozen=True):
     """One thing that is wrong with a program."""
 
     code: str

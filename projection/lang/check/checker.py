@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from projection.lang import core
@@ -16,6 +15,7 @@ from projection.lang.check.lints import HANDLERS, TESTS, unused
 from projection.lang.check.schema import Schema
 from projection.lang.cost.segments import with_charges
 from projection.lang.digest import digest
+from projection.lang.immutable import Immutable
 from projection.lang.reporting import Diagnostic, ProgramInvalidError
 from projection.lang.run.folding import folded
 from projection.lang.source import Source, Span
@@ -31,8 +31,7 @@ EDITION = 1
 MAX_FUNCTIONS = 200
 
 
-@dataclass(frozen=True, slots=True)
-class CheckedProgram:
+class CheckedProgram(Immutable, frozen=True):
     """A program without errors."""
 
     source: Source

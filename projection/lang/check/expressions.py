@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from projection.lang import core
 from projection.lang import diagnostics as diag
@@ -14,6 +15,7 @@ from projection.lang.check.access import Access
 from projection.lang.check.branches import is_known
 from projection.lang.check.places import Typed, form
 from projection.lang.cost.costs import SHORT_TEXT
+from projection.lang.immutable import Immutable
 from projection.lang.library import BUILTINS, FORMS, OPERATORS
 from projection.lang.operations import ABSENT, Operation
 from projection.lang.source import Span
@@ -40,16 +42,14 @@ _NOTHING = ("null", "nil", "None", "undefined")  # as other languages call it
 SPECIAL = ("has", "narrow")  # called as functions are, but no value comes of their operands alone
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(Immutable, frozen=True):
     """What a call of a program's function must know."""
 
     parameters: tuple[ty.Type, ...]
     result: ty.Type
 
 
-@dataclass(slots=True)
-class Variable:
+class Variable(msgspec.Struct):
     """A variable in scope; `what` it is called where nobody reads it, "" where that is nothing to tell."""
 
     slot: int
