@@ -25,8 +25,11 @@ def _guessing(problem: Diagnostic, name: str, candidates: Iterable[str]) -> Diag
 
 
 def _listed(names: Iterable[str]) -> str:
-    shown = sorted(names)
-    return ", ".join(shown[:12]) + (", …" if len(shown) > 12 else "")
+    return _begun(sorted(names))
+
+
+def _begun(names: Sequence[str]) -> str:
+    return ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
 
 
 # --- P1 syntax -------------------------------------------------------------------------------------------------------
@@ -111,6 +114,23 @@ def no_division(span: Span, sign: str) -> Diagnostic:
     """P115: a division that would not say how it rounds."""
     help_ = "write `rem(x, y)`" if sign == "%" else "write `div(x, y)` of ints, `div(x, y, SCALE, MODE)` of decimals"
     return Diagnostic("P115", f"there is no `{sign}`", span, help=help_)
+
+
+def too_many_problems(span: Span, limit: int) -> Diagnostic:
+    """P116: so many errors that the rest is not looked at."""
+    return Diagnostic(
+        "P116", f"there are more than {limit} errors; what follows is not checked", span, help="mend the first ones"
+    )
+
+
+def too_much_to_check(span: Span, limit: int) -> Diagnostic:
+    """P117: a program that takes more steps to check than any reasonable one."""
+    return Diagnostic(
+        "P117",
+        f"checking this program takes more than {limit:,} steps",
+        span,
+        help="split it: nest fewer `fold` whose types have to be found, and name their types with `let x: TYPE`",
+    )
 
 
 # --- N2 names --------------------------------------------------------------------------------------------------------
@@ -231,7 +251,7 @@ def wrong_argument_count(span: Span, name: str, wanted: str, found: int) -> Diag
 
 def not_a_member(span: Span, text: str, members: Sequence[str]) -> Diagnostic:
     """T308: a text that an enum does not have."""
-    problem = Diagnostic("T308", f'"{text}" is no value of this enum', span, help=f"it has {', '.join(members)}")
+    problem = Diagnostic("T308", f'"{text}" is no value of this enum', span, help=f"it has {_begun(members)}")
     return _guessing(problem, text, members)
 
 

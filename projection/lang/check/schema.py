@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from projection.lang import diagnostics as diag
 from projection.lang import types as ty
+from projection.lang.check.work import Work
 from projection.lang.syntax import nodes as syn
 from projection.lang.values.structs import build_structs, mark_from_outside
 
@@ -48,6 +49,7 @@ class Schema:
         self.reads: set[tuple[str, str]] = set()  # the fields that expressions read: the record's name, and theirs
         self.used: set[str] = set()  # the names of types that something is of
         self._levels: dict[ty.Record, int] = {}
+        self.work = Work()
         self.unreadable: frozenset[str] = frozenset()  # declared, but not readable: not to be reported as unknown
 
     def load(self, program: syn.Program, constant: Callable[[syn.Expression, ty.Type], object]) -> None:
@@ -87,7 +89,7 @@ class Schema:
     def seen_from(self, source: Source, problems: list[Diagnostic]) -> Schema:
         """The same declarations for an expression of another text, with problems of its own."""
         schema = copy(self)
-        schema.source, schema.problems = source, problems
+        schema.source, schema.problems, schema.work = source, problems, Work()
         return schema
 
     def records(self) -> list[ty.Record]:
