@@ -8,8 +8,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-import pytest
-from growth_support import Family, families, forms
+from growth_support import Family
 
 from projection.lang.check.checker import check
 from projection.lang.compatibility import changes, reasons

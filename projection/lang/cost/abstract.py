@@ -14,6 +14,7 @@ from projection.lang import core
 from projection.lang import types as ty
 from projection.lang.cost.sizes import (
     CODE_POINTS,
+    INTEGER,
     NONE,
     SINGLE,
     UNKNOWN,
@@ -247,6 +248,8 @@ class Abstract:
                 return pair(key, value)
             case "string" | "bytes":
                 return text(0, CODE_POINTS * self._longest)
+            case "int":
+                return INTEGER
             case "json":
                 return UNKNOWN
             case _:
