@@ -426,6 +426,17 @@ def manifest_invalid(span: Span, why: str) -> Diagnostic:
     return Diagnostic("S480", why, span)
 
 
+def too_many_indexes(span: Span, what: str, found: int, limit: int) -> Diagnostic:
+    """S414: more indexes than a view may have, or more keys than an index may have."""
+    help_ = "each is written anew with every change of a view: keep those that queries sort and filter by"
+    return Diagnostic("S414", f"there are {found} {what}, and {limit} are allowed", span, help=help_)
+
+
+def too_many_parts(span: Span, what: str, found: int, limit: int) -> Diagnostic:
+    """S415: more fields, members of an enum or names on the wire than a declaration may have."""
+    return Diagnostic("S415", f"there are {found} {what}, and {limit} are allowed", span)
+
+
 def route_against_partitions(span: Span, route: str, why: str) -> Diagnostic:
     """S412: a route under which events of one view would fall into several partitions."""
     help_ = "use `partition_by: view` or `tenant`, or put `meta.aggregate_id` into the id: `key(meta.aggregate_id, …)`"
@@ -447,9 +458,19 @@ def may_go_beyond_limit(
 ) -> Diagnostic:
     """G502: a handler that may take more than it may; a warning, with the largest terms of the sum."""
     message = f"on {event}: up to {most} `{ledger}` may be needed, and {limit:,} are allowed"
-    help_ = "the largest parts: " + "; ".join(terms)
+    help_ = "the largest parts: " + "; ".join(terms) + "; to accept it, write `# accept G502` above the handler"
     related = tuple((field, "a smaller bound here lowers it") for field in declared)
     return Diagnostic("G502", message, span, help=help_, severity="warning", related=related)
+
+
+def too_much_to_bound(span: Span, event: str, limit: int) -> Diagnostic:
+    """G503: a handler whose cost takes more steps to find out than any reasonable one."""
+    return Diagnostic(
+        "G503",
+        f"on {event}: finding out what this costs takes more than {limit:,} steps",
+        span,
+        help="split it: put fewer `fold` and calls of functions inside one another",
+    )
 
 
 # --- L6 lint: warnings, which stop no program -----------------------------------------------------------------------
