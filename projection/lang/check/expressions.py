@@ -18,6 +18,7 @@ from projection.lang.cost.costs import SHORT_TEXT
 from projection.lang.immutable import Immutable
 from projection.lang.library import BUILTINS, FORMS, OPERATORS
 from projection.lang.operations import ABSENT, Operation
+from projection.lang.run.folding import Folding
 from projection.lang.source import Span
 from projection.lang.syntax import nodes as syn
 from projection.lang.values.numbers import MAX_INT, MIN_INT, ROUNDING_MODES, negate
@@ -25,6 +26,7 @@ from projection.lang.values.numbers import MAX_INT, MIN_INT, ROUNDING_MODES, neg
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from projection.lang.check.branches import Paths
     from projection.lang.check.schema import Schema
     from projection.lang.reporting import Diagnostic
 
@@ -80,6 +82,8 @@ class Expressions(Access):
         self.no_view = "here"
         self.not_constant: frozenset[str] = frozenset()  # functions of the program, in a default
         self.loops = 0
+        self.folding = Folding()
+        self.proofs: dict[int, tuple[Paths, Paths]] = {}
 
     # variables
 
@@ -128,6 +132,7 @@ class Expressions(Access):
 
     def check(self, expression: syn.Expression, place: ty.Type | None = None) -> Typed:
         """An expression; the place's type helps literals and branches, and need not be what comes back."""
+        self.schema.work.step()
         found = self._check(expression, place)
         if isinstance(found.type, ty.Optional) and self.path(expression) in self.present:
             return Typed(found.core, found.type.inner)
@@ -151,7 +156,9 @@ class Expressions(Access):
                 )
             case syn.Compare():
                 return self._compare(expression)
-            case syn.Unary(operator="-", operand=syn.Literal(value=int() | Decimal() as number)) if number is not True:
+            case syn.Unary(operator="-", operand=syn.Literal(value=int() | Decimal() as number)) if not isinstance(
+                number, bool
+            ):
                 # A sign in front of a number is part of the number: -9223372036854775808 fits.
                 value = negate(number) if isinstance(number, Decimal) else -number
                 return self._literal(syn.Literal(expression.span, value))

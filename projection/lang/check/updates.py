@@ -27,18 +27,34 @@ class _Change(NamedTuple):
     value: core.Core | None
 
 
-def _overlap(one: tuple[str | core.Core, ...], other: tuple[str | core.Core, ...]) -> bool:
-    """Whether one path leads through the other; computed keys differ as far as anyone knows, constants are compared."""
-    for a, b in zip(one, other, strict=False):
-        if isinstance(a, core.Const) and isinstance(b, core.Const):
-            if a.value != b.value:
-                return False
-        elif isinstance(a, str) and isinstance(b, str):
-            if a != b:
-                return False
-        elif not (isinstance(a, core.Local) and isinstance(b, core.Local) and a.slot == b.slot):
-            return False
-    return True
+def _overlapping(changes: Sequence[_Change]) -> list[Span]:
+    """The updates whose path leads through an earlier one's, or the other way round.
+
+    Computed keys differ as far as anyone knows; constants, and keys of one variable, are compared.
+    """
+    whole, through = set[tuple[object, ...]](), set[tuple[object, ...]]()
+    found: list[Span] = []
+    for change in changes:
+        steps = tuple(map(_step, change.path))
+        starts = [steps[:length] for length in range(1, len(steps))]
+        if steps in whole or steps in through or not whole.isdisjoint(starts):
+            found.append(change.update.span)
+        whole.add(steps)
+        through.update(starts)
+    return found
+
+
+def _step(step: str | core.Core) -> object:
+    """One step of a path: equal for what is the same field or key for certain."""
+    match step:
+        case str():
+            return step
+        case core.Const():
+            return core.Const, step.value
+        case core.Local():
+            return core.Local, step.slot
+        case _:
+            return id(step)
 
 
 class Updates(Containers):
@@ -66,11 +82,7 @@ class Updates(Containers):
         is_flat = all(len(update.path) == 1 for update in expression.updates)  # computed where it is put, in order
         found = [self._change(local, update, steps, is_flat=is_flat) for update in expression.updates]
         changes = [change for change in found if change is not None]
-        twice = [
-            change.update.span
-            for index, change in enumerate(changes)
-            if any(_overlap(change.path, earlier.path) for earlier in changes[:index])
-        ]
+        twice = _overlapping(changes)
         for span in twice:
             self.report(diag.given_twice(span, "this path"))
         if twice or len(changes) < len(found):
