@@ -12,6 +12,7 @@ from projection.lang import diagnostics as diag
 from projection.lang import types as ty
 from projection.lang.check.access import Access
 from projection.lang.check.branches import is_known
+from projection.lang.check.grouping import Operators, ungrouped
 from projection.lang.check.places import Typed, form
 from projection.lang.cost.costs import SHORT_TEXT
 from projection.lang.library import BUILTINS, FORMS, OPERATORS
@@ -134,6 +135,11 @@ class Expressions(Access):
         return found
 
     def _check(self, expression: syn.Expression, place: ty.Type | None) -> Typed:
+        if isinstance(expression, Operators):
+            found = list(ungrouped(expression, self.schema.source.text))
+            self.problems += found
+            if found and isinstance(expression, syn.Coalesce):  # nobody knows what its operands are meant to be
+                return Typed(core.Const(expression.span, None), ty.NEVER)
         match expression:
             case syn.Literal():
                 return self._literal(expression)
