@@ -7,6 +7,8 @@ paths are compared by their keys when the program runs, before anything is chang
 from __future__ import annotations
 
 from collections import defaultdict
+from datetime import date
+from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
 from projection.lang import core
@@ -43,8 +45,8 @@ Keys = tuple[Key, ...]
 def known(key: core.Core) -> Hashable:
     """What is known of a key: a constant, a variable, or something computed of these in the same way."""
     match key:
-        case core.Const():
-            return ("constant", key.value)
+        case core.Const(value=str() | int() | date() | Decimal()):
+            return (type(key.value), str(key.value))  # not the value itself: `1.0` and `1.00` make different texts
         case core.Local():
             return ("variable", key.slot)
         case core.Get():

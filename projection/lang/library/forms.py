@@ -155,7 +155,7 @@ def _key_texts(key: Any) -> list[str]:
     return [text_of(key[0]), *_key_texts(key[1])] if isinstance(key, tuple) else [text_of(key)]
 
 
-form("apart", "list<K>, list<K> -> bool", gas=added(20, factor=5), alloc=added(1), function=_apart)
+form("apart", "list<K>, list<K> -> bool", gas=added(20, factor=3), alloc=added(1), function=_apart)
 
 
 # --- lists, sets and maps --------------------------------------------------------------------------------------------
