@@ -331,9 +331,7 @@ def no_such_presence(span: Span, why: str) -> Diagnostic:
     return Diagnostic("T325", f"`has` asks whether an event gave a field: {why}", span, help="write `has(e.field)`")
 
 
-def ungrouped_coalesce(
-    span: Span, sign: str, ways: Sequence[str], fix: tuple[Span, str] | None = None
-) -> Diagnostic:
+def ungrouped_coalesce(span: Span, sign: str, ways: Sequence[str], fix: tuple[Span, str] | None = None) -> Diagnostic:
     """T330: `??` beside another operator, without parentheses that say what belongs together."""
     help_ = f"write {' or '.join(f'`{way}`' for way in ways)}"
     return Diagnostic("T330", f"`??` beside `{sign}` needs parentheses", span, help=help_, fix=fix)

@@ -1,4 +1,4 @@
-"""`??` beside another operator takes parentheses: `a ?? 0 + 1` reads as one thing to people, and as another to a parser.
+"""`??` beside another operator takes parentheses: `a ?? 0 + 1` means one thing to people, and another to a parser.
 
 The tree does not keep parentheses. They show in the text between an operand and what stands before it.
 """
@@ -56,7 +56,7 @@ def _sign(expression: syn.Chain | syn.Compare | syn.Unary, index: int) -> str:
 
 
 def _nearest(coalesce: syn.Coalesce, chain: syn.Chain, text: str) -> tuple[Span, str]:
-    """`??` with the operand of the chain right beside it, which was probably meant, and the sign behind that operand."""
+    """`??` with the operand of the chain right beside it, which was probably meant, and the sign of that operand."""
     is_left = chain is coalesce.left
     while True:
         one, other = chain.operands[-2:] if is_left else chain.operands[:2]

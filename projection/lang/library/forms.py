@@ -109,8 +109,10 @@ form(
 form("entered", "T?, string -> T", gas=constant(1), alloc=FREE, function=_entered, size=extents.like(0),
      inline="({0} if {0} is not None else entry_missing({1}))")  # fmt: skip
 # What `m[k] += n` adds to: the zero of its type is the second operand.
-form("counted", "T?, T -> T", gas=constant(1), alloc=FREE, function=lambda value, zero: zero if value is None else value,
-     inline="({0} if {0} is not None else {1})")  # fmt: skip
+form(
+    "counted", "T?, T -> T", gas=constant(1), alloc=FREE, function=lambda value, zero: zero if value is None else value,
+    inline="({0} if {0} is not None else {1})",
+)  # fmt: skip
 form("as_decimal", "int -> decimal", gas=constant(4), alloc=FREE, function=Decimal, inline="Decimal({0})")
 form("as_scaled", "int, int -> decimal", gas=constant(16), alloc=FREE, function=_padded)
 form("padded", "decimal, int -> decimal", gas=constant(16), alloc=FREE, function=_padded)
