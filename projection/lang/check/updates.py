@@ -165,24 +165,24 @@ class Updates(Containers):
         """The value with all changes that go through it."""
         groups: dict[object, list[_Change]] = {}
         for change in changes:
-            step = change.path[depth]
-            groups.setdefault(step if isinstance(step, str) else id(change), []).append(change)
+            name = change.path[depth]
+            groups.setdefault(name if isinstance(name, str) else id(change), []).append(change)
         if isinstance(base.type, ty.Record):
             names = tuple(str(name) for name in groups)
             values = tuple(
                 self._part(
-                    Typed(core.Get(group[0].update.span, base.core, name), base.type.fields[name].type), group, depth
+                    Typed(core.Get(group[0].update.span, base.core, field), base.type.fields[field].type), group, depth
                 )
-                for name, group in zip(names, groups.values(), strict=True)
+                for field, group in zip(names, groups.values(), strict=True)
             )
             return core.Update(changes[0].update.span, base.type, base.core, names, values)
         node = base.core
         value_type = base.type.value if isinstance(base.type, ty.Map) else ty.NEVER
         for (change,) in groups.values():
-            key, span = change.path[depth], change.update.span
-            if isinstance(key, str):
+            step, span = change.path[depth], change.update.span
+            if isinstance(step, str):
                 raise AssertionError(change)  # noqa: TRY004 - a map's step is a key by construction
-            key = key.core
+            key = step.core
             if depth == len(change.path) - 1 and change.value is None:
                 node = form("dropped", span, node, key)
                 continue
