@@ -296,9 +296,9 @@ def unreachable_arm(span: Span, why: str) -> Diagnostic:
     return Diagnostic("T326", f"this is never reached: {why}", span)
 
 
-def not_a_record(span: Span, found: str) -> Diagnostic:
+def not_a_record(span: Span, found: str, help_: str = "") -> Diagnostic:
     """T316: a field or a `with` of something without fields."""
-    return Diagnostic("T316", f"{found} has no fields", span)
+    return Diagnostic("T316", f"{found} has no fields", span, help=help_)
 
 
 def too_deep_a_computation(span: Span, name: str, depth: int, limit: int) -> Diagnostic:
@@ -350,6 +350,12 @@ def group_key(span: Span) -> Diagnostic:
 def no_such_presence(span: Span, why: str) -> Diagnostic:
     """T325: `has` of something that does not come with an event, or always does."""
     return Diagnostic("T325", f"`has` asks whether an event gave a field: {why}", span, help="write `has(e.field)`")
+
+
+def ungrouped_coalesce(span: Span, sign: str, ways: Sequence[str], fix: tuple[Span, str] | None = None) -> Diagnostic:
+    """T330: `??` beside another operator, without parentheses that say what belongs together."""
+    help_ = f"write {' or '.join(f'`{way}`' for way in ways)}"
+    return Diagnostic("T330", f"`??` beside `{sign}` needs parentheses", span, help=help_, fix=fix)
 
 
 # --- S4 schema -------------------------------------------------------------------------------------------------------
