@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from projection.cli.console import note
+from projection.cli.console import note, say
 from projection.errors import EXIT_FAILED, ConfigurationError
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _print_diff(name: str, before: str, after: str) -> None:
 
     lines = unified_diff(before.splitlines(keepends=True), after.splitlines(keepends=True), name, name)
     for line in lines:
-        print(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n", end="")
+        say(line.removesuffix("\n") if line.endswith("\n") else f"{line}\n\\ No newline at end of file")
 
 
 def _conclude(changed: list[str], count: int, unreadable: int, *, would: bool) -> None:

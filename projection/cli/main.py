@@ -33,7 +33,7 @@ from projection.cli import (
     verify,
     why,
 )
-from projection.cli.console import note, report
+from projection.cli.console import note, report, say
 from projection.errors import EXIT_FAILED, ProjectionError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def _print_version(wanted: bool) -> None:
     if wanted:
         from projection import __version__
 
-        print(f"projection {__version__}")
+        say(f"projection {__version__}")
         raise typer.Exit
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from projection.cli.console import note
+from projection.cli.console import note, say
 from projection.errors import ConfigurationError
 
 EXAMPLES = ("projection new stock", "projection new order_totals --folder shop")
@@ -52,8 +52,8 @@ def new(
     except OSError as error:
         raise ConfigurationError(f"{error.filename or folder} cannot be written: {error.strerror}") from None
     for path in files:
-        print(f"wrote {shown_path(path)}")
-    print(f"{'changed' if is_there else 'wrote'} {shown_path(manifest)}")
+        say(f"wrote {shown_path(path)}")
+    say(f"{'changed' if is_there else 'wrote'} {shown_path(manifest)}")
     _say_what_is_next(name, folder)
 
 

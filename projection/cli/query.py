@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from projection.cli.console import note
+from projection.cli.console import note, say
 from projection.cli.options import Config, Storage
 from projection.errors import ConfigurationError
 
@@ -115,7 +115,7 @@ def query(
             formats.print_explanation(source.explain({**terms, "limit": limit}), as_json=format_ is Format.JSON)
             return
         if count:
-            print(source.query({**terms, "limit": 1, "count": True}).count)
+            say(str(source.query({**terms, "limit": 1, "count": True}).count))
             return
         views = _Views(source, terms, limit, is_all=all_)
         if format_ is Format.JSON:

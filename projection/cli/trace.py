@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from projection.cli.console import say
 from projection.errors import EXIT_FAILED
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def trace(
 
     tracing = _Tracing(History(program, events), event)
     for line in tracing.lines():
-        print(line)
+        say(line)
     if tracing.has_failed:
         raise typer.Exit(EXIT_FAILED)
 
