@@ -94,7 +94,7 @@ def test_numbers_keep_their_digits_and_values_of_python_are_written_as_json():
     assert b'"payload":{"exact":35.00,"day":"2000-01-02","float":10.1,"big":9223372036854775807}' in event.envelope
 
 
-class _Text(str):
+class _Text(str):  # noqa: SLOT000 - as others write them
     """As ids of a domain are."""
 
 
