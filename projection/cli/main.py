@@ -33,7 +33,7 @@ from projection.cli import (
     verify,
     why,
 )
-from projection.cli.console import note, report
+from projection.cli.console import report
 from projection.errors import EXIT_FAILED, ProjectionError
 
 if TYPE_CHECKING:
@@ -129,6 +129,9 @@ def main() -> None:
     except Exception as error:
         if "--traceback" in sys.argv:  # not from Typer: the error may have come before it read the options
             raise
-        note(f"error: this is a bug in projection: {type(error).__name__}: {error}")
-        note("  hint: `projection --traceback …` shows where; please report it")
-        sys.exit(EXIT_FAILED)
+        from projection.faults import contained
+
+        hint = "please report it; `projection --traceback …` shows the way there"
+        found = contained(error, "running this command", hint)
+        report(found)
+        sys.exit(found.exit_status)
