@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from projection.engine.breaker import CircuitBreaker
 from projection.engine.event import EventReader
 from projection.errors import StorageDamagedError, StorageError, StreamError, StreamIdentityError
-from projection.faults import contained
+from projection.faults import contained, log_fault
 from projection.lang.values.numbers import EXACT
 
 if TYPE_CHECKING:
@@ -249,6 +249,7 @@ class Reading:
         """
         doing = f"folding event {sequence}"
         if lane is None and len(self.members) > 1:
+            log_fault(error, doing)
             raise contained(error, doing)
         member = next((one for one in self.members if lane in (one.lane, None)), None)
         if member is None:
