@@ -61,7 +61,7 @@ async def open_node(
     try:
         for one in planned:
             try:
-                lane = _open_lane(one, settings, subjects, len(planned))
+                lane = await _lane_at_start(one, settings, subjects, len(planned), JetStream(nats))
             except (StorageDamagedError, LaneHaltedError) as error:
                 unopened.append(Unopened(one.build, error))
             except ProjectionError:
@@ -70,7 +70,6 @@ async def open_node(
                 unopened.append(_not_opened(one.build, error))
             else:
                 opened[lane] = one
-                await _move_to_start(lane, JetStream(nats), settings.stream)
     except BaseException:
         for lane in opened:
             lane.store.close()
@@ -102,6 +101,18 @@ def _share(limits: FeedLimits, lanes: int) -> FeedLimits:
         batch=min(limits.batch, max(_LEAST_BATCH, limits.batch // lanes)),
         batch_bytes=min(limits.batch_bytes, max(_LEAST_BATCH_BYTES, limits.batch_bytes // lanes)),
     )
+
+
+async def _lane_at_start(
+    one: PlannedBuild, settings: Settings, subjects: Sequence[str], lanes: int, jetstream: JetStream
+) -> Lane:
+    lane = _open_lane(one, settings, subjects, lanes)
+    try:
+        await _move_to_start(lane, jetstream, settings.stream)
+    except BaseException:
+        lane.store.close()
+        raise
+    return lane
 
 
 def _open_lane(one: PlannedBuild, settings: Settings, subjects: Sequence[str], lanes: int) -> Lane:

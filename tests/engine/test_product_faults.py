@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from node_in_memory import WITHIN_S, Folder, MemoryFeed, a_log, two_view_types
@@ -27,6 +26,9 @@ from projection.lang.program import Program, Reaction
 from projection.model.manifest import Policy
 from projection.query.watching import LaneWatch
 from projection.store.memory import MemoryLaneStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ONCE, ALWAYS = 1, 10**9
 HALTS, GOES_ON = True, False
@@ -228,7 +230,7 @@ async def test_a_fault_of_the_supervision_is_told_and_halts_no_view_type(folder,
                 assert not running.done(), running.result()
                 await asyncio.sleep(0.002)
             faulty.undo()
-            while "node" in node.troubles():
+            while "node" in node.troubles():  # noqa: ASYNC110 - its next round
                 await asyncio.sleep(0.002)
             assert node.is_ready
             node.stop()
@@ -376,7 +378,7 @@ async def test_the_watchdog_outlives_its_own_faults(logged):
         for _ in range(2):
             watchdog.held_up = True
             async with asyncio.timeout(WITHIN_S):
-                while watchdog.held_up:
+                while watchdog.held_up:  # noqa: ASYNC110 - its next beat
                     await asyncio.sleep(0.01)
     told = [line for line in logged if line["event"] == "a fault of projection itself"]
     assert ["watching over the event loop"] * 2 == [line["doing"] for line in told]
