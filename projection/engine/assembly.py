@@ -8,12 +8,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from projection.engine.builds import open_store, plan_builds
+from projection.engine.fault_log import log_fault
 from projection.engine.lane import Lane
 from projection.engine.node import Node, Succession, Unopened
 from projection.engine.parking import LaneHaltedError
 from projection.engine.starts import before_start_in_stream
 from projection.errors import ProjectionError, StorageDamagedError
-from projection.faults import REPORT_IT, contained, log_fault
+from projection.faults import REPORT_IT, contained
 from projection.lang.run.executors import Execution
 from projection.model.checkpoint import LanePosition
 from projection.model.subjects import disjoint

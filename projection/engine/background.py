@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from projection.faults import suppress_faults
+from projection.engine.fault_log import suppress_faults
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from projection.engine.fault_log import log_fault
 from projection.engine.recipes import deployed_by, differences, recipe_of
 from projection.engine.requeue import settle
 from projection.errors import ConfigurationError, StorageDamagedError
-from projection.faults import contained, log_fault
+from projection.faults import contained
 from projection.lang.run.executors import Execution
 from projection.store.catalog import Build
 from projection.store.lmdb_store import LmdbLaneStore

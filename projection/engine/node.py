@@ -16,12 +16,13 @@ import structlog
 from projection.engine.background import Background
 from projection.engine.collector import calm_collector
 from projection.engine.committer import Committer, Workshop
+from projection.engine.fault_log import log_fault, suppress_faults
 from projection.engine.indexing import build_indexes
 from projection.engine.reading import Reading
 from projection.engine.summary import Summary
 from projection.engine.watchdog import Watchdog
 from projection.errors import StorageError, StreamError, StreamIdentityError
-from projection.faults import REPORT_IT, contained, log_fault, suppress_faults
+from projection.faults import REPORT_IT, contained
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from projection.engine.breaker import CircuitBreaker
 from projection.engine.event import EventReader
+from projection.engine.fault_log import log_fault
 from projection.errors import StorageDamagedError, StorageError, StreamError, StreamIdentityError
-from projection.faults import contained, log_fault
+from projection.faults import contained
 from projection.lang.values.numbers import EXACT
 
 if TYPE_CHECKING:

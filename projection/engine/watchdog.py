@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 import structlog
 
-from projection.faults import suppress_faults
+from projection.engine.fault_log import suppress_faults
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,6 +14,7 @@ from node_in_memory import WITHIN_S, Folder, MemoryFeed, a_log, two_view_types
 from projection.engine import node as node_module
 from projection.engine.committer import Committer
 from projection.engine.event import EventReader
+from projection.engine.fault_log import log_lost_fault
 from projection.engine.lane import Lane
 from projection.engine.node import Node, Succession
 from projection.engine.parking import Parking
@@ -21,7 +22,6 @@ from projection.engine.reading import Reading
 from projection.engine.view_cache import ViewCache
 from projection.engine.watchdog import Watchdog
 from projection.errors import StorageError
-from projection.faults import log_lost_fault
 from projection.lang.program import Program, Reaction
 from projection.model.manifest import Policy
 from projection.query.watching import LaneWatch

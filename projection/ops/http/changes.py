@@ -15,8 +15,8 @@ import structlog
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from projection.engine.fault_log import log_fault
 from projection.errors import StorageError
-from projection.faults import log_fault
 from projection.ops.http.access import OfTenant  # noqa: TC001 - FastAPI reads it
 from projection.ops.http.parameters import read_parameters
 from projection.ops.http.problems import RequestError, documented, problem_of

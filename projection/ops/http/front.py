@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 
 import structlog
 
-from projection.faults import log_fault
+from projection.engine.fault_log import log_fault
 from projection.ops.http.compression import compressed, takes_gzip
 from projection.ops.http.credentials import only
 from projection.ops.http.problems import RequestError, response_of
