@@ -18,6 +18,7 @@ from projection.lang.reporting import Diagnostic, ProgramInvalidError
 from projection.lang.run.executors import Execution, executor
 from projection.lang.source import Source, Span
 from projection.lang.values.numbers import EXACT, rescaled
+from projection.lang.values.plain import plain_text
 from projection.model.query_limits import QueryLimits
 from projection.query.bounds import Bound, Bounds, bounds_of
 from projection.query.comparisons import POINTER, bounds_of_tree, checked, fields_of
@@ -88,7 +89,7 @@ class CompiledFilter:
         if around is not EXACT:
             setcontext(EXACT)
         try:
-            found, left, _alloc = self._routine(gas, _ALLOC, view, view_id)
+            found, left, _alloc = self._routine(gas, _ALLOC, view, plain_text(view_id))
         except Failure as failure:
             raise self._failed(failure, view_id) from None
         finally:
