@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from projection.engine.builds import open_store, plan_builds
 from projection.engine.lane import Lane
 from projection.engine.node import Node, Succession
-from projection.engine.starts import before_start_in_stream
+from projection.engine.starts import StreamStart, require_start_in_past
 from projection.lang.run.executors import Execution
 from projection.model.checkpoint import LanePosition
 from projection.model.subjects import disjoint
@@ -32,10 +32,10 @@ _LEAST_BATCH = 1_000  # of a lane that reads by itself: a commit costs the same 
 _LEAST_BATCH_BYTES = 256 * 1024
 
 
-async def open_node(
+def open_node(
     settings: Settings, deployed: Sequence[DeployedView], catalog: Catalog, nats: Nats, *, new_build: bool = False
 ) -> Node:
-    """The node that the settings describe, with its lanes open; `run` opens the feeds.
+    """The node that the settings describe, with its lanes open; `run` begins to read the stream.
 
     Args:
         settings: of the node.
@@ -46,9 +46,8 @@ async def open_node(
 
     Raises:
         ConfigurationError: a view type is folded differently from now on, and nobody said what to do about it; or it
-            starts where the stream has not come to yet.
+            starts at a time that is still to come.
         StorageError: a store cannot be opened.
-        StreamError: the stream cannot be asked where a view type starts.
     """
     planned = plan_builds(catalog, deployed, new_build=new_build, execution=Execution(settings.execution))
     template, back = deployed[0].entry.subject_template, settings.back_pressure
@@ -57,7 +56,8 @@ async def open_node(
     try:
         for one in planned:
             lanes.append(_open_lane(one, settings, subjects, len(planned)))
-            await _move_to_start(lanes[-1], JetStream(nats), settings.stream)
+            if lanes[-1].position == LanePosition():
+                require_start_in_past(one.deployed)
     except BaseException:
         for lane in lanes:
             lane.store.close()
@@ -80,7 +80,15 @@ async def open_node(
             limits=limits if shared else alone,
         )
 
-    return Node(lanes, feed, back, settings.stop_timeout_s, _successions(catalog, planned, lanes))
+    return Node(
+        lanes,
+        feed,
+        back,
+        StreamStart(JetStream(nats), settings.stream, subjects),
+        settings.stop_timeout_s,
+        _successions(catalog, planned, lanes),
+        settings.http.ready_max_lag_s,
+    )
 
 
 def _share(limits: FeedLimits, lanes: int) -> FeedLimits:
@@ -116,12 +124,6 @@ def _successions(catalog: Catalog, planned: Sequence[PlannedBuild], lanes: Seque
             old = next((lanes[at] for at, other in enumerate(planned) if other.build == one.replaces), None)
             found.append(Succession(lane, old, partial(catalog.serve, one.build)))
     return found
-
-
-async def _move_to_start(lane: Lane, jetstream: JetStream, stream: str) -> None:
-    """Have a new build begin where the manifest says."""
-    if lane.position == LanePosition():
-        lane.move_to(await before_start_in_stream(lane.deployed, jetstream, stream))
 
 
 def _feed_name(subjects: Sequence[str], build: Build | None) -> str:

@@ -74,7 +74,14 @@ class Reading:
         self._is_there = asyncio.Event()
         self._takers: dict[tuple[str, str], Takers] = {}
         self._openings = 0
+        self._unfolded = 0  # messages of the batch under way
         self._window: tuple[float, dict[Lane, int]] = (monotonic(), {})
+
+    @property
+    def left(self) -> int | None:
+        """How many messages are still to be folded; None while that is not known."""
+        left = self.feed.left
+        return None if left is None else left + self._unfolded
 
     @property
     def trouble(self) -> ProjectionError | None:
@@ -119,9 +126,11 @@ class Reading:
         messages, done = batch.messages, 0
         patience = self._host.back_pressure.work_ms / 1000
         until = perf_counter() + patience
+        read_before = self.events
         while done < len(messages) and self.members and not self._host.stopping.is_set():
             async with self._host.workshop.turn:
                 done, refused = self._fold_some(messages, done)
+            self.events, self._unfolded = read_before + done, len(messages) - done
             if done:
                 self._move_to(messages[done - 1].sequence, messages[done - 1].time)
             self._note_halts()
@@ -134,7 +143,7 @@ class Reading:
                     await self._commit()
                     until = perf_counter() + patience
             await asyncio.sleep(0)
-        self.events += done
+        self._unfolded = 0  # nobody folds what is left
         if done == len(messages):
             self._move_to(batch.scanned, batch.scanned_time)
 

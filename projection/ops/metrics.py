@@ -83,7 +83,9 @@ class _OfNode(Collector):
     def collect(self) -> Iterator[Metric]:
         """See `Collector`."""
         node = self._node
-        yield GaugeMetricFamily("projection_ready", "1 while the node follows the log.", value=int(node.is_ready))
+        yield GaugeMetricFamily(
+            "projection_ready", "1 while the node follows the log and has caught up with it.", value=int(node.is_ready)
+        )
         yield CounterMetricFamily("projection_events", "Messages that were read.", value=node.events)
         gauges = {
             "scanned": GaugeMetricFamily(
