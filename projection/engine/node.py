@@ -22,6 +22,7 @@ from projection.engine.committer import Committer, Workshop
 from projection.engine.indexing import build_indexes
 from projection.engine.reading import Reading
 from projection.engine.summary import Summary
+from projection.engine.unhandled import MAX_TYPES, Unhandled
 from projection.engine.watchdog import Watchdog
 from projection.errors import ConfigurationError, StorageError, StreamError, StreamIdentityError
 
@@ -100,6 +101,7 @@ class Node:
         self._beginning = CircuitBreaker(self.changed)  # of the first look at the stream
         self._is_reading = False  # whether that went well
         self._was_ready = False
+        self.unhandled = Unhandled(lambda: (lane.deployed.program for lane in self.lanes), self._tell_unhandled)
         self._stop_timeout_s = stop_timeout_s
         self._members = {lane: Committer(lane, self.workshop, self.changed) for lane in lanes}
         self._successions = list(successions)
@@ -244,7 +246,7 @@ class Node:
                 finally:
                     following.cancel()
                     await self._end()
-        return Summary.of(self.lanes, self.events, perf_counter() - began)
+        return Summary.of(self.lanes, self.events, self.unhandled.count, perf_counter() - began)
 
     def _progress(self) -> Progress:
         left = [reading.left for reading in self._readings]
@@ -412,6 +414,13 @@ class Node:
         if not self._was_ready and self.is_ready:
             self._was_ready = True
             log.info("ready: every view type has caught up with the log")
+
+    def _tell_unhandled(self, aggregate_type: str, event_type: str, guess: str | None) -> None:
+        tell = log.info if guess is None else log.warning  # who reads a part of a log only has many such types
+        more = {} if guess is None else {"hint": guess}
+        tell("no program handles events of this type", event_type=event_type, aggregate_type=aggregate_type, **more)
+        if len(self.unhandled.types) == MAX_TYPES:
+            log.info("further types of unhandled events are counted and not told", types=MAX_TYPES)
 
     # successions
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from projection.engine.committer import Committer, Workshop
     from projection.engine.lane import Lane
+    from projection.engine.unhandled import Unhandled
     from projection.errors import ProjectionError
     from projection.lang.program import Reaction
     from projection.model.envelope import Envelope
@@ -30,6 +31,7 @@ _SLICE_S = 0.02  # of folding, until the connection gets its turn
 _GLANCE = 16  # events between two looks at the clock
 _PERSIST_S = 0.25  # the longest that a lane which was only looked past keeps that to itself
 _MAX_WEIGHT = 64 * 1024 * 1024  # bytes of views that one batch may read or change
+_UNHANDLED: Takers = ()  # of a type that no program of the node handles
 _MAX_TYPES = 10_000  # of events: types that come from outside may not fill the memory
 _GAS_S = 11e-9  # what a unit of gas takes (docs/decisions/0006-gas-calibration.md)
 
@@ -40,6 +42,7 @@ class Host(Protocol):
     workshop: Workshop
     back_pressure: BackPressure
     stopping: asyncio.Event
+    unhandled: Unhandled
     wants_ends: bool  # whether somebody waits for readings to come to the end of the log
 
     def part(self, member: Committer, reason: str) -> None:
@@ -153,16 +156,18 @@ class Reading:
         A message may be offered again: a lane that has taken it passes it over.
         """
         read, takers_of, until = self._read, self._takers.get, perf_counter() + _SLICE_S
+        unhandled = self._host.unhandled
         for number in range(start, len(messages)):
             event = read(messages[number])
             envelope = event.envelope
             if envelope is None:
-                takers: Takers | None = [(member.lane, None) for member in self.members]
+                takers: Takers = [(member.lane, None) for member in self.members]
             else:
-                takers = takers_of((envelope.aggregate_type, envelope.event_type))
-                if takers is None:
-                    takers = self._find_takers(envelope)
-            for lane, reaction in takers or ():
+                known = takers_of((envelope.aggregate_type, envelope.event_type))
+                takers = self._find_takers(envelope) if known is None else known
+            if takers is _UNHANDLED:
+                unhandled.count += 1
+            for lane, reaction in takers:
                 try:
                     lane.take(event, reaction)
                 except StorageError as error:
@@ -176,7 +181,9 @@ class Reading:
         if len(self._takers) >= _MAX_TYPES:
             self._takers.clear()
         key = envelope.aggregate_type, envelope.event_type
-        found = [(member.lane, reaction) for member in self.members if (reaction := member.lane.reaction(*key))]
+        found: Takers = [(one.lane, reaction) for one in self.members if (reaction := one.lane.reaction(*key))]
+        if not found and self._host.unhandled.is_unhandled(*key):
+            found = _UNHANDLED
         self._takers[key] = found
         return found
 
