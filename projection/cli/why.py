@@ -221,6 +221,8 @@ def shown_change(change: Change) -> str:
 
 def _notes(found: Explanation, stored: StoredView | None, otherwise: str | None, *, is_file: bool) -> Iterator[str]:
     """What is to be known about the answer beside the events."""
+    from projection.cli.unhandled_notes import unhandled_notes
+
     if not found.subjects.filters:
         yield "no event can touch a view of this id: no route of the program makes such an id"
     elif not any(one.view_id for one in found.effects):
@@ -230,6 +232,8 @@ def _notes(found: Explanation, stored: StoredView | None, otherwise: str | None,
             "all events of the tenant were read: the view's id does not tell which aggregate they are of "
             "(`projection check` says why)"
         )
+    if found.unhandled is not None:
+        yield from unhandled_notes(found.unhandled)
     if found.unreached:
         yield f"{found.unreached:,} events of the tenant reached no view, whichever they were meant for"
     if found.halted is not None:

@@ -521,6 +521,12 @@ _UNUSED_HELP = {
 }
 
 
+def unhandled_event(span: Span, event_type: str, aggregate_type: str, guess: str | None) -> Diagnostic:
+    """L680: an event in a file beside programs that none of them handles; the place is in that file."""
+    message = f"no program here handles events of type {event_type} of aggregate type {aggregate_type}"
+    return Diagnostic("L680", message, span, help=guess or "", severity="warning")
+
+
 def unused_variable(span: Span, what: str, name: str) -> Diagnostic:
     """L601: a variable, parameter or event that nothing reads."""
     help_ = _UNUSED_HELP.get(what, "take it away")
