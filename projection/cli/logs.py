@@ -7,6 +7,8 @@ import sys
 
 import structlog
 
+from projection.cli.console import note
+
 
 def configure_logs() -> None:
     """Set up structlog for this process."""
@@ -19,5 +21,15 @@ def configure_logs() -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: _Console(),
     )
+
+
+class _Console:
+    """Writes each line as all other notes are written, so that a progress bar and the log do not meet on one line."""
+
+    def msg(self, message: str) -> None:
+        """Write one line."""
+        note(message)
+
+    debug = info = warning = error = critical = exception = log = fatal = msg
