@@ -8,6 +8,8 @@ from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from projection.lang.printable import printable_lines
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -38,8 +40,14 @@ def print_json(value: object) -> None:
     sys.stdout.buffer.write(line + b"\n")
 
 
+def say(text: str = "") -> None:
+    """Write text for people to stdout, with a line end behind it; characters that a terminal would obey are escaped."""
+    print(printable_lines(text))
+
+
 def print_markdown(text: str) -> None:
     """Write a text for people to stdout: rendered on a terminal, else as it is."""
+    text = printable_lines(text)
     if not sys.stdout.isatty():
         print(text, end="")
         return
@@ -50,7 +58,12 @@ def print_markdown(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """Say something on stderr; above the bar, while there is one."""
+    """Write text for people to stderr, as `say` does to stdout."""
+    write_line(printable_lines(text))
+
+
+def write_line(text: str) -> None:
+    """Write a line, as it is, to stderr: above the bar, while there is one, so that they do not meet on one line."""
     if _bar is None:
         print(text, file=sys.stderr, flush=True)
         return
