@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from projection.cli.console import write_line
 from projection.lang.printable import printable
 
 if TYPE_CHECKING:
@@ -26,8 +27,18 @@ def configure_logs() -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: _Console(),
     )
+
+
+class _Console:
+    """Writes each line as all other notes are written, so that a progress bar and the log do not meet on one line."""
+
+    def msg(self, message: str) -> None:
+        """Write one line."""
+        write_line(message)
+
+    debug = info = warning = error = critical = exception = log = fatal = msg
 
 
 def _escaped(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
