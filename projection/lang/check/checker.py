@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from projection.lang import core
@@ -14,9 +13,17 @@ from projection.lang.check.handlers import HandlerChecker
 from projection.lang.check.in_file_tests import Expectation, Test, TestChecker
 from projection.lang.check.lints import HANDLERS, TESTS, unused
 from projection.lang.check.schema import Schema
+from projection.lang.check.work import MAX_STEPS, TooMuchWorkError
 from projection.lang.cost.segments import with_charges
 from projection.lang.digest import digest
-from projection.lang.reporting import Diagnostic, ProgramInvalidError
+from projection.lang.immutable import Immutable
+from projection.lang.reporting import (
+    MAX_PROBLEMS,
+    Diagnostic,
+    Problems,
+    ProgramInvalidError,
+    TooManyProblemsError,
+)
 from projection.lang.run.folding import folded
 from projection.lang.source import Source, Span
 from projection.lang.syntax import nodes as syn
@@ -31,8 +38,7 @@ EDITION = 1
 MAX_FUNCTIONS = 200
 
 
-@dataclass(frozen=True, slots=True)
-class CheckedProgram:
+class CheckedProgram(Immutable, frozen=True):
     """A program without errors."""
 
     source: Source
@@ -73,9 +79,17 @@ def scope_of(source: Source) -> Scope:
     Raises:
         ProgramInvalidError: with every diagnostic of the file.
     """
-    tree, problems = parse(source)
+    tree, unreadable = parse(source)
+    problems = Problems(unreadable)
     checker = _Checker(source, tree, problems)
-    checked = checker.run()
+    try:
+        checked = checker.run()
+    except TooManyProblemsError:
+        last = max(problems, key=lambda one: one.span)
+        raise ProgramInvalidError(source, [*problems, diag.too_many_problems(last.span, MAX_PROBLEMS)]) from None
+    except TooMuchWorkError:
+        problem = diag.too_much_to_check(Span(0, 1), MAX_STEPS)
+        raise ProgramInvalidError(source, [*problems, problem]) from None
     if problems or checked is None:
         raise ProgramInvalidError(source, problems)
     return Scope(checked, checker.schema, checker.signatures, checker.depths)

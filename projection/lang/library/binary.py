@@ -8,7 +8,7 @@ import uuid
 
 from projection.lang import failures
 from projection.lang.cost.costs import constant, linear
-from projection.lang.library import extents
+from projection.lang.library import extents, ranges
 from projection.lang.library.registry import FREE, builtin
 from projection.lang.values.octets import base64_text, parse_base64
 
@@ -34,7 +34,7 @@ def _uuid5(namespace: str, name: str) -> str:
 
 
 builtin(
-    "length", "bytes -> int", gas=constant(1), alloc=FREE, function=len, inline="len({0})",
+    "length", "bytes -> int", gas=constant(1), alloc=FREE, function=len, inline="len({0})", size=ranges.counted,
     doc="How many bytes.", examples=[('length(utf8("é"))', "2")],
 )  # fmt: skip
 builtin(
