@@ -214,7 +214,7 @@ def _program(path: Path, views: Iterable[ManifestView]) -> tuple[CheckedProgram 
 def _limits(view: ManifestView) -> Limits:
     from projection.lang.program import Limits
 
-    return Limits(**view.limits.model_dump(include=set(Limits.__slots__)))
+    return Limits(**view.limits.model_dump(include=set(Limits.__struct_fields__)))
 
 
 # --- events kept beside programs -------------------------------------------------------------------------------------

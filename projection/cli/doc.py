@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from projection.cli.console import print_markdown
+from projection.cli.parameters import Argument
 from projection.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ _WRITTEN = {"negative": "-"}  # operators whose name in the library is not how p
 
 def doc(
     name: Annotated[
-        str | None, typer.Argument(help="A builtin, an operator, or a program (.proj); else the whole library.")
+        str | None, Argument(help="A builtin, an operator, or a program (.proj); else the whole library.")
     ] = None,
 ) -> None:
     """Show what operators and builtins do, with examples and costs; or what a program takes and makes.

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
+from projection.cli.parameters import Argument
 from projection.errors import ConfigurationError
 
 EXAMPLES = (
@@ -15,7 +14,7 @@ EXAMPLES = (
 
 
 def explain(
-    code: Annotated[str | None, typer.Argument(help="As a diagnostic or a parked event names it; else all.")] = None,
+    code: Annotated[str | None, Argument(help="As a diagnostic or a parked event names it; else all.")] = None,
 ) -> None:
     """Say what a code of an error or a warning means, and what to do about it.
 

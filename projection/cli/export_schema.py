@@ -7,8 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
+from projection.cli.parameters import Argument, Option
 from projection.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -30,15 +29,15 @@ class Format(StrEnum):
 
 
 def export_schema(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="A program (.proj), a manifest, or a folder with one.")],
+    path: Annotated[Path, Argument(metavar="PATH", help="A program (.proj), a manifest, or a folder with one.")],
     view_type: Annotated[
-        str | None, typer.Argument(metavar="[VIEW_TYPE]", help="Which one, where there are several.")
+        str | None, Argument(metavar="[VIEW_TYPE]", help="Which one, where there are several.")
     ] = None,
     *,
     form: Annotated[
-        Format, typer.Option("--format", help="JSON Schema 2020-12, types of TypeScript, or models of pydantic 2.")
+        Format, Option("--format", help="JSON Schema 2020-12, types of TypeScript, or models of pydantic 2.")
     ] = Format.JSON_SCHEMA,
-    events: Annotated[bool, typer.Option("--events", help="The payloads of its events instead of its views.")] = False,
+    events: Annotated[bool, Option("--events", help="The payloads of its events instead of its views.")] = False,
 ) -> None:
     """Write what the JSON of a view type looks like: its views, or with --events the events that it takes.
 

@@ -7,9 +7,7 @@ from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from projection import __version__
 from projection.cli.console import note, print_json
-from projection.cli.explanations import explanations
 from projection.lang.reporting import MAX_DIAGNOSTICS
 
 if TYPE_CHECKING:
@@ -134,6 +132,8 @@ def _escaped(text: str, *, in_property: bool = False) -> str:
 
 def print_sarif(report: Report) -> None:
     """One SARIF log with one run; columns count code points."""
+    from projection import __version__
+
     codes = sorted({one.code for one in report.shown})
     driver = {
         "name": "projection",
@@ -149,6 +149,8 @@ def print_sarif(report: Report) -> None:
 
 
 def _rule(code: str) -> dict[str, Any]:
+    from projection.cli.explanations import explanations
+
     known = explanations().get(code)
     if known is None:
         return {"id": code}

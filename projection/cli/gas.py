@@ -6,8 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
+from projection.cli.parameters import Argument, Exit, Option
 from projection.errors import EXIT_FAILED
 
 if TYPE_CHECKING:
@@ -35,11 +34,11 @@ class Format(StrEnum):
 
 def gas(
     paths: Annotated[
-        list[Path] | None, typer.Argument(metavar="[PATH]...", help="Programs, manifests or folders; else this folder.")
+        list[Path] | None, Argument(metavar="[PATH]...", help="Programs, manifests or folders; else this folder.")
     ] = None,
     *,
-    terms: Annotated[int, typer.Option(metavar="N", min=0, help="Show the N largest terms of each bound.")] = 3,
-    form: Annotated[Format, typer.Option("--format", help="A table for people, or JSON, a program a line.")] = (
+    terms: Annotated[int, Option(metavar="N", min=0, help="Show the N largest terms of each bound.")] = 3,
+    form: Annotated[Format, Option("--format", help="A table for people, or JSON, a program a line.")] = (
         Format.PRETTY
     ),
 ) -> None:
@@ -66,7 +65,7 @@ def gas(
         for line in _table(program, view_type, limits, bounds, terms):
             print(line)
     if has_failed:
-        raise typer.Exit(EXIT_FAILED)
+        raise Exit(EXIT_FAILED)
 
 
 def _table(

@@ -7,9 +7,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from projection.cli.console import note
+from projection.cli.parameters import Argument, Option
 from projection.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -28,17 +27,13 @@ _SUFFIXES = (".schema.json", ".json")
 
 def import_schema(
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="JSON Schemas (.json), or events (.jsonl, .jsonl.gz).")
+        list[Path], Argument(metavar="FILE...", help="JSON Schemas (.json), or events (.jsonl, .jsonl.gz).")
     ],
     *,
-    name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Begin with the head of a program of this name.")
-    ] = None,
+    name: Annotated[str | None, Option(metavar="NAME", help="Begin with the head of a program of this name.")] = None,
     scale: Annotated[
         int | None,
-        typer.Option(
-            metavar="N", min=0, max=18, help="Digits behind the point of numbers of which a schema does not tell."
-        ),
+        Option(metavar="N", min=0, max=18, help="Digits behind the point of numbers of which a schema does not tell."),
     ] = None,
 ) -> None:
     """Write `event` declarations of what JSON Schemas say, or of what a sample of events shows.

@@ -6,10 +6,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from projection.cli.console import note, print_json
 from projection.cli.options import Config, Storage
+from projection.cli.parameters import Argument, Option
 from projection.errors import ConfigurationError, ProjectionError
 
 if TYPE_CHECKING:
@@ -37,9 +36,9 @@ EXAMPLES_OF_DROP = (
     "projection parked drop shop_orders 1024 --alone",
 )
 
-_ViewType = Annotated[str, typer.Argument(help="The view type, as the manifest names it.")]
-_Sequence = Annotated[int, typer.Argument(help="The event's number in the stream.", min=1)]
-_Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, with everything that is known.")]
+_ViewType = Annotated[str, Argument(help="The view type, as the manifest names it.")]
+_Sequence = Annotated[int, Argument(help="The event's number in the stream.", min=1)]
+_Json = Annotated[bool, Option("--json", help="One JSON object a line, with everything that is known.")]
 
 
 class NotParkedError(ProjectionError):
@@ -57,14 +56,12 @@ def parked() -> None:
 
 
 def list_(
-    view_type: Annotated[str | None, typer.Argument(help="One view type; else all.")] = None,
+    view_type: Annotated[str | None, Argument(help="One view type; else all.")] = None,
     *,
-    tenant: Annotated[
-        str | None, typer.Option(metavar="TENANT", help="Whose events; else the default tenant's.")
-    ] = None,
-    all_tenants: Annotated[bool, typer.Option("--all-tenants", help="The events of every tenant.")] = False,
-    code: Annotated[str | None, typer.Option(metavar="CODE", help="Only those with this code.")] = None,
-    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="At most N events.")] = None,
+    tenant: Annotated[str | None, Option(metavar="TENANT", help="Whose events; else the default tenant's.")] = None,
+    all_tenants: Annotated[bool, Option("--all-tenants", help="The events of every tenant.")] = False,
+    code: Annotated[str | None, Option(metavar="CODE", help="Only those with this code.")] = None,
+    limit: Annotated[int | None, Option(metavar="N", min=1, help="At most N events.")] = None,
     json: _Json = False,
     storage: Storage = None,
     config: Config = None,
@@ -112,7 +109,7 @@ def show(
     sequence: _Sequence,
     *,
     view_id: Annotated[
-        str | None, typer.Option("--id", metavar="ID", help="The view; else all that it is parked for.")
+        str | None, Option("--id", metavar="ID", help="The view; else all that it is parked for.")
     ] = None,
     json: _Json = False,
     storage: Storage = None,
@@ -144,8 +141,8 @@ def drop(
     view_type: _ViewType,
     sequence: _Sequence,
     *,
-    view_id: Annotated[str | None, typer.Option("--id", metavar="ID", help="The view that it is parked for.")] = None,
-    alone: Annotated[bool, typer.Option("--alone", help="It reached no view, and is parked alone.")] = False,
+    view_id: Annotated[str | None, Option("--id", metavar="ID", help="The view that it is parked for.")] = None,
+    alone: Annotated[bool, Option("--alone", help="It reached no view, and is parked alone.")] = False,
     json: _Json = False,
     storage: Storage = None,
     config: Config = None,

@@ -6,8 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
+from projection.cli.parameters import Argument, Exit, Option
 from projection.errors import EXIT_FAILED, ConfigurationError, ProjectionError
 
 if TYPE_CHECKING:
@@ -37,14 +36,14 @@ _WIDE = 88  # columns of a value on one line
 
 def repl(
     program: Annotated[
-        Path | None, typer.Argument(metavar="[PATH]", help="A program whose types and functions are in scope.")
+        Path | None, Argument(metavar="[PATH]", help="A program whose types and functions are in scope.")
     ] = None,
     *,
     events: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Events: one JSON envelope a line, or their short form.")
+        Path | None, Option(metavar="FILE", help="Events: one JSON envelope a line, or their short form.")
     ] = None,
-    tenant: Annotated[str, typer.Option(metavar="TENANT", help="Whose views; else the default tenant's.")] = "",
-    view: Annotated[str | None, typer.Option(metavar="ID", help="The view that `view` is.")] = None,
+    tenant: Annotated[str, Option(metavar="TENANT", help="Whose views; else the default tenant's.")] = "",
+    view: Annotated[str | None, Option(metavar="ID", help="The view that `view` is.")] = None,
 ) -> None:
     """Evaluate expressions: each line is answered with its value, its type, and what it costs. :help tells the rest.
 
@@ -66,7 +65,7 @@ def repl(
             has_failed = True
             print(conversation.complaint(text, error))
     if has_failed and not sys.stdin.isatty():
-        raise typer.Exit(EXIT_FAILED)
+        raise Exit(EXIT_FAILED)
 
 
 class _Conversation:

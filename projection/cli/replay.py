@@ -7,10 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from projection.cli.console import print_json, progress
 from projection.cli.options import Config, ManifestFile
+from projection.cli.parameters import Argument, Option
 
 if TYPE_CHECKING:
     from projection.engine.replay import Replay
@@ -24,11 +23,11 @@ EXAMPLES = (
 
 
 def replay(
-    file: Annotated[Path, typer.Argument(help="One JSON envelope a line; .gz where it is compressed.")],
+    file: Annotated[Path, Argument(help="One JSON envelope a line; .gz where it is compressed.")],
     *,
     manifest: ManifestFile = None,
     summary: Annotated[
-        bool, typer.Option("--summary", help="Print one JSON object of numbers and state digests instead of views.")
+        bool, Option("--summary", help="Print one JSON object of numbers and state digests instead of views.")
     ] = False,
     config: Config = None,
 ) -> None:

@@ -7,10 +7,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from projection.cli.console import note, print_json, progress
 from projection.cli.options import Config, ManifestFile, NatsUrl, Stream
+from projection.cli.parameters import Argument, Exit, Option
 from projection.errors import EXIT_FAILED, ConfigurationError
 
 if TYPE_CHECKING:
@@ -39,31 +38,29 @@ class Format(StrEnum):
 
 
 def why(
-    view_type: Annotated[str, typer.Argument(help="The view type, as the manifest names it.")],
-    view_id: Annotated[str, typer.Argument(metavar="ID", help="The view.")],
+    view_type: Annotated[str, Argument(help="The view type, as the manifest names it.")],
+    view_id: Annotated[str, Argument(metavar="ID", help="The view.")],
     field: Annotated[
         str | None,
-        typer.Argument(
-            help="Only events that changed this, or were not taken: a field, or a place in it, as `lines[0].n`."
-        ),
+        Argument(help="Only events that changed this, or were not taken: a field, or a place in it, as `lines[0].n`."),
     ] = None,
     *,
-    tenant: Annotated[str | None, typer.Option(metavar="TENANT", help="Whose view; else the default tenant's.")] = None,
+    tenant: Annotated[str | None, Option(metavar="TENANT", help="Whose view; else the default tenant's.")] = None,
     at: Annotated[
-        int | None, typer.Option(metavar="SEQUENCE", min=1, help="The view as it was after this event; else as it is.")
+        int | None, Option(metavar="SEQUENCE", min=1, help="The view as it was after this event; else as it is.")
     ] = None,
     events: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Read a file: JSON envelopes, or their short form; else the stream."),
+        Option(metavar="FILE", help="Read a file: JSON envelopes, or their short form; else the stream."),
     ] = None,
     stream: Stream = None,
     url: NatsUrl = None,
     manifest: ManifestFile = None,
     storage: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="The node's data folder, to compare with; else that of the settings, if any."),
+        Option(metavar="DIR", help="The node's data folder, to compare with; else that of the settings, if any."),
     ] = None,
-    form: Annotated[Format, typer.Option("--format", help="Lines for people, or one JSON object.")] = Format.TEXT,
+    form: Annotated[Format, Option("--format", help="Lines for people, or one JSON object.")] = Format.TEXT,
     config: Config = None,
 ) -> None:
     """Show why a view is what it is: the events that made it, in order, what each changed, and by which line.
@@ -108,7 +105,7 @@ def why(
         for text in notes:
             note(f"note: {text}")
     if found.agrees is False or (found.view is None and not found.effects):
-        raise typer.Exit(EXIT_FAILED)
+        raise Exit(EXIT_FAILED)
 
 
 def _deployed(settings: Settings, view_type: str) -> DeployedView:

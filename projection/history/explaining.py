@@ -10,7 +10,6 @@ from projection.engine.recipes import differences
 from projection.history.subjects import Subjects, subjects_of
 from projection.history.watching import WatchedViews
 from projection.model.keys import ViewKey
-from projection.store.catalog import CatalogReader
 from projection.store.lmdb_store import LmdbViewReader
 
 if TYPE_CHECKING:
@@ -56,6 +55,8 @@ def stored_view(data: Path, deployed: DeployedView, tenant_id: TenantId, view_id
         ConfigurationError: there is no such folder.
         StorageError: the folder cannot be read.
     """
+    from projection.store.catalog import CatalogReader  # noqa: PLC0415 - LMDB: without a data folder it is not needed
+
     with CatalogReader.open(data) as catalog:
         build = catalog.serving(deployed.entry.view_type)
     if build is None:

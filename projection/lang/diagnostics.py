@@ -6,8 +6,9 @@ stands in `failures`.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from projection.lang.reporting import Diagnostic, closest
 from projection.lang.source import Span
@@ -25,8 +26,11 @@ def _guessing(problem: Diagnostic, name: str, candidates: Iterable[str]) -> Diag
 
 
 def _listed(names: Iterable[str]) -> str:
-    shown = sorted(names)
-    return ", ".join(shown[:12]) + (", …" if len(shown) > 12 else "")
+    return _begun(sorted(names))
+
+
+def _begun(names: Sequence[str]) -> str:
+    return ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
 
 
 # --- P1 syntax -------------------------------------------------------------------------------------------------------
@@ -111,6 +115,23 @@ def no_division(span: Span, sign: str) -> Diagnostic:
     """P115: a division that would not say how it rounds."""
     help_ = "write `rem(x, y)`" if sign == "%" else "write `div(x, y)` of ints, `div(x, y, SCALE, MODE)` of decimals"
     return Diagnostic("P115", f"there is no `{sign}`", span, help=help_)
+
+
+def too_many_problems(span: Span, limit: int) -> Diagnostic:
+    """P116: so many errors that the rest is not looked at."""
+    return Diagnostic(
+        "P116", f"there are more than {limit} errors; what follows is not checked", span, help="mend the first ones"
+    )
+
+
+def too_much_to_check(span: Span, limit: int) -> Diagnostic:
+    """P117: a program that takes more steps to check than any reasonable one."""
+    return Diagnostic(
+        "P117",
+        f"checking this program takes more than {limit:,} steps",
+        span,
+        help="split it: nest fewer `fold` whose types have to be found, and name their types with `let x: TYPE`",
+    )
 
 
 # --- N2 names --------------------------------------------------------------------------------------------------------
@@ -231,7 +252,7 @@ def wrong_argument_count(span: Span, name: str, wanted: str, found: int) -> Diag
 
 def not_a_member(span: Span, text: str, members: Sequence[str]) -> Diagnostic:
     """T308: a text that an enum does not have."""
-    problem = Diagnostic("T308", f'"{text}" is no value of this enum', span, help=f"it has {', '.join(members)}")
+    problem = Diagnostic("T308", f'"{text}" is no value of this enum', span, help=f"it has {_begun(members)}")
     return _guessing(problem, text, members)
 
 
@@ -412,6 +433,17 @@ def manifest_invalid(span: Span, why: str) -> Diagnostic:
     return Diagnostic("S480", why, span)
 
 
+def too_many_indexes(span: Span, what: str, found: int, limit: int) -> Diagnostic:
+    """S414: more indexes than a view may have, or more keys than an index may have."""
+    help_ = "each is written anew with every change of a view: keep those that queries sort and filter by"
+    return Diagnostic("S414", f"there are {found} {what}, and {limit} are allowed", span, help=help_)
+
+
+def too_many_parts(span: Span, what: str, found: int, limit: int) -> Diagnostic:
+    """S415: more fields, members of an enum or names on the wire than a declaration may have."""
+    return Diagnostic("S415", f"there are {found} {what}, and {limit} are allowed", span)
+
+
 def route_against_partitions(span: Span, route: str, why: str) -> Diagnostic:
     """S412: a route under which events of one view would fall into several partitions."""
     help_ = "use `partition_by: view` or `tenant`, or put `meta.aggregate_id` into the id: `key(meta.aggregate_id, …)`"
@@ -433,9 +465,19 @@ def may_go_beyond_limit(
 ) -> Diagnostic:
     """G502: a handler that may take more than it may; a warning, with the largest terms of the sum."""
     message = f"on {event}: up to {most} `{ledger}` may be needed, and {limit:,} are allowed"
-    help_ = "the largest parts: " + "; ".join(terms)
+    help_ = "the largest parts: " + "; ".join(terms) + "; to accept it, write `# accept G502` above the handler"
     related = tuple((field, "a smaller bound here lowers it") for field in declared)
     return Diagnostic("G502", message, span, help=help_, severity="warning", related=related)
+
+
+def too_much_to_bound(span: Span, event: str, limit: int) -> Diagnostic:
+    """G503: a handler whose cost takes more steps to find out than any reasonable one."""
+    return Diagnostic(
+        "G503",
+        f"on {event}: finding out what this costs takes more than {limit:,} steps",
+        span,
+        help="split it: put fewer `fold` and calls of functions inside one another",
+    )
 
 
 # --- L6 lint: warnings, which stop no program -----------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import getcontext, setcontext
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from projection.lang import types as ty
 from projection.lang.check.checker import CheckedProgram, check
 from projection.lang.cost import costs
 from projection.lang.cost.costs import nodes
+from projection.lang.immutable import Immutable
 from projection.lang.reporting import ProgramInvalidError
 from projection.lang.run.executors import Execution, Executor, executor
 from projection.lang.source import Source
@@ -36,8 +36,7 @@ _ONCE = (None,)  # the items of a handler without `for`
 _EXPLOSIVE = 64  # times the limit of a view's JSON: so much may be made to find that it is too much
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Immutable, frozen=True):
     """What one event may take; a manifest may change them within its caps."""
 
     gas: int = 200_000  # per event and view id

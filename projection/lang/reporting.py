@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from projection.errors import ProgramError
+from projection.lang.immutable import Immutable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -13,11 +15,11 @@ if TYPE_CHECKING:
     from projection.lang.source import Source, Span
 
 MAX_DIAGNOSTICS = 50
+MAX_PROBLEMS = 200  # of one program; each may be compared with all names there are
 _MAX_SUGGESTED = 64  # comparing longer names would take longer than it helps
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnostic:
+class Diagnostic(Immutable, frozen=True):
     """One thing that is wrong with a program."""
 
     code: str
@@ -54,6 +56,24 @@ def _excerpt(source: Source, span: Span, label: str, mark: str, gutter: str) -> 
     width = max(1, min(span.end - span.start, len(text) - column + 1))
     marks = " " * (column - 1) + mark * width + (f" {label}" if label else "")
     return [f"{gutter} |", f"{line:>{len(gutter)}} | {text.expandtabs(1)}", f"{gutter} | {marks}"]
+
+
+class TooManyProblemsError(Exception):
+    """So much is wrong with a program that the rest is not looked at."""
+
+
+class Problems(list[Diagnostic]):
+    """What is wrong with a program so far."""
+
+    def append(self, problem: Diagnostic) -> None:
+        """Add one.
+
+        Raises:
+            TooManyProblemsError: it is one too many.
+        """
+        super().append(problem)
+        if len(self) > MAX_PROBLEMS:
+            raise TooManyProblemsError
 
 
 class ProgramInvalidError(ProgramError):

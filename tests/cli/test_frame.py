@@ -8,9 +8,9 @@ import signal
 import subprocess
 import sys
 
+import click
 import msgspec
 import pytest
-import typer
 
 import projection
 from projection.cli.main import app
@@ -18,13 +18,14 @@ from projection.cli.main import app
 
 def commands(group, before=()):
     """The words of every command, those of a group's commands behind the group's."""
-    for name, command in sorted(group.commands.items()):
+    context = click.Context(group)
+    for name in sorted(group.list_commands(context)):
         yield (*before, name)
-        if hasattr(command, "commands"):
+        if isinstance(command := group.get_command(context, name), click.Group):
             yield from commands(command, (*before, name))
 
 
-COMMANDS = list(commands(typer.main.get_command(app)))
+COMMANDS = list(commands(app))
 
 # Commands that end in every way there is, put beside the real ones.
 ODD_COMMANDS = """

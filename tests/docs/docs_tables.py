@@ -12,7 +12,7 @@ from types import NoneType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 import annotated_types
-import typer
+import click
 from docs_faults import FAULTS, faults
 from docs_pages import CHECKOUT, table, with_table
 from pydantic import BaseModel, SecretStr
@@ -273,13 +273,15 @@ def query_operators() -> list[Row]:
 
 def command_parameters() -> dict[str, list[str]]:
     """The arguments and options of every command, as its help names them."""
-    return dict(_parameters_of(typer.main.get_command(app), ""))
+    return dict(_parameters_of(app, ""))
 
 
 def _parameters_of(group: Any, before: str) -> Iterable[tuple[str, list[str]]]:
     """Those of a group's commands, with the words before their names."""
-    for name, command in group.commands.items():
-        if hasattr(command, "commands"):
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if isinstance(command, click.Group):
             yield from _parameters_of(command, f"{before}{name} ")
             continue
         yield (

@@ -188,7 +188,8 @@ def test_a_policy_of_skip_records_what_fails_again_and_goes_on(data, old, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("entry", "said"), [({"on_error": "halt"}, "sequence 1: R710"), ({"limits": {"parked": 1}}, "may hold 1")]
+    ("entry", "said"),
+    [({"on_error": "halt"}, "sequence 1: R710"), ({"limits": {"parked": 1, "gas": 100_000}}, "may hold 1")],
 )
 def test_a_policy_that_would_halt_at_a_parked_event_lets_nothing_be_adopted(data, old, tmp_path, entry, said):
     fold_on(data, old, Log(broken("x"), added("x")).messages)

@@ -12,7 +12,7 @@ from contextlib import chdir
 from typing import TYPE_CHECKING
 
 from example_support import CHECKOUT, PROJECTIONS
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from projection.cli.main import app
 

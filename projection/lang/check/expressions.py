@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from projection.lang import core
 from projection.lang import diagnostics as diag
@@ -13,8 +14,10 @@ from projection.lang import types as ty
 from projection.lang.check.comparisons import Comparisons
 from projection.lang.check.grouping import Operators, ungrouped
 from projection.lang.check.places import Typed, form
+from projection.lang.immutable import Immutable
 from projection.lang.library import BUILTINS, FORMS, OPERATORS
 from projection.lang.operations import ABSENT, Operation
+from projection.lang.run.folding import Folding
 from projection.lang.source import Span
 from projection.lang.syntax import nodes as syn
 from projection.lang.values.numbers import MAX_INT, MIN_INT, ROUNDING_MODES, negate
@@ -22,6 +25,7 @@ from projection.lang.values.numbers import MAX_INT, MIN_INT, ROUNDING_MODES, neg
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from projection.lang.check.branches import Paths
     from projection.lang.check.schema import Schema
     from projection.lang.reporting import Diagnostic
 
@@ -39,16 +43,14 @@ _NOTHING = ("null", "nil", "None", "undefined")  # as other languages call it
 SPECIAL = ("has", "narrow")  # called as functions are, but no value comes of their operands alone
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(Immutable, frozen=True):
     """What a call of a program's function must know."""
 
     parameters: tuple[ty.Type, ...]
     result: ty.Type
 
 
-@dataclass(slots=True)
-class Variable:
+class Variable(msgspec.Struct):
     """A variable in scope; `what` it is called where nobody reads it, "" where that is nothing to tell."""
 
     slot: int
@@ -79,6 +81,8 @@ class Expressions(Comparisons):
         self.no_view = "here"
         self.not_constant: frozenset[str] = frozenset()  # functions of the program, in a default
         self.loops = 0
+        self.folding = Folding()
+        self.proofs: dict[int, tuple[Paths, Paths]] = {}
 
     # variables
 
@@ -127,6 +131,7 @@ class Expressions(Comparisons):
 
     def check(self, expression: syn.Expression, place: ty.Type | None = None) -> Typed:
         """An expression; the place's type helps literals and branches, and need not be what comes back."""
+        self.schema.work.step()
         found = self._check(expression, place)
         if isinstance(found.type, ty.Optional) and self.path(expression) in self.present:
             return Typed(found.core, found.type.inner)
@@ -155,7 +160,9 @@ class Expressions(Comparisons):
                 )
             case syn.Compare():
                 return self.compared(expression)
-            case syn.Unary(operator="-", operand=syn.Literal(value=int() | Decimal() as number)) if number is not True:
+            case syn.Unary(operator="-", operand=syn.Literal(value=int() | Decimal() as number)) if not isinstance(
+                number, bool
+            ):
                 # A sign in front of a number is part of the number: -9223372036854775808 fits.
                 value = negate(number) if isinstance(number, Decimal) else -number
                 return self._literal(syn.Literal(expression.span, value))
@@ -255,6 +262,8 @@ class Expressions(Comparisons):
     def call(self, call: syn.Call, place: ty.Type | None) -> Typed:
         """A call; the place tells what `narrow` yields."""
         if (signature := self.functions.get(call.name)) is None:
+            if call.name in self.not_constant:
+                return self.report(diag.default_not_constant(call.span))
             if call.name == "narrow":
                 return self.narrowed(call, place)
             if call.name == "has":
@@ -276,8 +285,6 @@ class Expressions(Comparisons):
         """A function of the library on its operands."""
         if name in self.schema.unreadable:
             return Typed(core.Const(span, None), ty.NEVER)
-        if name in self.not_constant:
-            return self.report(diag.default_not_constant(span))
         if name not in BUILTINS:
             return self.report(diag.unknown_function(name_span or span, name, [*BUILTINS, *SPECIAL, *self.functions]))
         found = self.apply(BUILTINS[name], name, operands, span)

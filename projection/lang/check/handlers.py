@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from projection.lang import core
 from projection.lang import diagnostics as diag
 from projection.lang import types as ty
-from projection.lang.check.branches import constant_truth
 from projection.lang.check.comprehensions import UNNAMED
 from projection.lang.check.depths import MAX_DEPTH, depth
 from projection.lang.check.places import Typed
@@ -170,7 +169,7 @@ class HandlerChecker:
             raise AssertionError(handler)
         before = len(self._problems)
         condition = checker.condition(written)
-        always = constant_truth(condition) if len(self._problems) == before else None
+        always = checker.constant_truth(condition) if len(self._problems) == before else None
         if always is False:
             self._problems.append(diag.unreachable_arm(written.span, "its condition is always false"))
         elif always and position + 1 < len(handler.arms):

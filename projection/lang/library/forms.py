@@ -90,7 +90,7 @@ def _bounded(what: str) -> Callable[[Any, int], Any]:
 
 def _bounded_extent(sizes: Sequence[Size]) -> Size:
     value, bound = sizes
-    most = value.most if bound.number is None else min(value.most, bound.number)
+    most = min(value.most, bound.ints[1])
     return extents.resized(value, min(value.least, most), most)
 
 

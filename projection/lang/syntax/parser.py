@@ -1,12 +1,10 @@
-"""Text → syntax tree: the one door to Lark, with recovery at the next declaration in column 1."""
+"""Text → syntax tree, with recovery at the next declaration in column 1."""
 
 from __future__ import annotations
 
 import re
 from functools import cache
-from typing import TYPE_CHECKING, cast
-
-from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
+from typing import TYPE_CHECKING
 
 from projection.bundled import bundled
 from projection.lang import diagnostics as diag
@@ -15,14 +13,13 @@ from projection.lang.source import Source, Span
 from projection.lang.syntax import nodes as syn
 from projection.lang.syntax import tables
 from projection.lang.syntax.expression_trees import integer
+from projection.lang.syntax.lalr import END, Parser, UnexpectedError
 from projection.lang.syntax.syntax_errors import explained
 from projection.lang.syntax.texts import UnreadableError
 from projection.lang.syntax.tree import Builder
 
 if TYPE_CHECKING:
-    from lark import Lark
-
-    from projection.lang.syntax.texts import Node
+    from projection.lang.syntax.lalr import Node
 
 MAX_SOURCE_BYTES = 64 * 1024
 
@@ -33,14 +30,14 @@ _NAMED = re.compile(r"(?:event|type|view|fn)\s+([A-Za-z][A-Za-z0-9_]*)")
 
 
 @cache
-def _lark() -> Lark:
+def _parser() -> Parser:
     """The parser, made once a process and only when a program is read: of the tables that the installation holds."""
     grammar = bundled("grammar/projection.lark").read_text(encoding="utf-8")
     try:
         dumped = bundled("grammar/tables.json").read_text(encoding="utf-8")
     except FileNotFoundError:
-        return tables.build(grammar)
-    return tables.load(grammar, dumped) or tables.build(grammar)
+        return Parser(tables.build(grammar))
+    return Parser(tables.load(grammar, dumped) or tables.build(grammar))
 
 
 def parse(source: Source) -> tuple[syn.Program, list[Diagnostic]]:
@@ -134,24 +131,20 @@ def _blank_comments(text: str) -> str:
 
 def _tree(text: str, start: str, offset: int) -> Node:
     try:
-        return _lark().parse(text, start=start)
-    except UnexpectedInput as error:
+        return _parser().parse(text, start)
+    except UnexpectedError as error:
         raise UnreadableError(_syntax_error(text, error, offset)) from None
 
 
-def _syntax_error(text: str, error: UnexpectedInput, offset: int) -> Diagnostic:
-    accepted: set[str] = set()
-    at, found = len(text.rstrip()), None
-    if isinstance(error, UnexpectedToken):
-        accepted = set(error.accepts or error.expected)
-        if error.token.type != "$END":
-            at, found = cast("int", error.token.start_pos), str(error.token)
-    elif isinstance(error, UnexpectedCharacters):
-        at, accepted = cast("int", error.pos_in_stream), set(error.allowed or ())
-        found = text[at]
-        if found == '"':
-            return diag.unterminated_string(Span(offset + at, offset + at + 1))
-        if not (found.isascii() and found.isprintable()):
-            return diag.unknown_character(Span(offset + at, offset + at + 1), found)
-    patterns = {terminal.name: terminal.pattern.value for terminal in _lark().terminals}
-    return explained(text, at, found, accepted, patterns).moved(offset)
+def _syntax_error(text: str, error: UnexpectedError, offset: int) -> Diagnostic:
+    at, found = error.at, error.token
+    if found is None:
+        span, character = Span(offset + at, offset + at + 1), text[at]
+        if character == '"':
+            return diag.unterminated_string(span)
+        if not (character.isascii() and character.isprintable()):
+            return diag.unknown_character(span, character)
+        return explained(text, at, character, error.accepted, _parser().names).moved(offset)
+    if found.type == END:
+        return explained(text, len(text.rstrip()), None, error.accepted, _parser().names).moved(offset)
+    return explained(text, at, str(found), error.accepted, _parser().names).moved(offset)

@@ -1,4 +1,4 @@
-"""Lark's tokens → strings: escapes, and the expressions that stand inside."""
+"""Tokens → strings: escapes, and the expressions that stand inside."""
 
 from __future__ import annotations
 
@@ -12,11 +12,8 @@ from projection.lang.syntax import nodes as syn
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lark import Token, Tree
-
     from projection.lang.reporting import Diagnostic
-
-    Node = Tree[Token]
+    from projection.lang.syntax.lalr import Node, Token
 
 _ESCAPES = {'"': '"', "\\": "\\", "n": "\n", "t": "\t", "{": "{", "}": "}"}
 _UNICODE_ESCAPE = re.compile(r"u\{([0-9A-Fa-f]{1,6})\}")
@@ -45,9 +42,8 @@ class Texts:
     def span(self, node: Node | Token) -> Span:
         """The node's place in the file."""
         if isinstance(node, str):
-            start = cast("int", node.start_pos)
-            return Span(self.offset + start, self.offset + start + len(node))
-        return Span(self.offset + node.meta.start_pos, self.offset + node.meta.end_pos)
+            return Span(self.offset + node.start, self.offset + node.start + len(node))
+        return Span(self.offset + node.start, self.offset + node.end)
 
     def plain_text(self, token: Token) -> str:
         """A string literal where no expression can stand."""
@@ -58,7 +54,7 @@ class Texts:
 
     def text(self, token: Token) -> tuple[str | syn.Expression, ...]:
         """The parts of a string literal; expressions are parsed where they stand, so carets land inside the string."""
-        start = self.offset + cast("int", token.start_pos)
+        start = self.offset + token.start
         body, at, plain = str(token), 1, ""
         parts = list[str | syn.Expression]()
         while at < len(body) - 1:
