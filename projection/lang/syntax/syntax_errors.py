@@ -23,6 +23,8 @@ _HABITS = {
     "&&": ("`&&`", "and"), "||": ("`||`", "or"), "===": ("`===`", "=="), "->": ("`->`", "=>"), "<>": ("`<>`", "!="),
 }  # fmt: skip
 _WORDS = {"function": "fn", "def": "fn", "func": "fn", "var": "let", "const": "let", "struct": "type", "return": ""}
+# A line up to the end of a text whose last `{` is not closed: another text was meant to stand inside.
+_TEXT_CUT = re.compile(r'^(?:[^"#]|"(?:[^"\\]|\\.)*")*"(?:[^"\\]|\\.)*\{[^"{}\\]*"\s*$')
 _BEGINS_AN_ENTRY = re.compile(r'[A-Za-z0-9"\[{]|\.\.\.')
 
 
@@ -34,6 +36,8 @@ def explained(text: str, at: int, found: str | None, accepted: set[str], pattern
     span = Span(at, at + len(found or " "))
     if (habit := _habit(text, at, found, accepted)) is not None:
         return habit
+    if _TEXT_CUT.search(text[text.rfind("\n", 0, at) + 1 : at]):
+        return diag.not_inside_text(Span(at, at + len(found or " ")), "a text")
     before = len(re.sub(r"#[^\n]*", lambda match: " " * len(match[0]), text[:at]).rstrip())
     if accepted == {"ELSE"}:
         return diag.if_without_else(span)
