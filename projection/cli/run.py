@@ -108,12 +108,16 @@ class _Ended:
 async def _run(
     settings: Settings, deployed: tuple[DeployedView, ...], *, until_caught_up: bool, new_build: bool
 ) -> _Ended:
+    import asyncio
+
     from projection.cli.connection import nats_connection
     from projection.engine.assembly import open_node
+    from projection.engine.fault_log import log_lost_fault
     from projection.ops.http.server import Listener, serving
     from projection.store.catalog import Catalog
     from projection.stream.connection import Nats
 
+    asyncio.get_running_loop().set_exception_handler(log_lost_fault)
     async with AsyncExitStack() as opened:
         listener = None if until_caught_up else Listener.open(settings)
         if listener is not None:
@@ -130,8 +134,7 @@ async def _run(
                 advance(now.events, now.events + now.pending)
 
             summary = await node.run(until_caught_up=until_caught_up, on_progress=show)
-        halted = [lane.halted for lane in node.lanes if lane.halted is not None]
-        return _Ended(summary, halted, node.abandoned)
+        return _Ended(summary, node.halts, node.abandoned)
 
 
 def _stop_on_signals(node: Node) -> None:

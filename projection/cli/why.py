@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from projection.cli.console import note, print_json, progress
+from projection.cli.console import note, print_json, progress, say
 from projection.cli.options import Config, ManifestFile, NatsUrl, Stream
 from projection.cli.parameters import Argument, Exit, Option
 from projection.errors import EXIT_FAILED, ConfigurationError
@@ -101,7 +101,7 @@ def why(
         print_json(_as_json(found, deployed, field, notes))
     else:
         for line in _lines(found, field, shutil.get_terminal_size((_PIPED, 24)).columns):
-            print(line)
+            say(line)
         for text in notes:
             note(f"note: {text}")
     if found.agrees is False or (found.view is None and not found.effects):
@@ -185,7 +185,7 @@ def _changes(effect: Effect, place: str | None) -> list[Change]:
 
 def _lines(found: Explanation, place: str | None, width: int) -> Iterator[str]:
     from projection.cli.steps import shortened
-    from projection.cli.tables import printable
+    from projection.lang.printable import printable
 
     for effect in _told(found, place):
         yield printable(_head(effect))

@@ -312,9 +312,10 @@ class Lane:
     def seal(self, stream: StreamIdentity | None) -> None:
         """Make a commit of all that was folded since the last one, if none is under way and there is something.
 
-        May run in another thread, but not beside a fold.
+        May run in another thread, but not beside a fold. A lane that was halted from outside has nothing to write: it
+        goes on behind its last commit.
         """
-        if self._under_way is not None:
+        if self._under_way is not None or (self.halted is not None and not isinstance(self.halted, LaneHaltedError)):
             return
         position = self.here(stream)
         if position == self.position and not self.has_changes:

@@ -7,20 +7,22 @@ up the others, reads by itself and comes back once it is level.
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Self
 
 import structlog
 
+from projection.engine.background import Background
 from projection.engine.collector import calm_collector
 from projection.engine.committer import Committer, Workshop
+from projection.engine.fault_log import log_fault, suppress_faults
 from projection.engine.indexing import build_indexes
 from projection.engine.reading import Reading
 from projection.engine.summary import Summary
 from projection.engine.watchdog import Watchdog
-from projection.errors import StorageError, StreamIdentityError
+from projection.errors import StorageError, StreamError, StreamIdentityError
+from projection.faults import REPORT_IT, contained
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,6 +41,9 @@ log = structlog.get_logger()
 _HELD_UP_S = 5.0  # that the event loop may take to come round
 _LONGEST_ALONE_S = 60.0  # that a lane which holds up the others again and again reads by itself
 _TICK_S = 0.25  # between two looks at readings that say nothing
+_HALTED_BY_A_FAULT = (
+    f"{REPORT_IT}; its views stay as of its last commit and can be read, and the next start tries again from there"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,14 @@ class Succession:
     serve: Callable[[], None]  # makes the switch
 
 
+@dataclass(frozen=True, slots=True)
+class Unopened:
+    """A build whose store could not be opened: nothing folds it, and what it came to can be read."""
+
+    build: Build
+    error: ProjectionError
+
+
 class Node:
     """The lanes of one process. `run` follows the log; `troubles` says what keeps the node from being well."""
 
@@ -68,6 +81,7 @@ class Node:
         back_pressure: BackPressure,
         stop_timeout_s: float = 10.0,
         successions: Sequence[Succession] = (),
+        unopened: Sequence[Unopened] = (),
     ) -> None:
         """A node that is still.
 
@@ -77,13 +91,15 @@ class Node:
             back_pressure: how much may be under way.
             stop_timeout_s: how long the last commits may take.
             successions: which lanes are to take the place of which.
+            unopened: the builds that have no lane.
         """
         self.lanes = list(lanes)
+        self.unopened = tuple(unopened)
         self.back_pressure = back_pressure
         self.stopping = asyncio.Event()
         self.wants_ends = False
         self.abandoned = False  # a batch could not be committed in time, and is folded again at the next start
-        self.workshop = Workshop(len(lanes), back_pressure.patience_ms / 1000)
+        self.workshop = Workshop(max(len(lanes), 1), back_pressure.patience_ms / 1000)
         self._feeds = feeds
         self._stop_timeout_s = stop_timeout_s
         self._members = {lane: Committer(lane, self.workshop, self.changed) for lane in lanes}
@@ -93,9 +109,11 @@ class Node:
         self._parted: dict[Committer, tuple[int, float]] = {}  # how often a lane parted; until when it stays alone
         self._read_before = 0  # messages, by readings that have ended
         self._building: dict[Lane, asyncio.Task[None]] = {}  # of indexes, in the background
-        self._finishing: list[asyncio.Task[None]] = []
+        self._background = Background()
         self._news = asyncio.Event()
         self._told: dict[str, str] = {}
+        self._fault: ProjectionError | None = None  # of the supervision itself, in its last round
+        self._delayed: dict[ViewType, StorageError] = {}  # why a new build does not serve yet, although it could
         self._watchdog = Watchdog(_HELD_UP_S, self.changed)
 
     def close(self) -> None:
@@ -144,15 +162,26 @@ class Node:
         """Whether the node follows the log with all its lanes."""
         return not self.stopping.is_set() and not self.troubles()
 
+    @property
+    def halts(self) -> list[ProjectionError]:
+        """Why view types have halted, those first that never began."""
+        return [one.error for one in self.unopened] + [lane.halted for lane in self.lanes if lane.halted is not None]
+
     def troubles(self) -> dict[str, str]:
         """What keeps the node from following the log, by what it concerns; empty while all is well."""
         found = {}
         if self._watchdog.held_up:
             found["node"] = "it is held up"
+        if self._fault is not None:
+            found["node"] = self._fault.message
+        for one in self.unopened:
+            found[f"view type {one.build.view_type}"] = f"halted: {one.error.message}"
         for lane, member in self._members.items():
             trouble = lane.halted or member.breaker.trouble
             if trouble is not None:
                 found[f"view type {lane.view_type}"] = f"{'halted: ' if lane.halted else ''}{trouble.message}"
+        for view_type, error in self._delayed.items():
+            found[f"new build of view type {view_type}"] = error.message
         for reading in self._readings:
             if reading.trouble is not None:
                 found["stream"] = reading.trouble.message
@@ -176,10 +205,7 @@ class Node:
                         self._building[lane] = asyncio.create_task(self._build_indexes(member))
                     while self._readings and not self.stopping.is_set():
                         await self._hear()
-                        self._tend()
-                        await self._let_succeed()
-                        if on_progress is not None:
-                            on_progress(Progress(self.events, await self._pending()))
+                        await self._look_after(on_progress)
                         if until_caught_up and self._is_level_everywhere():
                             self.stopping.set()
                 finally:
@@ -190,13 +216,15 @@ class Node:
 
     async def _begin(self) -> None:
         """The most lanes that stand near one another share a reading, the others begin by themselves."""
+        if not self.lanes:
+            return
         near = max((self._near(lane) for lane in self.lanes), key=len)
         feed = self._feeds(near, True)
         for lane in self.lanes:
             try:
                 await feed.check(lane.here(lane.position.stream))
             except StreamIdentityError as error:
-                self.halt(self._members[lane], error)
+                self.halt(self._members[lane], error, "reading")
         near = [lane for lane in near if lane.halted is None]
         if near:
             self._shared = Reading(self._feeds(near, True), [self._members[lane] for lane in near], self)
@@ -222,6 +250,26 @@ class Node:
         task = self._readings[reading] = asyncio.create_task(reading.run())
         task.add_done_callback(lambda _: self.changed())
 
+    async def _look_after(self, on_progress: Callable[[Progress], None] | None) -> None:
+        """One round of supervision; a fault in it is told, and the next round comes all the same.
+
+        Raises:
+            StreamError: as in `run`.
+        """
+        doing, fault = "looking after the subscriptions", None
+        try:
+            self._tend()
+            await self._let_succeed()
+            if on_progress is not None:
+                on_progress(Progress(self.events, await self._pending()))
+        except StreamError:
+            raise
+        except Exception as error:  # noqa: BLE001 - it is no view type's, and all of them go on
+            fault = contained(error, doing)
+            if self._fault is None or self._fault.message != fault.message:
+                log_fault(error, doing)
+        self._fault = fault
+
     async def _hear(self) -> None:
         """Wait for news, and for a moment at most."""
         try:
@@ -239,13 +287,11 @@ class Node:
                 self._read_before += reading.events
                 if reading is self._shared:
                     self._shared = None
-                self._finishing.append(asyncio.create_task(reading.feed.forget()))
-                task.result()
-        self._finishing = [task for task in self._finishing if not task.done()]
+                self._background.begin("forgetting a consumer", reading.feed.forget())
+                self._see_to(reading, task.exception())
         for lane, task in list(self._building.items()):
             if task.done():
                 del self._building[lane]
-                task.result()
         if self._shared is not None:
             for reading in self._readings:
                 if reading is not self._shared and self._is_near(reading, self._shared):
@@ -268,29 +314,49 @@ class Node:
         self._parted[member] = times, monotonic() + alone_s  # what holds up the others each time does so rarely
         self._start(self._own_reading(member))
 
-    def halt(self, member: Committer, error: ProjectionError) -> None:
+    def _see_to(self, reading: Reading, error: BaseException | None) -> None:
+        """Let the members of a reading that failed go on by themselves; one that was by itself already halts.
+
+        Raises:
+            StreamError: the server refuses the node, so that nobody can go on.
+        """
+        if error is None:
+            return
+        if isinstance(error, StreamError) or not isinstance(error, Exception):
+            raise error
+        members, reading.members = reading.members, []
+        if len(members) > 1 and not self.stopping.is_set():
+            log_fault(error, "reading")
+            for member in members:
+                self.part(member, contained(error, "reading").message)
+        else:
+            for member in members:
+                self.halt(member, error, "reading")
+
+    def halt(self, member: Committer, error: Exception, doing: str) -> None:
         """See `Host.halt`."""
-        member.lane.halted = error
+        lane = member.lane
+        log_fault(error, doing, view_type=lane.view_type, build=lane.build)
+        lane.halted = contained(error, f"{doing} for view type {lane.view_type}", _HALTED_BY_A_FAULT)
+        for reading in self._readings:
+            reading.dismiss(lane)
         self.changed()
 
     def finish(self, member: Committer) -> None:
         """See `Host.finish`."""
-        self._finishing.append(asyncio.create_task(self._write_last(member)))
+        self._background.begin(f"the last commit of view type {member.lane.view_type}", self._write_last(member))
         self.changed()
 
     async def _write_last(self, member: Committer) -> None:
-        try:
-            await member.settle()
-            member.begin()
-            await member.settle()
-        except StorageError as error:  # it has halted anyway
-            log.warning("the last commit failed", view_type=member.lane.view_type, reason=error.message)
+        await member.settle()
+        member.begin()
+        await member.settle()
 
     async def _build_indexes(self, member: Committer) -> None:
         try:
             await build_indexes(member)
-        except StorageError as error:  # that no trying mends
-            self.halt(member, error)
+        except Exception as error:  # noqa: BLE001 - what can be tried again was
+            self.halt(member, error, "building indexes")
         self.changed()
 
     def changed(self) -> None:
@@ -317,35 +383,52 @@ class Node:
     # successions
 
     async def _let_succeed(self) -> None:
-        """Switch to builds that are level with those they replace, and let these go."""
+        """Switch to builds that are level with those they replace, and let these go.
+
+        Where the catalogue cannot be written, the next round tries again. Where something else fails, the new build
+        halts, and the former one goes on answering.
+        """
         for one in list(self._successions):
-            reading = next((reading for reading in self._readings if reading.reads(one.new)), None)
-            if reading is None or not await self._is_level(one, reading):
-                continue
-            one.serve()
-            self._successions.remove(one)
-            log.info("a new build serves", view_type=one.new.view_type, scanned=one.new.position.scanned)
-            if one.old is not None:
-                await self._let_go(one.old)
+            try:
+                await self._let_one_succeed(one)
+                self._delayed.pop(one.new.view_type, None)
+            except StorageError as error:
+                self._delayed[one.new.view_type] = error
+            except StreamError:
+                raise
+            except Exception as error:  # noqa: BLE001 - it is this build's, whatever it is
+                self._successions.remove(one)
+                self.halt(self._members[one.new], error, "replacing the former build")
+
+    async def _let_one_succeed(self, one: Succession) -> None:
+        reading = next((reading for reading in self._readings if reading.reads(one.new)), None)
+        if reading is None or not await self._is_level(one, reading):
+            return
+        one.serve()
+        self._successions.remove(one)
+        log.info("a new build serves", view_type=one.new.view_type, scanned=one.new.position.scanned)
+        if one.old is not None:
+            self._let_go(one.old)
 
     async def _is_level(self, one: Succession, reading: Reading) -> bool:
         if one.old is not None and one.old.halted is None:
             return one.new.position.scanned >= one.old.position.scanned
         return one.new.scanned == one.new.position.scanned and await reading.feed.caught_up()
 
-    async def _let_go(self, lane: Lane) -> None:
+    def _let_go(self, lane: Lane) -> None:
         member = self._members.pop(lane)
         self.lanes.remove(lane)
         if (building := self._building.pop(lane, None)) is not None:
             building.cancel()
         for reading in self._readings:
             reading.dismiss(lane)
-        self._finishing.append(asyncio.create_task(self._close(member)))
+        self._background.begin(f"closing a build of view type {lane.view_type}", self._close(member))
 
     async def _close(self, member: Committer) -> None:
-        with suppress(StorageError):
+        try:
             await member.settle()
-        member.lane.store.close()
+        finally:
+            member.lane.store.close()
 
     # the end
 
@@ -357,26 +440,41 @@ class Node:
         until = monotonic() + self._stop_timeout_s
         while (left := until - monotonic()) > 0 and (busy := self._unfinished()):
             await asyncio.wait(busy, timeout=left)
+        failures = [failure for reading in list(self._readings) if (failure := self._failure_of(reading)) is not None]
         for member in self._members.values():
             try:
                 settled = await member.settle(max(0.0, until - monotonic()))
-            except StorageError as error:
-                member.lane.halted = member.lane.halted or error
+            except Exception as error:  # noqa: BLE001 - it is this view type's, and the others are to be settled
+                if member.lane.halted is None:
+                    self.halt(member, error, "committing")
             else:
                 self.abandoned |= not settled or (member.lane.has_changes and member.lane.halted is None)
         for task in (unfinished := self._unfinished()):
             task.cancel()
         await asyncio.gather(*unfinished, *self._building.values(), return_exceptions=True)
         for reading in self._readings:
-            await reading.acknowledge()
-            await (reading.feed.close() if reading is self._shared else reading.feed.forget())
+            with suppress_faults("acknowledging"):
+                await reading.acknowledge()
+            with suppress_faults("closing a subscription"):
+                await (reading.feed.close() if reading is self._shared else reading.feed.forget())
         self._tell()
-        for task in self._readings.values():
-            if not task.cancelled() and (failure := task.exception()) is not None:
-                raise failure
+        for failure in failures:
+            raise failure
+
+    def _failure_of(self, reading: Reading) -> BaseException | None:
+        """What ended a reading that its members cannot be halted for."""
+        task = self._readings[reading]
+        if not task.done() or task.cancelled():
+            return None
+        try:
+            self._see_to(reading, task.exception())
+        except BaseException as failure:  # noqa: BLE001 - to be raised once all else is done
+            return failure
+        return None
 
     def _unfinished(self) -> list[asyncio.Task[None]]:
-        return [task for task in (*self._readings.values(), *self._finishing) if not task.done()]
+        readings = [task for task in self._readings.values() if not task.done()]
+        return readings + self._background.unfinished
 
 
 def _is_of(lane: Lane, view_type: ViewType, build: int) -> bool:

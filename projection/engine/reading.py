@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from projection.engine.breaker import CircuitBreaker
 from projection.engine.event import EventReader
-from projection.errors import StaleCommitError, StorageDamagedError, StorageError, StreamError, StreamIdentityError
+from projection.engine.fault_log import log_fault
+from projection.errors import StorageDamagedError, StorageError, StreamError, StreamIdentityError
+from projection.faults import contained
 from projection.lang.values.numbers import EXACT
 
 if TYPE_CHECKING:
@@ -45,8 +47,8 @@ class Host(Protocol):
     def part(self, member: Committer, reason: str) -> None:
         """A member holds up the others: it is to read by itself from here on."""
 
-    def halt(self, member: Committer, error: ProjectionError) -> None:
-        """A member reads no more, and nothing more of it may be written."""
+    def halt(self, member: Committer, error: Exception, doing: str) -> None:
+        """A member reads no more, and nothing more of it may be written; `doing` says at what it failed."""
 
     def finish(self, member: Committer) -> None:
         """A member has halted in front of an event; what it folded before is still to be written."""
@@ -86,6 +88,7 @@ class Reading:
 
         Raises:
             StreamError: another node reads under this node's name.
+            Exception: any other means that the members cannot go on together.
         """
         setcontext(EXACT)  # of this task: each program would set it for itself
         try:
@@ -100,7 +103,7 @@ class Reading:
                 self._host.changed()
         except StreamIdentityError as error:
             for member in list(self.members):
-                self._halt(member, error)
+                self._halt(member, error, "reading")
         if self._awaited_at is None:
             await self._commit(even_if_young=True)
 
@@ -127,7 +130,7 @@ class Reading:
             self._note_halts()
             self._spare_the_others()
             if refused is not None:
-                await self._wait_or_part(*refused)
+                await self._wait_or_part(*refused, messages[done].sequence)
             else:
                 self._breaker.succeeded()
                 if done < len(messages) and (perf_counter() > until or self._is_heavy()):
@@ -138,26 +141,27 @@ class Reading:
         if done == len(messages):
             self._move_to(batch.scanned, batch.scanned_time)
 
-    def _fold_some(self, messages: Sequence[Message], start: int) -> tuple[int, tuple[Lane, StorageError] | None]:
+    def _fold_some(self, messages: Sequence[Message], start: int) -> tuple[int, tuple[Lane | None, Exception] | None]:
         """Offer messages for some milliseconds; how far that came, and which lane could not take the next, and why.
 
-        A message may be offered again: a lane that has taken it passes it over.
+        A message may be offered again: a lane that has taken it passes it over. Without a lane, it could not be read.
         """
         read, takers_of, until = self._read, self._takers.get, perf_counter() + _SLICE_S
         for number in range(start, len(messages)):
-            event = read(messages[number])
-            envelope = event.envelope
-            if envelope is None:
-                takers: Takers | None = [(member.lane, None) for member in self.members]
-            else:
-                takers = takers_of((envelope.aggregate_type, envelope.event_type))
-                if takers is None:
-                    takers = self._find_takers(envelope)
-            for lane, reaction in takers or ():
-                try:
+            lane = None
+            try:
+                event = read(messages[number])
+                envelope = event.envelope
+                if envelope is None:
+                    takers: Takers | None = [(member.lane, None) for member in self.members]
+                else:
+                    takers = takers_of((envelope.aggregate_type, envelope.event_type))
+                    if takers is None:
+                        takers = self._find_takers(envelope)
+                for lane, reaction in takers or ():
                     lane.take(event, reaction)
-                except StorageError as error:
-                    return number, (lane, error)
+            except Exception as error:  # noqa: BLE001 - it is the lane's, whatever it is, and the others go on
+                return number, (lane, error)
             if number % _GLANCE == 0 and (perf_counter() > until or self._is_heavy()):
                 return number + 1, None
         return len(messages), None
@@ -202,8 +206,8 @@ class Reading:
                 trouble = member.breaker.trouble
                 self._part(member, trouble.message if trouble else "its store is slow")
                 return False
-        except (StaleCommitError, StorageDamagedError) as error:
-            self._halt(member, error)
+        except Exception as error:  # noqa: BLE001 - what could be tried again was, by the committer
+            self._halt(member, error, "committing")
             return False
         return True
 
@@ -238,13 +242,21 @@ class Reading:
             return False
         return True
 
-    async def _wait_or_part(self, lane: Lane, error: StorageError) -> None:
-        """A store could not be read. By itself a lane waits and takes the event again, among others it parts."""
-        member = next((one for one in self.members if one.lane is lane), None)
+    async def _wait_or_part(self, lane: Lane | None, error: Exception, sequence: int) -> None:
+        """An event could not be taken by a lane; without one, it could not even be read.
+
+        Where a store could not be read, a lane by itself waits and takes the event again, and among others it parts.
+        From anything else it halts.
+        """
+        doing = f"folding event {sequence}"
+        if lane is None and len(self.members) > 1:
+            log_fault(error, doing)
+            raise contained(error, doing)
+        member = next((one for one in self.members if lane in (one.lane, None)), None)
         if member is None:
             return  # it has parted since, for another reason
-        if isinstance(error, StorageDamagedError):
-            self._halt(member, error)
+        if not isinstance(error, StorageError) or isinstance(error, StorageDamagedError):
+            self._halt(member, error, doing)
         elif len(self.members) > 1:
             self._part(member, error.message)
         else:
@@ -274,7 +286,7 @@ class Reading:
                     try:
                         await self.feed.check(member.lane.here(member.lane.position.stream))
                     except StreamIdentityError as error:
-                        self._halt(member, error)
+                        self._halt(member, error, "reading")
                 self._openings = opening
             except StreamError:
                 await _first_of(asyncio.sleep(_PERSIST_S), self._host.stopping.wait())
@@ -296,17 +308,21 @@ class Reading:
                 self._remove(member)
                 self._host.finish(member)
 
-    def _halt(self, member: Committer, error: ProjectionError) -> None:
-        self._remove(member)
-        self._host.halt(member, error)
+    def _halt(self, member: Committer, error: Exception, doing: str) -> None:
+        if self._remove(member):
+            self._host.halt(member, error, doing)
 
     def _part(self, member: Committer, reason: str) -> None:
-        self._remove(member)
-        self._host.part(member, reason)
+        if self._remove(member):
+            self._host.part(member, reason)
 
-    def _remove(self, member: Committer) -> None:
+    def _remove(self, member: Committer) -> bool:
+        """Whether it was a member: the node may have dismissed it meanwhile."""
+        if member not in self.members:
+            return False
         self.members.remove(member)
         self._takers.clear()
+        return True
 
 
 async def _first_of(one: Coroutine[object, object, object], other: Coroutine[object, object, object]) -> None:

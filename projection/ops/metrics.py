@@ -108,6 +108,8 @@ class _OfNode(Collector):
                 gauges[name].add_metric(labels, value)
             gas.add_metric(labels, lane.gas)
             _add(commits, labels, durations)
+        for one in node.unopened:
+            gauges["halted"].add_metric((one.build.view_type, str(one.build.number)), 1)
         yield from (*gauges.values(), gas, commits)
 
 

@@ -19,7 +19,6 @@ from projection.store.memory import MemoryLaneStore
 from projection.stream.port import Batch
 
 if TYPE_CHECKING:
-    from projection.errors import ProjectionError
     from projection.model.checkpoint import LanePosition
 
 WITHIN_S = 30
@@ -79,7 +78,7 @@ class TheHost:
     def part(self, member: Committer, reason: str) -> None:
         self.parted.append(member)
 
-    def halt(self, member: Committer, error: ProjectionError) -> None:
+    def halt(self, member: Committer, error: Exception, doing: str) -> None:
         self.halted.append(member)
 
     def changed(self) -> None:

@@ -174,7 +174,9 @@ def test_errors_survive_the_way_to_another_process() -> None:
     ("name", "candidates", "expected"),
     [
         ("amuont", ["amount", "amounts"], "amount"),  # a swap counts one
-        ("n", ["m"], "m"),  # one letter may always be wrong
+        ("n", ["m"], None),  # nothing of the name would be left
+        ("n", ["nm"], None),
+        ("ab", ["ac"], "ac"),
         ("n", ["nnn"], None),
         ("ab", ["xy"], None),
         ("abc", ["axc"], "axc"),

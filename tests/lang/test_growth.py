@@ -8,8 +8,6 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from growth_support import Family
-
 from projection.lang.check.checker import check
 from projection.lang.compatibility import changes, reasons
 from projection.lang.cost.bounds import problems
@@ -23,6 +21,8 @@ from projection.lang.syntax.parser import parse
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
+
+    from growth_support import Family
 
 MOST = 2.3  # times as much for twice the text
 MODULE = "projection"
