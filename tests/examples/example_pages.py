@@ -11,8 +11,8 @@ import shlex
 from contextlib import chdir
 from typing import TYPE_CHECKING
 
-from example_support import CHECKOUT, PROJECTIONS
 from click.testing import CliRunner
+from example_support import CHECKOUT, PROJECTIONS
 
 from projection.cli.main import app
 
