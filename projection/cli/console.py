@@ -7,6 +7,8 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from projection.lang.printable import printable_lines
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -31,8 +33,14 @@ def print_json(value: object) -> None:
     sys.stdout.buffer.write(line + b"\n")
 
 
+def say(text: str = "") -> None:
+    """Write text for people to stdout, with a line end behind it; characters that a terminal would obey are escaped."""
+    print(printable_lines(text))
+
+
 def print_markdown(text: str) -> None:
     """Write a text for people to stdout: rendered on a terminal, else as it is."""
+    text = printable_lines(text)
     if not sys.stdout.isatty():
         print(text, end="")
         return
@@ -43,8 +51,8 @@ def print_markdown(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """Say something on stderr."""
-    print(text, file=sys.stderr, flush=True)
+    """Write text for people to stderr, as `say` does to stdout."""
+    print(printable_lines(text), file=sys.stderr, flush=True)
 
 
 def report(error: ProjectionError) -> None:

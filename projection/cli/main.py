@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import click
 
-from projection.cli.console import note, report
+from projection.cli.console import report, say
 from projection.cli.parameters import Exit, command, examples_shown
 from projection.errors import EXIT_FAILED, EXIT_SIGNAL, ProjectionError
 from projection.extras import missing_extra
@@ -95,7 +95,7 @@ def _print_version(ctx: click.Context, _option: click.Parameter, wanted: bool) -
     if wanted:
         from projection import __version__
 
-        print(f"projection {__version__}")
+        say(f"projection {__version__}")
         ctx.exit()
 
 
@@ -150,6 +150,9 @@ def main() -> None:
     except Exception as error:
         if "--traceback" in sys.argv:  # not from Click: the error may have come before it read the options
             raise
-        note(f"error: this is a bug in projection: {type(error).__name__}: {error}")
-        note("  hint: `projection --traceback …` shows where; please report it")
-        sys.exit(EXIT_FAILED)
+        from projection.faults import contained
+
+        hint = "please report it; `projection --traceback …` shows the way there"
+        found = contained(error, "running this command", hint)
+        report(found)
+        sys.exit(found.exit_status)

@@ -83,7 +83,7 @@ class _Writer:
             case core.Let():
                 slot = self._slot(value.slot)
                 return f"let {slot}={self.text(value.value)} in {self.text(value.body)}"
-            case core.Op() if value.operation.name == "asserted":
+            case core.Op() if value.operation.name in ("asserted", "entered"):
                 return f"asserted({self.text(value.operands[0])})"  # how the path is written stands in the message only
             case core.Call():
                 number = value.function if self._numbers is None else self._number(value.function)

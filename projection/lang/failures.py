@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from projection.errors import ProgramError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from projection.lang.source import Span
 
 
@@ -60,6 +62,11 @@ def division_by_zero() -> Failure:
 def nothing_there(path: str) -> Failure:
     """R704."""
     return Failure("R704", f"`{path}` is none")
+
+
+def entry_missing(path: str) -> Failure:
+    """R704, of an entry that a path of a `with` leads through, or that it changes."""
+    return Failure("R704", f"`{path}` is none: an entry has to be put whole (`{path}: …`) before parts of it change")
 
 
 def view_missing(view_id: str) -> Failure:
@@ -115,6 +122,12 @@ def out_of_range(what: str, value: object, least: object, most: object) -> Failu
 def malformed(text: str, what: str) -> Failure:
     """R716."""
     return Failure("R716", f"{_short(text)!a} is no {what}")
+
+
+def paths_meet(keys: Sequence[str]) -> Failure:
+    """R720."""
+    which = ("key " if len(keys) == 1 else "keys ") + ", ".join(f"{_short(key)!a}" for key in keys)
+    return Failure("R720", f"two paths of one `with` lead to the same place: both have the {which}")
 
 
 def failed_on_purpose(code: str, message: str) -> Failure:

@@ -20,6 +20,7 @@ from projection.lang.source import Source
 from projection.lang.syntax.parser import MAX_SOURCE_BYTES
 from projection.lang.values.codec import Codec, JsonCodec, declared_fields, largest
 from projection.lang.values.numbers import EXACT
+from projection.lang.values.plain import plain_text
 from projection.lang.values.structs import build_structs
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ class Program:
         Raises:
             Failure: nothing of what the steps did is to be kept.
         """
-        gas, alloc, found, data = self._gas, self._alloc, view, None
+        gas, alloc, found, data, view_id = self._gas, self._alloc, view, None, plain_text(view_id)
         around = getcontext()
         if around is not EXACT:
             setcontext(EXACT)

@@ -292,6 +292,35 @@ def loosened(type_: Type) -> Type:
             return type_
 
 
+def comparable(a: Type, b: Type) -> bool:
+    """Whether two present values can be equal: numbers with numbers, texts with texts, and what holds such values.
+
+    It is the same whichever comes first.
+    """
+    if a == b or isinstance(a, Never) or isinstance(b, Never):
+        return True
+    match a, b:
+        case ((Int() | Decimal()), (Int() | Decimal())):
+            return True
+        case (String(), String()):
+            return True
+        case (Bytes(), Bytes()):
+            return True
+        case (Enum(), Enum()):
+            return a.open or b.open or not set(a.members).isdisjoint(b.members)
+        case (Enum(), String(literal=literal)):
+            return literal is None or a.open or literal in a.members
+        case (String(), Enum()):
+            return comparable(b, a)
+        case (List(), List()):
+            return comparable(a.item, b.item)
+        case (Set(), Set()):
+            return comparable(a.item, b.item)
+        case (Map(), Map()):
+            return comparable(a.key, b.key) and comparable(a.value, b.value)
+    return False
+
+
 def join(a: Type, b: Type) -> Type | None:
     """The type of what is either; None where there is none."""
     if a == b or isinstance(b, Never):

@@ -158,7 +158,7 @@ def test_work_that_failed_is_one_sentence_and_status_1():
 def test_a_bug_is_told_as_such_without_a_traceback():
     ended = run("surprised", program=ODD_COMMANDS)
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert "error: this is a bug in projection: KeyError: 'nothing'\n" in ended.stderr
+    assert "error: a fault of projection itself while running this command: KeyError: 'nothing', at" in ended.stderr
     assert "--traceback" in ended.stderr
     assert "Traceback" not in ended.stderr
 

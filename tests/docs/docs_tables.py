@@ -35,7 +35,6 @@ from projection.query.comparisons import operators_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from projection.lang.cost.costs import Shape
     from projection.lang.operations import Operation
 
 Row = tuple[str, ...]
@@ -63,12 +62,6 @@ class Table(NamedTuple):
 # --- the language ----------------------------------------------------------------------------------------------------
 
 
-def _cost(shape: Shape) -> str:
-    if shape.sized is None:
-        return f"{shape.constant}" + (f" + {shape.per_operand} an operand" if shape.per_operand else "")
-    return f"{shape.constant} + {shape.name}"
-
-
 def _example(operation: Operation) -> str:
     return "; ".join(f"`{expression}` → `{value}`" for expression, value in operation.examples)
 
@@ -76,7 +69,7 @@ def _example(operation: Operation) -> str:
 def builtins() -> list[Row]:
     """Every builtin, by name."""
     return [
-        (f"`{name}`", f"`{one.signature}`", one.doc, _example(one), _cost(one.gas))
+        (f"`{name}`", f"`{one.signature}`", one.doc, _example(one), str(one.gas))
         for name in sorted(BUILTINS)
         for one in BUILTINS[name]
     ]
@@ -88,7 +81,7 @@ def operators() -> list[Row]:
     for symbol, overloads in OPERATORS.items():
         for one in overloads:
             written = "-" if symbol == "negative" else symbol
-            symbols.setdefault((f"`{one.signature}`", _cost(one.gas)), []).append(f"`{written}`")
+            symbols.setdefault((f"`{one.signature}`", str(one.gas)), []).append(f"`{written}`")
     return [(" ".join(names), signature, gas) for (signature, gas), names in symbols.items()]
 
 

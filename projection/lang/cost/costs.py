@@ -15,7 +15,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from projection.lang.cost.sizes import MOST, capped
+from projection.lang.cost.sizes import capped
 from projection.lang.immutable import Immutable
 
 if TYPE_CHECKING:
@@ -94,7 +94,8 @@ def number(value: int, _left: int) -> int:
 
 
 def _number_within(size: Size) -> tuple[int, int]:
-    return (0, MOST) if size.number is None else (number(size.number, 0),) * 2
+    least, most = size.ints
+    return number(least, 0), number(most, 0)
 
 
 def hits(text: Any, part: Any) -> int:
@@ -151,6 +152,12 @@ class Shape(Immutable, frozen=True):
     measures: tuple[Measure, ...] = (LENGTH,)  # of each of them; one stands for all
     formula: Callable[[Sequence[int]], int] | None = None
     template: str | None = None
+
+    def __str__(self) -> str:
+        """How documentation shows the cost: `3`, `2 + 1 an operand`, `4 + length`."""
+        terms = [str(self.constant)] if self.constant or not self.is_sized else []
+        terms += [f"{self.per_operand} an operand"] if self.per_operand else []
+        return " + ".join([*terms, *([self.name] if self.is_sized else [])])
 
     @property
     def is_sized(self) -> bool:

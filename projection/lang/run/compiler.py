@@ -46,6 +46,7 @@ NAMES: dict[str, Any] = {
     "beyond_bound": _raised(failures.beyond_bound),
     "bool": bool,
     "dict": dict,
+    "entry_missing": _raised(failures.entry_missing),
     "hits": costs.hits,
     "key_weight": costs.key_weight,
     "int_overflow": _raised(failures.int_overflow),
