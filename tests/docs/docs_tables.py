@@ -15,6 +15,7 @@ import annotated_types
 import click
 from docs_faults import FAULTS, faults
 from docs_pages import CHECKOUT, table, with_table
+from docs_python import exports
 from pydantic import BaseModel, SecretStr
 
 from projection.cli.main import app
@@ -300,5 +301,6 @@ TABLES = [
     Table(CHECKOUT / "docs/settings.md", "settings", ("setting", "type", "default", "variable", "meaning"), settings),
     Table(CHECKOUT / "docs/query.md", "query operators", ("there is", "`op`"), query_operators),
     Table(FAULTS, "faults", ("the fault", "who finds it", "what it says"), faults),
+    Table(CHECKOUT / "docs/python.md", "exports", ("name", "import from", "signature", "what it is"), exports),
     Table(CHECKOUT / "docs/manifest.md", "fields", ("field", "type", "default", "meaning"), manifest),
 ]
