@@ -166,7 +166,9 @@ on E as e to e.id => { n: length(BODY) }
 """
 
 
-@pytest.mark.parametrize("field", "abcdabcd")  # each behind each other: what is remembered of one may not show in another
+@pytest.mark.parametrize(
+    "field", "abcdabcd"
+)  # each behind each other: what is remembered of one may not show in another
 @pytest.mark.parametrize("body", ["sort([k for k, _ in e.FIELD])", "sorted(e.FIELD)"])
 def test_of_two_fields_of_one_type_the_one_that_is_meant_is_named(field: str, body: str) -> None:
     if field in "cd":
