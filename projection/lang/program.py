@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import getcontext, setcontext
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -15,12 +14,14 @@ from projection.lang import types as ty
 from projection.lang.check.checker import CheckedProgram, check
 from projection.lang.cost import costs
 from projection.lang.cost.costs import nodes
+from projection.lang.immutable import Immutable
 from projection.lang.reporting import ProgramInvalidError
 from projection.lang.run.executors import Execution, Executor, executor
 from projection.lang.source import Source
 from projection.lang.syntax.parser import MAX_SOURCE_BYTES
 from projection.lang.values.codec import Codec, JsonCodec, declared_fields, largest
 from projection.lang.values.numbers import EXACT
+from projection.lang.values.plain import plain_text
 from projection.lang.values.structs import build_structs
 
 if TYPE_CHECKING:
@@ -37,8 +38,7 @@ _ONCE = (None,)  # the items of a handler without `for`
 _EXPLOSIVE = 64  # times the limit of a view's JSON: so much may be made to find that it is too much
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Immutable, frozen=True):
     """What one event may take; a manifest may change them within its caps."""
 
     gas: int = 200_000  # per event and view id
@@ -194,7 +194,7 @@ class Program:
         Raises:
             Failure: nothing of what the steps did is to be kept.
         """
-        gas, alloc, found, data = self._gas, self._alloc, view, None
+        gas, alloc, found, data, view_id = self._gas, self._alloc, view, None, plain_text(view_id)
         around = getcontext()
         if around is not EXACT:
             setcontext(EXACT)

@@ -8,6 +8,7 @@ from projection.lang import core
 from projection.lang import diagnostics as diag
 from projection.lang import types as ty
 from projection.lang.check.depths import MAX_DEPTH
+from projection.lang.check.literals import place_beside
 from projection.lang.check.places import Places, Typed, form
 from projection.lang.syntax import nodes as syn
 
@@ -177,7 +178,7 @@ class Branches(Places):
             needless = type(coalesce.span)(coalesce.left.span.end, coalesce.span.end)
             return self.report(diag.never_none(coalesce.left.span, what, str(left.type), needless))
         inner = left.type.inner if isinstance(left.type, ty.Optional) else ty.NEVER
-        hint = inner if is_known(inner) else None
+        hint = place_beside(coalesce.right, inner) if is_known(inner) else None
         if right is None:
             right = self.check(coalesce.right, hint if place is None or isinstance(inner, ty.Record) else place)
         slot = self.new_slot()

@@ -27,10 +27,10 @@ class Containers(Comprehensions):
                 return self._placeless(expression, place)
             case syn.ListOf():
                 found = self._list(expression, place)
-                return self._as_set(found) if isinstance(place, ty.Set) else found
+                return self.as_set(found) if isinstance(place, ty.Set) else found
             case syn.ListFor():
                 found = self.loop(expression, place.item if isinstance(place, (ty.List, ty.Set)) else None)
-                return self._as_set(found) if isinstance(place, ty.Set) else found
+                return self.as_set(found) if isinstance(place, ty.Set) else found
             case syn.MapFor():
                 return self.map_for(expression, place)
             case syn.Braces():
@@ -49,7 +49,7 @@ class Containers(Comprehensions):
 
     # lists and sets
 
-    def _as_set(self, items: Typed) -> Typed:
+    def as_set(self, items: Typed) -> Typed:
         """A list that stands in the place of a set."""
         if not isinstance(items.type, ty.List):
             return items

@@ -20,6 +20,7 @@ from projection.lang.run.interpreter import Interpreter, Meter
 from projection.lang.source import Source, Span
 from projection.lang.syntax.parser import parse_expression
 from projection.lang.syntax.texts import UnreadableError
+from projection.lang.values.plain import plain_text
 from projection.lang.values.structs import build_structs
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class Session:
         if view_id is not None:
             type_ = self.checked.view
             self._predeclared[core.VIEW] = ("view", ty.optional(type_) if view is None else type_, view)
-            self._predeclared[core.ID] = ("id", ty.TEXT, view_id)
+            self._predeclared[core.ID] = ("id", ty.TEXT, plain_text(view_id))
 
     def names(self) -> list[str]:
         """The variables in scope."""

@@ -60,7 +60,8 @@ builtin(
 )  # fmt: skip
 builtin(
     "parse_duration", "string -> duration?", gas=constant(120), alloc=FREE, function=times.parse_duration,
-    doc="The duration that a text is (ISO 8601: days, hours, minutes, seconds); none where it is none.",
+    doc="The duration that a text is (ISO 8601: days, hours, minutes, seconds); digits beyond microseconds are cut; "
+    "none where it is none.",
     examples=[('parse_duration("P1DT1H")', '"P1DT3600S"'), ('parse_duration("P1M")', "none")],
 )  # fmt: skip
 
