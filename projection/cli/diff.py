@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from projection.cli.console import print_json, progress
+from projection.cli.console import print_json, progress, say
 from projection.cli.options import Config, NatsUrl
 from projection.cli.parameters import Argument, Exit, Option
 from projection.errors import EXIT_FAILED, ConfigurationError
@@ -73,7 +73,7 @@ def diff(
         _print(found, limit)
         for names, side in zip(alone, (old, new), strict=True):
             for name in names:
-                print(f"view type {name}: only in {side}")
+                say(f"view type {name}: only in {side}")
     if any(alone) or not all(one.is_equal for one in found):
         raise Exit(EXIT_FAILED)
 
@@ -169,9 +169,9 @@ def _print(found: Sequence[Comparison], limit: int) -> None:
     from projection.cli.tables import print_table
 
     for number, one in enumerate(found):
-        print("\n" * (number > 0) + "\n".join(_summary(one)))
+        say("\n" * (number > 0) + "\n".join(_summary(one)))
         if one.views:
-            print()
+            say()
             print_table(
                 ("view id", "tenant", "differs", "from event", "fields"),
                 [
@@ -181,9 +181,9 @@ def _print(found: Sequence[Comparison], limit: int) -> None:
                 last_folds=True,
             )
         if sum(one.kinds.values()) > len(one.views):
-            print(f"… and {sum(one.kinds.values()) - len(one.views):,} more views (--limit shows more)")
+            say(f"… and {sum(one.kinds.values()) - len(one.views):,} more views (--limit shows more)")
         if one.parked:
-            print()
+            say()
             print_table(
                 ("event", "tenant", "view id", "parked before", "parked now"),
                 [
@@ -192,7 +192,7 @@ def _print(found: Sequence[Comparison], limit: int) -> None:
                 ],
             )
         if len(one.parked) > limit:
-            print(f"… and {len(one.parked) - limit:,} more events")
+            say(f"… and {len(one.parked) - limit:,} more events")
 
 
 def _summary(one: Comparison) -> Iterator[str]:

@@ -20,13 +20,13 @@ def explain(
 
     The text is that of docs/errors.md. Exit status: 0 done, 2 there is no such code.
     """
-    from projection.cli.console import print_markdown
+    from projection.cli.console import print_markdown, say
     from projection.cli.explanations import explanations
     from projection.lang.reporting import closest
 
     known = explanations()
     if code is None:
-        print("\n".join(f"{one.code}  {one.summary.replace('`', '')}" for one in known.values()))
+        say("\n".join(f"{one.code}  {one.summary.replace('`', '')}" for one in known.values()))
         return
     found = known.get(code.strip("[]").upper())
     if found is None:

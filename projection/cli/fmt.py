@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from projection.cli.console import note
+from projection.cli.console import note, say
 from projection.cli.parameters import Argument, Exit, Option
 from projection.errors import EXIT_FAILED, ConfigurationError
 
@@ -107,7 +107,7 @@ def _print_diff(name: str, before: str, after: str) -> None:
 
     lines = unified_diff(before.splitlines(keepends=True), after.splitlines(keepends=True), name, name)
     for line in lines:
-        print(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n", end="")
+        say(line.removesuffix("\n") if line.endswith("\n") else f"{line}\n\\ No newline at end of file")
 
 
 def _conclude(changed: list[str], count: int, unreadable: int, *, would: bool) -> None:

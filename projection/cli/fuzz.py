@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from projection.cli.console import note
+from projection.cli.console import note, say
 from projection.cli.parameters import Argument, Exit, Option
 from projection.errors import EXIT_FAILED, ConfigurationError
 
@@ -107,14 +107,14 @@ def _show(deployed: DeployedView, report: Report, seed: int) -> None:
 
     source, counts = deployed.program.checked.source, report.counts
     looked_at = f"{_plural(counts.events, 'event')} in {_plural(counts.sequences, 'sequence')}"
-    print(f"{source.name} as {deployed.entry.view_type}: {looked_at}, seed {seed}")
+    say(f"{source.name} as {deployed.entry.view_type}: {looked_at}, seed {seed}")
     for finding in report.findings:
-        print(*finding.lines(), sep="\n")
+        say("\n".join(finding.lines()))
     if refused := counts.failures[ON_PURPOSE]:
-        print(f"{_plural(refused, 'event')} failed on purpose, by `fail(…)`")
+        say(f"{_plural(refused, 'event')} failed on purpose, by `fail(…)`")
     if report.unreached:
         lines = [str(source.position(span.start)[0]) for span in report.unreached]
-        print(f"no event came to change a view by the handler{'s' * (len(lines) > 1)} in line {', '.join(lines)}")
+        say(f"no event came to change a view by the handler{'s' * (len(lines) > 1)} in line {', '.join(lines)}")
     if report.is_late:
         note("time was up before all events were looked at; another run may find more")
 

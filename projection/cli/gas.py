@@ -48,7 +48,7 @@ def gas(
     marks what may go beyond its limit. Exit status: 0 done, 1 a program does not check, 2 there is none.
     """
     from projection.cli.checking import deployed_programs
-    from projection.cli.console import print_json
+    from projection.cli.console import print_json, say
     from projection.lang.cost.bounds import bounds_of
 
     has_failed = has_shown = False
@@ -60,10 +60,11 @@ def gas(
         if form is Format.JSON:
             print_json(_as_json(program, view_type, limits, bounds, terms))
             continue
-        print("\n" * has_shown, end="")
+        if has_shown:
+            say()
         has_shown = True
         for line in _table(program, view_type, limits, bounds, terms):
-            print(line)
+            say(line)
     if has_failed:
         raise Exit(EXIT_FAILED)
 

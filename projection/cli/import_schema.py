@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from projection.cli.console import note
+from projection.cli.console import note, say
 from projection.cli.parameters import Argument, Option
 from projection.errors import ConfigurationError
 
@@ -51,7 +51,7 @@ def import_schema(
     if schemas and samples:
         raise ConfigurationError("schemas and samples do not go together", hint="import them one after the other")
     events, notes = _of_samples(samples) if samples else (_of_schemas(schemas, scale), [])
-    print(declarations(events, notes, name), end="")
+    say(declarations(events, notes, name).removesuffix("\n"))
     note(f"{len(events)} event{'' if len(events) == 1 else 's'}")
 
 

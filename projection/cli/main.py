@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import click
 
-from projection.cli.console import report
+from projection.cli.console import report, say
 from projection.cli.parameters import Exit, command, examples_shown
 from projection.errors import EXIT_FAILED, EXIT_SIGNAL, ProjectionError
 from projection.extras import missing_extra
@@ -95,7 +95,7 @@ def _print_version(ctx: click.Context, _option: click.Parameter, wanted: bool) -
     if wanted:
         from projection import __version__
 
-        print(f"projection {__version__}")
+        say(f"projection {__version__}")
         ctx.exit()
 
 

@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
-from projection.cli.console import note
+from projection.cli.console import note, say
 from projection.cli.parameters import Argument, Option
 from projection.errors import ConfigurationError
 
@@ -51,8 +51,8 @@ def new(
     except OSError as error:
         raise ConfigurationError(f"{error.filename or folder} cannot be written: {error.strerror}") from None
     for path in files:
-        print(f"wrote {shown_path(path)}")
-    print(f"{'changed' if is_there else 'wrote'} {shown_path(manifest)}")
+        say(f"wrote {shown_path(path)}")
+    say(f"{'changed' if is_there else 'wrote'} {shown_path(manifest)}")
     _say_what_is_next(name, folder)
 
 

@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from projection.cli.console import note, print_json
+from projection.cli.console import note, print_json, say
 from projection.cli.options import Config, Storage
 from projection.cli.parameters import Argument, Option
 from projection.errors import ConfigurationError, ProjectionError
@@ -133,7 +133,7 @@ def show(
             print_json(_as_json(event))
             continue
         if number:
-            print()
+            say()
         _print_event(event)
 
 
@@ -167,7 +167,7 @@ def drop(
         dropped = decide(
             catalog, ViewType(view_type), found[0].tenant_id, sequence, None if view_id is None else ViewId(view_id)
         )
-    print_json(_what_came(dropped)) if json else print(_told(dropped))
+    print_json(_what_came(dropped)) if json else say(_told(dropped))
 
 
 def _of_event(data: Path, view_type: str, sequence: int) -> list[ParkedEvent]:
@@ -199,7 +199,7 @@ def _print_list(events: list[ParkedEvent]) -> None:
     from projection.model.parked import Disposition
 
     if not events:
-        print("nothing is parked")
+        say("nothing is parked")
         return
     rows = []
     for one in events:
@@ -211,7 +211,7 @@ def _print_list(events: list[ParkedEvent]) -> None:
 def _print_event(event: ParkedEvent) -> None:
     import msgspec
 
-    from projection.cli.tables import printable
+    from projection.lang.printable import printable
 
     reason = f"{event.code}, {event.error_class}: {event.message}"
     lines = {
@@ -222,13 +222,13 @@ def _print_event(event: ParkedEvent) -> None:
         "folded by": event.fold_identity,
     }
     for name, text in lines.items():
-        print(f"{name:9}  {printable(text)}")
+        say(f"{name:9}  {printable(text)}")
     try:
         envelope = msgspec.json.format(event.envelope, indent=2).decode()
     except (msgspec.DecodeError, UnicodeDecodeError):
         envelope = event.envelope.decode(errors="backslashreplace")
     for line in envelope.splitlines():
-        print(printable(line))
+        say(printable(line))
 
 
 def _what_came(dropped: Dropped) -> dict[str, Any]:
@@ -245,7 +245,7 @@ def _what_came(dropped: Dropped) -> dict[str, Any]:
 
 
 def _told(dropped: Dropped) -> str:
-    from projection.cli.tables import printable
+    from projection.lang.printable import printable
 
     event = dropped.event
     said = f"dropped event {event.sequence} of tenant {str(event.tenant_id)!r}"

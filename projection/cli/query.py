@@ -6,7 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from projection.cli.console import note
+from projection.cli.console import note, say
 from projection.cli.options import Config, Storage
 from projection.cli.parameters import Argument, Option
 from projection.errors import ConfigurationError
@@ -108,7 +108,7 @@ def query(
             formats.print_explanation(source.explain({**terms, "limit": limit}), as_json=format_ is Format.JSON)
             return
         if count:
-            print(source.query({**terms, "limit": 1, "count": True}).count)
+            say(str(source.query({**terms, "limit": 1, "count": True}).count))
             return
         views = _Views(source, terms, limit, is_all=all_)
         if format_ is Format.JSON:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from projection.cli.console import say
 from projection.cli.parameters import Argument, Exit, Option
 from projection.errors import EXIT_FAILED, ConfigurationError, ProjectionError
 
@@ -60,10 +61,10 @@ def repl(
             break
         try:
             for line in conversation.answer(text):
-                print(line)
+                say(line)
         except ProjectionError as error:
             has_failed = True
-            print(conversation.complaint(text, error))
+            say(conversation.complaint(text, error))
     if has_failed and not sys.stdin.isatty():
         raise Exit(EXIT_FAILED)
 
@@ -237,18 +238,18 @@ def _inputs(names: Callable[[], list[str]]) -> Iterator[str]:
     is_typed = sys.stdin.isatty()
     if is_typed:
         _edit_lines(names)
-        print("projection: an expression a line; :help, :quit")
+        say("projection: an expression a line; :help, :quit")
     text = ""
     while True:
         try:
             line = input(("… " if text else "> ") if is_typed else "")
         except EOFError:
             if is_typed:
-                print()
+                say()
             break
         except KeyboardInterrupt:
             text = ""
-            print()
+            say()
             continue
         text = f"{text}\n{line}" if text else line
         if line.strip() and _is_open(text):

@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from projection.cli.console import note
+from projection.cli.console import note, say
 from projection.cli.parameters import Argument, Exit, Option
 from projection.errors import EXIT_FAILED, ConfigurationError
 
@@ -87,7 +87,7 @@ def _cover(measured: Coverage, roots: Sequence[Path], lcov: Path | None, fail_un
     for root in roots:
         for program in programs_below(root):
             measured.name(program)
-    print(*table(measured), sep="\n")
+    say("\n".join(table(measured)))
     if lcov is not None:
         _write(lcov, lambda: lcov.write_text(as_lcov(measured), encoding="utf-8"))
     short = shortfall(measured, fail_under)
@@ -104,11 +104,11 @@ def _write(path: Path, write: Callable[[], object]) -> None:
 
 
 def _show(result: Result) -> None:
-    print(f"{'ok    ' if result.failure is None else 'FAILED'} {result.id}")
+    say(f"{'ok    ' if result.failure is None else 'FAILED'} {result.id}")
     for sentence in result.warnings:
-        print(f"       warning: {sentence}")
+        say(f"       warning: {sentence}")
     if result.failure is not None:
-        print("".join(f"       {line}\n" for line in result.failure.splitlines()), end="")
+        say("\n".join(f"       {line}" for line in result.failure.splitlines()))
 
 
 def _conclude(

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from projection.cli.console import say
 from projection.cli.parameters import Argument, Exit, Option
 from projection.errors import EXIT_FAILED
 
@@ -39,7 +40,7 @@ def trace(
 
     tracing = _Tracing(History(program, events), event)
     for line in tracing.lines():
-        print(line)
+        say(line)
     if tracing.has_failed:
         raise Exit(EXIT_FAILED)
 

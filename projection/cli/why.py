@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from projection.cli.console import note, print_json, progress
+from projection.cli.console import note, print_json, progress, say
 from projection.cli.options import Config, ManifestFile, NatsUrl, Stream
 from projection.cli.parameters import Argument, Exit, Option
 from projection.errors import EXIT_FAILED, ConfigurationError
@@ -101,7 +101,7 @@ def why(
         print_json(_as_json(found, deployed, field, notes))
     else:
         for line in _lines(found, field, shutil.get_terminal_size((_PIPED, 24)).columns):
-            print(line)
+            say(line)
         for text in notes:
             note(f"note: {text}")
     if found.agrees is False or (found.view is None and not found.effects):
@@ -185,7 +185,7 @@ def _changes(effect: Effect, place: str | None) -> list[Change]:
 
 def _lines(found: Explanation, place: str | None, width: int) -> Iterator[str]:
     from projection.cli.steps import shortened
-    from projection.cli.tables import printable
+    from projection.lang.printable import printable
 
     for effect in _told(found, place):
         yield printable(_head(effect))
@@ -221,6 +221,8 @@ def shown_change(change: Change) -> str:
 
 def _notes(found: Explanation, stored: StoredView | None, otherwise: str | None, *, is_file: bool) -> Iterator[str]:
     """What is to be known about the answer beside the events."""
+    from projection.cli.unhandled_notes import unhandled_notes
+
     if not found.subjects.filters:
         yield "no event can touch a view of this id: no route of the program makes such an id"
     elif not any(one.view_id for one in found.effects):
@@ -230,6 +232,8 @@ def _notes(found: Explanation, stored: StoredView | None, otherwise: str | None,
             "all events of the tenant were read: the view's id does not tell which aggregate they are of "
             "(`projection check` says why)"
         )
+    if found.unhandled is not None:
+        yield from unhandled_notes(found.unhandled)
     if found.unreached:
         yield f"{found.unreached:,} events of the tenant reached no view, whichever they were meant for"
     if found.halted is not None:

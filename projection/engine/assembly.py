@@ -12,7 +12,7 @@ from projection.engine.fault_log import log_fault
 from projection.engine.lane import Lane
 from projection.engine.node import Node, Succession, Unopened
 from projection.engine.parking import LaneHaltedError
-from projection.engine.starts import before_start_in_stream
+from projection.engine.starts import StreamStart, require_start_in_past
 from projection.errors import ProjectionError, StorageDamagedError
 from projection.faults import REPORT_IT, contained
 from projection.lang.run.executors import Execution
@@ -36,10 +36,10 @@ _LEAST_BATCH = 1_000  # of a lane that reads by itself: a commit costs the same 
 _LEAST_BATCH_BYTES = 256 * 1024
 
 
-async def open_node(
+def open_node(
     settings: Settings, deployed: Sequence[DeployedView], catalog: Catalog, nats: Nats, *, new_build: bool = False
 ) -> Node:
-    """The node that the settings describe, with its lanes open; `run` opens the feeds.
+    """The node that the settings describe, with its lanes open; `run` begins to read the stream.
 
     Args:
         settings: of the node.
@@ -50,9 +50,8 @@ async def open_node(
 
     Raises:
         ConfigurationError: a view type is folded differently from now on, and nobody said what to do about it; or it
-            starts where the stream has not come to yet.
+            starts at a time that is still to come.
         StorageError: a store cannot be opened; one that is damaged halts its view type only.
-        StreamError: the stream cannot be asked where a view type starts.
     """
     planned = plan_builds(catalog, deployed, new_build=new_build, execution=Execution(settings.execution))
     template, back = deployed[0].entry.subject_template, settings.back_pressure
@@ -62,7 +61,7 @@ async def open_node(
     try:
         for one in planned:
             try:
-                lane = await _lane_at_start(one, settings, subjects, len(planned), JetStream(nats))
+                lane = _lane_at_start(one, settings, subjects, len(planned))
             except (StorageDamagedError, LaneHaltedError) as error:
                 unopened.append(Unopened(one.build, error))
             except ProjectionError:
@@ -92,7 +91,16 @@ async def open_node(
             limits=limits if shared else alone,
         )
 
-    return Node(list(opened), feed, back, settings.stop_timeout_s, _successions(catalog, opened), unopened)
+    return Node(
+        list(opened),
+        feed,
+        back,
+        StreamStart(JetStream(nats), settings.stream, subjects),
+        settings.stop_timeout_s,
+        _successions(catalog, opened),
+        settings.http.ready_max_lag_s,
+        unopened,
+    )
 
 
 def _share(limits: FeedLimits, lanes: int) -> FeedLimits:
@@ -104,12 +112,11 @@ def _share(limits: FeedLimits, lanes: int) -> FeedLimits:
     )
 
 
-async def _lane_at_start(
-    one: PlannedBuild, settings: Settings, subjects: Sequence[str], lanes: int, jetstream: JetStream
-) -> Lane:
+def _lane_at_start(one: PlannedBuild, settings: Settings, subjects: Sequence[str], lanes: int) -> Lane:
     lane = _open_lane(one, settings, subjects, lanes)
     try:
-        await _move_to_start(lane, jetstream, settings.stream)
+        if lane.position == LanePosition():
+            require_start_in_past(one.deployed)
     except BaseException:
         lane.store.close()
         raise
@@ -146,12 +153,6 @@ def _successions(catalog: Catalog, opened: Mapping[Lane, PlannedBuild]) -> list[
             old = next((other for other, of in opened.items() if of.build == one.replaces), None)
             found.append(Succession(lane, old, partial(catalog.serve, one.build)))
     return found
-
-
-async def _move_to_start(lane: Lane, jetstream: JetStream, stream: str) -> None:
-    """Have a new build begin where the manifest says."""
-    if lane.position == LanePosition():
-        lane.move_to(await before_start_in_stream(lane.deployed, jetstream, stream))
 
 
 def _feed_name(subjects: Sequence[str], build: Build | None) -> str:

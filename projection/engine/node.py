@@ -1,12 +1,14 @@
 """The node: the lanes of one process, the readings by which they follow the log, and what becomes of both.
 
 Lanes that stand at about the same place share one reading. A lane that is far behind, or whose store or program holds
-up the others, reads by itself and comes back once it is level.
+up the others, reads by itself and joins them again once it has caught up. The node runs until it is stopped: without a
+server, without a stream, and when every lane has halted, its stores can be read all the same.
 """
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Self
@@ -14,12 +16,15 @@ from typing import TYPE_CHECKING, Self
 import structlog
 
 from projection.engine.background import Background
+from projection.engine.breaker import CircuitBreaker
+from projection.engine.catching_up import CatchingUp
 from projection.engine.collector import calm_collector
 from projection.engine.committer import Committer, Workshop
 from projection.engine.fault_log import log_fault, suppress_faults
 from projection.engine.indexing import build_indexes
 from projection.engine.reading import Reading
 from projection.engine.summary import Summary
+from projection.engine.unhandled import MAX_TYPES, Unhandled
 from projection.engine.watchdog import Watchdog
 from projection.errors import StorageError, StreamError, StreamIdentityError
 from projection.faults import REPORT_IT, contained
@@ -29,6 +34,7 @@ if TYPE_CHECKING:
 
     from projection.engine.durations import Durations
     from projection.engine.lane import Lane
+    from projection.engine.starts import StreamStart
     from projection.errors import ProjectionError
     from projection.model.ids import ViewType
     from projection.model.settings import BackPressure
@@ -44,6 +50,7 @@ _TICK_S = 0.25  # between two looks at readings that say nothing
 _HALTED_BY_A_FAULT = (
     f"{REPORT_IT}; its views stay as of its last commit and can be read, and the next start tries again from there"
 )
+_END_EVERY_S = 1.0  # between two looks at the end of the log
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +58,7 @@ class Progress:
     """How far a run is."""
 
     events: int  # read so far
-    pending: int  # that the server still holds
+    left: int | None  # still to be read; None while that is not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +86,10 @@ class Node:
         lanes: Sequence[Lane],
         feeds: Callable[[Sequence[Lane], bool], Feed],
         back_pressure: BackPressure,
+        start: StreamStart,
         stop_timeout_s: float = 10.0,
         successions: Sequence[Succession] = (),
+        max_lag_s: float | None = None,
         unopened: Sequence[Unopened] = (),
     ) -> None:
         """A node that is still.
@@ -89,8 +98,10 @@ class Node:
             lanes: open; they are the node's to close.
             feeds: a closed feed for some lanes: the one that all can share, or one for a lane by itself.
             back_pressure: how much may be under way.
+            start: what is asked of the stream before it is read.
             stop_timeout_s: how long the last commits may take.
             successions: which lanes are to take the place of which.
+            max_lag_s: the largest lag with which the node is ready; None: any.
             unopened: the builds that have no lane.
         """
         self.lanes = list(lanes)
@@ -101,6 +112,13 @@ class Node:
         self.abandoned = False  # a batch could not be committed in time, and is folded again at the next start
         self.workshop = Workshop(max(len(lanes), 1), back_pressure.patience_ms / 1000)
         self._feeds = feeds
+        self._stream_start = start
+        self._max_lag_s = max_lag_s
+        self._catching_up = CatchingUp()
+        self._beginning = CircuitBreaker(self.changed)  # of the first look at the stream
+        self._is_reading = False  # whether that went well
+        self._was_ready = False
+        self.unhandled = Unhandled(lambda: (lane.deployed.program for lane in self.lanes), self._tell_unhandled)
         self._stop_timeout_s = stop_timeout_s
         self._members = {lane: Committer(lane, self.workshop, self.changed) for lane in lanes}
         self._successions = list(successions)
@@ -159,8 +177,42 @@ class Node:
 
     @property
     def is_ready(self) -> bool:
-        """Whether the node follows the log with all its lanes."""
-        return not self.stopping.is_set() and not self.troubles()
+        """Whether the node follows the log with all its lanes, and each one that serves has caught up."""
+        return not self.stopping.is_set() and not self.unready()
+
+    def unready(self) -> dict[str, str]:
+        """What keeps the node from being ready, by what it concerns: troubles, and lanes that are behind."""
+        found = self.troubles()
+        for lane in self._serving():
+            if (behind := self._behind(lane)) is not None:
+                found.setdefault(f"view type {lane.view_type}", behind)
+        return found
+
+    @property
+    def events_to_go(self) -> int | None:
+        """Messages until the last lane that serves has caught up; None where all have, or that is not known."""
+        behind = [lane for lane in self._serving() if not self._catching_up.is_level(lane) and lane.halted is None]
+        return max((left for lane in behind if (left := self._left_of(lane)) is not None), default=None)
+
+    def _serving(self) -> list[Lane]:
+        """Lanes of builds that answer; one that folds beside them does not count until it takes over."""
+        beside = {one.new for one in self._successions if one.old is not None}
+        return [lane for lane in self.lanes if lane not in beside]
+
+    def _behind(self, lane: Lane) -> str | None:
+        """How a lane is further behind the log than the node may be when it is ready."""
+        if not self._catching_up.is_level(lane):
+            if not self._is_reading:
+                return "the stream was not looked at yet"
+            left = self._left_of(lane)
+            return "it is catching up with the log" + ("" if left is None else f": {left:,} events to go")
+        lag_s = self._catching_up.lag_s(lane)
+        if self._max_lag_s is not None and lag_s is not None and lag_s > self._max_lag_s:
+            return f"it is {lag_s:,.0f} s behind the log, and {self._max_lag_s:,g} s are allowed"
+        return None
+
+    def _left_of(self, lane: Lane) -> int | None:
+        return next((reading.left for reading in self._readings if reading.reads(lane)), None)
 
     @property
     def halts(self) -> list[ProjectionError]:
@@ -172,6 +224,8 @@ class Node:
         found = {}
         if self._watchdog.held_up:
             found["node"] = "it is held up"
+        if self._beginning.trouble is not None:
+            found["stream"] = self._beginning.trouble.message
         if self._fault is not None:
             found["node"] = self._fault.message
         for one in self.unopened:
@@ -190,57 +244,109 @@ class Node:
     async def run(
         self, *, until_caught_up: bool = False, on_progress: Callable[[Progress], None] | None = None
     ) -> Summary:
-        """Follow the log until stopped, until every lane has halted, or until there is nothing more to read.
+        """Follow the log until stopped; or until there is nothing more to read, or nobody who can read it.
+
+        Args:
+            until_caught_up: whether to end then, and at once where the stream cannot be used at the start. Otherwise
+                that is tried again.
+            on_progress: told now and then how far the run is.
 
         Raises:
-            StreamError: the stream cannot be read at all, or another node reads under this node's name.
+            StreamError: another node reads under this node's name; with `until_caught_up`, the stream cannot be used.
         """
         began = perf_counter()
         self.wants_ends = until_caught_up
         async with self._watchdog:
             with calm_collector():
+                following = asyncio.create_task(self._follow(once=until_caught_up))
+                following.add_done_callback(lambda _: self.changed())
                 try:
-                    await self._begin()
                     for lane, member in self._members.items():
                         self._building[lane] = asyncio.create_task(self._build_indexes(member))
-                    while self._readings and not self.stopping.is_set():
+                    while not self.stopping.is_set():
                         await self._hear()
+                        if following.done():
+                            following.result()
                         await self._look_after(on_progress)
-                        if until_caught_up and self._is_level_everywhere():
+                        if until_caught_up and self._is_reading and self._is_level_everywhere():
                             self.stopping.set()
                 finally:
+                    following.cancel()
                     await self._end()
-        return Summary.of(self.lanes, self.events, perf_counter() - began)
+        return Summary.of(self.lanes, self.events, self.unhandled.count, perf_counter() - began)
+
+    def _progress(self) -> Progress:
+        left = [reading.left for reading in self._readings]
+        known = [one for one in left if one is not None]
+        return Progress(self.events, sum(known) if known and len(known) == len(left) else None)
 
     # readings
 
-    async def _begin(self) -> None:
-        """The most lanes that stand near one another share a reading, the others begin by themselves."""
+    async def _follow(self, *, once: bool) -> None:
+        """Begin to read as soon as the stream can be used, and then look at its end again and again.
+
+        Args:
+            once: whether to try once and no more, and to look at no end.
+
+        Raises:
+            StreamError: it cannot be used, and was tried once.
+        """
         if not self.lanes:
+            self._is_reading = True
             return
-        near = max((self._near(lane) for lane in self.lanes), key=len)
-        feed = self._feeds(near, True)
-        for lane in self.lanes:
+        while not self._is_reading:
+            await self._beginning.admit()
             try:
+                await self._begin(once=once)
+            except Exception as error:
+                if once:
+                    raise
+                doing = "beginning to read"
+                log_fault(error, doing)
+                self._beginning.failed(contained(error, doing))
+            else:
+                self._is_reading = True
+                self._beginning.succeeded()
+        feed = self._feeds(self.lanes, True)
+        while not once:
+            moment = monotonic()
+            with suppress_faults("looking at the end"), suppress(StreamError):  # who reads has it, too, and tells
+                self._catching_up.saw_end(await feed.last_sequence(), moment)
+            await asyncio.sleep(_END_EVERY_S)
+
+    async def _begin(self, *, once: bool) -> None:
+        """The most lanes that stand near one another share a reading, the others begin by themselves."""
+        await self._stream_start.look()
+        feed = self._feeds(self.lanes, True)
+        for lane in self.lanes:
+            if lane.halted is not None:
+                continue
+            try:
+                await self._stream_start.move(lane)
                 await feed.check(lane.here(lane.position.stream))
             except StreamIdentityError as error:
                 self.halt(self._members[lane], error, "reading")
-        near = [lane for lane in near if lane.halted is None]
+            except StreamError:
+                raise
+            except Exception as error:  # noqa: BLE001 - it is this lane's, and the others are read
+                self.halt(self._members[lane], error, "beginning to read")
+        lanes = [lane for lane in self.lanes if lane.halted is None]
+        near = max((self._near(lane, lanes) for lane in lanes), key=len, default=[])
         if near:
-            self._shared = Reading(self._feeds(near, True), [self._members[lane] for lane in near], self)
-            await self._shared.feed.open()
-            self._start(self._shared)
-        for lane in self.lanes:
-            if lane.halted is None and lane not in near:
+            shared = Reading(self._feeds(near, True), [self._members[lane] for lane in near], self)
+            if once:
+                await shared.feed.open()
+            self._shared = shared
+            self._start(shared)
+        for lane in lanes:
+            if lane not in near:
                 self._start(self._own_reading(self._members[lane]))
 
-    def _near(self, first: Lane) -> list[Lane]:
-        """The lanes that can share a reading which begins where this one stands."""
+    def _near(self, first: Lane, lanes: Sequence[Lane]) -> list[Lane]:
+        """Those of some lanes that can share a reading which begins where the first stands."""
         end = first.scanned + self.back_pressure.batch
         return [
-            lane
-            for lane in self.lanes
-            if first.scanned <= lane.scanned <= end and _events_of(lane) == _events_of(first)
+            lane for lane in lanes if first.scanned <= lane.scanned <= end and _events_of(lane) == _events_of(first)
         ]
 
     def _own_reading(self, member: Committer) -> Reading:
@@ -260,8 +366,8 @@ class Node:
         try:
             self._tend()
             await self._let_succeed()
-            if on_progress is not None:
-                on_progress(Progress(self.events, await self._pending()))
+            if on_progress is not None and self._is_reading:
+                on_progress(self._progress())
         except StreamError:
             raise
         except Exception as error:  # noqa: BLE001 - it is no view type's, and all of them go on
@@ -296,6 +402,7 @@ class Node:
             for reading in self._readings:
                 if reading is not self._shared and self._is_near(reading, self._shared):
                     self._shared.invite(reading)
+        self._catching_up.look(self.lanes)
         self._tell()
 
     def _is_near(self, reading: Reading, shared: Reading) -> bool:
@@ -364,11 +471,10 @@ class Node:
         self._news.set()
 
     def _is_level_everywhere(self) -> bool:
+        if not self._readings:
+            return True  # every lane has halted
         is_done = not self._successions and not self._building
         return is_done and all(reading.caught_up for reading in self._readings)
-
-    async def _pending(self) -> int:
-        return max([await reading.feed.pending() for reading in self._readings], default=0)
 
     def _tell(self) -> None:
         now = self.troubles()
@@ -379,6 +485,16 @@ class Node:
         for what in self._told.keys() - now.keys():
             log.info("well again", at=what)
         self._told = now
+        if not self._was_ready and self.is_ready:
+            self._was_ready = True
+            log.info("ready: every view type has caught up with the log")
+
+    def _tell_unhandled(self, aggregate_type: str, event_type: str, guess: str | None) -> None:
+        tell = log.info if guess is None else log.warning  # who reads a part of a log only has many such types
+        more = {} if guess is None else {"hint": guess}
+        tell("no program handles events of this type", event_type=event_type, aggregate_type=aggregate_type, **more)
+        if len(self.unhandled.types) == MAX_TYPES:
+            log.info("further types of unhandled events are counted and not told", types=MAX_TYPES)
 
     # successions
 
@@ -406,6 +522,8 @@ class Node:
             return
         one.serve()
         self._successions.remove(one)
+        if one.old is not None:
+            self._catching_up.replaced(one.old, one.new)
         log.info("a new build serves", view_type=one.new.view_type, scanned=one.new.position.scanned)
         if one.old is not None:
             self._let_go(one.old)

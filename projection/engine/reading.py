@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from projection.engine.committer import Committer, Workshop
     from projection.engine.lane import Lane
+    from projection.engine.unhandled import Unhandled
     from projection.errors import ProjectionError
     from projection.lang.program import Reaction
     from projection.model.envelope import Envelope
@@ -32,6 +33,7 @@ _SLICE_S = 0.02  # of folding, until the connection gets its turn
 _GLANCE = 16  # events between two looks at the clock
 _PERSIST_S = 0.25  # the longest that a lane which was only looked past keeps that to itself
 _MAX_WEIGHT = 64 * 1024 * 1024  # bytes of views that one batch may read or change
+_UNHANDLED: Takers = ()  # of a type that no program of the node handles
 _MAX_TYPES = 10_000  # of events: types that come from outside may not fill the memory
 _GAS_S = 11e-9  # what a unit of gas takes (docs/decisions/0006-gas-calibration.md)
 
@@ -42,6 +44,7 @@ class Host(Protocol):
     workshop: Workshop
     back_pressure: BackPressure
     stopping: asyncio.Event
+    unhandled: Unhandled
     wants_ends: bool  # whether somebody waits for readings to come to the end of the log
 
     def part(self, member: Committer, reason: str) -> None:
@@ -76,7 +79,14 @@ class Reading:
         self._is_there = asyncio.Event()
         self._takers: dict[tuple[str, str], Takers] = {}
         self._openings = 0
+        self._unfolded = 0  # messages of the batch under way
         self._window: tuple[float, dict[Lane, int]] = (monotonic(), {})
+
+    @property
+    def left(self) -> int | None:
+        """How many messages are still to be folded; None while that is not known."""
+        left = self.feed.left
+        return None if left is None else left + self._unfolded
 
     @property
     def trouble(self) -> ProjectionError | None:
@@ -95,6 +105,7 @@ class Reading:
             while self.members and not self._is_to_end():
                 await self._let_guests_in()
                 batch = await self.feed.next_batch()
+                self._unfolded = 0 if batch is None else len(batch.messages)
                 if batch is not None and await self._is_one_log():
                     await self._fold(batch)
                 await self._commit()
@@ -122,9 +133,11 @@ class Reading:
         messages, done = batch.messages, 0
         patience = self._host.back_pressure.work_ms / 1000
         until = perf_counter() + patience
+        read_before = self.events
         while done < len(messages) and self.members and not self._host.stopping.is_set():
             async with self._host.workshop.turn:
                 done, refused = self._fold_some(messages, done)
+            self.events, self._unfolded = read_before + done, len(messages) - done
             if done:
                 self._move_to(messages[done - 1].sequence, messages[done - 1].time)
             self._note_halts()
@@ -137,7 +150,7 @@ class Reading:
                     await self._commit()
                     until = perf_counter() + patience
             await asyncio.sleep(0)
-        self.events += done
+        self._unfolded = 0  # nobody folds what is left
         if done == len(messages):
             self._move_to(batch.scanned, batch.scanned_time)
 
@@ -147,18 +160,20 @@ class Reading:
         A message may be offered again: a lane that has taken it passes it over. Without a lane, it could not be read.
         """
         read, takers_of, until = self._read, self._takers.get, perf_counter() + _SLICE_S
+        unhandled = self._host.unhandled
         for number in range(start, len(messages)):
             lane = None
             try:
                 event = read(messages[number])
                 envelope = event.envelope
                 if envelope is None:
-                    takers: Takers | None = [(member.lane, None) for member in self.members]
+                    takers: Takers = [(member.lane, None) for member in self.members]
                 else:
-                    takers = takers_of((envelope.aggregate_type, envelope.event_type))
-                    if takers is None:
-                        takers = self._find_takers(envelope)
-                for lane, reaction in takers or ():
+                    known = takers_of((envelope.aggregate_type, envelope.event_type))
+                    takers = self._find_takers(envelope) if known is None else known
+                if takers is _UNHANDLED:
+                    unhandled.count += 1
+                for lane, reaction in takers:
                     lane.take(event, reaction)
             except Exception as error:  # noqa: BLE001 - it is the lane's, whatever it is, and the others go on
                 return number, (lane, error)
@@ -171,7 +186,9 @@ class Reading:
         if len(self._takers) >= _MAX_TYPES:
             self._takers.clear()
         key = envelope.aggregate_type, envelope.event_type
-        found = [(member.lane, reaction) for member in self.members if (reaction := member.lane.reaction(*key))]
+        found: Takers = [(one.lane, reaction) for one in self.members if (reaction := one.lane.reaction(*key))]
+        if not found and self._host.unhandled.is_unhandled(*key):
+            found = _UNHANDLED
         self._takers[key] = found
         return found
 

@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from projection.lang import habits
 from projection.lang.reporting import Diagnostic, closest
 from projection.lang.source import Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+
+_MAX_FORMS = 6  # of an operation that a message lists
 
 
 def _guessing(problem: Diagnostic, name: str, candidates: Iterable[str]) -> Diagnostic:
@@ -42,6 +46,11 @@ def unexpected(span: Span, found: str, expected: Sequence[str]) -> Diagnostic:
     return Diagnostic("P101", f"{found} cannot stand here", span, help=f"expected {wanted}" if wanted else "")
 
 
+def unfinished(span: Span, expected: Sequence[str]) -> Diagnostic:
+    """P101: a declaration that ends too soon."""
+    return replace(unexpected(span, "", expected), message="the declaration is not finished")
+
+
 def unknown_character(span: Span, character: str) -> Diagnostic:
     """P102: a character that begins nothing."""
     return Diagnostic("P102", f"{character!r} is no part of the language", span)
@@ -64,9 +73,9 @@ def bad_escape(span: Span, found: str) -> Diagnostic:
     return Diagnostic("P105", f"{found} is no escape", span, help=r"the escapes are \" \\ \n \t \{ \} \u{…}")
 
 
-def bad_interpolation(span: Span, why: str) -> Diagnostic:
+def bad_interpolation(span: Span, why: str, help_: str = r"write {expression}, or \{ for a brace") -> Diagnostic:
     """P106: `{…}` in a string that holds no expression."""
-    return Diagnostic("P106", f"{why} in a string", span, help=r"write {expression}, or \{ for a brace")
+    return Diagnostic("P106", f"{why} in a string", span, help=help_)
 
 
 def source_too_large(limit: int) -> Diagnostic:
@@ -95,10 +104,16 @@ def duration_too_long(span: Span) -> Diagnostic:
     return Diagnostic("P111", "this duration is too long", span, help="the longest is 106751991d")
 
 
-def foreign(span: Span, found: str, here: str) -> Diagnostic:
-    """P112: what other languages write."""
-    help_ = f"write `{here.strip()}`" if here else "leave it away: a function is one expression"
-    return Diagnostic("P112", f"{found} is not written so here", span, help=help_, fix=(span, here))
+def foreign(span: Span, found: str, here: str, length: int | None = None) -> Diagnostic:
+    """P112: what other languages write, with what to write here instead of so many characters, or all of them."""
+    help_ = f"write `{here.strip()}`" if here else "leave it out: a function is one expression"
+    part = span if length is None else Span(span.start, span.start + length)
+    return Diagnostic("P112", f"{found} is not part of the language", part, help=help_, fix=(part, here))
+
+
+def foreign_form(span: Span, found: str, help_: str) -> Diagnostic:
+    """P112: what other languages write, and what to do where no text put there would mend it."""
+    return Diagnostic("P112", f"{found} is not part of the language", span, help=help_)
 
 
 def missing_sign(span: Span, sign: str, fix: tuple[Span, str]) -> Diagnostic:
@@ -134,12 +149,22 @@ def too_much_to_check(span: Span, limit: int) -> Diagnostic:
     )
 
 
+def not_inside_text(span: Span, what: str) -> Diagnostic:
+    """P119: a text or a comment in the `{…}` of a text."""
+    help_ = "name it before: `let x = …;`, and write {x}" if what == "a text" else "write it behind the text"
+    return Diagnostic("P119", f"{what} cannot stand inside of the {{…}} of a text", span, help=help_)
+
+
 # --- N2 names --------------------------------------------------------------------------------------------------------
 
 
 def unknown_name(span: Span, name: str, scope: Iterable[str]) -> Diagnostic:
-    """N201: a variable that does not exist."""
+    """N201: a variable that does not exist; P112 where another language has it."""
     names = list(scope)
+    if name in habits.NAMES:
+        return foreign(span, f"`{name}`", habits.NAMES[name])
+    if name in habits.NAME_HINTS:
+        return Diagnostic("N201", f"no variable `{name}` here", span, help=habits.NAME_HINTS[name])
     problem = Diagnostic("N201", f"no variable `{name}` here", span, help=f"in scope: {_listed(names)}")
     return _guessing(problem, name, names)
 
@@ -167,14 +192,22 @@ def unknown_field(span: Span, field: str, owner: str, fields: Iterable[str], lin
 
 
 def unknown_type(span: Span, name: str, types: Iterable[str]) -> Diagnostic:
-    """N205: a type that does not exist."""
+    """N205: a type that does not exist; P112 where another language has it."""
     names = list(types)
+    if name in habits.TYPES:
+        return foreign(span, f"`{name}`", habits.TYPES[name], len(name))
+    if name in habits.TYPE_HINTS:
+        return Diagnostic("N205", f"no type `{name}`", span, help=habits.TYPE_HINTS[name])
     problem = Diagnostic("N205", f"no type `{name}`", span, help=f"the types are {_listed(names)}")
     return _guessing(problem, name, names)
 
 
 def unknown_function(span: Span, name: str, functions: Iterable[str]) -> Diagnostic:
-    """N206: a function that neither the program nor the library has."""
+    """N206: a function that neither the program nor the library has; P112 where another language has it."""
+    if name in habits.FUNCTIONS:
+        return foreign(span, f"`{name}`", habits.FUNCTIONS[name], len(name))
+    if name in habits.FUNCTION_HINTS:
+        return Diagnostic("N206", f"no function `{name}`", span, help=habits.FUNCTION_HINTS[name])
     return _guessing(Diagnostic("N206", f"no function `{name}`", span), name, functions)
 
 
@@ -216,10 +249,15 @@ def mismatch(span: Span, found: str, wanted: str, place: str = "") -> Diagnostic
     return Diagnostic("T301", f"{found} does not fit {place + ', which is ' if place else ''}{wanted}", span)
 
 
-def wrong_operands(span: Span, operator: str, types: Sequence[str]) -> Diagnostic:
-    """T302: an operator that does not take such values."""
+def wrong_operands(span: Span, operator: str, types: Sequence[str], taken: Sequence[str]) -> Diagnostic:
+    """T302: an operator or a builtin that does not take such values.
+
+    `taken` is what each of its forms takes.
+    """
     what = f"does not take {' and '.join(types)}" if types else "needs arguments"
-    return Diagnostic("T302", f"`{operator}` {what}", span)
+    forms = list(dict.fromkeys(f"({one})" for one in taken))
+    more = f" and {len(forms) - _MAX_FORMS} more" if len(forms) > _MAX_FORMS else ""
+    return Diagnostic("T302", f"`{operator}` {what}", span, help=f"it takes {' or '.join(forms[:_MAX_FORMS])}{more}")
 
 
 def branches_disagree(span: Span, first: str, second: str, which: str) -> Diagnostic:
@@ -489,6 +527,12 @@ _UNUSED_HELP = {
 }
 
 
+def unhandled_event(span: Span, event_type: str, aggregate_type: str, guess: str | None) -> Diagnostic:
+    """L680: an event in a file beside programs that none of them handles; the place is in that file."""
+    message = f"no program here handles events of type {event_type} of aggregate type {aggregate_type}"
+    return Diagnostic("L680", message, span, help=guess or "", severity="warning")
+
+
 def unused_variable(span: Span, what: str, name: str) -> Diagnostic:
     """L601: a variable, parameter or event that nothing reads."""
     help_ = _UNUSED_HELP.get(what, "take it away")
@@ -531,6 +575,15 @@ def ambiguous_id(span: Span, parts: Sequence[str]) -> Diagnostic:
     """L608: two free texts side by side in an id: different pairs can make the same one."""
     message = f"other values of {' and '.join(f'`{part}`' for part in parts)} can make the same id"
     return Diagnostic("L608", message, span, help=f"write `key({', '.join(parts)})`", severity="warning")
+
+
+def invisible_character(span: Span, character: str) -> Diagnostic:
+    """L610: a character that cannot be seen, or that changes the order in which others are shown."""
+    escape = f"\\u{{{ord(character):x}}}"
+    return Diagnostic(
+        "L610", f"the invisible character {escape} makes a reader see another program", span,
+        help=f"delete it, or, where a string needs it, write `{escape}`", severity="warning",
+    )  # fmt: skip
 
 
 # --- C8 compatibility: what a change means to others; nothing is wrong with the program ------------------------------

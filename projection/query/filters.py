@@ -38,7 +38,6 @@ __all__ = ["Bound", "CompiledFilter", "compile_filter"]
 _ALLOC = Limits().alloc  # for each view
 _DEFAULTS = QueryLimits()
 _ALL = Condition(core.Const(Span(0, 0), value=True), GIVEN)
-_EXCERPT = 160  # code points of a line, at most
 
 
 class CompiledFilter:
@@ -169,15 +168,8 @@ def _of_text(schema: ViewSchema, text: str, limits: QueryLimits) -> Condition:
 
 
 def _excerpt(problem: Diagnostic, text: str) -> str:
-    """The line of a problem with its place marked; of a long line, what is around the place."""
-    line, column = Source(NAME, text).position(problem.span.start)
-    shown = Source(NAME, text).line(line)
-    cut = max(0, column - 1 - _EXCERPT // 2) if len(shown) > _EXCERPT else 0
-    at = line - 1 + column - 1 - cut
-    span = Span(at, at + min(problem.span.end - problem.span.start, _EXCERPT // 2))
-    source = Source(NAME, "\n" * (line - 1) + shown[cut : cut + _EXCERPT])
-    _head, _, marked = replace(problem, span=span, help="").render(source).partition("\n")
-    return marked
+    """The line of a problem with its place marked."""
+    return replace(problem, help="").render(Source(NAME, text)).partition("\n")[2]
 
 
 def _is_of_its_type(bound: Bound, schema: ViewSchema) -> bool:

@@ -134,7 +134,7 @@ SUPERVISION = [
     Place(Node, "_tend", of_no_view_type),
     Place(Node, "_tell", of_no_view_type),
     Place(Node, "_let_succeed", of_no_view_type),
-    Place(Node, "_pending", of_no_view_type),
+    Place(Node, "_progress", of_no_view_type),
     Place(MemoryFeed, "pending", of_no_view_type),
 ]
 

@@ -13,6 +13,7 @@ from projection.engine import reading as reading_module
 from projection.engine.committer import Committer, Workshop
 from projection.engine.lane import Lane
 from projection.engine.reading import Reading
+from projection.engine.unhandled import Unhandled
 from projection.errors import StorageError, StreamIdentityError
 from projection.model.settings import BackPressure
 from projection.store.memory import MemoryLaneStore
@@ -70,6 +71,7 @@ class TheHost:
         self.back_pressure = BackPressure(**back_pressure)
         self.stopping = asyncio.Event()
         self.wants_ends = False
+        self.unhandled = Unhandled(list)
         self.parted: list[Committer] = []
         self.halted: list[Committer] = []
         self.reading: Reading | None = None

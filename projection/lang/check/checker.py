@@ -11,7 +11,7 @@ from projection.lang.check.depths import MAX_DEPTH, depth
 from projection.lang.check.expressions import KEYWORDS, Expressions, Signature
 from projection.lang.check.handlers import HandlerChecker
 from projection.lang.check.in_file_tests import Expectation, Test, TestChecker
-from projection.lang.check.lints import HANDLERS, TESTS, unused
+from projection.lang.check.lints import HANDLERS, TESTS, invisible, unused
 from projection.lang.check.schema import Schema
 from projection.lang.check.work import MAX_STEPS, TooMuchWorkError
 from projection.lang.cost.segments import with_charges
@@ -124,7 +124,7 @@ class _Checker:
             return None
         functions = {name: core.Function(name, one.slots, folded(one.body)) for name, one in self.functions.items()}
         handlers = [one.rebuilt(folded) for one in handlers]
-        self.warnings += unused(self.tree, self.schema, self.calls)
+        self.warnings += [*unused(self.tree, self.schema, self.calls), *invisible(self.source)]
         return CheckedProgram(
             self.source,
             self.tree.name[0],

@@ -39,7 +39,6 @@ KEYWORDS = frozenset(
 )
 
 
-_NOTHING = ("null", "nil", "None", "undefined")  # as other languages call it
 SPECIAL = ("has", "narrow")  # called as functions are, but no value comes of their operands alone
 
 
@@ -226,8 +225,6 @@ class Expressions(Comparisons):
             return self.report(diag.view_not_here(name.span, self.no_view))
         if name.name in ("keep", "delete"):
             return self.report(diag.result_as_value(name.span, name.name))
-        if name.name in _NOTHING:
-            return self.report(diag.foreign(name.span, f"`{name.name}`", "none"))
         return self.report(diag.unknown_name(name.span, name.name, self.names()))
 
     # operators and calls
@@ -250,7 +247,8 @@ class Expressions(Comparisons):
             if isinstance(operand.type, (ty.Optional, ty.Nothing)):
                 what = self.schema.source.text[operand.core.span.start : operand.core.span.end]
                 return self.report(diag.maybe_none(operand.core.span, f"`{what}`", str(operand.type)))
-        return self.report(diag.wrong_operands(span, name, [str(type_) for type_ in types]))
+        taken = [one.signature.partition("->")[0].strip() for one in overloads]
+        return self.report(diag.wrong_operands(span, name, [str(one) for one in types], taken))
 
     def _arithmetic(self, chain: syn.Chain) -> Typed:
         value = self.check(chain.operands[0])

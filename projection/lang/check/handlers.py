@@ -84,8 +84,9 @@ class HandlerChecker:
         route = checker.fit(checker.check(handler.id, place), place, "a view id")
         self._warn_of_ambiguous_id(checker, handler.id)
         checker.declare("id", ty.TEXT, handler.span, core.ID, "")
-        if view is not None and handler.target != "creates":
-            checker.predeclare("view", view if handler.target == "updates" else ty.Optional(view), core.VIEW)
+        if handler.target != "creates":  # without a readable declaration, nothing about `view` is known to be wrong
+            optional = ty.NEVER if view is None else ty.Optional(view)
+            checker.predeclare("view", view or ty.NEVER if handler.target == "updates" else optional, core.VIEW)
         checker.no_view = "while it is created"
         body = self._body(checker, handler, view or ty.NEVER)
         checker.close()

@@ -129,6 +129,10 @@ class Schema:
 
     def _resolve(self, written: syn.TypeName) -> ty.Type:
         name, arguments, sizes = written.name, written.arguments, written.sizes
+        if name not in _NAMES and name not in self._declared:
+            if name not in self.unreadable:
+                self.problems.append(diag.unknown_type(written.span, name, [*_NAMES, *self._declared]))
+            return ty.NEVER
         counts = {"list": 1, "set": 1, "map": 2}
         if len(arguments) != counts.get(name, 0):
             wanted = {1: "one type in <…>", 2: "two types in <…>"}.get(counts.get(name, 0), "no type in <…>")
@@ -169,9 +173,7 @@ class Schema:
                 return self._bad(arguments[0], "a map is keyed by string, int, date or enum")
             found = ty.Map(key, value, size or ty.DEFAULT_CONTAINER)
             return self._sized(written, size, ty.DEFAULT_CONTAINER) or self._shallow(found, written.span)
-        if name not in self.unreadable:
-            self.problems.append(diag.unknown_type(written.span, name, [*_NAMES, *self._declared]))
-        return ty.NEVER
+        raise AssertionError(name)
 
     def _item(self, written: syn.TypeName) -> ty.Type:
         if isinstance(found := self.resolve(written), ty.Optional):

@@ -153,6 +153,12 @@ class Shape(Immutable, frozen=True):
     formula: Callable[[Sequence[int]], int] | None = None
     template: str | None = None
 
+    def __str__(self) -> str:
+        """How documentation shows the cost: `3`, `2 + 1 an operand`, `4 + length`."""
+        terms = [str(self.constant)] if self.constant or not self.is_sized else []
+        terms += [f"{self.per_operand} an operand"] if self.per_operand else []
+        return " + ".join([*terms, *([self.name] if self.is_sized else [])])
+
     @property
     def is_sized(self) -> bool:
         """Whether a part of the cost depends on sizes."""

@@ -26,6 +26,7 @@ MAX_SOURCE_BYTES = 64 * 1024
 SURROGATE = re.compile("[\ud800-\udfff]")  # no UTF-8 text holds one, but a Python string may
 _MAX_LEFT_OUT = 10  # of one declaration: each costs to read all of it once more
 _PIECE = re.compile(r"^[ \t]+(?:when|else|event|expect)\b", re.MULTILINE)
+_HEAD = re.compile(r"projection\b(?:\s+(?P<name>[A-Za-z][A-Za-z0-9_]*)\b)?|proj\b(?:\s+(?P<edition>[0-9]+)\b)?")
 _NAMED = re.compile(r"(?:event|type|view|fn)\s+([A-Za-z][A-Za-z0-9_]*)")
 
 
@@ -73,27 +74,35 @@ def _recover(source: Source) -> tuple[syn.Program, list[Diagnostic]]:
     declarations, problems, unreadable = list[syn.Declaration](), list[Diagnostic](), set[str]()
     chunks = source.declarations()
     first = chunks[0].start if chunks else len(source.text)
-    if (lead := _blank_comments(source.text[:first])).strip():
-        start = len(lead) - len(lead.lstrip())
-        problems.append(diag.unexpected(Span(start, start + 1), "this", ["a declaration"]))
+    problems += _stray(source.text[:first], 0, 0, "DECLARATION")
     for chunk in chunks:
         text = source.text[chunk.start : chunk.end]
-        words = _blank_comments(text).split()
-        span = Span(chunk.start, chunk.start + len(text.rstrip()))
-        try:
-            if words[0] == "proj" and len(words) == 2 and words[1].isascii() and words[1].isdigit():
-                edition = (integer(words[1]), span)
-            elif words[0] == "projection" and len(words) == 2 and words[1].isidentifier():
-                name = (words[1], span)
-            elif words[0] not in ("proj", "projection"):
+        if (head := _HEAD.match(text)) is None:
+            try:
                 declarations.append(_declaration(text, chunk.start, problems))
-            else:
-                problems.append(diag.unexpected(span, f"`{words[-1]}`", [f"`{words[0]}` and one word"]))
-        except UnreadableError as stop:
-            problems.append(stop.diagnostic)
-            if (match := _NAMED.match(text)) is not None:
-                unreadable.add(match[1])
+            except UnreadableError as stop:
+                problems.append(stop.diagnostic)
+                if (match := _NAMED.match(text)) is not None:
+                    unreadable.add(match[1])
+            continue
+        span = Span(*head.span()).moved(chunk.start)
+        if head["edition"] is not None:
+            edition = (integer(head["edition"]), span)
+        elif head["name"] is not None:
+            name = (head["name"], span)
+        missing = "INT" if head[0] == "proj" else "NAME" if head[0] == "projection" else "DECLARATION"
+        problems += _stray(text, head.end(), chunk.start, missing)
     return syn.Program(edition, name, tuple(declarations), frozenset(unreadable)), problems
+
+
+def _stray(text: str, at: int, offset: int, expected: str) -> list[Diagnostic]:
+    """What stands in a text from `at` on and begins no declaration; its place is `offset` further on."""
+    found = re.compile(r"\w+|\S").search(_blank_comments(text), at)
+    if found is not None:
+        return [explained(text, found.start(), found[0], {expected}, {}).moved(offset)]
+    if expected == "DECLARATION":
+        return []
+    return [explained(text, len(text.rstrip()), None, {expected}, {}).moved(offset)]
 
 
 def _declaration(text: str, offset: int, problems: list[Diagnostic]) -> syn.Declaration:
