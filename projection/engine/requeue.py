@@ -69,7 +69,8 @@ def settle(store: LaneStore, deployed: DeployedView) -> None:
         return
     lane = Lane(deployed, store)
     for (tenant_id, view_id), queue in queues(store).items():
-        dropped = [one for one in queue if (one.sequence, tenant_id, view_id) in deployed.drops]
+        places = {(tenant_id, None), (tenant_id, view_id)}
+        dropped = [one for one in queue if any((one.sequence, *place) in deployed.drops for place in places)]
         if view_id is None:
             for one in dropped:
                 lane.unpark(one)

@@ -241,8 +241,8 @@ class Execution:
         if ids and not views:
             raise self._beyond("response_bytes", most, f"one view is larger than the {most:,} bytes of an answer")
         degraded: list[str] = []
-        if snapshot.has_parked(task.tenant_id):
-            degraded = [view.id for view in views if snapshot.is_parked(task.tenant_id, ViewId(view.id))]
+        if snapshot.has_degraded(task.tenant_id):
+            degraded = [view.id for view in views if snapshot.is_degraded(task.tenant_id, ViewId(view.id))]
         end = None
         if len(views) < len(ids):
             last = ids[len(views) - 1]

@@ -89,7 +89,7 @@ class Queries:
         with served.reader.snapshot() as snapshot:
             head = self._context.head(served, snapshot.position, wanted)
             data = snapshot.get(key) if len(key) <= MAX_KEY_BYTES else None
-            degraded = snapshot.is_parked(tenant_id, view_id)
+            degraded = snapshot.is_degraded(tenant_id, view_id)
         if data is None:
             raise ViewMissingError(
                 f"there is no {view_type} with the id {str(view_id)!r:.200}",

@@ -83,11 +83,11 @@ class IndexContract:
                 store.declare_indexes([])
                 assert (snapshot.get(order("1").encode()), snapshot.position) == (b"old", position)
                 assert (snapshot.indexes, dict(snapshot.entries(ENTRIES, after(ENTRIES)))) == (indexes, first)
-                assert snapshot.is_parked(ACME, ViewId("1"))
+                assert snapshot.is_degraded(ACME, ViewId("1"))
             with store.snapshot() as snapshot:
                 assert (snapshot.get(order("1").encode()), snapshot.indexes) == (b"new", ())
                 assert list(snapshot.entries(ENTRIES, after(ENTRIES))) == [(index_prefix(1, ACME) + b"y", b"1")]
-                assert not snapshot.is_parked(ACME, ViewId("1"))
+                assert not snapshot.is_degraded(ACME, ViewId("1"))
 
     def test_entries_are_written_with_their_commit_or_not_at_all(self) -> None:
         """They are no views, and the digest knows nothing of them."""
@@ -113,11 +113,11 @@ class IndexContract:
         with self.new_store() as store:
             Owner(store).write(parked=[parked_event(1, view_id, tenant), skipped])
             with store.snapshot() as snapshot:
-                assert snapshot.has_parked(tenant)
-                assert snapshot.has_parked(other) == (other == tenant)
+                assert snapshot.has_degraded(tenant)
+                assert snapshot.has_degraded(other) == (other == tenant)
                 for one, parked in ((ViewId("1"), view_id is not None), (ViewId("skipped"), False)):
-                    assert snapshot.is_parked(tenant, one) == parked
-                    assert snapshot.is_parked(other, one) == (parked and other == tenant)
+                    assert snapshot.is_degraded(tenant, one) == parked
+                    assert snapshot.is_degraded(other, one) == (parked and other == tenant)
 
     def test_declaring_the_same_indexes_again_changes_nothing(self) -> None:
         """Numbers stay; those of a store without views are built at once."""

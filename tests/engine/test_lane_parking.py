@@ -67,7 +67,7 @@ def test_an_event_for_several_views_is_parked_for_the_failing_one_only(lane):
 
 
 def test_an_event_that_reaches_no_view_is_parked_alone_and_holds_nothing(lane):
-    misfit = envelope("Added", {"id": "x", "n": "one"})
+    misfit = envelope("Added", {"id": 7, "n": 1})
     log = Log(added("x"), misfit, added("x"), envelope("Nowhere", {"id": ""}), added("x"))
     feed(lane, log.messages)
     assert {("a", "x"): 3} == totals(lane.store)
