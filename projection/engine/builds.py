@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from projection.engine.recipes import deployed_by, differences, recipe_of
-from projection.engine.requeue import settle
+from projection.engine.requeue import parked_in, settle
 from projection.errors import ConfigurationError, StorageDamagedError
 from projection.lang.run.executors import Execution
+from projection.model.parked import Drop
 from projection.store.catalog import Build
-from projection.store.lmdb_store import LmdbLaneStore
+from projection.store.lmdb_store import LmdbLaneStore, LmdbViewReader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,8 +46,8 @@ def plan_builds(
     Args:
         catalog: of the data folder.
         deployed: what the manifest deploys; view types that it does not name are left alone.
-        new_build: whether a view type that is folded differently from now on may begin anew, beside the build that
-            goes on answering.
+        new_build: whether a view type that is folded differently from now on, or of which some views or tenants are
+            suspended, may begin anew, beside the build that goes on answering.
         execution: how the programs of former builds are run.
 
     Raises:
@@ -54,8 +56,11 @@ def plan_builds(
         StorageError: the catalogue cannot be read or written.
     """
     serving = [catalog.serving(one.entry.view_type) for one in deployed]
-    found = [_found(catalog, one, answers) for one, answers in zip(deployed, serving, strict=True)]
-    if not new_build:
+    found = [_found(catalog, one) for one in deployed]
+    if new_build:
+        pairs = zip(found, serving, strict=True)
+        found = [None if build == answers and _lacks_events(build) else build for build, answers in pairs]
+    else:
         _require_found(deployed, serving, found)
     planned = []
     for one, answers, build in zip(deployed, serving, found, strict=True):
@@ -65,6 +70,8 @@ def plan_builds(
             build = replace(build, recipe=recipe)  # noqa: PLW2901
             catalog.record(build)
         replaces = None if answers is None or answers.number == build.number else answers
+        if replaces is not None:
+            build = taking_decisions(catalog, one, build, replaces)  # noqa: PLW2901
         planned.append(PlannedBuild(one.within(build), build, replaces))
         if replaces is not None:
             try:
@@ -74,10 +81,8 @@ def plan_builds(
     return planned
 
 
-def _found(catalog: Catalog, one: DeployedView, answers: Build | None) -> Build | None:
-    """The build of this program, manifest and tenancy: the one that answers, else the last that was begun."""
-    if answers is not None and answers.base_identity == one.base_identity:
-        return answers
+def _found(catalog: Catalog, one: DeployedView) -> Build | None:
+    """The build of this program, manifest and tenancy that was begun last: the one that answers, or its successor."""
     same = [build for build in catalog.builds(one.entry.view_type) if build.base_identity == one.base_identity]
     return same[-1] if same else None
 
@@ -138,6 +143,51 @@ def open_store(build: Build, deployed: DeployedView, **options: Any) -> LmdbLane
         store.close()
         raise
     return store
+
+
+def _lacks_events(build: Build | None) -> bool:
+    """Whether a build has passed over events of views or tenants that are suspended there."""
+    if build is None or not build.lane_path().is_dir():
+        return False
+    with LmdbViewReader.open(build.lane_path()) as reader:
+        return bool(reader.suspensions())
+
+
+def taking_decisions(catalog: Catalog, deployed: DeployedView, build: Build, answers: Build) -> Build:
+    """Have a build that may replace the one that answers know the decisions made about that one since it was begun.
+
+    A build that has already taken an event which was dropped is folded anew. An adopted one cannot be: it keeps the
+    event, which is told.
+
+    Raises:
+        StorageError: a store or the catalogue cannot be read or written.
+    """
+    for drop in answers.drops:
+        if drop in build.drops:
+            continue
+        if not _can_take(build, drop):
+            found = {"build": str(build), "event": drop.sequence, "tenant": drop.tenant_id, "view": drop.view_id}
+            if build.lineage is not None:
+                log.error("a build keeps an event that was dropped since: it was adopted and cannot be folded", **found)
+                continue
+            log.warning("a build is folded anew: it had taken an event that was dropped since", **found)
+            shutil.rmtree(build.lane_path())
+        build = build.decided(drop)
+        catalog.record(build)
+        open_store(build, deployed.within(build)).close()
+    return build
+
+
+def _can_take(build: Build, drop: Drop) -> bool:
+    """Whether a decision can have its effect on a build: it has not come to the event, or has parked it alike."""
+    if not build.lane_path().is_dir():
+        return True
+    with LmdbViewReader.open(build.lane_path()) as reader:
+        if reader.position().scanned < drop.sequence:
+            return True
+        if any(one.concerns(drop.tenant_id, drop.view_id) for one in reader.suspensions()):
+            return False
+        return any(Drop(one.sequence, one.tenant_id, one.view_id) == drop for one in parked_in(reader))
 
 
 def _require_lineage(build: Build, store: LmdbLaneStore) -> None:

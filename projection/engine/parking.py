@@ -74,6 +74,7 @@ class Parking:
         self._limits = deployed.entry.limits
         self.queues: dict[Target, _Queue] = {}  # what waits behind a parked event, by view
         self.tenants: dict[TenantId, Suspension] = {}  # that are suspended as a whole
+        self._suspensions: dict[tuple[TenantId, ViewId | None], Suspension] = {}  # all there are
         self.waiting = 0  # events that are parked
         self._waiting_of: Counter[TenantId] = Counter()  # those of one tenant
         self._unreached: Counter[TenantId] = Counter()  # those of them that reached no view
@@ -100,8 +101,7 @@ class Parking:
     @property
     def suspensions(self) -> list[Suspension]:
         """Whatever is suspended now."""
-        of_views = (queue.suspension for queue in self.queues.values() if queue.suspension is not None)
-        return [*self.tenants.values(), *of_views]
+        return list(self._suspensions.values())
 
     def _count(self, event: ParkedEvent) -> None:
         digest = parked_digest(event)
@@ -121,6 +121,7 @@ class Parking:
 
     def _note(self, one: Suspension) -> None:
         self._gained += one.digest
+        self._suspensions[one.tenant_id, one.view_id] = one
         if one.view_id is None:
             self.tenants[one.tenant_id] = one
         else:
@@ -256,6 +257,7 @@ class Parking:
         for digest in self._skipped.pop((tenant_id, ViewId(view_id)), ()):
             self._kept -= 1
             self._unrecorded = self._unrecorded.plus(digest)
+        self._suspensions.pop((tenant_id, ViewId(view_id)), None)
         self._new = [one for one in self._new if (one.tenant_id, one.view_id) != target]
         self._suspended = [one for one in self._suspended if (one.tenant_id, one.view_id) != target]
         self._released.append((tenant_id, ViewId(view_id)))

@@ -77,6 +77,10 @@ class Suspension(NamedTuple):
     view_id: ViewId | None  # None: all views of the tenant
     sequence: int  # of the first event that was not folded
 
+    def concerns(self, tenant_id: TenantId, view_id: ViewId | None) -> bool:
+        """Whether events are missing from a view; with None, from some view of the tenant."""
+        return self.tenant_id == tenant_id and (view_id is None or self.view_id in (None, view_id))
+
     @property
     def digest(self) -> int:
         """What it adds to the state digest."""

@@ -50,7 +50,7 @@ class Changed(Event, frozen=True):
     name = "changed"
     id: str
     scanned: int  # the position of the commit that changed it last
-    degraded: bool  # whether events of this view are parked: it is not what it should be
+    degraded: bool  # whether events of this view are missing from it: they are parked, or it is suspended
     view: msgspec.Raw
 
 
@@ -87,6 +87,7 @@ class Level(Event, frozen=True):
     program: str
     scanned: int
     as_of: str | None
+    incomplete: bool  # whether any view may lack an event: one has reached no view, or the tenant is suspended
 
 
 class Place(msgspec.Struct, frozen=True, array_like=True):
@@ -224,7 +225,8 @@ class Following:
     def level(self, picture: Picture) -> Level:
         """What tells that nothing more is there."""
         position = picture.snapshot.position
-        return Level(picture.build, picture.program, position.scanned, age(position, None).as_of)
+        incomplete = picture.snapshot.is_incomplete(self.tenant_id)
+        return Level(picture.build, picture.program, position.scanned, age(position, None).as_of, incomplete)
 
 
 class Places:

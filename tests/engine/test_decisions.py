@@ -84,7 +84,7 @@ def test_an_event_may_be_dropped_out_of_the_middle_of_a_queue(data, tallies):
 
 
 def test_an_event_that_reached_no_view_is_dropped_alone(data, tallies):
-    log = Log(added("x"), b"{", envelope("Added", {"id": "x"}), broken("x"))
+    log = Log(added("x"), b"{", envelope("Added", {"n": 1}), broken("x"))
     fold_on(data, tallies, log.messages)
     came = drops(data, 3, None)
     assert [("a", None, 2, "D101"), ("a", "x", 4, "R710")] == held(data)[1]

@@ -226,7 +226,7 @@ def test_erasing_a_view_that_never_was_discards_what_waits_for_it(lane):
 
 
 def test_what_was_parked_alone_outlives_every_erasure(lane):
-    feed(lane, Log(b"{", envelope("Added", {"id": "x"}), broken("x"), erased("x")).messages, commit_every=2)
+    feed(lane, Log(b"{", envelope("Added", {"n": 1}), broken("x"), erased("x")).messages, commit_every=2)
     assert [("a", None, 1, "D101"), ("a", None, 2, "D105")] == parked(lane.store)
 
 
