@@ -166,7 +166,7 @@ def taking_decisions(catalog: Catalog, deployed: DeployedView, build: Build, ans
         if drop in build.drops:
             continue
         if not _can_take(build, drop):
-            found = {"build": str(build), "event": drop.sequence, "tenant": drop.tenant_id, "view": drop.view_id}
+            found = {"build": str(build), "sequence": drop.sequence, "tenant": drop.tenant_id, "view": drop.view_id}
             if build.lineage is not None:
                 log.error("a build keeps an event that was dropped since: it was adopted and cannot be folded", **found)
                 continue
