@@ -56,7 +56,7 @@ def plan_builds(
         StorageError: the catalogue cannot be read or written.
     """
     serving = [catalog.serving(one.entry.view_type) for one in deployed]
-    found = [_found(catalog, one) for one in deployed]
+    found = [_found(catalog, one, answers) for one, answers in zip(deployed, serving, strict=True)]
     if new_build:
         pairs = zip(found, serving, strict=True)
         found = [None if build == answers and _lacks_events(build) else build for build, answers in pairs]
@@ -81,9 +81,15 @@ def plan_builds(
     return planned
 
 
-def _found(catalog: Catalog, one: DeployedView) -> Build | None:
-    """The build of this program, manifest and tenancy that was begun last: the one that answers, or its successor."""
+def _found(catalog: Catalog, one: DeployedView, answers: Build | None) -> Build | None:
+    """The build of this program, manifest and tenancy: the one that answers, else the last that was begun.
+
+    Where events are missing from the one that answers, a later one may be under way to take its place.
+    """
     same = [build for build in catalog.builds(one.entry.view_type) if build.base_identity == one.base_identity]
+    if answers is not None and answers.base_identity == one.base_identity:
+        later = [build for build in same if build.number > answers.number and build.lineage is None]
+        return later[-1] if later and _lacks_events(answers) else answers
     return same[-1] if same else None
 
 
