@@ -53,6 +53,13 @@ def run(
             help="Fold what is folded differently from now on anew, beside its former build, and switch when level.",
         ),
     ] = False,
+    accept_fewer_messages: Annotated[
+        bool,
+        typer.Option(
+            "--accept-fewer-messages",
+            help="Let a new build serve even if the stream gave it fewer messages than its former build has seen.",
+        ),
+    ] = False,
     config: Config = None,
 ) -> None:
     """Fold the events of a stream into views, keep them up to date, and answer queries, until stopped.
@@ -78,7 +85,15 @@ def run(
     )
     configure_logs()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        ended = runner.run(_run(settings, deployed, until_caught_up=until_caught_up, new_build=new_build))
+        ended = runner.run(
+            _run(
+                settings,
+                deployed,
+                until_caught_up=until_caught_up,
+                new_build=new_build,
+                accept_fewer_messages=accept_fewer_messages,
+            )
+        )
     print_json(asdict(ended.summary))
     for error in ended.halted:
         report(error)
@@ -98,7 +113,12 @@ class _Ended:
 
 
 async def _run(
-    settings: Settings, deployed: tuple[DeployedView, ...], *, until_caught_up: bool, new_build: bool
+    settings: Settings,
+    deployed: tuple[DeployedView, ...],
+    *,
+    until_caught_up: bool,
+    new_build: bool,
+    accept_fewer_messages: bool,
 ) -> _Ended:
     from projection.cli.connection import nats_connection
     from projection.engine.assembly import open_node
@@ -112,7 +132,11 @@ async def _run(
             opened.enter_context(listener)
         catalog = opened.enter_context(Catalog.open(settings.storage, settings.node))
         nats = await opened.enter_async_context(await Nats.connect(nats_connection(settings.nats)))
-        node = opened.enter_context(await open_node(settings, deployed, catalog, nats, new_build=new_build))
+        node = opened.enter_context(
+            await open_node(
+                settings, deployed, catalog, nats, new_build=new_build, accept_fewer_messages=accept_fewer_messages
+            )
+        )
         _stop_on_signals(node)
         if listener is not None:
             await opened.enter_async_context(serving(listener, node, catalog, settings))
@@ -123,7 +147,7 @@ async def _run(
 
             summary = await node.run(until_caught_up=until_caught_up, on_progress=show)
         halted = [lane.halted for lane in node.lanes if lane.halted is not None]
-        return _Ended(summary, halted, node.abandoned)
+        return _Ended(summary, [*halted, *node.refused], node.abandoned)
 
 
 def _stop_on_signals(node: Node) -> None:

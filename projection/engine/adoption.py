@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 from projection.engine.builds import open_store
 from projection.engine.event import EventReader
 from projection.engine.lane import Lane
-from projection.engine.recipes import deployed_by, deployed_like, differences, recipe_of
+from projection.engine.recipes import READING, deployed_by, deployed_like, differences, recipe_of
 from projection.engine.requeue import queues, read_again, run_again
 from projection.engine.shapes import misfit
 from projection.errors import ConfigurationError, DecodeError, StorageError
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from projection.store.catalog import Catalog, CatalogReader
     from projection.store.indexes import DeclaredIndex, StoredIndex
     from projection.store.port import LaneStore
-
-_READING = ("subjects", "subject_template", "start", "tenancy")  # what decides which events a build has seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +223,7 @@ def _adoptable(catalog: Catalog | CatalogReader, deployed: DeployedView) -> Buil
     if former.base_identity == deployed.base_identity:
         raise ConfigurationError(f"{former} is folded by this program already", hint="there is nothing to adopt")
     changed = differences(former, deployed)
-    if reading := [changed[name] for name in _READING if name in changed]:
+    if reading := [changed[name] for name in READING if name in changed]:
         raise ConfigurationError(
             f"{', '.join(reading)} changed since {former} was made: it has not seen the events that it would have to",
             hint="`projection run --new-build` folds them from the start",

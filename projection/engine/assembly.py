@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING
 
 from projection.engine.builds import open_store, plan_builds
 from projection.engine.lane import Lane
-from projection.engine.node import Node, Succession
-from projection.engine.starts import before_start_in_stream
+from projection.engine.node import Node
+from projection.engine.recipes import READING, build_differences
+from projection.engine.starts import before_start_in_stream, warn_of_losses
+from projection.engine.successions import Succession
+from projection.errors import StorageError
 from projection.lang.run.executors import Execution
 from projection.model.checkpoint import LanePosition
 from projection.model.subjects import disjoint
+from projection.store.lmdb_store import LmdbViewReader
 from projection.stream.feed import JetStreamFeed
 from projection.stream.jetstream import JetStream
 from projection.stream.opening import FeedLimits
@@ -33,7 +37,13 @@ _LEAST_BATCH_BYTES = 256 * 1024
 
 
 async def open_node(
-    settings: Settings, deployed: Sequence[DeployedView], catalog: Catalog, nats: Nats, *, new_build: bool = False
+    settings: Settings,
+    deployed: Sequence[DeployedView],
+    catalog: Catalog,
+    nats: Nats,
+    *,
+    new_build: bool = False,
+    accept_fewer_messages: bool = False,
 ) -> Node:
     """The node that the settings describe, with its lanes open; `run` opens the feeds.
 
@@ -43,6 +53,7 @@ async def open_node(
         catalog: of the data folder, which the node has to itself.
         nats: the connection; it stays the caller's to close.
         new_build: whether a view type that is folded differently from now on may begin anew, beside its former build.
+        accept_fewer_messages: whether a new build may serve that has seen fewer messages than the one it replaces.
 
     Raises:
         ConfigurationError: a view type is folded differently from now on, and nobody said what to do about it; or it
@@ -53,11 +64,13 @@ async def open_node(
     planned = plan_builds(catalog, deployed, new_build=new_build, execution=Execution(settings.execution))
     template, back = deployed[0].entry.subject_template, settings.back_pressure
     subjects = disjoint({subject for one in deployed for subject in one.entry.subjects}, template)
+    jetstream = JetStream(nats)
+    warn_of_losses((await jetstream.stream_info(settings.stream)).config, settings.stream)
     lanes: list[Lane] = []
     try:
         for one in planned:
             lanes.append(_open_lane(one, settings, subjects, len(planned)))
-            await _move_to_start(lanes[-1], JetStream(nats), settings.stream)
+            await _move_to_start(lanes[-1], jetstream, settings.stream)
     except BaseException:
         for lane in lanes:
             lane.store.close()
@@ -80,7 +93,8 @@ async def open_node(
             limits=limits if shared else alone,
         )
 
-    return Node(lanes, feed, back, settings.stop_timeout_s, _successions(catalog, planned, lanes))
+    successions = _successions(catalog, planned, lanes, must_see_all=not accept_fewer_messages)
+    return Node(lanes, feed, back, settings.stop_timeout_s, successions)
 
 
 def _share(limits: FeedLimits, lanes: int) -> FeedLimits:
@@ -108,14 +122,28 @@ def _open_lane(one: PlannedBuild, settings: Settings, subjects: Sequence[str], l
         raise
 
 
-def _successions(catalog: Catalog, planned: Sequence[PlannedBuild], lanes: Sequence[Lane]) -> list[Succession]:
+def _successions(
+    catalog: Catalog, planned: Sequence[PlannedBuild], lanes: Sequence[Lane], *, must_see_all: bool
+) -> list[Succession]:
     """Who takes whose place: a former build that cannot be folded on answers all the same."""
     found = []
     for one, lane in zip(planned, lanes, strict=True):
         if one.replaces is not None:
             old = next((lanes[at] for at, other in enumerate(planned) if other.build == one.replaces), None)
-            found.append(Succession(lane, old, partial(catalog.serve, one.build)))
+            former = _stored_position(one.replaces) if old is None else None
+            # Builds that read other events have seen other numbers of them.
+            compares = must_see_all and not {*READING} & build_differences(one.replaces, one.build).keys()
+            found.append(Succession(lane, old, partial(catalog.serve, one.build), former, compares))
     return found
+
+
+def _stored_position(build: Build) -> LanePosition | None:
+    """How far a build has come that no lane folds; None where its store cannot be read."""
+    try:
+        with LmdbViewReader.open(build.lane_path()) as reader:
+            return reader.position()
+    except StorageError:
+        return None
 
 
 async def _move_to_start(lane: Lane, jetstream: JetStream, stream: str) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from projection.model.ids import TenantId
     from projection.model.parked import ParkedEvent, Suspension
     from projection.store.port import LaneStore
+    from projection.stream.port import Message
 
     Target = tuple[TenantId, str]  # whose view, and its id
 
@@ -72,7 +73,8 @@ class Lane:
         checked = deployed.program.checked
         self.indexer = Indexer(store.declare_indexes(declared_indexes(checked)), checked.view)
         self.position = store.position()  # as it is stored
-        self._scanned = self.position.scanned
+        self._scanned = self._counted = self.position.scanned
+        self.messages = 0 if self.position == LanePosition() else self.position.messages  # see `LanePosition`
         self._last_applied: Event | None = None
         self._seen: tuple[int, str | None] = (self._scanned, self.position.scanned_time)  # by `move_to`, and when
         self._digest = store.digest()
@@ -97,7 +99,21 @@ class Lane:
             reaction = self._program.reaction(envelope.aggregate_type, envelope.event_type)
         if envelope is None or reaction is not None:
             self.take(event, reaction)
+        self.offered((event.message,))
         self.move_to(event.message.sequence, event.message.time)
+
+    def offered(self, messages: Sequence[Message]) -> None:
+        """Count messages that the lane was offered, also those of which its program takes nothing."""
+        if self.messages is None or not messages:
+            return
+        before, matches = self._counted, self._matches
+        if matches is None and self.halted is None and messages[0].sequence > before:
+            self.messages += len(messages)
+        else:
+            end = messages[-1].sequence if self.halted is None else self._scanned
+            new = (one for one in messages if before < one.sequence <= end)
+            self.messages += sum(matches is None or matches(one.subject) for one in new)
+        self._counted = max(before, messages[-1].sequence)
 
     def take(self, event: Event, reaction: Reaction | None) -> None:
         """Fold one event that has the program's reaction, or one that is no event at all and has none.
@@ -280,6 +296,7 @@ class Lane:
             applied=applied,
             applied_time=applied_time,
             stream=stream,
+            messages=self.messages,
         )
 
     @property

@@ -18,6 +18,7 @@ from projection.engine.collector import calm_collector
 from projection.engine.committer import Committer, Workshop
 from projection.engine.indexing import build_indexes
 from projection.engine.reading import Reading
+from projection.engine.successions import Succession, fewer_messages
 from projection.engine.summary import Summary
 from projection.engine.watchdog import Watchdog
 from projection.errors import StorageError, StreamIdentityError
@@ -47,15 +48,6 @@ class Progress:
 
     events: int  # read so far
     pending: int  # that the server still holds
-
-
-@dataclass(frozen=True, slots=True)
-class Succession:
-    """A build that is to take the place of another one as soon as it is level with it."""
-
-    new: Lane
-    old: Lane | None  # that goes on meanwhile; None where nothing can fold it any more
-    serve: Callable[[], None]  # makes the switch
 
 
 class Node:
@@ -96,6 +88,7 @@ class Node:
         self._finishing: list[asyncio.Task[None]] = []
         self._news = asyncio.Event()
         self._told: dict[str, str] = {}
+        self.refused: list[ProjectionError] = []  # builds that may not take the place of others, and why
         self._watchdog = Watchdog(_HELD_UP_S, self.changed)
 
     def close(self) -> None:
@@ -298,7 +291,7 @@ class Node:
         self._news.set()
 
     def _is_level_everywhere(self) -> bool:
-        is_done = not self._successions and not self._building
+        is_done = all(one.new.halted is not None for one in self._successions) and not self._building
         return is_done and all(reading.caught_up for reading in self._readings)
 
     async def _pending(self) -> int:
@@ -321,6 +314,12 @@ class Node:
         for one in list(self._successions):
             reading = next((reading for reading in self._readings if reading.reads(one.new)), None)
             if reading is None or not await self._is_level(one, reading):
+                continue
+            if one.must_see_all and (fewer := fewer_messages(one)) is not False:
+                if fewer is not None:
+                    self._successions.remove(one)
+                    self.refused.append(fewer)
+                    log.error("a new build may not serve", reason=fewer.message, hint=fewer.hint)
                 continue
             one.serve()
             self._successions.remove(one)

@@ -5,12 +5,17 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import structlog
+
 from projection.engine.parking import LaneHaltedError
 from projection.errors import ConfigurationError
+from projection.stream.losses import losses
 
 if TYPE_CHECKING:
     from projection.engine.deployment import DeployedView
-    from projection.stream.jetstream import JetStream
+    from projection.stream.jetstream import JetStream, StreamConfig
+
+log = structlog.get_logger()
 
 
 async def before_start_in_stream(deployed: DeployedView, jetstream: JetStream, stream: str) -> int:
@@ -31,6 +36,12 @@ async def before_start_in_stream(deployed: DeployedView, jetstream: JetStream, s
     if before and (end := (await jetstream.stream_info(stream)).state.last_seq) < before:
         raise ConfigurationError(f"view type {view_type} starts at {start}, but stream {stream!r} ends at {end}")
     return before
+
+
+def warn_of_losses(config: StreamConfig, stream: str) -> None:
+    """Tell by which of its settings a stream loses messages: what is lost, no fold from the start gives back."""
+    for setting, cost in losses(config):
+        log.warning("the stream may lose events", stream=stream, setting=setting, cost=cost)
 
 
 def before_start_in_file(deployed: DeployedView) -> int:
