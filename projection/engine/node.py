@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from projection.engine.lane import Lane
     from projection.errors import ProjectionError
     from projection.model.ids import ViewType
+    from projection.model.parked import Suspension
     from projection.model.settings import BackPressure
     from projection.store.catalog import Build
     from projection.store.port import ViewReader
@@ -88,6 +89,7 @@ class Node:
         self._finishing: list[asyncio.Task[None]] = []
         self._news = asyncio.Event()
         self._told: dict[str, str] = {}
+        self._suspended: set[tuple[ViewType, int, Suspension]] = set()
         self.refused: list[ProjectionError] = []  # builds that may not take the place of others, and why
         self._watchdog = Watchdog(_HELD_UP_S, self.changed)
 
@@ -306,6 +308,18 @@ class Node:
         for what in self._told.keys() - now.keys():
             log.info("well again", at=what)
         self._told = now
+        suspended = {(lane.view_type, lane.build, one) for lane in self.lanes for one in lane.suspensions}
+        for view_type, build, one in suspended - self._suspended:
+            log.warning(
+                "nothing more is folded for a view or a tenant: too many of its events are parked",
+                view_type=view_type,
+                build=build,
+                tenant=one.tenant_id,
+                view=one.view_id or "all",
+                sequence=one.sequence,
+                hint="correct the program or raise the manifest's limits, and `projection run --new-build`",
+            )
+        self._suspended = suspended
 
     # successions
 
