@@ -296,7 +296,7 @@ class Lane:
             applied=applied,
             applied_time=applied_time,
             stream=stream,
-            messages=self.messages,
+            messages=self.messages if self._scanned else None,  # at its start, a lane says nothing yet
         )
 
     @property

@@ -39,7 +39,7 @@ def _template(text: str) -> str:
 
 
 MAX_EVENT_GAS = 100_000_000  # at 11 ns a unit
-# What a fold depends on of the limits. The others bound what may wait, and say when a lane halts, not what it folds to.
+# What a fold depends on of the limits. The others bound what may wait, and say when nothing more is folded.
 FOLDED_LIMITS = ("gas", "route_gas", "ids_per_event", "view_bytes")
 PartitionBy = Literal["tenant", "subject", "view"]  # what each means: projection/lang/partition.py
 
