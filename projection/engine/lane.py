@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from projection.engine.event import Event
     from projection.lang.program import Reaction, Step
     from projection.model.checkpoint import StreamIdentity
+    from projection.model.envelope import Envelope
     from projection.model.ids import TenantId
     from projection.model.parked import ParkedEvent, Suspension
     from projection.store.port import LaneStore
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     Target = tuple[TenantId, str]  # whose view, and its id
 
 _FOLD_ANEW = "move the build's folder away and let it be folded anew"
+_MOST_PARKED_BYTES = 64 * 1024 * 1024  # of one event that is parked for more views than an event may touch
 _ERASED = Applied(view=None, data=None, gas=0, alloc=0)
 
 
@@ -143,7 +145,7 @@ class Lane:
             try:
                 payload, targets, gas = reaction.take(envelope.payload, event.meta)
             except (DecodeError, Failure) as error:
-                self._refuse(event, _meant_for(event, reaction), error)
+                self._refuse(event, self._meant_for(event, envelope, reaction), error)
             else:
                 self.gas += gas
                 self._touch(event, payload, targets)
@@ -233,6 +235,16 @@ class Lane:
             return self._program.decode_view(data)
         except DecodeError as error:  # no program can leave such a view
             raise StorageDamagedError(f"view {encoded.decode()} is damaged: {error.message}", hint=_FOLD_ANEW) from None
+
+    def _meant_for(self, event: Event, envelope: Envelope, reaction: Reaction) -> list[str | None]:
+        """The views of an event that fails before it is routed; None for those that are not known.
+
+        The event is kept whole for each of them: where that would be too much, the others count as unknown.
+        """
+        known = reaction.known_ids(envelope.payload, event.meta)
+        most = max(self.deployed.entry.limits.ids_per_event, _MOST_PARKED_BYTES // len(event.message.data))
+        ids = known.ids[:most]
+        return [*ids] if ids and known.complete and ids == known.ids else [*ids, None]
 
     def _refuse(
         self, event: Event, view_ids: Sequence[str | None], error: ProjectionError, *, again: bool = False
@@ -387,13 +399,6 @@ class Lane:
             self.position = self._under_way.position
             self._under_way = None
             self._cache.trim()
-
-
-def _meant_for(event: Event, reaction: Reaction) -> list[str | None]:
-    """The views that an event is meant for which fails before it is routed; None for those that are not known."""
-    payload = event.envelope.payload if event.envelope is not None else b""
-    known = reaction.known_ids(payload, event.meta)
-    return [*known.ids] if known.ids and known.complete else [*known.ids, None]
 
 
 def _checkpoint(event: Event) -> Checkpoint:

@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from build_support import TALLY, folded_with, state_of
 from engine_support import Log, deploy, envelope, feed, folded, parked, view_key, views
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from projection.engine import adoption
+from projection.engine import adoption, lane
 from projection.engine.lane import Lane
+from projection.engine.requeue import queues, settle
 from projection.lang.run.executors import Execution
-from projection.model.ids import TenantId, ViewId, ViewType
+from projection.model.ids import TenantId, ViewId
+from projection.model.parked import Drop
 from projection.store.catalog import Build
 from projection.store.memory import MemoryLaneStore
 
@@ -136,13 +139,37 @@ def test_what_differs_from_a_replay_of_a_corrected_program_is_told_and_adoption_
     replayed = feed(Lane(wide, MemoryLaneStore(wide.fold_identity)), log.messages).store
     assert set() == untold(store, replayed)
     unknown = [one for one in store.parked() if one.view_id is None]
-    build = Build(Path(), ViewType("tallies"), 1, strict.base_identity, adoption.recipe_of(strict).encode())
+    build = Build(Path(), TALLY, 1, strict.base_identity, adoption.recipe_of(strict).encode())
     takeover = adoption._Takeover(build, wide, _OnPaper(store))
     takeover.write(store)
     assert set() == untold(store, replayed)
     if not unknown:
         assert told(replayed) == told(store)
     assert store.audit().agrees
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    history=st.lists(st.tuples(st.lists(events, min_size=1, max_size=5), st.integers(0, 40)), min_size=2, max_size=5)
+)
+def test_whichever_part_of_a_refused_event_is_dropped_the_state_is_that_of_a_fold_that_knew_it(strict, history):
+    """For one of its views, or altogether where one is unknown."""
+    log, build = Log(), Build(Path(), TALLY, 1, strict.base_identity, adoption.recipe_of(strict).encode())
+    store = MemoryLaneStore(build.fold_identity)
+    for happened, choice in history:
+        feed(Lane(strict.within(build), store), log.add(*happened).messages)
+        if found := [one for queue in queues(store).values() for one in queue]:
+            one = found[choice % len(found)]
+            build = build.decided(Drop(one.sequence, one.tenant_id, one.view_id))
+            settle(store, strict.within(build))
+    assert folded_with(build, log) == state_of(store)
+
+
+def test_an_event_is_kept_for_as_many_views_as_its_size_allows(tmp_path, monkeypatch):
+    happened = event("Split", ids=["u", "v", "w", "x", "y"], parts="1")
+    monkeypatch.setattr(lane, "_MOST_PARKED_BYTES", 4 * len(happened))
+    deployed = deploy(tmp_path, STRICT, limits={"ids_per_event": 2})
+    assert [None, *"uvwx"] == [view_id for _, view_id, _, _ in parked(folded(deployed, Log(happened)).store)]
 
 
 class _OnPaper:
@@ -180,9 +207,9 @@ def test_a_refused_event_is_parked_wherever_its_routes_lead_and_apart_where_one_
 ):
     deployed = deploy(tmp_path, STRICT, limits={"ids_per_event": 3})[0]
     program = type(deployed.program)(deployed.program.checked, deployed.program.limits, execution)
-    lane = folded((replace(deployed, program=program),), Log(happened))
-    assert places == [view_id for _, view_id, _, _ in parked(lane.store)]
-    assert {} == views(lane.store)
+    store = folded((replace(deployed, program=program),), Log(happened)).store
+    assert places == [view_id for _, view_id, _, _ in parked(store)]
+    assert {} == views(store)
 
 
 def test_later_events_wait_behind_a_refused_one_and_an_erasure_discards_it(strict):
