@@ -12,7 +12,7 @@ import msgspec
 
 from projection.errors import DecodeError, TenantAccessError
 from projection.model.ids import DEFAULT_TENANT, TenantId
-from projection.nesting import shallow
+from projection.nested import shallow
 
 MAX_ENVELOPE_BYTES = 8 * 1024 * 1024
 MAX_TEXT = (

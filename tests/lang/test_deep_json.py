@@ -16,7 +16,7 @@ from projection.lang.reporting import ProgramInvalidError
 from projection.lang.source import Source
 from projection.lang.values.codec import Codec, JsonCodec
 from projection.model.envelope import decode_envelope
-from projection.nesting import MAX_LEVELS, shallow
+from projection.nested import MAX_LEVELS, shallow
 
 PROGRAM = """\
 proj 1

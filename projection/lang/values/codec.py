@@ -16,7 +16,7 @@ from projection.errors import DecodeError
 from projection.lang import types as ty
 from projection.lang.values.mending import MisfitError, mend_json, mend_record
 from projection.lang.values.numbers import DIGITS
-from projection.nesting import shallow
+from projection.nested import shallow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
