@@ -87,7 +87,9 @@ class Parking:
         for one in store.suspensions():
             self._note(one)
         self._gained = 0  # the store's digest holds them already
-        self._counted: set[TenantId] = set(self._unreached)  # whose count is to be stored; a store of old has none
+        self._counted: set[TenantId] = set(self._unreached)  # whose count is to be stored
+        with store.snapshot() as snapshot:  # a store of old has none
+            self._lacks_counts = not all(snapshot.is_incomplete(one) for one in self._unreached)
         self._new: list[ParkedEvent] = []
         self._released: list[tuple[TenantId, ViewId]] = []
         self._unparked: list[ParkedEvent] = []
@@ -283,7 +285,9 @@ class Parking:
     @property
     def has_changes(self) -> bool:
         """Whether the next commit has something to write."""
-        return bool(self._new or self._released or self._unparked or self._suspended or self._gained)
+        return bool(
+            self._new or self._released or self._unparked or self._suspended or self._gained or self._lacks_counts
+        )
 
     def seal(self) -> Sealed:
         """Hand over what the next commit has to do."""
@@ -297,5 +301,5 @@ class Parking:
             self._gained,
         )
         self._new, self._released, self._unparked, self._suspended = [], [], [], []
-        self._counted, self._gained = set(), 0
+        self._counted, self._gained, self._lacks_counts = set(), 0, False
         return sealed

@@ -6,8 +6,9 @@ amount is a text still says whose it is, and that view must wait for it.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from msgspec.structs import replace
 
 from projection.lang import core
 from projection.lang import types as ty

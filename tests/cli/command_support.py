@@ -12,7 +12,7 @@ import time
 from contextlib import chdir, contextmanager, redirect_stderr
 from typing import TYPE_CHECKING, Any
 
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from projection.bundled import bundled
 from projection.cli.console import report

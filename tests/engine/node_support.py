@@ -92,8 +92,8 @@ class Site:
         chosen = {"new_build": new_build, "accept_fewer_messages": accept_fewer_messages}
         with Catalog.open(settings.storage, settings.node) as catalog:
             self.catalog = catalog
-            async with await Nats.connect(NatsConnection(self.url)) as nats:
-                with await open_node(settings, deployed, catalog, nats, **chosen) as node:
+            async with Nats.connecting_later(NatsConnection(self.url)) as nats:
+                with open_node(settings, deployed, catalog, nats, **chosen) as node:
                     yield node
 
     async def catch_up(self, deployed: tuple[DeployedView, ...], **more: Any) -> tuple[Summary, Contents]:

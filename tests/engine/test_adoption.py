@@ -370,12 +370,11 @@ def test_a_disk_that_refuses_the_copy_leaves_nothing_behind(data, old, new, monk
 
 
 def test_a_decision_that_a_crash_left_without_effect_has_it_before_the_build_is_copied(data, old, new, monkeypatch):
-    from projection.engine import decisions
-
     fold_on(data, old, Log(broken("x"), added("x", TOO_MUCH), added("x")).messages)
-    monkeypatch.setattr(decisions, "settle", _dies)
-    with Catalog.open(data) as catalog, pytest.raises(KeyboardInterrupt):
-        drop(catalog, TALLY, TenantId("a"), 2, ViewId("x"))
+    with monkeypatch.context() as crash:
+        crash.setattr(Lane, "write", _dies)
+        with Catalog.open(data) as catalog, pytest.raises(KeyboardInterrupt):
+            drop(catalog, TALLY, TenantId("a"), 2, ViewId("x"))
     with Catalog.open(data) as catalog:
         adopt(catalog, new[0])
     assert ({("a", "x"): 1}, []) == held(data)

@@ -13,6 +13,7 @@ from engine_support import CORRECTED, TALLIES, deploy
 from projection.engine.builds import plan_builds
 from projection.engine.recipes import deployed_by, differences, recipe_of
 from projection.errors import ConfigurationError
+from projection.lang.library import BUILTINS
 from projection.model.envelope import Tenancy
 from projection.model.ids import TenantId, ViewId, ViewType
 from projection.model.parked import Drop
@@ -239,3 +240,16 @@ def test_a_recipe_that_makes_no_such_fold_is_refused_by_the_name_of_its_build(tm
     build = Build(tmp_path, TALLY, 4, old[0].base_identity, recipe.replace(was, becomes))
     with pytest.raises(ConfigurationError, match=said):
         deployed_by(build)
+
+
+def test_a_builtin_that_a_release_adds_changes_no_build(tmp_path, catalog, monkeypatch):
+    """Its name is that of a function of the program that is stored: the build is found, and can be folded on."""
+    text = TALLIES.replace("total += e.n", "total += median([e.n])", 1)
+    text = text.replace("on Added", "fn median(xs: list<int>) -> int = max(xs) ?? 0\n\non Added", 1)
+    before = deploy(tmp_path / "programs", text)
+    (planned,) = plan_builds(catalog, before)
+    monkeypatch.setitem(BUILTINS, "median", BUILTINS["max"])
+    after = deploy(tmp_path / "programs", text)
+    assert before[0].program.digest == after[0].program.digest
+    assert [planned.build] == [one.build for one in plan_builds(catalog, after)]
+    assert before[0].base_identity == deployed_by(planned.build).base_identity

@@ -25,7 +25,6 @@ from engine_support import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from projection.engine import decisions
 from projection.engine.builds import open_store, plan_builds
 from projection.engine.decisions import drop
 from projection.engine.lane import Lane
@@ -169,7 +168,7 @@ def test_a_crash_between_the_decision_and_its_effect_is_made_good_when_the_store
     log = Log(added("x"), broken("x"), added("x", 10), broken("y"))
     fold_on(data, tallies, log.messages)
     with monkeypatch.context() as crash:
-        crash.setattr(decisions, "settle", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        crash.setattr(Lane, "write", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             drops(data, 2, "x")
     with Catalog.open(data) as catalog:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from engine_support import deploy, envelope
 from node_support import WITHIN_S, Site
 
-from projection.errors import ProjectionError, StreamError, StreamIdentityError
+from projection.errors import ProjectionError, StreamError
 from projection.stream.jetstream import StreamInfo
 
 if TYPE_CHECKING:
@@ -113,11 +113,11 @@ async def refused(site: Site, deployed: tuple[DeployedView, ...], **more: Any) -
 
 
 async def halted(node: Node, running: Any) -> ProjectionError:
-    """Why every lane of a running node has halted."""
-    try:
-        await asyncio.wait_for(running, WITHIN_S)
-    except StreamIdentityError as error:
-        return error
+    """Why every lane of a running node has halted; the node is stopped then."""
+    task = asyncio.ensure_future(running)
+    await eventually(lambda: task.done() or None not in [lane.halted for lane in node.lanes])
+    node.stop()
+    await asyncio.wait_for(task, WITHIN_S)
     reasons = [lane.halted for lane in node.lanes]
     assert None not in reasons
     return reasons[0]
