@@ -111,6 +111,7 @@ def limits() -> list[Row]:
     limit = Limits()
     return [
         ("source", f"{parser.MAX_SOURCE_BYTES:,} bytes", "P107"),
+        ("brackets inside one another", f"{parser.MAX_BRACKETS}", "P104"),
         ("nesting of expressions", f"{expression_trees.MAX_DEPTH}", "P104"),
         ("operands of one chain, as `a + b + …`", f"{expression_trees.MAX_OPERANDS}", "P104"),
         ("levels that one computation nests, calls included", f"{depths.MAX_DEPTH}", "T317"),
