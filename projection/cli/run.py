@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+    from projection.cli.console import Figures
     from projection.engine.deployment import DeployedView
     from projection.engine.node import Node, Progress
     from projection.engine.summary import Summary
@@ -137,13 +138,19 @@ async def _run(
         signals.stop(node)
         if listener is not None:
             await opened.enter_async_context(serving(listener, node, catalog, settings))
-        with progress("folding", None) as advance:
+        with progress("folding", None, say=_log_progress) as advance:
 
             def show(now: Progress) -> None:
                 advance(now.events, None if now.left is None else now.events + now.left)
 
             summary = await node.run(until_caught_up=until_caught_up, on_progress=show)
         return _Ended(summary, node.halts, node.abandoned)
+
+
+def _log_progress(now: Figures) -> None:
+    import structlog
+
+    structlog.get_logger().info("folding", events=now.done, of=now.of, events_per_s=round(now.rate))
 
 
 def _nothing() -> None:

@@ -26,7 +26,7 @@ from projection.engine.reading import Reading
 from projection.engine.summary import Summary
 from projection.engine.unhandled import MAX_TYPES, Unhandled
 from projection.engine.watchdog import Watchdog
-from projection.errors import ConfigurationError, StorageError, StreamError, StreamIdentityError
+from projection.errors import StorageError, StreamError, StreamIdentityError
 from projection.faults import REPORT_IT, contained
 
 if TYPE_CHECKING:
@@ -324,8 +324,12 @@ class Node:
             try:
                 await self._stream_start.move(lane)
                 await feed.check(lane.here(lane.position.stream))
-            except (StreamIdentityError, ConfigurationError) as error:
+            except StreamIdentityError as error:
                 self.halt(self._members[lane], error, "reading")
+            except StreamError:
+                raise
+            except Exception as error:  # noqa: BLE001 - it is this lane's, and the others are read
+                self.halt(self._members[lane], error, "beginning to read")
         lanes = [lane for lane in self.lanes if lane.halted is None]
         near = max((self._near(lane, lanes) for lane in lanes), key=len, default=[])
         if near:

@@ -105,6 +105,7 @@ class Reading:
             while self.members and not self._is_to_end():
                 await self._let_guests_in()
                 batch = await self.feed.next_batch()
+                self._unfolded = 0 if batch is None else len(batch.messages)
                 if batch is not None and await self._is_one_log():
                     await self._fold(batch)
                 await self._commit()

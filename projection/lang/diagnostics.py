@@ -73,9 +73,9 @@ def bad_escape(span: Span, found: str) -> Diagnostic:
     return Diagnostic("P105", f"{found} is no escape", span, help=r"the escapes are \" \\ \n \t \{ \} \u{…}")
 
 
-def bad_interpolation(span: Span, why: str) -> Diagnostic:
+def bad_interpolation(span: Span, why: str, help_: str = r"write {expression}, or \{ for a brace") -> Diagnostic:
     """P106: `{…}` in a string that holds no expression."""
-    return Diagnostic("P106", f"{why} in a string", span, help=r"write {expression}, or \{ for a brace")
+    return Diagnostic("P106", f"{why} in a string", span, help=help_)
 
 
 def source_too_large(limit: int) -> Diagnostic:
@@ -147,6 +147,12 @@ def too_much_to_check(span: Span, limit: int) -> Diagnostic:
         span,
         help="split it: nest fewer `fold` whose types have to be found, and name their types with `let x: TYPE`",
     )
+
+
+def not_inside_text(span: Span, what: str) -> Diagnostic:
+    """P119: a text or a comment in the `{…}` of a text."""
+    help_ = "name it before: `let x = …;`, and write {x}" if what == "a text" else "write it behind the text"
+    return Diagnostic("P119", f"{what} cannot stand inside of the {{…}} of a text", span, help=help_)
 
 
 # --- N2 names --------------------------------------------------------------------------------------------------------

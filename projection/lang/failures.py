@@ -59,14 +59,10 @@ def division_by_zero() -> Failure:
     return Failure("R703", "division by zero")
 
 
-def nothing_there(path: str) -> Failure:
-    """R704."""
-    return Failure("R704", f"`{path}` is none")
-
-
-def entry_missing(path: str) -> Failure:
-    """R704, of an entry that a path of a `with` leads through, or that it changes."""
-    return Failure("R704", f"`{path}` is none: an entry has to be put whole (`{path}: …`) before parts of it change")
+def nothing_there(path: str, *, is_entry: bool = False) -> Failure:
+    """R704; of an entry that a path of a `with` leads through, with what to do."""
+    hint = f": an entry has to be put whole (`{path}: …`) before parts of it change" if is_entry else ""
+    return Failure("R704", f"`{path}` is none{hint}")
 
 
 def view_missing(view_id: str) -> Failure:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import getcontext, setcontext
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -137,21 +138,39 @@ class Program:
 
     def _react(self, aggregate_type: str, event_type: str) -> Reaction | None:
         for of in (aggregate_type, None):
-            for name, event in self.checked.event_declarations.items():
-                runs = self._runs(name)
-                if runs and event.aggregate_type == of and event_type in (event.wires or (name,)):
-                    return Reaction(self, Codec(self.checked.events[name]), runs)
+            name = self._handled.get((of, event_type))
+            if name is not None:
+                return Reaction(self, Codec(self.checked.events[name]), self._runs(name))
         runs = self._runs(None)
         return Reaction(self, JsonCodec(), runs) if runs else None
+
+    @cached_property
+    def _handled(self) -> dict[tuple[str | None, str], str]:
+        """The declared events that a handler takes, by aggregate type and name on the wire."""
+        events = self.checked.event_declarations.items()
+        return {
+            (event.aggregate_type, wire): name
+            for name, event in events
+            if name in self._places
+            for wire in event.wires or (name,)
+        }
+
+    @cached_property
+    def _places(self) -> dict[str | None, list[int]]:
+        """Where the handlers of each event stand, and those of all others (None)."""
+        found: dict[str | None, list[int]] = {}
+        for place, handler in enumerate(self.checked.core.handlers):
+            for event in handler.events or (None,):
+                found.setdefault(event, []).append(place)
+        return found
 
     def _runs(self, event: str | None) -> list[Runnable]:
         """The handlers of a declared event, or of all others (`on *`), in source order, ready to run."""
         found = []
-        for place, handler in enumerate(self.checked.core.handlers):
-            if event in handler.events or (event is None and not handler.events):
-                if place not in self._runnables:
-                    self._runnables[place] = Runnable(handler, self._made)
-                found.append(self._runnables[place])
+        for place in self._places.get(event, ()):
+            if place not in self._runnables:
+                self._runnables[place] = Runnable(self.checked.core.handlers[place], self._made)
+            found.append(self._runnables[place])
         return found
 
     def telling_fields(self) -> list[str]:

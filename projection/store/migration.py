@@ -3,7 +3,7 @@
 What changed: a view id ends its key as it is, so that keys are in the order of the ids (format 2 percent-escaped it);
 the state digest takes a parked event's facts, and not its JSON; and a fold's identity leaves out what is at its
 default. Views, parked events, positions and decisions stay what they are. An index that has an entry of a renamed view
-is built anew, and whoever follows changes of such a view type begins anew.
+is built anew; whoever follows changes begins anew, since the build goes by another identity.
 
 Each lane is migrated in one transaction, and the catalogue last, in one of its own. So a migration that is killed
 begins again with the lanes that it has not reached.

@@ -66,6 +66,7 @@ class JetStreamFeed:
         self._position = position
         self._limits = limits or FeedLimits()
         self._opening: Opening | None = None
+        self._taken = 0  # messages on their way out of the opening
         self._left_at = 0.0  # when `next_batch` returned last
         self._looked_at = 0.0
         self._awaited: tuple[int, float] | None = None  # a message that the log holds and that does not come, since
@@ -133,7 +134,7 @@ class JetStreamFeed:
     @property
     def left(self) -> int | None:
         """See `Feed.left`."""
-        return None if self._opening is None else self._opening.left
+        return None if self._opening is None else self._opening.left + self._taken
 
     async def last_sequence(self) -> int:
         """See `Feed.last_sequence`."""
@@ -228,11 +229,15 @@ class JetStreamFeed:
 
     async def _take(self, opening: Opening) -> Batch:
         messages, reply = opening.take()
-        last = messages[-1]
-        if last.sequence - self._position.scanned > len(messages):
-            await self._require_history(messages)
-        self._checkpoints.append((last.sequence, reply))
-        await opening.ask()
+        self._taken = len(messages)
+        try:
+            last = messages[-1]
+            if last.sequence - self._position.scanned > len(messages):
+                await self._require_history(messages)
+            self._checkpoints.append((last.sequence, reply))
+            await opening.ask()
+        finally:
+            self._taken = 0
         self._advance(scanned=last.sequence, scanned_time=last.time, applied=last.sequence, applied_time=last.time)
         return Batch(messages, last.sequence, last.time)
 

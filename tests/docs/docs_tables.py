@@ -19,9 +19,9 @@ from docs_python import exports
 from pydantic import BaseModel, SecretStr
 
 from projection.cli.main import app
-from projection.lang import diagnostics, types
-from projection.lang.check import checker, comprehensions, depths
-from projection.lang.cost import costs
+from projection.lang import diagnostics, reporting, types
+from projection.lang.check import checker, comprehensions, depths, schema, work
+from projection.lang.cost import abstract, costs
 from projection.lang.library import BUILTINS, OPERATORS
 from projection.lang.program import Limits
 from projection.lang.syntax import expression_trees, parser
@@ -111,11 +111,19 @@ def limits() -> list[Row]:
     limit = Limits()
     return [
         ("source", f"{parser.MAX_SOURCE_BYTES:,} bytes", "P107"),
+        ("brackets inside one another", f"{parser.MAX_BRACKETS}", "P104"),
         ("nesting of expressions", f"{expression_trees.MAX_DEPTH}", "P104"),
         ("operands of one chain, as `a + b + …`", f"{expression_trees.MAX_OPERANDS}", "P104"),
         ("levels that one computation nests, calls included", f"{depths.MAX_DEPTH}", "T317"),
         ("`for` inside one another", f"{comprehensions.MAX_LOOPS}", "T319"),
         ("functions", f"{checker.MAX_FUNCTIONS}", "S410"),
+        ("indexes", f"{schema.MAX_INDEXES}, of {schema.MAX_INDEX_KEYS} keys each", "S414"),
+        ("fields of one record", f"{schema.MAX_FIELDS}", "S415"),
+        ("members of one enum", f"{schema.MAX_MEMBERS}", "S415"),
+        ("names of one event or field on the wire", f"{schema.MAX_WIRES}", "S415"),
+        ("errors of one program", f"{reporting.MAX_PROBLEMS}", "P116"),
+        ("steps of checking: one an expression, and again where a type is sought", f"{work.MAX_STEPS:,}", "P117"),
+        ("steps of bounding what handlers cost", f"{abstract.MAX_STEPS:,}", "G503"),
         ("records, lists and maps inside one another", f"{types.MAX_DEPTH}", "S411"),
         ("gas for each event and view id", f"{limit.gas:,}", "O901"),
         ("gas for the routes of one event", f"{limit.route_gas:,}", "O901"),

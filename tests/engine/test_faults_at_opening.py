@@ -15,6 +15,7 @@ from projection.engine import assembly
 from projection.engine.adoption import adopt
 from projection.engine.decisions import drop
 from projection.engine.lane import Lane
+from projection.engine.starts import StreamStart
 from projection.errors import StorageDamagedError
 from projection.lang.program import Program
 from projection.model.ids import TenantId, ViewId, ViewType
@@ -138,14 +139,17 @@ async def test_a_store_that_cannot_be_opened_halts_its_view_type_only(site, monk
     assert replayed(deployed, [*EVENTS, added("y")]) == found
 
 
-@pytest.mark.parametrize(("owner", "name"), [(Lane, "__init__"), (assembly, "_move_to_start")])
-async def test_a_lane_that_cannot_be_made_halts_its_view_type_only(site, monkeypatch, owner, name):
+@pytest.mark.parametrize(
+    ("owner", "name", "doing"),
+    [(Lane, "__init__", "opening build 1 of"), (StreamStart, "move", "beginning to read for")],
+)
+async def test_a_lane_that_cannot_be_made_halts_its_view_type_only(site, monkeypatch, owner, name, doing):
     await site.publish([*EVENTS, added("y")])
     deployed = two(site.folder / "deployed", site.template)
     original = getattr(owner, name)
 
     def made(*args, **named):
-        one = args[1] if name == "__init__" else args[0].deployed
+        one = args[1] if name == "__init__" else args[1].deployed
         if one.entry.view_type == TALLY:
             raise RuntimeError("it breaks here")
         return original(*args, **named)
@@ -154,7 +158,7 @@ async def test_a_lane_that_cannot_be_made_halts_its_view_type_only(site, monkeyp
         faulty.setattr(owner, name, made)
         async with site.node(deployed) as node:
             await others_catch_up(node)
-            assert "while opening build 1 of view type tallies" in node.troubles()["view type tallies"]
+            assert f"while {doing} view type tallies" in node.troubles()["view type tallies"]
     _, found = await site.catch_up(deployed)
     assert replayed(deployed, [*EVENTS, added("y")]) == found
 

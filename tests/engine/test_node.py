@@ -52,6 +52,19 @@ async def test_a_node_stopped_on_its_way_goes_on_where_it_was(site):
     assert len(read) > 2
 
 
+async def test_progress_says_how_much_was_folded_of_how_much_wherever_the_rest_is(site):
+    """All of it has long been fetched when the first batch is being folded."""
+    await site.publish(LINES)
+    deployed = deploy(site.folder, SHOP, template=site.template)
+    told = []
+    async with site.node(deployed, back_pressure={"batch": 100, "work_ms": 1}) as node:
+        await asyncio.wait_for(node.run(until_caught_up=True, on_progress=told.append), WITHIN_S)
+    known = [one for one in told if one.left is not None]
+    assert {EVENTS} == {one.events + one.left for one in known}
+    assert [one.events for one in known] == sorted(one.events for one in known)
+    assert (EVENTS, 0) == (known[-1].events, known[-1].left)
+
+
 async def test_a_node_at_the_end_of_its_stream_reads_nothing_again(site):
     last = await site.publish(LINES)
     deployed = deploy(site.folder, SHOP, template=site.template)

@@ -134,7 +134,7 @@ SUPERVISION = [
     Place(Node, "_tend", of_no_view_type),
     Place(Node, "_tell", of_no_view_type),
     Place(Node, "_let_succeed", of_no_view_type),
-    Place(Node, "_pending", of_no_view_type),
+    Place(Node, "_progress", of_no_view_type),
     Place(MemoryFeed, "pending", of_no_view_type),
 ]
 
@@ -348,7 +348,7 @@ async def test_a_build_that_cannot_be_made_to_serve_halts_and_the_former_one_goe
     await run_until(after.node, lambda: bool(served))
 
 
-async def test_a_catalogue_that_cannot_be_written_delays_the_switch(folder):
+async def test_a_catalogue_that_cannot_be_written_delays_the_switch(folder, logged):
     tries = list[str]()
 
     def serve() -> None:
@@ -357,15 +357,9 @@ async def test_a_catalogue_that_cannot_be_written_delays_the_switch(folder):
             raise StorageError("the disk is full", code="storage.full")
 
     successor = Successor(folder, serve)
-    seen = list[str]()
-
-    def is_done() -> bool:
-        troubles = successor.node.troubles().items()
-        seen.extend(trouble for what, trouble in troubles if what == "new build of view type tallies")
-        return len(tries) == 3
-
-    await run_until(successor.node, is_done)
-    assert {"the disk is full"} == set(seen)
+    await run_until(successor.node, lambda: len(tries) == 3)
+    told = [(line["at"], line["reason"]) for line in logged if line["event"] == "trouble"]
+    assert [("new build of view type tallies", "the disk is full")] == told
     assert successor.lane.halted is None
     assert "new build of view type tallies" not in successor.node.troubles()
 

@@ -24,7 +24,7 @@ view V { n: int = 0, s: string = "", row: Row = {}, by: map<string(20), int> = {
 """
 HANDLER = "on E as e to e.id => {}\n"
 SMALL = "proj 1\nprojection p\nevent A { id: string(9) }\nview V { n: int = 0 }\non A as e to e.id => { n: 1 }\n"
-DEEP, WIDE, LONG = (8, 16, 32), (20, 40, 80), (40, 80, 160)
+DEEP, WIDE, LONG, FEW = (5, 10, 20), (12, 24, 48), (20, 40, 80), (8, 16, 32)
 
 
 class Family(NamedTuple):
@@ -45,7 +45,7 @@ def forms() -> set[str]:
 def _function(expression: str, type_: str) -> str:
     """A program whose one function is this expression; a handler calls it."""
     called = "on E as e updates e.s when f(e, view, e.n) == f(e, view, e.k) => view\n"
-    return f"{SCHEMA}fn f(e: E, v: V, a: int) -> {type_} = {expression}\n{HANDLER}{called}"
+    return f"{SCHEMA}fn f(e: E, v: V, n: int) -> {type_} = {expression}\n{HANDLER}{called}"
 
 
 # An expression that stands in itself: the form, the expression, what stands in the innermost, and its type.
@@ -83,14 +83,14 @@ NESTED: list[tuple[str, str, str, str]] = [
     ("negative", "-(-(«»))", "e.n", "int"),
     ("postfix", "[«»][0]!", "e.n", "int"),
     ("get", "(v with { n: («») }).n", "e.n", "int"),
-    ("get_optional", "(if («») == # then e.more else none)?.q ?? 0", "e.n", "int"),
+    ("get_optional", "e.more?.o?.a ?? («»)", "e.n", "int"),
     ("at", "e.by[text(«»)] ?? 0", "e.n", "int"),
     ("at_optional", "e.more?.in.m?[text(«»)] ?? 0", "e.n", "int"),
     ("assert_present", "(if («») == # then e.o else 1)!", "e.n", "int"),
     ("primary", "(«»)", "e.n", "int"),
     ("call", "abs(«»)", "e.n", "int"),
     ("call", "min(«», #)", "e.n", "int"),
-    ("call", "max(«», a)", "e.n", "int"),
+    ("call", "max(«», n)", "e.n", "int"),
     ("aggregate", "sum(x# for x# in [«»])", "e.n", "int"),
     ("aggregate", "count(x# for x# in e.xs) + («»)", "e.n", "int"),
     ("aggregate", "min(x# by -x# for x# in [«»]) ?? 0", "e.n", "int"),
@@ -119,6 +119,9 @@ NESTED: list[tuple[str, str, str, str]] = [
     ("set_path", "v with { row.q: («»).n }", "v", "V"),
     ("add_path", "v with { row.q += («»).n }", "v", "V"),
     ("view_name", "v with { n: («»).n }", "v", "V"),
+    ("set_short", "(«») with { n, s: e.s }", "v", "V"),
+    ("field_short", "let a#: V = { n, s: («»).s }; a#", "v", "V"),
+    ("path_field", "v with { row.in.a: («»).n }", "v", "V"),
 ]
 
 # A part that is repeated within an expression: the form, the expression, the part, what stands between, the type.
@@ -143,7 +146,7 @@ REPEATED: list[tuple[str, str, str, str, str]] = [
     ("true", "[«»]", "true", ", ", "list<bool>"),
     ("false", "[«»]", "false", ", ", "list<bool>"),
     ("none", "[«»]", "e.o == none", ", ", "list<bool>"),
-    ("name", "[«»]", "a", ", ", "list<int>"),
+    ("name", "[«»]", "n", ", ", "list<int>"),
     ("duration", "[«»]", "#s", ", ", "list<duration>"),
     ("string", "[«»]", '"a#{e.n}"', ", ", "list<string>"),
     ("string", '"«»"', "a{e.n}", "", "string"),
@@ -174,8 +177,8 @@ DECLARED: list[tuple[str, str, str, str]] = [
     ("alias", SMALL + "«»", "type T# = int\n", ""),
     ("view", SMALL.replace("n: int = 0", "n: int = 0, «»"), "f#: int = #", ", "),
     ("field", SMALL.replace("n: int = 0", "n: int = 0, «»"), "f#: list<int>(5) = []", ", "),
-    ("wires", SMALL + "event X { a: int from «» }\n", '"w#"', " | "),
-    ("wires", SMALL + "event X from «» { a: int }\n", '"w#"', " | "),
+    ("wires", SMALL + "event X { «» }\n", 'f#: int from "a#" | "b#" | "c#"', ", "),
+    ("wires", SMALL + "«»", 'event X# from "a#" | "b#" | "c#" { a: int }\n', ""),
     ("default", SMALL.replace("n: int = 0", "n: int = 0, «»"), "f#: int = 1 + #", ", "),
     ("type", SMALL + "event X { «» }\n", "f#: map<string, list<int>(4)>(5)?", ", "),
     ("type_arguments", SMALL + "event X { «» }\n", "f#: list<list<int>>", ", "),
@@ -209,11 +212,8 @@ DECLARED: list[tuple[str, str, str, str]] = [
     ("json_object", SMALL + 'event X { m: map<string, int> }\ntest "t" { event X { m: {«»} }; }\n', "a#: #", ", "),
     ("member", SMALL + 'event X { m: map<string, int> }\ntest "t" { event X { m: {«»} }; }\n', '"a#": 1', ", "),
     ("json_value", SMALL + 'event X { xs: list<bool> }\ntest "t" { event X { xs: [«»] }; }\n', "true", ", "),
-    ("index", SMALL.replace("n: int = 0", "n: int = 0, «»"), "f#: int = 0", ", "),
-    ("index_key", SMALL.replace("n: int = 0", "n: int = 0, m: int = 0") + "index by «»\n", "n, m desc", ", "),
-    ("set_short", SMALL.replace("n: int = 0", "«»").replace("{ n: 1 }", "{}"), "f#: int = 0", ", "),
-    ("field_short", SMALL.replace("n: int = 0", "«»").replace("{ n: 1 }", "{}"), "f#: int = 0", ", "),
-    ("path_field", SMALL.replace("n: int = 0", "«»").replace("{ n: 1 }", "{}"), "f#: int = 0", ", "),
+    ("index", SMALL + "«»", "index by n\n", ""),
+    ("index_key", SMALL.replace("n: int = 0", "n: int = 0, m: int = 0") + "«»", "index by n, m desc, n desc\n", ""),
 ]
 
 
@@ -221,9 +221,18 @@ def _filled(whole: str, part: str, joint: str) -> Callable[[int], str]:
     return lambda count: whole.replace("«»", joint.join(part.replace("#", str(one)) for one in range(count)))
 
 
+LONG_INNER = {  # longer than a line: how far the formatter looks ahead is bounded by a line's width
+    "e.n": " + ".join(["e.n"] * 25),
+    "e.flag": " and ".join(["e.flag"] * 20),
+    "e.d": " + ".join(["e.d"] * 25),
+    "e.xs": "[" + ", ".join(["...e.xs"] * 16) + "]",
+    "e.by": "{" + ", ".join(["...e.by"] * 16) + "}",
+}
+
+
 def _nested(outer: str, inner: str, type_: str) -> Callable[[int], str]:
     def of(depth: int) -> str:
-        text = inner
+        text = LONG_INNER.get(inner, inner)
         for level in range(depth):
             text = outer.replace("#", str(level)).replace("«»", text)
         return _function(text, type_)
@@ -238,4 +247,5 @@ def families() -> Iterator[Family]:
     for form, whole, part, joint, type_ in REPEATED:
         yield Family(form, f"{form}: {part}", _filled(_function(whole, type_), part, joint), WIDE)
     for form, whole, part, joint in DECLARED:
-        yield Family(form, f"{form}: {part}".strip(), _filled(whole, part, joint), LONG)
+        name = f"{form}: {' '.join(part.split())}"
+        yield Family(form, name, _filled(whole, part, joint), FEW if part.startswith("index") else LONG)

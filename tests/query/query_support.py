@@ -95,7 +95,21 @@ def thing(owner: str, dice: random.Random, **fixed: Any) -> dict[str, Any]:
     return made
 
 
-IDS = [f"{number:03}" for number in range(60)] + ["a:b", "a", "a:", "A", "%41", "é", "😀", "\x01", "~" * 90]
+IDS = [f"{number:03}" for number in range(60)] + [
+    "a:b",
+    "a&b",
+    "a",
+    "a:",
+    "a%3Ab",
+    "A",
+    "%41",
+    "é",
+    "😀",
+    "\uffff",
+    "\x00",
+    "\x01",
+    "~" * 90,
+]
 
 
 class Site:

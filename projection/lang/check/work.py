@@ -14,8 +14,8 @@ class Work:
 
     __slots__ = ("_left",)
 
-    def __init__(self, steps: int = MAX_STEPS) -> None:
-        self._left = steps
+    def __init__(self) -> None:
+        self._left = MAX_STEPS
 
     def step(self) -> None:
         """One expression.

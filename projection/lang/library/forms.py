@@ -75,7 +75,7 @@ def _asserted(value: Any, path: str) -> Any:
 
 def _entered(value: Any, path: str) -> Any:
     if value is None:
-        raise failures.entry_missing(path)
+        raise failures.nothing_there(path, is_entry=True)
     return value
 
 
@@ -107,7 +107,7 @@ form(
 )  # fmt: skip
 # What a path of a `with` leads through.
 form("entered", "T?, string -> T", gas=constant(1), alloc=FREE, function=_entered, size=extents.like(0),
-     inline="({0} if {0} is not None else entry_missing({1}))")  # fmt: skip
+     inline="({0} if {0} is not None else nothing_entered({1}))")  # fmt: skip
 # What `m[k] += n` adds to: the zero of its type is the second operand.
 form(
     "counted", "T?, T -> T", gas=constant(1), alloc=FREE, function=lambda value, zero: zero if value is None else value,

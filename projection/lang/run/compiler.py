@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import decimal
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from msgspec.structs import replace
@@ -46,7 +47,6 @@ NAMES: dict[str, Any] = {
     "beyond_bound": _raised(failures.beyond_bound),
     "bool": bool,
     "dict": dict,
-    "entry_missing": _raised(failures.entry_missing),
     "hits": costs.hits,
     "key_weight": costs.key_weight,
     "int_overflow": _raised(failures.int_overflow),
@@ -58,6 +58,7 @@ NAMES: dict[str, Any] = {
     "min": min,
     "nodes": costs.nodes,
     "number": costs.number,
+    "nothing_entered": _raised(partial(failures.nothing_there, is_entry=True)),
     "nothing_there": _raised(failures.nothing_there),
     "replace": replace,
     "sorted": sorted,

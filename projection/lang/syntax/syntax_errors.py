@@ -20,6 +20,8 @@ _NAMES = {
     "COMPARE": "a comparison", "PLUS_MINUS": "`+`", "ADD_ASSIGN": "`+=`",
 }  # fmt: skip
 
+# A line up to the end of a text whose last `{` is not closed: another text was meant to stand inside.
+_TEXT_CUT = re.compile(r'(?:[^"#]|"(?:[^"\\]|\\.)*")*"(?:[^"\\]|\\.)*\{[^"{}\\]*"\s*$')
 _BEGINS_AN_ENTRY = re.compile(r'[A-Za-z0-9"\[{]|\.\.\.')
 
 
@@ -29,6 +31,8 @@ def explained(text: str, at: int, found: str | None, accepted: set[str], pattern
     `found` is what stands there, None at the end; `accepted` are the terminals that could, with `patterns` by name.
     """
     span = Span(at, at + len(found or " "))
+    if _TEXT_CUT.match(text[text.rfind("\n", 0, at) + 1 : at]):
+        return diag.not_inside_text(span, "a text")
     if (habit := _habit(text, at, found, accepted)) is not None:
         return habit
     before = len(re.sub(r"#[^\n]*", lambda match: " " * len(match[0]), text[:at]).rstrip())

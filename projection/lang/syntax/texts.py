@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from projection.lang.syntax.lalr import Node, Token
 
 _ESCAPES = {'"': '"', "\\": "\\", "n": "\n", "t": "\t", "{": "{", "}": "}"}
+_BRACES = re.compile(r"[{}#\\]")
+_NOT_INSIDE = {"#": "a comment", "\\": "a text"}  # by what it shows by
+# A string ends at its next quote, which was perhaps meant to stand inside of the expression.
+_NOT_CLOSED = r"close it with }, or write \{ for a brace; a text inside is named before: `let x = …;`"
 _UNICODE_ESCAPE = re.compile(r"u\{([0-9A-Fa-f]{1,6})\}")
 
 
@@ -63,10 +67,7 @@ class Texts:
                 text, length = self._escape(body, at, start)
                 plain, at = plain + text, at + length
             elif character == "{":
-                if (end := body.find("}", at)) < 0 or not body[at + 1 : end].strip():
-                    raise UnreadableError(
-                        diag.bad_interpolation(Span(start + at, start + at + 1), "`{` holds no expression")
-                    )
+                end = self._end(body, at, start)
                 if plain:
                     parts.append(plain)
                 plain = ""
@@ -80,6 +81,23 @@ class Texts:
         if plain or not parts:
             parts.append(plain)
         return tuple(parts)
+
+    def _end(self, body: str, at: int, start: int) -> int:
+        """Where the expression ends whose `{` stands here: at the `}` that belongs to it."""
+        depth = 0
+        for match in _BRACES.finditer(body, at):
+            here = Span(start + match.start(), start + match.end())
+            if match[0] in _NOT_INSIDE:
+                raise UnreadableError(diag.not_inside_text(here, _NOT_INSIDE[match[0]]))
+            depth += 1 if match[0] == "{" else -1
+            if depth == 0:
+                if body[at + 1 : match.start()].strip():
+                    return match.start()
+                break
+        here = Span(start + at, start + at + 1)
+        if depth:
+            raise UnreadableError(diag.bad_interpolation(here, "`{` is not closed", _NOT_CLOSED))
+        raise UnreadableError(diag.bad_interpolation(here, "`{` holds no expression"))
 
     def _escape(self, body: str, at: int, start: int) -> tuple[str, int]:
         if (simple := _ESCAPES.get(body[at + 1])) is not None:
