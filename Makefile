@@ -9,7 +9,7 @@ PYTHONS = $(shell for p in $(PYTHON) python3.11 python3.12 python3.13 python3.14
   "$$p" -c 'import sys; v = sys.version_info; v >= (3, 11) and print("%d.%d" % v[:2], sys.executable[1:])' 2>/dev/null; \
   done | sort -u -k1,1 | cut -d" " -f2)
 
-.PHONY: demo test lint pytest test-all bench docs format clean
+.PHONY: demo test lint pytest test-all test-slow bench docs format clean
 demo: $(READY)
 	@$(BIN)/projection demo
 
@@ -21,15 +21,21 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Everything, 75 minutes together on two cores: the tests under each Python at hand, then the long suites, one by one.
+# Everything, 75 minutes together on two cores: the tests under each Python at hand, then the long suites, one by one,
+# and the property tests with more examples. One seed for all, so that what a sample leaves out is long.
+test-all: export SAMPLE_SEED := $(or $(SAMPLE_SEED),$(shell date +%s))
 test-all: lint $(PYTHONS:%=test-under/%)
-	$(BIN)/pytest -n 2 --dist worksteal -rP -m long
+	$(BIN)/pytest -n 2 --dist worksteal -rP -m "long or property" --hypothesis-seed=$$SAMPLE_SEED
 
 test-under/%:
 	$(MAKE) VENV=.venv/under-$(subst /,_,$*) PYTHON=/$* pytest
 
 pytest: $(READY)
 	$(BIN)/pytest -n 2 --dist worksteal -m "not long"
+
+# The tests as on a machine that is slow and busy, by a quota that root may set (tests/slow_machine.py).
+test-slow: $(READY)
+	$(BIN)/python tests/slow_machine.py 0.67 $(BIN)/pytest -n 2 --dist worksteal -m "not long"
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks

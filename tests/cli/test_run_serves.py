@@ -8,7 +8,8 @@ import socket
 
 import httpx
 import pytest
-from command_support import WITHIN_S, counted, deploy, eventually, fill, projection, refused, started
+from command_support import counted, deploy, eventually, fill, projection, refused, started
+from patience import WITHIN_S
 
 
 def test_the_command_tells_it_and_starts_nothing(tmp_path):
