@@ -36,7 +36,9 @@ FILES = 3  # stdin, stdout, stderr
 ALSO_IMPORTED = ("httpx", "hypothesis", "nats", "rich.console", "rich.markdown", "rich.progress", "uvicorn")  # late
 SCRIPT = """\
 #!{python} -ISs
-import sys
+import os, sys
+if sys.argv[1:2] == ["fuzz"]:  # hypothesis draws from the constants of the modules that are there: these must be its own
+    os.execv({python!r}, [{python!r}, "-m", "projection", *sys.argv[1:]])
 sys.path.append({tests!r})
 from warm_client import main
 main({address!r})
