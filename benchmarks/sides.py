@@ -35,5 +35,5 @@ async def opened_node(deployed: Sequence[DeployedView], url: str, stream: str, d
     settings = Settings(nats=NatsSettings(url=url), stream=stream, storage=data)
     with Catalog.open(data) as catalog:
         async with await Nats.connect(NatsConnection(url)) as nats:
-            with await open_node(settings, deployed, catalog, nats) as node:
+            with open_node(settings, deployed, catalog, nats) as node:
                 yield node

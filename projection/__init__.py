@@ -1,13 +1,143 @@
-"""A node for read models: deterministic programs folded over a JetStream log into LMDB, exactly once."""
+"""A node for read models: deterministic programs folded over a JetStream log into LMDB, exactly once.
+
+What this package offers is listed here, and read when it is asked for. With `projection.client` and
+`projection.testing` it is all that versions promise something about; see docs/python.md.
+"""
 
 from __future__ import annotations
 
-__all__ = ["__version__"]
+from typing import TYPE_CHECKING
+
+from projection import exports
+
+if TYPE_CHECKING:
+    from projection.client.async_client import AsyncClient
+    from projection.client.client import Client
+    from projection.engine.adoption import Adoption, adopt, preview
+    from projection.engine.decisions import Dropped, drop
+    from projection.engine.deployment import DeployedView, ProgramsInvalidError, load_deployment
+    from projection.engine.parking import LaneHaltedError
+    from projection.engine.replay import Replay
+    from projection.engine.summary import Summary
+    from projection.engine.verification import Verification, differences, verify
+    from projection.errors import (
+        ConfigurationError,
+        DecodeError,
+        ProgramError,
+        ProjectionError,
+        StaleCommitError,
+        StorageDamagedError,
+        StorageError,
+        StreamError,
+        StreamIdentityError,
+        TenantAccessError,
+    )
+    from projection.extras import MissingExtraError
+    from projection.model.envelope import Tenancy
+    from projection.model.ids import TenantId, ViewId, ViewType
+    from projection.model.manifest import Manifest
+    from projection.model.parked import ParkedEvent
+    from projection.model.settings import Settings
+    from projection.query.folder import FolderQueries
+    from projection.query.form import Query
+    from projection.query.reading import parked_events
+    from projection.store.catalog import Catalog
+    from projection.testing.folding import Folded, Projection
+
+    __version__: str
+
+__all__ = [
+    "Adoption",
+    "AsyncClient",
+    "Catalog",
+    "Client",
+    "ConfigurationError",
+    "DecodeError",
+    "DeployedView",
+    "Dropped",
+    "Folded",
+    "FolderQueries",
+    "LaneHaltedError",
+    "Manifest",
+    "MissingExtraError",
+    "ParkedEvent",
+    "ProgramError",
+    "ProgramsInvalidError",
+    "Projection",
+    "ProjectionError",
+    "Query",
+    "Replay",
+    "Settings",
+    "StaleCommitError",
+    "StorageDamagedError",
+    "StorageError",
+    "StreamError",
+    "StreamIdentityError",
+    "Summary",
+    "Tenancy",
+    "TenantAccessError",
+    "TenantId",
+    "Verification",
+    "ViewId",
+    "ViewType",
+    "__version__",
+    "adopt",
+    "differences",
+    "drop",
+    "load_deployment",
+    "parked_events",
+    "preview",
+    "verify",
+]
+
+_PLACES = {
+    "Adoption": "projection.engine.adoption",
+    "AsyncClient": "projection.client.async_client",
+    "Catalog": "projection.store.catalog",
+    "Client": "projection.client.client",
+    "ConfigurationError": "projection.errors",
+    "DecodeError": "projection.errors",
+    "DeployedView": "projection.engine.deployment",
+    "Dropped": "projection.engine.decisions",
+    "Folded": "projection.testing.folding",
+    "FolderQueries": "projection.query.folder",
+    "LaneHaltedError": "projection.engine.parking",
+    "Manifest": "projection.model.manifest",
+    "MissingExtraError": "projection.extras",
+    "ParkedEvent": "projection.model.parked",
+    "ProgramError": "projection.errors",
+    "ProgramsInvalidError": "projection.engine.deployment",
+    "Projection": "projection.testing.folding",
+    "ProjectionError": "projection.errors",
+    "Query": "projection.query.form",
+    "Replay": "projection.engine.replay",
+    "Settings": "projection.model.settings",
+    "StaleCommitError": "projection.errors",
+    "StorageDamagedError": "projection.errors",
+    "StorageError": "projection.errors",
+    "StreamError": "projection.errors",
+    "StreamIdentityError": "projection.errors",
+    "Summary": "projection.engine.summary",
+    "Tenancy": "projection.model.envelope",
+    "TenantAccessError": "projection.errors",
+    "TenantId": "projection.model.ids",
+    "Verification": "projection.engine.verification",
+    "ViewId": "projection.model.ids",
+    "ViewType": "projection.model.ids",
+    "adopt": "projection.engine.adoption",
+    "differences": "projection.engine.verification",
+    "drop": "projection.engine.decisions",
+    "load_deployment": "projection.engine.deployment",
+    "parked_events": "projection.query.reading",
+    "preview": "projection.engine.adoption",
+    "verify": "projection.engine.verification",
+}
+_read = exports.reader(__name__, _PLACES)
 
 
-def __getattr__(name: str) -> str:
+def __getattr__(name: str) -> object:
     if name != "__version__":
-        raise AttributeError(name)
+        return _read(name)
     from importlib.metadata import version  # noqa: PLC0415 - 50 ms, which only those pay who ask
 
     return version("projection-node")

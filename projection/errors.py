@@ -20,6 +20,7 @@ class ErrorClass(StrEnum):
     INFRASTRUCTURE = "infrastructure"  # disk, network, server: retried, never parked, never skipped
     CONFIGURATION = "configuration"  # the operator's: nothing starts
     REQUEST = "request"  # whoever asked: they are told, and nothing else happens
+    PRODUCT = "product"  # ours: what was under way is given up, the rest goes on, and it is to be reported
 
 
 class ProjectionError(Exception):
@@ -105,6 +106,20 @@ class ProgramError(ProjectionError):
 
     error_class = ErrorClass.PROGRAM
     default_code = "R700"
+
+
+class ProductFaultError(ProjectionError):
+    """An exception that no code foresaw: a fault of this package (`projection/faults.py`)."""
+
+    error_class = ErrorClass.PRODUCT
+    default_code = "internal"
+
+
+class OutOfMemoryError(ProjectionError):
+    """The process has no memory left; that is no fault of the package, and no state is taken for good behind it."""
+
+    error_class = ErrorClass.INFRASTRUCTURE
+    default_code = "memory"
 
 
 class TenantAccessError(ProjectionError):

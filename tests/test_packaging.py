@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tarfile
+import tomllib
 import venv
 import zipfile
 from pathlib import Path
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
 GRAMMAR = "grammar/projection.lark"
 EXAMPLE = "projections/fines/fine_summary.proj"
 ERRORS = "docs/errors.md"  # what `projection explain` shows
@@ -29,7 +32,9 @@ def test_the_sdist_holds_everything_that_the_wheel_is_built_from_and_the_tests(b
     (sdist,) = built.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         names = {name.split("/", 1)[-1] for name in archive.getnames()}
-    assert {GRAMMAR, EXAMPLE, "README.md", "LICENSE", "Makefile", "tests/test_packaging.py"} <= names
+    assert {GRAMMAR, EXAMPLE, "tests/test_packaging.py", ".github/workflows/ci.yml"} <= names
+    assert {"README.md", "LICENSE", "SECURITY.md", "Makefile", "lock.txt", "hatch_build.py"} <= names
+    assert not {name for name in names if "tables.json" in name or name.startswith((".venv", "dist"))}
 
 
 def test_the_wheel_holds_the_one_grammar_unchanged(built: Path) -> None:
@@ -39,6 +44,16 @@ def test_the_wheel_holds_the_one_grammar_unchanged(built: Path) -> None:
         assert (CHECKOUT / EXAMPLE).read_bytes() == archive.read(f"projection/_bundled/{EXAMPLE}")
         assert (CHECKOUT / ERRORS).read_bytes() == archive.read(f"projection/_bundled/{ERRORS}")
         assert "projection/py.typed" in archive.namelist()
+        assert "projection/_bundled/grammar/tables.json" in archive.namelist()
+        assert {name.partition("/")[0] for name in archive.namelist()} == {
+            "projection",
+            f"projection_node-{PROJECT['version']}.dist-info",
+        }
+        (metadata,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        told = archive.read(metadata).decode()
+    bare = re.findall(r"^Requires-Dist: ([\w.-]+)(?!.*extra ==)", told, re.MULTILINE)
+    assert [re.match(r"[\w-]+", one)[0] for one in PROJECT["dependencies"]] == bare
+    assert set(PROJECT["optional-dependencies"]) == set(re.findall(r"^Provides-Extra: (\w+)", told, re.MULTILINE))
 
 
 def test_the_wheel_in_an_empty_venv_runs_a_program(built: Path, tmp_path: Path) -> None:

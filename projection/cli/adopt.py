@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from projection.cli.console import note, print_json
 from projection.cli.options import Config, ManifestFile, Storage
+from projection.cli.parameters import Argument, Option
 from projection.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -25,11 +24,11 @@ EXAMPLES = (
 
 
 def adopt(
-    view_type: Annotated[str | None, typer.Argument(help="The view type, as the manifest names it.")] = None,
+    view_type: Annotated[str | None, Argument(help="The view type, as the manifest names it.")] = None,
     *,
-    every: Annotated[bool, typer.Option("--all", help="Every view type that is folded differently by now.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing; show what would come of it.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object for each view type.")] = False,
+    every: Annotated[bool, Option("--all", help="Every view type that is folded differently by now.")] = False,
+    dry_run: Annotated[bool, Option("--dry-run", help="Write nothing; show what would come of it.")] = False,
+    json: Annotated[bool, Option("--json", help="One JSON object for each view type.")] = False,
     manifest: ManifestFile = None,
     storage: Storage = None,
     config: Config = None,

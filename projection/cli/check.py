@@ -6,9 +6,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from projection.cli.console import note
+from projection.cli.parameters import Argument, Exit, Option
 from projection.errors import EXIT_FAILED, ConfigurationError
 
 EXAMPLES = (
@@ -30,22 +29,22 @@ class Format(StrEnum):
 
 def check(
     paths: Annotated[
-        list[Path] | None, typer.Argument(metavar="[PATH]...", help="Programs, manifests or folders; else this folder.")
+        list[Path] | None, Argument(metavar="[PATH]...", help="Programs, manifests or folders; else this folder.")
     ] = None,
     *,
     form: Annotated[
-        Format, typer.Option("--format", help="For people, for programs, for GitHub's annotations, or SARIF 2.1.0.")
+        Format, Option("--format", help="For people, for programs, for GitHub's annotations, or SARIF 2.1.0.")
     ] = Format.PRETTY,
-    strict: Annotated[bool, typer.Option("--strict", help="Fail on warnings, too.")] = False,
+    strict: Annotated[bool, Option("--strict", help="Fail on warnings, too.")] = False,
     against: Annotated[
         str | None,
-        typer.Option(
+        Option(
             metavar="VERSION",
             help="Compare with this file, folder or `REF:PATH`; or with the same paths at this ref of git.",
         ),
     ] = None,
     fail_on_breaking: Annotated[
-        bool, typer.Option("--fail-on-breaking", help="With --against: fail on changes that break others.")
+        bool, Option("--fail-on-breaking", help="With --against: fail on changes that break others.")
     ] = False,
 ) -> None:
     """Check programs (.proj) and manifests, the programs that manifests name, and the events kept beside them.
@@ -75,7 +74,7 @@ def check(
         note(report.compared.summary())
     is_breaking = fail_on_breaking and report.compared is not None and report.compared.breaking > 0
     if report.errors or (strict and report.warnings) or is_breaking:
-        raise typer.Exit(EXIT_FAILED)
+        raise Exit(EXIT_FAILED)
 
 
 def _plural(count: int, what: str) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from projection.cli.comparing import Compared
     from projection.lang.check.checker import CheckedProgram
     from projection.lang.program import Limits
+    from projection.lang.reporting import Diagnostic
     from projection.lang.source import Source
     from projection.model.envelope import Envelope
     from projection.model.manifest import ManifestView
@@ -214,7 +215,7 @@ def _program(path: Path, views: Iterable[ManifestView]) -> tuple[CheckedProgram 
 def _limits(view: ManifestView) -> Limits:
     from projection.lang.program import Limits
 
-    return Limits(**view.limits.model_dump(include=set(Limits.__slots__)))
+    return Limits(**view.limits.model_dump(include=set(Limits.__struct_fields__)))
 
 
 # --- events kept beside programs -------------------------------------------------------------------------------------
@@ -232,6 +233,8 @@ def _fixture(path: Path, programs: list[CheckedProgram]) -> Iterator[Finding]:
         for line, data in read_events(path):
             if (error := fit.error(data)) is not None:
                 yield in_line(name, line, error.code, error.message, error.hint or "")
+            elif (lint := fit.unhandled(data)) is not None:
+                yield in_line(name, line, lint.code, lint.message, lint.help, lint.severity)
     except ConfigurationError as error:
         yield in_line(name, 1, "D101", error.message)
 
@@ -257,14 +260,22 @@ def _scenario(path: Path, programs: list[CheckedProgram]) -> Iterator[Finding]:
         if (misfit := fit.error(encode(event))) is not None:
             finding = _in_field(path, ("events", index), misfit.message)
             yield replace(finding, code=misfit.code)
+        elif (lint := fit.unhandled(encode(event))) is not None:
+            finding = _in_field(path, ("events", index), lint.message)
+            place = finding.place
+            yield in_line(place.file, place.line, lint.code, lint.message, lint.help, lint.severity)
 
 
 class _Fit:
     """Whether events are envelopes, or their short form, and fit what the programs of a folder declare."""
 
     def __init__(self, programs: Iterable[CheckedProgram]) -> None:
+        from projection.lang.handled import HandledTypes
         from projection.lang.values.codec import Codec
 
+        programs = list(programs)
+        self._handled = HandledTypes.of(programs)
+        self._told: set[tuple[str, str]] = set()
         self._known = [
             (set(event.wires or (name,)), event.aggregate_type, Codec(program.events[name]))
             for program in programs
@@ -286,6 +297,21 @@ class _Fit:
         except ValueError as error:
             return DecodeError(f"the event is not an envelope: {error}", code="D102")
         return None
+
+    def unhandled(self, data: bytes) -> Diagnostic | None:
+        """That no program handles events of this type; once for each type. Of an event with which nothing is wrong."""
+        from projection.lang.diagnostics import unhandled_event
+        from projection.lang.handled import shown
+        from projection.lang.source import Span
+
+        envelope = self._envelope(data)
+        key = envelope.aggregate_type, envelope.event_type
+        if self._handled.takes(*key) or key in self._told or not self._handled.types:
+            return None  # a folder without a program that checks has other troubles
+        self._told.add(key)
+        return unhandled_event(
+            Span(0, 0), shown(envelope.event_type), shown(envelope.aggregate_type), self._handled.guess(*key)
+        )
 
     def _envelope(self, data: bytes) -> Envelope:
         import msgspec

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import deque
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from projection.lang.printable import printable_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from rich.console import Console as RichConsole
+
     from projection.errors import ProjectionError
 
 _BAR_EVERY = 0.05  # seconds between two movements of a bar
-_PLAIN_EVERY = 5.0  # seconds between two lines of progress where nobody watches a terminal
+_PLAIN_EVERY = 5.0  # seconds until the first line of progress where nobody watches a terminal; each later one waits
+_LONGEST_EVERY = 300.0  # for twice as long, and no longer than that
+_RATES = 20  # of the last showings a rate is the mean of
+
+_bar: RichConsole | None = None  # where the bar is, while there is one
 
 
 class Advance(Protocol):
@@ -31,8 +40,14 @@ def print_json(value: object) -> None:
     sys.stdout.buffer.write(line + b"\n")
 
 
+def say(text: str = "") -> None:
+    """Write text for people to stdout, with a line end behind it; characters that a terminal would obey are escaped."""
+    print(printable_lines(text))
+
+
 def print_markdown(text: str) -> None:
     """Write a text for people to stdout: rendered on a terminal, else as it is."""
+    text = printable_lines(text)
     if not sys.stdout.isatty():
         print(text, end="")
         return
@@ -43,8 +58,18 @@ def print_markdown(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """Say something on stderr."""
-    print(text, file=sys.stderr, flush=True)
+    """Write text for people to stderr, as `say` does to stdout."""
+    write_line(printable_lines(text))
+
+
+def write_line(text: str) -> None:
+    """Write a line, as it is, to stderr: above the bar, while there is one, so that they do not meet on one line."""
+    if _bar is None:
+        print(text, file=sys.stderr, flush=True)
+        return
+    from rich.text import Text
+
+    _bar.print(Text.from_ansi(text), soft_wrap=True)
 
 
 def report(error: ProjectionError) -> None:
@@ -57,23 +82,23 @@ def report(error: ProjectionError) -> None:
 
 
 @contextmanager
-def progress(doing: str, total: int | None, unit: str = "events") -> Iterator[Advance]:
-    """Show on stderr how far a work has come: a bar on a terminal, else a line every few seconds.
+def progress(
+    doing: str, total: int | None, unit: str = "events", *, say: Callable[[Figures], None] | None = None
+) -> Iterator[Advance]:
+    """Show on stderr how far a work has come: a bar on a terminal, else a line now and then while something moves.
 
     Gives a function that takes how many units are done by now, and of how many where that changes; it is cheap to call
-    often. A total of None is not known yet.
+    often.
+
+    Args:
+        doing: what is done, as in "folding".
+        total: how many units there are; None: that is not known yet.
+        unit: of what.
+        say: takes the numbers where nobody watches a terminal; None: a note.
     """
-    began = time.monotonic()
-
-    def rate(done: int) -> str:
-        return f"{done / max(time.monotonic() - began, 1e-9):,.0f} {unit}/s"
-
+    global _bar  # noqa: PLW0603 - there is one terminal, and whoever writes to it has to know of the bar
     if not sys.stderr.isatty():
-
-        def say(done: int, of: int | None) -> None:
-            note(f"{doing}: {done:,} {f'of {of:,} ' if of else ''}{unit}, {rate(done)}")
-
-        yield _sparing(say, total, _PLAIN_EVERY)
+        yield _Sparing(say or (lambda now: note(f"{doing}: {now.text(unit)}")), total, _PLAIN_EVERY, plain=True)
         return
 
     from rich.console import Console
@@ -86,23 +111,55 @@ def progress(doing: str, total: int | None, unit: str = "events") -> Iterator[Ad
         TextColumn("{task.fields[rate]}", markup=False),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as bar:
         task = bar.add_task(doing, total=total, rate="")
 
-        def move(done: int, of: int | None) -> None:
-            bar.update(task, completed=done, total=of, rate=rate(done))
+        def move(now: Figures) -> None:
+            bar.update(task, completed=now.done, total=now.of, rate=f"{now.rate:,.0f} {unit}/s")
 
-        yield _sparing(move, total, _BAR_EVERY)
+        _bar = bar.console
+        try:
+            yield _Sparing(move, total, _BAR_EVERY)
+        finally:
+            _bar = None
 
 
-def _sparing(show: Callable[[int, int | None], None], total: int | None, every: float) -> Advance:
-    """The same, called at most once in so many seconds: moving a bar took 2.4 µs where asking the clock took 0.2."""
-    shown = time.monotonic()
+class Figures(NamedTuple):
+    """How far a work is."""
 
-    def advance(done: int, of: int | None = None) -> None:
-        nonlocal shown
-        if (now := time.monotonic()) - shown >= every:
-            shown = now
-            show(done, of or total)
+    done: int
+    of: int | None
+    rate: float  # units a second, of late
 
-    return advance
+    def text(self, unit: str) -> str:
+        """The same for people."""
+        return f"{self.done:,} {f'of {self.of:,} ' if self.of else ''}{unit}, {self.rate:,.0f} {unit}/s"
+
+
+class _Sparing:
+    """Shows figures at most once in so many seconds; plain ones more and more rarely, and only when something moved.
+
+    Moving a bar took 2.4 µs where asking the clock took 0.2.
+    """
+
+    def __init__(
+        self, show: Callable[[Figures], None], total: int | None, every: float, *, plain: bool = False
+    ) -> None:
+        self._show, self._total, self._every, self._plain = show, total, every, plain
+        now = time.monotonic()
+        self._shown: tuple[float, int, int | None] = (now, 0, total)
+        self._past = deque([(now, 0)], maxlen=1 if plain else _RATES)  # when how many were done
+
+    def __call__(self, done: int, of: int | None = None) -> None:
+        """See `Advance`."""
+        of = self._total if of is None else of
+        now = time.monotonic()
+        at, *shown = self._shown
+        if now - at < self._every or (self._plain and shown == [done, of]):
+            return
+        began, before = self._past[0]
+        self._past.append((now, done))
+        self._shown = now, done, of
+        if self._plain:
+            self._every = min(2 * self._every, _LONGEST_EVERY)
+        self._show(Figures(done, of, (done - before) / max(now - began, 1e-9)))

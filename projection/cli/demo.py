@@ -14,10 +14,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from projection.bundled import bundled
 from projection.cli.console import print_json, progress
+from projection.cli.parameters import Option
 from projection.errors import ConfigurationError, ProjectionError, StorageError
 
 if TYPE_CHECKING:
@@ -51,10 +50,10 @@ class DemoFailedError(ProjectionError):
 
 def demo(
     *,
-    events: Annotated[int, typer.Option(metavar="N", min=1_000, help="How many events the shop makes.")] = 24_000,
+    events: Annotated[int, Option(metavar="N", min=1_000, help="How many events the shop makes.")] = 24_000,
     folder: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="An empty folder to work in, which is kept; else a temporary one."),
+        Option(metavar="DIR", help="An empty folder to work in, which is kept; else a temporary one."),
     ] = None,
 ) -> None:
     """See it work: a shop's events in a real JetStream, three projections, and a crash that changes nothing.

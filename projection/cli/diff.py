@@ -7,10 +7,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
-from projection.cli.console import print_json, progress
+from projection.cli.console import print_json, progress, say
 from projection.cli.options import Config, NatsUrl
+from projection.cli.parameters import Argument, Exit, Option
 from projection.errors import EXIT_FAILED, ConfigurationError
 
 if TYPE_CHECKING:
@@ -36,19 +35,17 @@ class Format(StrEnum):
 
 
 def diff(
-    old: Annotated[
-        str, typer.Argument(metavar="OLD", help="A program, a manifest, a folder; or one in git: `HEAD~1:PATH`.")
-    ],
-    new: Annotated[str, typer.Argument(metavar="NEW", help="The same, to be compared with it.")],
+    old: Annotated[str, Argument(metavar="OLD", help="A program, a manifest, a folder; or one in git: `HEAD~1:PATH`.")],
+    new: Annotated[str, Argument(metavar="NEW", help="The same, to be compared with it.")],
     *,
     events: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Events: one JSON envelope a line, or their short form.")
+        Path | None, Option(metavar="FILE", help="Events: one JSON envelope a line, or their short form.")
     ] = None,
-    stream: Annotated[str | None, typer.Option(metavar="NAME", help="Events: the stream of this name.")] = None,
+    stream: Annotated[str | None, Option(metavar="NAME", help="Events: the stream of this name.")] = None,
     url: NatsUrl = None,
-    form: Annotated[Format, typer.Option("--format", help="Tables for people, or one JSON object.")] = Format.TABLE,
+    form: Annotated[Format, Option("--format", help="Tables for people, or one JSON object.")] = Format.TABLE,
     limit: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Show N views of each type, and N parked events; all are counted.")
+        int, Option(metavar="N", min=0, help="Show N views of each type, and N parked events; all are counted.")
     ] = 20,
     config: Config = None,
 ) -> None:
@@ -76,9 +73,9 @@ def diff(
         _print(found, limit)
         for names, side in zip(alone, (old, new), strict=True):
             for name in names:
-                print(f"view type {name}: only in {side}")
+                say(f"view type {name}: only in {side}")
     if any(alone) or not all(one.is_equal for one in found):
-        raise typer.Exit(EXIT_FAILED)
+        raise Exit(EXIT_FAILED)
 
 
 async def _compare(settings: Settings, pairs: Sequence[Pair], events: Path | None, limit: int) -> list[Comparison]:
@@ -172,9 +169,9 @@ def _print(found: Sequence[Comparison], limit: int) -> None:
     from projection.cli.tables import print_table
 
     for number, one in enumerate(found):
-        print("\n" * (number > 0) + "\n".join(_summary(one)))
+        say("\n" * (number > 0) + "\n".join(_summary(one)))
         if one.views:
-            print()
+            say()
             print_table(
                 ("view id", "tenant", "differs", "from event", "fields"),
                 [
@@ -184,9 +181,9 @@ def _print(found: Sequence[Comparison], limit: int) -> None:
                 last_folds=True,
             )
         if sum(one.kinds.values()) > len(one.views):
-            print(f"… and {sum(one.kinds.values()) - len(one.views):,} more views (--limit shows more)")
+            say(f"… and {sum(one.kinds.values()) - len(one.views):,} more views (--limit shows more)")
         if one.parked:
-            print()
+            say()
             print_table(
                 ("event", "tenant", "view id", "parked before", "parked now"),
                 [
@@ -195,7 +192,7 @@ def _print(found: Sequence[Comparison], limit: int) -> None:
                 ],
             )
         if len(one.parked) > limit:
-            print(f"… and {len(one.parked) - limit:,} more events")
+            say(f"… and {len(one.parked) - limit:,} more events")
 
 
 def _summary(one: Comparison) -> Iterator[str]:

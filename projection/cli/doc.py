@@ -5,15 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from projection.cli.console import print_markdown
+from projection.cli.parameters import Argument
 from projection.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from projection.lang.cost.costs import Shape
     from projection.lang.operations import Operation
     from projection.lang.source import Source
     from projection.lang.syntax import nodes as syn
@@ -28,7 +26,7 @@ _WRITTEN = {"negative": "-"}  # operators whose name in the library is not how p
 
 def doc(
     name: Annotated[
-        str | None, typer.Argument(help="A builtin, an operator, or a program (.proj); else the whole library.")
+        str | None, Argument(help="A builtin, an operator, or a program (.proj); else the whole library.")
     ] = None,
 ) -> None:
     """Show what operators and builtins do, with examples and costs; or what a program takes and makes.
@@ -72,13 +70,7 @@ def _operation(name: str, overloads: Sequence[Operation]) -> Iterator[str]:
         if one.examples:
             yield ""
             yield from (f"- `{expression}` → `{value}`" for expression, value in one.examples)
-        yield from ("", f"Gas {_cost(one.gas)}; alloc {_cost(one.alloc)}.")
-
-
-def _cost(shape: Shape) -> str:
-    terms = [str(shape.constant)] if shape.constant or not shape.is_sized else []
-    terms += [f"{shape.per_operand} an operand"] if shape.per_operand else []
-    return " + ".join([*terms, *([shape.name] if shape.is_sized else [])])
+        yield from ("", f"Gas {one.gas}; alloc {one.alloc}.")
 
 
 # --- a program -------------------------------------------------------------------------------------------------------

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
+from projection.cli.parameters import Argument
 from projection.errors import ConfigurationError
 
 EXAMPLES = (
@@ -15,19 +14,19 @@ EXAMPLES = (
 
 
 def explain(
-    code: Annotated[str | None, typer.Argument(help="As a diagnostic or a parked event names it; else all.")] = None,
+    code: Annotated[str | None, Argument(help="As a diagnostic or a parked event names it; else all.")] = None,
 ) -> None:
     """Say what a code of an error or a warning means, and what to do about it.
 
     The text is that of docs/errors.md. Exit status: 0 done, 2 there is no such code.
     """
-    from projection.cli.console import print_markdown
+    from projection.cli.console import print_markdown, say
     from projection.cli.explanations import explanations
     from projection.lang.reporting import closest
 
     known = explanations()
     if code is None:
-        print("\n".join(f"{one.code}  {one.summary.replace('`', '')}" for one in known.values()))
+        say("\n".join(f"{one.code}  {one.summary.replace('`', '')}" for one in known.values()))
         return
     found = known.get(code.strip("[]").upper())
     if found is None:

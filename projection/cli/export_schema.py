@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
+from projection.cli.parameters import Argument, Option
 from projection.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -30,15 +30,15 @@ class Format(StrEnum):
 
 
 def export_schema(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="A program (.proj), a manifest, or a folder with one.")],
+    path: Annotated[Path, Argument(metavar="PATH", help="A program (.proj), a manifest, or a folder with one.")],
     view_type: Annotated[
-        str | None, typer.Argument(metavar="[VIEW_TYPE]", help="Which one, where there are several.")
+        str | None, Argument(metavar="[VIEW_TYPE]", help="Which one, where there are several.")
     ] = None,
     *,
     form: Annotated[
-        Format, typer.Option("--format", help="JSON Schema 2020-12, types of TypeScript, or models of pydantic 2.")
+        Format, Option("--format", help="JSON Schema 2020-12, types of TypeScript, or models of pydantic 2.")
     ] = Format.JSON_SCHEMA,
-    events: Annotated[bool, typer.Option("--events", help="The payloads of its events instead of its views.")] = False,
+    events: Annotated[bool, Option("--events", help="The payloads of its events instead of its views.")] = False,
 ) -> None:
     """Write what the JSON of a view type looks like: its views, or with --events the events that it takes.
 
@@ -48,7 +48,7 @@ def export_schema(
     program = _program(path, view_type)
     if events and not program.events:
         raise ConfigurationError(f"{program.source.name} declares no event")
-    print(_written(program, form, events=events), end="")
+    sys.stdout.write(_written(program, form, events=events))
 
 
 def _program(path: Path, view_type: str | None) -> CheckedProgram:

@@ -73,10 +73,10 @@ def in_source(source: Source, diagnostic: Diagnostic) -> Finding:
     )
 
 
-def in_line(file: str, line: int, code: str, message: str, help_: str = "") -> Finding:
+def in_line(file: str, line: int, code: str, message: str, help_: str = "", severity: str = "error") -> Finding:
     """A finding about a whole line, which is not shown: it may be long."""
     excerpt = f" --> {file}:{line}:1" + (f"\n  = help: {help_}" if help_ else "")
-    return Finding(code, "error", message, Place(file, line, 1, line, 1), help=help_, excerpt=excerpt)
+    return Finding(code, severity, message, Place(file, line, 1, line, 1), help=help_, excerpt=excerpt)
 
 
 def shown_path(path: Path) -> str:

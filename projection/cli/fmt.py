@@ -6,9 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from projection.cli.console import note
+from projection.cli.console import note, say
+from projection.cli.parameters import Argument, Exit, Option
 from projection.errors import EXIT_FAILED, ConfigurationError
 
 if TYPE_CHECKING:
@@ -25,11 +24,11 @@ _STDIN = Path("-")
 def fmt(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[PATH]...", help="Programs or folders; `-` is stdin to stdout; else this folder."),
+        Argument(metavar="[PATH]...", help="Programs or folders; `-` is stdin to stdout; else this folder."),
     ] = None,
     *,
-    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail where a program would change.")] = False,
-    diff: Annotated[bool, typer.Option("--diff", help="Write nothing; print what would change.")] = False,
+    check: Annotated[bool, Option("--check", help="Write nothing; fail where a program would change.")] = False,
+    diff: Annotated[bool, Option("--diff", help="Write nothing; print what would change.")] = False,
 ) -> None:
     """Lay out programs (.proj): spaces, ends of lines and trailing commas, never what they mean.
 
@@ -66,7 +65,7 @@ def fmt(
     if _STDIN not in (paths or []) or check:
         _conclude(changed, count, unreadable, would=check or diff)
     if unreadable or (check and changed):
-        raise typer.Exit(EXIT_FAILED)
+        raise Exit(EXIT_FAILED)
 
 
 def _programs(path: Path) -> Iterator[Path]:
@@ -108,7 +107,7 @@ def _print_diff(name: str, before: str, after: str) -> None:
 
     lines = unified_diff(before.splitlines(keepends=True), after.splitlines(keepends=True), name, name)
     for line in lines:
-        print(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n", end="")
+        say(line.removesuffix("\n") if line.endswith("\n") else f"{line}\n\\ No newline at end of file")
 
 
 def _conclude(changed: list[str], count: int, unreadable: int, *, would: bool) -> None:

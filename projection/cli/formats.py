@@ -7,9 +7,8 @@ from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from projection import __version__
-from projection.cli.console import note, print_json
-from projection.cli.explanations import explanations
+from projection.cli.console import note, print_json, say
+from projection.lang.printable import printable, printable_lines
 from projection.lang.reporting import MAX_DIAGNOSTICS
 
 if TYPE_CHECKING:
@@ -26,26 +25,26 @@ def print_pretty(report: Report) -> None:
 
     if report.compared is not None:
         for fold in report.compared.folds:
-            print(fold)
+            say(str(fold))
     for checked in report.programs:
         note(f"{checked.source.name}: {partitioning(checked).sentence(checked)}")
     parts, counts = list[str](), Counter[str]()
     for one in report.shown:
         counts[one.place.file] += 1
         if counts[one.place.file] <= MAX_DIAGNOSTICS:
-            parts.append(f"{one.severity}[{one.code}]: {one.message}\n{one.excerpt}")
+            parts.append(f"{one.severity}[{one.code}]: {printable(one.message)}\n{one.excerpt}")
     left_out = {file: count - MAX_DIAGNOSTICS for file, count in counts.items() if count > MAX_DIAGNOSTICS}
     parts += [f"… and {count} more in {file}" for file, count in left_out.items()]
     shown = "\n\n".join(parts)
     if not shown:
         return
     if not sys.stdout.isatty():
-        print(shown)
+        say(shown)
         return
     from rich.console import Console
     from rich.text import Text
 
-    text = Text(shown)
+    text = Text(printable_lines(shown))
     text.highlight_regex(r"(?m)^error\[\w+\]", "bold red")
     text.highlight_regex(r"(?m)^warning\[\w+\]", "bold yellow")
     text.highlight_regex(r"(?m)^note\[\w+\]", "bold cyan")
@@ -124,16 +123,18 @@ def print_annotations(report: Report) -> None:
         shown = ",".join(f"{name}={_escaped(str(value), in_property=True)}" for name, value in properties.items())
         text = "\n".join(part for part in (one.message, one.label, one.help) if part)
         level = "notice" if one.severity == "note" else one.severity
-        print(f"::{level} {shown}::{_escaped(text)}")
+        say(f"::{level} {shown}::{_escaped(text)}")
 
 
 def _escaped(text: str, *, in_property: bool = False) -> str:
-    text = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    text = printable_lines(text).replace("%", "%25").replace("\n", "%0A")
     return text.replace(":", "%3A").replace(",", "%2C") if in_property else text
 
 
 def print_sarif(report: Report) -> None:
     """One SARIF log with one run; columns count code points."""
+    from projection import __version__
+
     codes = sorted({one.code for one in report.shown})
     driver = {
         "name": "projection",
@@ -149,6 +150,8 @@ def print_sarif(report: Report) -> None:
 
 
 def _rule(code: str) -> dict[str, Any]:
+    from projection.cli.explanations import explanations
+
     known = explanations().get(code)
     if known is None:
         return {"id": code}

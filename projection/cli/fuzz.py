@@ -6,9 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from projection.cli.console import note
+from projection.cli.console import note, say
+from projection.cli.parameters import Argument, Exit, Option
 from projection.errors import EXIT_FAILED, ConfigurationError
 
 if TYPE_CHECKING:
@@ -28,22 +27,20 @@ _SCENARIO = ".scenario.yaml"
 
 
 def fuzz(
-    path: Annotated[Path, typer.Argument(help="A program (.proj), a manifest, or a folder with either.")],
-    view_type: Annotated[str | None, typer.Argument(help="The view type of a manifest; else all.")] = None,
+    path: Annotated[Path, Argument(help="A program (.proj), a manifest, or a folder with either.")],
+    view_type: Annotated[str | None, Argument(help="The view type of a manifest; else all.")] = None,
     *,
-    events: Annotated[int, typer.Option(metavar="N", min=1, help="Look at so many events of each view type.")] = 2_000,
+    events: Annotated[int, Option(metavar="N", min=1, help="Look at so many events of each view type.")] = 2_000,
     seconds: Annotated[
-        float | None, typer.Option(metavar="S", min=0, help="End after so long, whatever has been looked at.")
+        float | None, Option(metavar="S", min=0, help="End after so long, whatever has been looked at.")
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option(metavar="N", min=0, help="Make the same events again; it is printed.")
-    ] = None,
+    seed: Annotated[int | None, Option(metavar="N", min=0, help="Make the same events again; it is printed.")] = None,
     write: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write each finding as a scenario (*.scenario.yaml).")
+        Path | None, Option(metavar="FILE", help="Write each finding as a scenario (*.scenario.yaml).")
     ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Fail on notes, too.")] = False,
+    strict: Annotated[bool, Option("--strict", help="Fail on notes, too.")] = False,
     on_purpose: Annotated[
-        bool, typer.Option("--on-purpose", help="Tell also what the program refuses by fail(…), as notes.")
+        bool, Option("--on-purpose", help="Tell also what the program refuses by fail(…), as notes.")
     ] = False,
 ) -> None:
     """Make events of what a program declares, and search for those that it does not take as its author would expect.
@@ -77,7 +74,7 @@ def fuzz(
     faults = sum(finding.is_fault for _, finding in found)
     note(f"{_plural(faults, 'fault')}, {_plural(len(found) - faults, 'note')}")
     if faults or (strict and found):
-        raise typer.Exit(EXIT_FAILED)
+        raise Exit(EXIT_FAILED)
 
 
 def _require_hypothesis() -> None:
@@ -110,14 +107,14 @@ def _show(deployed: DeployedView, report: Report, seed: int) -> None:
 
     source, counts = deployed.program.checked.source, report.counts
     looked_at = f"{_plural(counts.events, 'event')} in {_plural(counts.sequences, 'sequence')}"
-    print(f"{source.name} as {deployed.entry.view_type}: {looked_at}, seed {seed}")
+    say(f"{source.name} as {deployed.entry.view_type}: {looked_at}, seed {seed}")
     for finding in report.findings:
-        print(*finding.lines(), sep="\n")
+        say("\n".join(finding.lines()))
     if refused := counts.failures[ON_PURPOSE]:
-        print(f"{_plural(refused, 'event')} failed on purpose, by `fail(…)`")
+        say(f"{_plural(refused, 'event')} failed on purpose, by `fail(…)`")
     if report.unreached:
         lines = [str(source.position(span.start)[0]) for span in report.unreached]
-        print(f"no event came to change a view by the handler{'s' * (len(lines) > 1)} in line {', '.join(lines)}")
+        say(f"no event came to change a view by the handler{'s' * (len(lines) > 1)} in line {', '.join(lines)}")
     if report.is_late:
         note("time was up before all events were looked at; another run may find more")
 

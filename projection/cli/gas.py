@@ -6,8 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
+from projection.cli.parameters import Argument, Exit, Option
 from projection.errors import EXIT_FAILED
 
 if TYPE_CHECKING:
@@ -35,11 +34,11 @@ class Format(StrEnum):
 
 def gas(
     paths: Annotated[
-        list[Path] | None, typer.Argument(metavar="[PATH]...", help="Programs, manifests or folders; else this folder.")
+        list[Path] | None, Argument(metavar="[PATH]...", help="Programs, manifests or folders; else this folder.")
     ] = None,
     *,
-    terms: Annotated[int, typer.Option(metavar="N", min=0, help="Show the N largest terms of each bound.")] = 3,
-    form: Annotated[Format, typer.Option("--format", help="A table for people, or JSON, a program a line.")] = (
+    terms: Annotated[int, Option(metavar="N", min=0, help="Show the N largest terms of each bound.")] = 3,
+    form: Annotated[Format, Option("--format", help="A table for people, or JSON, a program a line.")] = (
         Format.PRETTY
     ),
 ) -> None:
@@ -49,7 +48,7 @@ def gas(
     marks what may go beyond its limit. Exit status: 0 done, 1 a program does not check, 2 there is none.
     """
     from projection.cli.checking import deployed_programs
-    from projection.cli.console import print_json
+    from projection.cli.console import print_json, say
     from projection.lang.cost.bounds import bounds_of
 
     has_failed = has_shown = False
@@ -61,12 +60,13 @@ def gas(
         if form is Format.JSON:
             print_json(_as_json(program, view_type, limits, bounds, terms))
             continue
-        print("\n" * has_shown, end="")
+        if has_shown:
+            say()
         has_shown = True
         for line in _table(program, view_type, limits, bounds, terms):
-            print(line)
+            say(line)
     if has_failed:
-        raise typer.Exit(EXIT_FAILED)
+        raise Exit(EXIT_FAILED)
 
 
 def _table(

@@ -92,13 +92,14 @@ async def opened_log(
     Raises:
         StreamError: the server cannot be reached.
     """
-    from projection.cli.connection import nats_connection
     from projection.history.logs import FileLog, StreamLog
-    from projection.stream.connection import Nats
 
     if events is not None:
         yield FileLog(partial(_envelopes, events, deployed))
         return
+    from projection.cli.connection import nats_connection
+    from projection.stream.connection import Nats
+
     async with await Nats.connect(nats_connection(settings.nats)) as nats:
         yield StreamLog(nats, settings.stream, purpose)
 

@@ -7,9 +7,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
-from projection.cli.console import note
+from projection.cli.console import note, say
+from projection.cli.parameters import Argument, Option
 from projection.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -28,17 +27,13 @@ _SUFFIXES = (".schema.json", ".json")
 
 def import_schema(
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="JSON Schemas (.json), or events (.jsonl, .jsonl.gz).")
+        list[Path], Argument(metavar="FILE...", help="JSON Schemas (.json), or events (.jsonl, .jsonl.gz).")
     ],
     *,
-    name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Begin with the head of a program of this name.")
-    ] = None,
+    name: Annotated[str | None, Option(metavar="NAME", help="Begin with the head of a program of this name.")] = None,
     scale: Annotated[
         int | None,
-        typer.Option(
-            metavar="N", min=0, max=18, help="Digits behind the point of numbers of which a schema does not tell."
-        ),
+        Option(metavar="N", min=0, max=18, help="Digits behind the point of numbers of which a schema does not tell."),
     ] = None,
 ) -> None:
     """Write `event` declarations of what JSON Schemas say, or of what a sample of events shows.
@@ -56,7 +51,7 @@ def import_schema(
     if schemas and samples:
         raise ConfigurationError("schemas and samples do not go together", hint="import them one after the other")
     events, notes = _of_samples(samples) if samples else (_of_schemas(schemas, scale), [])
-    print(declarations(events, notes, name), end="")
+    say(declarations(events, notes, name).removesuffix("\n"))
     note(f"{len(events)} event{'' if len(events) == 1 else 's'}")
 
 

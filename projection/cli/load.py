@@ -7,10 +7,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from projection.cli.console import note, print_json, progress
 from projection.cli.options import Config, NatsUrl, Stream
+from projection.cli.parameters import Argument, Exit, Option
 from projection.errors import ConfigurationError, DecodeError, StreamError, TenantAccessError
 from projection.model.subjects import DEFAULT_TEMPLATE, SubjectTemplate
 
@@ -29,17 +28,17 @@ _INTERRUPTED = 130
 
 
 def load(
-    file: Annotated[Path, typer.Argument(help="One JSON envelope a line; .gz where it is compressed.")],
+    file: Annotated[Path, Argument(help="One JSON envelope a line; .gz where it is compressed.")],
     *,
     stream: Stream = None,
     url: NatsUrl = None,
-    create: Annotated[bool, typer.Option("--create", help="Make the stream where there is none.")] = False,
+    create: Annotated[bool, Option("--create", help="Make the stream where there is none.")] = False,
     subject_template: Annotated[
-        str, typer.Option(metavar="TEMPLATE", help="The subjects; each <place> becomes one escaped token.")
+        str, Option(metavar="TEMPLATE", help="The subjects; each <place> becomes one escaped token.")
     ] = DEFAULT_TEMPLATE,
     config: Config = None,
-    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Publish N events at most.")] = None,
-    from_line: Annotated[int, typer.Option(metavar="N", min=1, help="Begin at line N of the file.")] = 1,
+    limit: Annotated[int | None, Option(metavar="N", min=1, help="Publish N events at most.")] = None,
+    from_line: Annotated[int, Option(metavar="N", min=1, help="Begin at line N of the file.")] = 1,
 ) -> None:
     """Publish the events of a file to a stream, in order and once each.
 
@@ -67,7 +66,7 @@ def load(
     if published.count < total:
         line = loading.next_line
         note(f"interrupted: the events before line {line} are stored, and no others; go on with --from-line {line}")
-        raise typer.Exit(_INTERRUPTED)
+        raise Exit(_INTERRUPTED)
     rate = f"{published.count / seconds:,.0f} events/s"
     where = f"sequences {published.first} to {published.last} of stream {settings.stream!r}"
     note(f"published {published.count:,} events in {seconds:.1f} s, {rate}: {where}")

@@ -3,132 +3,156 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from importlib import import_module
+from typing import NamedTuple
 
-import typer
+import click
 
-from projection.cli import (
-    adopt,
-    check,
-    demo,
-    diff,
-    doc,
-    explain,
-    export_schema,
-    fmt,
-    fuzz,
-    gas,
-    import_schema,
-    load,
-    new,
-    parked,
-    query,
-    repl,
-    replay,
-    run,
-    show,
-    test,
-    trace,
-    verify,
-    why,
-)
-from projection.cli.console import note, report
-from projection.errors import EXIT_FAILED, ProjectionError
+from projection.cli.console import report, say
+from projection.cli.parameters import Exit, command, examples_shown
+from projection.errors import EXIT_FAILED, EXIT_SIGNAL, ProjectionError
+from projection.extras import missing_extra
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
 
-app, parked_app = (
-    typer.Typer(
-        name=name,
-        add_completion=False,
-        no_args_is_help=True,
-        rich_markup_mode=None,
-        pretty_exceptions_enable=False,
+class _Place(NamedTuple):
+    """Where a command's function stands, and its examples: modules are read when a command is asked for."""
+
+    module: str
+    function: str
+    examples: str = "EXAMPLES"
+
+
+class _Group(click.Group):
+    """Commands by name, each made when it is needed."""
+
+    def __init__(self, name: str, places: dict[str, _Place], **attributes: object) -> None:
+        super().__init__(name, no_args_is_help=True, **attributes)  # type: ignore[arg-type]
+        self.places = places
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order of the help."""
+        return [*self.places, *(name for name in super().list_commands(ctx) if name not in self.places)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of this name, made of its function."""
+        if cmd_name in self.places and cmd_name not in self.commands:
+            self.add_command(self._made(cmd_name, self.places[cmd_name]))
+        return super().get_command(ctx, cmd_name)
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command that the arguments name; Ctrl-C ends it without a word."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Exit(EXIT_SIGNAL + signal.SIGINT) from None
+
+    def _made(self, name: str, place: _Place) -> click.Command:
+        module = import_module(f"projection.cli.{place.module}")
+        function, examples = getattr(module, place.function), getattr(module, place.examples)
+        if name == place.module == "parked":
+            return _Group(name, _PARKED, help=function.__doc__, epilog=examples_shown(examples))
+        return command(function, examples, name)
+
+
+_PARKED = {
+    "list": _Place("parked", "list_", "EXAMPLES_OF_LIST"),
+    "show": _Place("parked", "show", "EXAMPLES_OF_SHOW"),
+    "drop": _Place("parked", "drop", "EXAMPLES_OF_DROP"),
+}
+_COMMANDS = {
+    name: _Place(name.replace("-", "_"), name.replace("-", "_"))
+    for name in (
+        "adopt",
+        "check",
+        "demo",
+        "diff",
+        "doc",
+        "explain",
+        "export-schema",
+        "fmt",
+        "fuzz",
+        "gas",
+        "import-schema",
+        "load",
+        "new",
+        "parked",
+        "query",
+        "repl",
+        "replay",
+        "run",
+        "show",
+        "test",
+        "trace",
+        "verify",
+        "why",
     )
-    for name in ("projection", "parked")
-)
+}
 
 
-def _print_version(wanted: bool) -> None:
+def _print_version(ctx: click.Context, _option: click.Parameter, wanted: bool) -> None:
     if wanted:
         from projection import __version__
 
-        print(f"projection {__version__}")
-        raise typer.Exit
+        say(f"projection {__version__}")
+        ctx.exit()
 
 
-@app.callback(epilog="Exit status: 0 done, 1 the work failed, 2 wrong usage or configuration.")
-def _options(
-    _version: Annotated[
-        bool, typer.Option("--version", help="Show the version and exit.", callback=_print_version, is_eager=True)
-    ] = False,
-    _traceback: Annotated[bool, typer.Option("--traceback", help="Show where an unexpected error came from.")] = False,
-) -> None:
-    """Read models of event-sourced systems: deterministic programs folded over NATS JetStream into LMDB, exactly once.
+app = _Group(
+    "projection",
+    _COMMANDS,
+    params=[
+        click.Option(
+            ["--version"],
+            is_flag=True,
+            expose_value=False,
+            is_eager=True,
+            callback=_print_version,
+            help="Show the version and exit.",
+        ),
+        click.Option(
+            ["--traceback"], is_flag=True, expose_value=False, help="Show where an unexpected error came from."
+        ),
+    ],
+    help="""Read models of event-sourced systems: deterministic programs folded over NATS JetStream into LMDB,
+    exactly once.
 
     Results go to stdout; progress, notes and errors go to stderr.
-    """
-
-
-def _register(
-    command: Callable[..., Any], examples: Sequence[str], group: typer.Typer = app, name: str | None = None
-) -> None:
-    group.command(name, epilog=_shown(examples))(command)
-
-
-def _shown(examples: Sequence[str]) -> str:
-    lines = "\n".join(f"  {example}" for example in examples)
-    return f"\b\nExamples:\n{lines}"  # `\b`: these lines are not to be wrapped
-
-
-_register(adopt.adopt, adopt.EXAMPLES)
-_register(check.check, check.EXAMPLES)
-_register(demo.demo, demo.EXAMPLES)
-_register(diff.diff, diff.EXAMPLES)
-_register(doc.doc, doc.EXAMPLES)
-_register(explain.explain, explain.EXAMPLES)
-_register(export_schema.export_schema, export_schema.EXAMPLES)
-_register(fmt.fmt, fmt.EXAMPLES)
-_register(fuzz.fuzz, fuzz.EXAMPLES)
-_register(gas.gas, gas.EXAMPLES)
-_register(import_schema.import_schema, import_schema.EXAMPLES)
-_register(load.load, load.EXAMPLES)
-_register(new.new, new.EXAMPLES)
-_register(parked.list_, parked.EXAMPLES_OF_LIST, parked_app, "list")
-_register(parked.show, parked.EXAMPLES_OF_SHOW, parked_app)
-_register(parked.drop, parked.EXAMPLES_OF_DROP, parked_app)
-parked_app.callback(epilog=_shown(parked.EXAMPLES))(parked.parked)
-app.add_typer(parked_app)
-_register(query.query, query.EXAMPLES)
-_register(repl.repl, repl.EXAMPLES)
-_register(replay.replay, replay.EXAMPLES)
-_register(run.run, run.EXAMPLES)
-_register(show.show, show.EXAMPLES)
-_register(test.test, test.EXAMPLES)
-_register(trace.trace, trace.EXAMPLES)
-_register(verify.verify, verify.EXAMPLES)
-_register(why.why, why.EXAMPLES)
+    """,
+    epilog="Exit status: 0 done, 1 the work failed, 2 wrong usage or configuration.",
+)
 
 
 def main() -> None:
     """Run the command line of this process and exit; every deliberate error is a sentence, never a traceback."""
     try:
         try:
-            app(prog_name="projection")
+            status = app.main(prog_name="projection", standalone_mode=False)
         finally:
             sys.stdout.flush()
+        sys.exit(status)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
     except ProjectionError as error:
         report(error)
         sys.exit(error.exit_status)
+    except ModuleNotFoundError as error:
+        if "--traceback" in sys.argv or (missing := missing_extra(error)) is None:
+            raise
+        report(missing)
+        sys.exit(missing.exit_status)
     except BrokenPipeError:
         # Whoever read the output has seen enough. What is still buffered must not be written at exit, loudly.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_FAILED)
     except Exception as error:
-        if "--traceback" in sys.argv:  # not from Typer: the error may have come before it read the options
+        if "--traceback" in sys.argv:  # not from Click: the error may have come before it read the options
             raise
-        note(f"error: this is a bug in projection: {type(error).__name__}: {error}")
-        note("  hint: `projection --traceback …` shows where; please report it")
-        sys.exit(EXIT_FAILED)
+        from projection.faults import contained
+
+        hint = "please report it; `projection --traceback …` shows the way there"
+        found = contained(error, "running this command", hint)
+        report(found)
+        sys.exit(found.exit_status)

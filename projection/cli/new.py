@@ -7,9 +7,8 @@ import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
-from projection.cli.console import note
+from projection.cli.console import note, say
+from projection.cli.parameters import Argument, Option
 from projection.errors import ConfigurationError
 
 EXAMPLES = ("projection new stock", "projection new order_totals --folder shop")
@@ -22,10 +21,10 @@ _NO_NAMES_IN_YAML = ("true", "false", "null")  # of the names that a view type m
 
 
 def new(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the projection and its view type, such as `stock`.")],
+    name: Annotated[str, Argument(metavar="NAME", help="Of the projection and its view type, such as `stock`.")],
     *,
     folder: Annotated[
-        Path, typer.Option(metavar="DIR", help="Where it goes; is made where it is not there. Else this folder.")
+        Path, Option(metavar="DIR", help="Where it goes; is made where it is not there. Else this folder.")
     ] = Path(),
 ) -> None:
     """Begin a projection: a program with tests, events, a scenario with its snapshot, and an entry in the manifest.
@@ -52,8 +51,8 @@ def new(
     except OSError as error:
         raise ConfigurationError(f"{error.filename or folder} cannot be written: {error.strerror}") from None
     for path in files:
-        print(f"wrote {shown_path(path)}")
-    print(f"{'changed' if is_there else 'wrote'} {shown_path(manifest)}")
+        say(f"wrote {shown_path(path)}")
+    say(f"{'changed' if is_there else 'wrote'} {shown_path(manifest)}")
     _say_what_is_next(name, folder)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from projection.cli.parameters import Option
 
 Config = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="The settings; else projection.yaml, .toml or .json in this folder."),
+    Option(metavar="FILE", help="The settings; else projection.yaml, .toml or .json in this folder."),
 ]
-ManifestFile = Annotated[Path | None, typer.Option(metavar="FILE", help="The manifest; else that of the settings.")]
-NatsUrl = Annotated[str | None, typer.Option(metavar="URL", help="The NATS server; else that of the settings.")]
-Storage = Annotated[Path | None, typer.Option(metavar="DIR", help="The data folder; else that of the settings.")]
-Stream = Annotated[str | None, typer.Option(metavar="NAME", help="The stream; else that of the settings.")]
+ManifestFile = Annotated[Path | None, Option(metavar="FILE", help="The manifest; else that of the settings.")]
+NatsUrl = Annotated[str | None, Option(metavar="URL", help="The NATS server; else that of the settings.")]
+Storage = Annotated[Path | None, Option(metavar="DIR", help="The data folder; else that of the settings.")]
+Stream = Annotated[str | None, Option(metavar="NAME", help="The stream; else that of the settings.")]

@@ -6,10 +6,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
-from projection.cli.console import note, print_json
+from projection.cli.console import note, print_json, say
 from projection.cli.options import Config, Storage
+from projection.cli.parameters import Argument, Option
 from projection.errors import ConfigurationError, ProjectionError
 
 if TYPE_CHECKING:
@@ -37,9 +36,9 @@ EXAMPLES_OF_DROP = (
     "projection parked drop shop_orders 1024 --alone",
 )
 
-_ViewType = Annotated[str, typer.Argument(help="The view type, as the manifest names it.")]
-_Sequence = Annotated[int, typer.Argument(help="The event's number in the stream.", min=1)]
-_Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, with everything that is known.")]
+_ViewType = Annotated[str, Argument(help="The view type, as the manifest names it.")]
+_Sequence = Annotated[int, Argument(help="The event's number in the stream.", min=1)]
+_Json = Annotated[bool, Option("--json", help="One JSON object a line, with everything that is known.")]
 
 
 class NotParkedError(ProjectionError):
@@ -57,14 +56,12 @@ def parked() -> None:
 
 
 def list_(
-    view_type: Annotated[str | None, typer.Argument(help="One view type; else all.")] = None,
+    view_type: Annotated[str | None, Argument(help="One view type; else all.")] = None,
     *,
-    tenant: Annotated[
-        str | None, typer.Option(metavar="TENANT", help="Whose events; else the default tenant's.")
-    ] = None,
-    all_tenants: Annotated[bool, typer.Option("--all-tenants", help="The events of every tenant.")] = False,
-    code: Annotated[str | None, typer.Option(metavar="CODE", help="Only those with this code.")] = None,
-    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="At most N events.")] = None,
+    tenant: Annotated[str | None, Option(metavar="TENANT", help="Whose events; else the default tenant's.")] = None,
+    all_tenants: Annotated[bool, Option("--all-tenants", help="The events of every tenant.")] = False,
+    code: Annotated[str | None, Option(metavar="CODE", help="Only those with this code.")] = None,
+    limit: Annotated[int | None, Option(metavar="N", min=1, help="At most N events.")] = None,
     json: _Json = False,
     storage: Storage = None,
     config: Config = None,
@@ -112,7 +109,7 @@ def show(
     sequence: _Sequence,
     *,
     view_id: Annotated[
-        str | None, typer.Option("--id", metavar="ID", help="The view; else all that it is parked for.")
+        str | None, Option("--id", metavar="ID", help="The view; else all that it is parked for.")
     ] = None,
     json: _Json = False,
     storage: Storage = None,
@@ -136,7 +133,7 @@ def show(
             print_json(_as_json(event))
             continue
         if number:
-            print()
+            say()
         _print_event(event)
 
 
@@ -144,8 +141,8 @@ def drop(
     view_type: _ViewType,
     sequence: _Sequence,
     *,
-    view_id: Annotated[str | None, typer.Option("--id", metavar="ID", help="The view that it is parked for.")] = None,
-    alone: Annotated[bool, typer.Option("--alone", help="It reached no view, and is parked alone.")] = False,
+    view_id: Annotated[str | None, Option("--id", metavar="ID", help="The view that it is parked for.")] = None,
+    alone: Annotated[bool, Option("--alone", help="It reached no view, and is parked alone.")] = False,
     json: _Json = False,
     storage: Storage = None,
     config: Config = None,
@@ -170,7 +167,7 @@ def drop(
         dropped = decide(
             catalog, ViewType(view_type), found[0].tenant_id, sequence, None if view_id is None else ViewId(view_id)
         )
-    print_json(_what_came(dropped)) if json else print(_told(dropped))
+    print_json(_what_came(dropped)) if json else say(_told(dropped))
 
 
 def _of_event(data: Path, view_type: str, sequence: int) -> list[ParkedEvent]:
@@ -202,7 +199,7 @@ def _print_list(events: list[ParkedEvent]) -> None:
     from projection.model.parked import Disposition
 
     if not events:
-        print("nothing is parked")
+        say("nothing is parked")
         return
     rows = []
     for one in events:
@@ -214,7 +211,7 @@ def _print_list(events: list[ParkedEvent]) -> None:
 def _print_event(event: ParkedEvent) -> None:
     import msgspec
 
-    from projection.cli.tables import printable
+    from projection.lang.printable import printable
 
     reason = f"{event.code}, {event.error_class}: {event.message}"
     lines = {
@@ -225,13 +222,13 @@ def _print_event(event: ParkedEvent) -> None:
         "folded by": event.fold_identity,
     }
     for name, text in lines.items():
-        print(f"{name:9}  {printable(text)}")
+        say(f"{name:9}  {printable(text)}")
     try:
         envelope = msgspec.json.format(event.envelope, indent=2).decode()
     except (msgspec.DecodeError, UnicodeDecodeError):
         envelope = event.envelope.decode(errors="backslashreplace")
     for line in envelope.splitlines():
-        print(printable(line))
+        say(printable(line))
 
 
 def _what_came(dropped: Dropped) -> dict[str, Any]:
@@ -248,7 +245,7 @@ def _what_came(dropped: Dropped) -> dict[str, Any]:
 
 
 def _told(dropped: Dropped) -> str:
-    from projection.cli.tables import printable
+    from projection.lang.printable import printable
 
     event = dropped.event
     said = f"dropped event {event.sequence} of tenant {str(event.tenant_id)!r}"

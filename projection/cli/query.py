@@ -6,10 +6,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
-from projection.cli.console import note
+from projection.cli.console import note, say
 from projection.cli.options import Config, Storage
+from projection.cli.parameters import Argument, Option
 from projection.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -37,50 +36,44 @@ class Format(StrEnum):
 
 
 def query(
-    view: Annotated[str, typer.Argument(metavar="VIEW", help="The view type, as the manifest names it.")],
+    view: Annotated[str, Argument(metavar="VIEW", help="The view type, as the manifest names it.")],
     *,
     filter_: Annotated[
         str | None,
-        typer.Option(
-            "--filter", metavar="CONDITION", help="Which views: in the projection language, or structured as JSON."
-        ),
+        Option("--filter", metavar="CONDITION", help="Which views: in the projection language, or structured as JSON."),
     ] = None,
     sort: Annotated[
         list[str] | None,
-        typer.Option(metavar="PATHS", help="The order: paths, separated by commas, downwards with a `-` in front."),
+        Option(metavar="PATHS", help="The order: paths, separated by commas, downwards with a `-` in front."),
     ] = None,
     select: Annotated[
-        list[str] | None, typer.Option(metavar="PATHS", help="Which fields; separated by commas. Else all.")
+        list[str] | None, Option(metavar="PATHS", help="Which fields; separated by commas. Else all.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="At most N views; else one page.")] = None,
-    all_: Annotated[bool, typer.Option("--all", help="All views that match, page by page.")] = False,
-    count: Annotated[bool, typer.Option("--count", help="Print how many match, and no views.")] = False,
-    explain: Annotated[bool, typer.Option("--explain", help="Print how the query is answered, and no views.")] = False,
-    format_: Annotated[
-        Format, typer.Option("--format", help="A table, one JSON object a line, or CSV.")
-    ] = Format.TABLE,
+    limit: Annotated[int | None, Option(metavar="N", min=1, help="At most N views; else one page.")] = None,
+    all_: Annotated[bool, Option("--all", help="All views that match, page by page.")] = False,
+    count: Annotated[bool, Option("--count", help="Print how many match, and no views.")] = False,
+    explain: Annotated[bool, Option("--explain", help="Print how the query is answered, and no views.")] = False,
+    format_: Annotated[Format, Option("--format", help="A table, one JSON object a line, or CSV.")] = Format.TABLE,
     tenant: Annotated[
-        str | None, typer.Option(metavar="TENANT", help="Whose views; else the default tenant's, or the token's.")
+        str | None, Option(metavar="TENANT", help="Whose views; else the default tenant's, or the token's.")
     ] = None,
     storage: Storage = None,
     events: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Fold the events of this file in memory, and ask what they come to."),
+        Option(metavar="FILE", help="Fold the events of this file in memory, and ask what they come to."),
     ] = None,
     manifest: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="With --events: the manifest; else that of the settings.")
+        Path | None, Option(metavar="FILE", help="With --events: the manifest; else that of the settings.")
     ] = None,
     url: Annotated[
-        str | None, typer.Option(metavar="URL", help="Ask the node that listens there, and no data folder.")
+        str | None, Option(metavar="URL", help="Ask the node that listens there, and no data folder.")
     ] = None,
-    token_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="With --url: a file with a bearer token.")
-    ] = None,
+    token_file: Annotated[Path | None, Option(metavar="FILE", help="With --url: a file with a bearer token.")] = None,
     secret_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="With --url: a file with the secret of a gateway.")
+        Path | None, Option(metavar="FILE", help="With --url: a file with the secret of a gateway.")
     ] = None,
     ca_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="With --url: a file with the authorities to trust.")
+        Path | None, Option(metavar="FILE", help="With --url: a file with the authorities to trust.")
     ] = None,
     config: Config = None,
 ) -> None:
@@ -115,7 +108,7 @@ def query(
             formats.print_explanation(source.explain({**terms, "limit": limit}), as_json=format_ is Format.JSON)
             return
         if count:
-            print(source.query({**terms, "limit": 1, "count": True}).count)
+            say(str(source.query({**terms, "limit": 1, "count": True}).count))
             return
         views = _Views(source, terms, limit, is_all=all_)
         if format_ is Format.JSON:

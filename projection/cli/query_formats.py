@@ -10,8 +10,9 @@ import msgspec
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 
-from projection.cli.console import print_json
-from projection.cli.tables import print_table, printable
+from projection.cli.console import print_json, say
+from projection.cli.tables import print_table
+from projection.lang.printable import printable
 from projection.lang.values.codec import encode
 
 if TYPE_CHECKING:
@@ -76,11 +77,11 @@ def _print_blocks(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     width = max(map(len, head))
     for place, row in enumerate(rows):
         if place:
-            print()
+            say()
         for name, value in zip(head, row, strict=True):
             cell = _cell(value)
             shown = "" if cell is None else printable(cell) if isinstance(cell, str) else f"{cell:,}"
-            print(f"{name:<{width}}  {shown}".rstrip())
+            say(f"{name:<{width}}  {shown}".rstrip())
 
 
 def print_csv(columns: Sequence[str], views: Iterable[Found]) -> None:
@@ -116,7 +117,7 @@ def print_explanation(explanation: Explanation, *, as_json: bool) -> None:
         told[f"not used: {unused.index}"] = unused.why
     width = max(map(len, told))
     for name, value in told.items():
-        print(f"{name:<{width}}  {'-' if value is None else value}")
+        say(f"{name:<{width}}  {'-' if value is None else value}")
 
 
 def _at(value: Any, steps: Sequence[str]) -> Any:

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
+from projection.cli.console import say
+from projection.cli.parameters import Argument, Exit, Option
 from projection.errors import EXIT_FAILED, ConfigurationError, ProjectionError
 
 if TYPE_CHECKING:
@@ -37,14 +37,14 @@ _WIDE = 88  # columns of a value on one line
 
 def repl(
     program: Annotated[
-        Path | None, typer.Argument(metavar="[PATH]", help="A program whose types and functions are in scope.")
+        Path | None, Argument(metavar="[PATH]", help="A program whose types and functions are in scope.")
     ] = None,
     *,
     events: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Events: one JSON envelope a line, or their short form.")
+        Path | None, Option(metavar="FILE", help="Events: one JSON envelope a line, or their short form.")
     ] = None,
-    tenant: Annotated[str, typer.Option(metavar="TENANT", help="Whose views; else the default tenant's.")] = "",
-    view: Annotated[str | None, typer.Option(metavar="ID", help="The view that `view` is.")] = None,
+    tenant: Annotated[str, Option(metavar="TENANT", help="Whose views; else the default tenant's.")] = "",
+    view: Annotated[str | None, Option(metavar="ID", help="The view that `view` is.")] = None,
 ) -> None:
     """Evaluate expressions: each line is answered with its value, its type, and what it costs. :help tells the rest.
 
@@ -61,12 +61,12 @@ def repl(
             break
         try:
             for line in conversation.answer(text):
-                print(line)
+                say(line)
         except ProjectionError as error:
             has_failed = True
-            print(conversation.complaint(text, error))
+            say(conversation.complaint(text, error))
     if has_failed and not sys.stdin.isatty():
-        raise typer.Exit(EXIT_FAILED)
+        raise Exit(EXIT_FAILED)
 
 
 class _Conversation:
@@ -238,18 +238,18 @@ def _inputs(names: Callable[[], list[str]]) -> Iterator[str]:
     is_typed = sys.stdin.isatty()
     if is_typed:
         _edit_lines(names)
-        print("projection: an expression a line; :help, :quit")
+        say("projection: an expression a line; :help, :quit")
     text = ""
     while True:
         try:
             line = input(("… " if text else "> ") if is_typed else "")
         except EOFError:
             if is_typed:
-                print()
+                say()
             break
         except KeyboardInterrupt:
             text = ""
-            print()
+            say()
             continue
         text = f"{text}\n{line}" if text else line
         if line.strip() and _is_open(text):

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from projection.cli.console import print_json, progress
+from projection.cli.console import note, print_json, progress
 from projection.cli.options import Config, ManifestFile
+from projection.cli.parameters import Argument, Option
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from projection.engine.replay import Replay
     from projection.engine.summary import Summary
+    from projection.model.parked import ParkedEvent
     from projection.model.settings import Settings
 
 EXAMPLES = (
@@ -24,28 +27,50 @@ EXAMPLES = (
 
 
 def replay(
-    file: Annotated[Path, typer.Argument(help="One JSON envelope a line; .gz where it is compressed.")],
+    file: Annotated[Path, Argument(help="One JSON envelope a line; .gz where it is compressed.")],
     *,
     manifest: ManifestFile = None,
     summary: Annotated[
-        bool, typer.Option("--summary", help="Print one JSON object of numbers and state digests instead of views.")
+        bool, Option("--summary", help="Print one JSON object of numbers and state digests instead of views.")
     ] = False,
     config: Config = None,
 ) -> None:
     """Fold the events of a file and print the views, one JSON line each, in key order.
 
-    The result is the same, byte for byte, as that of a node that reads the same events from a stream.
+    The result is the same, byte for byte, as that of a node that reads the same events from a stream. What was parked
+    and what no program handles is told on stderr. Exit status: 0 done, also where events were parked, as a node goes on
+    then, too; 1 a policy says halt.
     """
     from projection.model.settings import Settings
     from projection.query.reading import view_lines
 
     fold, numbers = folded(file, Settings.load(config, {"manifest": manifest}))
+    for text in _notes(fold):
+        note(f"note: {text}")
     if summary:
         print_json({**asdict(numbers), "digests": fold.digests()})
         return
     out = sys.stdout.buffer
     for line in view_lines({lane.view_type: lane.store for lane in fold.lanes}):
         out.write(line)
+
+
+def _notes(fold: Replay) -> Iterator[str]:
+    """What the views do not show: events that are in none of them."""
+    from projection.cli.unhandled_notes import unhandled_notes
+
+    for lane in fold.lanes:
+        first: dict[tuple[str, str], ParkedEvent] = {}  # by what became of it and its code
+        count: Counter[tuple[str, str]] = Counter()
+        for event in lane.store.parked():
+            key = event.disposition.value, event.code
+            count[key] += 1
+            first.setdefault(key, event)
+        for key, event in sorted(first.items()):
+            became, code = key
+            what = "1 event is" if count[key] == 1 else f"{count[key]:,} events are"
+            yield f"{lane.view_type}: {what} {became} with {code}; the first is event {event.sequence}: {event.message}"
+    yield from unhandled_notes(fold.unhandled)
 
 
 def folded(file: Path, settings: Settings) -> tuple[Replay, Summary]:

@@ -9,13 +9,16 @@ from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from projection.cli.console import note, print_json, progress, report
 from projection.cli.options import Config, ManifestFile, NatsUrl, Storage, Stream
-from projection.errors import EXIT_ABANDONED, EXIT_FAILED, EXIT_SIGNAL
+from projection.cli.parameters import Exit, Option
+from projection.errors import EXIT_ABANDONED, EXIT_SIGNAL
 
 if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from projection.cli.console import Figures
     from projection.engine.deployment import DeployedView
     from projection.engine.node import Node, Progress
     from projection.engine.summary import Summary
@@ -39,16 +42,14 @@ def run(
     storage: Storage = None,
     listen: Annotated[
         str | None,
-        typer.Option(
-            metavar="ADDRESS", help="Where to answer queries over HTTP, or `off`; else the settings' http.listen."
-        ),
+        Option(metavar="ADDRESS", help="Where to answer queries over HTTP, or `off`; else the settings' http.listen."),
     ] = None,
     until_caught_up: Annotated[
-        bool, typer.Option("--until-caught-up", help="End when nothing is left to read; queries are not answered.")
+        bool, Option("--until-caught-up", help="End when nothing is left to read; queries are not answered.")
     ] = False,
     new_build: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--new-build",
             help="Fold what is folded differently from now on anew, beside its former build, and switch when level.",
         ),
@@ -57,13 +58,13 @@ def run(
 ) -> None:
     """Fold the events of a stream into views, keep them up to date, and answer queries, until stopped.
 
-    Ctrl-C or SIGTERM ends it once what it folded is committed, or after the stop timeout (exit status 3); a second
-    one ends it at once (128 and the signal's number). A kill at any moment loses nothing. With --until-caught-up it
-    ends by itself. One JSON object on stdout says what it came to.
+    Views that are stored are served from the start; where the server or the stream cannot be used, the node says why
+    and tries again. Ctrl-C or SIGTERM ends it once what it folded is committed, or after the stop timeout (exit status
+    3); a second one ends it at once (128 and the signal's number). A kill at any moment loses nothing. With
+    --until-caught-up it ends by itself, and fails at once where the stream cannot be used. One JSON object on stdout
+    says what it came to.
     """
     import asyncio
-
-    import uvloop
 
     from projection.cli.logs import configure_logs
     from projection.engine.deployment import load_deployment
@@ -71,14 +72,15 @@ def run(
     from projection.model.manifest import Manifest
     from projection.model.settings import Settings
 
+    signals = _Signals()
     options = {"manifest": manifest, "stream": stream, "nats.url": url, "storage": storage, "http.listen": listen}
     settings = Settings.load(config, options)
     deployed = load_deployment(
         Manifest.load(settings.manifest), settings.tenancy, settings.subjects, Execution(settings.execution)
     )
     configure_logs()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        ended = runner.run(_run(settings, deployed, until_caught_up=until_caught_up, new_build=new_build))
+    with asyncio.Runner(loop_factory=_event_loop) as runner:
+        ended = runner.run(_run(settings, deployed, signals, until_caught_up=until_caught_up, new_build=new_build))
     print_json(asdict(ended.summary))
     for error in ended.halted:
         report(error)
@@ -87,7 +89,18 @@ def run(
         sys.stdout.flush()
         os._exit(EXIT_ABANDONED)  # a thread still waits for the disk, and Python would wait for it
     if ended.halted:
-        raise typer.Exit(EXIT_FAILED)
+        raise Exit(max(error.exit_status for error in ended.halted))
+
+
+def _event_loop() -> asyncio.AbstractEventLoop:
+    """Uvloop's where there is one for the system, which halves the cost of a request."""
+    import asyncio
+
+    if sys.platform == "win32":
+        return asyncio.new_event_loop()
+    import uvloop
+
+    return uvloop.new_event_loop()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,47 +111,75 @@ class _Ended:
 
 
 async def _run(
-    settings: Settings, deployed: tuple[DeployedView, ...], *, until_caught_up: bool, new_build: bool
+    settings: Settings,
+    deployed: tuple[DeployedView, ...],
+    signals: _Signals,
+    *,
+    until_caught_up: bool,
+    new_build: bool,
 ) -> _Ended:
+    import asyncio
+
     from projection.cli.connection import nats_connection
     from projection.engine.assembly import open_node
+    from projection.engine.fault_log import log_lost_fault
     from projection.ops.http.server import Listener, serving
     from projection.store.catalog import Catalog
     from projection.stream.connection import Nats
 
+    asyncio.get_running_loop().set_exception_handler(log_lost_fault)
     async with AsyncExitStack() as opened:
         listener = None if until_caught_up else Listener.open(settings)
         if listener is not None:
             opened.enter_context(listener)
         catalog = opened.enter_context(Catalog.open(settings.storage, settings.node))
-        nats = await opened.enter_async_context(await Nats.connect(nats_connection(settings.nats)))
-        node = opened.enter_context(await open_node(settings, deployed, catalog, nats, new_build=new_build))
-        _stop_on_signals(node)
+        nats = await opened.enter_async_context(Nats.connecting_later(nats_connection(settings.nats)))
+        node = opened.enter_context(open_node(settings, deployed, catalog, nats, new_build=new_build))
+        signals.stop(node)
         if listener is not None:
             await opened.enter_async_context(serving(listener, node, catalog, settings))
-        with progress("folding", None) as advance:
+        with progress("folding", None, say=_log_progress) as advance:
 
             def show(now: Progress) -> None:
-                advance(now.events, now.events + now.pending)
+                advance(now.events, None if now.left is None else now.events + now.left)
 
             summary = await node.run(until_caught_up=until_caught_up, on_progress=show)
-        halted = [lane.halted for lane in node.lanes if lane.halted is not None]
-        return _Ended(summary, halted, node.abandoned)
+        return _Ended(summary, node.halts, node.abandoned)
 
 
-def _stop_on_signals(node: Node) -> None:
-    """The first signal asks the node to stop; the second ends the process, whatever it is at, be it that it hangs."""
-    import asyncio
+def _log_progress(now: Figures) -> None:
+    import structlog
 
-    loop = asyncio.get_running_loop()
-    asked = False
+    structlog.get_logger().info("folding", events=now.done, of=now.of, events_per_s=round(now.rate))
 
-    def stop(number: int, _: object) -> None:
-        nonlocal asked
-        if asked:
+
+def _nothing() -> None:
+    pass
+
+
+class _Signals:
+    """The first signal asks the node to stop; the second ends the process, even if it hangs.
+
+    One that comes while the node is still being opened is kept for it: nothing is waited for until then.
+    """
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._stop: Callable[[], object] = _nothing
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(signum, self._receive)  # not the loop's own way: that one waits for the loop
+
+    def stop(self, node: Node) -> None:
+        """Name the node; called in its event loop."""
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        self._stop = lambda: loop.call_soon_threadsafe(node.stop)
+        if self._asked:
+            node.stop()
+
+    def _receive(self, number: int, _: object) -> None:
+        if self._asked:
             os._exit(EXIT_SIGNAL + number)
-        asked = True
-        loop.call_soon_threadsafe(node.stop)
-
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, stop)  # not the loop's own way: that one waits for the loop
+        self._asked = True
+        self._stop()

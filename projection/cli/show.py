@@ -6,9 +6,8 @@ import sys
 from itertools import islice
 from typing import Annotated
 
-import typer
-
 from projection.cli.options import Config, Storage
+from projection.cli.parameters import Argument, Option
 from projection.errors import ConfigurationError, ProjectionError
 
 EXAMPLES = (
@@ -19,14 +18,12 @@ EXAMPLES = (
 
 
 def show(
-    view_type: Annotated[str, typer.Argument(help="The view type, as the manifest names it.")],
-    view_id: Annotated[str | None, typer.Argument(help="One view; else all of the tenant.")] = None,
+    view_type: Annotated[str, Argument(help="The view type, as the manifest names it.")],
+    view_id: Annotated[str | None, Argument(help="One view; else all of the tenant.")] = None,
     *,
-    tenant: Annotated[
-        str | None, typer.Option(metavar="TENANT", help="Whose views; else the default tenant's.")
-    ] = None,
-    all_tenants: Annotated[bool, typer.Option("--all-tenants", help="The views of every tenant.")] = False,
-    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="At most N lines.")] = None,
+    tenant: Annotated[str | None, Option(metavar="TENANT", help="Whose views; else the default tenant's.")] = None,
+    all_tenants: Annotated[bool, Option("--all-tenants", help="The views of every tenant.")] = False,
+    limit: Annotated[int | None, Option(metavar="N", min=1, help="At most N lines.")] = None,
     storage: Storage = None,
     config: Config = None,
 ) -> None:

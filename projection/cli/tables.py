@@ -5,6 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from projection.cli.console import say
+from projection.lang.printable import printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -38,7 +41,7 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[object]], *, last_f
     with console.capture() as captured:
         console.print(table)
     for line in captured.get().splitlines():
-        print(line.rstrip())
+        say(line.rstrip())
 
 
 def _column(name: str, values: Sequence[object]) -> list[str]:
@@ -51,8 +54,3 @@ def _column(name: str, values: Sequence[object]) -> list[str]:
     aligned = [one + " " * (max(behind) - tail) for one, tail in zip(shown, behind, strict=True)]
     width = max(map(len, (name, *aligned)))
     return [one.rjust(width) for one in (name, *aligned)]  # not by the table, which takes the blanks at an end away
-
-
-def printable(text: str) -> str:
-    """A text with nothing in it that a terminal would obey."""
-    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)

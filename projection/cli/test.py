@@ -6,9 +6,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from projection.cli.console import note
+from projection.cli.console import note, say
+from projection.cli.parameters import Argument, Exit, Option
 from projection.errors import EXIT_FAILED, ConfigurationError
 
 if TYPE_CHECKING:
@@ -28,22 +27,22 @@ EXAMPLES = (
 def test(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[PATH]...", help="Programs, scenarios or folders; else this folder."),
+        Argument(metavar="[PATH]...", help="Programs, scenarios or folders; else this folder."),
     ] = None,
     *,
     keyword: Annotated[
-        str, typer.Option("--keyword", "-k", metavar="TEXT", help="Only tests whose path or name holds this text.")
+        str, Option("--keyword", "-k", metavar="TEXT", help="Only tests whose path or name holds this text.")
     ] = "",
     update: Annotated[
-        bool, typer.Option("--update", help="Write the snapshots anew, and delete those of no scenario.")
+        bool, Option("--update", help="Write the snapshots anew, and delete those of no scenario.")
     ] = False,
-    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the results as JUnit XML, too.")] = None,
+    junit: Annotated[Path | None, Option(metavar="FILE", help="Write the results as JUnit XML, too.")] = None,
     coverage: Annotated[
-        bool, typer.Option("--coverage", help="Say which handlers, arms and conditions no test has come to.")
+        bool, Option("--coverage", help="Say which handlers, arms and conditions no test has come to.")
     ] = False,
-    lcov: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the coverage as lcov does.")] = None,
+    lcov: Annotated[Path | None, Option(metavar="FILE", help="Write the coverage as lcov does.")] = None,
     fail_under: Annotated[
-        float | None, typer.Option(metavar="PERCENT", min=0, max=100, help="Fail where less is covered.")
+        float | None, Option(metavar="PERCENT", min=0, max=100, help="Fail where less is covered.")
     ] = None,
 ) -> None:
     """Run the `test` blocks of programs (.proj) and the scenarios (*.scenario.yaml, .toml, .json).
@@ -88,7 +87,7 @@ def _cover(measured: Coverage, roots: Sequence[Path], lcov: Path | None, fail_un
     for root in roots:
         for program in programs_below(root):
             measured.name(program)
-    print(*table(measured), sep="\n")
+    say("\n".join(table(measured)))
     if lcov is not None:
         _write(lcov, lambda: lcov.write_text(as_lcov(measured), encoding="utf-8"))
     short = shortfall(measured, fail_under)
@@ -105,11 +104,11 @@ def _write(path: Path, write: Callable[[], object]) -> None:
 
 
 def _show(result: Result) -> None:
-    print(f"{'ok    ' if result.failure is None else 'FAILED'} {result.id}")
+    say(f"{'ok    ' if result.failure is None else 'FAILED'} {result.id}")
     for sentence in result.warnings:
-        print(f"       warning: {sentence}")
+        say(f"       warning: {sentence}")
     if result.failure is not None:
-        print("".join(f"       {line}\n" for line in result.failure.splitlines()), end="")
+        say("\n".join(f"       {line}" for line in result.failure.splitlines()))
 
 
 def _conclude(
@@ -125,4 +124,4 @@ def _conclude(
     failed = sum(result.failure is not None for result in results)
     note(f"{len(results) - failed} passed, {failed} failed")
     if failed or (unused and not update) or not is_covered:
-        raise typer.Exit(EXIT_FAILED)
+        raise Exit(EXIT_FAILED)

@@ -6,8 +6,8 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
+from projection.cli.console import say
+from projection.cli.parameters import Argument, Exit, Option
 from projection.errors import EXIT_FAILED
 
 if TYPE_CHECKING:
@@ -26,14 +26,10 @@ _PIPED = 120  # columns where nobody watches a terminal
 
 
 def trace(
-    program: Annotated[Path, typer.Argument(help="A program (.proj), or a manifest of one.")],
+    program: Annotated[Path, Argument(help="A program (.proj), or a manifest of one.")],
     *,
-    events: Annotated[
-        Path, typer.Option(metavar="FILE", help="Events: one JSON envelope a line, or their short form.")
-    ],
-    event: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Which of them, from 1; those before are folded first.")
-    ],
+    events: Annotated[Path, Option(metavar="FILE", help="Events: one JSON envelope a line, or their short form.")],
+    event: Annotated[int, Option(metavar="N", min=1, help="Which of them, from 1; those before are folded first.")],
 ) -> None:
     """Show what one event does, value by value: its route, whether the view is there, and each expression.
 
@@ -44,9 +40,9 @@ def trace(
 
     tracing = _Tracing(History(program, events), event)
     for line in tracing.lines():
-        print(line)
+        say(line)
     if tracing.has_failed:
-        raise typer.Exit(EXIT_FAILED)
+        raise Exit(EXIT_FAILED)
 
 
 class _Tracing:

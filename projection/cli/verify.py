@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from projection.cli.console import note, print_json
 from projection.cli.options import Config, Storage
+from projection.cli.parameters import Argument, Exit, Option
 from projection.errors import EXIT_FAILED, ConfigurationError
 
 if TYPE_CHECKING:
@@ -22,12 +21,12 @@ EXAMPLES = (
 
 
 def verify(
-    view_type: Annotated[str | None, typer.Argument(help="One view type; else all.")] = None,
+    view_type: Annotated[str | None, Argument(help="One view type; else all.")] = None,
     *,
     against: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Another data folder, which should hold the same.")
+        Path | None, Option(metavar="DIR", help="Another data folder, which should hold the same.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object for each view type.")] = False,
+    json: Annotated[bool, Option("--json", help="One JSON object for each view type.")] = False,
     storage: Storage = None,
     config: Config = None,
 ) -> None:
@@ -65,7 +64,7 @@ def verify(
         for text in texts:
             note(f"error: view type {name}: {text}")
     if any(problems.values()):
-        raise typer.Exit(EXIT_FAILED)
+        raise Exit(EXIT_FAILED)
 
 
 def _as_json(one: Verification, problems: list[str]) -> dict[str, Any]:

@@ -7,10 +7,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
-from projection.cli.console import note, print_json, progress
+from projection.cli.console import note, print_json, progress, say
 from projection.cli.options import Config, ManifestFile, NatsUrl, Stream
+from projection.cli.parameters import Argument, Exit, Option
 from projection.errors import EXIT_FAILED, ConfigurationError
 
 if TYPE_CHECKING:
@@ -39,31 +38,29 @@ class Format(StrEnum):
 
 
 def why(
-    view_type: Annotated[str, typer.Argument(help="The view type, as the manifest names it.")],
-    view_id: Annotated[str, typer.Argument(metavar="ID", help="The view.")],
+    view_type: Annotated[str, Argument(help="The view type, as the manifest names it.")],
+    view_id: Annotated[str, Argument(metavar="ID", help="The view.")],
     field: Annotated[
         str | None,
-        typer.Argument(
-            help="Only events that changed this, or were not taken: a field, or a place in it, as `lines[0].n`."
-        ),
+        Argument(help="Only events that changed this, or were not taken: a field, or a place in it, as `lines[0].n`."),
     ] = None,
     *,
-    tenant: Annotated[str | None, typer.Option(metavar="TENANT", help="Whose view; else the default tenant's.")] = None,
+    tenant: Annotated[str | None, Option(metavar="TENANT", help="Whose view; else the default tenant's.")] = None,
     at: Annotated[
-        int | None, typer.Option(metavar="SEQUENCE", min=1, help="The view as it was after this event; else as it is.")
+        int | None, Option(metavar="SEQUENCE", min=1, help="The view as it was after this event; else as it is.")
     ] = None,
     events: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Read a file: JSON envelopes, or their short form; else the stream."),
+        Option(metavar="FILE", help="Read a file: JSON envelopes, or their short form; else the stream."),
     ] = None,
     stream: Stream = None,
     url: NatsUrl = None,
     manifest: ManifestFile = None,
     storage: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="The node's data folder, to compare with; else that of the settings, if any."),
+        Option(metavar="DIR", help="The node's data folder, to compare with; else that of the settings, if any."),
     ] = None,
-    form: Annotated[Format, typer.Option("--format", help="Lines for people, or one JSON object.")] = Format.TEXT,
+    form: Annotated[Format, Option("--format", help="Lines for people, or one JSON object.")] = Format.TEXT,
     config: Config = None,
 ) -> None:
     """Show why a view is what it is: the events that made it, in order, what each changed, and by which line.
@@ -104,11 +101,11 @@ def why(
         print_json(_as_json(found, deployed, field, notes))
     else:
         for line in _lines(found, field, shutil.get_terminal_size((_PIPED, 24)).columns):
-            print(line)
+            say(line)
         for text in notes:
             note(f"note: {text}")
     if found.agrees is False or (found.view is None and not found.effects):
-        raise typer.Exit(EXIT_FAILED)
+        raise Exit(EXIT_FAILED)
 
 
 def _deployed(settings: Settings, view_type: str) -> DeployedView:
@@ -188,7 +185,7 @@ def _changes(effect: Effect, place: str | None) -> list[Change]:
 
 def _lines(found: Explanation, place: str | None, width: int) -> Iterator[str]:
     from projection.cli.steps import shortened
-    from projection.cli.tables import printable
+    from projection.lang.printable import printable
 
     for effect in _told(found, place):
         yield printable(_head(effect))
@@ -224,6 +221,8 @@ def shown_change(change: Change) -> str:
 
 def _notes(found: Explanation, stored: StoredView | None, otherwise: str | None, *, is_file: bool) -> Iterator[str]:
     """What is to be known about the answer beside the events."""
+    from projection.cli.unhandled_notes import unhandled_notes
+
     if not found.subjects.filters:
         yield "no event can touch a view of this id: no route of the program makes such an id"
     elif not any(one.view_id for one in found.effects):
@@ -233,6 +232,8 @@ def _notes(found: Explanation, stored: StoredView | None, otherwise: str | None,
             "all events of the tenant were read: the view's id does not tell which aggregate they are of "
             "(`projection check` says why)"
         )
+    if found.unhandled is not None:
+        yield from unhandled_notes(found.unhandled)
     if found.unreached:
         yield f"{found.unreached:,} events of the tenant reached no view, whichever they were meant for"
     if found.halted is not None:

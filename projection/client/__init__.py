@@ -10,6 +10,9 @@ with Client("http://127.0.0.1:7070", tenant="north") as client:
 ```
 """
 
+from typing import TYPE_CHECKING
+
+from projection import exports
 from projection.client.answers import (
     Catalog,
     CatalogIndex,
@@ -22,10 +25,9 @@ from projection.client.answers import (
     Unused,
     View,
 )
-from projection.client.async_client import AsyncClient
-from projection.client.client import Client
 from projection.client.errors import (
     AccessRefusedError,
+    AnswerUnreadableError,
     BusyError,
     ChangesOffError,
     ClientError,
@@ -41,8 +43,13 @@ from projection.client.errors import (
     ViewMissingError,
 )
 
+if TYPE_CHECKING:
+    from projection.client.async_client import AsyncClient
+    from projection.client.client import Client
+
 __all__ = [
     "AccessRefusedError",
+    "AnswerUnreadableError",
     "AsyncClient",
     "BusyError",
     "Catalog",
@@ -69,3 +76,7 @@ __all__ = [
     "View",
     "ViewMissingError",
 ]
+
+# These need httpx; what nodes answer, and their errors, can be read without.
+_PLACES = {"AsyncClient": "projection.client.async_client", "Client": "projection.client.client"}
+__getattr__ = exports.reader(__name__, _PLACES)

@@ -115,11 +115,13 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Readiness(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether the node follows the log with all its view types."""
+    """Whether the node follows the log with all its view types, and has caught up with it once since it started."""
 
     ready: bool
     troubles: dict[str, str] | None = None
     """What keeps it from that, by what it concerns; None where the credentials are not an operator's."""
+    events_to_go: int | None = None
+    """Messages until it has caught up; None where it has, where that is unknown, and for others than operators."""
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):

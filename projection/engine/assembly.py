@@ -8,9 +8,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from projection.engine.builds import open_store, plan_builds
+from projection.engine.fault_log import log_fault
 from projection.engine.lane import Lane
-from projection.engine.node import Node, Succession
-from projection.engine.starts import before_start_in_stream
+from projection.engine.node import Node, Succession, Unopened
+from projection.engine.parking import LaneHaltedError
+from projection.engine.starts import StreamStart, require_start_in_past
+from projection.errors import ProjectionError, StorageDamagedError
+from projection.faults import REPORT_IT, contained
 from projection.lang.run.executors import Execution
 from projection.model.checkpoint import LanePosition
 from projection.model.subjects import disjoint
@@ -19,7 +23,7 @@ from projection.stream.jetstream import JetStream
 from projection.stream.opening import FeedLimits
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from projection.engine.builds import PlannedBuild
     from projection.engine.deployment import DeployedView
@@ -32,10 +36,10 @@ _LEAST_BATCH = 1_000  # of a lane that reads by itself: a commit costs the same 
 _LEAST_BATCH_BYTES = 256 * 1024
 
 
-async def open_node(
+def open_node(
     settings: Settings, deployed: Sequence[DeployedView], catalog: Catalog, nats: Nats, *, new_build: bool = False
 ) -> Node:
-    """The node that the settings describe, with its lanes open; `run` opens the feeds.
+    """The node that the settings describe, with its lanes open; `run` begins to read the stream.
 
     Args:
         settings: of the node.
@@ -46,31 +50,38 @@ async def open_node(
 
     Raises:
         ConfigurationError: a view type is folded differently from now on, and nobody said what to do about it; or it
-            starts where the stream has not come to yet.
-        StorageError: a store cannot be opened.
-        StreamError: the stream cannot be asked where a view type starts.
+            starts at a time that is still to come.
+        StorageError: a store cannot be opened; one that is damaged halts its view type only.
     """
     planned = plan_builds(catalog, deployed, new_build=new_build, execution=Execution(settings.execution))
     template, back = deployed[0].entry.subject_template, settings.back_pressure
     subjects = disjoint({subject for one in deployed for subject in one.entry.subjects}, template)
-    lanes: list[Lane] = []
+    opened: dict[Lane, PlannedBuild] = {}
+    unopened: list[Unopened] = []
     try:
         for one in planned:
-            lanes.append(_open_lane(one, settings, subjects, len(planned)))
-            await _move_to_start(lanes[-1], JetStream(nats), settings.stream)
+            try:
+                lane = _lane_at_start(one, settings, subjects, len(planned))
+            except (StorageDamagedError, LaneHaltedError) as error:
+                unopened.append(Unopened(one.build, error))
+            except ProjectionError:
+                raise
+            except Exception as error:  # noqa: BLE001 - it is this build's, and the others are folded
+                unopened.append(_not_opened(one.build, error))
+            else:
+                opened[lane] = one
     except BaseException:
-        for lane in lanes:
+        for lane in opened:
             lane.store.close()
         raise
-    builds = {lane: one.build for one, lane in zip(planned, lanes, strict=True)}
     limits = FeedLimits(back.batch, back.batch_bytes, back.linger_ms / 1000, back.in_flight, float(back.ack_timeout_s))
 
-    alone = _share(limits, len(lanes))
+    alone = _share(limits, max(len(opened), 1))
 
     def feed(members: Sequence[Lane], shared: bool) -> Feed:
         first = min(members, key=lambda lane: lane.scanned)
         wanted = subjects if shared else first.deployed.entry.subjects
-        name = _feed_name(wanted, None if shared else builds[first])
+        name = _feed_name(wanted, None if shared else opened[first].build)
         return JetStreamFeed(
             nats,
             stream=settings.stream,
@@ -80,7 +91,16 @@ async def open_node(
             limits=limits if shared else alone,
         )
 
-    return Node(lanes, feed, back, settings.stop_timeout_s, _successions(catalog, planned, lanes))
+    return Node(
+        list(opened),
+        feed,
+        back,
+        StreamStart(JetStream(nats), settings.stream, subjects),
+        settings.stop_timeout_s,
+        _successions(catalog, opened),
+        settings.http.ready_max_lag_s,
+        unopened,
+    )
 
 
 def _share(limits: FeedLimits, lanes: int) -> FeedLimits:
@@ -90,6 +110,17 @@ def _share(limits: FeedLimits, lanes: int) -> FeedLimits:
         batch=min(limits.batch, max(_LEAST_BATCH, limits.batch // lanes)),
         batch_bytes=min(limits.batch_bytes, max(_LEAST_BATCH_BYTES, limits.batch_bytes // lanes)),
     )
+
+
+def _lane_at_start(one: PlannedBuild, settings: Settings, subjects: Sequence[str], lanes: int) -> Lane:
+    lane = _open_lane(one, settings, subjects, lanes)
+    try:
+        if lane.position == LanePosition():
+            require_start_in_past(one.deployed)
+    except BaseException:
+        lane.store.close()
+        raise
+    return lane
 
 
 def _open_lane(one: PlannedBuild, settings: Settings, subjects: Sequence[str], lanes: int) -> Lane:
@@ -108,20 +139,20 @@ def _open_lane(one: PlannedBuild, settings: Settings, subjects: Sequence[str], l
         raise
 
 
-def _successions(catalog: Catalog, planned: Sequence[PlannedBuild], lanes: Sequence[Lane]) -> list[Succession]:
+def _not_opened(build: Build, error: Exception) -> Unopened:
+    doing = f"opening {build}"
+    log_fault(error, doing)
+    return Unopened(build, contained(error, doing, f"{REPORT_IT}; its views can be read as they are"))
+
+
+def _successions(catalog: Catalog, opened: Mapping[Lane, PlannedBuild]) -> list[Succession]:
     """Who takes whose place: a former build that cannot be folded on answers all the same."""
     found = []
-    for one, lane in zip(planned, lanes, strict=True):
+    for lane, one in opened.items():
         if one.replaces is not None:
-            old = next((lanes[at] for at, other in enumerate(planned) if other.build == one.replaces), None)
+            old = next((other for other, of in opened.items() if of.build == one.replaces), None)
             found.append(Succession(lane, old, partial(catalog.serve, one.build)))
     return found
-
-
-async def _move_to_start(lane: Lane, jetstream: JetStream, stream: str) -> None:
-    """Have a new build begin where the manifest says."""
-    if lane.position == LanePosition():
-        lane.move_to(await before_start_in_stream(lane.deployed, jetstream, stream))
 
 
 def _feed_name(subjects: Sequence[str], build: Build | None) -> str:

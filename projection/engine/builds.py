@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from projection.engine.fault_log import log_fault
 from projection.engine.recipes import deployed_by, differences, recipe_of
 from projection.engine.requeue import settle
 from projection.errors import ConfigurationError, StorageDamagedError
+from projection.faults import contained
 from projection.lang.run.executors import Execution
 from projection.store.catalog import Build
 from projection.store.lmdb_store import LmdbLaneStore
@@ -69,8 +71,10 @@ def plan_builds(
         if replaces is not None:
             try:
                 planned.append(PlannedBuild(deployed_by(replaces, execution), replaces))
-            except ConfigurationError as error:
-                log.warning("a former build answers and is not folded on", build=str(replaces), reason=error.message)
+            except Exception as error:  # noqa: BLE001 - it answers all the same, and the new one is folded
+                log_fault(error, f"preparing {replaces}")
+                reason = contained(error, f"preparing {replaces}").message
+                log.warning("a former build answers and is not folded on", build=str(replaces), reason=reason)
     return planned
 
 

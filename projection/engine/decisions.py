@@ -1,7 +1,8 @@
 """An operator's decision to drop a parked event: folds of the build, here or on another machine, leave it out.
 
-The decision is written to the catalogue first. Then it has its effect, in one commit of the lane's store; what a crash
-in between has prevented is done when the store is opened next. The state is that of a fold that had left the event out.
+What comes of the decision is folded first, and written nowhere. Then the decision is written to the catalogue, and its
+effect to the lane's store, in one commit; what a crash in between has prevented is done when the store is opened next.
+The state is that of a fold that had left the event out.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from projection.engine.builds import open_store
 from projection.engine.recipes import deployed_by
-from projection.engine.requeue import queues, settle
+from projection.engine.requeue import decided, queues
 from projection.errors import ConfigurationError
 from projection.model.parked import Drop
 
@@ -47,6 +48,7 @@ def drop(
 
     Raises:
         ConfigurationError: nothing of this kind is parked there, or the build cannot be folded on; nothing changed.
+        LaneHaltedError: what waited behind it fails, and the policy says halt; nothing changed.
         StorageError: the folder cannot be read or written.
     """
     build = catalog.require(view_type)
@@ -61,8 +63,9 @@ def drop(
                 hint=f"see what is parked with `projection parked list {view_type} --all-tenants`",
             )
         build = build.decided(Drop(sequence, tenant_id, view_id))
+        lane = decided(store, deployed.within(build))  # first: a decision that cannot be carried out is none
         catalog.record(build)
-        settle(store, deployed.within(build))
+        lane.commit(lane.position.stream)
         waiting = [] if view_id is None else queues(store).get((tenant_id, view_id), [])
         taken = 0 if view_id is None else len(queue) - 1 - len(waiting)
         return Dropped(build, found[0], taken, waiting)

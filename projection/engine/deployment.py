@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from projection.errors import ConfigurationError
 from projection.lang.program import Limits, Program
 from projection.lang.reporting import ProgramInvalidError
 from projection.lang.run.executors import Execution
+from projection.model.manifest import FOLDED_LIMITS
+from projection.model.recipe import Recipe, RecipeProgram, RecipeTenancy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -47,8 +48,27 @@ class DeployedView:
 
 def deploy(entry: ManifestView, program: Program, tenancy: Tenancy) -> DeployedView:
     """A view type with the identity that these give it, where there are no decisions yet."""
-    identity = _base_identity(entry, program, tenancy)
+    identity = recipe(entry, program, tenancy).base_identity
     return DeployedView(entry, program, tenancy, base_identity=identity, fold_identity=identity)
+
+
+def recipe(entry: ManifestView, program: Program, tenancy: Tenancy) -> Recipe:
+    """Write down all that is needed to fold a view type again."""
+    source = program.checked.source
+    return Recipe(
+        manifest={
+            "view_type": entry.view_type,
+            "subject_template": str(entry.subject_template),
+            "subjects": list(entry.subjects),
+            "start": entry.start.model_dump(exclude_none=True) or "first",
+            "on_error": entry.on_error.value,
+            "limits": entry.limits.model_dump(),
+            "partition_by": entry.partition_by,
+            "changes": entry.changes,
+        },
+        tenancy=RecipeTenancy(tenancy.enabled, tenancy.default),
+        program=RecipeProgram(PurePath(source.name).name, source.text, program.digest),
+    )
 
 
 def load_deployment(
@@ -104,12 +124,7 @@ def load_program(entry: ManifestView, manifest: Path, execution: Execution = Exe
 
 def limits_of(entry: ManifestView) -> Limits:
     """What a manifest lets a program use."""
-    return Limits(
-        gas=entry.limits.gas,
-        route_gas=entry.limits.route_gas,
-        ids_per_event=entry.limits.ids_per_event,
-        view_bytes=entry.limits.view_bytes,
-    )
+    return Limits(**{name: getattr(entry.limits, name) for name in FOLDED_LIMITS})
 
 
 def _require_subjects_of(entry: ManifestView, subjects: Sequence[str]) -> None:
@@ -136,13 +151,3 @@ class ProgramsInvalidError(ProgramInvalidError):
     def render(self) -> str:
         """All diagnostics of all programs."""
         return "\n\n".join(one.render() for one in self.invalid)
-
-
-def _base_identity(entry: ManifestView, program: Program, tenancy: Tenancy) -> str:
-    terms = {
-        "program": program.digest,
-        "edition": program.checked.edition,
-        "manifest": entry.fold_terms(),
-        "tenancy": {"enabled": tenancy.enabled, "default": tenancy.default},
-    }
-    return hashlib.sha256(json.dumps(terms, sort_keys=True).encode()).hexdigest()

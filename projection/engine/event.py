@@ -8,6 +8,7 @@ import msgspec
 
 from projection.errors import DecodeError, ProjectionError, TenantAccessError
 from projection.lang.program import Meta
+from projection.lang.values.plain import plain_text
 from projection.model.envelope import Envelope, Tenancy, decode_envelope
 from projection.model.timestamp import parse_timestamp
 
@@ -75,7 +76,7 @@ def meta_of(envelope: Envelope, tenant_id: TenantId, sequence: int) -> Any:
         date=moment.date,
         event_id=envelope.event_id,
         sequence=sequence,
-        tenant_id=tenant_id,
+        tenant_id=plain_text(tenant_id),
         time=moment.time,
         type=envelope.event_type,
     )

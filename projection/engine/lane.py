@@ -15,7 +15,7 @@ from projection.lang.failures import Failure, key_too_long
 from projection.lang.program import Applied, only_deletes
 from projection.model.checkpoint import Checkpoint, LanePosition
 from projection.model.ids import ViewId
-from projection.model.keys import MAX_KEY_BYTES, CheckpointKey, encoded_view_key
+from projection.model.keys import MAX_KEY_BYTES, CheckpointKey, encoded_view_key, is_key_too_long
 from projection.model.subjects import matcher
 from projection.store.indexes import Indexer, declared_indexes
 from projection.store.port import Commit
@@ -187,7 +187,7 @@ class Lane:
 
     def _load(self, target: Target) -> CachedView:
         encoded = encoded_view_key(target[0], self.view_type, target[1])
-        if len(encoded) > MAX_KEY_BYTES:
+        if is_key_too_long(encoded):
             raise key_too_long(MAX_KEY_BYTES)
         data = self.store.get(encoded)
         return self._cache.put(target, encoded, None if data is None else self._decoded(encoded, data), data)
@@ -312,9 +312,10 @@ class Lane:
     def seal(self, stream: StreamIdentity | None) -> None:
         """Make a commit of all that was folded since the last one, if none is under way and there is something.
 
-        May run in another thread, but not beside a fold.
+        May run in another thread, but not beside a fold. A lane that was halted from outside has nothing to write: it
+        goes on behind its last commit.
         """
-        if self._under_way is not None:
+        if self._under_way is not None or (self.halted is not None and not isinstance(self.halted, LaneHaltedError)):
             return
         position = self.here(stream)
         if position == self.position and not self.has_changes:

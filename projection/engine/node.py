@@ -1,7 +1,8 @@
 """The node: the lanes of one process, the readings by which they follow the log, and what becomes of both.
 
 Lanes that stand at about the same place share one reading. A lane that is far behind, or whose store or program holds
-up the others, reads by itself and comes back once it is level.
+up the others, reads by itself and joins them again once it has caught up. The node runs until it is stopped: without a
+server, without a stream, and when every lane has halted, its stores can be read all the same.
 """
 
 from __future__ import annotations
@@ -14,19 +15,26 @@ from typing import TYPE_CHECKING, Self
 
 import structlog
 
+from projection.engine.background import Background
+from projection.engine.breaker import CircuitBreaker
+from projection.engine.catching_up import CatchingUp
 from projection.engine.collector import calm_collector
 from projection.engine.committer import Committer, Workshop
+from projection.engine.fault_log import log_fault, suppress_faults
 from projection.engine.indexing import build_indexes
 from projection.engine.reading import Reading
 from projection.engine.summary import Summary
+from projection.engine.unhandled import MAX_TYPES, Unhandled
 from projection.engine.watchdog import Watchdog
-from projection.errors import StorageError, StreamIdentityError
+from projection.errors import StorageError, StreamError, StreamIdentityError
+from projection.faults import REPORT_IT, contained
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from projection.engine.durations import Durations
     from projection.engine.lane import Lane
+    from projection.engine.starts import StreamStart
     from projection.errors import ProjectionError
     from projection.model.ids import ViewType
     from projection.model.settings import BackPressure
@@ -39,6 +47,10 @@ log = structlog.get_logger()
 _HELD_UP_S = 5.0  # that the event loop may take to come round
 _LONGEST_ALONE_S = 60.0  # that a lane which holds up the others again and again reads by itself
 _TICK_S = 0.25  # between two looks at readings that say nothing
+_HALTED_BY_A_FAULT = (
+    f"{REPORT_IT}; its views stay as of its last commit and can be read, and the next start tries again from there"
+)
+_END_EVERY_S = 1.0  # between two looks at the end of the log
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +58,7 @@ class Progress:
     """How far a run is."""
 
     events: int  # read so far
-    pending: int  # that the server still holds
+    left: int | None  # still to be read; None while that is not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +70,14 @@ class Succession:
     serve: Callable[[], None]  # makes the switch
 
 
+@dataclass(frozen=True, slots=True)
+class Unopened:
+    """A build whose store could not be opened: nothing folds it, and what it came to can be read."""
+
+    build: Build
+    error: ProjectionError
+
+
 class Node:
     """The lanes of one process. `run` follows the log; `troubles` says what keeps the node from being well."""
 
@@ -66,8 +86,11 @@ class Node:
         lanes: Sequence[Lane],
         feeds: Callable[[Sequence[Lane], bool], Feed],
         back_pressure: BackPressure,
+        start: StreamStart,
         stop_timeout_s: float = 10.0,
         successions: Sequence[Succession] = (),
+        max_lag_s: float | None = None,
+        unopened: Sequence[Unopened] = (),
     ) -> None:
         """A node that is still.
 
@@ -75,16 +98,27 @@ class Node:
             lanes: open; they are the node's to close.
             feeds: a closed feed for some lanes: the one that all can share, or one for a lane by itself.
             back_pressure: how much may be under way.
+            start: what is asked of the stream before it is read.
             stop_timeout_s: how long the last commits may take.
             successions: which lanes are to take the place of which.
+            max_lag_s: the largest lag with which the node is ready; None: any.
+            unopened: the builds that have no lane.
         """
         self.lanes = list(lanes)
+        self.unopened = tuple(unopened)
         self.back_pressure = back_pressure
         self.stopping = asyncio.Event()
         self.wants_ends = False
         self.abandoned = False  # a batch could not be committed in time, and is folded again at the next start
-        self.workshop = Workshop(len(lanes), back_pressure.patience_ms / 1000)
+        self.workshop = Workshop(max(len(lanes), 1), back_pressure.patience_ms / 1000)
         self._feeds = feeds
+        self._stream_start = start
+        self._max_lag_s = max_lag_s
+        self._catching_up = CatchingUp()
+        self._beginning = CircuitBreaker(self.changed)  # of the first look at the stream
+        self._is_reading = False  # whether that went well
+        self._was_ready = False
+        self.unhandled = Unhandled(lambda: (lane.deployed.program for lane in self.lanes), self._tell_unhandled)
         self._stop_timeout_s = stop_timeout_s
         self._members = {lane: Committer(lane, self.workshop, self.changed) for lane in lanes}
         self._successions = list(successions)
@@ -93,9 +127,11 @@ class Node:
         self._parted: dict[Committer, tuple[int, float]] = {}  # how often a lane parted; until when it stays alone
         self._read_before = 0  # messages, by readings that have ended
         self._building: dict[Lane, asyncio.Task[None]] = {}  # of indexes, in the background
-        self._finishing: list[asyncio.Task[None]] = []
+        self._background = Background()
         self._news = asyncio.Event()
         self._told: dict[str, str] = {}
+        self._fault: ProjectionError | None = None  # of the supervision itself, in its last round
+        self._delayed: dict[ViewType, StorageError] = {}  # why a new build does not serve yet, although it could
         self._watchdog = Watchdog(_HELD_UP_S, self.changed)
 
     def close(self) -> None:
@@ -141,18 +177,65 @@ class Node:
 
     @property
     def is_ready(self) -> bool:
-        """Whether the node follows the log with all its lanes."""
-        return not self.stopping.is_set() and not self.troubles()
+        """Whether the node follows the log with all its lanes, and each one that serves has caught up."""
+        return not self.stopping.is_set() and not self.unready()
+
+    def unready(self) -> dict[str, str]:
+        """What keeps the node from being ready, by what it concerns: troubles, and lanes that are behind."""
+        found = self.troubles()
+        for lane in self._serving():
+            if (behind := self._behind(lane)) is not None:
+                found.setdefault(f"view type {lane.view_type}", behind)
+        return found
+
+    @property
+    def events_to_go(self) -> int | None:
+        """Messages until the last lane that serves has caught up; None where all have, or that is not known."""
+        behind = [lane for lane in self._serving() if not self._catching_up.is_level(lane) and lane.halted is None]
+        return max((left for lane in behind if (left := self._left_of(lane)) is not None), default=None)
+
+    def _serving(self) -> list[Lane]:
+        """Lanes of builds that answer; one that folds beside them does not count until it takes over."""
+        beside = {one.new for one in self._successions if one.old is not None}
+        return [lane for lane in self.lanes if lane not in beside]
+
+    def _behind(self, lane: Lane) -> str | None:
+        """How a lane is further behind the log than the node may be when it is ready."""
+        if not self._catching_up.is_level(lane):
+            if not self._is_reading:
+                return "the stream was not looked at yet"
+            left = self._left_of(lane)
+            return "it is catching up with the log" + ("" if left is None else f": {left:,} events to go")
+        lag_s = self._catching_up.lag_s(lane)
+        if self._max_lag_s is not None and lag_s is not None and lag_s > self._max_lag_s:
+            return f"it is {lag_s:,.0f} s behind the log, and {self._max_lag_s:,g} s are allowed"
+        return None
+
+    def _left_of(self, lane: Lane) -> int | None:
+        return next((reading.left for reading in self._readings if reading.reads(lane)), None)
+
+    @property
+    def halts(self) -> list[ProjectionError]:
+        """Why view types have halted, those first that never began."""
+        return [one.error for one in self.unopened] + [lane.halted for lane in self.lanes if lane.halted is not None]
 
     def troubles(self) -> dict[str, str]:
         """What keeps the node from following the log, by what it concerns; empty while all is well."""
         found = {}
         if self._watchdog.held_up:
             found["node"] = "it is held up"
+        if self._beginning.trouble is not None:
+            found["stream"] = self._beginning.trouble.message
+        if self._fault is not None:
+            found["node"] = self._fault.message
+        for one in self.unopened:
+            found[f"view type {one.build.view_type}"] = f"halted: {one.error.message}"
         for lane, member in self._members.items():
             trouble = lane.halted or member.breaker.trouble
             if trouble is not None:
                 found[f"view type {lane.view_type}"] = f"{'halted: ' if lane.halted else ''}{trouble.message}"
+        for view_type, error in self._delayed.items():
+            found[f"new build of view type {view_type}"] = error.message
         for reading in self._readings:
             if reading.trouble is not None:
                 found["stream"] = reading.trouble.message
@@ -161,58 +244,109 @@ class Node:
     async def run(
         self, *, until_caught_up: bool = False, on_progress: Callable[[Progress], None] | None = None
     ) -> Summary:
-        """Follow the log until stopped, until every lane has halted, or until there is nothing more to read.
+        """Follow the log until stopped; or until there is nothing more to read, or nobody who can read it.
+
+        Args:
+            until_caught_up: whether to end then, and at once where the stream cannot be used at the start. Otherwise
+                that is tried again.
+            on_progress: told now and then how far the run is.
 
         Raises:
-            StreamError: the stream cannot be read at all, or another node reads under this node's name.
+            StreamError: another node reads under this node's name; with `until_caught_up`, the stream cannot be used.
         """
         began = perf_counter()
         self.wants_ends = until_caught_up
         async with self._watchdog:
             with calm_collector():
+                following = asyncio.create_task(self._follow(once=until_caught_up))
+                following.add_done_callback(lambda _: self.changed())
                 try:
-                    await self._begin()
                     for lane, member in self._members.items():
                         self._building[lane] = asyncio.create_task(self._build_indexes(member))
-                    while self._readings and not self.stopping.is_set():
+                    while not self.stopping.is_set():
                         await self._hear()
-                        self._tend()
-                        await self._let_succeed()
-                        if on_progress is not None:
-                            on_progress(Progress(self.events, await self._pending()))
-                        if until_caught_up and self._is_level_everywhere():
+                        if following.done():
+                            following.result()
+                        await self._look_after(on_progress)
+                        if until_caught_up and self._is_reading and self._is_level_everywhere():
                             self.stopping.set()
                 finally:
+                    following.cancel()
                     await self._end()
-        return Summary.of(self.lanes, self.events, perf_counter() - began)
+        return Summary.of(self.lanes, self.events, self.unhandled.count, perf_counter() - began)
+
+    def _progress(self) -> Progress:
+        left = [reading.left for reading in self._readings]
+        known = [one for one in left if one is not None]
+        return Progress(self.events, sum(known) if known and len(known) == len(left) else None)
 
     # readings
 
-    async def _begin(self) -> None:
-        """The most lanes that stand near one another share a reading, the others begin by themselves."""
-        near = max((self._near(lane) for lane in self.lanes), key=len)
-        feed = self._feeds(near, True)
-        for lane in self.lanes:
+    async def _follow(self, *, once: bool) -> None:
+        """Begin to read as soon as the stream can be used, and then look at its end again and again.
+
+        Args:
+            once: whether to try once and no more, and to look at no end.
+
+        Raises:
+            StreamError: it cannot be used, and was tried once.
+        """
+        if not self.lanes:
+            self._is_reading = True
+            return
+        while not self._is_reading:
+            await self._beginning.admit()
             try:
+                await self._begin(once=once)
+            except Exception as error:
+                if once:
+                    raise
+                doing = "beginning to read"
+                log_fault(error, doing)
+                self._beginning.failed(contained(error, doing))
+            else:
+                self._is_reading = True
+                self._beginning.succeeded()
+        feed = self._feeds(self.lanes, True)
+        while not once:
+            moment = monotonic()
+            with suppress_faults("looking at the end"), suppress(StreamError):  # who reads has it, too, and tells
+                self._catching_up.saw_end(await feed.last_sequence(), moment)
+            await asyncio.sleep(_END_EVERY_S)
+
+    async def _begin(self, *, once: bool) -> None:
+        """The most lanes that stand near one another share a reading, the others begin by themselves."""
+        await self._stream_start.look()
+        feed = self._feeds(self.lanes, True)
+        for lane in self.lanes:
+            if lane.halted is not None:
+                continue
+            try:
+                await self._stream_start.move(lane)
                 await feed.check(lane.here(lane.position.stream))
             except StreamIdentityError as error:
-                self.halt(self._members[lane], error)
-        near = [lane for lane in near if lane.halted is None]
+                self.halt(self._members[lane], error, "reading")
+            except StreamError:
+                raise
+            except Exception as error:  # noqa: BLE001 - it is this lane's, and the others are read
+                self.halt(self._members[lane], error, "beginning to read")
+        lanes = [lane for lane in self.lanes if lane.halted is None]
+        near = max((self._near(lane, lanes) for lane in lanes), key=len, default=[])
         if near:
-            self._shared = Reading(self._feeds(near, True), [self._members[lane] for lane in near], self)
-            await self._shared.feed.open()
-            self._start(self._shared)
-        for lane in self.lanes:
-            if lane.halted is None and lane not in near:
+            shared = Reading(self._feeds(near, True), [self._members[lane] for lane in near], self)
+            if once:
+                await shared.feed.open()
+            self._shared = shared
+            self._start(shared)
+        for lane in lanes:
+            if lane not in near:
                 self._start(self._own_reading(self._members[lane]))
 
-    def _near(self, first: Lane) -> list[Lane]:
-        """The lanes that can share a reading which begins where this one stands."""
+    def _near(self, first: Lane, lanes: Sequence[Lane]) -> list[Lane]:
+        """Those of some lanes that can share a reading which begins where the first stands."""
         end = first.scanned + self.back_pressure.batch
         return [
-            lane
-            for lane in self.lanes
-            if first.scanned <= lane.scanned <= end and _events_of(lane) == _events_of(first)
+            lane for lane in lanes if first.scanned <= lane.scanned <= end and _events_of(lane) == _events_of(first)
         ]
 
     def _own_reading(self, member: Committer) -> Reading:
@@ -221,6 +355,26 @@ class Node:
     def _start(self, reading: Reading) -> None:
         task = self._readings[reading] = asyncio.create_task(reading.run())
         task.add_done_callback(lambda _: self.changed())
+
+    async def _look_after(self, on_progress: Callable[[Progress], None] | None) -> None:
+        """One round of supervision; a fault in it is told, and the next round comes all the same.
+
+        Raises:
+            StreamError: as in `run`.
+        """
+        doing, fault = "looking after the subscriptions", None
+        try:
+            self._tend()
+            await self._let_succeed()
+            if on_progress is not None and self._is_reading:
+                on_progress(self._progress())
+        except StreamError:
+            raise
+        except Exception as error:  # noqa: BLE001 - it is no view type's, and all of them go on
+            fault = contained(error, doing)
+            if self._fault is None or self._fault.message != fault.message:
+                log_fault(error, doing)
+        self._fault = fault
 
     async def _hear(self) -> None:
         """Wait for news, and for a moment at most."""
@@ -239,17 +393,16 @@ class Node:
                 self._read_before += reading.events
                 if reading is self._shared:
                     self._shared = None
-                self._finishing.append(asyncio.create_task(reading.feed.forget()))
-                task.result()
-        self._finishing = [task for task in self._finishing if not task.done()]
+                self._background.begin("forgetting a consumer", reading.feed.forget())
+                self._see_to(reading, task.exception())
         for lane, task in list(self._building.items()):
             if task.done():
                 del self._building[lane]
-                task.result()
         if self._shared is not None:
             for reading in self._readings:
                 if reading is not self._shared and self._is_near(reading, self._shared):
                     self._shared.invite(reading)
+        self._catching_up.look(self.lanes)
         self._tell()
 
     def _is_near(self, reading: Reading, shared: Reading) -> bool:
@@ -268,29 +421,49 @@ class Node:
         self._parted[member] = times, monotonic() + alone_s  # what holds up the others each time does so rarely
         self._start(self._own_reading(member))
 
-    def halt(self, member: Committer, error: ProjectionError) -> None:
+    def _see_to(self, reading: Reading, error: BaseException | None) -> None:
+        """Let the members of a reading that failed go on by themselves; one that was by itself already halts.
+
+        Raises:
+            StreamError: the server refuses the node, so that nobody can go on.
+        """
+        if error is None:
+            return
+        if isinstance(error, StreamError) or not isinstance(error, Exception):
+            raise error
+        members, reading.members = reading.members, []
+        if len(members) > 1 and not self.stopping.is_set():
+            log_fault(error, "reading")
+            for member in members:
+                self.part(member, contained(error, "reading").message)
+        else:
+            for member in members:
+                self.halt(member, error, "reading")
+
+    def halt(self, member: Committer, error: Exception, doing: str) -> None:
         """See `Host.halt`."""
-        member.lane.halted = error
+        lane = member.lane
+        log_fault(error, doing, view_type=lane.view_type, build=lane.build)
+        lane.halted = contained(error, f"{doing} for view type {lane.view_type}", _HALTED_BY_A_FAULT)
+        for reading in self._readings:
+            reading.dismiss(lane)
         self.changed()
 
     def finish(self, member: Committer) -> None:
         """See `Host.finish`."""
-        self._finishing.append(asyncio.create_task(self._write_last(member)))
+        self._background.begin(f"the last commit of view type {member.lane.view_type}", self._write_last(member))
         self.changed()
 
     async def _write_last(self, member: Committer) -> None:
-        try:
-            await member.settle()
-            member.begin()
-            await member.settle()
-        except StorageError as error:  # it has halted anyway
-            log.warning("the last commit failed", view_type=member.lane.view_type, reason=error.message)
+        await member.settle()
+        member.begin()
+        await member.settle()
 
     async def _build_indexes(self, member: Committer) -> None:
         try:
             await build_indexes(member)
-        except StorageError as error:  # that no trying mends
-            self.halt(member, error)
+        except Exception as error:  # noqa: BLE001 - what can be tried again was
+            self.halt(member, error, "building indexes")
         self.changed()
 
     def changed(self) -> None:
@@ -298,11 +471,10 @@ class Node:
         self._news.set()
 
     def _is_level_everywhere(self) -> bool:
+        if not self._readings:
+            return True  # every lane has halted
         is_done = not self._successions and not self._building
         return is_done and all(reading.caught_up for reading in self._readings)
-
-    async def _pending(self) -> int:
-        return max([await reading.feed.pending() for reading in self._readings], default=0)
 
     def _tell(self) -> None:
         now = self.troubles()
@@ -313,39 +485,68 @@ class Node:
         for what in self._told.keys() - now.keys():
             log.info("well again", at=what)
         self._told = now
+        if not self._was_ready and self.is_ready:
+            self._was_ready = True
+            log.info("ready: every view type has caught up with the log")
+
+    def _tell_unhandled(self, aggregate_type: str, event_type: str, guess: str | None) -> None:
+        tell = log.info if guess is None else log.warning  # who reads a part of a log only has many such types
+        more = {} if guess is None else {"hint": guess}
+        tell("no program handles events of this type", event_type=event_type, aggregate_type=aggregate_type, **more)
+        if len(self.unhandled.types) == MAX_TYPES:
+            log.info("further types of unhandled events are counted and not told", types=MAX_TYPES)
 
     # successions
 
     async def _let_succeed(self) -> None:
-        """Switch to builds that are level with those they replace, and let these go."""
+        """Switch to builds that are level with those they replace, and let these go.
+
+        Where the catalogue cannot be written, the next round tries again. Where something else fails, the new build
+        halts, and the former one goes on answering.
+        """
         for one in list(self._successions):
-            reading = next((reading for reading in self._readings if reading.reads(one.new)), None)
-            if reading is None or not await self._is_level(one, reading):
-                continue
-            one.serve()
-            self._successions.remove(one)
-            log.info("a new build serves", view_type=one.new.view_type, scanned=one.new.position.scanned)
-            if one.old is not None:
-                await self._let_go(one.old)
+            try:
+                await self._let_one_succeed(one)
+                self._delayed.pop(one.new.view_type, None)
+            except StorageError as error:
+                self._delayed[one.new.view_type] = error
+            except StreamError:
+                raise
+            except Exception as error:  # noqa: BLE001 - it is this build's, whatever it is
+                self._successions.remove(one)
+                self.halt(self._members[one.new], error, "replacing the former build")
+
+    async def _let_one_succeed(self, one: Succession) -> None:
+        reading = next((reading for reading in self._readings if reading.reads(one.new)), None)
+        if reading is None or not await self._is_level(one, reading):
+            return
+        one.serve()
+        self._successions.remove(one)
+        if one.old is not None:
+            self._catching_up.replaced(one.old, one.new)
+        log.info("a new build serves", view_type=one.new.view_type, scanned=one.new.position.scanned)
+        if one.old is not None:
+            self._let_go(one.old)
 
     async def _is_level(self, one: Succession, reading: Reading) -> bool:
         if one.old is not None and one.old.halted is None:
             return one.new.position.scanned >= one.old.position.scanned
         return one.new.scanned == one.new.position.scanned and await reading.feed.caught_up()
 
-    async def _let_go(self, lane: Lane) -> None:
+    def _let_go(self, lane: Lane) -> None:
         member = self._members.pop(lane)
         self.lanes.remove(lane)
         if (building := self._building.pop(lane, None)) is not None:
             building.cancel()
         for reading in self._readings:
             reading.dismiss(lane)
-        self._finishing.append(asyncio.create_task(self._close(member)))
+        self._background.begin(f"closing a build of view type {lane.view_type}", self._close(member))
 
     async def _close(self, member: Committer) -> None:
-        with suppress(StorageError):
+        try:
             await member.settle()
-        member.lane.store.close()
+        finally:
+            member.lane.store.close()
 
     # the end
 
@@ -357,26 +558,41 @@ class Node:
         until = monotonic() + self._stop_timeout_s
         while (left := until - monotonic()) > 0 and (busy := self._unfinished()):
             await asyncio.wait(busy, timeout=left)
+        failures = [failure for reading in list(self._readings) if (failure := self._failure_of(reading)) is not None]
         for member in self._members.values():
             try:
                 settled = await member.settle(max(0.0, until - monotonic()))
-            except StorageError as error:
-                member.lane.halted = member.lane.halted or error
+            except Exception as error:  # noqa: BLE001 - it is this view type's, and the others are to be settled
+                if member.lane.halted is None:
+                    self.halt(member, error, "committing")
             else:
                 self.abandoned |= not settled or (member.lane.has_changes and member.lane.halted is None)
         for task in (unfinished := self._unfinished()):
             task.cancel()
         await asyncio.gather(*unfinished, *self._building.values(), return_exceptions=True)
         for reading in self._readings:
-            await reading.acknowledge()
-            await (reading.feed.close() if reading is self._shared else reading.feed.forget())
+            with suppress_faults("acknowledging"):
+                await reading.acknowledge()
+            with suppress_faults("closing a subscription"):
+                await (reading.feed.close() if reading is self._shared else reading.feed.forget())
         self._tell()
-        for task in self._readings.values():
-            if not task.cancelled() and (failure := task.exception()) is not None:
-                raise failure
+        for failure in failures:
+            raise failure
+
+    def _failure_of(self, reading: Reading) -> BaseException | None:
+        """What ended a reading that its members cannot be halted for."""
+        task = self._readings[reading]
+        if not task.done() or task.cancelled():
+            return None
+        try:
+            self._see_to(reading, task.exception())
+        except BaseException as failure:  # noqa: BLE001 - to be raised once all else is done
+            return failure
+        return None
 
     def _unfinished(self) -> list[asyncio.Task[None]]:
-        return [task for task in (*self._readings.values(), *self._finishing) if not task.done()]
+        readings = [task for task in self._readings.values() if not task.done()]
+        return readings + self._background.unfinished
 
 
 def _is_of(lane: Lane, view_type: ViewType, build: int) -> bool:

@@ -10,9 +10,7 @@ from projection.errors import ErrorClass, ProjectionError
 from projection.lang.failures import Failure
 from projection.model.ids import ViewId
 from projection.model.manifest import Policy
-from projection.model.parked import HELD_CODE, Disposition, ParkedEvent
-from projection.model.state_digest import entry_digest
-from projection.store.records import encode_parked, parked_key
+from projection.model.parked import HELD_CODE, Disposition, ParkedEvent, parked_digest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,7 +75,7 @@ class Parking:
         self._unparked: list[ParkedEvent] = []
 
     def _count(self, event: ParkedEvent) -> None:
-        digest = entry_digest(parked_key(event), encode_parked(event))
+        digest = parked_digest(event)
         self._gained += digest
         self.recorded += 1
         if event.disposition is Disposition.PARKED:
@@ -173,13 +171,13 @@ class Parking:
             for event in self._store.parked():
                 if (event.tenant_id, event.view_id) == target and event.disposition is Disposition.SKIPPED:
                     self.recorded -= 1
-                    self._gained -= entry_digest(parked_key(event), encode_parked(event))
+                    self._gained -= parked_digest(event)
         self._new = [one for one in self._new if (one.tenant_id, one.view_id) != target]
         self._released.append((tenant_id, ViewId(view_id)))
 
     def discard(self, event: ParkedEvent) -> None:
         """Take one stored event out."""
-        digest = entry_digest(parked_key(event), encode_parked(event))
+        digest = parked_digest(event)
         self._gained -= digest
         self.recorded -= 1
         self.waiting -= event.disposition is Disposition.PARKED

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from projection.engine.breaker import CircuitBreaker
 from projection.engine.event import EventReader
-from projection.errors import StaleCommitError, StorageDamagedError, StorageError, StreamError, StreamIdentityError
+from projection.engine.fault_log import log_fault
+from projection.errors import StorageDamagedError, StorageError, StreamError, StreamIdentityError
+from projection.faults import contained
 from projection.lang.values.numbers import EXACT
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from projection.engine.committer import Committer, Workshop
     from projection.engine.lane import Lane
+    from projection.engine.unhandled import Unhandled
     from projection.errors import ProjectionError
     from projection.lang.program import Reaction
     from projection.model.envelope import Envelope
@@ -30,6 +33,7 @@ _SLICE_S = 0.02  # of folding, until the connection gets its turn
 _GLANCE = 16  # events between two looks at the clock
 _PERSIST_S = 0.25  # the longest that a lane which was only looked past keeps that to itself
 _MAX_WEIGHT = 64 * 1024 * 1024  # bytes of views that one batch may read or change
+_UNHANDLED: Takers = ()  # of a type that no program of the node handles
 _MAX_TYPES = 10_000  # of events: types that come from outside may not fill the memory
 _GAS_S = 11e-9  # what a unit of gas takes (docs/decisions/0006-gas-calibration.md)
 
@@ -40,13 +44,14 @@ class Host(Protocol):
     workshop: Workshop
     back_pressure: BackPressure
     stopping: asyncio.Event
+    unhandled: Unhandled
     wants_ends: bool  # whether somebody waits for readings to come to the end of the log
 
     def part(self, member: Committer, reason: str) -> None:
         """A member holds up the others: it is to read by itself from here on."""
 
-    def halt(self, member: Committer, error: ProjectionError) -> None:
-        """A member reads no more, and nothing more of it may be written."""
+    def halt(self, member: Committer, error: Exception, doing: str) -> None:
+        """A member reads no more, and nothing more of it may be written; `doing` says at what it failed."""
 
     def finish(self, member: Committer) -> None:
         """A member has halted in front of an event; what it folded before is still to be written."""
@@ -74,7 +79,14 @@ class Reading:
         self._is_there = asyncio.Event()
         self._takers: dict[tuple[str, str], Takers] = {}
         self._openings = 0
+        self._unfolded = 0  # messages of the batch under way
         self._window: tuple[float, dict[Lane, int]] = (monotonic(), {})
+
+    @property
+    def left(self) -> int | None:
+        """How many messages are still to be folded; None while that is not known."""
+        left = self.feed.left
+        return None if left is None else left + self._unfolded
 
     @property
     def trouble(self) -> ProjectionError | None:
@@ -86,12 +98,14 @@ class Reading:
 
         Raises:
             StreamError: another node reads under this node's name.
+            Exception: any other means that the members cannot go on together.
         """
         setcontext(EXACT)  # of this task: each program would set it for itself
         try:
             while self.members and not self._is_to_end():
                 await self._let_guests_in()
                 batch = await self.feed.next_batch()
+                self._unfolded = 0 if batch is None else len(batch.messages)
                 if batch is not None and await self._is_one_log():
                     await self._fold(batch)
                 await self._commit()
@@ -100,7 +114,7 @@ class Reading:
                 self._host.changed()
         except StreamIdentityError as error:
             for member in list(self.members):
-                self._halt(member, error)
+                self._halt(member, error, "reading")
         if self._awaited_at is None:
             await self._commit(even_if_young=True)
 
@@ -119,45 +133,50 @@ class Reading:
         messages, done = batch.messages, 0
         patience = self._host.back_pressure.work_ms / 1000
         until = perf_counter() + patience
+        read_before = self.events
         while done < len(messages) and self.members and not self._host.stopping.is_set():
             async with self._host.workshop.turn:
                 done, refused = self._fold_some(messages, done)
+            self.events, self._unfolded = read_before + done, len(messages) - done
             if done:
                 self._move_to(messages[done - 1].sequence, messages[done - 1].time)
             self._note_halts()
             self._spare_the_others()
             if refused is not None:
-                await self._wait_or_part(*refused)
+                await self._wait_or_part(*refused, messages[done].sequence)
             else:
                 self._breaker.succeeded()
                 if done < len(messages) and (perf_counter() > until or self._is_heavy()):
                     await self._commit()
                     until = perf_counter() + patience
             await asyncio.sleep(0)
-        self.events += done
+        self._unfolded = 0  # nobody folds what is left
         if done == len(messages):
             self._move_to(batch.scanned, batch.scanned_time)
 
-    def _fold_some(self, messages: Sequence[Message], start: int) -> tuple[int, tuple[Lane, StorageError] | None]:
+    def _fold_some(self, messages: Sequence[Message], start: int) -> tuple[int, tuple[Lane | None, Exception] | None]:
         """Offer messages for some milliseconds; how far that came, and which lane could not take the next, and why.
 
-        A message may be offered again: a lane that has taken it passes it over.
+        A message may be offered again: a lane that has taken it passes it over. Without a lane, it could not be read.
         """
         read, takers_of, until = self._read, self._takers.get, perf_counter() + _SLICE_S
+        unhandled = self._host.unhandled
         for number in range(start, len(messages)):
-            event = read(messages[number])
-            envelope = event.envelope
-            if envelope is None:
-                takers: Takers | None = [(member.lane, None) for member in self.members]
-            else:
-                takers = takers_of((envelope.aggregate_type, envelope.event_type))
-                if takers is None:
-                    takers = self._find_takers(envelope)
-            for lane, reaction in takers or ():
-                try:
+            lane = None
+            try:
+                event = read(messages[number])
+                envelope = event.envelope
+                if envelope is None:
+                    takers: Takers = [(member.lane, None) for member in self.members]
+                else:
+                    known = takers_of((envelope.aggregate_type, envelope.event_type))
+                    takers = self._find_takers(envelope) if known is None else known
+                if takers is _UNHANDLED:
+                    unhandled.count += 1
+                for lane, reaction in takers:
                     lane.take(event, reaction)
-                except StorageError as error:
-                    return number, (lane, error)
+            except Exception as error:  # noqa: BLE001 - it is the lane's, whatever it is, and the others go on
+                return number, (lane, error)
             if number % _GLANCE == 0 and (perf_counter() > until or self._is_heavy()):
                 return number + 1, None
         return len(messages), None
@@ -167,7 +186,9 @@ class Reading:
         if len(self._takers) >= _MAX_TYPES:
             self._takers.clear()
         key = envelope.aggregate_type, envelope.event_type
-        found = [(member.lane, reaction) for member in self.members if (reaction := member.lane.reaction(*key))]
+        found: Takers = [(one.lane, reaction) for one in self.members if (reaction := one.lane.reaction(*key))]
+        if not found and self._host.unhandled.is_unhandled(*key):
+            found = _UNHANDLED
         self._takers[key] = found
         return found
 
@@ -202,8 +223,8 @@ class Reading:
                 trouble = member.breaker.trouble
                 self._part(member, trouble.message if trouble else "its store is slow")
                 return False
-        except (StaleCommitError, StorageDamagedError) as error:
-            self._halt(member, error)
+        except Exception as error:  # noqa: BLE001 - what could be tried again was, by the committer
+            self._halt(member, error, "committing")
             return False
         return True
 
@@ -238,13 +259,21 @@ class Reading:
             return False
         return True
 
-    async def _wait_or_part(self, lane: Lane, error: StorageError) -> None:
-        """A store could not be read. By itself a lane waits and takes the event again, among others it parts."""
-        member = next((one for one in self.members if one.lane is lane), None)
+    async def _wait_or_part(self, lane: Lane | None, error: Exception, sequence: int) -> None:
+        """An event could not be taken by a lane; without one, it could not even be read.
+
+        Where a store could not be read, a lane by itself waits and takes the event again, and among others it parts.
+        From anything else it halts.
+        """
+        doing = f"folding event {sequence}"
+        if lane is None and len(self.members) > 1:
+            log_fault(error, doing)
+            raise contained(error, doing)
+        member = next((one for one in self.members if lane in (one.lane, None)), None)
         if member is None:
             return  # it has parted since, for another reason
-        if isinstance(error, StorageDamagedError):
-            self._halt(member, error)
+        if not isinstance(error, StorageError) or isinstance(error, StorageDamagedError):
+            self._halt(member, error, doing)
         elif len(self.members) > 1:
             self._part(member, error.message)
         else:
@@ -274,7 +303,7 @@ class Reading:
                     try:
                         await self.feed.check(member.lane.here(member.lane.position.stream))
                     except StreamIdentityError as error:
-                        self._halt(member, error)
+                        self._halt(member, error, "reading")
                 self._openings = opening
             except StreamError:
                 await _first_of(asyncio.sleep(_PERSIST_S), self._host.stopping.wait())
@@ -296,17 +325,21 @@ class Reading:
                 self._remove(member)
                 self._host.finish(member)
 
-    def _halt(self, member: Committer, error: ProjectionError) -> None:
-        self._remove(member)
-        self._host.halt(member, error)
+    def _halt(self, member: Committer, error: Exception, doing: str) -> None:
+        if self._remove(member):
+            self._host.halt(member, error, doing)
 
     def _part(self, member: Committer, reason: str) -> None:
-        self._remove(member)
-        self._host.part(member, reason)
+        if self._remove(member):
+            self._host.part(member, reason)
 
-    def _remove(self, member: Committer) -> None:
+    def _remove(self, member: Committer) -> bool:
+        """Whether it was a member: the node may have dismissed it meanwhile."""
+        if member not in self.members:
+            return False
         self.members.remove(member)
         self._takers.clear()
+        return True
 
 
 async def _first_of(one: Coroutine[object, object, object], other: Coroutine[object, object, object]) -> None:

@@ -5,10 +5,9 @@ A former build is folded, and its parked events are, when the manifest's files s
 
 from __future__ import annotations
 
-from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from projection.engine.deployment import deploy, limits_of
+from projection.engine.deployment import deploy, limits_of, recipe
 from projection.errors import ConfigurationError, ProjectionError
 from projection.lang.check.checker import check
 from projection.lang.program import Program
@@ -16,34 +15,16 @@ from projection.lang.run.executors import Execution
 from projection.lang.source import Source
 from projection.model.envelope import Tenancy
 from projection.model.ids import TenantId
-from projection.model.manifest import ManifestView
-from projection.model.recipe import Recipe, RecipeProgram, RecipeTenancy
-from projection.model.subjects import SubjectTemplate
+from projection.model.recipe import Recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from projection.engine.deployment import DeployedView
     from projection.store.catalog import Build
 
 
 def recipe_of(deployed: DeployedView) -> Recipe:
     """All that is needed to fold a view type again."""
-    entry, source = deployed.entry, deployed.program.checked.source
-    return Recipe(
-        manifest={
-            "view_type": entry.view_type,
-            "subject_template": str(entry.subject_template),
-            "subjects": list(entry.subjects),
-            "start": entry.start.model_dump(exclude_none=True) or "first",
-            "on_error": entry.on_error.value,
-            "limits": entry.limits.model_dump(),
-            "partition_by": entry.partition_by,
-            "changes": entry.changes,
-        },
-        tenancy=RecipeTenancy(deployed.tenancy.enabled, deployed.tenancy.default),
-        program=RecipeProgram(PurePath(source.name).name, source.text, deployed.program.digest),
-    )
+    return recipe(deployed.entry, deployed.program, deployed.tenancy)
 
 
 def deployed_by(build: Build, execution: Execution = Execution.COMPILED) -> DeployedView:
@@ -68,13 +49,11 @@ def deployed_like(build: Build, execution: Execution = Execution.COMPILED) -> De
         ConfigurationError: it cannot use it.
     """
     try:
-        recipe = Recipe.decode(build.recipe)
-        source = Source(recipe.program.name, recipe.program.text)
-        template = SubjectTemplate.parse(recipe.manifest["subject_template"])
-        entry = ManifestView(**{**recipe.manifest, "program": Path(source.name), "subject_template": template})
-        tenancy = Tenancy(recipe.tenancy.enabled, TenantId(recipe.tenancy.default))
+        kept = Recipe.decode(build.recipe)
+        source, entry = Source(kept.program.name, kept.program.text), kept.entry
+        tenancy = Tenancy(kept.tenancy.enabled, TenantId(kept.tenancy.default))
         return deploy(entry, Program(check(source), limits_of(entry), execution), tenancy)
-    except (ProjectionError, ValueError, TypeError, KeyError) as error:
+    except (ProjectionError, ValueError) as error:
         raise ConfigurationError(
             f"the program that {build} keeps cannot be used: {error}", hint="use the version that made the build"
         ) from None
@@ -91,20 +70,17 @@ def recipe_differences(before: Recipe, after: Recipe) -> dict[str, str]:
     if before.program.digest != after.program.digest:
         is_same = before.program.text == after.program.text
         found["program"] = "what this version of projection makes of the program" if is_same else "the program"
-    was, now = _flat(before.manifest), _flat(after.manifest)
-    found |= {name: f"{name} ({was.get(name)} → {now[name]})" for name in now if was.get(name) != now[name]}
+    was, now = before.entry.fold_settings(), after.entry.fold_settings()
+    found |= {
+        name: f"{name} ({_in_words(was[name])} → {_in_words(now[name])})" for name in now if was[name] != now[name]
+    }
     if before.tenancy != after.tenancy:
         found["tenancy"] = "the tenancy (multi_tenancy, default_tenant)"
     return found
 
 
-def _flat(manifest: Mapping[str, Any]) -> dict[str, str]:
-    """The manifest's fields that a fold depends on, as texts by dotted names."""
-    limits = {f"limits.{name}": f"{value:,}" for name, value in manifest["limits"].items()}
-    return {
-        "on_error": manifest["on_error"],
-        **limits,
-        "subjects": ", ".join(manifest["subjects"]),
-        "subject_template": manifest["subject_template"],
-        "start": " ".join(map(str, *start.items())) if isinstance(start := manifest["start"], dict) else start,
-    }
+def _in_words(value: Any) -> str:
+    """A setting of the manifest as people read it."""
+    if isinstance(value, list):
+        return ", ".join(value)
+    return f"{value:,}" if isinstance(value, int) else str(value)

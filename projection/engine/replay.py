@@ -9,6 +9,7 @@ from projection.engine.event import EventReader
 from projection.engine.lane import Lane
 from projection.engine.starts import before_start_in_file
 from projection.engine.summary import Summary
+from projection.engine.unhandled import Unhandled
 from projection.errors import ProjectionError
 from projection.model.envelope import decode_envelope
 from projection.store.memory import MemoryLaneStore
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from projection.model.envelope import Tenancy
     from projection.model.subjects import SubjectTemplate
 
+_MAX_TYPES = 10_000
 _BATCH = 20_000  # events between two commits; the result does not depend on it
 
 
@@ -30,6 +32,8 @@ class Replay:
 
     def __init__(self, deployed: Sequence[DeployedView], tenancy: Tenancy) -> None:
         self.lanes = [Lane(one, MemoryLaneStore()) for one in deployed]
+        self.unhandled = Unhandled(lambda: (one.program for one in deployed))
+        self._types: dict[tuple[str, str], bool] = {}  # of events, and whether no program handles them
         self._read = UnderOwnSubjects(deployed[0].entry.subject_template, tenancy).read
 
     def run(self, events: Iterable[bytes], progress: Callable[[int], None] | None = None) -> Summary:
@@ -43,6 +47,7 @@ class Replay:
             lane.move_to(before_start_in_file(lane.deployed))
         for sequence, data in enumerate(events, 1):
             event = self._read(sequence, data)
+            self.unhandled.count += self._is_unhandled(event)
             for lane in self.lanes:
                 lane.apply(event)
                 if lane.halted is not None:
@@ -50,7 +55,17 @@ class Replay:
             if sequence % _BATCH == 0:
                 self._commit(sequence, progress)
         self._commit(sequence, progress)
-        return Summary.of(self.lanes, sequence, perf_counter() - began)
+        return Summary.of(self.lanes, sequence, self.unhandled.count, perf_counter() - began)
+
+    def _is_unhandled(self, event: Event) -> bool:
+        if (envelope := event.envelope) is None:
+            return False
+        key = envelope.aggregate_type, envelope.event_type
+        if (found := self._types.get(key)) is None:
+            if len(self._types) >= _MAX_TYPES:  # types that come from outside may not fill the memory
+                self._types.clear()
+            found = self._types[key] = self.unhandled.is_unhandled(*key)
+        return found
 
     def digests(self) -> dict[str, str]:
         """The state digest of each view type: equal to that of a node which has folded the same events."""

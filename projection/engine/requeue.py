@@ -53,20 +53,20 @@ def read_again(parked: ParkedEvent, reader: EventReader) -> Event:
     return reader.read(Message(parked.sequence, parked.subject, parked.envelope, ""))
 
 
-def settle(store: LaneStore, deployed: DeployedView) -> None:
-    """Let a store's state be what a fold comes to that knew the build's decisions from its start.
+def decided(store: LaneStore, deployed: DeployedView) -> Lane:
+    """Fold what the decisions of a build change; nothing is written before the lane commits.
 
-    Does nothing where it is. The store takes on the build's identity in the same commit.
+    The lane holds what a fold comes to that knew them from its start. The store takes on the build's identity in the
+    same commit.
 
     Args:
-        store: of the build; of its own identity, or of that before its last decision.
+        store: of the build, as it was before its last decision.
         deployed: as the build folds it, decisions included.
 
     Raises:
-        StorageError: the store cannot be read or written; nothing changed.
+        LaneHaltedError: an event fails again, and the policy says halt.
+        StorageError: the store cannot be read.
     """
-    if store.fold_identity() == deployed.fold_identity:
-        return
     lane = Lane(deployed, store)
     for (tenant_id, view_id), queue in queues(store).items():
         dropped = [one for one in queue if (one.sequence, tenant_id, view_id) in deployed.drops]
@@ -75,4 +75,19 @@ def settle(store: LaneStore, deployed: DeployedView) -> None:
                 lane.unpark(one)
         elif dropped:
             run_again(lane, view_id, queue)  # which leaves them out
-    lane.commit(lane.position.stream)
+    lane.seal(lane.position.stream)
+    return lane
+
+
+def settle(store: LaneStore, deployed: DeployedView) -> None:
+    """Let the decisions of a build have the effect that a crash has kept from them; does nothing where they have it.
+
+    Args:
+        store: of the build; of its own identity, or of that before its last decision.
+        deployed: as in `decided`.
+
+    Raises:
+        LaneHaltedError, StorageError: as in `decided`; or it cannot be written. Nothing changed.
+    """
+    if store.fold_identity() != deployed.fold_identity:
+        decided(store, deployed).commit(store.position().stream)

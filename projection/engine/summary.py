@@ -18,17 +18,19 @@ class Summary:
     events: int  # messages that were read
     views: int  # that the stores hold now
     parked: int  # events that are parked or were skipped, of all runs
+    unhandled: int  # events read in this run that no program handles: their type is none that a program names
     gas: int  # that the programs used in this run
     seconds: float
 
     @classmethod
-    def of(cls, lanes: Iterable[Lane], events: int, seconds: float) -> Summary:
+    def of(cls, lanes: Iterable[Lane], events: int, unhandled: int, seconds: float) -> Summary:
         """The summary of lanes as they are now."""
         lanes = list(lanes)
         return cls(
             events,
             sum(lane.store.count_views() for lane in lanes),
             sum(lane.parked for lane in lanes),
+            unhandled,
             sum(lane.gas for lane in lanes),
             round(seconds, 3),
         )

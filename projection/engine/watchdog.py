@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Self
 
 import structlog
 
+from projection.engine.fault_log import suppress_faults
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -48,18 +50,20 @@ class Watchdog:
             late, self._beat = monotonic() - self._beat, monotonic()
             if self.held_up:
                 self.held_up = False
-                log.info("the node goes on", after_s=round(late, 1))
-                self._on_change()
+                with suppress_faults("watching over the event loop"):
+                    log.info("the node goes on", after_s=round(late, 1))
+                    self._on_change()
             await asyncio.sleep(self._patience_s / _BEATS)
 
     def _watch(self) -> None:
         while not self._over.wait(self._patience_s / _BEATS):
             silent = monotonic() - self._beat
             if silent > self._patience_s and not self.held_up:
-                frame = sys._current_frames().get(self._watched)  # noqa: SLF001 - the one way to see another thread
-                log.error(
-                    "the node is held up: its event loop has not come round",
-                    for_s=round(silent, 1),
-                    at="".join(traceback.format_stack(frame, limit=8)) if frame else None,
-                )
                 self.held_up = True
+                with suppress_faults("watching over the event loop"):
+                    frame = sys._current_frames().get(self._watched)  # noqa: SLF001 - the one way to see another thread
+                    log.error(
+                        "the node is held up: its event loop has not come round",
+                        for_s=round(silent, 1),
+                        at="".join(traceback.format_stack(frame, limit=8)) if frame else None,
+                    )

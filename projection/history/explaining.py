@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from projection.engine.recipes import differences
+from projection.engine.unhandled import Unhandled
 from projection.history.subjects import Subjects, subjects_of
 from projection.history.watching import WatchedViews
 from projection.model.keys import ViewKey
-from projection.store.catalog import CatalogReader
 from projection.store.lmdb_store import LmdbViewReader
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ class Explanation:
     view: bytes | None = None  # behind the last of them
     end: int = 0  # the last sequence that was looked at
     unreached: int = 0  # events of the tenant that reached no view, where only its aggregate would say whose they are
+    # Where no event is for the view: those of types that the program does not handle, which may have been meant for it.
+    unhandled: Unhandled | None = None
     halted: ProjectionError | None = None  # the policy said so at an event; later ones were not folded
     agrees: bool | None = None  # with the stored view; None where that cannot be compared
 
@@ -56,6 +58,8 @@ def stored_view(data: Path, deployed: DeployedView, tenant_id: TenantId, view_id
         ConfigurationError: there is no such folder.
         StorageError: the folder cannot be read.
     """
+    from projection.store.catalog import CatalogReader  # noqa: PLC0415 - LMDB: without a data folder it is not needed
+
     with CatalogReader.open(data) as catalog:
         build = catalog.serving(deployed.entry.view_type)
     if build is None:
@@ -121,4 +125,18 @@ async def explain(
     found.end = log.end if at is None else min(at, log.end)
     if stored is not None and last <= stored.scanned <= found.end:
         found.agrees = found.view == stored.view
+    if not any(effect.view_id for effect in found.effects):
+        found.unhandled = await _unhandled(log, deployed, found, before, at)
     return found
+
+
+async def _unhandled(log: Log, deployed: DeployedView, found: Explanation, before: int, at: int | None) -> Unhandled:
+    """Events that may have been meant for a view, and are of no type that the program handles."""
+    unhandled = Unhandled(lambda: [deployed.program])
+    subjects = subjects_of(deployed, found.tenant_id, found.view_id, of_any_type=True)
+    async with aclosing(log.read(deployed, subjects.filters, before, at)) as batches:
+        async for batch in batches:
+            for event in batch:
+                if (envelope := event.envelope) is not None and event.tenant_id == found.tenant_id:
+                    unhandled.count += unhandled.is_unhandled(envelope.aggregate_type, envelope.event_type)
+    return unhandled

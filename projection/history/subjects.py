@@ -19,15 +19,23 @@ class Subjects(NamedTuple):
     are_own: bool  # whether these are the subjects of the view's own aggregate, and not all of its tenant
 
 
-def subjects_of(deployed: DeployedView, tenant_id: TenantId, view_id: ViewId) -> Subjects:
-    """All subjects whose events can touch a view; events of another tenant never do."""
+def subjects_of(deployed: DeployedView, tenant_id: TenantId, view_id: ViewId, *, of_any_type: bool = False) -> Subjects:
+    """All subjects whose events can touch a view; events of another tenant never do.
+
+    Args:
+        deployed: what folds the view.
+        tenant_id: whose it is.
+        view_id: its id.
+        of_any_type: whether to take all types of aggregates, also those of which the program handles no event.
+    """
     checked, template, tenancy = deployed.program.checked, deployed.entry.subject_template, deployed.tenancy
     aggregates = partitioning(checked).aggregate_ids(view_id)
     # The empty token names the default tenant; where there are no tenants, both are its.
     tenants: set[str | None] = {tenant_id, ""} if tenant_id == tenancy.default else {tenant_id}
     types: set[str | None] = set()
     for handler in checked.core.handlers:
-        types |= {checked.event_declarations[name].aggregate_type for name in handler.events} or {None}
+        of = {checked.event_declarations[name].aggregate_type for name in handler.events}
+        types |= {None} if of_any_type else of or {None}
     wanted = set()
     for aggregate_id in {None} if aggregates is None else aggregates:
         for tenant in tenants:

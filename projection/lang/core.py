@@ -6,8 +6,12 @@ something out. Local variables are numbered slots of a frame.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec import field
+from msgspec.structs import replace
+
+from projection.lang.immutable import Immutable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,24 +21,21 @@ if TYPE_CHECKING:
     from projection.lang.types import Record
 
 
-@dataclass(frozen=True, slots=True)
-class Const:
+class Const(Immutable, frozen=True):
     """A value known beforehand."""
 
     span: Span
     value: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Local:
+class Local(Immutable, frozen=True):
     """A variable's value."""
 
     span: Span
     slot: int
 
 
-@dataclass(frozen=True, slots=True)
-class Get:
+class Get(Immutable, frozen=True):
     """A field of a record."""
 
     span: Span
@@ -42,8 +43,7 @@ class Get:
     field: str
 
 
-@dataclass(frozen=True, slots=True)
-class Op:
+class Op(Immutable, frozen=True):
     """An operation of the library on its operands."""
 
     span: Span
@@ -51,8 +51,7 @@ class Op:
     operands: tuple[Core, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class If:
+class If(Immutable, frozen=True):
     """One of two."""
 
     span: Span
@@ -61,8 +60,7 @@ class If:
     no: Core
 
 
-@dataclass(frozen=True, slots=True)
-class Let:
+class Let(Immutable, frozen=True):
     """A value kept in a slot while the body is computed."""
 
     span: Span
@@ -71,8 +69,7 @@ class Let:
     body: Core
 
 
-@dataclass(frozen=True, slots=True)
-class New:
+class New(Immutable, frozen=True):
     """A record of all its fields; `names` in the order in which their values are computed."""
 
     span: Span
@@ -81,8 +78,7 @@ class New:
     values: tuple[Core, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Update:
+class Update(Immutable, frozen=True):
     """A record with some fields changed."""
 
     span: Span
@@ -92,8 +88,7 @@ class Update:
     values: tuple[Core, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Immutable, frozen=True):
     """A function of the program."""
 
     span: Span
@@ -101,8 +96,7 @@ class Call:
     arguments: tuple[Core, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Loop:
+class Loop(Immutable, frozen=True):
     """A list made of another: the body for each item that the condition takes.
 
     One slot takes an item; two take the halves of a pair. `item_gas` and `item_alloc` are charged for all items at
@@ -118,8 +112,7 @@ class Loop:
     item_alloc: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Fold:
+class Fold(Immutable, frozen=True):
     """A value carried through a list: the body makes the next one for each item that the condition takes.
 
     `initial` is computed first, then `source`; the result is what `accumulator` holds in the end. Slots and charges
@@ -137,8 +130,7 @@ class Fold:
     item_alloc: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(Immutable, frozen=True):
     """The head of a segment: what all that is certain to be computed in it costs, before any of it is."""
 
     span: Span
@@ -195,8 +187,7 @@ KEEP = Verdict("KEEP")
 DELETE = Verdict("DELETE")
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
+class Function(Immutable, frozen=True):
     """A function: its first slots are its parameters."""
 
     name: str
@@ -208,8 +199,7 @@ class Function:
 VIEW, ID, EVENT, META, ITEM, FIRST_FREE = range(6)
 
 
-@dataclass(frozen=True, slots=True)
-class Handler:
+class Handler(Immutable, frozen=True):
     """One `on`: where its events go and what becomes of the view there.
 
     No events stand for all types without a handler of their own; the event is then json.
@@ -235,8 +225,7 @@ class Handler:
         return (None,) * (self.slots - FIRST_FREE)
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
+class Program(Immutable, frozen=True):
     """All of a checked program that executors need."""
 
     functions: dict[str, Function]

@@ -6,14 +6,19 @@ stands in `failures`.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
+from projection.lang import habits
 from projection.lang.reporting import Diagnostic, closest
 from projection.lang.source import Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+
+_MAX_FORMS = 6  # of an operation that a message lists
 
 
 def _guessing(problem: Diagnostic, name: str, candidates: Iterable[str]) -> Diagnostic:
@@ -25,8 +30,11 @@ def _guessing(problem: Diagnostic, name: str, candidates: Iterable[str]) -> Diag
 
 
 def _listed(names: Iterable[str]) -> str:
-    shown = sorted(names)
-    return ", ".join(shown[:12]) + (", …" if len(shown) > 12 else "")
+    return _begun(sorted(names))
+
+
+def _begun(names: Sequence[str]) -> str:
+    return ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
 
 
 # --- P1 syntax -------------------------------------------------------------------------------------------------------
@@ -36,6 +44,11 @@ def unexpected(span: Span, found: str, expected: Sequence[str]) -> Diagnostic:
     """P101: a token that cannot stand here."""
     wanted = " or ".join(expected) if len(expected) <= 4 else ", ".join(expected[:8]) + ", …"
     return Diagnostic("P101", f"{found} cannot stand here", span, help=f"expected {wanted}" if wanted else "")
+
+
+def unfinished(span: Span, expected: Sequence[str]) -> Diagnostic:
+    """P101: a declaration that ends too soon."""
+    return replace(unexpected(span, "", expected), message="the declaration is not finished")
 
 
 def unknown_character(span: Span, character: str) -> Diagnostic:
@@ -60,9 +73,9 @@ def bad_escape(span: Span, found: str) -> Diagnostic:
     return Diagnostic("P105", f"{found} is no escape", span, help=r"the escapes are \" \\ \n \t \{ \} \u{…}")
 
 
-def bad_interpolation(span: Span, why: str) -> Diagnostic:
+def bad_interpolation(span: Span, why: str, help_: str = r"write {expression}, or \{ for a brace") -> Diagnostic:
     """P106: `{…}` in a string that holds no expression."""
-    return Diagnostic("P106", f"{why} in a string", span, help=r"write {expression}, or \{ for a brace")
+    return Diagnostic("P106", f"{why} in a string", span, help=help_)
 
 
 def source_too_large(limit: int) -> Diagnostic:
@@ -91,10 +104,16 @@ def duration_too_long(span: Span) -> Diagnostic:
     return Diagnostic("P111", "this duration is too long", span, help="the longest is 106751991d")
 
 
-def foreign(span: Span, found: str, here: str) -> Diagnostic:
-    """P112: what other languages write."""
-    help_ = f"write `{here.strip()}`" if here else "leave it away: a function is one expression"
-    return Diagnostic("P112", f"{found} is not written so here", span, help=help_, fix=(span, here))
+def foreign(span: Span, found: str, here: str, length: int | None = None) -> Diagnostic:
+    """P112: what other languages write, with what to write here instead of so many characters, or all of them."""
+    help_ = f"write `{here.strip()}`" if here else "leave it out: a function is one expression"
+    part = span if length is None else Span(span.start, span.start + length)
+    return Diagnostic("P112", f"{found} is not part of the language", part, help=help_, fix=(part, here))
+
+
+def foreign_form(span: Span, found: str, help_: str) -> Diagnostic:
+    """P112: what other languages write, and what to do where no text put there would mend it."""
+    return Diagnostic("P112", f"{found} is not part of the language", span, help=help_)
 
 
 def missing_sign(span: Span, sign: str, fix: tuple[Span, str]) -> Diagnostic:
@@ -113,12 +132,39 @@ def no_division(span: Span, sign: str) -> Diagnostic:
     return Diagnostic("P115", f"there is no `{sign}`", span, help=help_)
 
 
+def too_many_problems(span: Span, limit: int) -> Diagnostic:
+    """P116: so many errors that the rest is not looked at."""
+    return Diagnostic(
+        "P116", f"there are more than {limit} errors; what follows is not checked", span, help="mend the first ones"
+    )
+
+
+def too_much_to_check(span: Span, limit: int) -> Diagnostic:
+    """P117: a program that takes more steps to check than any reasonable one."""
+    return Diagnostic(
+        "P117",
+        f"checking this program takes more than {limit:,} steps",
+        span,
+        help="split it: nest fewer `fold` whose types have to be found, and name their types with `let x: TYPE`",
+    )
+
+
+def not_inside_text(span: Span, what: str) -> Diagnostic:
+    """P119: a text or a comment in the `{…}` of a text."""
+    help_ = "name it before: `let x = …;`, and write {x}" if what == "a text" else "write it behind the text"
+    return Diagnostic("P119", f"{what} cannot stand inside of the {{…}} of a text", span, help=help_)
+
+
 # --- N2 names --------------------------------------------------------------------------------------------------------
 
 
 def unknown_name(span: Span, name: str, scope: Iterable[str]) -> Diagnostic:
-    """N201: a variable that does not exist."""
+    """N201: a variable that does not exist; P112 where another language has it."""
     names = list(scope)
+    if name in habits.NAMES:
+        return foreign(span, f"`{name}`", habits.NAMES[name])
+    if name in habits.NAME_HINTS:
+        return Diagnostic("N201", f"no variable `{name}` here", span, help=habits.NAME_HINTS[name])
     problem = Diagnostic("N201", f"no variable `{name}` here", span, help=f"in scope: {_listed(names)}")
     return _guessing(problem, name, names)
 
@@ -146,14 +192,22 @@ def unknown_field(span: Span, field: str, owner: str, fields: Iterable[str], lin
 
 
 def unknown_type(span: Span, name: str, types: Iterable[str]) -> Diagnostic:
-    """N205: a type that does not exist."""
+    """N205: a type that does not exist; P112 where another language has it."""
     names = list(types)
+    if name in habits.TYPES:
+        return foreign(span, f"`{name}`", habits.TYPES[name], len(name))
+    if name in habits.TYPE_HINTS:
+        return Diagnostic("N205", f"no type `{name}`", span, help=habits.TYPE_HINTS[name])
     problem = Diagnostic("N205", f"no type `{name}`", span, help=f"the types are {_listed(names)}")
     return _guessing(problem, name, names)
 
 
 def unknown_function(span: Span, name: str, functions: Iterable[str]) -> Diagnostic:
-    """N206: a function that neither the program nor the library has."""
+    """N206: a function that neither the program nor the library has; P112 where another language has it."""
+    if name in habits.FUNCTIONS:
+        return foreign(span, f"`{name}`", habits.FUNCTIONS[name], len(name))
+    if name in habits.FUNCTION_HINTS:
+        return Diagnostic("N206", f"no function `{name}`", span, help=habits.FUNCTION_HINTS[name])
     return _guessing(Diagnostic("N206", f"no function `{name}`", span), name, functions)
 
 
@@ -195,10 +249,15 @@ def mismatch(span: Span, found: str, wanted: str, place: str = "") -> Diagnostic
     return Diagnostic("T301", f"{found} does not fit {place + ', which is ' if place else ''}{wanted}", span)
 
 
-def wrong_operands(span: Span, operator: str, types: Sequence[str]) -> Diagnostic:
-    """T302: an operator that does not take such values."""
+def wrong_operands(span: Span, operator: str, types: Sequence[str], taken: Sequence[str]) -> Diagnostic:
+    """T302: an operator or a builtin that does not take such values.
+
+    `taken` is what each of its forms takes.
+    """
     what = f"does not take {' and '.join(types)}" if types else "needs arguments"
-    return Diagnostic("T302", f"`{operator}` {what}", span)
+    forms = list(dict.fromkeys(f"({one})" for one in taken))
+    more = f" and {len(forms) - _MAX_FORMS} more" if len(forms) > _MAX_FORMS else ""
+    return Diagnostic("T302", f"`{operator}` {what}", span, help=f"it takes {' or '.join(forms[:_MAX_FORMS])}{more}")
 
 
 def branches_disagree(span: Span, first: str, second: str, which: str) -> Diagnostic:
@@ -231,7 +290,7 @@ def wrong_argument_count(span: Span, name: str, wanted: str, found: int) -> Diag
 
 def not_a_member(span: Span, text: str, members: Sequence[str]) -> Diagnostic:
     """T308: a text that an enum does not have."""
-    problem = Diagnostic("T308", f'"{text}" is no value of this enum', span, help=f"it has {', '.join(members)}")
+    problem = Diagnostic("T308", f'"{text}" is no value of this enum', span, help=f"it has {_begun(members)}")
     return _guessing(problem, text, members)
 
 
@@ -275,9 +334,9 @@ def unreachable_arm(span: Span, why: str) -> Diagnostic:
     return Diagnostic("T326", f"this is never reached: {why}", span)
 
 
-def not_a_record(span: Span, found: str) -> Diagnostic:
+def not_a_record(span: Span, found: str, help_: str = "") -> Diagnostic:
     """T316: a field or a `with` of something without fields."""
-    return Diagnostic("T316", f"{found} has no fields", span)
+    return Diagnostic("T316", f"{found} has no fields", span, help=help_)
 
 
 def too_deep_a_computation(span: Span, name: str, depth: int, limit: int) -> Diagnostic:
@@ -329,6 +388,12 @@ def group_key(span: Span) -> Diagnostic:
 def no_such_presence(span: Span, why: str) -> Diagnostic:
     """T325: `has` of something that does not come with an event, or always does."""
     return Diagnostic("T325", f"`has` asks whether an event gave a field: {why}", span, help="write `has(e.field)`")
+
+
+def ungrouped_coalesce(span: Span, sign: str, ways: Sequence[str], fix: tuple[Span, str] | None = None) -> Diagnostic:
+    """T330: `??` beside another operator, without parentheses that say what belongs together."""
+    help_ = f"write {' or '.join(f'`{way}`' for way in ways)}"
+    return Diagnostic("T330", f"`??` beside `{sign}` needs parentheses", span, help=help_, fix=fix)
 
 
 # --- S4 schema -------------------------------------------------------------------------------------------------------
@@ -406,6 +471,17 @@ def manifest_invalid(span: Span, why: str) -> Diagnostic:
     return Diagnostic("S480", why, span)
 
 
+def too_many_indexes(span: Span, what: str, found: int, limit: int) -> Diagnostic:
+    """S414: more indexes than a view may have, or more keys than an index may have."""
+    help_ = "each is written anew with every change of a view: keep those that queries sort and filter by"
+    return Diagnostic("S414", f"there are {found} {what}, and {limit} are allowed", span, help=help_)
+
+
+def too_many_parts(span: Span, what: str, found: int, limit: int) -> Diagnostic:
+    """S415: more fields, members of an enum or names on the wire than a declaration may have."""
+    return Diagnostic("S415", f"there are {found} {what}, and {limit} are allowed", span)
+
+
 def route_against_partitions(span: Span, route: str, why: str) -> Diagnostic:
     """S412: a route under which events of one view would fall into several partitions."""
     help_ = "use `partition_by: view` or `tenant`, or put `meta.aggregate_id` into the id: `key(meta.aggregate_id, …)`"
@@ -427,9 +503,19 @@ def may_go_beyond_limit(
 ) -> Diagnostic:
     """G502: a handler that may take more than it may; a warning, with the largest terms of the sum."""
     message = f"on {event}: up to {most} `{ledger}` may be needed, and {limit:,} are allowed"
-    help_ = "the largest parts: " + "; ".join(terms)
+    help_ = "the largest parts: " + "; ".join(terms) + "; to accept it, write `# accept G502` above the handler"
     related = tuple((field, "a smaller bound here lowers it") for field in declared)
     return Diagnostic("G502", message, span, help=help_, severity="warning", related=related)
+
+
+def too_much_to_bound(span: Span, event: str, limit: int) -> Diagnostic:
+    """G503: a handler whose cost takes more steps to find out than any reasonable one."""
+    return Diagnostic(
+        "G503",
+        f"on {event}: finding out what this costs takes more than {limit:,} steps",
+        span,
+        help="split it: put fewer `fold` and calls of functions inside one another",
+    )
 
 
 # --- L6 lint: warnings, which stop no program -----------------------------------------------------------------------
@@ -439,6 +525,12 @@ _UNUSED_HELP = {
     "parameter": "take it away, here and in all calls",
     "event": "leave the `as` away",
 }
+
+
+def unhandled_event(span: Span, event_type: str, aggregate_type: str, guess: str | None) -> Diagnostic:
+    """L680: an event in a file beside programs that none of them handles; the place is in that file."""
+    message = f"no program here handles events of type {event_type} of aggregate type {aggregate_type}"
+    return Diagnostic("L680", message, span, help=guess or "", severity="warning")
 
 
 def unused_variable(span: Span, what: str, name: str) -> Diagnostic:
@@ -483,6 +575,15 @@ def ambiguous_id(span: Span, parts: Sequence[str]) -> Diagnostic:
     """L608: two free texts side by side in an id: different pairs can make the same one."""
     message = f"other values of {' and '.join(f'`{part}`' for part in parts)} can make the same id"
     return Diagnostic("L608", message, span, help=f"write `key({', '.join(parts)})`", severity="warning")
+
+
+def invisible_character(span: Span, character: str) -> Diagnostic:
+    """L610: a character that cannot be seen, or that changes the order in which others are shown."""
+    escape = f"\\u{{{ord(character):x}}}"
+    return Diagnostic(
+        "L610", f"the invisible character {escape} makes a reader see another program", span,
+        help=f"delete it, or, where a string needs it, write `{escape}`", severity="warning",
+    )  # fmt: skip
 
 
 # --- C8 compatibility: what a change means to others; nothing is wrong with the program ------------------------------

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from projection.lang import core
 from projection.lang import types as ty
+from projection.lang.immutable import Immutable
 from projection.lang.library import text_of
 from projection.lang.operations import Operation
 from projection.lang.source import Span
@@ -83,7 +83,7 @@ class _Writer:
             case core.Let():
                 slot = self._slot(value.slot)
                 return f"let {slot}={self.text(value.value)} in {self.text(value.body)}"
-            case core.Op() if value.operation.name == "asserted":
+            case core.Op() if value.operation.name in ("asserted", "entered"):
                 return f"asserted({self.text(value.operands[0])})"  # how the path is written stands in the message only
             case core.Call():
                 number = value.function if self._numbers is None else self._number(value.function)
@@ -104,7 +104,7 @@ class _Writer:
         return self._plain(value)
 
     def _plain(self, value: Any) -> str:
-        if is_dataclass(value):
+        if isinstance(value, Immutable):
             return f"{type(value).__name__}({self._parts(value)})"
         if value is None or isinstance(value, (bool, str)):
             return repr(value)
@@ -117,7 +117,7 @@ class _Writer:
         return f"{type(value).__name__}:{text_of(value)}"
 
     def _parts(self, value: Any) -> str:
-        seen = (field.name for field in fields(value) if field.name not in _UNSEEN)
+        seen = (name for name in value.__struct_fields__ if name not in _UNSEEN)
         return ",".join(f"{name}={self.text(getattr(value, name))}" for name in seen if name != "accumulator")
 
     def _slot(self, slot: int) -> int:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from projection.errors import ProgramError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from projection.lang.source import Span
 
 
@@ -57,9 +59,10 @@ def division_by_zero() -> Failure:
     return Failure("R703", "division by zero")
 
 
-def nothing_there(path: str) -> Failure:
-    """R704."""
-    return Failure("R704", f"`{path}` is none")
+def nothing_there(path: str, *, is_entry: bool = False) -> Failure:
+    """R704; of an entry that a path of a `with` leads through, with what to do."""
+    hint = f": an entry has to be put whole (`{path}: …`) before parts of it change" if is_entry else ""
+    return Failure("R704", f"`{path}` is none{hint}")
 
 
 def view_missing(view_id: str) -> Failure:
@@ -115,6 +118,12 @@ def out_of_range(what: str, value: object, least: object, most: object) -> Failu
 def malformed(text: str, what: str) -> Failure:
     """R716."""
     return Failure("R716", f"{_short(text)!a} is no {what}")
+
+
+def paths_meet(keys: Sequence[str]) -> Failure:
+    """R720."""
+    which = ("key " if len(keys) == 1 else "keys ") + ", ".join(f"{_short(key)!a}" for key in keys)
+    return Failure("R720", f"two paths of one `with` lead to the same place: both have the {which}")
 
 
 def failed_on_purpose(code: str, message: str) -> Failure:

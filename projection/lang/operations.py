@@ -14,7 +14,7 @@ from projection.lang import types as ty
 from projection.lang.cost.costs import Shape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Container, Sequence
 
     from projection.lang.cost.sizes import Size
 
@@ -85,9 +85,10 @@ class Operation:
         if len(parameters) != len(types):
             return None
         bound: dict[str, ty.Type] = {}
-        if not all(_match(pattern, type_, bound) for pattern, type_ in zip(parameters, types, strict=True)):
+        yielded = _variables(result)
+        if not all(_match(pattern, type_, bound, yielded) for pattern, type_ in zip(parameters, types, strict=True)):
             return None
-        kept = {name: type_ for name, type_ in bound.items() if name in _variables(result)}
+        kept = {name: type_ for name, type_ in bound.items() if name in yielded}
         if any(_holds_ints(pattern, type_, kept) for pattern, type_ in zip(parameters, types, strict=True)):
             return None
         if self.scale is not None:
@@ -99,9 +100,10 @@ class Operation:
         parameters, result = parse_signature(self.signature)
         parameters = expanded(parameters, len(types))
         bound: dict[str, ty.Type] = {}
+        yielded = _variables(result)
         for pattern, type_ in zip(parameters, types, strict=True):
-            _match(pattern, type_, bound)
-        kept = {name: type_ for name, type_ in bound.items() if name in _variables(result)} | {"decimal": ty.Decimal(0)}
+            _match(pattern, type_, bound, yielded)
+        kept = {name: type_ for name, type_ in bound.items() if name in yielded} | {"decimal": ty.Decimal(0)}
         places = [kept.get(pattern.name) for pattern in parameters]
         return tuple(
             place if isinstance(type_, ty.Int) and isinstance(place, ty.Decimal) else None
@@ -189,7 +191,8 @@ def is_variable(name: str) -> bool:
     return len(name) == 1 and name.isupper()
 
 
-def _match(pattern: Pattern, type_: ty.Type, bound: dict[str, ty.Type]) -> bool:
+def _match(pattern: Pattern, type_: ty.Type, bound: dict[str, ty.Type], yielded: Container[str]) -> bool:
+    """Whether a parameter takes a type; what stands for any type is only compared where it is not `yielded`."""
     if isinstance(type_, ty.Never):
         return True
     if pattern.optional:
@@ -201,23 +204,24 @@ def _match(pattern: Pattern, type_: ty.Type, bound: dict[str, ty.Type]) -> bool:
             return False
         if (pattern.name == "S" and not ty.is_scalar(type_)) or (pattern.name == "E" and ty.holds_json(type_)):
             return False
-        joined = ty.join(bound[pattern.name], type_) if pattern.name in bound else type_
-        if joined is None:
-            return False
+        known = bound.setdefault(pattern.name, type_)
+        if (joined := ty.join(known, type_)) is None:
+            return pattern.name not in yielded and ty.comparable(known, type_)
         bound[pattern.name] = joined
         return True
     if pattern.name in ("list", "set"):
         kind = ty.List if pattern.name == "list" else ty.Set
-        return isinstance(type_, kind) and _match(pattern.arguments[0], type_.item, bound)
+        return isinstance(type_, kind) and _match(pattern.arguments[0], type_.item, bound, yielded)
     if pattern.name == "map":
         return (
             isinstance(type_, ty.Map)
-            and _match(pattern.arguments[0], type_.key, bound)
-            and _match(pattern.arguments[1], type_.value, bound)
+            and _match(pattern.arguments[0], type_.key, bound, yielded)
+            and _match(pattern.arguments[1], type_.value, bound, yielded)
         )
     if pattern.name == "pair":
         return isinstance(type_, ty.Pair) and all(
-            _match(one, part, bound) for one, part in zip(pattern.arguments, (type_.key, type_.value), strict=True)
+            _match(one, part, bound, yielded)
+            for one, part in zip(pattern.arguments, (type_.key, type_.value), strict=True)
         )
     return isinstance(type_, _CLASSES[pattern.name])
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import getcontext, setcontext
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,12 +14,14 @@ from projection.lang import types as ty
 from projection.lang.check.checker import CheckedProgram, check
 from projection.lang.cost import costs
 from projection.lang.cost.costs import nodes
+from projection.lang.immutable import Immutable
 from projection.lang.reporting import ProgramInvalidError
 from projection.lang.run.executors import Execution, Executor, executor
 from projection.lang.source import Source
 from projection.lang.syntax.parser import MAX_SOURCE_BYTES
 from projection.lang.values.codec import Codec, JsonCodec, declared_fields, largest
 from projection.lang.values.numbers import EXACT
+from projection.lang.values.plain import plain_text
 from projection.lang.values.structs import build_structs
 
 if TYPE_CHECKING:
@@ -36,8 +38,7 @@ _ONCE = (None,)  # the items of a handler without `for`
 _EXPLOSIVE = 64  # times the limit of a view's JSON: so much may be made to find that it is too much
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Immutable, frozen=True):
     """What one event may take; a manifest may change them within its caps."""
 
     gas: int = 200_000  # per event and view id
@@ -137,21 +138,39 @@ class Program:
 
     def _react(self, aggregate_type: str, event_type: str) -> Reaction | None:
         for of in (aggregate_type, None):
-            for name, event in self.checked.event_declarations.items():
-                runs = self._runs(name)
-                if runs and event.aggregate_type == of and event_type in (event.wires or (name,)):
-                    return Reaction(self, Codec(self.checked.events[name]), runs)
+            name = self._handled.get((of, event_type))
+            if name is not None:
+                return Reaction(self, Codec(self.checked.events[name]), self._runs(name))
         runs = self._runs(None)
         return Reaction(self, JsonCodec(), runs) if runs else None
+
+    @cached_property
+    def _handled(self) -> dict[tuple[str | None, str], str]:
+        """The declared events that a handler takes, by aggregate type and name on the wire."""
+        events = self.checked.event_declarations.items()
+        return {
+            (event.aggregate_type, wire): name
+            for name, event in events
+            if name in self._places
+            for wire in event.wires or (name,)
+        }
+
+    @cached_property
+    def _places(self) -> dict[str | None, list[int]]:
+        """Where the handlers of each event stand, and those of all others (None)."""
+        found: dict[str | None, list[int]] = {}
+        for place, handler in enumerate(self.checked.core.handlers):
+            for event in handler.events or (None,):
+                found.setdefault(event, []).append(place)
+        return found
 
     def _runs(self, event: str | None) -> list[Runnable]:
         """The handlers of a declared event, or of all others (`on *`), in source order, ready to run."""
         found = []
-        for place, handler in enumerate(self.checked.core.handlers):
-            if event in handler.events or (event is None and not handler.events):
-                if place not in self._runnables:
-                    self._runnables[place] = Runnable(handler, self._made)
-                found.append(self._runnables[place])
+        for place in self._places.get(event, ()):
+            if place not in self._runnables:
+                self._runnables[place] = Runnable(self.checked.core.handlers[place], self._made)
+            found.append(self._runnables[place])
         return found
 
     def telling_fields(self) -> list[str]:
@@ -175,7 +194,7 @@ class Program:
         Raises:
             Failure: nothing of what the steps did is to be kept.
         """
-        gas, alloc, found, data = self._gas, self._alloc, view, None
+        gas, alloc, found, data, view_id = self._gas, self._alloc, view, None, plain_text(view_id)
         around = getcontext()
         if around is not EXACT:
             setcontext(EXACT)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from projection.errors import ProgramError
+from projection.lang.immutable import Immutable
+from projection.lang.printable import columns, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -13,11 +16,13 @@ if TYPE_CHECKING:
     from projection.lang.source import Source, Span
 
 MAX_DIAGNOSTICS = 50
+MAX_PROBLEMS = 200  # of one program; each may be compared with all names there are
 _MAX_SUGGESTED = 64  # comparing longer names would take longer than it helps
+_MAX_EXCERPT = 160  # characters of a line that are shown; of a longer line, those around the place
+_LEAD = 40  # of these, at most so many in front of the place
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnostic:
+class Diagnostic(Immutable, frozen=True):
     """One thing that is wrong with a program."""
 
     code: str
@@ -38,22 +43,46 @@ class Diagnostic:
         """The diagnostic for a terminal: what, where, the line itself, what to do."""
         lines = [source.position(span.start)[0] for span in (self.span, *(span for span, _text in self.related))]
         gutter = " " * len(str(max(lines)))
-        rows = [f"{self.severity}[{self.code}]: {self.message}", f"{gutter}--> {source.place(self.span)}"]
+        rows = [f"{self.severity}[{self.code}]: {printable(self.message)}"]
+        rows.append(f"{gutter}--> {printable(source.place(self.span))}")
         rows += _excerpt(source, self.span, self.label, "^", gutter)
         for span, text in self.related:
             rows += _excerpt(source, span, text, "-", gutter)
         if self.help:
-            rows.append(f"{gutter} = help: {self.help}")
+            rows.append(f"{gutter} = help: {printable(self.help)}")
         return "\n".join(rows)
 
 
 def _excerpt(source: Source, span: Span, label: str, mark: str, gutter: str) -> list[str]:
     """The line that a span begins in, with marks below the span."""
     line, column = source.position(span.start)
-    text = source.line(line)
-    width = max(1, min(span.end - span.start, len(text) - column + 1))
-    marks = " " * (column - 1) + mark * width + (f" {label}" if label else "")
-    return [f"{gutter} |", f"{line:>{len(gutter)}} | {text.expandtabs(1)}", f"{gutter} | {marks}"]
+    text, start = source.line(line).replace("\t", " "), column - 1
+    first = max(0, start - _LEAD) if len(text) > _MAX_EXCERPT else 0
+    last = min(len(text), first + _MAX_EXCERPT)
+    end = min(max(start, span.end - span.start + start), last)
+    before, marked, behind = (printable(text[a:b]) for a, b in ((first, start), (start, end), (end, last)))
+    before = "…" * (first > 0) + before
+    shown = f"{before}{marked}{behind}{'…' * (last < len(text))}"
+    marks = " " * columns(before) + mark * max(1, columns(marked)) + (f" {printable(label)}" if label else "")
+    return [f"{gutter} |", f"{line:>{len(gutter)}} | {shown}", f"{gutter} | {marks}"]
+
+
+class TooManyProblemsError(Exception):
+    """So much is wrong with a program that the rest is not looked at."""
+
+
+class Problems(list[Diagnostic]):
+    """What is wrong with a program so far."""
+
+    def append(self, problem: Diagnostic) -> None:
+        """Add one.
+
+        Raises:
+            TooManyProblemsError: it is one too many.
+        """
+        super().append(problem)
+        if len(self) > MAX_PROBLEMS:
+            raise TooManyProblemsError
 
 
 class ProgramInvalidError(ProgramError):
@@ -79,10 +108,13 @@ class ProgramInvalidError(ProgramError):
 
 
 def closest(name: str, candidates: Iterable[str]) -> str | None:
-    """The candidate that was probably meant: within an edit distance of max(1, a third of the name)."""
+    """The candidate that was probably meant: within an edit distance of max(1, a third of the name).
+
+    The distance is smaller than the name is long: a name of one letter has nothing in common with another.
+    """
     if len(name) > _MAX_SUGGESTED:
         return None
-    best, limit = None, max(1, len(name) // 3)
+    best, limit = None, min(max(1, len(name) // 3), len(name) - 1)
     for candidate in sorted(set(candidates)):
         distance = _edit_distance(name, candidate, limit)
         if distance <= limit:

@@ -6,8 +6,12 @@ import re
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_ACCEPT = re.compile(r"#+\s*accept((?:\s+[A-Z]\d{3})+)")
 # Recovery resumes at these, in column 1 (docs/language.md).
 _DECLARATION = re.compile(r"^(?:proj|projection|event|type|view|index|fn|on|test)\b", re.MULTILINE)
 
@@ -58,8 +62,15 @@ class Source:
 
     def doc(self, offset: int) -> str:
         """The doc comment (`##` lines) right above the line of this offset."""
-        line, found = self.position(offset)[0] - 1, list[str]()
-        while line >= 1 and (text := self.line(line).strip()).startswith("##"):
-            found.append(text[2:].strip())
+        return "\n".join(reversed([text[2:].strip() for text in self._above(offset, "##")]))
+
+    def accepts(self, offset: int, code: str) -> bool:
+        """Whether a comment right above the line of this offset accepts a warning: `# accept CODE`."""
+        return any(code in match[1].split() for text in self._above(offset, "#") if (match := _ACCEPT.match(text)))
+
+    def _above(self, offset: int, sign: str) -> Iterator[str]:
+        """The lines right above the line of this offset that begin with a sign, upwards."""
+        line = self.position(offset)[0] - 1
+        while line >= 1 and (text := self.line(line).strip()).startswith(sign):
+            yield text
             line -= 1
-        return "\n".join(reversed(found))

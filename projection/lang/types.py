@@ -13,9 +13,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import Struct, field
+
+from projection.lang.immutable import Immutable
 from projection.lang.source import Span
 
 DEFAULT_STRING = 65_536  # code points
@@ -25,24 +27,21 @@ MAX_SCALE = 18
 MAX_DEPTH = 32  # records, lists and maps inside one another
 
 
-@dataclass(frozen=True, slots=True)
-class Bool:
+class Bool(Immutable, frozen=True):
     """true or false."""
 
     def __str__(self) -> str:
         return "bool"
 
 
-@dataclass(frozen=True, slots=True)
-class Int:
+class Int(Immutable, frozen=True):
     """64 bits, signed; overflow is an error."""
 
     def __str__(self) -> str:
         return "int"
 
 
-@dataclass(frozen=True, slots=True)
-class Decimal:
+class Decimal(Immutable, frozen=True):
     """Up to 38 digits, exact; `scale` is the number of digits behind the point, None where only the value knows."""
 
     scale: int | None = None
@@ -51,8 +50,7 @@ class Decimal:
         return "decimal" if self.scale is None else f"decimal({self.scale})"
 
 
-@dataclass(frozen=True, slots=True)
-class String:
+class String(Immutable, frozen=True):
     """Code points; `max` is None for a value whose length only the value knows. A literal knows its text."""
 
     max: int | None = None
@@ -64,8 +62,7 @@ class String:
         return "string" if self.max in (None, DEFAULT_STRING) else f"string({self.max})"
 
 
-@dataclass(frozen=True, slots=True)
-class Bytes:
+class Bytes(Immutable, frozen=True):
     """Bytes, in JSON as base64; `max` as for strings."""
 
     max: int | None = None
@@ -74,32 +71,28 @@ class Bytes:
         return "bytes" if self.max in (None, DEFAULT_BYTES) else f"bytes({self.max})"
 
 
-@dataclass(frozen=True, slots=True)
-class Date:
+class Date(Immutable, frozen=True):
     """A calendar date."""
 
     def __str__(self) -> str:
         return "date"
 
 
-@dataclass(frozen=True, slots=True)
-class Timestamp:
+class Timestamp(Immutable, frozen=True):
     """An instant, whole microseconds, UTC."""
 
     def __str__(self) -> str:
         return "timestamp"
 
 
-@dataclass(frozen=True, slots=True)
-class Duration:
+class Duration(Immutable, frozen=True):
     """A length of time, whole microseconds in 64 bits; a day is 24 hours."""
 
     def __str__(self) -> str:
         return "duration"
 
 
-@dataclass(frozen=True, slots=True)
-class Enum:
+class Enum(Immutable, frozen=True):
     """One of some texts; an open one may also be any other text, which only `_` matches."""
 
     members: tuple[str, ...]
@@ -109,8 +102,7 @@ class Enum:
         return f"enum({', '.join(self.members)}{', …' if self.open else ''})"
 
 
-@dataclass(frozen=True, slots=True)
-class List:
+class List(Immutable, frozen=True):
     """Items in order; `max` as for strings."""
 
     item: Type
@@ -120,8 +112,7 @@ class List:
         return f"list<{self.item}>" + (f"({self.max})" if self.max not in (None, DEFAULT_CONTAINER) else "")
 
 
-@dataclass(frozen=True, slots=True)
-class Set:
+class Set(Immutable, frozen=True):
     """Single values in their order, each once; `max` as for strings."""
 
     item: Type
@@ -131,8 +122,7 @@ class Set:
         return f"set<{self.item}>" + (f"({self.max})" if self.max not in (None, DEFAULT_CONTAINER) else "")
 
 
-@dataclass(frozen=True, slots=True)
-class Map:
+class Map(Immutable, frozen=True):
     """Entries in the order of their keys; `max` as for strings."""
 
     key: Type
@@ -143,16 +133,14 @@ class Map:
         return f"map<{self.key}, {self.value}>" + (f"({self.max})" if self.max not in (None, DEFAULT_CONTAINER) else "")
 
 
-@dataclass(frozen=True, slots=True)
-class Json:
+class Json(Immutable, frozen=True):
     """A value of JSON of any shape, but null, which is none wherever it is read."""
 
     def __str__(self) -> str:
         return "json"
 
 
-@dataclass(frozen=True, slots=True)
-class Optional:
+class Optional(Immutable, frozen=True):
     """A value, or none."""
 
     inner: Type
@@ -161,24 +149,21 @@ class Optional:
         return f"{self.inner}?"
 
 
-@dataclass(frozen=True, slots=True)
-class Nothing:
+class Nothing(Immutable, frozen=True):
     """The type of `none` before it has a place."""
 
     def __str__(self) -> str:
         return "none"
 
 
-@dataclass(frozen=True, slots=True)
-class Never:
+class Never(Immutable, frozen=True):
     """The type of what never yields a value: `fail(…)`."""
 
     def __str__(self) -> str:
         return "never"
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
+class Pair(Immutable, frozen=True):
     """A key and a value, inside map comprehensions only; programs cannot name it."""
 
     key: Type
@@ -191,8 +176,7 @@ class Pair:
 REQUIRED = object()  # the default of a field that has none
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(Immutable, frozen=True):
     """A declared field; `wires` are the JSON names it is read from, in order of preference."""
 
     name: str
@@ -207,8 +191,7 @@ class Field:
         return self.default is REQUIRED and not isinstance(self.type, Optional)
 
 
-@dataclass(eq=False, slots=True)
-class Record:
+class Record(Struct, eq=False):
     """Named fields. Two records are one type only if they are one declaration."""
 
     name: str
@@ -307,6 +290,35 @@ def loosened(type_: Type) -> Type:
             return Optional(loosened(type_.inner))
         case _:
             return type_
+
+
+def comparable(a: Type, b: Type) -> bool:
+    """Whether two present values can be equal: numbers with numbers, texts with texts, and what holds such values.
+
+    It is the same whichever comes first.
+    """
+    if a == b or isinstance(a, Never) or isinstance(b, Never):
+        return True
+    match a, b:
+        case ((Int() | Decimal()), (Int() | Decimal())):
+            return True
+        case (String(), String()):
+            return True
+        case (Bytes(), Bytes()):
+            return True
+        case (Enum(), Enum()):
+            return a.open or b.open or not set(a.members).isdisjoint(b.members)
+        case (Enum(), String(literal=literal)):
+            return literal is None or a.open or literal in a.members
+        case (String(), Enum()):
+            return comparable(b, a)
+        case (List(), List()):
+            return comparable(a.item, b.item)
+        case (Set(), Set()):
+            return comparable(a.item, b.item)
+        case (Map(), Map()):
+            return comparable(a.key, b.key) and comparable(a.value, b.value)
+    return False
 
 
 def join(a: Type, b: Type) -> Type | None:

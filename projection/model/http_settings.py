@@ -157,6 +157,7 @@ class HttpSettings(Frozen):
     tls: TlsSettings = TlsSettings()
     limits: HttpLimits = HttpLimits()
     access_log: bool = True  # a line a request
+    ready_max_lag_s: Annotated[Count, Field(ge=2, le=31_536_000)] | None = None  # with which the node is ready
 
     @model_validator(mode="after")
     def _closed_by_default(self) -> Self:

@@ -39,6 +39,8 @@ def _template(text: str) -> str:
 
 
 MAX_EVENT_GAS = 100_000_000  # at 11 ns a unit
+# What a fold depends on of the limits. The others bound what may wait, and say when a lane halts, not what it folds to.
+FOLDED_LIMITS = ("gas", "route_gas", "ids_per_event", "view_bytes")
 PartitionBy = Literal["tenant", "subject", "view"]  # what each means: projection/lang/partition.py
 
 
@@ -101,19 +103,33 @@ class ManifestView(Frozen):
     partition_by: PartitionBy | None = None  # how the log may be split among lanes; None: one lane reads all of it
     changes: bool = False  # whether the store keeps when each view changed last, for those who follow changes
 
-    def fold_terms(self) -> dict[str, Any]:
-        """All that the state depends on beside the program and the tenancy, as JSON values: equal terms, equal fold.
+    def fold_settings(self) -> dict[str, Any]:
+        """List all that the state depends on beside program and tenancy, by the manifest's names, as JSON values.
 
         `partition_by` is no part of it: it says which lane folds a view, and every lane folds it alike. Nor is
         `changes`: what is kept beside the views does not change them.
         """
         return {
-            "subject_template": str(self.subject_template),
-            "subjects": list(self.subjects),
-            "start": str(self.start),
             "on_error": self.on_error.value,
-            "limits": self.limits.model_dump(),
+            **{f"limits.{name}": getattr(self.limits, name) for name in FOLDED_LIMITS},
+            "subjects": list(self.subjects),
+            "subject_template": str(self.subject_template),
+            "start": str(self.start),
         }
+
+    def fold_terms(self) -> dict[str, Any]:
+        """List those of them that are not at their defaults, so that a key added later changes no fold's identity.
+
+        That holds because an edition never changes a default (docs/decisions/0021-what-is-pinned.md).
+        """
+        defaults = {
+            "on_error": Policy.PARK.value,
+            **{f"limits.{name}": Limits.model_fields[name].default for name in FOLDED_LIMITS},
+            "subjects": [self.subject_template.filter()],
+            "subject_template": DEFAULT_TEMPLATE,
+            "start": str(FIRST),
+        }
+        return {name: value for name, value in self.fold_settings().items() if value != defaults[name]}
 
 
 class ManifestInvalidError(ConfigurationError):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
 from typing import NamedTuple
 
 from projection.errors import ErrorClass  # noqa: TC001 - pydantic reads it
 from projection.model.checkpoint import Frozen
 from projection.model.ids import TenantId, ViewId, ViewType  # noqa: TC001 - pydantic reads them
+from projection.model.state_digest import entry_digest
 
 HELD_CODE = "P000"  # the event itself is fine: an earlier one of its view is parked, and order is kept
 
@@ -26,6 +28,8 @@ class ParkedEvent(Frozen):
     program, for errors of the program. `fold_identity` is what manifest and program gave when the event failed;
     decisions of an operator are no part of it, or a fold that knows them from its start would hold other bytes.
     `envelope` holds the bytes as they came.
+
+    `message` and `span` are for people: they may quote a library, and may be worded better in any release.
     """
 
     tenant_id: TenantId
@@ -40,6 +44,26 @@ class ParkedEvent(Frozen):
     disposition: Disposition
     subject: str
     envelope: bytes
+
+
+def parked_digest(event: ParkedEvent) -> int:
+    """What a parked or skipped event adds to the state digest: what happened to which event, and its bytes.
+
+    A state is compared under one fold identity, so that is no part of it; nor are `message` and `span`, which are words
+    about the event: two folds that differ in nothing else hold the same state.
+    """
+    terms = (
+        "parked",
+        event.tenant_id,
+        event.view_type,
+        event.view_id,
+        event.sequence,
+        event.error_class.value,
+        event.code,
+        event.disposition.value,
+        event.subject,
+    )
+    return entry_digest(json.dumps(terms).encode(), event.envelope)  # which writes a NUL as \u0000
 
 
 class Drop(NamedTuple):

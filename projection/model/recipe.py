@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
+
+from projection.model.manifest import ManifestView
+from projection.model.subjects import SubjectTemplate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,8 +28,8 @@ class RecipeProgram:
 class RecipeTenancy:
     """Whether tenants exist, and which one events without a tenant belong to."""
 
-    enabled: bool
-    default: str
+    enabled: bool = True
+    default: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,35 @@ class Recipe:
     manifest: Mapping[str, Any]  # the entry, as JSON values
     tenancy: RecipeTenancy
     program: RecipeProgram
+
+    @property
+    def entry(self) -> ManifestView:
+        """The manifest's entry; a key that the version which wrote the recipe did not know has its default.
+
+        Raises:
+            ValueError: the recipe holds no such entry.
+        """
+        try:
+            template = SubjectTemplate.parse(self.manifest["subject_template"])
+            return ManifestView(**{**self.manifest, "program": Path(self.program.name), "subject_template": template})
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"its manifest entry cannot be read: {error}") from None
+
+    @property
+    def base_identity(self) -> str:
+        """Hash everything that the state depends on but an operator's decisions.
+
+        Whatever is at its default is left out, so that no release changes an identity by adding a setting.
+
+        Raises:
+            ValueError: the recipe holds no manifest entry.
+        """
+        default = RecipeTenancy()
+        tenancy = {
+            f"tenancy.{name}": value for name, value in asdict(self.tenancy).items() if value != getattr(default, name)
+        }
+        terms = {"program": self.program.digest, **self.entry.fold_terms(), **tenancy}
+        return sha256(json.dumps(terms, sort_keys=True).encode()).hexdigest()
 
     def encode(self) -> str:
         """As JSON."""

@@ -143,6 +143,17 @@ def filter_problem(subject_filter: str) -> str | None:
     return None
 
 
+def meet(one: str, other: str) -> bool:
+    """Whether some subject is taken by both of two filters; both may end in `>`."""
+    ones, others = one.split("."), other.split(".")
+    for mine, theirs in zip(ones, others, strict=False):
+        if ">" in (mine, theirs):
+            return True
+        if "*" not in (mine, theirs) and mine != theirs:
+            return False
+    return len(ones) == len(others)
+
+
 def overlapping(one: str, other: str) -> bool:
     """Whether some subject is taken by both of two filters of equally many tokens without `>`."""
     return all("*" in pair or pair[0] == pair[1] for pair in zip(one.split("."), other.split("."), strict=True))

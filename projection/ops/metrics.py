@@ -83,8 +83,13 @@ class _OfNode(Collector):
     def collect(self) -> Iterator[Metric]:
         """See `Collector`."""
         node = self._node
-        yield GaugeMetricFamily("projection_ready", "1 while the node follows the log.", value=int(node.is_ready))
+        yield GaugeMetricFamily(
+            "projection_ready", "1 while the node follows the log and has caught up with it.", value=int(node.is_ready)
+        )
         yield CounterMetricFamily("projection_events", "Messages that were read.", value=node.events)
+        yield CounterMetricFamily(
+            "projection_unhandled", "Messages of a type that no program handles.", value=node.unhandled.count
+        )
         gauges = {
             "scanned": GaugeMetricFamily(
                 "projection_scanned", "The last sequence whose effect is stored.", labels=_OF_LANE
@@ -108,6 +113,8 @@ class _OfNode(Collector):
                 gauges[name].add_metric(labels, value)
             gas.add_metric(labels, lane.gas)
             _add(commits, labels, durations)
+        for one in node.unopened:
+            gauges["halted"].add_metric((one.build.view_type, str(one.build.number)), 1)
         yield from (*gauges.values(), gas, commits)
 
 

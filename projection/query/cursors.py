@@ -40,7 +40,7 @@ class Cursors:
     """Makes and reads the cursors of one data folder."""
 
     def __init__(self, key: bytes) -> None:
-        self._seal = Seal(key, "cursor")
+        self._seal = Seal(key, "cursor 3")  # ids of store format 2 were in another order: its cursors are refused
 
     def make(self, place: Place, build: int, tenant_id: TenantId, query: bytes) -> str:
         """The cursor of a place in the results of one tenant's query, which is in its canonical form."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from projection.model.escaping import unescape_part
+from projection.model.escaping import unescape_id
 from projection.model.ids import ViewId
 from projection.model.keys import MAX_KEY_BYTES, ViewKey
 from projection.query.answers import FoundView
@@ -174,7 +174,7 @@ class Execution:
                 continue
             view = decode(data)
             if not decided and matches is not None:
-                is_match, gas = matches(gas, view, unescape_part(view_id.decode()))
+                is_match, gas = matches(gas, view, unescape_id(view_id.decode()))
                 if not is_match:
                     continue
             count += 1
@@ -235,7 +235,7 @@ class Execution:
                 size += len(data)
                 if size > most:
                     break
-                name = unescape_part(view_id.decode()) if b"%" in view_id else view_id.decode()
+                name = unescape_id(view_id.decode())
                 views.append(FoundView(name, msgspec.Raw(data)))
             start += _GLANCE
         if ids and not views:

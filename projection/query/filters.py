@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from decimal import Decimal, getcontext, setcontext
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from projection.lang import core
 from projection.lang import types as ty
@@ -17,6 +18,7 @@ from projection.lang.reporting import Diagnostic, ProgramInvalidError
 from projection.lang.run.executors import Execution, executor
 from projection.lang.source import Source, Span
 from projection.lang.values.numbers import EXACT, rescaled
+from projection.lang.values.plain import plain_text
 from projection.model.query_limits import QueryLimits
 from projection.query.bounds import Bound, Bounds, bounds_of
 from projection.query.comparisons import POINTER, bounds_of_tree, checked, fields_of
@@ -36,7 +38,6 @@ __all__ = ["Bound", "CompiledFilter", "compile_filter"]
 _ALLOC = Limits().alloc  # for each view
 _DEFAULTS = QueryLimits()
 _ALL = Condition(core.Const(Span(0, 0), value=True), GIVEN)
-_EXCERPT = 160  # code points of a line, at most
 
 
 class CompiledFilter:
@@ -88,7 +89,7 @@ class CompiledFilter:
         if around is not EXACT:
             setcontext(EXACT)
         try:
-            found, left, _alloc = self._routine(gas, _ALLOC, view, view_id)
+            found, left, _alloc = self._routine(gas, _ALLOC, view, plain_text(view_id))
         except Failure as failure:
             raise self._failed(failure, view_id) from None
         finally:
@@ -167,15 +168,8 @@ def _of_text(schema: ViewSchema, text: str, limits: QueryLimits) -> Condition:
 
 
 def _excerpt(problem: Diagnostic, text: str) -> str:
-    """The line of a problem with its place marked; of a long line, what is around the place."""
-    line, column = Source(NAME, text).position(problem.span.start)
-    shown = Source(NAME, text).line(line)
-    cut = max(0, column - 1 - _EXCERPT // 2) if len(shown) > _EXCERPT else 0
-    at = line - 1 + column - 1 - cut
-    span = Span(at, at + min(problem.span.end - problem.span.start, _EXCERPT // 2))
-    source = Source(NAME, "\n" * (line - 1) + shown[cut : cut + _EXCERPT])
-    _head, _, marked = replace(problem, span=span, help="").render(source).partition("\n")
-    return marked
+    """The line of a problem with its place marked."""
+    return replace(problem, help="").render(Source(NAME, text)).partition("\n")[2]
 
 
 def _is_of_its_type(bound: Bound, schema: ViewSchema) -> bool:

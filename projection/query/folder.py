@@ -11,7 +11,6 @@ from projection.query.freshness import ANY
 from projection.query.running import explained, wanted_by
 from projection.query.service import Queries, require_wait
 from projection.query.serving import Serving
-from projection.store.catalog import CatalogReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +39,8 @@ class FolderQueries:
             ConfigurationError: there is no such folder.
             StorageError: it cannot be read.
         """
+        from projection.store.catalog import CatalogReader  # noqa: PLC0415 - LMDB, which files of events do without
+
         with CatalogReader.open(data) as catalogue:
             queries = Queries(Serving(catalogue), limits or QueryLimits())
             try:

@@ -24,6 +24,7 @@ from pydantic import (
 )
 
 from projection.lang.reporting import closest
+from projection.lang.values.plain import plain
 from projection.model.ids import ViewType  # noqa: TC001 - pydantic reads it
 from projection.query.errors import QueryInvalidError
 
@@ -240,15 +241,8 @@ def _read(model: type[Model], written: bytes | str | Mapping[str, Any]) -> Model
         raise _invalid(error, value) from None
 
 
-def _as_text(value: Any) -> str:
-    """Ids, which are texts with rules."""
-    if isinstance(value, str):
-        return str(value)
-    raise TypeError(f"a query holds no {type(value).__name__}")
-
-
 _decoder = msgspec.json.Decoder(float_hook=Decimal)
-_encoder = msgspec.json.Encoder(decimal_format="number", enc_hook=_as_text)
+_encoder = msgspec.json.Encoder(decimal_format="number", enc_hook=plain)
 
 
 def _plain(written: bytes | str | Mapping[str, Any]) -> Any:

@@ -20,7 +20,7 @@ import msgspec
 from msgspec.structs import replace
 
 from projection.lang.values.ordering import inverted, nearest
-from projection.model.escaping import escape_part
+from projection.model.escaping import escape_id
 from projection.model.keys import MAX_KEY_BYTES, ViewKey
 from projection.query.form import ID
 from projection.store.indexes import MAX_BODY, Edge, IndexKey, index_prefix, index_range, overfull_range
@@ -179,26 +179,42 @@ def _by_ids(wish: Wish) -> Plan | None:
     wanted = _values(wish, _ID_KEY)
     if wanted is None:
         return None
-    ids = tuple(sorted(escape_part(one).encode() for one in set(wanted)))
+    ids = tuple(escape_id(one).encode() for one in sorted(set(wanted)))
     views = _by_views(wish)
     return replace(views, ranges=(), ids=ids[::-1] if views.reverse else ids, narrows=True)
 
 
 def _by_views(wish: Wish) -> Plan:
     prefix = ViewKey.prefix(wish.tenant_id, wish.view_type)
-    start = next(
-        (escape_part(one.value).encode() for one in wish.bounds.get((ID,), ()) if one.op == "starts_with"), b""
-    )
+    found = _between(prefix, wish.bounds.get((ID,), ()))
     is_in_order = not wish.unknown
     return Plan(
         wish.tenant_id,
         prefix,
-        (Range(prefix + start, after(prefix + start)),) if len(prefix + start) <= MAX_KEY_BYTES else (),
+        (found,) if found.start < found.stop else (),
         Grain.ALL if is_in_order else Grain.NONE,
         reverse=is_in_order and wish.order.descending_ids,
-        narrows=start != b"",
+        narrows=found != Range(prefix, after(prefix)),
         ends_with_id=True,
     )
+
+
+def _between(prefix: bytes, bounds: Sequence[Bound]) -> Range:
+    """Where the views are whose ids fulfil these bounds: keys are in the order of the ids.
+
+    A few more may be there: the one at an exclusive end, and those that only begin with the greatest id.
+    """
+    start, stop = prefix, after(prefix)
+    for one in bounds:
+        if one.op in ("eq", "in"):
+            continue
+        whole = prefix + escape_id(one.value).encode()
+        at = whole[:MAX_KEY_BYTES]  # of an id that no key can hold, as much as LMDB takes to look for
+        if one.op in ("gt", "ge", "starts_with"):
+            start = max(start, at)
+        if one.op in ("lt", "le", "starts_with"):
+            stop = min(stop, at if one.op == "lt" and at == whole else after(at))
+    return Range(start, stop)
 
 
 def _by_index(wish: Wish, index: StoredIndex) -> Plan | str:

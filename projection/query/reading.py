@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from projection.model.keys import ViewKey
-from projection.store.catalog import CatalogReader
-from projection.store.lmdb_store import LmdbViewReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -46,6 +44,9 @@ def serving_reader(data: Path, view_type: ViewType) -> Iterator[ViewReader]:
         ConfigurationError: there is no such folder or view type.
         StorageError: the folder cannot be read.
     """
+    from projection.store.catalog import CatalogReader  # noqa: PLC0415 - LMDB, which `replay` does without
+    from projection.store.lmdb_store import LmdbViewReader  # noqa: PLC0415
+
     with CatalogReader.open(data) as catalog:
         build = catalog.require(view_type)
     with LmdbViewReader.open(build.lane_path()) as reader:
@@ -66,6 +67,9 @@ def parked_events(data: Path, view_type: ViewType | None = None) -> Iterator[Par
         ConfigurationError: there is no such folder or view type.
         StorageError: the folder cannot be read.
     """
+    from projection.store.catalog import CatalogReader  # noqa: PLC0415 - LMDB, which `replay` does without
+    from projection.store.lmdb_store import LmdbViewReader  # noqa: PLC0415
+
     with CatalogReader.open(data) as catalog:
         builds = [catalog.require(one) for one in (catalog.view_types() if view_type is None else [view_type])]
     for build in builds:

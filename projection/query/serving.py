@@ -18,7 +18,6 @@ from projection.query.schema import ViewSchema
 from projection.query.selection import selected
 from projection.query.sorting import order_of
 from projection.query.watching import LaneWatch
-from projection.store.lmdb_store import LmdbViewReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -186,6 +185,8 @@ class Serving:
         reader = None if self._reader_of is None else self._reader_of(build)
         is_own = reader is None
         if reader is None:
+            from projection.store.lmdb_store import LmdbViewReader  # noqa: PLC0415 - files of events have no LMDB
+
             reader = LmdbViewReader.open(build.lane_path())
         try:
             served = self._served[build.view_type] = Served(build, reader, is_own=is_own)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from projection.errors import StorageError
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -61,7 +59,7 @@ class LaneWatch:
             await asyncio.sleep(self._interval_s)
             try:
                 scanned = self._scanned()
-            except StorageError as error:
+            except Exception as error:  # noqa: BLE001 - those who wait are told, whatever it is
                 for woken in self._waiting:
                     if not woken.done():
                         woken.set_exception(error)

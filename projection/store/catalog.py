@@ -16,6 +16,7 @@ from projection.model.parked import Drop
 from projection.store.folder_lock import FolderLock, require_same_host
 from projection.store.format import Kind, check_stamp, stamp_or_check
 from projection.store.lmdb_env import Environment
+from projection.store.migration import is_of_former_format, migrate
 from projection.store.ranges import entries_below
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ _NODE_ID = re.compile(r"[A-Za-z0-9-]{1,63}")
 _NODE_ID_KEY = b"node_id"
 _BUILD = "build:{}:{:010d}"
 _BUILDS = "build:{}:"
+_ALL_BUILDS = "build:"
 _CURSOR_KEY = b"cursor_key"
 _LAST_NUMBER = "last_number:{}"  # outlives its build, so that no number is ever used again
 _SERVING = "serving:"
@@ -106,7 +108,16 @@ class _Catalogue:
             StorageError: the catalogue cannot be read.
         """
         with self._understood(), self._environment.read() as transaction:
-            return list(self._builds(transaction, view_type))
+            return list(self._below(transaction, _BUILDS.format(view_type)))
+
+    def all_builds(self) -> list[Build]:
+        """All builds of all view types, those of one the oldest first.
+
+        Raises:
+            StorageError: the catalogue cannot be read.
+        """
+        with self._understood(), self._environment.read() as transaction:
+            return list(self._below(transaction, _ALL_BUILDS))
 
     def serving(self, view_type: ViewType) -> Build | None:
         """The build that answers for a view type; None where the folder has none.
@@ -178,9 +189,10 @@ class _Catalogue:
             raise ValueError(f"build {number} of {view_type} is missing")
         return _decoded(self.data, view_type, number, stored)
 
-    def _builds(self, transaction: Transaction, view_type: ViewType) -> Iterator[Build]:
-        for key, stored in entries_below(transaction, _BUILDS.format(view_type).encode()):
-            yield _decoded(self.data, view_type, int(key.rsplit(b":", 1)[1]), stored)
+    def _below(self, transaction: Transaction, prefix: str) -> Iterator[Build]:
+        for key, stored in entries_below(transaction, prefix.encode()):
+            _, view_type, number = key.decode().split(":")
+            yield _decoded(self.data, ViewType(view_type), int(number), stored)
 
     @contextmanager
     def _understood(self) -> Iterator[None]:
@@ -231,6 +243,8 @@ class Catalog(_Catalogue):
     def open(cls, data: Path, node_id: str | None = None) -> Self:
         """Take a data folder and open its catalogue; make both where there are none yet.
 
+        A folder of the former store format is migrated first.
+
         Args:
             data: the data folder.
             node_id: the node's name from here on; without one the folder's own is kept, or a new one made.
@@ -250,6 +264,8 @@ class Catalog(_Catalogue):
             path = data / _FOLDER
             environment = Environment.create_or_open(path, map_size=_MAP_SIZE)
             with environment.closed_on_error():
+                if is_of_former_format(environment):
+                    migrate(data, environment, _Catalogue(data, environment).all_builds(), _put)
                 named = environment.update(lambda transaction: _take(transaction, path, node_id))
         except BaseException:
             lock.close()
@@ -286,7 +302,7 @@ class Catalog(_Catalogue):
         """
 
         def write(transaction: Transaction) -> None:
-            transaction.put(_BUILD.format(build.view_type, build.number).encode(), _encoded(build))
+            _put(transaction, build)
             if serves:
                 transaction.put(_SERVING.encode() + build.view_type.encode(), b"%d" % build.number)
 
@@ -320,6 +336,10 @@ def _take(transaction: Transaction, path: Path, node_id: str | None) -> str:
     if transaction.get(_CURSOR_KEY) is None:
         transaction.put(_CURSOR_KEY, token_bytes(32))
     return named
+
+
+def _put(transaction: Transaction, build: Build) -> None:
+    transaction.put(_BUILD.format(build.view_type, build.number).encode(), _encoded(build))
 
 
 def _encoded(build: Build) -> bytes:

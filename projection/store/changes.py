@@ -19,7 +19,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, Self
 
-from projection.model.escaping import escape_part, unescape_part
+from projection.model.escaping import escape_part, unescape_id
 from projection.model.keys import VIEWS
 from projection.model.state_digest import entry_digest
 from projection.store.ranges import after
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 MAX_TOMBSTONES = 100_000  # of one tenant, 200 bytes or so each; who was away for longer gets everything anew
 END = b"\xff"  # sorts after every view id, for no text has this byte
-_ENTRIES, _POINTERS, _TOMBSTONES, _TENANTS = b"change:", b"changed:", b"tombstone:", b"tombstones:"
+_ENTRIES, POINTERS, _TOMBSTONES, _TENANTS = b"change:", b"changed:", b"tombstone:", b"tombstones:"
 _DIGITS = 20  # of a stream sequence
 
 
@@ -153,7 +153,7 @@ def changes_after(snapshot: Snapshot, tenant_id: TenantId, scanned: int, part: b
     start = b"%b%0*d:%b\0" % (prefix, _DIGITS, scanned, part)
     for key, value in snapshot.entries(start, after(prefix)):
         position, of_id = key[len(prefix) :].split(b":", 1)
-        yield Change(int(position), of_id, unescape_part((value or of_id).decode()))
+        yield Change(int(position), of_id, unescape_id((value or of_id).decode()))
 
 
 def disagreements(snapshot: Snapshot) -> list[str]:
@@ -162,10 +162,10 @@ def disagreements(snapshot: Snapshot) -> list[str]:
         return []
     views, present, entries, leading, tombstones, leading_to_deleted = (_Total() for _ in range(6))
     for key, _ in snapshot.entries(VIEWS, after(VIEWS)):
-        _, tenant, _, view_id = key.split(b":")
+        _, tenant, _, view_id = key.split(b":", 3)
         views.add(b"%b:%b" % (tenant, shortened(view_id)))
-    for key, place in snapshot.entries(_POINTERS, after(_POINTERS)):
-        _, tenant, part = key.split(b":")
+    for key, place in snapshot.entries(POINTERS, after(POINTERS)):
+        _, tenant, part = key.split(b":", 2)
         at = b"%b:%b:%b" % (tenant, place[:_DIGITS], part)
         leading.add(at)
         if place.endswith(b"-"):
@@ -211,7 +211,7 @@ def record_changes(records: Records, commit: Commit) -> None:
         records.put(CHANGES, replace(index, generation=index.generation + 1).encode())
     gained: dict[bytes, int] = {}  # tombstones, by tenant
     for key in sorted(commit.views):
-        _, tenant, _, view_id = key.split(b":")
+        _, tenant, _, view_id = key.split(b":", 3)
         grown = _move(records, tenant, view_id, scanned, is_deleted=commit.views[key] is None)
         if grown:
             gained[tenant] = gained.get(tenant, 0) + grown
@@ -227,7 +227,7 @@ def record_changes(records: Records, commit: Commit) -> None:
 def _move(records: Records, tenant: bytes, view_id: bytes, scanned: int, *, is_deleted: bool) -> int:
     """Put a view's entry where it belongs now; how many tombstones more there are."""
     part = shortened(view_id)
-    pointer = b"%b%b:%b" % (_POINTERS, tenant, part)
+    pointer = b"%b%b:%b" % (POINTERS, tenant, part)
     before = records.get(pointer)
     was_deleted = before is not None and before.endswith(b"-")
     if is_deleted and (before is None or was_deleted):
@@ -253,7 +253,7 @@ def _forget(records: Records, tenant: bytes, count: int) -> int:
         position, part = key[len(prefix) :].split(b":", 1)
         records.delete(key)
         records.delete(b"%b%b:%b:%b" % (_ENTRIES, tenant, position, part))
-        records.delete(b"%b%b:%b" % (_POINTERS, tenant, part))
+        records.delete(b"%b%b:%b" % (POINTERS, tenant, part))
     return int(position)
 
 
@@ -282,7 +282,7 @@ def build_changes(records: Records, scanned: int, entries: int) -> bool:
 
 
 def _clear_some(records: Records, index: ChangeIndex, scanned: int, entries: int) -> ChangeIndex:
-    for prefix in (_ENTRIES, _POINTERS, _TOMBSTONES, _TENANTS):
+    for prefix in (_ENTRIES, POINTERS, _TOMBSTONES, _TENANTS):
         entries -= records.delete_below(prefix, entries)
         if entries == 0:
             return index
@@ -293,8 +293,8 @@ def _fill_some(records: Records, index: ChangeIndex, _scanned: int, views: int) 
     start = VIEWS if index.progress is None else index.progress.encode() + b"\0"
     keys = [key for key, _ in islice(records.entries(start, after(VIEWS)), views)]
     for key in keys:
-        _, tenant, _, view_id = key.split(b":")
-        if records.get(b"%b%b:%b" % (_POINTERS, tenant, shortened(view_id))) is None:  # else it has changed since
+        _, tenant, _, view_id = key.split(b":", 3)
+        if records.get(b"%b%b:%b" % (POINTERS, tenant, shortened(view_id))) is None:  # else it has changed since
             _move(records, tenant, view_id, index.since, is_deleted=False)
     if len(keys) < views:
         return replace(index, stage=Stage.ON, progress=None)
@@ -305,7 +305,7 @@ def forget_tenant(records: Records, tenant_id: TenantId) -> None:
     """Take away what is recorded of a tenant, whose views are deleted all at once: everybody begins anew."""
     index = change_index(records)
     tenant = escape_part(tenant_id).encode()
-    for prefix in (_ENTRIES, _POINTERS, _TOMBSTONES):
+    for prefix in (_ENTRIES, POINTERS, _TOMBSTONES):
         below = b"%b%b:" % (prefix, tenant)
         while records.delete_below(below, MAX_TOMBSTONES):
             pass

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
     from projection.store.lmdb_env import Transaction
 
-FORMAT_VERSION = 2  # of keys and values of lanes and catalogue alike; raised by every change that old code misreads
+# Of keys and values of lanes and catalogue alike; raised by every change that old code misreads, with a migration.
+FORMAT_VERSION = 3
+FORMER_VERSION = 2  # that `migration` brings to this one
 _KEY = b"format"
 
 
@@ -24,6 +26,19 @@ class Kind(StrEnum):
     CATALOGUE = "catalogue"
 
 
+def stamp(transaction: Transaction, kind: Kind) -> None:
+    """Write that the environment is of this kind, and of this program's version of the format."""
+    transaction.put(_KEY, json.dumps({"kind": kind, "version": FORMAT_VERSION}).encode())
+
+
+def version_of(transaction: Transaction) -> int | None:
+    """The version of the format that the environment was written in; None where it says none."""
+    try:
+        return int(json.loads(transaction.get(_KEY, b"null"))["version"])
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
 def stamp_or_check(transaction: Transaction, kind: Kind, path: Path) -> bool:
     """Write the stamp into an empty environment, or check the one that is there; whether it was empty.
 
@@ -31,7 +46,7 @@ def stamp_or_check(transaction: Transaction, kind: Kind, path: Path) -> bool:
         StorageError: it is not a store of this kind, or of another version of the format.
     """
     if transaction.stat()["entries"] == 0:
-        transaction.put(_KEY, json.dumps({"kind": kind, "version": FORMAT_VERSION}).encode())
+        stamp(transaction, kind)
         return True
     check_stamp(transaction, kind, path)
     return False
@@ -44,10 +59,15 @@ def check_stamp(transaction: Transaction, kind: Kind, path: Path) -> None:
         StorageError: it is not a store of this kind, or of another version of the format.
     """
     try:
-        stamp = json.loads(transaction.get(_KEY, b"null"))
-        found_kind, found_version = stamp["kind"], stamp["version"]
+        found = json.loads(transaction.get(_KEY, b"null"))
+        found_kind, found_version = found["kind"], found["version"]
     except (ValueError, TypeError, KeyError):
         raise StorageError(f"{path} is not a {kind} of a projection node: it carries no format stamp") from None
+    if found_version == FORMER_VERSION:
+        raise StorageError(
+            f"{path} was written in store format {found_version}, and this program reads and writes {FORMAT_VERSION}",
+            hint="start the node with this version once: it migrates its data folder, and nothing is folded anew",
+        )
     if found_version != FORMAT_VERSION:
         raise StorageError(
             f"{path} was written in store format {found_version}, and this program reads and writes {FORMAT_VERSION}",

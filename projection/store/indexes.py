@@ -214,7 +214,7 @@ class Indexer:
             before: the view as it was, decoded; None where there was none.
             after: as it is; None where it is gone.
         """
-        _, tenant, _, view_id = view_key.split(b":")
+        _, tenant, _, view_id = view_key.split(b":", 3)
         last = view_id + b"\x00"
         found: dict[bytes, bytes | None] = {}
         for prefix, parts in self._single:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 from projection.errors import StorageError
 from projection.model.checkpoint import Checkpoint
 from projection.model.keys import VIEWS, CheckpointKey, ViewKey
+from projection.model.parked import parked_digest
 from projection.model.state_digest import StateDigest, entry_digest
 from projection.store.changes import build_changes, change_index, declare_changes, forget_tenant, record_changes
 from projection.store.format import Kind, check_stamp, stamp_or_check
@@ -106,8 +107,8 @@ class _LmdbLane:
     def audit(self) -> Audit:
         """See `ViewReader.audit`. Keeps the pages of that picture from being used again as long as it takes."""
         with self._understood(), self._environment.read() as transaction:
-            views, of_views = _summed(transaction, VIEWS)
-            parked, of_parked = _summed(transaction, PARKED)
+            views, of_views = _summed(transaction, VIEWS, entry_digest)
+            parked, of_parked = _summed(transaction, PARKED, lambda _, stored: parked_digest(decode_parked(stored)))
             return Audit(
                 position=stored_position(transaction),
                 fold_identity=_stored_identity(transaction),
@@ -389,10 +390,10 @@ def _stored_number(transaction: Transaction, key: bytes) -> int:
     return int(transaction.get(key, b"0"))
 
 
-def _summed(transaction: Transaction, prefix: bytes) -> tuple[int, int]:
-    """How many entries there are below a prefix, and the sum of their digests."""
+def _summed(transaction: Transaction, prefix: bytes, digest: Callable[[bytes, bytes], int]) -> tuple[int, int]:
+    """Count the entries below a prefix, and add up their digests."""
     count = total = 0
     for key, value in entries_below(transaction, prefix):
         count += 1
-        total += entry_digest(key, value)
+        total += digest(key, value)
     return count, total

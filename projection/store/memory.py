@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Self
 from projection.errors import StorageError
 from projection.model.checkpoint import LanePosition
 from projection.model.keys import MAX_KEY_BYTES, VIEWS, CheckpointKey, ViewKey
-from projection.model.parked import Disposition
+from projection.model.parked import Disposition, parked_digest
 from projection.model.state_digest import StateDigest, entry_digest
 from projection.store.changes import build_changes, declare_changes, forget_tenant, record_changes
 from projection.store.indexes import StoredIndexes, index_prefix
 from projection.store.port import Audit, require_epoch
-from projection.store.records import encode_parked, parked_key
+from projection.store.records import parked_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -152,7 +152,7 @@ class MemoryLaneStore:
         """See `ViewReader.audit`."""
         parked = list(self.parked())
         views = sum(entry_digest(key, view) for key, view in self._views.items())
-        events = sum(entry_digest(parked_key(event), encode_parked(event)) for event in parked)
+        events = sum(parked_digest(event) for event in parked)
         return Audit(
             position=self._position,
             fold_identity=self._fold_identity,

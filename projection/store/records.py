@@ -7,7 +7,7 @@ from base64 import b64decode, b64encode
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from projection.model.escaping import escape_part
+from projection.model.escaping import escape_id, escape_part
 from projection.model.parked import ParkedEvent
 
 if TYPE_CHECKING:
@@ -24,13 +24,14 @@ PARKED = b"parked:"
 
 _MAX_ID_BYTES = 240  # of a view id in such a key: with the longest tenant the key stays below LMDB's 511
 _ALONE = b"-"  # stands for no view id; sorts before `=`, which begins every part that holds one
+_END = b"\x00"  # behind the view id; no escaped id holds it, and it sorts before what goes on
 
 
 def shortened(escaped: bytes) -> bytes:
     """An escaped view id in a key that holds more than the id: a long one is cut, and told apart by its hash."""
     if len(escaped) <= _MAX_ID_BYTES:
         return escaped
-    return escaped[: _MAX_ID_BYTES - 66] + b"%-" + sha256(escaped).hexdigest().encode()  # no escape is `%-`
+    return escaped[: _MAX_ID_BYTES - 65] + b"\xff" + sha256(escaped).hexdigest().encode()  # no UTF-8 has that byte
 
 
 def tenant_prefix(tenant_id: TenantId) -> bytes:
@@ -39,12 +40,12 @@ def tenant_prefix(tenant_id: TenantId) -> bytes:
 
 
 def parked_prefix(tenant_id: TenantId, view_id: ViewId | None) -> bytes:
-    """What the keys of one view's parked events begin with, and no others: `parked:{tenant}:={view_id}:`.
+    """What the keys of one view's parked events begin with, and no others: `parked:{tenant}:={view_id}` and 0x00.
 
     An id may be parked *because* it is too long for a key, so here a long one is cut.
     """
-    part = _ALONE if view_id is None else b"=" + shortened(escape_part(view_id).encode())
-    return tenant_prefix(tenant_id) + part + b":"
+    part = _ALONE if view_id is None else b"=" + shortened(escape_id(view_id).encode())
+    return tenant_prefix(tenant_id) + part + _END
 
 
 def parked_key(event: ParkedEvent) -> bytes:

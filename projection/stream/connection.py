@@ -80,6 +80,16 @@ class NatsConnection:
     def __repr__(self) -> str:
         return f"NatsConnection({self.hosts!r})"
 
+    def check_files(self) -> None:
+        """Make sure that the files which signing in needs are there.
+
+        Raises:
+            ConfigurationError: one is missing, or a certificate or key cannot be read.
+        """
+        if self.credentials is not None and not self.credentials.is_file():
+            raise ConfigurationError(f"the credentials file {str(self.credentials)!r} does not exist")
+        self.ssl_context()
+
     def ssl_context(self) -> ssl.SSLContext | None:
         """The context for TLS; None where the defaults hold.
 
@@ -118,19 +128,21 @@ class Subscription:
 class Nats:
     """One connection, shared by all that this process does with the server.
 
-    It comes back by itself, for ever, once it has been up. While it is down every call fails at once, and what was
-    queued when it went down is dropped: sent over the next connection, behind what was lost on the wire, it would tear
-    a hole into an order. `losses` tells that it happened.
+    Once it has been up it comes back by itself, for ever; until then each call tries to make it. While it is down every
+    call fails at once, and what was queued when it went down is dropped: sent over the next connection, behind what was
+    lost on the wire, it would tear a hole into an order. `losses` tells that it happened.
     """
 
     def __init__(self, connection: NatsConnection, name: str) -> None:
         self.hosts = connection.hosts
         self.losses = 0  # how often the connection was lost; what was under way at such a moment may be lost too
+        self.refusal: str | None = None  # what the server's permissions refused last on this connection, in its words
         self._connection = connection
         self._name = name
         self._client = Client()
         self._closed = False
-        self._awaited: set[asyncio.Future[Msg]] = set()  # answers, which a lost connection will not bring
+        self._is_made = False  # whether the client has been connected
+        self._awaited: dict[asyncio.Future[Msg], str] = {}  # answers that a lost connection will not bring; to what
         self._connecting = asyncio.Lock()
         self._last_error: Exception | None = None
         self._tries_left = 0
@@ -147,6 +159,16 @@ class Nats:
         door = cls(connection, name)
         await door._connect()
         return door
+
+    @classmethod
+    def connecting_later(cls, connection: NatsConnection, *, name: str = "projection") -> Self:
+        """A connection that the first call makes: for those who go on while there is no server.
+
+        Raises:
+            ConfigurationError: the URL or a file that it needs cannot be read.
+        """
+        connection.check_files()
+        return cls(connection, name)
 
     async def close(self) -> None:
         """Close the connection; idempotent."""
@@ -167,21 +189,37 @@ class Nats:
         """
         client = await self._live()
         answer = asyncio.ensure_future(client.request(subject, body, timeout=timeout_s))
-        self._awaited.add(answer)
+        self._awaited[answer] = subject
         try:
             return (await answer).data
         except asyncio.CancelledError:
             if (task := asyncio.current_task()) is not None and task.cancelling():
                 raise
+            if self._is_refused(subject) and client.is_connected:
+                raise self._not_permitted(subject) from None
             raise StreamError(f"the connection to {self.hosts} was lost during a request to {subject!r}") from None
         except nats.errors.NoRespondersError:
             raise StreamError(
                 f"nobody at {self.hosts} answers requests to {subject!r}", hint="is JetStream switched on there?"
             ) from None
         except (nats.errors.Error, OSError) as error:
+            if self._is_refused(subject) and isinstance(error, TimeoutError):
+                raise self._not_permitted(subject) from None
             raise StreamError(f"{self.hosts} does not answer a request to {subject!r}: {_reason(error)}") from None
         finally:
-            self._awaited.discard(answer)
+            self._awaited.pop(answer, None)
+
+    def _is_refused(self, subject: str) -> bool:
+        """Whether the permissions keep a request from the server, or any answer from us."""
+        refusal = self.refusal or ""
+        return f'"{subject}"'.lower() in refusal or "violation for subscription" in refusal
+
+    def _not_permitted(self, subject: str) -> StreamError:
+        return StreamError(
+            f"{self.hosts} does not answer a request to {subject!r}: {self.refusal}",
+            hint="grant the node's user what docs/operating.md lists under permissions",
+            code="stream.permissions",
+        )
 
     async def publish(
         self, subject: str, data: bytes, *, reply: str = "", headers: Mapping[str, str] | None = None
@@ -248,10 +286,11 @@ class Nats:
     async def _live(self) -> Client:
         if self._closed:
             raise StreamError(f"the connection to {self.hosts} was closed")
-        if self._client.is_closed:  # the library gives up on some errors of the server, such as an expired sign-in
+        if self._is_down:
             async with self._connecting:
-                if self._client.is_closed:
-                    self._lost(self._client)
+                if self._is_down:
+                    if self._client.is_closed:
+                        self._lost(self._client)
                     try:
                         await self._connect()
                     except ConfigurationError as error:  # a file that was there has gone
@@ -261,11 +300,16 @@ class Nats:
             raise StreamError(f"the connection to {self.hosts} is lost{why}; it is tried again")
         return self._client
 
+    @property
+    def _is_down(self) -> bool:
+        """Whether nobody tries any more: the library gives up on some errors, such as an expired sign-in."""
+        return not self._is_made or self._client.is_closed
+
     async def _connect(self) -> None:
         connection = self._connection
-        if connection.credentials is not None and not connection.credentials.is_file():
-            raise ConfigurationError(f"the credentials file {str(connection.credentials)!r} does not exist")
+        connection.check_files()
         client = self._client = Client()
+        self._is_made, self.refusal = False, None
         read_frames(client)
 
         async def on_loss() -> None:
@@ -300,6 +344,7 @@ class Nats:
         try:
             await asyncio.wait({attempt, giving_up}, timeout=_CONNECT_S + 1, return_when=asyncio.FIRST_COMPLETED)
             self._check(attempt, client)
+            self._is_made = True
         except BaseException:
             attempt.cancel()
             await asyncio.gather(attempt, return_exceptions=True)
@@ -330,12 +375,19 @@ class Nats:
 
     async def _on_error(self, error: Exception) -> None:
         self._last_error = error
+        text = str(error).lower()  # as some versions of the library have it anyway
+        if "permissions violation" in text:
+            self.refusal = text.removeprefix("nats: ")
+            for answer, subject in self._awaited.items():
+                if f'"{subject}"'.lower() in text:
+                    answer.cancel()  # it will never come
         self._tries_left -= 1
         if self._tries_left <= 0:
             self._given_up.set()
 
     def _lost(self, client: Client) -> None:
         self.losses += 1
+        self.refusal = None
         for answer in self._awaited:
             answer.cancel()
         _forget_pending(client)  # it would be sent later

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from projection.errors import StreamError, StreamIdentityError
 from projection.stream.identity import check_identity, require_history
-from projection.stream.jetstream import STREAM_NOT_FOUND, JetStream, nanoseconds
+from projection.stream.jetstream import JetStream, nanoseconds
 from projection.stream.opening import SILENCE_S, TAKEN, FeedLimits, Opening, Reader
 from projection.stream.port import Batch
 
@@ -66,6 +66,7 @@ class JetStreamFeed:
         self._position = position
         self._limits = limits or FeedLimits()
         self._opening: Opening | None = None
+        self._taken = 0  # messages on their way out of the opening
         self._left_at = 0.0  # when `next_batch` returned last
         self._looked_at = 0.0
         self._awaited: tuple[int, float] | None = None  # a message that the log holds and that does not come, since
@@ -130,9 +131,14 @@ class JetStreamFeed:
             except StreamError:
                 return  # a display: the next one shows as much
 
-    async def pending(self) -> int:
-        """See `Feed.pending`."""
-        return 0 if self._opening is None else self._opening.pending
+    @property
+    def left(self) -> int | None:
+        """See `Feed.left`."""
+        return None if self._opening is None else self._opening.left + self._taken
+
+    async def last_sequence(self) -> int:
+        """See `Feed.last_sequence`."""
+        return (await self._jetstream.stream_info(self._reader.stream)).state.last_seq
 
     async def close(self) -> None:
         """See `Feed.close`."""
@@ -148,16 +154,7 @@ class JetStreamFeed:
 
     async def _identity(self, position: LanePosition) -> StreamIdentity:
         stream = self._reader.stream
-        try:
-            info = await self._jetstream.stream_info(stream)
-        except StreamError as error:
-            if error.code != STREAM_NOT_FOUND:
-                raise
-            raise StreamError(
-                f"there is no stream {stream!r} at {self._jetstream.nats.hosts}",
-                hint="`projection load --create` makes one",
-                code=STREAM_NOT_FOUND,
-            ) from None
+        info = await self._jetstream.stream_info(stream)
         return await check_identity(
             stream, info, position, lambda sequence: self._jetstream.message_time(stream, sequence)
         )
@@ -232,11 +229,15 @@ class JetStreamFeed:
 
     async def _take(self, opening: Opening) -> Batch:
         messages, reply = opening.take()
-        last = messages[-1]
-        if last.sequence - self._position.scanned > len(messages):
-            await self._require_history(messages)
-        self._checkpoints.append((last.sequence, reply))
-        await opening.ask()
+        self._taken = len(messages)
+        try:
+            last = messages[-1]
+            if last.sequence - self._position.scanned > len(messages):
+                await self._require_history(messages)
+            self._checkpoints.append((last.sequence, reply))
+            await opening.ask()
+        finally:
+            self._taken = 0
         self._advance(scanned=last.sequence, scanned_time=last.time, applied=last.sequence, applied_time=last.time)
         return Batch(messages, last.sequence, last.time)
 

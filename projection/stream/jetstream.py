@@ -109,8 +109,17 @@ class JetStream:
         self.nats = nats
 
     async def stream_info(self, stream: str) -> StreamInfo:
-        """What the stream's leader says of it."""
-        return await self._call(f"STREAM.INFO.{stream}", {}, StreamInfo)
+        """What the stream's leader says of it; where there is none, STREAM_NOT_FOUND is raised."""
+        try:
+            return await self._call(f"STREAM.INFO.{stream}", {}, StreamInfo)
+        except StreamError as error:
+            if error.code != STREAM_NOT_FOUND:
+                raise
+            raise StreamError(
+                f"there is no stream {stream!r} at {self.nats.hosts}",
+                hint="`projection load --create` makes one",
+                code=STREAM_NOT_FOUND,
+            ) from None
 
     async def ensure_stream(self, stream: str, subjects: Sequence[str]) -> StreamInfo:
         """The stream, made when there is none of this name; one that exists is left as it is.

@@ -159,6 +159,11 @@ class Opening:
         return self._chain.pending
 
     @property
+    def left(self) -> int:
+        """How many messages there are that were not taken yet, here and at the server, as far as is known."""
+        return self._chain.pending + len(self._chain.messages)
+
+    @property
     def full(self) -> bool:
         """Whether a whole batch waits."""
         chain = self._chain
@@ -169,7 +174,8 @@ class Opening:
         if self._losses != self._nats.losses:
             self._break("the connection was lost")
         elif self._requests and monotonic() - self.heard > SILENCE_S:
-            self._break(f"nothing was heard for {SILENCE_S:.0f} s")
+            why = f": {self._nats.refusal}" if self._nats.refusal else ""
+            self._break(f"nothing was heard for {SILENCE_S:.0f} s{why}")
 
     def take(self) -> tuple[list[Message], str]:
         """At most one batch of the waiting messages, at least one; and where to acknowledge them."""

@@ -41,6 +41,10 @@ class Feed(Protocol):
     # A sequence, and a moment (Unix time) at which the log held nothing of this feed behind it; None until it looked.
     level: tuple[int, float] | None
 
+    @property
+    def left(self) -> int | None:
+        """How many messages it has not returned yet, here and at the server; None while that is not known."""
+
     async def open(self) -> None:
         """Check the log against the position and begin to read at `scanned + 1`.
 
@@ -74,8 +78,12 @@ class Feed(Protocol):
     async def acknowledge(self, sequence: int) -> None:
         """Show the server how far everything is committed; a progress display, which decides nothing."""
 
-    async def pending(self) -> int:
-        """How many messages the server still holds for this feed; for progress displays."""
+    async def last_sequence(self) -> int:
+        """The last sequence that the log has given, whoever's message that is.
+
+        Raises:
+            StreamError: the server cannot be asked.
+        """
 
     async def close(self) -> None:
         """Stop reading; idempotent."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from projection.errors import ErrorClass, ProjectionError
+from projection.lang.printable import printable, printable_lines
 from projection.lang.reporting import ProgramInvalidError
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def shown_line(source: Source, span: Span) -> str:
     first, _ = source.position(span.start)
     last, _ = source.position(max(span.start, span.end - 1))
     width = len(str(last))
-    rows = "".join(f"\n{number:>{width}} | {source.line(number)}" for number in range(first, last + 1))
+    rows = "".join(f"\n{number:>{width}} | {printable(source.line(number))}" for number in range(first, last + 1))
     return f"{source.name}:{first}{rows}"
 
 
@@ -31,4 +32,4 @@ def failure_text(error: ProjectionError) -> str:
     """What a runner prints for a test that failed with this error: no traceback, for none of it is the author's."""
     if isinstance(error, ProgramInvalidError):
         return error.render()
-    return f"{error.message}\nhint: {error.hint}" if error.hint else error.message
+    return printable_lines(f"{error.message}\nhint: {error.hint}" if error.hint else error.message)

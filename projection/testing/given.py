@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import msgspec
 
 from projection.errors import ConfigurationError, DecodeError
+from projection.lang.values.plain import plain
 from projection.model.envelope import decode_envelope
 from projection.model.problems import did_you_mean
 from projection.model.timestamp import parse_timestamp
@@ -63,7 +64,7 @@ class _Short(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _items = msgspec.json.Decoder(list[msgspec.Raw])
 _short = msgspec.json.Decoder(_Short)
-_encode = msgspec.json.Encoder(decimal_format="number").encode
+_encode = msgspec.json.Encoder(decimal_format="number", enc_hook=plain).encode
 
 
 def given_events(

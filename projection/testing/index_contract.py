@@ -36,7 +36,7 @@ def _entries(store: LaneStore) -> dict[bytes, bytes]:
 
 def _made(indexes: Sequence[StoredIndex], view_key: bytes, view: bytes) -> dict[bytes, bytes]:
     """One entry an index, of the view's bytes."""
-    _, tenant, _, view_id = view_key.split(b":")
+    _, tenant, _, view_id = view_key.split(b":", 3)
     return {index_prefix(index.number) + tenant + b":" + view + b"\x00" + view_id: view_id for index in indexes}
 
 

@@ -17,7 +17,6 @@ from projection.errors import ConfigurationError
 from projection.model.checkpoint import Frozen
 from projection.model.documents import read_document
 from projection.model.problems import problems
-from projection.testing.folding import Projection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,6 +84,8 @@ class Scenario(Frozen):
             ConfigurationError: the projection cannot be read, or something is no event.
             ProgramInvalidError: a program does not check.
         """
+        from projection.testing.folding import Projection  # noqa: PLC0415 - what is only checked is not folded
+
         if not self.projection.is_file():
             raise ConfigurationError(f"scenario {self.path}: there is no file {self.projection}")
         return Projection.load(self.projection).used_in(self.path.parent, warn).given(self.events)

@@ -11,10 +11,10 @@ from projection.errors import ErrorClass
 from projection.model.checkpoint import Checkpoint, LanePosition
 from projection.model.ids import TenantId, ViewId, ViewType
 from projection.model.keys import CheckpointKey, ViewKey
-from projection.model.parked import HELD_CODE, Disposition, ParkedEvent
+from projection.model.parked import HELD_CODE, Disposition, ParkedEvent, parked_digest
 from projection.model.state_digest import StateDigest, entry_digest
 from projection.store.port import Commit
-from projection.store.records import encode_parked, parked_key
+from projection.store.records import parked_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -98,7 +98,7 @@ def digest_after(store: ViewReader, commit: Commit) -> StateDigest:
         if (event.tenant_id, event.view_id) not in commit.released and key not in unparked
     } | {parked_key(event): event for event in commit.parked}
     for events, sign in ((before, -1), (after, 1)):
-        difference += sign * sum(entry_digest(key, encode_parked(event)) for key, event in events.items())
+        difference += sign * sum(map(parked_digest, events.values()))
     return store.digest().plus(difference)
 
 

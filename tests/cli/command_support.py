@@ -11,8 +11,8 @@ import sys
 from contextlib import chdir, contextmanager, redirect_stderr
 from typing import TYPE_CHECKING, Any
 
+from click.testing import CliRunner
 from patience import wait_until
-from typer.testing import CliRunner
 from warm_commands import warm_commands
 
 from projection.bundled import bundled

@@ -220,10 +220,42 @@ def test_the_events_beside_a_program_are_envelopes_that_fit_it(tmp_path):
     (tmp_path / "events.jsonl").write_text("\n".join(lines))
     (tmp_path / "notes.jsonl").write_text("nonsense")
     ended = projection("check", "counter.proj", folder=tmp_path)
-    assert ended.stderr.endswith("checked 1 program, 0 manifests and 1 fixture: 4 errors\n")
-    headers = [line for line in ended.stdout.splitlines() if line.startswith(("error", " -->"))]
-    assert ["D101", "D102", "D105", "D105"] == [line[6:10] for line in headers[::2]]
-    assert [f" --> events.jsonl:{line}:1" for line in (2, 4, 5, 8)] == headers[1::2]
+    assert ended.stderr.endswith("checked 1 program, 0 manifests and 1 fixture: 4 errors, 1 warning\n")
+    headers = [line for line in ended.stdout.splitlines() if line.startswith(("error", "warning", " -->"))]
+    codes = ["error[D101", "error[D102", "error[D105", "warning[L680", "error[D105"]
+    assert codes == [line.partition("]")[0] for line in headers[::2]]
+    assert [f" --> events.jsonl:{line}:1" for line in (2, 4, 5, 6, 8)] == headers[1::2]
+
+
+def test_events_beside_programs_that_none_of_them_handles_are_warned_of_once_a_type(tmp_path):
+    (tmp_path / "counter.proj").write_text(COUNTER)
+    other = COUNTER.replace("projection counter", "projection other").replace("Counted", "Noted")
+    (tmp_path / "other.proj").write_text(other)
+    names = ("Counted", "Noted", "Countd", "Countd", "Shipped")
+    lines = [json.dumps({**EVENT, "event_type": name}) for name in names]
+    (tmp_path / "events.jsonl").write_text("\n".join(lines))
+    (tmp_path / "s.scenario.yaml").write_text(
+        'program: counter.proj\nevents:\n  - {type: Counted, data: {id: "a", n: 1}}\n  - {type: noted, data: {}}\n'
+    )
+    ended = projection("check", folder=tmp_path)
+    assert 0 == ended.returncode
+    assert ended.stderr.endswith("and 2 fixtures: 0 errors, 3 warnings\n")
+    warnings = [one for one in ended.stdout.split("\n\n") if one]
+    assert [
+        (
+            "warning[L680]: no program here handles events of type 'Countd' of aggregate type 'counter'\n"
+            " --> events.jsonl:3:1\n  = help: did you mean 'Counted'?"
+        ),
+        (
+            "warning[L680]: no program here handles events of type 'Shipped' of aggregate type 'counter'\n"
+            " --> events.jsonl:5:1"
+        ),
+        (
+            "warning[L680]: no program here handles events of type 'noted' of aggregate type 'aggregate'\n"
+            " --> s.scenario.yaml:4:1\n  = help: did you mean 'Noted'?"
+        ),
+    ] == [one.strip() for one in warnings]
+    assert 1 == projection("check", "--strict", folder=tmp_path).returncode
 
 
 def test_a_scenario_beside_a_program_names_what_is_there_and_events_that_fit(tmp_path):

@@ -9,9 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import msgspec
 import pytest
-import typer
 from patience import WITHIN_S
 from warm_commands import warm_commands
 
@@ -21,13 +21,14 @@ from projection.cli.main import app
 
 def commands(group, before=()):
     """The words of every command, those of a group's commands behind the group's."""
-    for name, command in sorted(group.commands.items()):
+    context = click.Context(group)
+    for name in sorted(group.list_commands(context)):
         yield (*before, name)
-        if hasattr(command, "commands"):
+        if isinstance(command := group.get_command(context, name), click.Group):
             yield from commands(command, (*before, name))
 
 
-COMMANDS = list(commands(typer.main.get_command(app)))
+COMMANDS = list(commands(app))
 
 # Commands that end in every way there is, put beside the real ones.
 ODD_COMMANDS = """
@@ -160,7 +161,7 @@ def test_work_that_failed_is_one_sentence_and_status_1():
 def test_a_bug_is_told_as_such_without_a_traceback():
     ended = run("surprised", program=ODD_COMMANDS)
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert "error: this is a bug in projection: KeyError: 'nothing'\n" in ended.stderr
+    assert "error: a fault of projection itself while running this command: KeyError: 'nothing', at" in ended.stderr
     assert "--traceback" in ended.stderr
     assert "Traceback" not in ended.stderr
 

@@ -7,7 +7,7 @@ import shlex
 from contextlib import chdir
 
 import pytest
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from projection.bundled import bundled
 from projection.cli import new

@@ -15,7 +15,25 @@ def test_views_are_printed_one_a_line_in_the_order_of_their_keys_and_parked_even
     events = [counted("y"), odd, counted("x", 2), counted("x", 3), counted("z", -1), counted("z"), b"not JSON"]
     ended = projection("replay", write_events(tmp_path / "e.jsonl", events), folder=tmp_path)
     expected = line("x", 5) + line("y", 1) + line("é/1", 5, "b:c")
-    assert (0, expected, "") == (ended.returncode, ended.stdout, ended.stderr)
+    assert (0, expected) == (ended.returncode, ended.stdout)
+
+
+def test_what_is_in_no_view_is_told_on_stderr_with_codes_and_guesses(tmp_path):
+    deploy(tmp_path)
+    events = [counted("x", -1), counted("x"), counted("x"), b"not JSON", counted("y").replace(b"Counted", b"counted")]
+    ended = projection("replay", write_events(tmp_path / "e.jsonl", events), folder=tmp_path)
+    assert (0, "") == (ended.returncode, ended.stdout)
+    told = ended.stderr.splitlines()
+    assert ["D101", "P000", "R710"] == [line.partition(" with ")[2][:4] for line in told[:3]]
+    assert "note: counter: 2 events are parked with P000; the first is event 2: " in told[1]
+    assert "note: counter: 1 event is parked with R710; the first is event 1: NEGATIVE: -1 is below zero" in told[2]
+    assert [
+        "note: unhandled: 1 event is of a type that no program handles",
+        "note: unhandled: event type 'counted' of aggregate type 'counter'; did you mean 'Counted'?",
+    ] == told[3:]
+    deploy(tmp_path, on_error="skip")
+    skipping = projection("replay", "e.jsonl", folder=tmp_path)
+    assert "note: counter: 1 event is skipped with R710; the first is event 1: " in skipping.stderr
 
 
 def test_the_interpreter_comes_to_the_same_as_the_compiler(tmp_path):
@@ -39,7 +57,7 @@ def test_the_summary_is_one_object_of_numbers(tmp_path):
     ]
     ended = projection("replay", "--summary", write_events(tmp_path / "e.jsonl", events), folder=tmp_path)
     summary = json.loads(ended.stdout)
-    assert ["events", "views", "parked", "gas", "seconds", "digests"] == list(summary)
+    assert ["events", "views", "parked", "unhandled", "gas", "seconds", "digests"] == list(summary)
     assert (6, 2, 4) == (summary["events"], summary["views"], summary["parked"])
     assert isinstance(summary["gas"], int)
     assert 0 < summary["gas"]

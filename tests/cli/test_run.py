@@ -10,7 +10,6 @@ from contextlib import closing
 import pytest
 from command_support import (
     COUNTER,
-    WITHIN_S,
     counted,
     deploy,
     deploy_shop,
@@ -23,6 +22,7 @@ from command_support import (
     started,
     write_events,
 )
+from patience import WITHIN_S
 
 from projection.store.format import _KEY, FORMAT_VERSION
 from projection.store.lmdb_env import Environment
@@ -95,12 +95,14 @@ def test_what_cannot_be_taken_is_parked_and_the_node_ends_well(tmp_path, nats_se
     assert line("x", 2).replace('"total"', '"texts":[],"total"') == only
 
 
-def test_a_halted_view_type_ends_the_node_with_1_and_its_reason(tmp_path, nats_server, stream_name, at):
+def test_with_until_caught_up_a_halted_view_type_ends_the_node_with_1_and_its_reason(
+    tmp_path, nats_server, stream_name, at
+):
     deploy(tmp_path, stream=stream_name, on_error="halt")
     fill(nats_server.url, stream_name, [counted("x"), counted("x", -1), counted("x")])
-    ran = projection("run", *at, folder=tmp_path)
+    ran = projection("run", "--until-caught-up", *at, folder=tmp_path)
     assert (1, 1) == (ran.returncode, json.loads(ran.stdout)["views"])
-    _serving, logged, error, hint = ran.stderr.splitlines()
+    logged, error, hint = ran.stderr.splitlines()
     assert error.startswith("error: view type counter, sequence 2: R710 at counter.proj:")
     assert "  hint: correct the program and deploy it, or let the manifest park or skip such events" == hint
     assert ("trouble", "view type counter") == (json.loads(logged)["event"], json.loads(logged)["at"])
@@ -115,14 +117,20 @@ def test_no_server_at_the_url_is_told(tmp_path):
         unused.bind(("127.0.0.1", 0))
         url = f"nats://127.0.0.1:{unused.getsockname()[1]}"
         refused(
-            projection("run", "--url", url, folder=tmp_path), 1, f"no connection to a NATS server at {url}", "hint: "
+            projection("run", "--until-caught-up", "--url", url, folder=tmp_path),
+            1,
+            f"no connection to a NATS server at {url}",
+            "hint: ",
         )
 
 
 def test_no_stream_is_told(tmp_path, nats_server, stream_name, at):
     deploy(tmp_path, stream=stream_name)
     refused(
-        projection("run", *at, folder=tmp_path), 1, f"there is no stream '{stream_name}' at {nats_server.url}", "hint: "
+        projection("run", "--until-caught-up", *at, folder=tmp_path),
+        1,
+        f"there is no stream '{stream_name}' at {nats_server.url}",
+        "hint: ",
     )
 
 
@@ -173,8 +181,10 @@ def test_a_secret_is_never_shown(tmp_path):
 def test_a_start_behind_the_end_of_the_stream_is_told(tmp_path, nats_server, stream_name, at):
     deploy(tmp_path, stream=stream_name, start={"sequence": 9})
     fill(nats_server.url, stream_name, [counted("x")])
-    ended = projection("run", *at, folder=tmp_path)
-    refused(ended, 2, f"view type counter starts at sequence 9, but stream '{stream_name}' ends at 1")
+    ended = projection("run", "--until-caught-up", *at, folder=tmp_path)
+    said = f"error: view type counter starts at sequence 9, but stream '{stream_name}' ends at 1"
+    assert (2, 0) == (ended.returncode, json.loads(ended.stdout)["events"])
+    assert said in ended.stderr
 
 
 @pytest.mark.parametrize("part", ["catalog", "counter/1/0"])
@@ -229,7 +239,7 @@ def test_another_stream_under_the_same_name_is_told(tmp_path, nats_server, strea
     fill(nats_server.url, f"{stream_name}-2", [counted("x")])
     other = ("--url", nats_server.url, "--stream", f"{stream_name}-2")
     said = f"the data was folded from stream '{stream_name}' and not from '{stream_name}-2'"
-    ran = projection("run", *other, folder=tmp_path)
+    ran = projection("run", "--until-caught-up", *other, folder=tmp_path)
     assert (1, 0) == (ran.returncode, json.loads(ran.stdout)["events"])
     assert f"error: {said}" in ran.stderr
     assert "  hint: name that stream in the settings, or use another data folder" in ran.stderr

@@ -8,8 +8,11 @@ import socket
 
 import httpx
 import pytest
-from command_support import counted, deploy, eventually, fill, projection, refused, started
+from command_support import counted, deploy, eventually, fill, projection, refused, scanned, started
 from patience import WITHIN_S
+
+from projection.cli.run import _Signals
+from projection.stream.embedded import EmbeddedServer
 
 
 def test_the_command_tells_it_and_starts_nothing(tmp_path):
@@ -40,7 +43,7 @@ def test_a_node_answers_while_it_runs_and_ends_with_what_was_asked(tmp_path, nat
         asked = {"min_sequence": last, "wait_ms": 20_000}
         answer = httpx.get(f"{url}/v1/views/counter/x", params=asked, headers={"x-tenant-id": "a"}, timeout=WITHIN_S)
         assert (200, {"total": 2}) == (answer.status_code, answer.json()["view"])
-        assert httpx.get(f"{url}/ready").json()["ready"]
+        eventually(lambda: httpx.get(f"{url}/ready").json()["ready"], node)
         node.send_signal(signal.SIGTERM)
         node.communicate(timeout=WITHIN_S)
     assert 0 == node.returncode
@@ -61,3 +64,80 @@ def test_until_caught_up_serves_nobody(tmp_path, nats_server, stream_name):
         at = ("--url", nats_server.url, "--stream", stream_name, "--listen", f"127.0.0.1:{taken.getsockname()[1]}")
         ran = projection("run", "--until-caught-up", *at, folder=tmp_path)
     assert (0, "") == (ran.returncode, ran.stderr)
+
+
+def url_of(folder, node):
+    """Where a node says that it serves."""
+    log = folder / "stderr.txt"
+
+    def found():
+        lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+        return next((line["url"] for line in lines if line["event"] == "serving"), None)
+
+    eventually(found, node)
+    return found()
+
+
+def test_a_node_whose_view_types_have_all_halted_answers_and_is_not_ready(tmp_path, nats_server, stream_name):
+    deploy(tmp_path, stream=stream_name, on_error="halt")
+    fill(nats_server.url, stream_name, [counted("x"), counted("x", -1), counted("x")])
+    with started("run", "--url", nats_server.url, "--stream", stream_name, folder=tmp_path) as node:
+        url = url_of(tmp_path, node)
+        eventually(lambda: "NEGATIVE" in httpx.get(f"{url}/ready").text, node)
+        assert 503 == httpx.get(f"{url}/ready").status_code
+        asked = {"min_sequence": 1, "wait_ms": 20_000}
+        answer = httpx.get(f"{url}/v1/views/counter/x", params=asked, headers={"x-tenant-id": "a"}, timeout=WITHIN_S)
+        assert (200, {"total": 1}) == (answer.status_code, answer.json()["view"])
+        node.send_signal(signal.SIGTERM)
+        node.communicate(timeout=WITHIN_S)
+    assert 1 == node.returncode
+
+
+def test_a_node_answers_before_there_is_a_server_and_reads_once_there_is(tmp_path):
+    deploy(tmp_path, stream="late")
+    server = EmbeddedServer(tmp_path / "nats")
+    with server:
+        fill(server.url, "late", [counted("x")])
+        at = ("--url", server.url, "--stream", "late")
+        assert 0 == projection("run", "--until-caught-up", *at, folder=tmp_path).returncode
+    with started("run", *at, folder=tmp_path) as node:
+        url = url_of(tmp_path, node)
+        eventually(lambda: "nothing listens there" in httpx.get(f"{url}/ready").text, node)
+        answer = httpx.get(f"{url}/v1/views/counter/x", headers={"x-tenant-id": "a"})
+        assert (200, {"total": 1}) == (answer.status_code, answer.json()["view"])
+        assert (200, 503) == tuple(httpx.get(f"{url}/{name}").status_code for name in ("health", "ready"))
+        with server:
+            last = fill(server.url, "late", [counted("x")])
+            eventually(lambda: scanned(tmp_path / "data", "counter") == last, node)
+            eventually(lambda: httpx.get(f"{url}/ready").status_code == 200, node)
+
+
+def test_a_signal_while_nobody_answers_the_connection_ends_it_with_0(tmp_path):
+    deploy(tmp_path)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        with started("run", "--url", f"nats://127.0.0.1:{silent.getsockname()[1]}", folder=tmp_path) as node:
+            url_of(tmp_path, node)
+            node.send_signal(signal.SIGTERM)
+            out, _ = node.communicate(timeout=WITHIN_S)
+    assert (0, 0) == (node.returncode, json.loads(out)["events"])
+
+
+async def test_a_signal_that_comes_before_there_is_a_node_stops_it_when_it_is_there():
+    stopped = []
+
+    class TheNode:
+        def stop(self):
+            stopped.append(True)
+
+    before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        signals = _Signals()
+        signal.raise_signal(signal.SIGTERM)
+        assert [] == stopped
+        signals.stop(TheNode())
+    finally:
+        for one, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
+            signal.signal(one, handler)
+    assert [True] == stopped

@@ -52,6 +52,21 @@ def test_each_event_of_a_view_says_what_it_changed_and_where_or_why_not(folder) 
     assert re.sub(r"gas \d+", "gas N", ended.stdout) == TEXT
 
 
+def test_where_no_event_is_for_a_view_those_of_unhandled_types_are_told(folder) -> None:
+    """Of the right aggregate with a wrong letter, and of another case of its type, whose subjects are others."""
+    own = OWN.replace("event Counted {", 'event Counted of "counter" {')
+    deploy(folder, own)
+    wrong = [counted("a").replace(b"Counted", b"Countd"), counted("a", aggregate_type="Counter"), counted("b")]
+    write_events(folder / "events.jsonl", wrong)
+    ended = why(folder, "a", "--tenant", "a", "--events", "events.jsonl")
+    assert 1 == ended.returncode
+    assert "note: unhandled: 2 events are of types that no program handles\n" in ended.stderr
+    assert "event type 'Countd' of aggregate type 'counter'; did you mean 'Counted'?" in ended.stderr
+    guess = "did you mean 'Counted' of aggregate type 'counter'?"
+    assert f"event type 'Counted' of aggregate type 'Counter'; {guess}" in ended.stderr
+    assert "unhandled" not in why(folder, "b", "--tenant", "a", "--events", "events.jsonl").stderr
+
+
 def test_the_view_is_shown_as_it_was_after_an_event(folder) -> None:
     write_events(folder / "events.jsonl", [counted("a", 2), counted("b", 1), counted("a", 3)])
     arguments = ("a", "--tenant", "a", "--events", "events.jsonl", "--at")

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
-    [CHECKOUT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")] + [*CHECKOUT.glob("docs/**/*.md")]
+    [CHECKOUT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")]
+    + [*CHECKOUT.glob("docs/**/*.md")]
 )
 _FENCE = re.compile(r"^```(\w*)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")

@@ -12,15 +12,16 @@ from types import NoneType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 import annotated_types
-import typer
+import click
 from docs_faults import FAULTS, faults
 from docs_pages import CHECKOUT, table, with_table
+from docs_python import exports
 from pydantic import BaseModel, SecretStr
 
 from projection.cli.main import app
-from projection.lang import diagnostics, types
-from projection.lang.check import checker, comprehensions, depths
-from projection.lang.cost import costs
+from projection.lang import diagnostics, reporting, types
+from projection.lang.check import checker, comprehensions, depths, schema, work
+from projection.lang.cost import abstract, costs
 from projection.lang.library import BUILTINS, OPERATORS
 from projection.lang.program import Limits
 from projection.lang.syntax import expression_trees, parser
@@ -34,7 +35,6 @@ from projection.query.comparisons import operators_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from projection.lang.cost.costs import Shape
     from projection.lang.operations import Operation
 
 Row = tuple[str, ...]
@@ -62,12 +62,6 @@ class Table(NamedTuple):
 # --- the language ----------------------------------------------------------------------------------------------------
 
 
-def _cost(shape: Shape) -> str:
-    if shape.sized is None:
-        return f"{shape.constant}" + (f" + {shape.per_operand} an operand" if shape.per_operand else "")
-    return f"{shape.constant} + {shape.name}"
-
-
 def _example(operation: Operation) -> str:
     return "; ".join(f"`{expression}` → `{value}`" for expression, value in operation.examples)
 
@@ -75,7 +69,7 @@ def _example(operation: Operation) -> str:
 def builtins() -> list[Row]:
     """Every builtin, by name."""
     return [
-        (f"`{name}`", f"`{one.signature}`", one.doc, _example(one), _cost(one.gas))
+        (f"`{name}`", f"`{one.signature}`", one.doc, _example(one), str(one.gas))
         for name in sorted(BUILTINS)
         for one in BUILTINS[name]
     ]
@@ -87,7 +81,7 @@ def operators() -> list[Row]:
     for symbol, overloads in OPERATORS.items():
         for one in overloads:
             written = "-" if symbol == "negative" else symbol
-            symbols.setdefault((f"`{one.signature}`", _cost(one.gas)), []).append(f"`{written}`")
+            symbols.setdefault((f"`{one.signature}`", str(one.gas)), []).append(f"`{written}`")
     return [(" ".join(names), signature, gas) for (signature, gas), names in symbols.items()]
 
 
@@ -122,6 +116,13 @@ def limits() -> list[Row]:
         ("levels that one computation nests, calls included", f"{depths.MAX_DEPTH}", "T317"),
         ("`for` inside one another", f"{comprehensions.MAX_LOOPS}", "T319"),
         ("functions", f"{checker.MAX_FUNCTIONS}", "S410"),
+        ("indexes", f"{schema.MAX_INDEXES}, of {schema.MAX_INDEX_KEYS} keys each", "S414"),
+        ("fields of one record", f"{schema.MAX_FIELDS}", "S415"),
+        ("members of one enum", f"{schema.MAX_MEMBERS}", "S415"),
+        ("names of one event or field on the wire", f"{schema.MAX_WIRES}", "S415"),
+        ("errors of one program", f"{reporting.MAX_PROBLEMS}", "P116"),
+        ("steps of checking: one an expression, and again where a type is sought", f"{work.MAX_STEPS:,}", "P117"),
+        ("steps of bounding what handlers cost", f"{abstract.MAX_STEPS:,}", "G503"),
         ("records, lists and maps inside one another", f"{types.MAX_DEPTH}", "S411"),
         ("gas for each event and view id", f"{limit.gas:,}", "O901"),
         ("gas for the routes of one event", f"{limit.route_gas:,}", "O901"),
@@ -273,13 +274,15 @@ def query_operators() -> list[Row]:
 
 def command_parameters() -> dict[str, list[str]]:
     """The arguments and options of every command, as its help names them."""
-    return dict(_parameters_of(typer.main.get_command(app), ""))
+    return dict(_parameters_of(app, ""))
 
 
 def _parameters_of(group: Any, before: str) -> Iterable[tuple[str, list[str]]]:
     """Those of a group's commands, with the words before their names."""
-    for name, command in group.commands.items():
-        if hasattr(command, "commands"):
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if isinstance(command, click.Group):
             yield from _parameters_of(command, f"{before}{name} ")
             continue
         yield (
@@ -305,5 +308,6 @@ TABLES = [
     Table(CHECKOUT / "docs/settings.md", "settings", ("setting", "type", "default", "variable", "meaning"), settings),
     Table(CHECKOUT / "docs/query.md", "query operators", ("there is", "`op`"), query_operators),
     Table(FAULTS, "faults", ("the fault", "who finds it", "what it says"), faults),
+    Table(CHECKOUT / "docs/python.md", "exports", ("name", "import from", "signature", "what it is"), exports),
     Table(CHECKOUT / "docs/manifest.md", "fields", ("field", "type", "default", "meaning"), manifest),
 ]

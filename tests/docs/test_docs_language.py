@@ -58,7 +58,7 @@ def test_every_form_of_the_grammar_stands_in_an_example() -> None:
     texts += [f"{head}fn f() -> int = {line.partition(' --> ')[0]}\n" for line in lines]
     sources = [Source("p.proj", text) for text in texts]
     trees = [parser.tree_of(source) for source in sources if not parser.parse(source)[1]]
-    assert set() == forms - {str(node.data) for tree in trees for node in tree.iter_subtrees()}
+    assert set() == forms - {node.data for tree in trees for node in tree.subtrees()}
 
 
 @pytest.mark.parametrize("what", ["keyword", "operator", "builtin"])

@@ -83,8 +83,8 @@ class Site:
         settings = self.settings(**more)
         with Catalog.open(settings.storage, settings.node) as catalog:
             self.catalog = catalog
-            async with await Nats.connect(NatsConnection(self.url)) as nats:
-                with await open_node(settings, deployed, catalog, nats, new_build=new_build) as node:
+            async with Nats.connecting_later(NatsConnection(self.url)) as nats:
+                with open_node(settings, deployed, catalog, nats, new_build=new_build) as node:
                     yield node
 
     async def catch_up(self, deployed: tuple[DeployedView, ...], **more: Any) -> tuple[Summary, Contents]:

@@ -188,7 +188,8 @@ def test_a_policy_of_skip_records_what_fails_again_and_goes_on(data, old, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("entry", "said"), [({"on_error": "halt"}, "sequence 1: R710"), ({"limits": {"parked": 1}}, "may hold 1")]
+    ("entry", "said"),
+    [({"on_error": "halt"}, "sequence 1: R710"), ({"limits": {"parked": 1, "gas": 100_000}}, "may hold 1")],
 )
 def test_a_policy_that_would_halt_at_a_parked_event_lets_nothing_be_adopted(data, old, tmp_path, entry, said):
     fold_on(data, old, Log(broken("x"), added("x")).messages)
@@ -347,12 +348,11 @@ def test_a_disk_that_refuses_the_copy_leaves_nothing_behind(data, old, new, monk
 
 
 def test_a_decision_that_a_crash_left_without_effect_has_it_before_the_build_is_copied(data, old, new, monkeypatch):
-    from projection.engine import decisions
-
     fold_on(data, old, Log(broken("x"), added("x", TOO_MUCH), added("x")).messages)
-    monkeypatch.setattr(decisions, "settle", _dies)
-    with Catalog.open(data) as catalog, pytest.raises(KeyboardInterrupt):
-        drop(catalog, TALLY, TenantId("a"), 2, ViewId("x"))
+    with monkeypatch.context() as crash:
+        crash.setattr(Lane, "write", _dies)
+        with Catalog.open(data) as catalog, pytest.raises(KeyboardInterrupt):
+            drop(catalog, TALLY, TenantId("a"), 2, ViewId("x"))
     with Catalog.open(data) as catalog:
         adopt(catalog, new[0])
     assert ({("a", "x"): 1}, []) == held(data)

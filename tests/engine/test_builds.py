@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +13,7 @@ from engine_support import CORRECTED, TALLIES, deploy
 from projection.engine.builds import plan_builds
 from projection.engine.recipes import deployed_by, differences, recipe_of
 from projection.errors import ConfigurationError
+from projection.lang.library import BUILTINS
 from projection.model.envelope import Tenancy
 from projection.model.ids import TenantId, ViewId, ViewType
 from projection.model.parked import Drop
@@ -184,13 +187,43 @@ def test_a_recipe_gives_the_same_fold_again_without_any_file(tmp_path, entry, te
             "subjects (tenant.*.aggregate.*.* → tenant.*.aggregate.tally.*)",
         ),
         ({"template": "t.<type>.<id>"}, "subject_template (tenant.<tenant>.aggregate.<type>.<id> → t.<type>.<id>)"),
-        ({"limits": {"parked": 5}}, "limits.parked (10,000 → 5)"),
+        ({"limits": {"gas": 5_000}}, "limits.gas (200,000 → 5,000)"),
         ({"tenancy": Tenancy(False)}, "the tenancy (multi_tenancy, default_tenant)"),
     ],
 )
 def test_differences_are_told_by_the_names_of_the_manifest(tmp_path, old, entry, expected):
     build = Build(tmp_path, TALLY, 1, old[0].base_identity, recipe_of(old[0]).encode())
     assert expected in differences(build, deploy(tmp_path / "new", **entry)[0]).values()
+
+
+def test_how_much_may_wait_is_no_difference(tmp_path, old):
+    build = Build(tmp_path, TALLY, 1, old[0].base_identity, recipe_of(old[0]).encode())
+    (bounded,) = deploy(tmp_path / "new", limits={"parked": 5})
+    assert {} == differences(build, bounded)
+    assert build.base_identity == bounded.base_identity
+
+
+def test_a_recipe_of_a_version_that_knew_fewer_settings_makes_the_same_fold(tmp_path, old):
+    recipe = json.loads(recipe_of(old[0]).encode())
+    for name in ("partition_by", "changes"):
+        del recipe["manifest"][name]
+    recipe["manifest"]["limits"], recipe["tenancy"] = {}, {}
+    build = Build(tmp_path, TALLY, 1, old[0].base_identity, json.dumps(recipe))
+    assert old[0].base_identity == deployed_by(build).base_identity
+    assert {} == differences(build, old[0])
+
+
+def test_an_identity_is_the_hash_of_what_is_not_at_its_default(tmp_path):
+    """Held as a value: stores keep it, and whoever compares two of them."""
+    (one,) = deploy(tmp_path, on_error="skip", limits={"gas": 7, "parked": 3}, tenancy=Tenancy(False, TenantId("only")))
+    terms = {
+        "program": one.program.digest,
+        "on_error": "skip",
+        "limits.gas": 7,
+        "tenancy.enabled": False,
+        "tenancy.default": "only",
+    }
+    assert sha256(json.dumps(terms, sort_keys=True).encode()).hexdigest() == one.base_identity
 
 
 @pytest.mark.parametrize(
@@ -207,3 +240,16 @@ def test_a_recipe_that_makes_no_such_fold_is_refused_by_the_name_of_its_build(tm
     build = Build(tmp_path, TALLY, 4, old[0].base_identity, recipe.replace(was, becomes))
     with pytest.raises(ConfigurationError, match=said):
         deployed_by(build)
+
+
+def test_a_builtin_that_a_release_adds_changes_no_build(tmp_path, catalog, monkeypatch):
+    """Its name is that of a function of the program that is stored: the build is found, and can be folded on."""
+    text = TALLIES.replace("total += e.n", "total += median([e.n])", 1)
+    text = text.replace("on Added", "fn median(xs: list<int>) -> int = max(xs) ?? 0\n\non Added", 1)
+    before = deploy(tmp_path / "programs", text)
+    (planned,) = plan_builds(catalog, before)
+    monkeypatch.setitem(BUILTINS, "median", BUILTINS["max"])
+    after = deploy(tmp_path / "programs", text)
+    assert before[0].program.digest == after[0].program.digest
+    assert [planned.build] == [one.build for one in plan_builds(catalog, after)]
+    assert before[0].base_identity == deployed_by(planned.build).base_identity

@@ -11,7 +11,6 @@ from engine_support import TOO_MUCH, Log, added, broken, deploy, envelope, erase
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from projection.engine import decisions
 from projection.engine.decisions import drop
 from projection.engine.lane import Lane
 from projection.engine.recipes import recipe_of
@@ -154,7 +153,7 @@ def test_a_crash_between_the_decision_and_its_effect_is_made_good_when_the_store
     log = Log(added("x"), broken("x"), added("x", 10), broken("y"))
     fold_on(data, tallies, log.messages)
     with monkeypatch.context() as crash:
-        crash.setattr(decisions, "settle", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        crash.setattr(Lane, "write", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             drops(data, 2, "x")
     with Catalog.open(data) as catalog:
@@ -191,3 +190,30 @@ def test_whenever_it_is_dropped_the_state_is_that_of_a_fold_that_knew_it_from_th
             build = build.decided(Drop(one.sequence, one.tenant_id, one.view_id))
             settle(store, tallies[0].within(build))
     assert folded_with(build, log) == state_of(store)
+
+
+OPENED = """\
+proj 1
+projection tallies
+
+event Opened { id: string }
+
+view Tally { total: int = 0 }
+
+on Opened as e creates e.id => {}
+"""
+
+
+def test_how_a_refusal_is_worded_does_not_tell_a_drop_before_the_rest_from_one_after_it(tmp_path):
+    """The third event is refused by a fold of the log here, and by a run of the queue there."""
+    deployed = deploy(tmp_path / "deployed", OPENED)
+    opened = envelope("Opened", {"id": "x"})
+    log = Log(opened, opened, opened)
+    before, after = tmp_path / "before", tmp_path / "after"
+    fold_on(before, deployed, log.messages[:2])
+    drops(before, 2, "x")
+    fold_on(before, deployed, log.messages)
+    fold_on(after, deployed, log.messages)
+    drops(after, 2, "x")
+    assert [("a", "x", 3, "R706")] == held(before)[1] == held(after)[1]
+    assert state(before)[-2:] == state(after)[-2:]  # digest and identity

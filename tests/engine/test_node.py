@@ -53,6 +53,19 @@ async def test_a_node_stopped_on_its_way_goes_on_where_it_was(site):
     assert len(read) > 2
 
 
+async def test_progress_says_how_much_was_folded_of_how_much_wherever_the_rest_is(site):
+    """All of it has long been fetched when the first batch is being folded."""
+    await site.publish(LINES)
+    deployed = deploy(site.folder, SHOP, template=site.template)
+    told = []
+    async with site.node(deployed, back_pressure={"batch": 100, "work_ms": 1}) as node:
+        await asyncio.wait_for(node.run(until_caught_up=True, on_progress=told.append), WITHIN_S)
+    known = [one for one in told if one.left is not None]
+    assert {EVENTS} == {one.events + one.left for one in known}
+    assert [one.events for one in known] == sorted(one.events for one in known)
+    assert (EVENTS, 0) == (known[-1].events, known[-1].left)
+
+
 async def test_a_node_at_the_end_of_its_stream_reads_nothing_again(site):
     last = await site.publish(LINES)
     deployed = deploy(site.folder, SHOP, template=site.template)
@@ -155,11 +168,26 @@ async def test_a_halted_view_type_stays_where_it_is_and_the_others_go_on(site, l
     assert ("view type strict", True) == (halted["at"], "R710" in halted["reason"])
 
 
-async def test_a_node_ends_when_every_view_type_has_halted(site):
+async def test_a_node_whose_view_types_have_all_halted_runs_on_and_is_not_ready(site):
     await site.publish([added("x"), broken("x"), added("x")])
     deployed = deploy(site.folder, template=site.template, on_error="halt")
     async with site.node(deployed) as node:
-        await asyncio.wait_for(node.run(), WITHIN_S)
+        running = asyncio.create_task(node.run())
+        await eventually(lambda: node.lanes[0].halted and not node._readings, running)
+        await eventually(lambda: node.lanes[0].store.position().scanned == 1, running)
+        assert "R710" == node.lanes[0].halted.code
+        assert not node.is_ready
+        assert {"view type tallies"} == node.unready().keys()
+        assert {("a", "x"): 1} == totals(node.lanes[0].store)
+        node.stop()
+        await asyncio.wait_for(running, WITHIN_S)
+
+
+async def test_with_until_caught_up_a_node_ends_when_every_view_type_has_halted(site):
+    await site.publish([added("x"), broken("x"), added("x")])
+    deployed = deploy(site.folder, template=site.template, on_error="halt")
+    async with site.node(deployed) as node:
+        await asyncio.wait_for(node.run(until_caught_up=True), WITHIN_S)
         assert (1, "R710") == (node.lanes[0].store.position().scanned, node.lanes[0].halted.code)
 
 
@@ -244,19 +272,22 @@ async def test_a_view_type_that_starts_at_the_end_waits_for_what_comes(site):
         assert {("a", "y"): 1} == totals(node.lanes[0].store)
 
 
-@pytest.mark.parametrize(
-    ("start", "said"),
-    [
-        ({"time": "2999-01-01T00:00:00Z"}, "view type tallies starts at 2999-01-01T00:00:00Z, which is in the future"),
-        ({"sequence": 100}, "view type tallies starts at sequence 100, but stream '{stream}' ends at 3"),
-    ],
-)
-async def test_a_start_that_lies_ahead_is_refused_with_the_view_type_and_the_reason(site, start, said):
-    await site.publish([added("x")] * 3)
-    deployed = deploy(site.folder, template=site.template, start=start)
+async def test_a_start_in_the_future_is_refused_with_the_view_type_before_anything_is_asked(site):
+    deployed = deploy(site.folder, template=site.template, start={"time": "2999-01-01T00:00:00Z"})
     with pytest.raises(ConfigurationError) as refused:
         await site.catch_up(deployed)
-    assert said.format(stream=site.stream) == refused.value.message
+    assert "view type tallies starts at 2999-01-01T00:00:00Z, which is in the future" == refused.value.message
+
+
+async def test_a_view_type_that_starts_behind_the_end_of_the_stream_halts_and_the_others_go_on(site):
+    await site.publish([added("x")] * 3)
+    two = {"tallies": TALLIES, "later": TALLIES.replace("projection tallies", "projection later")}
+    deployed = deploy(site.folder, two, template=site.template, entries={"later": {"start": {"sequence": 100}}})
+    async with site.node(deployed) as node:
+        await asyncio.wait_for(node.run(until_caught_up=True), WITHIN_S)
+        found = {lane.view_type: (lane.position.scanned, lane.halted and lane.halted.message) for lane in node.lanes}
+    said = f"view type later starts at sequence 100, but stream '{site.stream}' ends at 3"
+    assert {"tallies": (3, None), "later": (0, said)} == found
 
 
 async def test_a_stream_that_lost_its_beginning_is_refused(site):
@@ -367,7 +398,7 @@ async def test_a_stream_made_anew_is_refused_for_what_knew_the_old_and_read_by_a
         assert {"anew": 20, "tallies": 10} == {lane.view_type: lane.store.position().scanned for lane in node.lanes}
 
 
-async def test_a_stream_made_anew_under_a_running_node_ends_it_and_nothing_is_written(site):
+async def test_a_stream_made_anew_under_a_running_node_halts_and_nothing_is_written(site):
     last = await site.publish([added("x")] * 10)
     deployed = deploy(site.folder, template=site.template)
     async with site.node(deployed) as node:
@@ -376,9 +407,11 @@ async def test_a_stream_made_anew_under_a_running_node_ends_it_and_nothing_is_wr
         before = contents_of(node)
         await recreate(site)
         await site.publish([added("y")] * 20)
-        await asyncio.wait_for(running, WITHIN_S)
+        await eventually(lambda: node.lanes[0].halted, running)
         assert isinstance(node.lanes[0].halted, StreamIdentityError)
         assert before == contents_of(node)
+        node.stop()
+        await asyncio.wait_for(running, WITHIN_S)
 
 
 async def test_no_stream_is_told_and_the_stores_are_given_back(site):
@@ -386,7 +419,7 @@ async def test_no_stream_is_told_and_the_stores_are_given_back(site):
     await site.jetstream._call(f"STREAM.DELETE.{site.stream}", {}, object)
     with pytest.raises(StreamError) as refused:  # with its traceback, and all that hangs on that
         await site.catch_up(deployed)
-    assert "stream not found" in refused.value.message
+    assert f"there is no stream '{site.stream}'" in refused.value.message
     await site.create()
     await site.publish([added("x")])
     assert 1 == (await site.catch_up(deployed))[0].events

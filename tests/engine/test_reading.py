@@ -14,13 +14,13 @@ from projection.engine import reading as reading_module
 from projection.engine.committer import Committer, Workshop
 from projection.engine.lane import Lane
 from projection.engine.reading import Reading
+from projection.engine.unhandled import Unhandled
 from projection.errors import StorageError, StreamIdentityError
 from projection.model.settings import BackPressure
 from projection.store.memory import MemoryLaneStore
 from projection.stream.port import Batch
 
 if TYPE_CHECKING:
-    from projection.errors import ProjectionError
     from projection.model.checkpoint import LanePosition
 
 EVENTS = 20
@@ -71,6 +71,7 @@ class TheHost:
         self.back_pressure = BackPressure(**back_pressure)
         self.stopping = asyncio.Event()
         self.wants_ends = False
+        self.unhandled = Unhandled(list)
         self.parted: list[Committer] = []
         self.halted: list[Committer] = []
         self.reading: Reading | None = None
@@ -79,7 +80,7 @@ class TheHost:
     def part(self, member: Committer, reason: str) -> None:
         self.parted.append(member)
 
-    def halt(self, member: Committer, error: ProjectionError) -> None:
+    def halt(self, member: Committer, error: Exception, doing: str) -> None:
         self.halted.append(member)
 
     def changed(self) -> None:

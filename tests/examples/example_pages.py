@@ -11,8 +11,8 @@ import shlex
 from contextlib import chdir
 from typing import TYPE_CHECKING
 
+from click.testing import CliRunner
 from example_support import CHECKOUT, PROJECTIONS
-from typer.testing import CliRunner
 
 from projection.cli.main import app
 

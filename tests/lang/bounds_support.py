@@ -58,7 +58,7 @@ def fits(value: Any, size: Size) -> bool:
         return values_fit and all(size.key is not None and fits(key, size.key) for key in value)
     if hasattr(value, "__struct_fields__"):
         return all(fits(getattr(value, name), size.get(name)) for name in value.__struct_fields__)
-    return size.number is None or size.number == value
+    return size.number is None or (type(value) is int and size.number[0] <= value <= size.number[1])
 
 
 class ProgramBounds:

@@ -29,8 +29,8 @@ _VIEW = [
 _UPDATES = {
     "n": ["n += «int»", "n -= «int»"], "total": ["total += «amount»"], "s": ["s += «string»"], "took": ["took += «duration»"],
     "o": ["o.q += «int»", "o.inner.m[«string»]: «int»"], "row": ["row.inner.a += «int», row.q: «int»", "row.name += «string»"],
-    "m": ["m[«string»] += «int»", "m[«string»]: «int», drop m[«string»]", "drop m[«string»]"],
-    "by": ["by[«int»].q += «int»", "by[«int»]: «row»", "by[«int»].inner.o.z: «string»"],
+    "m": ["m[«string»] += «int»", "m[«string»]: «int», drop m[«string»]", "drop m[«string»]", "m[«string»] -= «int», m[«string»] += «int»"],
+    "by": ["by[«int»].q += «int»", "by[«int»]: «row»", "by[«int»].inner.o.z: «string»", "by[«int»].q: «int», by[«int»]: «row»"],
     "groups": ["groups[«string»]: «list<int>»"], "tags": ["tags: add(view.tags, «string»)"],
     "xs": ["xs: take_last([...view.xs, «int»], 12)"], "rows": ["rows: take([«row», ...view.rows], 9)"],
 }  # fmt: skip

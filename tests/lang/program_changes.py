@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 import re
-from dataclasses import fields, is_dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from projection.lang.immutable import Immutable
 from projection.lang.source import Source, Span
 from projection.lang.syntax import nodes as syn
 from projection.lang.syntax.parser import parse
@@ -61,10 +61,10 @@ def renamed(text: str) -> str:
 
 
 def _nodes(value: Any) -> Iterator[Any]:
-    if is_dataclass(value):
+    if isinstance(value, Immutable):
         yield value
-        for field in fields(value):
-            yield from _nodes(getattr(value, field.name))
+        for name in value.__struct_fields__:
+            yield from _nodes(getattr(value, name))
     elif isinstance(value, tuple) and not isinstance(value, Span):
         for one in value:
             yield from _nodes(one)

@@ -17,7 +17,7 @@ from yardstick import A_LOT, steps
 
 from projection.bundled import bundled
 from projection.lang.check.checker import CheckedProgram, check
-from projection.lang.cost import costs, sizes
+from projection.lang.cost import abstract, costs, sizes
 from projection.lang.cost.abstract import Range
 from projection.lang.cost.bounds import MAX_PAYLOAD, HandlerBound, bounds_of, problems, view_gas
 from projection.lang.cost.sizes import Size, Sizes, either, text, widened
@@ -107,11 +107,92 @@ def test_an_accumulator_that_stays_as_it_is_is_bounded_by_itself() -> None:
     assert gas.most < 100
 
 
-def test_an_accumulator_that_grows_is_bounded_by_what_alloc_allows() -> None:
-    run = Expression("fold(acc = e.xs for x in e.xs => [...acc, x])", "event In { xs: list<int>(7) }")
+@pytest.mark.parametrize(("items", "most"), [(7, 14), (256, 512), (257, Limits().alloc)])
+def test_an_accumulator_that_grows_is_followed_item_by_item_or_bounded_by_what_alloc_allows(
+    items: int, most: int
+) -> None:
+    run = Expression("fold(acc = e.xs for x in e.xs => [...acc, x])", f"event In {{ xs: list<int>({items}) }}")
     assert run._bound.size is not None
-    assert (0, Limits().alloc) == (run._bound.size.least, run._bound.size.most)
+    assert (0, most) == (run._bound.size.least, run._bound.size.most)
     assert run.run('{"xs": [1, 2, 3]}') == [1, 2, 3, 1, 2, 3]
+
+
+def test_a_fold_that_appends_is_charged_for_what_it_holds_at_each_item() -> None:
+    text = "fold(a = [0] for x in e.xs => [...a, x])"
+    run, meter = Expression(text, "event In { xs: list<int>(10) }"), plenty()
+    run.run(json.dumps({"xs": list(range(10))}), meter)
+    assert meter.alloc_limit - meter.alloc == run._bound.tally.alloc.most == 76
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sum(e.xs[i]! * i for i in range(length(e.xs)))",
+        "length(range(min(length(e.s), 100)))",
+        "length(range(clamp(e.n, 0, 50)))",
+        "length(range(abs(rem(e.n, 50))))",
+        "length(range(index_of(e.xs, e.n) ?? 3))",
+        "length(range(count(1 for x in e.xs if x > 3)))",
+        "length(range(day_of_year(meta.date)))",
+        "length(range(if e.n > 3 then 3 else length(e.xs)))",
+        "length(range(sum(1 for x in e.xs) + 2 * length(e.s) - 3))",
+        'length(repeat("ab", min(e.n, 9)))',
+        "length(take(range(length(e.xs)), clamp(e.n, 0, 3)))",
+        "length(fold(a = [0] for x in e.xs => [...a, x]))",
+    ],
+)
+def test_what_is_known_of_ints_bounds_what_is_made_by_them(text: str) -> None:
+    """None of these is anywhere near a limit."""
+    run = Expression(text, "event In { n: int, s: string(30), xs: list<int>(20) }")
+    for n in (-(2**63), 0, 7, 2**63 - 1):  # each is held against the bound
+        run.run(json.dumps({"n": n, "s": "x" * 30, "xs": list(range(20))}), plenty())
+    assert run._bound.tally.gas.most < 5_000
+    assert run._bound.tally.alloc.most < 1_000
+
+
+def test_ints_are_as_many_as_the_operands_say() -> None:
+    size = Expression("clamp(e.n, 3, 5) * -2 + length(e.xs)", "event In { n: int, xs: list<int>(4) }")._bound.size
+    assert size is not None
+    assert (-10, -2) == size.number
+
+
+MAPS = """event F { id: string(9), m: map<string(9), int>(900)? }
+event E { id: string(9), a: map<string(9), int>(900), b: map<string(9), int>(900), c: map<string(9), int>(900)?,
+  d: map<string(9), int>(900)? }
+view V { n: int = 0 }
+fn sorted(m: map<string, int>?) -> list<string> = sort([k for k, _ in m ?? {}])
+on F as e to e.id => { n: length(sorted(e.m)) }
+on E as e to e.id => { n: length(BODY) }
+"""
+
+
+@pytest.mark.parametrize(
+    "field", "abcdabcd"
+)  # each behind each other: what is remembered of one may not show in another
+@pytest.mark.parametrize("body", ["sort([k for k, _ in e.FIELD])", "sorted(e.FIELD)"])
+def test_of_two_fields_of_one_type_the_one_that_is_meant_is_named(field: str, body: str) -> None:
+    if field in "cd":
+        body = body.replace("e.FIELD]", "e.FIELD ?? {}]")
+    text = MAPS.replace("BODY", body.replace("FIELD", field))
+    (help_,) = [one.help for one in problems(program(text), Limits(gas=5_000)) if one.message.startswith("on E")]
+    assert [f"E.{field}"] == re.findall(r"E\.[a-d]", help_.replace("e.", ""))[:1]
+    assert not re.findall(f"declare a smaller bound for `(?!E.{field}:)", help_)
+
+
+def test_a_comment_above_a_handler_accepts_what_it_may_need() -> None:
+    text = "event E { id: string, xs: list<int> }\nview V { n: int = 0 }\nLINE\non E as e to e.id => { n: sum(e.xs) }\n"
+    assert [("G502", "warning")] == codes(text.replace("LINE", "# a comment"), gas=2_000)
+    assert [] == codes(text.replace("LINE", "## Adds.\n# accept G502: seldom so many"), gas=2_000)
+    assert [("G502", "warning")] == codes(text.replace("LINE", "# accept G501"), gas=2_000)
+    assert [("G502", "warning")] == codes(text.replace("LINE", "# accept G502\n"), gas=2_000)
+    assert [("G501", "error")] == codes(text.replace("LINE", "# accept G502"), gas=1)
+
+
+def test_what_takes_too_many_steps_to_bound_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(abstract, "MAX_STEPS", 10)
+    text = "event E { id: string, xs: list<int> }\nview V { n: int = 0 }\non E as e to e.id => { n: sum([x + 1 for x in e.xs]) }\n"
+    assert [("G503", "error")] == codes(text)
+    assert not bound(text).is_known
 
 
 HANDLER = """event Paid {{ id: string(9), lines: list<Line>({lines}) }}
@@ -228,6 +309,7 @@ on BasketPaid as e to e.id => {
         "declare a smaller bound for `BasketPaid.items: list<Item>` (line 3)",
         f"`[item.sku for item in e.items]` (line 8) up to {parts[1].gas:,}",
         "declare a smaller bound for `BasketPaid.items: list<Item>` (line 3)",
+        "to accept it, write `# accept G502` above the handler",
     ] == problem.help.split("; ")  # what else it costs is not worth a word
     assert [checked.events["BasketPaid"].fields["items"].span] == [span for span, _text in problem.related]
     assert problem.render(checked.source).startswith("warning[G502]: on BasketPaid: up to ")

@@ -221,7 +221,7 @@ def test_every_form_of_the_grammar_is_among_the_programs_that_are_laid_out():
     forms = set(re.findall(r"^!?([a-z_]+):", grammar, re.MULTILINE)) | set(re.findall(r"-> ([a-z_]+)", grammar))
     forms -= {"entry", "update"}  # each way to write these has a name of its own
     trees = (parser.tree_of(Source("p.proj", text)) for text in PROGRAMS)
-    assert forms == {str(node.data) for tree in trees for node in tree.iter_subtrees()}
+    assert forms == {node.data for tree in trees for node in tree.subtrees()}
 
 
 def test_a_test_has_one_statement_a_line():

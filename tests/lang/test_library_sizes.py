@@ -10,7 +10,7 @@ from bounds_support import fits
 from library_samples import operands
 
 from projection.lang.cost.costs import SHORT_TEXT
-from projection.lang.cost.sizes import SINGLE, UNKNOWN, Size, either, text
+from projection.lang.cost.sizes import SINGLE, UNKNOWN, Size, either, integer, text
 from projection.lang.failures import Failure
 from projection.lang.library import BUILTINS, FORMS, OPERATORS
 from projection.lang.values.numbers import EXACT
@@ -44,7 +44,7 @@ def size_of(value: Any) -> Size:
         return Size(len(value), len(value), item=joined(list(value)))
     if isinstance(value, dict):
         return Size(len(value), len(value), item=joined(list(value.values())), key=joined(list(value)))
-    return Size(number=value) if type(value) is int else SINGLE
+    return integer(value, value) if type(value) is int else SINGLE
 
 
 def runs(operation: Operation) -> list[tuple[tuple[Any, ...], list[Size]]]:

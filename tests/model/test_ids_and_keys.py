@@ -4,15 +4,19 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from projection.model.escaping import escape_part, escape_token, unescape_part, unescape_token
+from projection.lang.library import BUILTINS
+from projection.model.escaping import escape_id, escape_part, escape_token, unescape_id, unescape_part, unescape_token
 from projection.model.ids import DEFAULT_TENANT, TenantId, ViewId, ViewType
-from projection.model.keys import MAX_KEY_BYTES, CheckpointKey, ViewKey
+from projection.model.keys import MAX_KEY_BYTES, CheckpointKey, ViewKey, is_key_too_long
 from projection.testing.hostile_ids import tenant_ids, view_ids
 
 texts = tenant_ids().map(str)
 tenants = tenant_ids()
 types = st.from_regex(r"[a-z][a-z0-9_]{0,63}", fullmatch=True).map(ViewType)
 view_keys = st.builds(ViewKey, tenants, types, view_ids())
+# Ids that an event gives, and such as programs make by `key(…)`.
+_made = st.lists(view_ids() | st.sampled_from(["&", "a&b", "a", "a:", "\x00", "\x01", "\x02"]), min_size=1, max_size=3)
+ids = view_ids().map(str) | _made.map("".join) | _made.map(lambda parts: BUILTINS["key"][0].function(*parts))
 checkpoint_keys = st.builds(CheckpointKey, tenants, types)
 
 
@@ -103,7 +107,7 @@ class TestKeys:
         tenant, view_type = TenantId("office-s"), ViewType("fine_summary")
 
         assert str(ViewKey(tenant, view_type, ViewId("S38735"))) == "view:office-s:fine_summary:S38735"
-        assert str(ViewKey(DEFAULT_TENANT, view_type, ViewId("a:b%é"))) == "view::fine_summary:a%3Ab%25\u00e9"
+        assert str(ViewKey(DEFAULT_TENANT, view_type, ViewId("a:b%é"))) == "view::fine_summary:a:b%\u00e9"
         assert str(CheckpointKey(tenant, view_type)) == "checkpoint:office-s:fine_summary"
 
     @given(view_keys)
@@ -123,6 +127,36 @@ class TestKeys:
     def test_different_keys_are_never_equal_bytes(self, one, other):
         assert (one == other) == (one.encode() == other.encode())
 
+    @given(tenants, types, ids, ids)
+    @example(TenantId("t"), ViewType("v"), "a:b", "a&b")
+    @example(TenantId("t"), ViewType("v"), "a\x00", "a\x01")
+    @example(TenantId("t"), ViewType("v"), "a", "a\x00")
+    @example(TenantId("t"), ViewType("v"), "\uffff", "\U00010000")
+    def test_keys_are_in_the_order_of_the_ids_code_points(self, tenant, view_type, one, other):
+        keys = [ViewKey(tenant, view_type, ViewId(view_id)).encode() for view_id in (one, other)]
+
+        assert (one < other) == (keys[0] < keys[1])
+        assert one.startswith(other) == keys[0].startswith(keys[1])
+
+    @given(ids)
+    def test_an_id_survives_in_its_key_which_has_no_nul(self, view_id):
+        part = escape_id(view_id)
+
+        assert view_id == unescape_id(part)
+        assert "\x00" not in part
+
+    @given(types, ids.map(lambda text: text * 9))
+    @example(ViewType("v"), ":" * 168)
+    @example(ViewType("v"), ":" * 167)
+    @example(ViewType("v"), "\x00" * 168)
+    @example(ViewType("v"), "k" * 503)
+    def test_a_key_is_too_long_where_its_id_would_be_if_it_were_percent_escaped(self, view_type, view_id):
+        key = ViewKey(DEFAULT_TENANT, view_type, ViewId(view_id)).encode()
+        size = len(f"view::{view_type}:{escape_part(view_id)}".encode())
+
+        assert (size > MAX_KEY_BYTES) == is_key_too_long(key)
+        assert len(key) <= size
+
     @given(view_keys, tenants, types)
     def test_a_prefix_takes_the_keys_of_its_tenant_and_view_type_and_no_others(self, key, tenant, view_type):
         assert key.encode().startswith(ViewKey.prefix(key.tenant_id, key.view_type))
@@ -141,7 +175,9 @@ class TestKeys:
             "",
             "view",
             "view:a:b",
-            "view:a:b:c:d",
+            "view:a:b:c\x00d",
+            "view:a:b:c\x01",
+            "view:a:b:c\x01d",
             "checkpoint:a:b:c",
             "View:a:b:c",
             "view:a:B:c",

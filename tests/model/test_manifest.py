@@ -7,9 +7,10 @@ import pytest
 import yaml
 
 from projection.errors import ConfigurationError
-from projection.model.manifest import Limits, Manifest, Policy, Start
+from projection.model.manifest import FOLDED_LIMITS, Limits, Manifest, ManifestView, Policy, Start
 from projection.model.settings import Settings
 
+LIMITS_BESIDE_THE_FOLD = {"parked"}  # what may wait: where a lane halts, not what it folds to
 LEAST = {"manifest": 1, "views": {"fine_summary": {"program": "fine_summary.proj"}}}
 
 
@@ -110,22 +111,32 @@ def test_yaml_toml_and_json_say_the_same(load, name, text):
 
 
 class TestFoldTerms:
-    def test_they_name_all_but_the_program(self, load):
-        (view,) = load(with_view(start={"sequence": 5}, on_error="skip")).views
+    """What of a manifest is part of a fold's identity."""
 
-        assert json.loads(json.dumps(view.fold_terms())) == {
-            "subject_template": "tenant.<tenant>.aggregate.<type>.<id>",
+    def test_what_is_at_its_default_is_no_part_of_them(self, load):
+        (least,) = load(LEAST).views
+        spelled_out = {"start": "first", "on_error": "park", "limits": Limits().model_dump(), "changes": False}
+        (whole,) = load(with_view(**spelled_out, subjects=["tenant.*.aggregate.*.*"])).views
+
+        assert {} == least.fold_terms() == whole.fold_terms()
+
+    def test_the_defaults_of_an_edition_stay_what_they_are(self, load):
+        """Another default would fold another state under the same identity; only a new edition may bring one."""
+        assert {
+            "on_error": "park",
+            "limits.gas": 200_000,
+            "limits.route_gas": 10_000,
+            "limits.ids_per_event": 64,
+            "limits.view_bytes": 1_048_576,
             "subjects": ["tenant.*.aggregate.*.*"],
-            "start": "sequence 5",
-            "on_error": "skip",
-            "limits": {
-                "gas": 200_000,
-                "route_gas": 10_000,
-                "ids_per_event": 64,
-                "view_bytes": 1048576,
-                "parked": 10_000,
-            },
-        }
+            "subject_template": "tenant.<tenant>.aggregate.<type>.<id>",
+            "start": "first",
+        } == load(LEAST).views[0].fold_settings()
+
+    def test_they_name_what_is_not(self, load):
+        (view,) = load(with_view(start={"sequence": 5}, on_error="skip", limits={"gas": 7})).views
+
+        assert {"start": "sequence 5", "on_error": "skip", "limits.gas": 7} == json.loads(json.dumps(view.fold_terms()))
 
     def test_spelling_does_not_matter(self, load):
         two = ["tenant.*.aggregate.fine.*", "tenant.*.aggregate.payment.*"]
@@ -141,11 +152,24 @@ class TestFoldTerms:
             {"start": {"sequence": 2}},
             {"start": {"time": "2000-01-01T00:00:00Z"}},
             {"on_error": "skip"},
-            *({"limits": {name: 7}} for name in Limits.model_fields),
+            {"on_error": "halt"},
+            *({"limits": {name: 7}} for name in FOLDED_LIMITS),
         ],
     )
     def test_each_change_of_the_fold_changes_them(self, load, change):
         assert load(LEAST).views[0].fold_terms() != load(with_view(**change)).views[0].fold_terms()
+
+    def test_each_field_of_an_entry_is_known_to_be_part_of_them_or_not(self):
+        """A field that is added is no part of any identity until it is named, here and in `fold_settings`."""
+        folded = {"subject_template", "subjects", "start", "on_error", "limits"}
+        beside = {"view_type", "program", "partition_by", "changes"}  # the program's digest is a term of its own
+
+        assert folded | beside == set(ManifestView.model_fields)
+        assert set(FOLDED_LIMITS) | LIMITS_BESIDE_THE_FOLD == set(Limits.model_fields)
+
+    @pytest.mark.parametrize("name", sorted(LIMITS_BESIDE_THE_FOLD))
+    def test_how_much_may_wait_is_no_part_of_them(self, load, name):
+        assert {} == load(with_view(limits={name: 7})).views[0].fold_terms()
 
     @pytest.mark.parametrize("way", ["tenant", "subject", "view"])
     def test_how_the_log_is_split_among_lanes_changes_no_view(self, load, way):

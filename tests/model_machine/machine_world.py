@@ -89,7 +89,7 @@ class World:
         self.running = self.loop.create_task(self._live())
 
     async def _live(self) -> None:
-        with await open_node(self._settings, self._deployed, self._catalog, self.nats) as node:
+        with open_node(self._settings, self._deployed, self._catalog, self.nats) as node:
             self.node = node
             await node.run()
 

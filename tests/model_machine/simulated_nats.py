@@ -66,6 +66,7 @@ class SimulatedNats:
     """
 
     hosts = "nats://simulated"
+    refusal = None
 
     def __init__(self, server: SimulatedServer) -> None:
         self.losses = 0

@@ -55,6 +55,30 @@ MUTANTS = [
         "tests/engine/test_lane_position.py",
     ),
     Mutant(
+        "words in the digest",
+        "model/parked.py",
+        (("        event.subject,\n    )", "        event.subject,\n        event.message,\n    )"),),
+        "tests/model/test_parked.py",
+    ),
+    Mutant(
+        "defaults in the identity",
+        "model/manifest.py",
+        (("if value != defaults[name]}", "}"),),
+        "tests/model/test_manifest.py::TestFoldTerms",
+    ),
+    Mutant(
+        "views renamed over one another",
+        "store/migration.py",
+        (("for old in sorted(escaped, key=len):", "for old in escaped:"),),
+        "tests/engine/test_migration.py::test_what_was_folded_before_equals_a_fold_anew",
+    ),
+    Mutant(
+        "indexes of renamed views kept",
+        "store/migration.py",
+        (("    if is_any_renamed:\n", "    if False:\n"),),
+        "tests/engine/test_migration.py::test_each_store_is_sound_and_goes_on",
+    ),
+    Mutant(
         "start one off",
         "stream/opening.py",
         (('"opt_start_seq": sequence,', '"opt_start_seq": sequence + 1,'),),

@@ -140,7 +140,7 @@ async def test_an_error_that_nobody_meant_is_logged_with_the_id_that_is_told(one
     problem = answer.json()
     assert (500, "internal") == (answer.status_code, problem["code"])
     assert "insides" not in answer.text
-    told = next(line for line in logged if line["event"] == "a request failed")
+    told = next(line for line in logged if line.get("doing") == "answering a request")
     assert problem["request_id"] == told["request_id"] == answer.headers["x-request-id"]
     assert "about the insides" in told["error"]
     assert "raise RuntimeError" in told["at"]

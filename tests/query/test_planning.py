@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import product
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from query_support import FILTERS, IDS, SORTS, TENANT, TENANTS, Site, filled, in_order, thing
 
+from projection.lang.library import BUILTINS
 from projection.model.ids import TenantId
 from projection.model.query_limits import QueryLimits
 from projection.query.execution import Execution, Task
@@ -245,3 +247,66 @@ def test_a_huge_range_that_has_no_order_gives_way_to_the_order_of_the_ids(site):
     assert asked.chosen.grain is Grain.ALL
     counting = Asked(site, many, "n >= 1 and price > 0.00", counts=True)
     assert counting.chosen.index is not None
+
+
+HOSTILE = [
+    "a:b",
+    "a&b",
+    "a",
+    "a:",
+    "a%3Ab",
+    "A",
+    "%",
+    "%41",
+    "é",
+    "😀",
+    "\uffff",
+    "\x00",
+    "\x01",
+    "\x01\x01",
+    "a\x00",
+    "~" * 90,
+]
+MADE = [BUILTINS["key"][0].function(*parts) for parts in product(("a", "a:", "%", "&", "\x00"), repeat=2)]
+
+
+@pytest.mark.parametrize("sort", [(), ("$id",), ("-$id",), ("n",), ("status", "-price")])
+@pytest.mark.parametrize("limit", [1, 3])
+def test_who_pages_by_hand_with_the_last_id_sees_every_view_once(tmp_path, sort, limit):
+    """`id > LAST` is in the order of the answers: there is one order of ids, in filters, keys and indexes."""
+    site = Site(tmp_path)
+    same = thing("t", random.Random(1))
+    site.store.put({(TENANT, view_id): same for view_id in (*HOSTILE, *MADE)})
+    wanted = sorted({*HOSTILE, *MADE}, reverse="-$id" in sort)
+    found, last = [], None
+    while True:
+        behind = None if last is None else {"field": "$id", "op": "lt" if "-$id" in sort else "gt", "value": last}
+        asked = Asked(site, TENANT, behind, sort)
+        page = asked.page(asked.chosen, limit)
+        if not page.views:
+            break
+        found += [view.id for view in page.views]
+        last = found[-1]
+        if behind is not None and sort in ((), ("$id",), ("-$id",)):
+            assert asked.chosen.words.startswith("a range of views, in order")
+            assert asked.execution.examined <= limit + 3  # of more than forty
+    assert wanted == found
+    site.close()
+
+
+@pytest.mark.parametrize("op", ["lt", "le", "gt", "ge", "starts_with"])
+@pytest.mark.parametrize("value", [*HOSTILE, "", "zz", "\U0010ffff", "~" * 600, ":" * 600, "é" * 300])
+def test_a_range_of_ids_has_what_python_says(hostile, op, value):
+    takes = {"lt": str.__lt__, "le": str.__le__, "gt": str.__gt__, "ge": str.__ge__, "starts_with": str.startswith}[op]
+    asked = Asked(hostile, TENANT, {"field": "$id", "op": op, "value": value})
+    expected = sorted(one for one in {*HOSTILE, *MADE} if takes(one, value))
+    for plan in asked.plans:
+        assert expected == [view.id for view in asked.page(plan).views]
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    site = Site(tmp_path_factory.mktemp("hostile"))
+    site.store.put({(TENANT, view_id): thing("t", random.Random(1)) for view_id in (*HOSTILE, *MADE)})
+    yield site
+    site.close()

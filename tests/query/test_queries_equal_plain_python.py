@@ -19,7 +19,6 @@ from filter_model import Writer, reached, takes
 from fines_site import FINES, INDEX, MORE, FinesSite, example_events, pages, real_events
 from view_schemas import typed
 
-from projection.model.escaping import escape_part
 from projection.model.ids import TenantId
 from projection.query.form import Query
 
@@ -131,12 +130,12 @@ class Expected:
         keys = []
         for key in self._query.get("sort", []):
             if key["field"] == ["$id"]:
-                value: Any = (True, escape_part(view_id).encode())
+                value: Any = (True, view_id)
             else:
                 found = [typed(one, kind) for one, kind in reached(self._views[view_id], FINE, key["field"])]
                 value = (True, found[0]) if found else (False,)
             keys.append(Downwards(value) if key["desc"] else value)
-        return (*keys, escape_part(view_id).encode())
+        return (*keys, view_id)
 
     def page(self, behind: tuple[Any, ...] | None) -> tuple[list[str], bool]:
         """The ids of the page behind a place, and whether it is the last."""

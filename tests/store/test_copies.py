@@ -115,7 +115,7 @@ def test_commits_go_on_while_a_store_is_copied(path: Path, tmp_path: Path) -> No
         (KEYS[3].encode(), b'{"total":2}'),  # another value
         (KEYS[3].encode(), None),  # a view that is gone
         (b"view:acme:orders:new", b"{}"),
-        (b"parked:acme:=1:00000000000000000007", None),
+        (b"parked:acme:=1\x0000000000000000000007", None),
         (b"lane:digest", b"0" * 64),
         (b"lane:view_count", b"7"),
     ],

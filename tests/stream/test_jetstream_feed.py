@@ -270,13 +270,15 @@ async def test_a_cancelled_wait_for_a_batch_loses_nothing(log: Log) -> None:
     await feed.close()
 
 
-async def test_pending_counts_what_the_server_still_holds(log: Log) -> None:
+async def test_left_counts_what_was_not_returned_yet_wherever_it_is(log: Log) -> None:
     await log.publish(10)
-    feed = log.feed()
-    assert await feed.pending() == 0
+    feed = log.feed(limits=FeedLimits(batch=4))
+    assert feed.left is None
     await feed.open()
-    await read(feed, 10)
-    assert await feed.pending() == 0
+    for left in (6, 2, 0):
+        assert 10 - left == sequences(await read(feed, 1))[-1]
+        assert left == feed.left
+    assert feed.left == 0
     await feed.close()
     await feed.close()
 

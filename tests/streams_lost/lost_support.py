@@ -13,7 +13,7 @@ from engine_support import deploy, envelope
 from node_support import Site
 from patience import WITHIN_S, eventually
 
-from projection.errors import ProjectionError, StreamError, StreamIdentityError
+from projection.errors import ProjectionError, StreamError
 from projection.stream.jetstream import StreamInfo
 
 if TYPE_CHECKING:
@@ -112,11 +112,11 @@ async def refused(site: Site, deployed: tuple[DeployedView, ...], **more: Any) -
 
 
 async def halted(node: Node, running: Any) -> ProjectionError:
-    """Why every lane of a running node has halted."""
-    try:
-        await asyncio.wait_for(running, WITHIN_S)
-    except StreamIdentityError as error:
-        return error
+    """Why every lane of a running node has halted; the node is stopped then."""
+    task = asyncio.ensure_future(running)
+    await eventually(lambda: task.done() or None not in [lane.halted for lane in node.lanes])
+    node.stop()
+    await asyncio.wait_for(task, WITHIN_S)
     reasons = [lane.halted for lane in node.lanes]
     assert None not in reasons
     return reasons[0]

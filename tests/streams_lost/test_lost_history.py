@@ -193,7 +193,7 @@ async def test_a_stream_that_is_not_there_is_named_at_the_start(site: Site) -> N
     await call(site, "STREAM.DELETE")
     async with site.node(recorders(site)) as node:
         with pytest.raises(StreamError, match=f"there is no stream '{site.stream}'") as told:
-            await asyncio.wait_for(node.run(), WITHIN_S)
+            await asyncio.wait_for(node.run(until_caught_up=True), WITHIN_S)
     assert "`projection load --create` makes one" == told.value.hint
 
 

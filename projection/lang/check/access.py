@@ -110,7 +110,7 @@ class Access(Updates):
         if isinstance(value.type, ty.Never):
             return value
         if value.type not in (ty.JSON, ty.Optional(ty.JSON)):
-            return self.report(diag.wrong_operands(call.span, "narrow", [str(value.type)]))
+            return self.report(diag.wrong_operands(call.span, "narrow", [str(value.type)], ["json"]))
         if place is None:
             return self.report(diag.needs_place(call.span, "what `narrow` yields"))
         inner = place.inner if isinstance(place, ty.Optional) else place

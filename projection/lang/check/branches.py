@@ -7,26 +7,19 @@ from typing import TYPE_CHECKING
 from projection.lang import core
 from projection.lang import diagnostics as diag
 from projection.lang import types as ty
-from projection.lang.check.depths import MAX_DEPTH, depth
+from projection.lang.check.depths import MAX_DEPTH
+from projection.lang.check.literals import place_beside
 from projection.lang.check.places import Places, Typed, form
-from projection.lang.run.folding import folded
 from projection.lang.syntax import nodes as syn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from projection.lang.check.schema import Schema
+    from projection.lang.run.folding import Folding
     from projection.lang.source import Span
 
     Paths = frozenset[tuple[str, ...]]
-
-
-def constant_truth(condition: core.Core) -> bool | None:
-    """What a condition always is; None where that depends, or is too deep to be looked at yet."""
-    if depth({}, condition) > MAX_DEPTH:
-        return None
-    found = folded(condition)
-    return found.value if isinstance(found, core.Const) and isinstance(found.value, bool) else None
 
 
 def is_known(type_: ty.Type) -> bool:
@@ -49,6 +42,8 @@ class Branches(Places):
 
     schema: Schema
     present: Paths  # the paths that are known not to be none here
+    folding: Folding  # of the conditions, which hold one another
+    proofs: dict[int, tuple[Paths, Paths]]  # by the condition's identity
 
     def check(self, expression: syn.Expression, place: ty.Type | None = None) -> Typed:
         """See `Expressions.check`."""
@@ -74,8 +69,21 @@ class Branches(Places):
         """See `Expressions.same`."""
         raise NotImplementedError
 
+    def constant_truth(self, condition: core.Core) -> bool | None:
+        """What a condition always is; None where that depends, or is too deep to be looked at yet."""
+        try:
+            found = self.folding.of(condition, most=MAX_DEPTH)
+        except RecursionError:
+            return None
+        return found.value if isinstance(found, core.Const) and isinstance(found.value, bool) else None
+
     def proven(self, condition: syn.Expression) -> tuple[Paths, Paths]:
         """The paths that are present when the condition is true, and when it is false."""
+        if id(condition) not in self.proofs:
+            self.proofs[id(condition)] = self._proven(condition)
+        return self.proofs[id(condition)]
+
+    def _proven(self, condition: syn.Expression) -> tuple[Paths, Paths]:
         nothing: Paths = frozenset()
         match condition:
             case syn.Compare(operator="==" | "!=" as operator, left=left, right=right):
@@ -170,7 +178,7 @@ class Branches(Places):
             needless = type(coalesce.span)(coalesce.left.span.end, coalesce.span.end)
             return self.report(diag.never_none(coalesce.left.span, what, str(left.type), needless))
         inner = left.type.inner if isinstance(left.type, ty.Optional) else ty.NEVER
-        hint = inner if is_known(inner) else None
+        hint = place_beside(coalesce.right, inner) if is_known(inner) else None
         if right is None:
             right = self.check(coalesce.right, hint if place is None or isinstance(inner, ty.Record) else place)
         slot = self.new_slot()
@@ -211,7 +219,7 @@ class Branches(Places):
                 self.forget(bound)
             cases.append((test, body))
             if case.guard is None and not isinstance(subject.type, ty.Never):
-                open_end = not (takes_all or not self._missing(subject.type, covered))
+                open_end = not takes_all and self._is_open(subject.type, covered)
         if open_end and not isinstance(subject.type, ty.Never):
             self.report(diag.match_not_exhaustive(match.span, self._missing(subject.type, covered)))
         value = cases[-1][1]
@@ -225,7 +233,7 @@ class Branches(Places):
         """A condition that should depend on something."""
         before = len(self.problems)
         guard = self.condition(written)
-        if len(self.problems) == before and (always := constant_truth(guard)) is not None:
+        if len(self.problems) == before and (always := self.constant_truth(guard)) is not None:
             self.warnings.append(diag.constant_condition(written.span, always=always))
         return guard
 
@@ -248,7 +256,7 @@ class Branches(Places):
                 literal = self.check(pattern.literal) if pattern.literal else subject
                 one = self.same(subject, literal, pattern.span).core
                 if case.guard is None and isinstance(literal.core, core.Const):
-                    covered.add(literal.core.value)
+                    covered.add(_distinct(literal.core.value))
             test = one if test is None else core.If(pattern.span, test, core.Const(pattern.span, value=True), one)
         return test, False
 
@@ -257,18 +265,30 @@ class Branches(Places):
         if pattern.literal is None:
             return False
         literal = self.check(pattern.literal).core
-        return isinstance(literal, core.Const) and literal.value in covered
+        return isinstance(literal, core.Const) and _distinct(literal.value) in covered
+
+    def _is_open(self, type_: ty.Type, covered: set[object]) -> bool:
+        """Whether some value is left that no case takes yet."""
+        inner = type_.inner if isinstance(type_, ty.Optional) else type_
+        if isinstance(inner, ty.Enum) and ... not in covered and len(covered) < len(inner.members):
+            return True  # which need not be listed case by case
+        return bool(self._missing(type_, covered))
 
     def _missing(self, type_: ty.Type, covered: set[object]) -> list[str]:
         """The values that no case takes yet, as far as they can be listed."""
         inner = type_.inner if isinstance(type_, ty.Optional) else type_
-        missing = ["none"] if isinstance(type_, ty.Optional) and None not in covered else []
+        missing = ["none"] if isinstance(type_, ty.Optional) and _distinct(None) not in covered else []
         if ... in covered:
             return missing
         match inner:
             case ty.Enum(open=False):
-                return missing + [f'"{member}"' for member in inner.members if member not in covered]
+                return missing + [f'"{member}"' for member in inner.members if _distinct(member) not in covered]
             case ty.Bool():
-                return missing + [str(value).lower() for value in (True, False) if value not in covered]
+                return missing + [str(value).lower() for value in (True, False) if _distinct(value) not in covered]
             case _:
                 return [*missing, f"other values of {inner}"]
+
+
+def _distinct(value: object) -> object:
+    """What is equal for equal values of the language, where `true` is not 1."""
+    return isinstance(value, bool), value

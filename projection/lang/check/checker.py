@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from projection.lang import core
 from projection.lang import diagnostics as diag
 from projection.lang import types as ty
 from projection.lang.check.depths import MAX_DEPTH, depth
-from projection.lang.check.expressions import KEYWORDS, SPECIAL, Expressions, Signature
+from projection.lang.check.expressions import KEYWORDS, Expressions, Signature
 from projection.lang.check.handlers import HandlerChecker
 from projection.lang.check.in_file_tests import Expectation, Test, TestChecker
-from projection.lang.check.lints import HANDLERS, TESTS, unused
+from projection.lang.check.lints import HANDLERS, TESTS, invisible, unused
 from projection.lang.check.schema import Schema
+from projection.lang.check.work import MAX_STEPS, TooMuchWorkError
 from projection.lang.cost.segments import with_charges
 from projection.lang.digest import digest
-from projection.lang.library import BUILTINS
-from projection.lang.reporting import Diagnostic, ProgramInvalidError
+from projection.lang.immutable import Immutable
+from projection.lang.reporting import (
+    MAX_PROBLEMS,
+    Diagnostic,
+    Problems,
+    ProgramInvalidError,
+    TooManyProblemsError,
+)
 from projection.lang.run.folding import folded
 from projection.lang.source import Source, Span
 from projection.lang.syntax import nodes as syn
@@ -32,8 +38,7 @@ EDITION = 1
 MAX_FUNCTIONS = 200
 
 
-@dataclass(frozen=True, slots=True)
-class CheckedProgram:
+class CheckedProgram(Immutable, frozen=True):
     """A program without errors."""
 
     source: Source
@@ -74,9 +79,17 @@ def scope_of(source: Source) -> Scope:
     Raises:
         ProgramInvalidError: with every diagnostic of the file.
     """
-    tree, problems = parse(source)
+    tree, unreadable = parse(source)
+    problems = Problems(unreadable)
     checker = _Checker(source, tree, problems)
-    checked = checker.run()
+    try:
+        checked = checker.run()
+    except TooManyProblemsError:
+        last = max(problems, key=lambda one: one.span)
+        raise ProgramInvalidError(source, [*problems, diag.too_many_problems(last.span, MAX_PROBLEMS)]) from None
+    except TooMuchWorkError:
+        problem = diag.too_much_to_check(Span(0, 1), MAX_STEPS)
+        raise ProgramInvalidError(source, [*problems, problem]) from None
     if problems or checked is None:
         raise ProgramInvalidError(source, problems)
     return Scope(checked, checker.schema, checker.signatures, checker.depths)
@@ -111,7 +124,7 @@ class _Checker:
             return None
         functions = {name: core.Function(name, one.slots, folded(one.body)) for name, one in self.functions.items()}
         handlers = [one.rebuilt(folded) for one in handlers]
-        self.warnings += unused(self.tree, self.schema, self.calls)
+        self.warnings += [*unused(self.tree, self.schema, self.calls), *invisible(self.source)]
         return CheckedProgram(
             self.source,
             self.tree.name[0],
@@ -163,9 +176,10 @@ class _Checker:
         declared = [one for one in self.tree.declarations if isinstance(one, syn.Function)]
         first: dict[str, syn.Function] = {}
         for one in declared:
-            if one.name in first or one.name in BUILTINS or one.name in SPECIAL:
-                span = first[one.name].name_span if one.name in first else None
-                line = None if span is None else self.source.position(span.start)[0]
+            # A builtin's name may be taken: one that a release adds must not break the programs that are there.
+            if one.name in first:
+                span = first[one.name].name_span
+                line = self.source.position(span.start)[0]
                 self.problems.append(diag.already_declared(one.name_span, one.name, line, span))
                 continue
             if one.name in KEYWORDS:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from projection.lang.source import Span
 
 MAX_LOOPS = 3  # inside one another
+MAX_WIDENED = 5  # times that the type of an accumulator is made wider, from what its items make of it
 UNNAMED = "_"  # a variable that nobody reads
 AGGREGATES = ("sum", "count", "min", "max", "any", "all", "distinct", "first")
 
@@ -64,10 +65,12 @@ class Comprehensions(Branches):
 
     def enter(self, loop: syn.Loop) -> tuple[core.Core, tuple[int, ...], core.Core | None, Paths]:
         """The source of a `for`, the slots of its variables, its condition, and what that proves."""
+        source, types = self._iterated(loop)
+        return (source, *self._opened(loop, types))
+
+    def _iterated(self, loop: syn.Loop) -> tuple[core.Core, tuple[ty.Type, ...]]:
+        """The source of a `for`, and the types of its variables."""
         source = self.check(loop.source)
-        self.loops += 1
-        if self.loops == MAX_LOOPS + 1:
-            self.report(diag.loops_too_deep(loop.span, MAX_LOOPS))
         node = source.core
         types: tuple[ty.Type, ...]
         match source.type:
@@ -82,11 +85,18 @@ class Comprehensions(Branches):
                 names = "two variables" if len(loop.names) == 2 else "one variable"
                 self.report(diag.not_iterable(loop.source.span, f"{source.type} with {names}"))
                 types = (ty.NEVER,) * len(loop.names)
+        return node, types
+
+    def _opened(self, loop: syn.Loop, types: tuple[ty.Type, ...]) -> tuple[tuple[int, ...], core.Core | None, Paths]:
+        """The slots of the variables of a `for`, its condition, and what that proves."""
+        self.loops += 1
+        if self.loops == MAX_LOOPS + 1:
+            self.report(diag.loops_too_deep(loop.span, MAX_LOOPS))
         variables = zip(loop.names, loop.name_spans, types, strict=True)
         slots = tuple(self._loop_variable(name, type_, span) for name, span, type_ in variables)
         if loop.condition is None:
-            return node, slots, None, frozenset()
-        return node, slots, self.condition(loop.condition), self.proven(loop.condition)[0]
+            return slots, None, frozenset()
+        return slots, self.condition(loop.condition), self.proven(loop.condition)[0]
 
     def _loop_variable(self, name: str, type_: ty.Type, span: Span) -> int:
         return self.new_slot() if name == UNNAMED else self.declare(name, type_, span, what="variable of `for`")
@@ -135,9 +145,10 @@ class Comprehensions(Branches):
         """`fold(name = initial for … => body)`; the type of `name` takes the first value and all that follow."""
         initial = self.check(fold.initial, place)
         type_ = ty.loosened(initial.type) if place is None else place
-        while True:
+        source, types = self._iterated(fold.loop)
+        for widened in range(MAX_WIDENED + 1):
             before = len(self.problems), len(self.warnings)
-            source, slots, condition, known = self.enter(fold.loop)
+            slots, condition, known = self._opened(fold.loop, types)
             accumulator = self.declare(fold.name, type_, fold.name_span, what="accumulator")
             before_item, self.present = self.present, self.present | known
             body = self.check(fold.body, type_ if place is not None or isinstance(type_, ty.Record) else None)
@@ -146,6 +157,9 @@ class Comprehensions(Branches):
             self.forget(fold.name)
             self.leave(fold.loop)
             if joined is None or joined == type_ or self.loops >= MAX_LOOPS:  # each level may take its time again
+                break
+            if widened == MAX_WIDENED:  # each item makes it wider: a list, a list of lists, a list of those
+                joined = None
                 break
             # Once more, with a type that is wide enough: int, decimal(2), decimal.
             del self.problems[before[0] :], self.warnings[before[1] :]

@@ -27,10 +27,10 @@ class Containers(Comprehensions):
                 return self._placeless(expression, place)
             case syn.ListOf():
                 found = self._list(expression, place)
-                return self._as_set(found) if isinstance(place, ty.Set) else found
+                return self.as_set(found) if isinstance(place, ty.Set) else found
             case syn.ListFor():
                 found = self.loop(expression, place.item if isinstance(place, (ty.List, ty.Set)) else None)
-                return self._as_set(found) if isinstance(place, ty.Set) else found
+                return self.as_set(found) if isinstance(place, ty.Set) else found
             case syn.MapFor():
                 return self.map_for(expression, place)
             case syn.Braces():
@@ -49,7 +49,7 @@ class Containers(Comprehensions):
 
     # lists and sets
 
-    def _as_set(self, items: Typed) -> Typed:
+    def as_set(self, items: Typed) -> Typed:
         """A list that stands in the place of a set."""
         if not isinstance(items.type, ty.List):
             return items
@@ -109,27 +109,24 @@ class Containers(Comprehensions):
     # braces
 
     def _record(self, literal: syn.Braces, record: ty.Record) -> Typed:
-        names: list[str] = []
-        values: list[core.Core] = []
+        given: dict[str, core.Core] = {}
         for entry in literal.entries:
             if not isinstance(entry, syn.FieldValue):
                 self.report(diag.mismatch(entry.span, "this entry", str(record)))
             elif (field := record.fields.get(entry.name)) is None:
                 self.check(entry.value)
                 self.report(diag.unknown_field(entry.span, entry.name, str(record), record.fields, record.line))
-            elif entry.name in names:
+            elif entry.name in given:
                 self.report(diag.given_twice(entry.span, f"`{entry.name}`"))
             else:
-                names.append(entry.name)
-                values.append(self.fitted(entry.value, field.type, f"`{entry.name}`"))
-        missing = [name for name, field in record.fields.items() if name not in names and field.required]
+                given[entry.name] = self.fitted(entry.value, field.type, f"`{entry.name}`")
+        missing = [name for name, field in record.fields.items() if name not in given and field.required]
         if missing:
             self.report(diag.missing_fields(literal.span, str(record), missing))
         for name, field in sorted(record.fields.items()):  # in whatever order they are declared
-            if name not in names:
-                names.append(name)
-                values.append(core.Const(literal.span, None if field.default is ty.REQUIRED else field.default))
-        return Typed(core.New(literal.span, record, tuple(names), tuple(values)), record)
+            if name not in given:
+                given[name] = core.Const(literal.span, None if field.default is ty.REQUIRED else field.default)
+        return Typed(core.New(literal.span, record, tuple(given), tuple(given.values())), record)
 
     def _map(self, literal: syn.Braces, place: ty.Type | None) -> Typed:
         wanted = place if isinstance(place, ty.Map) else None

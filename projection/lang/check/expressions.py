@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from projection.lang import core
 from projection.lang import diagnostics as diag
 from projection.lang import types as ty
-from projection.lang.check.access import Access
-from projection.lang.check.branches import is_known
+from projection.lang.check.comparisons import Comparisons
+from projection.lang.check.grouping import Operators, ungrouped
 from projection.lang.check.places import Typed, form
-from projection.lang.cost.costs import SHORT_TEXT
+from projection.lang.immutable import Immutable
 from projection.lang.library import BUILTINS, FORMS, OPERATORS
 from projection.lang.operations import ABSENT, Operation
+from projection.lang.run.folding import Folding
 from projection.lang.source import Span
 from projection.lang.syntax import nodes as syn
 from projection.lang.values.numbers import MAX_INT, MIN_INT, ROUNDING_MODES, negate
@@ -23,6 +25,7 @@ from projection.lang.values.numbers import MAX_INT, MIN_INT, ROUNDING_MODES, neg
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from projection.lang.check.branches import Paths
     from projection.lang.check.schema import Schema
     from projection.lang.reporting import Diagnostic
 
@@ -36,20 +39,17 @@ KEYWORDS = frozenset(
 )
 
 
-_NOTHING = ("null", "nil", "None", "undefined")  # as other languages call it
 SPECIAL = ("has", "narrow")  # called as functions are, but no value comes of their operands alone
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(Immutable, frozen=True):
     """What a call of a program's function must know."""
 
     parameters: tuple[ty.Type, ...]
     result: ty.Type
 
 
-@dataclass(slots=True)
-class Variable:
+class Variable(msgspec.Struct):
     """A variable in scope; `what` it is called where nobody reads it, "" where that is nothing to tell."""
 
     slot: int
@@ -59,7 +59,7 @@ class Variable:
     is_read: bool = False
 
 
-class Expressions(Access):
+class Expressions(Comparisons):
     """The checker of one function, route or handler body; `slots` counts the frame's slots as they are given out."""
 
     def __init__(
@@ -80,6 +80,8 @@ class Expressions(Access):
         self.no_view = "here"
         self.not_constant: frozenset[str] = frozenset()  # functions of the program, in a default
         self.loops = 0
+        self.folding = Folding()
+        self.proofs: dict[int, tuple[Paths, Paths]] = {}
 
     # variables
 
@@ -128,12 +130,18 @@ class Expressions(Access):
 
     def check(self, expression: syn.Expression, place: ty.Type | None = None) -> Typed:
         """An expression; the place's type helps literals and branches, and need not be what comes back."""
+        self.schema.work.step()
         found = self._check(expression, place)
         if isinstance(found.type, ty.Optional) and self.path(expression) in self.present:
             return Typed(found.core, found.type.inner)
         return found
 
     def _check(self, expression: syn.Expression, place: ty.Type | None) -> Typed:
+        if isinstance(expression, Operators):
+            found = list(ungrouped(expression, self.schema.source.text))
+            self.problems += found
+            if found and isinstance(expression, syn.Coalesce):  # nobody knows what its operands are meant to be
+                return Typed(core.Const(expression.span, None), ty.NEVER)
         match expression:
             case syn.Literal():
                 return self._literal(expression)
@@ -150,8 +158,10 @@ class Expressions(Access):
                     else self._arithmetic(expression)
                 )
             case syn.Compare():
-                return self._compare(expression)
-            case syn.Unary(operator="-", operand=syn.Literal(value=int() | Decimal() as number)) if number is not True:
+                return self.compared(expression)
+            case syn.Unary(operator="-", operand=syn.Literal(value=int() | Decimal() as number)) if not isinstance(
+                number, bool
+            ):
                 # A sign in front of a number is part of the number: -9223372036854775808 fits.
                 value = negate(number) if isinstance(number, Decimal) else -number
                 return self._literal(syn.Literal(expression.span, value))
@@ -215,8 +225,6 @@ class Expressions(Access):
             return self.report(diag.view_not_here(name.span, self.no_view))
         if name.name in ("keep", "delete"):
             return self.report(diag.result_as_value(name.span, name.name))
-        if name.name in _NOTHING:
-            return self.report(diag.foreign(name.span, f"`{name.name}`", "none"))
         return self.report(diag.unknown_name(name.span, name.name, self.names()))
 
     # operators and calls
@@ -239,7 +247,8 @@ class Expressions(Access):
             if isinstance(operand.type, (ty.Optional, ty.Nothing)):
                 what = self.schema.source.text[operand.core.span.start : operand.core.span.end]
                 return self.report(diag.maybe_none(operand.core.span, f"`{what}`", str(operand.type)))
-        return self.report(diag.wrong_operands(span, name, [str(type_) for type_ in types]))
+        taken = [one.signature.partition("->")[0].strip() for one in overloads]
+        return self.report(diag.wrong_operands(span, name, [str(one) for one in types], taken))
 
     def _arithmetic(self, chain: syn.Chain) -> Typed:
         value = self.check(chain.operands[0])
@@ -248,63 +257,11 @@ class Expressions(Access):
             value = self.apply(OPERATORS[operator], operator, [value, self.check(operand)], span)
         return value
 
-    def _compare(self, compare: syn.Compare) -> Typed:
-        left = self.check(compare.left)
-        if compare.operator in ("in", "not in"):
-            # Texts that are listed beside an enum are its members: `view.status in ["open", "paid"]`.
-            is_listed = isinstance(left.type, ty.Enum) and isinstance(compare.right, syn.ListOf)
-            right = self.check(compare.right, ty.List(left.type) if is_listed else None)
-            found = self.apply(OPERATORS["in"], "in", [left, right], compare.span)
-        elif compare.operator in ("==", "!="):
-            # A literal is of the type that it is compared with: `view.lines == [{ sku: "a" }]`.
-            is_literal = isinstance(compare.right, (syn.Braces, syn.ListOf)) and is_known(left.type)
-            place = ty.loosened(left.type) if is_literal else None
-            found = self.same(left, self.check(compare.right, place), compare.span)
-        else:
-            return self.apply(
-                OPERATORS[compare.operator], compare.operator, [left, self.check(compare.right)], compare.span
-            )
-        if compare.operator in ("!=", "not in"):
-            return self.apply(OPERATORS["not"], "not", [found], compare.span)
-        return found
-
-    def same(self, left: Typed, right: Typed, span: Span) -> Typed:
-        """Whether two values are equal; unlike types are an error, never false."""
-        for one, other in ((left, right), (right, left)):
-            if isinstance(one.type, ty.Nothing):
-                if not isinstance(other.type, (ty.Optional, ty.Nothing, ty.Never)):
-                    what = self.schema.source.text[other.core.span.start : other.core.span.end]
-                    return self.report(diag.incomparable(span, str(other.type), "none", f"`{what}` is never none"))
-                return Typed(form("is_none", span, other.core), ty.BOOL)
-        inner = [type_.inner if isinstance(type_, ty.Optional) else type_ for type_ in (left.type, right.type)]
-        joined = ty.join(inner[0], inner[1])
-        if joined is None:
-            for a, b in (inner, inner[::-1]):
-                if isinstance(a, ty.Enum) and isinstance(b, ty.String) and b.literal is not None:
-                    return self.report(diag.not_a_member(span, b.literal, a.members))
-            if not all(isinstance(type_, (ty.String, ty.Enum)) for type_ in inner):
-                return self.report(diag.incomparable(span, str(left.type), str(right.type)))
-            if isinstance(inner[0], ty.Enum) and isinstance(inner[1], ty.Enum) and _never_meet(inner[0], inner[1]):
-                return self.report(diag.incomparable(span, str(left.type), str(right.type)))
-        nodes = (left.core, right.core)
-        if isinstance(joined, ty.Decimal):
-            nodes = (self._as_decimal(left), self._as_decimal(right))
-        if all(isinstance(type_, (ty.String, ty.Enum)) for type_ in inner):
-            return Typed(form(_text_equality(left.type, right.type), span, *nodes), ty.BOOL)
-        return Typed(form(_equality(joined), span, *nodes), ty.BOOL)
-
-    def _as_decimal(self, value: Typed) -> core.Core:
-        match value.type:
-            case ty.Int():
-                return self.fit(value, ty.Decimal(0))
-            case ty.Optional(inner=ty.Int()):
-                return self.fit(value, ty.Optional(ty.Decimal(0)))
-            case _:
-                return value.core
-
     def call(self, call: syn.Call, place: ty.Type | None) -> Typed:
         """A call; the place tells what `narrow` yields."""
         if (signature := self.functions.get(call.name)) is None:
+            if call.name in self.not_constant:
+                return self.report(diag.default_not_constant(call.span))
             if call.name == "narrow":
                 return self.narrowed(call, place)
             if call.name == "has":
@@ -326,8 +283,6 @@ class Expressions(Access):
         """A function of the library on its operands."""
         if name in self.schema.unreadable:
             return Typed(core.Const(span, None), ty.NEVER)
-        if name in self.not_constant:
-            return self.report(diag.default_not_constant(span))
         if name not in BUILTINS:
             return self.report(diag.unknown_function(name_span or span, name, [*BUILTINS, *SPECIAL, *self.functions]))
         found = self.apply(BUILTINS[name], name, operands, span)
@@ -347,29 +302,3 @@ class Expressions(Access):
         if not isinstance(mode, core.Const) or mode.value not in ROUNDING_MODES:
             return self.report(diag.mismatch(mode.span, "the mode", "one of " + ", ".join(ROUNDING_MODES)))
         return found
-
-
-def _equality(type_: ty.Type | None) -> str:
-    """The form that compares two values of a type."""
-    if type_ is not None and ty.holds_json(type_):
-        return "same_json"
-    if isinstance(type_, ty.Bytes):
-        return "same_bytes"
-    return "same_parts" if isinstance(type_, (ty.Record, ty.List, ty.Set, ty.Map)) else "same"
-
-
-def _text_equality(left: ty.Type, right: ty.Type) -> str:
-    """The form that compares two texts: the less is known of them, the more is measured."""
-    if any(_is_short(type_.inner if isinstance(type_, ty.Optional) else type_) for type_ in (left, right)):
-        return "same"
-    return "same_text_or_none" if any(isinstance(type_, ty.Optional) for type_ in (left, right)) else "same_text"
-
-
-def _is_short(type_: ty.Type) -> bool:
-    if isinstance(type_, ty.Enum):
-        return not type_.open and all(len(member) <= SHORT_TEXT for member in type_.members)
-    return isinstance(type_, ty.String) and type_.max is not None and type_.max <= SHORT_TEXT
-
-
-def _never_meet(a: ty.Enum, b: ty.Enum) -> bool:
-    return not a.open and not b.open and not set(a.members) & set(b.members)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec.structs import replace
 
 from projection.lang import core
 from projection.lang import diagnostics as diag
 from projection.lang import types as ty
 from projection.lang.check.depths import MAX_DEPTH, depth
 from projection.lang.check.expressions import Expressions
-from projection.lang.reporting import ProgramInvalidError
+from projection.lang.check.work import MAX_STEPS, TooMuchWorkError
+from projection.lang.reporting import Problems, ProgramInvalidError, TooManyProblemsError
 from projection.lang.run.folding import folded
 from projection.lang.source import Source, Span
 from projection.lang.syntax import nodes as syn
@@ -77,13 +79,17 @@ def checked_filter(scope: Scope, text: str) -> Condition:
     before = scope.checked.source.text + "\n"  # messages quote the text at a span; those of functions are in front
     if (surrogate := SURROGATE.search(text)) is not None:
         raise ProgramInvalidError(Source(NAME, text), [diag.unknown_character(Span(*surrogate.span()), surrogate[0])])
-    problems: list[Diagnostic] = []
+    problems = Problems()
     checker = FilterExpressions(scope, Source(NAME, before + text), problems)
     node: core.Core = core.Const(Span(0, 0), value=False)
     try:
         node = checker.condition(parse_expression(text, len(before)))
     except UnreadableError as stop:
         problems.append(stop.diagnostic)
+    except TooManyProblemsError:
+        pass  # the first ones are told
+    except TooMuchWorkError:
+        problems.append(diag.too_much_to_check(Span(len(before), len(before) + 1), MAX_STEPS))
     if not problems and (levels := depth(scope.depths, node)) > MAX_DEPTH:
         problems.append(diag.too_deep_a_computation(node.span, "the filter", levels, MAX_DEPTH))
     if problems:

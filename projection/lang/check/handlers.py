@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from projection.lang import core
 from projection.lang import diagnostics as diag
 from projection.lang import types as ty
-from projection.lang.check.branches import constant_truth
 from projection.lang.check.comprehensions import UNNAMED
 from projection.lang.check.depths import MAX_DEPTH, depth
 from projection.lang.check.places import Typed
@@ -85,8 +84,9 @@ class HandlerChecker:
         route = checker.fit(checker.check(handler.id, place), place, "a view id")
         self._warn_of_ambiguous_id(checker, handler.id)
         checker.declare("id", ty.TEXT, handler.span, core.ID, "")
-        if view is not None and handler.target != "creates":
-            checker.predeclare("view", view if handler.target == "updates" else ty.Optional(view), core.VIEW)
+        if handler.target != "creates":  # without a readable declaration, nothing about `view` is known to be wrong
+            optional = ty.NEVER if view is None else ty.Optional(view)
+            checker.predeclare("view", view or ty.NEVER if handler.target == "updates" else optional, core.VIEW)
         checker.no_view = "while it is created"
         body = self._body(checker, handler, view or ty.NEVER)
         checker.close()
@@ -170,7 +170,7 @@ class HandlerChecker:
             raise AssertionError(handler)
         before = len(self._problems)
         condition = checker.condition(written)
-        always = constant_truth(condition) if len(self._problems) == before else None
+        always = checker.constant_truth(condition) if len(self._problems) == before else None
         if always is False:
             self._problems.append(diag.unreachable_arm(written.span, "its condition is always false"))
         elif always and position + 1 < len(handler.arms):

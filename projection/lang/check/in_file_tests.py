@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,6 +13,7 @@ from projection.lang import types as ty
 from projection.lang.check.expressions import Expressions
 from projection.lang.check.places import Typed, form
 from projection.lang.cost.segments import with_charges
+from projection.lang.immutable import Immutable
 from projection.lang.syntax import nodes as syn
 from projection.lang.values.codec import Codec, encode
 from projection.lang.values.mending import parse_timestamp
@@ -28,8 +28,7 @@ if TYPE_CHECKING:
     from projection.lang.source import Span
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
+class Given(Immutable, frozen=True):
     """An event that a test folds; `payload` is its JSON by names on the wire, `at` its timestamp as written."""
 
     span: Span
@@ -40,8 +39,7 @@ class Given:
     at: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Lookup:
+class Lookup(Immutable, frozen=True):
     """What stands in a slot before an expectation is computed: a view or none, or the code that parked an id or none.
 
     `id` is computed in the expectation's own frame, after the lookups before it.
@@ -52,8 +50,7 @@ class Lookup:
     id: core.Core
 
 
-@dataclass(frozen=True, slots=True)
-class Expect:
+class Expect(Immutable, frozen=True):
     """A condition that must be true here, in a frame of `slots`.
 
     `parts` are the two sides of a comparison, each with its place in the text: what a failure shows.
@@ -66,8 +63,7 @@ class Expect:
     parts: tuple[tuple[Span, core.Core], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Test:
+class Test(Immutable, frozen=True):
     """A test: its steps run in order, from no view at all."""
 
     __test__ = False  # pytest collects classes of this name

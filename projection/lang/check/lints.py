@@ -1,10 +1,12 @@
-"""What a program declares and nothing uses."""
+"""What a program declares and nothing uses, and what in its text misleads a reader."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from projection.lang import diagnostics as diag
+from projection.lang.source import Span
 from projection.lang.syntax import nodes as syn
 
 if TYPE_CHECKING:
@@ -12,6 +14,10 @@ if TYPE_CHECKING:
 
     from projection.lang.check.schema import Schema
     from projection.lang.reporting import Diagnostic
+    from projection.lang.source import Source
+
+# Bidirectional controls and what has no width (Unicode TR 36, TR 55): in a review, the text looks like another one.
+_INVISIBLE = re.compile("[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb]")
 
 HANDLERS, TESTS = "on", "test"  # who calls functions, beside functions
 
@@ -33,6 +39,15 @@ def unused(program: syn.Program, schema: Schema, calls: Mapping[str, frozenset[s
                 yield diag.unused_type(one.name_span, one.name)
             case syn.Function() if one.name not in needed:
                 yield diag.unused_function(one.name_span, one.name)
+
+
+def invisible(source: Source) -> Iterator[Diagnostic]:
+    """The first invisible character of each line; it stands in a comment or a string, for nowhere else it may."""
+    lines = set[int]()
+    for match in _INVISIBLE.finditer(source.text):
+        if (line := source.position(match.start())[0]) not in lines:
+            lines.add(line)
+            yield diag.invisible_character(Span(*match.span()), match[0])
 
 
 def _needed(calls: Mapping[str, frozenset[str]]) -> set[str]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from copy import copy
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from projection.lang import diagnostics as diag
 from projection.lang import types as ty
+from projection.lang.check.work import Work
 from projection.lang.syntax import nodes as syn
 from projection.lang.values.structs import build_structs, mark_from_outside
 
@@ -22,6 +24,12 @@ _SIMPLE: dict[str, ty.Type] = {
     "json": ty.JSON,
 }  # fmt: skip
 _NAMES = (*_SIMPLE, "decimal", "string", "bytes", "enum", "list", "set", "map")
+
+MAX_INDEXES = 32
+MAX_INDEX_KEYS = 8
+MAX_FIELDS = 500  # of one record
+MAX_MEMBERS = 500  # of one enum
+MAX_WIRES = 16  # of one event or field
 
 PENDING = object()  # the default of a field whose default is not computed yet
 
@@ -48,6 +56,7 @@ class Schema:
         self.reads: set[tuple[str, str]] = set()  # the fields that expressions read: the record's name, and theirs
         self.used: set[str] = set()  # the names of types that something is of
         self._levels: dict[ty.Record, int] = {}
+        self.work = Work()
         self.unreadable: frozenset[str] = frozenset()  # declared, but not readable: not to be reported as unknown
 
     def load(self, program: syn.Program, constant: Callable[[syn.Expression, ty.Type], object]) -> None:
@@ -66,6 +75,7 @@ class Schema:
             self._named(name, declared.name_span)
         for one in program.declarations:
             if isinstance(one, syn.Event) and one.name not in self.events:
+                self._few(one.name_span, "names of one event on the wire", len(one.wires), MAX_WIRES)
                 event = self._fields(self._record(one.name, "event", one.span), one.fields)
                 self._shallow(event, one.name_span)
                 self.events[one.name] = event
@@ -77,9 +87,12 @@ class Schema:
                 self.problems.append(diag.second_view(one.name_span))
         self._wires_are_distinct()
         self._defaults(program, constant)
-        for one in program.declarations:
-            if isinstance(one, syn.Index):
-                self._index(one)
+        indexes = [one for one in program.declarations if isinstance(one, syn.Index)]
+        if len(indexes) > MAX_INDEXES:
+            span = indexes[MAX_INDEXES].span
+            self.problems.append(diag.too_many_indexes(span, "indexes", len(indexes), MAX_INDEXES))
+        for one in indexes[:MAX_INDEXES]:
+            self._index(one)
 
     def _record(self, name: str, kind: str, span: Span) -> ty.Record:
         return ty.Record(name, kind, line=self.source.position(span.start)[0])
@@ -87,7 +100,7 @@ class Schema:
     def seen_from(self, source: Source, problems: list[Diagnostic]) -> Schema:
         """The same declarations for an expression of another text, with problems of its own."""
         schema = copy(self)
-        schema.source, schema.problems = source, problems
+        schema.source, schema.problems, schema.work = source, problems, Work()
         return schema
 
     def records(self) -> list[ty.Record]:
@@ -116,6 +129,10 @@ class Schema:
 
     def _resolve(self, written: syn.TypeName) -> ty.Type:
         name, arguments, sizes = written.name, written.arguments, written.sizes
+        if name not in _NAMES and name not in self._declared:
+            if name not in self.unreadable:
+                self.problems.append(diag.unknown_type(written.span, name, [*_NAMES, *self._declared]))
+            return ty.NEVER
         counts = {"list": 1, "set": 1, "map": 2}
         if len(arguments) != counts.get(name, 0):
             wanted = {1: "one type in <…>", 2: "two types in <…>"}.get(counts.get(name, 0), "no type in <…>")
@@ -156,9 +173,7 @@ class Schema:
                 return self._bad(arguments[0], "a map is keyed by string, int, date or enum")
             found = ty.Map(key, value, size or ty.DEFAULT_CONTAINER)
             return self._sized(written, size, ty.DEFAULT_CONTAINER) or self._shallow(found, written.span)
-        if name not in self.unreadable:
-            self.problems.append(diag.unknown_type(written.span, name, [*_NAMES, *self._declared]))
-        return ty.NEVER
+        raise AssertionError(name)
 
     def _item(self, written: syn.TypeName) -> ty.Type:
         if isinstance(found := self.resolve(written), ty.Optional):
@@ -203,6 +218,9 @@ class Schema:
         members = tuple(size for size in written.sizes if isinstance(size, str))
         if not members or len(members) != len(written.sizes):
             return self._bad(written, "an enum lists its values: `enum(open, closed)`")
+        if len(members) > MAX_MEMBERS:
+            self._few(written.span, "members in one enum", len(members), MAX_MEMBERS)
+            return ty.NEVER
         if len(set(members)) != len(members):
             return self._bad(written, "an enum lists each value once")
         return ty.Enum(members, written.open)
@@ -231,6 +249,10 @@ class Schema:
         self._open.pop()
         return found
 
+    def _few(self, span: Span, what: str, found: int, limit: int) -> None:
+        if found > limit:
+            self.problems.append(diag.too_many_parts(span, what, found, limit))
+
     def _declared_twice(self, span: Span, name: str, first: Span | None) -> None:
         line = None if first is None else self.source.position(first.start)[0]
         self.problems.append(diag.already_declared(span, name, line, first))
@@ -238,7 +260,10 @@ class Schema:
     # fields
 
     def _fields(self, record: ty.Record, fields: tuple[syn.Field, ...]) -> ty.Record:
-        for one in fields:
+        if fields:
+            self._few(fields[0].span, "fields in one record", len(fields), MAX_FIELDS)
+        for one in fields[:MAX_FIELDS]:
+            self._few(one.span, "names of one field on the wire", len(one.wires), MAX_WIRES)
             if one.name in record.fields:
                 self._declared_twice(one.span, one.name, record.fields[one.name].span)
                 continue
@@ -304,6 +329,10 @@ class Schema:
     def _index(self, index: syn.Index) -> None:
         if (view := self.view) is None:
             return  # which is reported
+        if len(index.keys) > MAX_INDEX_KEYS:
+            what = "keys in one index"
+            self.problems.append(diag.too_many_indexes(index.span, what, len(index.keys), MAX_INDEX_KEYS))
+            return
         for path, _descending, span in index.keys:
             self._index_key(view, path, span)
         self.indexes.append(tuple((".".join(path), descending) for path, descending, _span in index.keys))

@@ -6,18 +6,21 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from projection.lang import core
+from projection.lang import diagnostics as diag
 from projection.lang import types as ty
 from projection.lang.check.checker import scope_of
 from projection.lang.check.in_file_tests import Expectation
+from projection.lang.check.work import MAX_STEPS, TooMuchWorkError
 from projection.lang.cost.segments import with_charges
 from projection.lang.failures import Failure
 from projection.lang.program import Limits
-from projection.lang.reporting import Diagnostic, ProgramInvalidError
+from projection.lang.reporting import Diagnostic, Problems, ProgramInvalidError, TooManyProblemsError
 from projection.lang.run.folding import folded
 from projection.lang.run.interpreter import Interpreter, Meter
 from projection.lang.source import Source, Span
 from projection.lang.syntax.parser import parse_expression
 from projection.lang.syntax.texts import UnreadableError
+from projection.lang.values.plain import plain_text
 from projection.lang.values.structs import build_structs
 
 if TYPE_CHECKING:
@@ -79,7 +82,7 @@ class Session:
         if view_id is not None:
             type_ = self.checked.view
             self._predeclared[core.VIEW] = ("view", ty.optional(type_) if view is None else type_, view)
-            self._predeclared[core.ID] = ("id", ty.TEXT, view_id)
+            self._predeclared[core.ID] = ("id", ty.TEXT, plain_text(view_id))
 
     def names(self) -> list[str]:
         """The variables in scope."""
@@ -138,7 +141,8 @@ class Session:
         return Evaluated(value, type_, meter.used, meter.alloc_limit - meter.alloc)
 
     def _checked(self, text: str) -> tuple[Expectation, ty.Type, core.Core]:
-        problems: list[Diagnostic] = []
+        problems = Problems()
+        at = len(self._text)
         schema = self._scope.schema.seen_from(Source(NAME, self._text + text), problems)  # messages quote the text
         expectation = Expectation(schema, self._scope.signatures, problems, [])
         expectation.slots = core.FIRST_FREE
@@ -147,10 +151,14 @@ class Session:
         for name, (type_, _value) in self._named.items():
             expectation.predeclare(name, type_, expectation.new_slot())
         try:
-            expression: syn.Expression = parse_expression(text, len(self._text))
+            expression: syn.Expression = parse_expression(text, at)
             typed = expectation.check(expression)
         except UnreadableError as stop:
             problems.append(stop.diagnostic)
+        except TooManyProblemsError:
+            pass  # the first ones are shown
+        except TooMuchWorkError:
+            problems.append(diag.too_much_to_check(Span(at, at + 1), MAX_STEPS))
         if problems:
             raise ProgramInvalidError(Source(NAME, text), [self._moved(one) for one in problems])
         build_structs(schema.records())

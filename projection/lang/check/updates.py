@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
 from projection.lang import core
 from projection.lang import diagnostics as diag
 from projection.lang import types as ty
 from projection.lang.check.containers import Containers
+from projection.lang.check.paths import Key, Overlaps, Path, known
 from projection.lang.check.places import Typed, form
 from projection.lang.library import OPERATORS
 
@@ -23,22 +26,8 @@ class _Change(NamedTuple):
     """One update of a `with`, checked: fields and computed keys, and the new value; None drops what is there."""
 
     update: syn.Update
-    path: tuple[str | core.Core, ...]
+    path: tuple[str | Key, ...]
     value: core.Core | None
-
-
-def _overlap(one: tuple[str | core.Core, ...], other: tuple[str | core.Core, ...]) -> bool:
-    """Whether one path leads through the other; computed keys differ as far as anyone knows, constants are compared."""
-    for a, b in zip(one, other, strict=False):
-        if isinstance(a, core.Const) and isinstance(b, core.Const):
-            if a.value != b.value:
-                return False
-        elif isinstance(a, str) and isinstance(b, str):
-            if a != b:
-                return False
-        elif not (isinstance(a, core.Local) and isinstance(b, core.Local) and a.slot == b.slot):
-            return False
-    return True
 
 
 class Updates(Containers):
@@ -58,26 +47,25 @@ class Updates(Containers):
             return base
         if isinstance(base.type, ty.Optional):
             return self.report(diag.maybe_none(expression.base.span, "what `with` changes", str(base.type)))
-        if not isinstance(base.type, (ty.Record, ty.Map)):
-            return self.report(diag.not_a_record(expression.base.span, str(base.type)))
+        if not isinstance(base.type, ty.Record):
+            help_ = "a changed map is written `{...m, [key]: value}`" if isinstance(base.type, ty.Map) else ""
+            return self.report(diag.not_a_record(expression.base.span, str(base.type), help_))
         slot = self.new_slot()
         local = Typed(core.Local(expression.base.span, slot), base.type)
         steps: list[tuple[int, core.Core]] = []  # what is computed before anything is changed, in source order
         is_flat = all(len(update.path) == 1 for update in expression.updates)  # computed where it is put, in order
         found = [self._change(local, update, steps, is_flat=is_flat) for update in expression.updates]
         changes = [change for change in found if change is not None]
-        twice = [
-            change.update.span
-            for index, change in enumerate(changes)
-            if any(_overlap(change.path, earlier.path) for earlier in changes[:index])
-        ]
-        for span in twice:
-            self.report(diag.given_twice(span, "this path"))
-        if twice or len(changes) < len(found):
+        overlaps = Overlaps([Path(change.update.span, change.path) for change in changes])
+        for path in overlaps.certain:
+            self.report(diag.given_twice(path.span, "this path"))
+        if overlaps.certain or len(changes) < len(found):
             return Typed(base.core, ty.NEVER)
         if not changes:
             return base
         node = self._changed(local, changes, 0)
+        for test in overlaps.tests():
+            node = core.Let(test.span, self.new_slot(), test, node)
         for kept, value in reversed(steps):
             node = core.Let(expression.span, kept, value, node)
         return Typed(core.Let(expression.span, slot, base.core, node), base.type)
@@ -93,12 +81,12 @@ class Updates(Containers):
         self, base: Typed, update: syn.Update, steps: list[tuple[int, core.Core]], *, is_flat: bool
     ) -> _Change | None:
         """One update: its path with keys computed, and its new value, which sees what was before."""
-        path: list[str | core.Core] = []
+        path: list[str | Key] = []
         here = base
         for position, step in enumerate(update.path):
             last = position == len(update.path) - 1
             if position and isinstance(here.type, ty.Optional):
-                here = self._asserted(here, update.path_spans[position - 1])
+                here = self._entered(here, update, position - 1)
             if isinstance(step, str):
                 if not isinstance(here.type, ty.Record) or step not in here.type.fields:
                     self._no_such_path(here, update, position)
@@ -107,8 +95,9 @@ class Updates(Containers):
                 here = Typed(core.Get(update.span, here.core, step), here.type.fields[step].type)
             elif isinstance(here.type, ty.Map):
                 value_type = here.type.value
-                key = self._keep(self.fitted(step, here.type.key, "the key"), steps)
-                path.append(key)
+                computed = self.fitted(step, here.type.key, "the key")
+                key = self._keep(computed, steps)
+                path.append(Key(key, known(computed)))
                 if not (last and update.operator in (":", "drop")):
                     found = core.Op(update.span, OPERATORS["[]"][1], (here.core, key))
                     here = Typed(found, ty.Optional(value_type))
@@ -130,16 +119,34 @@ class Updates(Containers):
             )
         else:
             if isinstance(here.type, ty.Optional) and not isinstance(update.path[-1], str):
-                here = self._asserted(here, update.path_spans[-1])
+                here = self._counted(here) or self._entered(here, update, -1)
             operator = update.operator[0]
             found_ = self.apply(OPERATORS[operator], update.operator, [here, self.check(update.value)], update.span)
             value = self.fit(found_, here.type, f"`{update.path[-1]}`" if isinstance(update.path[-1], str) else "")
         return _Change(update, tuple(path), value if is_flat else self._keep(value, steps))
 
-    def _asserted(self, value: Typed, path: Span) -> Typed:
-        text = self.schema.source.text[path.start : path.end]
+    def _entered(self, value: Typed, update: syn.Update, position: int) -> Typed:
+        """What is there for certain behind the step of a path at this position."""
+        path = update.path_spans[position]
         inner = value.type.inner if isinstance(value.type, ty.Optional) else value.type
-        return Typed(form("asserted", path, value.core, core.Const(path, text)), inner)
+        name = "asserted" if isinstance(update.path[position], str) else "entered"
+        text = core.Const(path, self.schema.source.text[path.start : path.end])
+        return Typed(form(name, path, value.core, text), inner)
+
+    def _counted(self, entry: Typed) -> Typed | None:
+        """An entry to add to, or to take from: where there is none, the zero of its type; None where that has none."""
+        inner = entry.type.inner if isinstance(entry.type, ty.Optional) else entry.type
+        zero: object
+        match inner:
+            case ty.Int():
+                zero = 0
+            case ty.Decimal():
+                zero = Decimal((0, (0,), -(inner.scale or 0)))
+            case ty.Duration():
+                zero = timedelta()
+            case _:
+                return None
+        return Typed(form("counted", entry.core.span, entry.core, core.Const(entry.core.span, zero)), inner)
 
     def _no_such_path(self, here: Typed, update: syn.Update, position: int) -> None:
         step, end = update.path[position], update.path_spans[position].end
@@ -158,27 +165,28 @@ class Updates(Containers):
         """The value with all changes that go through it."""
         groups: dict[object, list[_Change]] = {}
         for change in changes:
-            step = change.path[depth]
-            groups.setdefault(step if isinstance(step, str) else id(change), []).append(change)
+            name = change.path[depth]
+            groups.setdefault(name if isinstance(name, str) else id(change), []).append(change)
         if isinstance(base.type, ty.Record):
             names = tuple(str(name) for name in groups)
             values = tuple(
                 self._part(
-                    Typed(core.Get(group[0].update.span, base.core, name), base.type.fields[name].type), group, depth
+                    Typed(core.Get(group[0].update.span, base.core, field), base.type.fields[field].type), group, depth
                 )
-                for name, group in zip(names, groups.values(), strict=True)
+                for field, group in zip(names, groups.values(), strict=True)
             )
             return core.Update(changes[0].update.span, base.type, base.core, names, values)
         node = base.core
         value_type = base.type.value if isinstance(base.type, ty.Map) else ty.NEVER
         for (change,) in groups.values():
-            key, span = change.path[depth], change.update.span
-            if isinstance(key, str):
+            step, span = change.path[depth], change.update.span
+            if isinstance(step, str):
                 raise AssertionError(change)  # noqa: TRY004 - a map's step is a key by construction
+            key = step.core
             if depth == len(change.path) - 1 and change.value is None:
                 node = form("dropped", span, node, key)
                 continue
-            # Each change builds on the one before, for two computed keys may turn out to be the same.
+            # Each change builds on the one before: two paths may go on through entries of equal keys.
             slot = self.new_slot()
             local = core.Local(span, slot)
             through = Typed(core.Op(span, OPERATORS["[]"][1], (local, key)), ty.Optional(value_type))
@@ -192,7 +200,7 @@ class Updates(Containers):
         if depth == len(change.path) - 1 and change.value is not None:
             return change.value
         if isinstance(part.type, ty.Optional):
-            part = self._asserted(part, change.update.path_spans[depth])
+            part = self._entered(part, change.update, depth)
         slot = self.new_slot()
         inner = self._changed(Typed(core.Local(change.update.span, slot), part.type), group, depth + 1)
         return core.Let(change.update.span, slot, part.core, inner)

@@ -14,6 +14,7 @@ from projection.lang import core
 from projection.lang import types as ty
 from projection.lang.cost.sizes import (
     CODE_POINTS,
+    INTEGER,
     NONE,
     SINGLE,
     UNKNOWN,
@@ -38,7 +39,15 @@ if TYPE_CHECKING:
 # for all. Without an end to it, a chain of functions that call each other twice would be looked at 2ⁿ times.
 _EXACTLY, _COARSELY = 8, 16
 _MAX_TERMS = 64
+_VARIANTS = 4  # that are told apart by where the same sizes come from
 _ROUNDS = 8  # until an accumulator's size holds; what still grows then is unknown
+_STEP_BY_STEP = 256  # items of a fold that is followed item by item
+_FOLLOWED = 100_000  # nodes of all folds of one program that are followed so
+MAX_STEPS = 2_000_000  # nodes that are looked at for one program
+
+
+class TooMuchWorkError(Exception):
+    """Bounding a program takes more steps than it may: nodes are counted, so every machine says the same."""
 
 
 class Range(NamedTuple):
@@ -107,6 +116,8 @@ class Tally:
         self.gas = self.gas.plus(Range(least[0], max(one.gas.most, other.gas.most)))
         self.alloc = self.alloc.plus(Range(least[1], max(one.alloc.most, other.alloc.most)))
         chosen = one if (one.gas.most, one.alloc.most) >= (other.gas.most, other.alloc.most) else other
+        if len(self.parts) < len(chosen.parts):  # the fewer to the more, for branches stand in branches
+            self.parts, chosen.parts = chosen.parts, self.parts
         for part in chosen.parts.values():
             self._add_part(part)
 
@@ -125,12 +136,20 @@ class Abstract:
     def __init__(self, functions: Mapping[str, core.Function], alloc: int) -> None:
         self._functions = functions
         self._longest = max(alloc, ty.DEFAULT_CONTAINER)  # items of a list, each of which costs a unit
-        self._called: dict[str, dict[Context, tuple[Size | None, Tally]]] = {}
+        self._called: dict[str, dict[Context, dict[tuple[bytes, ...], tuple[Size | None, Tally]]]] = {}
         self._joined: dict[str, Context] = {}
         self._constants: dict[int, Size] = {}  # by the node's identity: a large one is looked at once
+        self._steps, self._followed = 0, 0
 
     def run(self, node: core.Core, frame: Frame, tally: Tally) -> Size | None:
-        """The size of an expression's value, None where it never comes to one; its cost is added to the tally."""
+        """The size of an expression's value, None where it never comes to one; its cost is added to the tally.
+
+        Raises:
+            TooMuchWorkError: the program takes too many steps.
+        """
+        self._steps += 1
+        if self._steps > MAX_STEPS:
+            raise TooMuchWorkError
         match node:
             case core.Const():
                 if id(node) not in self._constants:
@@ -247,6 +266,8 @@ class Abstract:
                 return pair(key, value)
             case "string" | "bytes":
                 return text(0, CODE_POINTS * self._longest)
+            case "int":
+                return INTEGER
             case "json":
                 return UNKNOWN
             case _:
@@ -256,11 +277,14 @@ class Abstract:
 
     def _call(self, name: str, arguments: Context) -> tuple[Size | None, Tally]:
         known, context = self._called.setdefault(name, {}), self._context(name, arguments)
-        if context not in known:
+        variants, traces = known.setdefault(context, {}), tuple(size.trace for size in context)
+        if traces not in variants:
+            if len(variants) == _VARIANTS:
+                return next(iter(variants.values()))
             function, tally = self._functions[name], Tally()
             frame: Frame = dict(enumerate(context))
-            known[context] = self.run(function.body, frame, tally), tally
-        return known[context]
+            variants[traces] = self.run(function.body, frame, tally), tally
+        return variants[traces]
 
     def _context(self, name: str, arguments: Context) -> Context:
         """Sizes that take in the arguments, and for which the function was looked at already if that was often."""
@@ -298,6 +322,14 @@ class Abstract:
         if before is None or source is None:
             return None
         _bind_item(node, source, frame)
+        if source.most <= _STEP_BY_STEP and self._followed < _FOLLOWED:
+            steps, each = self._steps, Tally()
+            found = self._followed_through(node, before, source, frame, each)
+            self._followed += self._steps - steps
+            if found is not UNKNOWN:
+                self._add_items(node, source, tally)
+                tally.add_all(each, ONCE, source.origin)
+                return found
         for _round in range(_ROUNDS):
             tests, bodies = Tally(), Tally()
             frame[node.accumulator] = before
@@ -310,19 +342,45 @@ class Abstract:
         self._repeated(node, source, tests, bodies, tally)
         return before
 
+    def _followed_through(self, node: core.Fold, before: Size, source: Size, frame: Frame, tally: Tally) -> Size | None:
+        """The accumulator's size behind the last item, found item by item; unknown where that takes too long."""
+        last = self._steps + _FOLLOWED - self._followed
+        for step in range(source.most):
+            rest = Range(max(source.least - step, 0), source.most - step)
+            tests, bodies = Tally(), Tally()
+            frame[node.accumulator] = before
+            if node.condition is not None:
+                self.run(node.condition, frame, tests)
+            after = self.run(node.body, frame, bodies)
+            is_certain = node.condition is None and rest.least > 0
+            held = after
+            if not is_certain:  # a run that comes to its end may have taken no item
+                held = before if after is None else either(before, after)
+            holds = held is None or held == before
+            count = rest if holds else Range(min(rest.least, 1), 1)
+            tally.add_all(tests, count)
+            tally.add_all(bodies, count if node.condition is None else Range(0, count.most))
+            if held is None or holds:
+                return held
+            if self._steps > last:
+                return UNKNOWN
+            before = held
+        return before
+
     def _repeated(self, node: core.Loop | core.Fold, source: Size, tests: Tally, bodies: Tally, tally: Tally) -> Range:
         """Adds what a loop costs; how often its body runs."""
         taken = Range(source.least if node.condition is None else 0, source.most)
-        count, origin = Range(source.least, source.most), source.origin
-        origins = () if origin is None else (origin,)
-        gas, alloc = (
-            Range(node.item_gas, node.item_gas).times(count),
-            Range(node.item_alloc, node.item_alloc).times(count),
-        )
-        tally.add(node.span, gas, alloc, origins)
-        tally.add_all(tests, count, origin)
-        tally.add_all(bodies, taken, origin)
+        count = self._add_items(node, source, tally)
+        tally.add_all(tests, count, source.origin)
+        tally.add_all(bodies, taken, source.origin)
         return taken
+
+    def _add_items(self, node: core.Loop | core.Fold, source: Size, tally: Tally) -> Range:
+        """Adds what all items are charged at entry; how many they are."""
+        count, origin = Range(source.least, source.most), source.origin
+        gas, alloc = Range(node.item_gas, node.item_gas), Range(node.item_alloc, node.item_alloc)
+        tally.add(node.span, gas.times(count), alloc.times(count), () if origin is None else (origin,))
+        return count
 
 
 def pair(key: Size, value: Size) -> Size:

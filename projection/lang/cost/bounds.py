@@ -16,8 +16,8 @@ from projection.lang import core
 from projection.lang import diagnostics as diag
 from projection.lang import types as ty
 from projection.lang.cost import costs
-from projection.lang.cost.abstract import ONCE, ZERO, Abstract, Part, Range, Tally
-from projection.lang.cost.sizes import NONE, SINGLE, Origin, Size, Sizes, either
+from projection.lang.cost.abstract import MAX_STEPS, ONCE, ZERO, Abstract, Part, Range, Tally, TooMuchWorkError
+from projection.lang.cost.sizes import MOST, NONE, SINGLE, Origin, Size, Sizes, either
 from projection.lang.reporting import Diagnostic
 from projection.lang.values.codec import declared_fields, largest
 
@@ -66,6 +66,7 @@ class HandlerBound(NamedTuple):
     runs: Range  # how often one event may run the body on one view
     route_terms: tuple[Term, ...]  # the largest first
     body_terms: tuple[Term, ...]
+    is_known: bool = True  # False where finding it out takes too much work: then nothing is said of the most
 
     def apply(self) -> Bound:
         """What one event takes on one view that it reaches."""
@@ -88,7 +89,15 @@ def view_gas(view: ty.Record, limits: Limits) -> Range:
 def bounds_of(checked: CheckedProgram, limits: Limits) -> tuple[HandlerBound, ...]:
     """The bounds of every handler, in source order."""
     abstract, sizes = Abstract(checked.core.functions, limits.alloc), Sizes()
-    return tuple(_handler(checked, handler, abstract, sizes) for handler in checked.core.handlers)
+    return tuple(_bounded(checked, handler, abstract, sizes) for handler in checked.core.handlers)
+
+
+def _bounded(checked: CheckedProgram, handler: core.Handler, abstract: Abstract, sizes: Sizes) -> HandlerBound:
+    try:
+        return _handler(checked, handler, abstract, sizes)
+    except TooMuchWorkError:
+        most = Bound(Range(0, MOST), Range(0, MOST))
+        return HandlerBound(handler.span, handler.events, most, most, Range(0, MOST), (), (), is_known=False)
 
 
 def _handler(checked: CheckedProgram, handler: core.Handler, abstract: Abstract, sizes: Sizes) -> HandlerBound:
@@ -160,10 +169,14 @@ def problems(checked: CheckedProgram, limits: Limits) -> list[Diagnostic]:
         if spans in told:
             continue  # what takes several events is told of once
         told.add(spans)
+        if unknown := next((bound for bound in taking if not bound.is_known), None):
+            found.append(diag.too_much_to_bound(unknown.span, event, MAX_STEPS))
+            continue
+        is_accepted = any(checked.source.accepts(bound.span.start, "G502") for bound in taking)
         for ledger in (_routing(limits, taking), *_applying(checked, limits, taking)):
             if ledger.least > ledger.limit:
                 found.append(diag.always_beyond_limit(ledger.span, event, ledger.name, ledger.least, ledger.limit))
-            elif ledger.most > ledger.limit:
+            elif ledger.most > ledger.limit and not is_accepted:
                 found.append(_warning(checked, event, ledger))
     return found
 

@@ -11,12 +11,12 @@ what is known of them beforehand (`sizes`).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from projection.lang.cost.sizes import MOST, capped
+from projection.lang.cost.sizes import capped
+from projection.lang.immutable import Immutable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -94,7 +94,8 @@ def number(value: int, _left: int) -> int:
 
 
 def _number_within(size: Size) -> tuple[int, int]:
-    return (0, MOST) if size.number is None else (number(size.number, 0),) * 2
+    least, most = size.ints
+    return number(least, 0), number(most, 0)
 
 
 def hits(text: Any, part: Any) -> int:
@@ -136,8 +137,7 @@ HITS = Measure(  # of a text and what is searched there
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(Immutable, frozen=True):
     """A cost: `constant`, plus `per_operand` for each operand written, plus a part that depends on sizes.
 
     That part is `formula` of a list of measures of the operands; it never falls where a measure grows. `template` is
@@ -152,6 +152,12 @@ class Shape:
     measures: tuple[Measure, ...] = (LENGTH,)  # of each of them; one stands for all
     formula: Callable[[Sequence[int]], int] | None = None
     template: str | None = None
+
+    def __str__(self) -> str:
+        """How documentation shows the cost: `3`, `2 + 1 an operand`, `4 + length`."""
+        terms = [str(self.constant)] if self.constant or not self.is_sized else []
+        terms += [f"{self.per_operand} an operand"] if self.per_operand else []
+        return " + ".join([*terms, *([self.name] if self.is_sized else [])])
 
     @property
     def is_sized(self) -> bool:

@@ -8,6 +8,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from projection.lang import types as ty
+from projection.lang.values.numbers import MAX_INT, MIN_INT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -35,7 +36,7 @@ class Size:
 
     `least` and `most` bound its logical size: code points, bytes, items, entries; 1 of a single value and of none.
     `item` is the size of each item of a list or set, and of each value of a map; `key` of each key of a map; `fields`
-    those of a record, by name. `number` is the value of an int that is a constant.
+    those of a record, by name. `number` holds the least and the largest that an int can be.
 
     Two sizes are equal if they say the same, wherever they come from. Records can be reached in more ways than there
     are seconds, so nothing here walks a size: what takes a walk is known of each part when it is made.
@@ -46,13 +47,14 @@ class Size:
     item: Size | None = None
     fields: tuple[tuple[str, Size], ...] = ()
     is_text: bool = False  # strings and bytes, whose length weighs less than that of lists
-    number: int | None = None
+    number: tuple[int, int] | None = None  # None of what is no int, or of which nothing is known
     key: Size | None = None
     is_partial: bool = False  # it may be none, or a record without some of these fields
     is_unknown: bool = False  # nothing is known of its parts
     origin: Origin | None = None
     nodes: tuple[int, int] = field(init=False)  # how many values it is made of (`costs.nodes`), at least and at most
     digest: bytes = field(init=False, repr=False)
+    trace: bytes = field(init=False, repr=False)  # the same, with where it all comes from
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "nodes", self._counted())
@@ -61,7 +63,8 @@ class Size:
             self.least, self.most, tuple(name for name, _size in self.fields), self.is_text, self.number,
             self.is_partial, self.is_unknown, tuple(part and part.digest for part in parts),
         )  # fmt: skip
-        object.__setattr__(self, "digest", blake2b(repr(said).encode(), digest_size=16).digest())
+        object.__setattr__(self, "digest", _hashed(said))
+        object.__setattr__(self, "trace", _hashed((said, self.origin, tuple(part and part.trace for part in parts))))
 
     def _counted(self) -> tuple[int, int]:
         if self.is_unknown:
@@ -86,9 +89,18 @@ class Size:
         return next((size for field, size in self.fields if field == name), UNKNOWN)
 
     @property
+    def ints(self) -> tuple[int, int]:
+        """The least and the largest int that it can be."""
+        return self.number or (MIN_INT, MAX_INT)
+
+    @property
     def each(self) -> Size | None:
         """The size of each item; None where there are no items."""
         return UNKNOWN if self.is_unknown else self.item
+
+
+def _hashed(said: object) -> bytes:
+    return blake2b(repr(said).encode(), digest_size=16).digest()
 
 
 def capped(number: int) -> int:
@@ -97,8 +109,15 @@ def capped(number: int) -> int:
 
 
 SINGLE = Size()
+INTEGER = Size(number=(MIN_INT, MAX_INT))
 NONE = Size(is_partial=True)
 UNKNOWN = Size(0, LONGEST, is_unknown=True, is_partial=True)
+
+
+def integer(least: int, most: int) -> Size:
+    """An int between these, as far as 64 bits hold them: any other has failed."""
+    least, most = max(least, MIN_INT), min(most, MAX_INT)
+    return Size(number=(least, most)) if least <= most else INTEGER
 
 
 def text(least: int, most: int) -> Size:
@@ -108,11 +127,11 @@ def text(least: int, most: int) -> Size:
 
 def either(one: Size, other: Size) -> Size:
     """What is known of a value that is one or the other."""
-    return one if one == other else _either(one, other)
+    return one if one == other else _either(one, other, one.trace, other.trace)
 
 
 @lru_cache(maxsize=4096)
-def _either(one: Size, other: Size) -> Size:
+def _either(one: Size, other: Size, _trace: bytes, _other_trace: bytes) -> Size:
     if one.is_unknown or other.is_unknown:
         return UNKNOWN
     theirs, ours = dict(other.fields), dict(one.fields)
@@ -124,7 +143,7 @@ def _either(one: Size, other: Size) -> Size:
         _either_part(one.item, other.item),
         (*shared, *((name, size) for name, size in other.fields if name not in ours)),
         one.is_text or other.is_text,
-        one.number if one.number == other.number else None,
+        _either_number(one, other),
         _either_part(one.key, other.key),
         one.is_partial
         or other.is_partial
@@ -134,17 +153,27 @@ def _either(one: Size, other: Size) -> Size:
     )
 
 
+def _either_number(one: Size, other: Size) -> tuple[int, int] | None:
+    if one.number is not None and other.number is not None:
+        return min(one.number[0], other.number[0]), max(one.number[1], other.number[1])
+    return one.number or other.number  # the other is none: types agree, and of each int there is something known
+
+
 def _either_part(one: Size | None, other: Size | None) -> Size | None:
     return (one or other) if one is None or other is None else either(one, other)
 
 
-@lru_cache(maxsize=4096)
 def widened(before: Size, after: Size, longest: int) -> Size:
     """What is known of a value that began as the one and grows into the other, step by step.
 
     What has grown may go on growing, up to `longest` items, or code points that cost as much alloc. So a few rounds
     lead to a size that holds.
     """
+    return _widened(before, after, longest, before.trace, after.trace)
+
+
+@lru_cache(maxsize=4096)
+def _widened(before: Size, after: Size, longest: int, _trace: bytes, _after_trace: bytes) -> Size:
     both = either(before, after)
     if both.is_unknown or both == before:
         return both
@@ -156,11 +185,17 @@ def widened(before: Size, after: Size, longest: int) -> Size:
         item if item is None or before.item is None else widened(before.item, item, longest),
         tuple((name, widened(olds.get(name, size), size, longest)) for name, size in both.fields),
         both.is_text,
-        None,
+        _widened_number(before.number, both.number),
         key if key is None or before.key is None else widened(before.key, key, longest),
         both.is_partial,
         origin=both.origin,
     )
+
+
+def _widened_number(before: tuple[int, int] | None, both: tuple[int, int] | None) -> tuple[int, int] | None:
+    if before is None or both is None:
+        return both
+    return before[0] if both[0] == before[0] else MIN_INT, before[1] if both[1] == before[1] else MAX_INT
 
 
 # --- of types --------------------------------------------------------------------------------------------------------
@@ -196,6 +231,8 @@ class Sizes:
                 if type_ not in self._known:
                     self._known[type_] = Size(fields=tuple(self._fields(type_)))
                 return self._known[type_]
+            case ty.Int():
+                return INTEGER
             case ty.Nothing():
                 return NONE
             case ty.Json() | ty.Never() | ty.Pair():
@@ -235,7 +272,7 @@ def _of_value(value: Any, known: dict[int, Size]) -> Size:
         return Size(len(value), len(value), _of_all(value.values(), known), key=_of_all(value, known))
     if hasattr(value, "__struct_fields__"):
         return Size(fields=tuple((name, of_value(getattr(value, name), known)) for name in value.__struct_fields__))
-    return Size(number=value) if type(value) is int else SINGLE
+    return integer(value, value) if type(value) is int else SINGLE
 
 
 def _of_all(values: Iterable[Any], known: dict[int, Size]) -> Size | None:

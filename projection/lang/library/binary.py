@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-import binascii
 import hashlib
 import re
 import uuid
 
 from projection.lang import failures
 from projection.lang.cost.costs import constant, linear
-from projection.lang.library import extents
+from projection.lang.library import extents, ranges
 from projection.lang.library.registry import FREE, builtin
+from projection.lang.values.octets import base64_text, parse_base64
 
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2})*", re.ASCII)
-_BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}", re.ASCII)
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 
 
 def _parse_hex(text: str) -> bytes | None:
     return bytes.fromhex(text) if _HEX.fullmatch(text) else None
-
-
-def _base64(data: bytes) -> str:
-    return binascii.b2a_base64(data, newline=False).decode("ascii")
-
-
-def _parse_base64(text: str) -> bytes | None:
-    if len(text) % 4 or _BASE64.fullmatch(text) is None:
-        return None
-    try:
-        data = binascii.a2b_base64(text)
-    except binascii.Error:
-        return None
-    return data if _base64(data) == text else None  # one text for each value: no bits behind the last byte
 
 
 def _parse_utf8(data: bytes) -> str | None:
@@ -49,7 +34,7 @@ def _uuid5(namespace: str, name: str) -> str:
 
 
 builtin(
-    "length", "bytes -> int", gas=constant(1), alloc=FREE, function=len, inline="len({0})",
+    "length", "bytes -> int", gas=constant(1), alloc=FREE, function=len, inline="len({0})", size=ranges.counted,
     doc="How many bytes.", examples=[('length(utf8("é"))', "2")],
 )  # fmt: skip
 builtin(
@@ -73,13 +58,13 @@ builtin(
     examples=[('hex(parse_hex("617A")!)', '"617a"'), ('parse_hex("6")', "none")],
 )  # fmt: skip
 builtin(
-    "base64", "bytes -> string", gas=linear(15, 0, shift=5), alloc=linear(1, 0, shift=3), function=_base64,
+    "base64", "bytes -> string", gas=linear(15, 0, shift=5), alloc=linear(1, 0, shift=3), function=base64_text,
     size=extents.text_like(0, 2, 4), doc="The bytes as text in base64, padded, as RFC 4648 has it.",
     examples=[('base64(utf8("a"))', '"YQ=="')],
 )  # fmt: skip
 builtin(
     "parse_base64", "string -> bytes?", gas=linear(40, 0, shift=2), alloc=linear(1, 0, shift=4),
-    function=_parse_base64, size=extents.text_like(0),
+    function=parse_base64, size=extents.text_like(0),
     doc="The bytes that a text of padded base64 is; none where it is none.",
     examples=[('parse_utf8(parse_base64("YQ==")!)', '"a"'), ('parse_base64("YQ")', "none")],
 )  # fmt: skip

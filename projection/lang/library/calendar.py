@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 from projection.lang.cost.costs import constant
+from projection.lang.library import ranges
 from projection.lang.library.registry import FREE, builtin
 from projection.lang.values import times
 
@@ -59,7 +60,8 @@ builtin(
 )  # fmt: skip
 builtin(
     "parse_duration", "string -> duration?", gas=constant(120), alloc=FREE, function=times.parse_duration,
-    doc="The duration that a text is (ISO 8601: days, hours, minutes, seconds); none where it is none.",
+    doc="The duration that a text is (ISO 8601: days, hours, minutes, seconds); digits beyond microseconds are cut; "
+    "none where it is none.",
     examples=[('parse_duration("P1DT1H")', '"P1DT3600S"'), ('parse_duration("P1M")', "none")],
 )  # fmt: skip
 
@@ -71,26 +73,29 @@ def _total_seconds(duration: timedelta) -> Decimal:
     return Decimal(duration // times.MICROSECOND).scaleb(-6)
 
 
-for _name, _part, _doc, _value in (
-    ("year", lambda day: day.year, "The year.", "2024"),
-    ("month", lambda day: day.month, "The month, from 1.", "2"),
-    ("day", lambda day: day.day, "The day of the month, from 1.", "29"),
-    ("weekday", lambda day: day.isoweekday(), "The day of the week, from 1 for Monday to 7 for Sunday.", "4"),
-    ("day_of_year", lambda day: day.timetuple().tm_yday, "The day of the year, from 1.", "60"),
+for _name, _part, _doc, _value, _ends in (
+    ("year", lambda day: day.year, "The year.", "2024", (1, 9999)),
+    ("month", lambda day: day.month, "The month, from 1.", "2", (1, 12)),
+    ("day", lambda day: day.day, "The day of the month, from 1.", "29", (1, 31)),
+    ("weekday", lambda day: day.isoweekday(), "The day of the week, from 1 for Monday to 7 for Sunday.", "4", (1, 7)),
+    ("day_of_year", lambda day: day.timetuple().tm_yday, "The day of the year, from 1.", "60", (1, 366)),
 ):
     builtin(
         _name, "date -> int", gas=constant(40 if _name == "day_of_year" else 3), alloc=FREE, function=_part, doc=_doc,
-        examples=[(f"{_name}({_LEAP_DAY})", _value)],
+        size=ranges.between(*_ends), examples=[(f"{_name}({_LEAP_DAY})", _value)],
     )  # fmt: skip
-for _name, _part, _doc, _value in (
-    ("hour", lambda instant: instant.hour, "The hour in UTC, from 0 to 23.", "1"),
-    ("minute", lambda instant: instant.minute, "The minute, from 0 to 59.", "30"),
-    ("second", lambda instant: instant.second, "The second, from 0 to 59.", "0"),
+for _name, _part, _doc, _value, _ends in (
+    ("hour", lambda instant: instant.hour, "The hour in UTC, from 0 to 23.", "1", (0, 23)),
+    ("minute", lambda instant: instant.minute, "The minute, from 0 to 59.", "30", (0, 59)),
+    ("second", lambda instant: instant.second, "The second, from 0 to 59.", "0", (0, 59)),
 ):
     builtin(
         _name, "timestamp -> int", gas=constant(3), alloc=FREE, function=_part, doc=_doc,
-        examples=[(f"{_name}({_INSTANT})", _value)],
+        size=ranges.between(*_ends), examples=[(f"{_name}({_INSTANT})", _value)],
     )  # fmt: skip
+
+
+_DAYS, _MONTHS = (date.max - date.min).days, 12 * date.max.year  # between the ends of the calendar, at most
 
 
 # --- by calendar -----------------------------------------------------------------------------------------------------
@@ -127,11 +132,13 @@ for _kind, _begin in (("date", _LEAP_DAY), ("timestamp", f"timestamp({_LEAP_DAY}
 
 builtin(
     "days_between", "date, date -> int", gas=constant(5), alloc=FREE, function=lambda start, end: (end - start).days,
+    size=ranges.between(-_DAYS, _DAYS),
     doc="How many days the second date is after the first; negative where it is before.",
     examples=[(f"days_between({_LEAP_DAY}, date(2024, 3, 1))", "1"), (f"days_between({_LEAP_DAY}, {_LEAP_DAY})", "0")],
 )  # fmt: skip
 builtin(
     "months_between", "date, date -> int", gas=constant(80), alloc=FREE, function=times.months_between,
+    size=ranges.between(-_MONTHS, _MONTHS),
     doc="How many whole months, as `add_months` counts them, lie between two dates; negative where the second is "
     "before the first.",
     examples=[

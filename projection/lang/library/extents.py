@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from projection.lang.cost.sizes import NONE, SINGLE, Size, capped, either, text
+from projection.lang.cost.costs import NUMBER
+from projection.lang.cost.sizes import NONE, SINGLE, Size, capped, either, integer, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,13 +29,11 @@ def some_of(operand: int) -> Extent:
 
 
 def at_most(operand: int, count: int) -> Extent:
-    """As large as an operand, but no larger than the number that another is, if that is known."""
+    """As large as an operand, but no larger than the number that another is."""
 
     def extent(sizes: Sequence[Size]) -> Size:
-        size, number = sizes[operand], sizes[count].number
-        if number is None:
-            return resized(size, 0, size.most)
-        return resized(size, min(size.least, max(number, 0)), min(size.most, max(number, 0)))
+        size, (least, most) = sizes[operand], sizes[count].ints
+        return resized(size, min(size.least, max(least, 0)), min(size.most, max(most, 0)))
 
     return extent
 
@@ -65,6 +64,16 @@ def joined(sizes: Sequence[Size]) -> Size:
 def united(sizes: Sequence[Size]) -> Size:
     """As large as all operands together, or as the largest of them."""
     return resized(joined(sizes), max(size.least for size in sizes), joined(sizes).most)
+
+
+def below(operand: int) -> Extent:
+    """The list of the ints from 0 up to and without an operand."""
+
+    def extent(sizes: Sequence[Size]) -> Size:
+        least, most = NUMBER.within(sizes[operand])
+        return Size(least, most, item=integer(0, max(most - 1, 0)))
+
+    return extent
 
 
 def items(least: int, most: int, item: Size = SINGLE) -> Size:

@@ -73,6 +73,12 @@ def _asserted(value: Any, path: str) -> Any:
     return value
 
 
+def _entered(value: Any, path: str) -> Any:
+    if value is None:
+        raise failures.nothing_there(path, is_entry=True)
+    return value
+
+
 def _bounded(what: str) -> Callable[[Any, int], Any]:
     def check(value: Any, bound: int) -> Any:
         if len(value) > bound:
@@ -84,7 +90,7 @@ def _bounded(what: str) -> Callable[[Any, int], Any]:
 
 def _bounded_extent(sizes: Sequence[Size]) -> Size:
     value, bound = sizes
-    most = value.most if bound.number is None else min(value.most, bound.number)
+    most = min(value.most, bound.ints[1])
     return extents.resized(value, min(value.least, most), most)
 
 
@@ -98,6 +104,14 @@ def _padded(value: Decimal | int, scale: int) -> Decimal:
 form(
     "asserted", "T?, string -> T", gas=constant(1), alloc=FREE, function=_asserted, size=extents.like(0),
     inline="({0} if {0} is not None else nothing_there({1}))",
+)  # fmt: skip
+# What a path of a `with` leads through.
+form("entered", "T?, string -> T", gas=constant(1), alloc=FREE, function=_entered, size=extents.like(0),
+     inline="({0} if {0} is not None else nothing_entered({1}))")  # fmt: skip
+# What `m[k] += n` adds to: the zero of its type is the second operand.
+form(
+    "counted", "T?, T -> T", gas=constant(1), alloc=FREE, function=lambda value, zero: zero if value is None else value,
+    inline="({0} if {0} is not None else {1})",
 )  # fmt: skip
 form("as_decimal", "int -> decimal", gas=constant(4), alloc=FREE, function=Decimal, inline="Decimal({0})")
 form("as_scaled", "int, int -> decimal", gas=constant(16), alloc=FREE, function=_padded)
@@ -124,6 +138,26 @@ form(
 
 # The second operand is the field's name, as a constant.
 form("has", "T, string -> bool", gas=constant(2), alloc=FREE, function=structs.has_field)
+
+
+# Keys of the paths of one `with`; several keys of a path come as pairs in pairs.
+def _apart(ends: list[Any], through: list[Any]) -> bool:
+    seen: set[Any] = set()
+    for key in ends:
+        if key in seen:
+            raise failures.paths_meet(_key_texts(key))
+        seen.add(key)
+    for key in through:
+        if key in seen:
+            raise failures.paths_meet(_key_texts(key))
+    return True
+
+
+def _key_texts(key: Any) -> list[str]:
+    return [text_of(key[0]), *_key_texts(key[1])] if isinstance(key, tuple) else [text_of(key)]
+
+
+form("apart", "list<K>, list<K> -> bool", gas=added(20, factor=3), alloc=added(1), function=_apart)
 
 
 # --- lists, sets and maps --------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from projection.lang.cost.costs import (
     smaller,
 )
 from projection.lang.cost.sizes import Size
-from projection.lang.library import extents
+from projection.lang.library import extents, ranges
 from projection.lang.library.registry import FREE, builtin
 from projection.lang.values import sets
 
@@ -33,11 +33,13 @@ _TAKEN_MEMORY = smaller(0, measures=(LENGTH, NUMBER))
 # --- what all items say ----------------------------------------------------------------------------------------------
 
 builtin(
-    "count", "list<T> -> int", gas=constant(1), alloc=FREE, function=len, inline="len({0})", doc="How many items.",
+    "count", "list<T> -> int", gas=constant(1), alloc=FREE, function=len, inline="len({0})", size=ranges.counted,
+    doc="How many items.",
     examples=[("count([3, 4])", "2")],
 )  # fmt: skip
 builtin(
-    "length", "list<T> -> int", gas=constant(1), alloc=FREE, function=len, inline="len({0})", doc="How many items.",
+    "length", "list<T> -> int", gas=constant(1), alloc=FREE, function=len, inline="len({0})", size=ranges.counted,
+    doc="How many items.",
     examples=[("length([3, 4])", "2"), ("length([])", "0")],
 )  # fmt: skip
 for _name, _pick, _which in (("min", min, "least"), ("max", max, "largest")):
@@ -76,7 +78,7 @@ builtin(
 )  # fmt: skip
 builtin(
     "index_of", "list<E>, E -> int?", gas=product(40, (1, 0), shift=1, measures=(NODES, LENGTH)), alloc=FREE,
-    function=_index_of, doc="Where an item stands first, from 0; none where it does not.",
+    function=_index_of, size=ranges.position, doc="Where an item stands first, from 0; none where it does not.",
     examples=[("index_of([5, 6, 5], 5)", "0"), ("index_of([5, 6], 7)", "none")],
 )  # fmt: skip
 builtin(
@@ -140,6 +142,6 @@ builtin(
 )  # fmt: skip
 builtin(
     "range", "int -> list<int>", gas=linear(30, 0, shift=1, measure=NUMBER), alloc=linear(0, 0, measure=NUMBER),
-    function=lambda count: list(range(count)), size=lambda sizes: extents.items(*NUMBER.within(sizes[0])),
+    function=lambda count: list(range(count)), size=extents.below(0),
     doc="The ints from 0 up to and without a number.", examples=[("range(3)", "[0, 1, 2]"), ("range(-1)", "[]")],
 )  # fmt: skip

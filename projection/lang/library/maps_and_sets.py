@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from projection.lang.cost.costs import WEIGHT, Shape, both, constant, linear, n_log_n
 from projection.lang.cost.sizes import UNKNOWN, Size, capped, either
-from projection.lang.library import extents
+from projection.lang.library import extents, ranges
 from projection.lang.library.registry import FREE, builtin
 from projection.lang.values import sets
 
@@ -24,7 +24,7 @@ def _in_both_sets(factor: int) -> Shape:
 # --- maps ------------------------------------------------------------------------------------------------------------
 
 builtin(
-    "length", "map<K, V> -> int", gas=constant(1), alloc=FREE, function=len, inline="len({0})",
+    "length", "map<K, V> -> int", gas=constant(1), alloc=FREE, function=len, inline="len({0})", size=ranges.counted,
     doc="How many entries.", examples=[('length({["a"]: 1})', "1")],
 )  # fmt: skip
 builtin(
@@ -53,7 +53,8 @@ def _added_extent(sizes: Sequence[Size]) -> Size:
 
 
 builtin(
-    "length", "set<S> -> int", gas=constant(1), alloc=FREE, function=len, inline="len({0})", doc="How many items.",
+    "length", "set<S> -> int", gas=constant(1), alloc=FREE, function=len, inline="len({0})", size=ranges.counted,
+    doc="How many items.",
     examples=[("length(set([1, 2, 1]))", "2")],
 )  # fmt: skip
 builtin(

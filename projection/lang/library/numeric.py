@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from projection.lang import failures
 from projection.lang.cost.costs import both, constant, linear, smaller
 from projection.lang.cost.sizes import Size, capped, text
-from projection.lang.library import extents, scales
+from projection.lang.library import extents, ranges, scales
 from projection.lang.library.registry import FREE, builtin
 from projection.lang.types import MAX_SCALE
 from projection.lang.values import numbers, times
@@ -35,6 +35,7 @@ def _sign(number: Any) -> int:
 
 builtin(
     "abs", "int -> int", gas=constant(5), alloc=FREE, function=lambda a: numbers.checked_int(abs(a)),
+    size=ranges.unsigned,
     doc="Without its sign; an error of the smallest int, which has no counterpart.",
     examples=[("abs(-2)", "2"), ("abs(-9223372036854775808)", "fails R701")],
 )  # fmt: skip
@@ -47,12 +48,12 @@ builtin(
     doc="Without its sign.", examples=[("abs(-90s)", '"PT90S"')],
 )  # fmt: skip
 builtin(
-    "sign", "decimal -> int", gas=constant(12), alloc=FREE, function=_sign,
+    "sign", "decimal -> int", gas=constant(12), alloc=FREE, function=_sign, size=ranges.between(-1, 1),
     doc="-1, 0 or 1.", examples=[("sign(-2.50)", "-1"), ("sign(0)", "0")],
 )  # fmt: skip
 builtin(
     "sign", "duration -> int", gas=constant(12), alloc=FREE, function=lambda a: _sign(a // times.MICROSECOND),
-    doc="-1, 0 or 1.", examples=[("sign(3h)", "1")],
+    size=ranges.between(-1, 1), doc="-1, 0 or 1.", examples=[("sign(3h)", "1")],
 )  # fmt: skip
 
 for _name, _pick, _which, _text, _date in (
@@ -61,7 +62,7 @@ for _name, _pick, _which, _text, _date in (
 ):
     builtin(
         _name, "int, int -> int", gas=constant(4), alloc=FREE, function=_pick, inline=f"{_name}({{0}}, {{1}})",
-        doc=f"The {_which} of two.", examples=[(f"{_name}(7, 3)", f"{_pick(7, 3)}")],
+        size=ranges.chosen(_pick), doc=f"The {_which} of two.", examples=[(f"{_name}(7, 3)", f"{_pick(7, 3)}")],
     )  # fmt: skip
     builtin(
         _name, "decimal, decimal -> decimal", gas=constant(5), alloc=FREE, function=_pick, scale=scales.common,
@@ -83,7 +84,7 @@ def _clamped(value: Any, low: Any, high: Any) -> Any:
 
 
 builtin(
-    "clamp", "int, int, int -> int", gas=constant(10), alloc=FREE, function=_clamped,
+    "clamp", "int, int, int -> int", gas=constant(10), alloc=FREE, function=_clamped, size=ranges.clamped,
     doc="The number, moved to the nearer of two bounds if it lies outside of them.",
     examples=[("clamp(120, 0, 100)", "100"), ("clamp(-1, 0, 100)", "0"), ("clamp(7, 0, 100)", "7")],
 )  # fmt: skip
@@ -110,7 +111,7 @@ def _remaining_duration(a: timedelta, b: timedelta) -> timedelta:
 
 
 builtin(
-    "div", "int, int -> int", gas=constant(6), alloc=FREE, function=numbers.truncated_division,
+    "div", "int, int -> int", gas=constant(6), alloc=FREE, function=numbers.truncated_division, size=ranges.divided,
     doc="The quotient, cut towards zero.",
     examples=[("div(43, 5)", "8"), ("div(-43, 5)", "-8"), ("div(1, 0)", "fails R703")],
 )  # fmt: skip
@@ -131,7 +132,7 @@ builtin(
     examples=[('div(90m, 1h, 2, "half_up")', "1.50")],
 )  # fmt: skip
 builtin(
-    "rem", "int, int -> int", gas=constant(6), alloc=FREE, function=numbers.truncated_remainder,
+    "rem", "int, int -> int", gas=constant(6), alloc=FREE, function=numbers.truncated_remainder, size=ranges.remaining,
     doc="What the quotient of `div` leaves; it has the first number's sign.",
     examples=[("rem(43, 5)", "3"), ("rem(-43, 5)", "-3")],
 )  # fmt: skip
@@ -199,7 +200,7 @@ def sum_decimals(items: list[Decimal], zero: Decimal) -> Decimal:
 
 builtin(
     "sum", "list<int> -> int", gas=linear(12, 0, shift=2), alloc=FREE,
-    function=lambda items: numbers.checked_int(sum(items)), doc="The sum; 0 of nothing.",
+    function=lambda items: numbers.checked_int(sum(items)), size=ranges.total, doc="The sum; 0 of nothing.",
     examples=[("sum([1, 2])", "3"), ("sum([9223372036854775807, 1])", "fails R701")],
 )  # fmt: skip
 builtin(

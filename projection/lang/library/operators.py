@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from projection.lang.cost.costs import both, constant, scanned, searched, smaller
-from projection.lang.library import extents, scales
+from projection.lang.library import extents, ranges, scales
 from projection.lang.library.registry import FREE, operator
 from projection.lang.values import numbers, times
 
@@ -33,6 +33,7 @@ def _between(end: datetime, start: datetime) -> timedelta:
 
 operator(
     "+", "int, int -> int", gas=constant(2), alloc=FREE, function=lambda a, b: numbers.checked_int(a + b),
+    size=ranges.added,
     inline=_checked("{0} + {1}"),
 )  # fmt: skip
 operator(
@@ -51,6 +52,7 @@ operator("+", "timestamp, duration -> timestamp", gas=constant(5), alloc=FREE, f
 operator("+", "duration, duration -> duration", gas=constant(6), alloc=FREE, function=lambda a, b: times.checked(a + b))
 operator(
     "-", "int, int -> int", gas=constant(2), alloc=FREE, function=lambda a, b: numbers.checked_int(a - b),
+    size=ranges.subtracted,
     inline=_checked("{0} - {1}"),
 )  # fmt: skip
 operator(
@@ -62,6 +64,7 @@ operator("-", "timestamp, duration -> timestamp", gas=constant(5), alloc=FREE, f
 operator("-", "duration, duration -> duration", gas=constant(6), alloc=FREE, function=lambda a, b: times.checked(a - b))
 operator(
     "*", "int, int -> int", gas=constant(3), alloc=FREE, function=lambda a, b: numbers.checked_int(a * b),
+    size=ranges.multiplied,
     inline=_checked("{0} * {1}"),
 )  # fmt: skip
 operator(
@@ -72,6 +75,7 @@ operator("*", "duration, int -> duration", gas=constant(16), alloc=FREE, functio
 operator("*", "int, duration -> duration", gas=constant(16), alloc=FREE, function=_multiplied_duration)
 operator(
     "negative", "int -> int", gas=constant(2), alloc=FREE, function=lambda a: numbers.checked_int(-a),
+    size=ranges.negated,
     inline=_checked("-{0}"),
 )  # fmt: skip
 operator("negative", "decimal -> decimal", gas=constant(2), alloc=FREE, function=numbers.negate, scale=scales.own,

@@ -20,7 +20,7 @@ from projection.lang.cost.costs import (
     scanned,
 )
 from projection.lang.cost.sizes import SCALAR_TEXT, Size, capped, text
-from projection.lang.library import extents
+from projection.lang.library import extents, ranges
 from projection.lang.library.registry import FREE, builtin
 from projection.lang.values import numbers, times
 
@@ -88,7 +88,7 @@ builtin(
     examples=[('key("a:b", 7)', '"a%3Ab:7"')],
 )  # fmt: skip
 builtin(
-    "length", "string -> int", gas=constant(1), alloc=FREE, function=len, inline="len({0})",
+    "length", "string -> int", gas=constant(1), alloc=FREE, function=len, inline="len({0})", size=ranges.counted,
     doc="How many code points.", examples=[('length("café")', "4")],
 )  # fmt: skip
 builtin(
@@ -128,8 +128,7 @@ def _padding(length: int, fill: str) -> str:
 
 
 def _pad_extent(sizes: Sequence[Size]) -> Size:
-    number = sizes[1].number
-    return text(sizes[0].least, capped(max(sizes[0].most, (1 << 62) if number is None else number)))
+    return text(sizes[0].least, capped(max(sizes[0].most, sizes[1].ints[1])))
 
 
 _PADDED = larger(50, shift=8, measures=(LENGTH, NUMBER))
@@ -172,7 +171,7 @@ builtin(
 builtin(
     "repeat", "string, int -> string", gas=product(40, shift=10, measures=(LENGTH, NUMBER)),
     alloc=product(1, shift=4, measures=(LENGTH, NUMBER)), function=lambda t, count: t * count,
-    size=lambda sizes: text(0, capped(sizes[0].most * max((1 << 62) if (n := sizes[1].number) is None else n, 0))),
+    size=lambda sizes: text(0, capped(sizes[0].most * max(sizes[1].ints[1], 0))),
     doc="The text so many times, one behind the other.",
     examples=[('repeat("ab", 3)', '"ababab"'), ('repeat("ab", -1)', '""')],
 )  # fmt: skip
@@ -204,7 +203,7 @@ def _glob(value: str, pattern: str) -> bool:
 
 
 builtin(
-    "index_of", "string, string -> int?", gas=scanned(16, 0, 1), alloc=FREE, function=_index_of,
+    "index_of", "string, string -> int?", gas=scanned(16, 0, 1), alloc=FREE, function=_index_of, size=ranges.position,
     doc="Where a text stands in another for the first time, from 0; none where it does not.",
     examples=[('index_of("banana", "an")', "1"), ('index_of("banana", "x")', "none")],
 )  # fmt: skip

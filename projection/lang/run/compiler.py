@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import decimal
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from msgspec.structs import replace
@@ -57,6 +58,7 @@ NAMES: dict[str, Any] = {
     "min": min,
     "nodes": costs.nodes,
     "number": costs.number,
+    "nothing_entered": _raised(partial(failures.nothing_there, is_entry=True)),
     "nothing_there": _raised(failures.nothing_there),
     "replace": replace,
     "sorted": sorted,

@@ -10,7 +10,6 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from projection.lang.failures import Failure
-from projection.lang.run.compiler import Compiled
 from projection.lang.run.interpreter import Interpreter, Meter
 
 if TYPE_CHECKING:
@@ -61,4 +60,8 @@ class Interpreted:
 
 def executor(execution: Execution, functions: Mapping[str, core.Function]) -> Executor:
     """The executor of a program with these functions."""
-    return Compiled(functions) if execution is Execution.COMPILED else Interpreted(functions)
+    if execution is Execution.INTERPRETED:
+        return Interpreted(functions)
+    from projection.lang.run.compiler import Compiled  # noqa: PLC0415 - tools that only check programs do without
+
+    return Compiled(functions)

@@ -24,63 +24,83 @@ _BUDGET = 10_000  # gas and alloc of one operation
 _interpreter = Interpreter({})
 
 
-def folded(node: core.Core, known: Mapping[int, core.Const] | None = None) -> core.Core:
-    """The same computation with its constant parts computed; `known` holds the slots whose value is constant.
-
-    It recurses as deep as the node nests.
-    """
-    known = known or {}
-    match node:
-        case core.Local() if node.slot in known:
-            return core.Const(node.span, known[node.slot].value)
-        case core.Const() | core.Local():
-            return node
-        case core.If():
-            return _if(node, known)
-        case core.Let():
-            return _let(node, known)
-        case core.Get():
-            return _computed(core.Get(node.span, folded(node.base, known), node.field))
-        case core.Op():
-            return _computed(core.Op(node.span, node.operation, _all(node.operands, known)))
-        case core.New():
-            return _computed(core.New(node.span, node.record, node.names, _all(node.values, known)))
-        case core.Update():
-            base, values = folded(node.base, known), _all(node.values, known)
-            return _computed(core.Update(node.span, node.record, base, node.names, values))
-        case core.Call():
-            return core.Call(node.span, node.function, _all(node.arguments, known))
-        case core.Loop() | core.Fold():
-            return _loop(node, known)
-        case core.Charge():
-            raise AssertionError("a tree is folded before it is cut")
+def folded(node: core.Core) -> core.Core:
+    """The same computation with its constant parts computed. It recurses as deep as the node nests."""
+    return Folding().of(node)
 
 
-def _all(parts: tuple[core.Core, ...], known: Mapping[int, core.Const]) -> tuple[core.Core, ...]:
-    return tuple([folded(part, known) for part in parts])
+class Folding:
+    """Folds computations that hold one another; what was folded before is not folded again."""
 
+    def __init__(self) -> None:
+        self._folded: dict[int, tuple[core.Core, core.Core]] = {}  # by identity, which a node keeps while it is here
 
-def _if(node: core.If, known: Mapping[int, core.Const]) -> core.Core:
-    condition = folded(node.condition, known)
-    if isinstance(condition, core.Const):
-        return folded(node.yes if condition.value else node.no, known)
-    return core.If(node.span, condition, folded(node.yes, known), folded(node.no, known))
+    def of(self, node: core.Core, known: Mapping[int, core.Const] | None = None, most: int | None = None) -> core.Core:
+        """See `folded`.
 
+        Args:
+            node: what is folded.
+            known: the slots whose value is constant.
+            most: how deep it may nest.
 
-def _let(node: core.Let, known: Mapping[int, core.Const]) -> core.Core:
-    value = folded(node.value, known)
-    if isinstance(value, core.Const):
-        return folded(node.body, {**known, node.slot: value})
-    return core.Let(node.span, node.slot, value, folded(node.body, known))
+        Raises:
+            RecursionError: it nests deeper than `most`.
+        """
+        if known:
+            return self._of(node, known, most)
+        if id(node) not in self._folded:
+            self._folded[id(node)] = node, self._of(node, {}, most)
+        return self._folded[id(node)][1]
 
+    def _of(self, node: core.Core, known: Mapping[int, core.Const], most: int | None) -> core.Core:
+        if most is not None:
+            if not most:
+                raise RecursionError
+            most -= 1
+        match node:
+            case core.Local() if node.slot in known:
+                return core.Const(node.span, known[node.slot].value)
+            case core.Const() | core.Local():
+                return node
+            case core.If():
+                condition = self.of(node.condition, known, most)
+                if isinstance(condition, core.Const):
+                    return self.of(node.yes if condition.value else node.no, known, most)
+                return core.If(node.span, condition, self.of(node.yes, known, most), self.of(node.no, known, most))
+            case core.Let():
+                value = self.of(node.value, known, most)
+                if isinstance(value, core.Const):
+                    return self.of(node.body, {**known, node.slot: value}, most)
+                return core.Let(node.span, node.slot, value, self.of(node.body, known, most))
+            case core.Get():
+                return _computed(core.Get(node.span, self.of(node.base, known, most), node.field))
+            case core.Op():
+                return _computed(core.Op(node.span, node.operation, self._all(node.operands, known, most)))
+            case core.New():
+                return _computed(core.New(node.span, node.record, node.names, self._all(node.values, known, most)))
+            case core.Update():
+                base, values = self.of(node.base, known, most), self._all(node.values, known, most)
+                return _computed(core.Update(node.span, node.record, base, node.names, values))
+            case core.Call():
+                return core.Call(node.span, node.function, self._all(node.arguments, known, most))
+            case core.Loop() | core.Fold():
+                return self._loop(node, known, most)
+            case core.Charge():
+                raise AssertionError("a tree is folded before it is cut")
 
-def _loop(node: core.Loop | core.Fold, known: Mapping[int, core.Const]) -> core.Core:
-    source = folded(node.source, known)
-    condition = None if node.condition is None else folded(node.condition, known)
-    body = folded(node.body, known)
-    if isinstance(node, core.Loop):
-        return core.Loop(node.span, source, node.slots, condition, body)
-    return core.Fold(node.span, node.accumulator, folded(node.initial, known), source, node.slots, condition, body)
+    def _all(
+        self, parts: tuple[core.Core, ...], known: Mapping[int, core.Const], most: int | None
+    ) -> tuple[core.Core, ...]:
+        return tuple([self.of(part, known, most) for part in parts])
+
+    def _loop(self, node: core.Loop | core.Fold, known: Mapping[int, core.Const], most: int | None) -> core.Core:
+        source = self.of(node.source, known, most)
+        condition = None if node.condition is None else self.of(node.condition, known, most)
+        body = self.of(node.body, known, most)
+        if isinstance(node, core.Loop):
+            return core.Loop(node.span, source, node.slots, condition, body)
+        initial = self.of(node.initial, known, most)
+        return core.Fold(node.span, node.accumulator, initial, source, node.slots, condition, body)
 
 
 def _computed(node: core.Get | core.Op | core.New | core.Update) -> core.Core:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Sequence
 
-    from projection.lang.syntax.texts import Node
+    from projection.lang.syntax.lalr import Node
 
 _SCAN = re.compile(
     r"""(?P<comment>\#[^\n]*)
@@ -116,18 +116,18 @@ def part_of(tree: Node, tokens: Sequence[Token]) -> Part:
     starts = [token.start for token in tokens]
 
     def elements(tree: Node) -> Iterator[Element]:
-        at, end = bisect_left(starts, tree.meta.start_pos), bisect_left(starts, tree.meta.end_pos)
+        at, end = bisect_left(starts, tree.start), bisect_left(starts, tree.end)
         for child in tree.children:
-            if isinstance(child, str) or child.meta.empty:
+            if isinstance(child, str):
                 continue
-            first = bisect_left(starts, child.meta.start_pos)
+            first = bisect_left(starts, child.start)
             yield from tokens[at:first]
             yield built(child)
-            at = bisect_left(starts, child.meta.end_pos)
+            at = bisect_left(starts, child.end)
         yield from tokens[at:end]
 
     def built(tree: Node) -> Part:
-        return Part(str(tree.data), _in_brackets(elements(tree), str(tree.data)))
+        return Part(tree.data, _in_brackets(elements(tree), tree.data))
 
     return built(tree)
 

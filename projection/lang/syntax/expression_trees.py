@@ -1,4 +1,4 @@
-"""Lark's tree → the syntax tree of expressions, node for node."""
+"""The parser's tree → the syntax tree of expressions, node for node."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ from projection.lang.values.times import checked
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lark import Token
-
-    from projection.lang.syntax.texts import Node
+    from projection.lang.syntax.lalr import Node, Token
 
 MAX_DEPTH = 64
 MAX_OPERANDS = 100  # of one chain such as a + b + c: executors go as deep as it is long

@@ -7,11 +7,11 @@ behind the token that they stand at; of empty lines in succession one is kept.
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, cast
 
 from projection.lang.diagnostics import nested_too_deeply, source_too_large
+from projection.lang.immutable import Immutable
 from projection.lang.reporting import ProgramInvalidError
 from projection.lang.source import Source, Span
 from projection.lang.syntax import parser
@@ -67,7 +67,7 @@ def formatted(source: Source) -> str:
         tree = parser.tree_of(source)
     except UnreadableError as stop:  # its first lines are missing
         raise ProgramInvalidError(source, [stop.diagnostic]) from None
-    tokens = tokens_of(source.text, {one.meta.end_pos for one in tree.iter_subtrees() if not one.meta.empty})
+    tokens = tokens_of(source.text, {one.end for one in tree.subtrees()})
     comments = comments_of(tokens)
     _require_shallow(source, tokens)
     text = render(_Layout().program(part_of(tree, tokens), tokens[-1]))
@@ -95,8 +95,8 @@ def _plain(node: object) -> object:
         return None
     if isinstance(node, tuple):
         return tuple(map(_plain, node))
-    if is_dataclass(node):
-        return (type(node), *(_plain(getattr(node, one.name)) for one in fields(node)))
+    if isinstance(node, Immutable):
+        return (type(node), *(_plain(getattr(node, one)) for one in node.__struct_fields__))
     return node
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
+
+from projection.lang.immutable import Immutable
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -14,8 +15,7 @@ if TYPE_CHECKING:
 # --- types -----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class TypeName:
+class TypeName(Immutable, frozen=True):
     """`name<arguments>(sizes…)?`; `sizes` holds numbers, names and texts as they were written."""
 
     span: Span
@@ -29,32 +29,28 @@ class TypeName:
 # --- expressions -----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Literal:
+class Literal(Immutable, frozen=True):
     """A number, a duration, `true`, `false` or `none`."""
 
     span: Span
     value: int | Decimal | bool | timedelta | None
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(Immutable, frozen=True):
     """A string: fixed texts and interpolated expressions in turn."""
 
     span: Span
     parts: tuple[str | Expression, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Name:
+class Name(Immutable, frozen=True):
     """A variable."""
 
     span: Span
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Get:
+class Get(Immutable, frozen=True):
     """`base.field`, or `base?.field`."""
 
     span: Span
@@ -64,8 +60,7 @@ class Get:
     optional: bool
 
 
-@dataclass(frozen=True, slots=True)
-class At:
+class At(Immutable, frozen=True):
     """`base[key]`, or `base?[key]`."""
 
     span: Span
@@ -74,16 +69,14 @@ class At:
     optional: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Present:
+class Present(Immutable, frozen=True):
     """`base!`."""
 
     span: Span
     base: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class Chain:
+class Chain(Immutable, frozen=True):
     """Operands and the operators between them, from left to right: `+ - *`, `and`, `or`."""
 
     span: Span
@@ -91,8 +84,7 @@ class Chain:
     operands: tuple[Expression, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Compare:
+class Compare(Immutable, frozen=True):
     """`left operator right`; also `in` and `not in`."""
 
     span: Span
@@ -101,8 +93,7 @@ class Compare:
     right: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class Coalesce:
+class Coalesce(Immutable, frozen=True):
     """`left ?? right`."""
 
     span: Span
@@ -110,8 +101,7 @@ class Coalesce:
     right: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class Unary:
+class Unary(Immutable, frozen=True):
     """`-x` or `not x`."""
 
     span: Span
@@ -119,8 +109,7 @@ class Unary:
     operand: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class If:
+class If(Immutable, frozen=True):
     """`if condition then yes else no`."""
 
     span: Span
@@ -129,8 +118,7 @@ class If:
     no: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class Let:
+class Let(Immutable, frozen=True):
     """`let name: type = value; body`."""
 
     span: Span
@@ -141,8 +129,7 @@ class Let:
     body: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class Pattern:
+class Pattern(Immutable, frozen=True):
     """A literal, `_`, or a name that takes what is there."""
 
     span: Span
@@ -150,8 +137,7 @@ class Pattern:
     name: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(Immutable, frozen=True):
     """`pattern | pattern if guard => body`."""
 
     span: Span
@@ -160,8 +146,7 @@ class Case:
     body: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(Immutable, frozen=True):
     """`match subject { cases }`."""
 
     span: Span
@@ -169,8 +154,7 @@ class Match:
     cases: tuple[Case, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Immutable, frozen=True):
     """`name(arguments)`: a function of the program or of the library; in a test, also `view(id)`."""
 
     span: Span
@@ -179,8 +163,7 @@ class Call:
     arguments: tuple[Expression, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Loop:
+class Loop(Immutable, frozen=True):
     """`for names in source if condition`."""
 
     span: Span
@@ -190,8 +173,7 @@ class Loop:
     condition: Expression | None
 
 
-@dataclass(frozen=True, slots=True)
-class SortKey:
+class SortKey(Immutable, frozen=True):
     """One key of `by key desc, …`."""
 
     span: Span
@@ -199,8 +181,7 @@ class SortKey:
     descending: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Aggregate:
+class Aggregate(Immutable, frozen=True):
     """`name(body by keys for …)`."""
 
     span: Span
@@ -211,8 +192,7 @@ class Aggregate:
     loop: Loop
 
 
-@dataclass(frozen=True, slots=True)
-class Fold:
+class Fold(Immutable, frozen=True):
     """`fold(name = initial for … => body)`."""
 
     span: Span
@@ -223,8 +203,7 @@ class Fold:
     body: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class ListFor:
+class ListFor(Immutable, frozen=True):
     """`[body by keys for …]`."""
 
     span: Span
@@ -233,8 +212,7 @@ class ListFor:
     loop: Loop
 
 
-@dataclass(frozen=True, slots=True)
-class MapFor:
+class MapFor(Immutable, frozen=True):
     """`{[key]: value for …}`."""
 
     span: Span
@@ -243,24 +221,21 @@ class MapFor:
     loop: Loop
 
 
-@dataclass(frozen=True, slots=True)
-class Spread:
+class Spread(Immutable, frozen=True):
     """`...value` in a list or a map."""
 
     span: Span
     value: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class ListOf:
+class ListOf(Immutable, frozen=True):
     """`[items]`."""
 
     span: Span
     items: tuple[Expression | Spread, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class FieldValue:
+class FieldValue(Immutable, frozen=True):
     """`name: value` in braces."""
 
     span: Span
@@ -268,8 +243,7 @@ class FieldValue:
     value: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class KeyValue:
+class KeyValue(Immutable, frozen=True):
     """`[key]: value` in braces."""
 
     span: Span
@@ -277,16 +251,14 @@ class KeyValue:
     value: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class Braces:
+class Braces(Immutable, frozen=True):
     """`{…}`: a record or a map; its place and its entries decide which."""
 
     span: Span
     entries: tuple[FieldValue | KeyValue | Spread, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Update:
+class Update(Immutable, frozen=True):
     """One change of a `with`: a path of fields and keys, and what happens there.
 
     `path_spans` are the places of the path up to each of its steps.
@@ -299,8 +271,7 @@ class Update:
     value: Expression | None
 
 
-@dataclass(frozen=True, slots=True)
-class With:
+class With(Immutable, frozen=True):
     """`base with { updates }`."""
 
     span: Span
@@ -308,15 +279,13 @@ class With:
     updates: tuple[Update, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Keep:
+class Keep(Immutable, frozen=True):
     """`keep`."""
 
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Delete:
+class Delete(Immutable, frozen=True):
     """`delete`."""
 
     span: Span
@@ -332,8 +301,7 @@ Result: TypeAlias = Expression | Keep | Delete
 # --- declarations ----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(Immutable, frozen=True):
     """One field of an event, a record or the view."""
 
     span: Span
@@ -344,8 +312,7 @@ class Field:
     default: Expression | None
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Immutable, frozen=True):
     """`event Name from "…" of "…" { fields }`."""
 
     span: Span
@@ -356,8 +323,7 @@ class Event:
     fields: tuple[Field, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Immutable, frozen=True):
     """`type Name { fields }`."""
 
     span: Span
@@ -366,8 +332,7 @@ class Record:
     fields: tuple[Field, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Alias:
+class Alias(Immutable, frozen=True):
     """`type Name = type`."""
 
     span: Span
@@ -376,8 +341,7 @@ class Alias:
     type: TypeName
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(Immutable, frozen=True):
     """`view Name { fields }`."""
 
     span: Span
@@ -386,16 +350,14 @@ class View:
     fields: tuple[Field, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Index:
+class Index(Immutable, frozen=True):
     """`index by path desc, …`; each key is a path of fields, whether it descends, and where it stands."""
 
     span: Span
     keys: tuple[tuple[tuple[str, ...], bool, Span], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(Immutable, frozen=True):
     """A parameter of a function."""
 
     span: Span
@@ -403,8 +365,7 @@ class Parameter:
     type: TypeName
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
+class Function(Immutable, frozen=True):
     """`fn name(parameters) -> type = body`."""
 
     span: Span
@@ -415,8 +376,7 @@ class Function:
     body: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class Arm:
+class Arm(Immutable, frozen=True):
     """`when condition => result`; `else` has no condition."""
 
     span: Span
@@ -424,8 +384,7 @@ class Arm:
     result: Result
 
 
-@dataclass(frozen=True, slots=True)
-class Handler:
+class Handler(Immutable, frozen=True):
     """`on events as name for … target id …`; no events stand for `*`, all types without a handler of their own."""
 
     span: Span
@@ -441,24 +400,21 @@ class Handler:
 # --- tests -----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class JsonValue:
+class JsonValue(Immutable, frozen=True):
     """A single value of JSON; `none` is null."""
 
     span: Span
     value: int | Decimal | str | bool | None
 
 
-@dataclass(frozen=True, slots=True)
-class JsonList:
+class JsonList(Immutable, frozen=True):
     """An array of JSON."""
 
     span: Span
     items: tuple[Json, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class JsonObject:
+class JsonObject(Immutable, frozen=True):
     """An object of JSON, by names on the wire."""
 
     span: Span
@@ -468,8 +424,7 @@ class JsonObject:
 Json: TypeAlias = JsonValue | JsonList | JsonObject
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
+class Given(Immutable, frozen=True):
     """`event Name { … } of "type" "id" at "…";`; a quoted name is a type as it stands on the wire."""
 
     span: Span
@@ -481,16 +436,14 @@ class Given:
     at: tuple[str, Span] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Expect:
+class Expect(Immutable, frozen=True):
     """`expect condition;`."""
 
     span: Span
     condition: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class Test:
+class Test(Immutable, frozen=True):
     """`test "name" { steps }`."""
 
     span: Span
@@ -502,8 +455,7 @@ class Test:
 Declaration: TypeAlias = Event | Record | Alias | View | Index | Function | Handler | Test
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
+class Program(Immutable, frozen=True):
     """A whole file; `unreadable` are the names of declarations that are there but could not be read."""
 
     edition: tuple[int, Span] | None

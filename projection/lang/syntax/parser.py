@@ -1,12 +1,10 @@
-"""Text → syntax tree: the one door to Lark, with recovery at the next declaration in column 1."""
+"""Text → syntax tree, with recovery at the next declaration in column 1."""
 
 from __future__ import annotations
 
 import re
 from functools import cache
-from typing import TYPE_CHECKING, cast
-
-from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
+from typing import TYPE_CHECKING
 
 from projection.bundled import bundled
 from projection.lang import diagnostics as diag
@@ -15,32 +13,32 @@ from projection.lang.source import Source, Span
 from projection.lang.syntax import nodes as syn
 from projection.lang.syntax import tables
 from projection.lang.syntax.expression_trees import integer
+from projection.lang.syntax.lalr import END, Parser, UnexpectedError
 from projection.lang.syntax.syntax_errors import explained
 from projection.lang.syntax.texts import UnreadableError
 from projection.lang.syntax.tree import Builder
 
 if TYPE_CHECKING:
-    from lark import Lark
-
-    from projection.lang.syntax.texts import Node
+    from projection.lang.syntax.lalr import Node
 
 MAX_SOURCE_BYTES = 64 * 1024
 
 SURROGATE = re.compile("[\ud800-\udfff]")  # no UTF-8 text holds one, but a Python string may
 _MAX_LEFT_OUT = 10  # of one declaration: each costs to read all of it once more
 _PIECE = re.compile(r"^[ \t]+(?:when|else|event|expect)\b", re.MULTILINE)
+_HEAD = re.compile(r"projection\b(?:\s+(?P<name>[A-Za-z][A-Za-z0-9_]*)\b)?|proj\b(?:\s+(?P<edition>[0-9]+)\b)?")
 _NAMED = re.compile(r"(?:event|type|view|fn)\s+([A-Za-z][A-Za-z0-9_]*)")
 
 
 @cache
-def _lark() -> Lark:
+def _parser() -> Parser:
     """The parser, made once a process and only when a program is read: of the tables that the installation holds."""
     grammar = bundled("grammar/projection.lark").read_text(encoding="utf-8")
     try:
         dumped = bundled("grammar/tables.json").read_text(encoding="utf-8")
     except FileNotFoundError:
-        return tables.build(grammar)
-    return tables.load(grammar, dumped) or tables.build(grammar)
+        return Parser(tables.build(grammar))
+    return Parser(tables.load(grammar, dumped) or tables.build(grammar))
 
 
 def parse(source: Source) -> tuple[syn.Program, list[Diagnostic]]:
@@ -76,27 +74,35 @@ def _recover(source: Source) -> tuple[syn.Program, list[Diagnostic]]:
     declarations, problems, unreadable = list[syn.Declaration](), list[Diagnostic](), set[str]()
     chunks = source.declarations()
     first = chunks[0].start if chunks else len(source.text)
-    if (lead := _blank_comments(source.text[:first])).strip():
-        start = len(lead) - len(lead.lstrip())
-        problems.append(diag.unexpected(Span(start, start + 1), "this", ["a declaration"]))
+    problems += _stray(source.text[:first], 0, 0, "DECLARATION")
     for chunk in chunks:
         text = source.text[chunk.start : chunk.end]
-        words = _blank_comments(text).split()
-        span = Span(chunk.start, chunk.start + len(text.rstrip()))
-        try:
-            if words[0] == "proj" and len(words) == 2 and words[1].isascii() and words[1].isdigit():
-                edition = (integer(words[1]), span)
-            elif words[0] == "projection" and len(words) == 2 and words[1].isidentifier():
-                name = (words[1], span)
-            elif words[0] not in ("proj", "projection"):
+        if (head := _HEAD.match(text)) is None:
+            try:
                 declarations.append(_declaration(text, chunk.start, problems))
-            else:
-                problems.append(diag.unexpected(span, f"`{words[-1]}`", [f"`{words[0]}` and one word"]))
-        except UnreadableError as stop:
-            problems.append(stop.diagnostic)
-            if (match := _NAMED.match(text)) is not None:
-                unreadable.add(match[1])
+            except UnreadableError as stop:
+                problems.append(stop.diagnostic)
+                if (match := _NAMED.match(text)) is not None:
+                    unreadable.add(match[1])
+            continue
+        span = Span(*head.span()).moved(chunk.start)
+        if head["edition"] is not None:
+            edition = (integer(head["edition"]), span)
+        elif head["name"] is not None:
+            name = (head["name"], span)
+        missing = "INT" if head[0] == "proj" else "NAME" if head[0] == "projection" else "DECLARATION"
+        problems += _stray(text, head.end(), chunk.start, missing)
     return syn.Program(edition, name, tuple(declarations), frozenset(unreadable)), problems
+
+
+def _stray(text: str, at: int, offset: int, expected: str) -> list[Diagnostic]:
+    """What stands in a text from `at` on and begins no declaration; its place is `offset` further on."""
+    found = re.compile(r"\w+|\S").search(_blank_comments(text), at)
+    if found is not None:
+        return [explained(text, found.start(), found[0], {expected}, {}).moved(offset)]
+    if expected == "DECLARATION":
+        return []
+    return [explained(text, len(text.rstrip()), None, {expected}, {}).moved(offset)]
 
 
 def _declaration(text: str, offset: int, problems: list[Diagnostic]) -> syn.Declaration:
@@ -134,24 +140,20 @@ def _blank_comments(text: str) -> str:
 
 def _tree(text: str, start: str, offset: int) -> Node:
     try:
-        return _lark().parse(text, start=start)
-    except UnexpectedInput as error:
+        return _parser().parse(text, start)
+    except UnexpectedError as error:
         raise UnreadableError(_syntax_error(text, error, offset)) from None
 
 
-def _syntax_error(text: str, error: UnexpectedInput, offset: int) -> Diagnostic:
-    accepted: set[str] = set()
-    at, found = len(text.rstrip()), None
-    if isinstance(error, UnexpectedToken):
-        accepted = set(error.accepts or error.expected)
-        if error.token.type != "$END":
-            at, found = cast("int", error.token.start_pos), str(error.token)
-    elif isinstance(error, UnexpectedCharacters):
-        at, accepted = cast("int", error.pos_in_stream), set(error.allowed or ())
-        found = text[at]
-        if found == '"':
-            return diag.unterminated_string(Span(offset + at, offset + at + 1))
-        if not (found.isascii() and found.isprintable()):
-            return diag.unknown_character(Span(offset + at, offset + at + 1), found)
-    patterns = {terminal.name: terminal.pattern.value for terminal in _lark().terminals}
-    return explained(text, at, found, accepted, patterns).moved(offset)
+def _syntax_error(text: str, error: UnexpectedError, offset: int) -> Diagnostic:
+    at, found = error.at, error.token
+    if found is None:
+        span, character = Span(offset + at, offset + at + 1), text[at]
+        if character == '"':
+            return diag.unterminated_string(span)
+        if not (character.isascii() and character.isprintable()):
+            return diag.unknown_character(span, character)
+        return explained(text, at, character, error.accepted, _parser().names).moved(offset)
+    if found.type == END:
+        return explained(text, len(text.rstrip()), None, error.accepted, _parser().names).moved(offset)
+    return explained(text, at, str(found), error.accepted, _parser().names).moved(offset)

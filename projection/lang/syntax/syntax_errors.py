@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from projection.lang import diagnostics as diag
+from projection.lang import habits
 from projection.lang.source import Span
 
 if TYPE_CHECKING:
@@ -15,14 +16,12 @@ if TYPE_CHECKING:
 
 _NAMES = {
     "NAME": "a name", "INT": "a number", "DECIMAL": "a number", "STRING": "a string", "DURATION": "a duration",
-    "$END": "the end of the file", "COMPARE": "a comparison", "PLUS_MINUS": "`+`", "ADD_ASSIGN": "`+=`",
+    "$END": "the end of the file", "DECLARATION": "a declaration",
+    "COMPARE": "a comparison", "PLUS_MINUS": "`+`", "ADD_ASSIGN": "`+=`",
 }  # fmt: skip
 
-# What other languages write, what it is called, and what is written here.
-_HABITS = {
-    "&&": ("`&&`", "and"), "||": ("`||`", "or"), "===": ("`===`", "=="), "->": ("`->`", "=>"), "<>": ("`<>`", "!="),
-}  # fmt: skip
-_WORDS = {"function": "fn", "def": "fn", "func": "fn", "var": "let", "const": "let", "struct": "type", "return": ""}
+# A line up to the end of a text whose last `{` is not closed: another text was meant to stand inside.
+_TEXT_CUT = re.compile(r'(?:[^"#]|"(?:[^"\\]|\\.)*")*"(?:[^"\\]|\\.)*\{[^"{}\\]*"\s*$')
 _BEGINS_AN_ENTRY = re.compile(r'[A-Za-z0-9"\[{]|\.\.\.')
 
 
@@ -32,6 +31,8 @@ def explained(text: str, at: int, found: str | None, accepted: set[str], pattern
     `found` is what stands there, None at the end; `accepted` are the terminals that could, with `patterns` by name.
     """
     span = Span(at, at + len(found or " "))
+    if _TEXT_CUT.match(text[text.rfind("\n", 0, at) + 1 : at]):
+        return diag.not_inside_text(span, "a text")
     if (habit := _habit(text, at, found, accepted)) is not None:
         return habit
     before = len(re.sub(r"#[^\n]*", lambda match: " " * len(match[0]), text[:at]).rstrip())
@@ -44,12 +45,48 @@ def explained(text: str, at: int, found: str | None, accepted: set[str], pattern
         if "COMMA" in accepted and ("RBRACE" in accepted or "RSQB" in accepted or "RPAR" in accepted):
             return diag.missing_sign(gap, ",", (Span(before, before), ","))
     if found is None:
-        return diag.unexpected(gap, "the end of the declaration", _expected(accepted, patterns))
+        return diag.unfinished(gap, _expected(accepted, patterns))
     return diag.unexpected(span, f"`{found}`", _expected(accepted, patterns))
 
 
+def _comment(text: str, at: int, accepted: set[str]) -> Diagnostic | None:
+    """A comment as other languages write it."""
+    sign = next((one for one in ("//", "/*", "--") if text.startswith(one, at)), None)
+    if sign is None or "PLUS_MINUS" in accepted:  # behind a value, `//` would divide
+        return None
+    help_ = "write `# …`: a comment goes on to the end of its line"
+    return diag.foreign_form(Span(at, at + len(sign)), f"`{sign}`", help_)
+
+
+def _form(text: str, at: int, found: str | None, accepted: set[str]) -> Diagnostic | None:
+    """What is written with several tokens elsewhere."""
+    span, before = Span(at, at + len(found or "")), text[:at]
+    if found == "(" and (method := re.search(r"\.\s*([A-Za-z]\w*)\s*$", before)) is not None:
+        name = habits.FUNCTIONS.get(method[1], method[1])
+        return diag.foreign_form(
+            Span(*method.span(1)), "a method", f"write `{name}(x)` where `x` is what is before `.`"
+        )
+    if found == "?" and "PLUS_MINUS" in accepted:
+        return diag.foreign_form(span, "`? :`", "write `if CONDITION then A else B`")
+    if found is not None and before.endswith(found) and found in ("+", "*"):
+        help_ = "write `view with { n += 1 }`" if found == "+" else "there are no powers: multiply"
+        return diag.foreign_form(Span(at - 1, at + 1), f"`{found}{found}`", help_)
+    if found == "=" and before.endswith(("+", "-")):
+        sign = f"{before[-1]}="
+        return diag.foreign_form(Span(at - 1, at + 1), f"`{sign}` here", f"write `view with {{ n {sign} 1 }}`")
+    if found is not None and re.fullmatch(r"[eE][0-9]*", found) and before[-1:].isdigit():
+        return diag.foreign_form(span, "an exponent", "write the number with all its digits")
+    if found is not None and found.startswith('"') and (prefix := re.search(r"\b[a-z]$", before)) is not None:
+        return diag.foreign_form(
+            Span(*prefix.span()), "a letter before a string", "leave it out: any string may hold `{expression}`"
+        )
+    return None
+
+
 def _habit(text: str, at: int, found: str | None, accepted: set[str]) -> Diagnostic | None:
-    for sign, (called, here) in _HABITS.items():
+    if (one := _comment(text, at, accepted) or _form(text, at, found, accepted)) is not None:
+        return one
+    for sign, (called, here) in habits.SIGNS.items():
         for start in (at, at - len(sign) + 1):  # some are noticed at their last character
             if start >= 0 and text.startswith(sign, start):
                 return diag.foreign(Span(start, start + len(sign)), called, here)
@@ -66,9 +103,9 @@ def _habit(text: str, at: int, found: str | None, accepted: set[str]) -> Diagnos
         return diag.foreign(Span(at, end + 1), "a text in `'`", '"' + text[at + 1 : end].replace('"', '\\"') + '"')
     if found in ("/", "%"):
         return diag.no_division(span, found)
-    for word in (re.compile(r"[a-z]+").match(text, at), re.compile(r"[a-z]+(?=\s+$)").search(text[:at])):
-        if word is not None and word[0] in _WORDS:
-            return diag.foreign(Span(*word.span()), f"`{word[0]}`", _WORDS[word[0]])
+    for word in (re.compile(r"\w+").match(text, at), re.compile(r"\w+(?=\s+$)").search(text[:at])):
+        if word is not None and word[0] in habits.WORDS:
+            return diag.foreign(Span(*word.span()), f"`{word[0]}`", habits.WORDS[word[0]])
     return None
 
 

@@ -1,4 +1,4 @@
-"""Lark's tokens → strings: escapes, and the expressions that stand inside."""
+"""Tokens → strings: escapes, and the expressions that stand inside."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from projection.lang.syntax import nodes as syn
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lark import Token, Tree
-
     from projection.lang.reporting import Diagnostic
-
-    Node = Tree[Token]
+    from projection.lang.syntax.lalr import Node, Token
 
 _ESCAPES = {'"': '"', "\\": "\\", "n": "\n", "t": "\t", "{": "{", "}": "}"}
+_BRACES = re.compile(r"[{}#\\]")
+_NOT_INSIDE = {"#": "a comment", "\\": "a text"}  # by what it shows by
+# A string ends at its next quote, which was perhaps meant to stand inside of the expression.
+_NOT_CLOSED = r"close it with }, or write \{ for a brace; a text inside is named before: `let x = …;`"
 _UNICODE_ESCAPE = re.compile(r"u\{([0-9A-Fa-f]{1,6})\}")
 
 
@@ -45,9 +46,8 @@ class Texts:
     def span(self, node: Node | Token) -> Span:
         """The node's place in the file."""
         if isinstance(node, str):
-            start = cast("int", node.start_pos)
-            return Span(self.offset + start, self.offset + start + len(node))
-        return Span(self.offset + node.meta.start_pos, self.offset + node.meta.end_pos)
+            return Span(self.offset + node.start, self.offset + node.start + len(node))
+        return Span(self.offset + node.start, self.offset + node.end)
 
     def plain_text(self, token: Token) -> str:
         """A string literal where no expression can stand."""
@@ -58,7 +58,7 @@ class Texts:
 
     def text(self, token: Token) -> tuple[str | syn.Expression, ...]:
         """The parts of a string literal; expressions are parsed where they stand, so carets land inside the string."""
-        start = self.offset + cast("int", token.start_pos)
+        start = self.offset + token.start
         body, at, plain = str(token), 1, ""
         parts = list[str | syn.Expression]()
         while at < len(body) - 1:
@@ -67,10 +67,7 @@ class Texts:
                 text, length = self._escape(body, at, start)
                 plain, at = plain + text, at + length
             elif character == "{":
-                if (end := body.find("}", at)) < 0 or not body[at + 1 : end].strip():
-                    raise UnreadableError(
-                        diag.bad_interpolation(Span(start + at, start + at + 1), "`{` holds no expression")
-                    )
+                end = self._end(body, at, start)
                 if plain:
                     parts.append(plain)
                 plain = ""
@@ -84,6 +81,23 @@ class Texts:
         if plain or not parts:
             parts.append(plain)
         return tuple(parts)
+
+    def _end(self, body: str, at: int, start: int) -> int:
+        """Where the expression ends whose `{` stands here: at the `}` that belongs to it."""
+        depth = 0
+        for match in _BRACES.finditer(body, at):
+            here = Span(start + match.start(), start + match.end())
+            if match[0] in _NOT_INSIDE:
+                raise UnreadableError(diag.not_inside_text(here, _NOT_INSIDE[match[0]]))
+            depth += 1 if match[0] == "{" else -1
+            if depth == 0:
+                if body[at + 1 : match.start()].strip():
+                    return match.start()
+                break
+        here = Span(start + at, start + at + 1)
+        if depth:
+            raise UnreadableError(diag.bad_interpolation(here, "`{` is not closed", _NOT_CLOSED))
+        raise UnreadableError(diag.bad_interpolation(here, "`{` holds no expression"))
 
     def _escape(self, body: str, at: int, start: int) -> tuple[str, int]:
         if (simple := _ESCAPES.get(body[at + 1])) is not None:

@@ -1,4 +1,4 @@
-"""Lark's tree → the syntax tree of declarations, node for node."""
+"""The parser's tree → the syntax tree of declarations, node for node."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ from projection.lang.syntax.expression_trees import ExpressionTrees, child, inte
 if TYPE_CHECKING:
     from decimal import Decimal
 
-    from lark import Token
-
     from projection.lang.source import Span
-    from projection.lang.syntax.texts import Node
+    from projection.lang.syntax.lalr import Node, Token
 
 
 class Builder(ExpressionTrees):
-    """Turns Lark's trees into syntax nodes.
+    """Turns the parser's trees into syntax nodes.
 
     `read` parses a stretch of text from a start symbol, given where it begins in the file: strings hold expressions.
     `offset` is where the stretch begins that is being built.

@@ -8,20 +8,21 @@ from __future__ import annotations
 
 from decimal import Context, Decimal, DecimalException, Inexact, InvalidOperation, Overflow
 from functools import partial
-from operator import attrgetter, length_hint
+from operator import attrgetter, itemgetter, length_hint
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from projection.lang import types as ty
 from projection.lang.values import times
-from projection.lang.values.numbers import DIGITS, MAX_INT, MIN_INT, UNITS, rescaled
+from projection.lang.values.numbers import DIGITS, MAX_INT, MIN_INT, UNITS, parse_int, rescaled
+from projection.lang.values.octets import parse_base64
 from projection.lang.values.sets import as_set
 from projection.lang.values.structs import others, presence
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import date, datetime
+    from datetime import date, datetime, timedelta
 
     Mend = Callable[[Any], Any]
 
@@ -155,6 +156,10 @@ def mend_value(type_: ty.Type, made: dict[ty.Record, Mend | None], *, outside: b
             return mend_date
         case ty.Timestamp() if outside:
             return parse_timestamp
+        case ty.Duration() if outside:
+            return mend_duration
+        case ty.Bytes() if outside:
+            return partial(mend_bytes, type_.max or ty.DEFAULT_BYTES)
         case ty.Set() if outside:
             item = mend_value(type_.item, made, outside=True)
             return partial(_mend_set, item, type_.max or ty.DEFAULT_CONTAINER)
@@ -164,7 +169,7 @@ def mend_value(type_: ty.Type, made: dict[ty.Record, Mend | None], *, outside: b
         case ty.List() if (mend := mend_value(type_.item, made, outside=outside)) is not None:
             return partial(_mend_items, mend)
         case ty.Map():
-            key = mend_value(type_.key, made, outside=outside)
+            key = mend_key(type_.key) if outside else None
             value = mend_value(type_.value, made, outside=outside)
             return partial(_mend_entries, key or _same, value or _same) if outside or value else None
         case ty.Record():
@@ -195,9 +200,10 @@ def _mend_set(mend: Mend | None, most: int, items: list[Any]) -> tuple[Any, ...]
 
 
 def _mend_entries(key: Mend, value: Mend, entries: dict[Any, Any]) -> dict[Any, Any]:
-    # A dictionary first: two texts may be one date, and values have no order to fall back on.
+    # Two texts may be one date: then the later text counts. Values have no order to fall back on, hence the dictionary.
     try:
-        return dict(sorted({key(one): value(other) for one, other in entries.items()}.items()))
+        found = {key(one): value(other) for one, other in sorted(entries.items(), key=itemgetter(0))}
+        return dict(sorted(found.items(), key=itemgetter(0)))
     except MisfitError as error:
         raise error.inside("[...]") from None
 
@@ -275,6 +281,48 @@ def mend_date(value: str) -> date:
     if (found := times.parse_date(value)) is None:
         raise MisfitError(f"{value[:40]!a} is no date like 2000-01-31")
     return found
+
+
+def mend_duration(value: str) -> timedelta:
+    """A duration in whole microseconds, of which 64 bits hold the number.
+
+    Raises:
+        MisfitError: it is none.
+    """
+    if (found := times.parse_duration(value)) is None:
+        raise MisfitError(f"{value[:40]!a} is no duration like PT90S, or longer than 106751991 days")
+    return found
+
+
+def mend_bytes(most: int, value: str) -> bytes:
+    """Bytes from base64.
+
+    Raises:
+        MisfitError: it is none, or more than so many bytes.
+    """
+    if (found := parse_base64(value)) is None:
+        raise MisfitError(f"{value[:40]!a} is no padded base64")
+    if len(found) > most:
+        raise MisfitError(f"Expected a length <= {most}")
+    return found
+
+
+def mend_key(type_: ty.Type) -> Mend | None:
+    """What makes a map's key of its text; None where the text is the key."""
+    match type_:
+        case ty.Int():
+            return _mend_int_key
+        case ty.Date():
+            return mend_date
+        case _:
+            return None
+
+
+def _mend_int_key(text: str) -> int:
+    number = parse_int(text)
+    if number is None or str(number) != text:
+        raise MisfitError(f"{text[:40]!a} is no int as a key has it")
+    return number
 
 
 def parse_timestamp(value: str) -> datetime:

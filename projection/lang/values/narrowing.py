@@ -6,15 +6,21 @@ none here.
 
 from __future__ import annotations
 
-from datetime import timedelta
 from decimal import Decimal
+from functools import partial
+from operator import itemgetter
 from typing import Any
 
-import msgspec
-
 from projection.lang import types as ty
-from projection.lang.values.mending import MisfitError, mend_date, mend_value, parse_timestamp
-from projection.lang.values.numbers import parse_int
+from projection.lang.values.mending import (
+    MisfitError,
+    mend_bytes,
+    mend_date,
+    mend_duration,
+    mend_key,
+    mend_value,
+    parse_timestamp,
+)
 from projection.lang.values.sets import as_set
 
 
@@ -22,7 +28,7 @@ def narrowed(value: Any, type_: ty.Type) -> Any:
     """The value as one of the type; None where it is none, or where it does not fit."""
     try:
         return None if value is None else _narrow(value, type_)
-    except (MisfitError, msgspec.ValidationError):
+    except MisfitError:
         return None
 
 
@@ -44,13 +50,13 @@ def _narrow(value: Any, type_: ty.Type) -> Any:
         case ty.String() | ty.Enum():
             return _bounded(_of(value, str), getattr(type_, "max", None) or ty.DEFAULT_STRING)
         case ty.Bytes():
-            return _bounded(msgspec.convert(_of(value, str), bytes), type_.max or ty.DEFAULT_BYTES)
+            return mend_bytes(type_.max or ty.DEFAULT_BYTES, _of(value, str))
         case ty.Date():
             return mend_date(_of(value, str))
         case ty.Timestamp():
             return parse_timestamp(_of(value, str))
         case ty.Duration():
-            return msgspec.convert(_of(value, str), timedelta)
+            return mend_duration(_of(value, str))
         case ty.List():
             items = _bounded(_of(value, list), type_.max or ty.DEFAULT_CONTAINER)
             return [_narrow(item, type_.item) for item in items]
@@ -59,7 +65,10 @@ def _narrow(value: Any, type_: ty.Type) -> Any:
             return _bounded(found, type_.max or ty.DEFAULT_CONTAINER)
         case ty.Map():
             entries = _bounded(_of(value, dict), type_.max or ty.DEFAULT_CONTAINER)
-            return dict(sorted((_key(key, type_.key), _narrow(one, type_.value)) for key, one in entries.items()))
+            mend = mend_key(type_.key) or partial(_narrow, type_=type_.key)
+            # They come in the order of their texts: of two that are one date, the later counts.
+            mended = {mend(key): _narrow(one, type_.value) for key, one in entries.items()}
+            return dict(sorted(mended.items(), key=itemgetter(0)))
         case ty.Record():
             return _record(_of(value, dict), type_)
         case ty.Optional():
@@ -78,16 +87,6 @@ def _bounded(value: Any, most: int) -> Any:
     if len(value) > most:
         raise MisfitError(f"Expected a length <= {most}")
     return value
-
-
-def _key(key: str, type_: ty.Type) -> Any:
-    """The key of a map, from the text that it is in JSON."""
-    if not isinstance(type_, ty.Int):
-        return _narrow(key, type_)
-    number = parse_int(key)
-    if number is None or str(number) != key:
-        raise MisfitError(f"{key!a:.40} is no key of type int")
-    return number
 
 
 def _record(value: dict[str, Any], record: ty.Record) -> Any:

@@ -97,13 +97,13 @@ def _annotation(type_: ty.Type, *, outside: bool) -> Any:
         case ty.String():
             return Annotated[str, msgspec.Meta(max_length=type_.max or ty.DEFAULT_STRING)]
         case ty.Bytes():
-            return Annotated[bytes, msgspec.Meta(max_length=type_.max or ty.DEFAULT_BYTES)]
+            return str if outside else Annotated[bytes, msgspec.Meta(max_length=type_.max or ty.DEFAULT_BYTES)]
         case ty.Enum(open=False):
             return Literal[type_.members]
         case ty.Enum():
             return Annotated[str, msgspec.Meta(max_length=ty.DEFAULT_STRING)]
         case ty.Duration():
-            return timedelta
+            return str if outside else timedelta
         case ty.Date():
             return str if outside else date
         case ty.Timestamp():
@@ -117,7 +117,10 @@ def _annotation(type_: ty.Type, *, outside: bool) -> Any:
             item = _annotation(type_.item, outside=outside)
             return list[item] if outside else tuple[item, ...]  # type: ignore[valid-type]
         case ty.Map():
-            key, value = (_annotation(one, outside=outside) for one in (type_.key, type_.value))
+            # msgspec takes `-0` for an int's text; from outside, keys are read as `mending` has it.
+            is_text = outside and isinstance(type_.key, ty.Int)
+            key = str if is_text else _annotation(type_.key, outside=outside)
+            value = _annotation(type_.value, outside=outside)
             return Annotated[dict[key, value], msgspec.Meta(max_length=type_.max or ty.DEFAULT_CONTAINER)]  # type: ignore[valid-type]
         case ty.Record():
             return _build(type_)

@@ -149,14 +149,16 @@ def duration_text(duration: timedelta) -> str:
 
 _DAY = r"(\d{4}-\d\d-\d\d)"
 # Some versions of `fromisoformat` take 24:00:00. That a fraction ends makes the cost of any text the same.
-_CLOCK = r"[Tt ](?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,30})?"
-_OFFSET = r"(?:[Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)"
+_CLOCK = r"[Tt ](?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.(\d{1,30}))?"
+_OFFSET = r"([Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)"
 _DATE = re.compile(f"{_DAY}(?:{_CLOCK}{_OFFSET}?)?", re.ASCII)
 _TIMESTAMP = re.compile(_DAY + _CLOCK + _OFFSET, re.ASCII)
+_NUMBER = r"(\d{1,30}(?:\.\d{1,30})?)"
 _DURATION = re.compile(
-    r"(-?)P(?=[\dT])(?:(\d{1,9})D)?(?:T(?=\d)(?:(\d{1,10})H)?(?:(\d{1,12})M)?(?:(\d{1,14})(?:\.(\d{1,6}))?S)?)?",
-    re.ASCII,
+    rf"([+-]?)P(?=[\dT])(?:{_NUMBER}D)?(?:T(?=\d)(?:{_NUMBER}H)?(?:{_NUMBER}M)?(?:{_NUMBER}S)?)?",
+    re.ASCII | re.IGNORECASE,
 )
+_UNITS = (86_400_000_000, 3_600_000_000, 60_000_000, 1_000_000)  # microseconds of a day, an hour, a minute, a second
 
 
 def parse_date(text: str) -> date | None:
@@ -171,8 +173,11 @@ def parse_date(text: str) -> date | None:
 
 def parse_timestamp(text: str) -> datetime | None:
     """The instant that a text of RFC 3339 is, digits behind the microsecond cut; None where it is none."""
-    if _TIMESTAMP.fullmatch(text) is None:
+    if (match := _TIMESTAMP.fullmatch(text)) is None:
         return None
+    fraction, offset = match[2], match[3]
+    if fraction is not None and len(fraction) > 6:  # versions of Python differ in what they make of such
+        text = f"{text[:26]}{offset}"
     try:
         return datetime.fromisoformat(text.upper()).astimezone(UTC)
     except (ValueError, OverflowError):
@@ -180,20 +185,25 @@ def parse_timestamp(text: str) -> datetime | None:
 
 
 def parse_duration(text: str) -> timedelta | None:
-    """The duration that a text of ISO 8601 without years and months is; None where it is none."""
+    """The duration that a text of ISO 8601 in days, hours, minutes and seconds is; None where it is none.
+
+    What is less than a microsecond is cut. None, too, where 64 bits of microseconds do not hold it.
+    """
     match = _DURATION.fullmatch(text)
     if match is None:
         return None
-    sign, days, hours, minutes, seconds, fraction = match.groups()
-    try:
-        size = timedelta(
-            days=int(days or 0),
-            hours=int(hours or 0),
-            minutes=int(minutes or 0),
-            seconds=int(seconds or 0),
-            microseconds=int(f"{fraction or 0:0<6}"),
-        )
-    except OverflowError:
+    sign, *numbers = match.groups()
+    *others, _last = (number for number in numbers if number is not None)
+    if "." in "".join(others):  # only the last number may have a fraction
         return None
-    duration = -size if sign else size
-    return duration if MIN_DURATION <= duration <= MAX_DURATION else None
+    size = parts = 0  # microseconds, and 10**-30 of them
+    for number, unit in zip(numbers, _UNITS, strict=True):
+        if number is not None:
+            whole, _, fraction = number.partition(".")
+            size += int(whole) * unit
+            if fraction:
+                parts += int(f"{fraction:0<30}") * unit
+    size += parts // 10**30
+    if sign == "-":
+        size = -size
+    return timedelta(microseconds=size) if -(2**63) <= size < 2**63 else None

@@ -15,12 +15,12 @@ import structlog
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from projection.engine.fault_log import log_fault
 from projection.errors import StorageError
 from projection.ops.http.access import OfTenant  # noqa: TC001 - FastAPI reads it
 from projection.ops.http.parameters import read_parameters
 from projection.ops.http.problems import RequestError, documented, problem_of
 from projection.ops.http.service import service_of
-from projection.query.errors import QueryError
 from projection.query.form import Query, read_filter
 
 if TYPE_CHECKING:
@@ -164,7 +164,8 @@ class EventStream(Response):
                     frames = b"".join(map(_frame, some))
                     some.clear()  # what is in them need not wait for the client twice
                     yield frames
-        except (QueryError, StorageError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client is told, and others go on
+            log_fault(error, "sending changes", request_id=self._request_id)
             if isinstance(error, StorageError):
                 log.warning("a stream of changes ends", request_id=self._request_id, reason=error.message)
             problem = problem_of(error, self._request_id)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import traceback
 from http import HTTPStatus
 from secrets import token_hex
 from time import perf_counter
@@ -16,6 +15,7 @@ from urllib.parse import unquote_to_bytes
 
 import structlog
 
+from projection.engine.fault_log import log_fault
 from projection.ops.http.compression import compressed, takes_gzip
 from projection.ops.http.credentials import only
 from projection.ops.http.problems import RequestError, response_of
@@ -31,7 +31,6 @@ log = structlog.get_logger()
 STREAMS = frozenset({"/v1/changes"})  # answers that have no end
 _QUIET = frozenset({"/health", "/ready", "/metrics"})  # asked every few seconds; logged where they fail
 _BODY_S = 30.0  # until a request's body has come
-_FRAMES = 8  # of the place where a request failed
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _SAFETY = (
     (b"x-content-type-options", b"nosniff"),
@@ -69,7 +68,7 @@ class Front:
         except RequestError as error:
             await response_of(error, request_id)(scope, receive, answer.send)
         except Exception as error:  # noqa: BLE001 - whatever it is, the next request is served
-            _log_fault(error, request_id, scope)
+            log_fault(error, "answering a request", request_id=request_id, path=_shown(scope))
             if answer.status is None:
                 await response_of(RuntimeError(), request_id)(scope, receive, answer.send)
         finally:
@@ -172,12 +171,6 @@ class _Answer:
             await self._send(head)
         self.size += len(message.get("body", b""))
         await self._send(message)
-
-
-def _log_fault(error: Exception, request_id: str, scope: Scope) -> None:
-    """Log what nobody meant to happen, with its place, and without the values there: secrets may be among them."""
-    at = "".join(traceback.format_tb(error.__traceback__, limit=-_FRAMES))
-    log.error("a request failed", error=repr(error)[:500], at=at, request_id=request_id, path=_shown(scope))
 
 
 def _too_large(limit: int) -> RequestError:

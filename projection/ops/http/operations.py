@@ -24,10 +24,12 @@ class Health(msgspec.Struct, frozen=True):
 
 
 class Readiness(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Whether the node follows the log with all its view types."""
+    """Whether the node follows the log with all its view types, and has caught up with it once since it started."""
 
     ready: bool
-    troubles: dict[str, str] | None = None  # what keeps it from that, by what it concerns; for operators
+    # For operators only, as the numbers of others are in it:
+    troubles: dict[str, str] | None = None  # what keeps the node from being ready, by what it concerns
+    events_to_go: int | None = None  # until it has caught up; left out where it has, or where that is not known yet
 
 
 @router.get(
@@ -44,16 +46,21 @@ async def health(request: Request) -> Response:
 
 @router.get(
     "/ready",
-    summary="Whether the node follows the log",
+    summary="Whether the node has caught up with the log and follows it",
     operation_id="ready",
     responses={
         **answered("Readiness", {"ready": True}, "It does."),
         503: {
-            "description": "It does not, or is stopping. Views can be read all the same.",
+            "description": "It has not caught up yet, does not follow the log, or is stopping. Views can be read "
+            "all the same.",
             "content": {
                 _JSON: {
                     "schema": {"$ref": "#/components/schemas/Readiness"},
-                    "example": {"ready": False, "troubles": {"stream": "no connection to the NATS server"}},
+                    "example": {
+                        "ready": False,
+                        "troubles": {"view type pages": "it is catching up with the log: 150,000 events to go"},
+                        "events_to_go": 150_000,
+                    },
                 }
             },
         },
@@ -63,11 +70,11 @@ async def ready(request: Request) -> Response:
     """For everybody, yes or no. With an operator's credentials, also why."""
     none_expected(request.scope["query_string"])
     service = service_of(request)
-    is_ready = service.node.is_ready
-    troubles = None
+    node = service.node
+    is_ready = node.is_ready
+    readiness = Readiness(is_ready)
     if service.access.is_operator(request.scope["headers"]):
-        troubles = service.node.troubles()
-    readiness = Readiness(is_ready, troubles)
+        readiness = Readiness(is_ready, node.unready(), node.events_to_go)
     return Response(msgspec.json.encode(readiness), 200 if is_ready else 503, media_type=_JSON)
 
 

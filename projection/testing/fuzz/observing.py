@@ -23,7 +23,7 @@ from projection.lang.program import payload_gas as gas_of_payload
 from projection.lang.source import Span
 from projection.model.envelope import Tenancy, decode_envelope
 from projection.model.ids import TenantId
-from projection.model.keys import MAX_KEY_BYTES, encoded_view_key
+from projection.model.keys import MAX_KEY_BYTES, encoded_view_key, is_key_too_long
 from projection.model.manifest import FIRST, Policy
 from projection.store.memory import MemoryLaneStore
 from projection.testing.given import given_events
@@ -190,7 +190,7 @@ class Fold:
         handler, before = steps[0][0].handler, self.views.get(key)
         most_gas, most_alloc = self._subject.bounds.steps(steps)
         try:
-            if len(encoded_view_key(TenantId(key[0]), self._subject.view_type, key[1])) > MAX_KEY_BYTES:
+            if is_key_too_long(encoded_view_key(TenantId(key[0]), self._subject.view_type, key[1])):
                 failure = key_too_long(MAX_KEY_BYTES)
                 failure.span = handler.span
                 raise failure

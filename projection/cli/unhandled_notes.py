@@ -1,0 +1,28 @@
+"""What commands say about events whose type no program handles."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from projection.lang.handled import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from projection.engine.unhandled import Unhandled
+
+_MOST = 10  # types that are named
+
+
+def unhandled_notes(unhandled: Unhandled) -> Iterator[str]:
+    """Notes on what was read and concerns no program; none where there is nothing of that."""
+    if not unhandled.count:
+        return
+    what = "1 event is of a type" if unhandled.count == 1 else f"{unhandled.count:,} events are of types"
+    yield f"unhandled: {what} that no program handles"
+    types = sorted(unhandled.types.items(), key=lambda one: (one[1] is None, one[0]))  # those with a guess first
+    for (aggregate_type, event_type), guess in types[:_MOST]:
+        end = "" if guess is None else f"; {guess}"
+        yield f"unhandled: event type {shown(event_type)} of aggregate type {shown(aggregate_type)}{end}"
+    if len(types) > _MOST:
+        yield f"unhandled: and {len(types) - _MOST:,} more types"

