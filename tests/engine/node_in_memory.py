@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from projection.engine.node import Succession
     from projection.stream.port import Message
 
-WITHIN_S = 120.0
 KINDS = {"tallies": "tally", "others": "other"}  # the aggregates that each view type reads
 
 

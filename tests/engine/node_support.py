@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from engine_support import TENANCY
+from patience import WITHIN_MS, WITHIN_S
 
 from projection.bundled import bundled
 from projection.engine.assembly import open_node
@@ -28,12 +29,14 @@ if TYPE_CHECKING:
     from projection.engine.summary import Summary
     from projection.store.port import LaneStore
 
-WITHIN_S = 60.0
 SHOP = {
     name: bundled(f"projections/{name}/program.proj").read_text()
     for name in ("shop_customers", "shop_orders", "shop_sales")
 }
 Contents = dict[str, tuple[Any, ...]]
+
+
+PATIENT_QUERIES = {"time_ms": WITHIN_MS, "max_wait_ms": WITHIN_MS}
 
 
 class Site:
@@ -75,6 +78,7 @@ class Site:
 
     def settings(self, **more: Any) -> Settings:
         back_pressure = {"linger_ms": 5, **more.pop("back_pressure", {})}
+        more = {"stop_timeout_s": int(WITHIN_S), "query": PATIENT_QUERIES, **more}
         return Settings(
             nats={"url": self.url}, stream=self.stream, storage=self.data, back_pressure=back_pressure, **more
         )

@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from patience import WITHIN_S
+from sampling import ALL, SEED, sampled
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "projection"
+SAMPLE = 6  # in a run that is not long
 BESIDE = ("grammar", "projections", "docs")  # what the package looks for beside itself in a checkout
-WITHIN_S = 120
 
 
 @dataclass(frozen=True)
@@ -303,10 +305,11 @@ def package(tmp_path: Path) -> Path:
 def run_tests(package: Path, tests: str) -> subprocess.CompletedProcess[str]:
     """Run tests of this checkout against a copy of the package, each test at most once and up to the first failure."""
     # The working directory is no place to import from, neither for pytest nor for what the tests start: it is this one.
-    environment = {**os.environ, "PYTHONPATH": str(package.parent), "PYTHONSAFEPATH": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(package.parent), "PYTHONSAFEPATH": "1", SEED: ALL}
     for name in [name for name in environment if name.startswith("PYTEST")]:
         del environment[name]
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:randomly"]
+    without = ("cacheprovider", "randomly", "anyio", "schemathesis")  # no test here needs them
+    command = [sys.executable, "-m", "pytest", "-q", "-x", *(f"-pno:{name}" for name in without)]
     return subprocess.run(
         [*command, "-m", "not long", *tests.split()],
         cwd=ROOT,
@@ -319,7 +322,7 @@ def run_tests(package: Path, tests: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+@pytest.mark.parametrize("mutant", sampled(MUTANTS, SAMPLE), ids=lambda mutant: mutant.name)
 def test_the_suite_notices(mutant: Mutant, package: Path) -> None:
     mutant.apply(package)
     ran = run_tests(package, mutant.killed_by)
