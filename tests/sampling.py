@@ -11,7 +11,7 @@ from random import Random, SystemRandom
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import is_hypothesis_test, settings
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,11 +47,11 @@ def scale_examples(items: Iterable[pytest.Item], *, long: bool) -> None:
     for item in items:
         test = getattr(item, "obj", None)
         test = getattr(test, "__func__", test)
-        if not is_hypothesis_test(test) or item.get_closest_marker("long") is not None:
+        own = getattr(test, "_hypothesis_internal_use_settings", None)  # a state machine's are its class's
+        if own is None or item.get_closest_marker("long") is not None:
             continue
         item.add_marker("property")
         if test not in scaled:
             scaled.add(test)
-            own = test._hypothesis_internal_use_settings
             most = TIMES * own.max_examples if long else max(min(LEAST, own.max_examples), own.max_examples // PART)
             test._hypothesis_internal_use_settings = settings(own, max_examples=most)
