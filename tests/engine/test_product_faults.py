@@ -9,7 +9,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
-from node_in_memory import WITHIN_S, Folder, MemoryFeed, MemoryStart, a_log, two_view_types
+from node_in_memory import Folder, MemoryFeed, MemoryStart, a_log, two_view_types
+from patience import WITHIN_S
 
 from projection.engine import node as node_module
 from projection.engine.committer import Committer

@@ -58,7 +58,7 @@ MUTANTS = [
         "words in the digest",
         "model/parked.py",
         (("        event.subject,\n    )", "        event.subject,\n        event.message,\n    )"),),
-        "tests/model/test_parked.py",
+        "tests/model/test_parked_digest.py",
     ),
     Mutant(
         "defaults in the identity",
