@@ -13,7 +13,7 @@ from projection.engine.requeue import settle
 from projection.errors import ConfigurationError, StorageDamagedError
 from projection.faults import contained
 from projection.lang.run.executors import Execution
-from projection.store.catalog import Build
+from projection.store.build import Build
 from projection.store.lmdb_store import LmdbLaneStore
 
 if TYPE_CHECKING:

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
-    from projection.store.catalog import Build
+    from projection.store.build import Build
     from projection.store.lmdb_env import Transaction
 
 log = structlog.get_logger()
