@@ -16,7 +16,7 @@ REQUIREMENTS := $(if $(RESOLUTION),--requirement $(VENV)/requirements.txt,--requ
 RESOLVE = $(VENV)/bin/uv pip compile --quiet --no-header --extra node --extra client --extra embedded --extra testing \
   --group test --group lint --group bench --group build
 
-.PHONY: demo test lint pytest test-all bench docs format clean lock
+.PHONY: demo test lint pytest test-all test-slow bench docs format clean lock
 demo: $(READY)
 	@$(BIN)/projection demo
 
@@ -28,10 +28,12 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Everything: the tests under each Python at hand, with the oldest and the newest libraries that pyproject.toml allows,
-# then the long suites, one by one.
+# Everything, 75 minutes together on two cores: the tests under each Python at hand, with the oldest and the newest
+# libraries that pyproject.toml allows, then the long suites, one by one, and the property tests with more examples.
+# One seed for all, so that what a sample leaves out is long.
+test-all: export SAMPLE_SEED := $(or $(SAMPLE_SEED),$(shell date +%s))
 test-all: lint $(PYTHONS:%=test-under/%) test-with/lowest-direct test-with/highest
-	$(BIN)/pytest -n 2 --dist worksteal -rP -m long
+	$(BIN)/pytest -n 2 --dist worksteal -rP -m "long or property" --hypothesis-seed=$$SAMPLE_SEED
 
 test-under/%:
 	$(MAKE) VENV=.venv/under-$(subst /,_,$*) PYTHON=/$* pytest
@@ -41,6 +43,10 @@ test-with/%:
 
 pytest: $(READY)
 	$(BIN)/pytest -n 2 --dist worksteal -m "not long"
+
+# The tests as on a machine that is slow and busy, by a quota that root may set (tests/slow_machine.py).
+test-slow: $(READY)
+	$(BIN)/python tests/slow_machine.py 0.67 $(BIN)/pytest -n 2 --dist worksteal -m "not long"
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks

@@ -8,8 +8,14 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
+import sampling
 from hypothesis import HealthCheck, settings
+from patience import WITHIN_S
+from processor_time import ProcessorTime, beside
+from warm_commands import end_warm_commands
 
+from projection.store import lmdb_env
+from projection.stream import connection, publisher
 from projection.stream.embedded import EmbeddedServer
 
 if TYPE_CHECKING:
@@ -30,12 +36,36 @@ settings.register_profile(
 )
 settings.load_profile("project")
 
+# What gives up in the product, for somebody who waits, must not give up in a test because the machine is slow.
+connection._CONNECT_S = WITHIN_S
+publisher._ACKNOWLEDGED_WITHIN_S = WITHIN_S
+lmdb_env.PATIENCE = WITHIN_S
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(ProcessorTime(), "processor time")
+
+
+def pytest_report_header() -> str:
+    return sampling.header()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    sampling.scale_examples(items, long="property" in config.option.markexpr)
+
+
+def pytest_sessionfinish() -> None:
+    end_warm_commands()
+
 
 @pytest.fixture(scope="session")
 def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
     """A server for the whole session, one a worker; tests that harm a server start their own."""
     with EmbeddedServer(tmp_path_factory.mktemp("nats")) as server:
+        beside.add(server.pid)
         yield server
+        beside.discard(server.pid)
 
 
 @pytest.fixture

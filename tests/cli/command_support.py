@@ -8,11 +8,12 @@ import json
 import os
 import subprocess
 import sys
-import time
 from contextlib import chdir, contextmanager, redirect_stderr
 from typing import TYPE_CHECKING, Any
 
 from click.testing import CliRunner
+from patience import wait_until
+from warm_commands import warm_commands
 
 from projection.bundled import bundled
 from projection.cli.console import report
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
-WITHIN_S = 180  # no command takes long; a machine may be busy
 COUNTER = """\
 proj 1
 projection counter
@@ -58,15 +58,7 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def projection(*arguments: object, folder: Path, **more_env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(*arguments),
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=WITHIN_S,
-        cwd=folder,
-        env=environment(**more_env),
-    )
+    return warm_commands().run(["projection", *map(str, arguments)], folder, environment(**more_env))
 
 
 def in_this_process(*arguments: object, folder: Path, **more_env: str) -> subprocess.CompletedProcess[str]:
@@ -183,11 +175,13 @@ def started(*arguments: object, folder: Path, **more_env: str) -> Iterator[subpr
 
 def eventually(condition: Callable[[], Any], running: subprocess.Popen[str]) -> None:
     """Wait until it holds, while the command runs."""
-    deadline = time.monotonic() + WITHIN_S
-    while not condition():
-        assert running.poll() is None, f"it ended with {running.returncode}"
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.01)
+
+    def holds() -> bool:
+        found = bool(condition())
+        assert found or running.poll() is None, f"it ended with {running.returncode}"
+        return found
+
+    wait_until(holds)
 
 
 def scanned(data: Path, view_type: str) -> int:

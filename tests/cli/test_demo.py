@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import shlex
 import signal
 import subprocess
 from pathlib import Path
-from time import monotonic, sleep
 
 import pytest
-from command_support import WITHIN_S, command, environment, projection, refused
+from command_support import command, environment, eventually, projection, refused
+from patience import WITHIN_S
 
 EVENTS = 24_000
 
@@ -43,11 +42,8 @@ def nothing_is_left(temporary: Path) -> bool:
 
 
 def test_the_demo_ends_with_the_views_of_a_replay_and_leaves_nothing_behind(tmp_path, temporary):
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     ended = projection("demo", folder=tmp_path, TMPDIR=str(temporary))
     assert 0 == ended.returncode, ended.stderr
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert after.ru_utime - before.ru_utime < 40  # seconds of CPU, with node and server: well under a minute
     result = json.loads(ended.stdout)
     assert (EVENTS, True) == (result["events"], result["identical_to_replay"])
     assert EVENTS // 2 <= result["killed_at"] < EVENTS
@@ -89,11 +85,7 @@ def test_a_demo_that_is_ended_half_way_leaves_nothing_behind(tmp_path, temporary
         stderr=subprocess.PIPE,
         start_new_session=True,
     ) as demo:
-        deadline = monotonic() + WITHIN_S
-        while not list(temporary.glob("*/data/shop_sales/1/0/data.mdb")):  # its node is at work
-            assert monotonic() < deadline
-            assert demo.poll() is None
-            sleep(0.01)
+        eventually(lambda: list(temporary.glob("*/data/shop_sales/1/0/data.mdb")), demo)  # its node is at work
         demo.send_signal(signum)
         out, errors = demo.communicate(timeout=WITHIN_S)
     assert (128 + signum, b"") == (demo.returncode, out)

@@ -7,10 +7,13 @@ import resource
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import msgspec
 import pytest
+from patience import WITHIN_S
+from warm_commands import warm_commands
 
 import projection
 from projection.cli.main import app
@@ -72,16 +75,16 @@ main.main()
 """
 
 
-THE_COMMAND = "from projection.cli.main import main; main()"
-
-
-def run(*arguments, program=THE_COMMAND, **more_env):
+def run(*arguments, program=None, **more_env):
+    """The command as it is, or of a program that changes it first."""
+    if program is None:
+        return warm_commands().run(["projection", *arguments], Path.cwd(), {**os.environ, **more_env})
     return subprocess.run(
         [sys.executable, "-c", program, *arguments],
         check=False,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=WITHIN_S,
         env={**os.environ, **more_env},
     )
 
@@ -193,7 +196,7 @@ def test_a_reader_that_goes_away_is_not_complained_about(command):
             check=False,
             stdout=gone,
             stderr=subprocess.PIPE,
-            timeout=60,
+            timeout=WITHIN_S,
             env=buffered,
         )
     assert (ended.returncode, ended.stderr) == (1, b"")

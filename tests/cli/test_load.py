@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 import pytest
+from patience import WITHIN_S
 
 from projection.errors import StreamError
 from projection.model.subjects import SubjectTemplate
@@ -48,7 +49,7 @@ def run(*arguments, folder, program=THE_COMMAND, **more_env):
         check=False,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=WITHIN_S,
         cwd=folder,
         env={**os.environ, **more_env},
     )

@@ -10,7 +10,6 @@ from contextlib import closing
 import pytest
 from command_support import (
     COUNTER,
-    WITHIN_S,
     counted,
     deploy,
     deploy_shop,
@@ -23,6 +22,7 @@ from command_support import (
     started,
     write_events,
 )
+from patience import WITHIN_S
 
 from projection.store.format import _KEY, FORMAT_VERSION
 from projection.store.lmdb_env import Environment

@@ -8,7 +8,8 @@ import socket
 
 import httpx
 import pytest
-from command_support import WITHIN_S, counted, deploy, eventually, fill, projection, refused, scanned, started
+from command_support import counted, deploy, eventually, fill, projection, refused, scanned, started
+from patience import WITHIN_S
 
 from projection.cli.run import _Signals
 from projection.stream.embedded import EmbeddedServer

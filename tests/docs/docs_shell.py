@@ -9,10 +9,14 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from threading import Timer
-from time import monotonic, sleep
+from time import monotonic
 from typing import TYPE_CHECKING, Self
+
+from patience import WITHIN_S, wait_until
+from warm_commands import warm_commands
 
 from projection.stream import embedded_guard
 
@@ -22,7 +26,6 @@ if TYPE_CHECKING:
     from docs_pages import Block
 
 _MARK = "=== end of command: "
-_PATIENCE_S = 30.0
 _DEFAULT_ADDRESS = "127.0.0.1:7070"  # where a node answers queries
 _VOLATILE = (  # numbers that no two runs have in common
     (re.compile(r'"seconds":[0-9.]+'), '"seconds":0'),
@@ -64,9 +67,13 @@ class Shell:
         environment = {
             name: value for name, value in os.environ.items() if not name.startswith(("PROJECTION_", "PYTEST"))
         }
-        environment |= {"PATH": f"{Path(sys.executable).parent}:{environment['PATH']}", "COLUMNS": "80"}
+        environment |= {
+            "PATH": f"{warm_commands().folder}:{Path(sys.executable).parent}:{environment['PATH']}",
+            "COLUMNS": "80",
+        }
         # pytest as a reader has it who installed it with this package: without this project's other plugins.
-        environment |= {"PYTEST_ADDOPTS": "-p no:asyncio -p no:randomly -p no:cacheprovider"}
+        without = ("cacheprovider", "randomly", "asyncio", "anyio", "schemathesis", "hypothesispytest")
+        environment |= {"PYTEST_ADDOPTS": " ".join(f"-pno:{name}" for name in without)}
         self._address = f"127.0.0.1:{_free_port()}"  # stands for the default one, which others may have
         environment |= {"PROJECTION_HTTP__LISTEN": self._address}
         environment |= {"PYTHONUNBUFFERED": "1"}  # stdout and stderr in the order in which a terminal shows them
@@ -90,9 +97,9 @@ class Shell:
     def __exit__(self, *_: object) -> None:
         if self._bash.poll() is None:
             self._send("kill -9 $(jobs -p) 2>/dev/null; exit")
-        self._bash.communicate(timeout=_PATIENCE_S)
+        self._bash.communicate(timeout=WITHIN_S)
         for server in self._servers:
-            server.communicate(timeout=_PATIENCE_S)  # its guard ends it with its standard input
+            server.communicate(timeout=WITHIN_S)  # its guard ends it with its standard input
 
     def _send(self, text: str) -> None:
         assert self._bash.stdin is not None
@@ -105,11 +112,11 @@ class Shell:
         command = command.replace(_DEFAULT_ADDRESS, self._address)
         self._send(f"{command}\nprintf '{_MARK}%d\\n' $?")
         # With all that it has started: while one of those lives, reading waits for it.
-        watchdog = Timer(_PATIENCE_S, os.killpg, (self._bash.pid, signal.SIGKILL))
+        watchdog = Timer(WITHIN_S, os.killpg, (self._bash.pid, signal.SIGKILL))
         watchdog.start()
         lines = list[str]()
         while _MARK not in (line := self._bash.stdout.readline()):
-            assert line, f"the shell ended at {command!r}, or it took more than {_PATIENCE_S:.0f} s"
+            assert line, f"the shell ended at {command!r}, or it took more than {WITHIN_S:.0f} s"
             lines.append(line)
         watchdog.cancel()
         last, _, status = line.partition(_MARK)
@@ -129,15 +136,14 @@ class Shell:
             env=self._environment,
         )
         self._servers.append(server)
-        deadline = monotonic() + _PATIENCE_S
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            except OSError:
-                assert server.poll() is None, f"{command!r} ended"
-                assert monotonic() < deadline, f"{command!r} does not listen"
-                sleep(0.02)
+
+        def listens() -> bool:
+            assert server.poll() is None, f"{command!r} ended"
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=WITHIN_S):
+                return True
+            return False
+
+        wait_until(listens, lambda: f"{command!r} does not listen")
         self.run(f"export PROJECTION_NATS__URL=nats://127.0.0.1:{port}")
 
     def follow(self, block: Block) -> None:
@@ -155,12 +161,10 @@ class Shell:
         return Path(self.run("pwd")[0].strip())
 
     def _compare(self, block: Block, command: str, shown: str) -> None:
-        deadline = monotonic() + (_PATIENCE_S if "eventually" in block else 0.0)
-        while True:
+        found, status = self.run(command)
+        end = monotonic() + (WITHIN_S if "eventually" in block else 0.0)
+        while not agrees(shown, found) and monotonic() < end:
             found, status = self.run(command)
-            if agrees(shown, found) or monotonic() >= deadline:
-                break
-            sleep(0.05)
         logs = "".join(f"\n{log.name}:\n{log.read_text()}" for log in sorted(self._here().glob("*.log")))
         assert agrees(shown, found), f"{block.place}: `{command}` prints\n{found}\nand the page shows\n{shown}{logs}"
         assert int(block.attributes.get("status", 0)) == status, f"{block.place}: `{command}`"

@@ -132,7 +132,7 @@ def limits() -> list[Row]:
         ("a view's JSON", f"{limit.view_bytes:,} bytes", "R712"),
         ("a string", f"{types.DEFAULT_STRING:,} code points", "D105, R711"),
         ("a list or a map", f"{types.DEFAULT_CONTAINER:,} items", "D105, R711"),
-        ("a decimal", f"38 digits, {types.MAX_SCALE} of them behind the point", "D105, R702"),
+        ("a decimal", f"38 digits; `decimal(n)` keeps at most {types.MAX_SCALE} behind the point", "D105, R702"),
         ("an int", "64 bits, signed", "D105, R701"),
     ]
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 from docs_pages import CHECKOUT, blocks
+from warm_commands import warm_commands
 
 from projection.bundled import bundled
 
@@ -34,7 +35,7 @@ def folder(tmp_path):
 
 
 def ended(command, folder):
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    environment = {**os.environ, "PATH": f"{warm_commands().folder}:{Path(sys.executable).parent}:{os.environ['PATH']}"}
     return subprocess.run(command, shell=True, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 

@@ -55,7 +55,7 @@ def test_a_page_that_shows_something_else_is_noticed() -> None:
 
 
 def test_a_command_that_does_not_end_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(docs_shell, "_PATIENCE_S", 0.5)
+    monkeypatch.setattr(docs_shell, "WITHIN_S", 0.5)
     with Shell(tmp_path) as shell, pytest.raises(AssertionError, match="the shell ended at 'sleep 100; echo'"):
         shell.run("sleep 100; echo")
 

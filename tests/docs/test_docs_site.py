@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from docs_pages import CHECKOUT
 from docs_site import SETTINGS, SITE_PAGES, gather
+from patience import WITHIN_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,7 +59,7 @@ def test_attributes_that_only_tests_read_are_not_shown(tmp_path: Path) -> None:
 
 def built(folder: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "zensical", "build", "--strict", "--config-file", str(folder / "zensical.toml")]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=WITHIN_S)
 
 
 needs_the_group = pytest.mark.skipif(

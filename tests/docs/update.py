@@ -5,9 +5,12 @@ What comes of it is to be read before it is committed: a changed output may be a
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from pathlib import Path
 from time import sleep
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # what all tests share
 
 from docs_pages import PAGES, blocks
 from docs_schemas import QUERY_SCHEMA, query_schema

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from time import monotonic, time
+from time import time
 
 from engine_support import added, deploy
-from node_support import WITHIN_S
+from patience import WITHIN_MS, WITHIN_S, eventually
 
 from projection.model.ids import TenantId, ViewId, ViewType
 from projection.model.query_limits import QueryLimits
@@ -18,13 +18,6 @@ TALLIES = ViewType("tallies")
 TENANT = TenantId("a")
 
 
-async def _until(condition, what=""):
-    until = monotonic() + WITHIN_S
-    while not condition():
-        assert monotonic() < until, what
-        await asyncio.sleep(0.005)
-
-
 async def test_an_idle_node_is_level_up_to_its_last_look_at_the_log(site):
     last = await site.publish([added("x"), added("x")])
     began = time()
@@ -32,10 +25,10 @@ async def test_an_idle_node_is_level_up_to_its_last_look_at_the_log(site):
         (lane,) = node.lanes
         assert (1, None) == (lane.build, node.level_at(TALLIES, lane.build))
         running = asyncio.create_task(node.run())
-        await _until(lambda: (node.level_at(TALLIES, lane.build) or (0, 0))[0] == last)
+        await eventually(lambda: (node.level_at(TALLIES, lane.build) or (0, 0))[0] == last, running)
         sequence, first = node.level_at(TALLIES, lane.build)
         assert (last, True) == (sequence, began <= first <= time())
-        await _until(lambda: node.level_at(TALLIES, lane.build)[1] > first, "it looks again and again")
+        await eventually(lambda: node.level_at(TALLIES, lane.build)[1] > first, running)  # it looks again and again
         assert node.level_at(TALLIES, lane.build + 1) is None
         node.stop()
         await asyncio.wait_for(running, WITHIN_S)
@@ -48,10 +41,10 @@ async def test_reading_your_own_write_waits_until_it_is_committed_and_no_longer(
         running = asyncio.create_task(node.run())
         for number in range(1, 20):
             sequence = await site.publish([added("x", number)])
-            answer = await queries.view(TENANT, TALLIES, ViewId("x"), Wanted(sequence, 20_000, None))
+            answer = await queries.view(TENANT, TALLIES, ViewId("x"), Wanted(sequence, WITHIN_MS, None))
             assert answer.scanned >= sequence
             assert b'"events":%d' % number in bytes(answer.view)
-        await _until(lambda: (node.level_at(TALLIES, 1) or (0, 0))[0] == sequence)
+        await eventually(lambda: (node.level_at(TALLIES, 1) or (0, 0))[0] == sequence, running)
         fresh = await queries.view(TENANT, TALLIES, ViewId("x"), Wanted(max_lag_s=WITHIN_S))
         assert fresh.lag_s is not None
         assert fresh.as_of is not None

@@ -11,6 +11,7 @@ from build_support import TALLY, answering, fold_on
 from engine_support import TALLIES, TOO_MUCH, Log, added, broken, deploy, envelope, erased, feed
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from patience import WITHIN_S, eventually
 
 from projection.engine.adoption import adopt
 from projection.engine.builds import open_store, plan_builds
@@ -27,7 +28,6 @@ from projection.store.memory import MemoryLaneStore
 from projection.store.ranges import after
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from node_support import Site
@@ -133,7 +133,7 @@ def test_the_indexes_of_a_new_store_are_built_at_once(tmp_path: Path) -> None:
 async def built(deployed: DeployedView, store: LaneStore) -> Lane:
     """What a node does in the background, until it is done."""
     lane = Lane(deployed, store)
-    workshop = Workshop(1, patience_s=10)
+    workshop = Workshop(1, patience_s=WITHIN_S)
     try:
         await build_indexes(Committer(lane, workshop))
     finally:
@@ -257,7 +257,7 @@ async def test_a_piece_that_the_disk_refuses_is_tried_again(tmp_path: Path) -> N
     (plain,), (deployed,) = deploy(tmp_path / "a", TALLIES), deploy(tmp_path / "b", tallies(BY_TOTAL))
     store = Refusing()
     feed(Lane(plain, store), Log(*events(5)).messages)
-    await asyncio.wait_for(built(deployed, store), 10)
+    await asyncio.wait_for(built(deployed, store), WITHIN_S)
     assert 0 == store.refusals
     assert {BY_TOTAL: (1, True)} == indexes(store)
 
@@ -292,13 +292,6 @@ async def test_a_node_builds_beside_the_log_and_a_stop_in_the_middle_is_made_up_
         await node.run(until_caught_up=True)
         assert {BY_TOTAL: (1, True), BY_EVENTS: (2, True)} == indexes(node.lanes[0].store)
     assert [] == problems(site.data)
-
-
-async def eventually(condition: Callable[[], object], running: asyncio.Task[object]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():
-            assert not running.done(), running.result()
-            await asyncio.sleep(0.001)
 
 
 # --- adoption ---------------------------------------------------------------------------------------------------------

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from engine_support import CORRECTED, TALLIES, Log, added, broken, deploy, envelope, parked, totals
-from node_support import SHOP, WITHIN_S, contents_of, folded, replayed
+from node_support import SHOP, contents_of, folded, replayed
+from patience import WITHIN_S, eventually
 
 from projection.errors import ConfigurationError, StorageError, StreamError, StreamIdentityError
 from projection.model.ids import ViewType
@@ -96,13 +97,6 @@ async def test_what_others_publish_beside_the_subjects_moves_an_idle_node_on(sit
         node.stop()
         await asyncio.wait_for(running, WITHIN_S)
         assert (1, []) == (node.lanes[0].store.position().applied, parked(node.lanes[0].store))
-
-
-async def eventually(condition, running) -> None:
-    async with asyncio.timeout(WITHIN_S):
-        while not condition():
-            assert not running.done(), running.result()
-            await asyncio.sleep(0.005)
 
 
 # several view types on one feed

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from engine_support import Log, added, deploy, totals
+from patience import WITHIN_MS, WITHIN_S
 
 from projection.engine import breaker as breaker_module
 from projection.engine import reading as reading_module
@@ -22,7 +23,6 @@ from projection.stream.port import Batch
 if TYPE_CHECKING:
     from projection.model.checkpoint import LanePosition
 
-WITHIN_S = 30
 EVENTS = 20
 
 
@@ -108,7 +108,7 @@ class TheHost:
 async def test_a_guest_comes_to_where_the_others_stand_before_it_is_let_in(tmp_path, behind):
     deployed = deploy(tmp_path)
     log = Log(*(added("x") for _ in range(EVENTS)))
-    host = TheHost(patience_ms=WITHIN_S * 1_000)
+    host = TheHost(patience_ms=WITHIN_MS)
 
     def reading(scanned: int) -> Reading:
         lane = Lane(deployed[0], MemoryLaneStore())
@@ -151,7 +151,7 @@ async def test_among_others_a_lane_whose_store_cannot_be_read_parts_where_it_sta
 async def test_a_lane_that_parts_for_two_reasons_at_once_parts_once(tmp_path, monkeypatch):
     """Its program takes most of the time, and its store cannot be read."""
     monkeypatch.setattr(reading_module, "_GAS_S", 1e9)  # whatever is used is more than there was time for
-    log, host = Log(*(added(f"v{number}") for number in range(EVENTS))), TheHost(patience_ms=WITHIN_S * 1_000)
+    log, host = Log(*(added(f"v{number}") for number in range(EVENTS))), TheHost(patience_ms=WITHIN_MS)
     light, heavy = MemoryLaneStore(), ForgetfulStore(0)
     deployed = deploy(tmp_path)
     get = heavy.get

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from time import monotonic
 
+from patience import WITHIN_S
+
 from projection.engine.watchdog import Watchdog
 
-PATIENCE_S = 0.05
-WITHIN_S = 30.0
+PATIENCE_S = 0.1
 
 
 def hang_until(condition) -> None:
@@ -37,4 +38,6 @@ async def test_a_loop_that_comes_round_again_is_told_and_may_be_reported_anew(lo
         for _ in range(2):
             hang_until(lambda: watchdog.held_up)
             await asyncio.wait_for(well_again.acquire(), WITHIN_S)
-    assert ["error", "info", "error", "info"] == [one["log_level"] for one in logged]
+    levels = [one["log_level"] for one in logged]
+    assert len(levels) >= 4  # more on a machine that itself keeps the loop from coming round
+    assert ["error", "info"] * (len(levels) // 2) == levels

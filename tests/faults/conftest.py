@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from crash_log import make_log
-from crash_site import CrashSite, warm_up
+from crash_site import CrashSite, warm_forks
 
 from projection.stream.embedded import EmbeddedServer
 
@@ -20,8 +20,9 @@ BATCH = 100
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _warm() -> None:
-    warm_up()
+def _warm() -> Iterator[None]:
+    with warm_forks():
+        yield
 
 
 @pytest.fixture

@@ -11,13 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from multiprocessing import forkserver
 from pathlib import Path
-from time import monotonic, sleep
 from typing import TYPE_CHECKING, Self, TypeVar
 
 import msgspec
 import pytest
 from crash_log import STREAM, Told, deploy_all, replayed, subject_of, told
 from node_faults import ACKNOWLEDGED_TOO_EARLY, run_node
+from patience import WITHIN_S, wait_until
+from processor_time import beside
 
 from projection.engine.verification import verify
 from projection.errors import ProjectionError
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from projection.store.port import ViewReader
     from projection.stream.embedded import EmbeddedServer
 
-PATIENCE_S = 60.0
 T = TypeVar("T")
 _PUBLISHED_AT_ONCE = 40  # of what is published meanwhile, with a pause after each
 
@@ -45,11 +45,17 @@ _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(["pytest", "warm_node"])
 
 
-def warm_up() -> None:
-    """Start the process that nodes are forked from; it ends with this one."""
+@contextmanager
+def warm_forks() -> Iterator[None]:
+    """With the process that nodes are forked from."""
     with pytest.MonkeyPatch.context() as patch:  # it does not take the path from us, as what is forked from it does
         patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
         forkserver.ensure_running()
+    server = forkserver._forkserver
+    beside.add(pid := server._forkserver_pid)
+    yield
+    beside.discard(pid)
+    server._stop()  # and wait for it, so that its processor time is counted
 
 
 class NodeProcess:
@@ -76,18 +82,23 @@ class NodeProcess:
         return self._process.is_alive()
 
     def wait_until_it_reads(self) -> None:
-        deadline = monotonic() + PATIENCE_S
-        while not self._reading.wait(0.1):
-            assert self.runs, self._site.node_log()
-            assert monotonic() < deadline, self._site.node_log()
+        self._until(self._reading.is_set)
 
     def wait_until_it_is_frozen(self) -> None:
         """By a fault that sends it SIGSTOP."""
-        deadline = monotonic() + PATIENCE_S
-        while self.runs and Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
-            assert monotonic() < deadline, self._site.node_log()
-            sleep(0.005)
-        assert self.runs, self._site.node_log()
+        stat = Path(f"/proc/{self._process.pid}/stat")
+        self._until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T")
+
+    def wait_until_told(self, text: str) -> None:
+        """Wait until the log of the site's nodes, of which this one runs, holds a text."""
+        self._until(lambda: text in self._site.node_log())
+
+    def _until(self, condition: Callable[[], bool]) -> None:
+        def holds() -> bool:
+            assert self.runs, self._site.node_log()
+            return condition()
+
+        wait_until(holds, self._site.node_log)
 
     def send(self, signum: signal.Signals) -> None:
         os.kill(self._process.pid, signum)
@@ -100,7 +111,7 @@ class NodeProcess:
 
     def wait(self) -> int:
         """Its exit status; minus the signal that killed it."""
-        self._process.join(PATIENCE_S)
+        self._process.join(WITHIN_S)
         status = self._process.exitcode
         if status is None:
             self.send(signal.SIGABRT)  # it tells where it is
@@ -194,14 +205,6 @@ class CrashSite:
 
     def forget_node_log(self) -> None:
         os.truncate(self.folder / "node.log", 0)
-
-    def wait_until_told(self, text: str, node: NodeProcess) -> None:
-        """Wait until the nodes' log holds a text."""
-        deadline = monotonic() + PATIENCE_S
-        while text not in (log := self.node_log()):
-            assert node.runs, log
-            assert monotonic() < deadline, log
-            sleep(0.01)
 
     # what they leave
 

@@ -21,6 +21,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import lmdb
+from patience import WITHIN_S
 
 from projection.engine.reading import Reading
 from projection.lang.program import Program
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from projection.stream.port import Feed
 
 ACKNOWLEDGED_TOO_EARLY = 99  # the exit status of a node that told the server more than its stores hold
-LIFETIME_S = 180  # whatever becomes of the test, a node does not outlive it by much
+LIFETIME_S = int(3 * WITHIN_S)  # whatever becomes of the test, a node does not outlive it by much
 
 
 class Point(StrEnum):

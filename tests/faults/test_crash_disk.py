@@ -9,13 +9,12 @@ import sys
 from contextlib import contextmanager, suppress
 from errno import EIO, ENOSPC
 from pathlib import Path
-from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
 import pytest
 from crash_log import STREAM
-from crash_site import PATIENCE_S
 from node_faults import FailingCommits, Point, SlowDisk, Struck
+from patience import WITHIN_S, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,7 +36,7 @@ def test_commits_that_fail_are_written_again_until_they_are_stored(site: CrashSi
 def test_a_node_killed_between_two_tries_leaves_the_fold_so_far(site: CrashSite) -> None:
     site.publish()
     with site.start(FailingCommits(ENOSPC, first=8, times=100), until_caught_up=False) as node:
-        site.wait_until_told(os.strerror(ENOSPC), node)
+        node.wait_until_told(os.strerror(ENOSPC))
         node.kill()
     site.check()
     site.run_to_the_end()
@@ -68,7 +67,7 @@ def test_a_node_on_a_full_disk_waits_and_goes_on_by_itself_when_there_is_room(si
             await_that(site.is_committed, node, site)
             site.check()
         node.send_signal(signal.SIGTERM)
-        assert node.wait(PATIENCE_S) == 0, site.node_log()
+        assert node.wait(WITHIN_S) == 0, site.node_log()
 
 
 @contextmanager
@@ -106,8 +105,8 @@ def fill(ballast: Path) -> Path:
 
 
 def await_that(condition: Callable[[], bool], node: subprocess.Popen[bytes], site: CrashSite) -> None:
-    deadline = monotonic() + PATIENCE_S
-    while not condition():
+    def holds() -> bool:
         assert node.poll() is None, site.node_log()
-        assert monotonic() < deadline, f"{site.committed()}: {site.node_log()}"
-        sleep(0.01)
+        return condition()
+
+    wait_until(holds, lambda: f"{site.committed()}: {site.node_log()}")

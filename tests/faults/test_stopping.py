@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import signal
 from errno import ENOSPC
-from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
 import pytest
-from crash_site import PATIENCE_S
 from node_faults import FailingCommits, Point, SlowDisk, Stalled
+from patience import WITHIN_S, wait_until
 
 from projection.errors import EXIT_ABANDONED, EXIT_OK, EXIT_SIGNAL
 
@@ -37,7 +36,7 @@ def test_a_batch_that_cannot_be_committed_in_time_is_abandoned_unacknowledged_an
     (site.folder / "projection.yaml").write_text("stop_timeout_s: 1\n")
     site.publish()
     with site.start(FOR_EVER, until_caught_up=False) as node:
-        site.wait_until_told(FULL, node)
+        node.wait_until_told(FULL)
         node.send(signal.SIGTERM)
         assert node.wait() == EXIT_ABANDONED, site.node_log()
     assert "could not be committed in time" in site.node_log()
@@ -50,9 +49,9 @@ def test_a_batch_that_cannot_be_committed_in_time_is_abandoned_unacknowledged_an
 def test_a_second_signal_ends_it_at_once_and_the_status_says_which(site: CrashSite) -> None:
     site.publish()
     with site.start(FOR_EVER, until_caught_up=False) as node:
-        site.wait_until_told(FULL, node)
+        node.wait_until_told(FULL)
         node.send(signal.SIGTERM)
-        site.wait_until_told("the node is stopping", node)
+        node.wait_until_told("the node is stopping")
         node.send(signal.SIGINT)
         assert node.wait() == EXIT_SIGNAL + signal.SIGINT, site.node_log()
     site.check()
@@ -62,13 +61,16 @@ def test_a_second_signal_ends_it_at_once_and_the_status_says_which(site: CrashSi
 
 def test_a_node_whose_loop_hangs_is_ended_by_the_second_signal(site: CrashSite) -> None:
     site.publish()
-    with site.start(Stalled(Point.FOLDED, 40, 100.0), until_caught_up=False) as node:
-        site.wait_until_told("event loop has not come round", node)
+    with site.start(Stalled(Point.FOLDED, 40, 2 * WITHIN_S), until_caught_up=False) as node:
+        node.wait_until_told("event loop has not come round")
         node.send(signal.SIGTERM)
-        deadline = monotonic() + PATIENCE_S
-        while node.runs and monotonic() < deadline:  # the kernel may hand one of two to a thread that does not hang
-            node.send(signal.SIGINT)
-            sleep(0.05)
+
+        def ends_at_another_signal() -> bool:  # the kernel may hand one of two to a thread that does not hang
+            if node.runs:
+                node.send(signal.SIGINT)
+            return not node.runs
+
+        wait_until(ends_at_another_signal)
         assert node.wait() in (EXIT_SIGNAL + signal.SIGINT, EXIT_SIGNAL + signal.SIGTERM), site.node_log()
     site.check()
     site.run_to_the_end()

@@ -6,7 +6,6 @@ The corpus is in `abuse/` (its form: abuse/README.md).
 from __future__ import annotations
 
 import re
-import time
 import tracemalloc
 from functools import partial
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from language_support import Case, Expression, Fold, plenty, read_cases
+from yardstick import A_LOT, steps
 
 from projection.errors import DecodeError
 from projection.lang.check.checker import check
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 CASES = [case for path in sorted((Path(__file__).parent / "abuse").glob("*.cases")) for case in read_cases(path)]
-NS_PER_GAS = 500  # that one unit of gas may take
-MARGIN = 10  # times as long, for a machine that is busy with other work; the honest figure is printed
-FREE_SECONDS = 0.001  # what is there before anything is charged: calls, and the clock
+# In steps of a yardstick (tests/yardstick.py), with room for seven times what the slowest case takes.
+STEPS_PER_GAS = 600  # that one unit of gas may take
+FREE_STEPS = 300_000  # what is there before anything is charged: calls, and the clock
 # A view beyond its limit is looked through before anyone knows, at most a node for each byte that it may have (16 ms),
 # and that is charged to nobody: R712.
-LOOK_SECONDS = 0.2
-CHECK_SECONDS = 60.0  # what explodes takes hours; a busy machine does not
+LOOK_STEPS = 6_000_000
+TRIES = 10  # the first compiles, and on a busy machine any may be disturbed
 RUN_BYTES = 64 << 20  # that one event may hold besides what was there before
 CHECK_BYTES = 256 << 20  # that the check of a program may hold; its text is at most 64 KiB
 
@@ -51,23 +51,28 @@ def expanded(text: str) -> str:
 
 
 class Ended(NamedTuple):
-    """How a run ended, what was charged, and how long it took."""
+    """How a run ended, what was charged, and how long it took, in steps."""
 
     code: str
     gas: int
-    seconds: float
+    steps: int
 
 
-def timed(run: Callable[[], int]) -> Ended:
+def measured(run: Callable[[], int]) -> Ended:
     """How something ended that returns what it was charged, or fails."""
-    start = time.perf_counter()
-    try:
-        code, gas = "well", run()
-    except Failure as failure:
-        code, gas = failure.code, failure.gas
-    except DecodeError as error:
-        code, gas = error.code, 0
-    return Ended(code, gas, time.perf_counter() - start)
+    ended = Ended("well", 0, 0)
+
+    def end() -> None:
+        nonlocal ended
+        try:
+            ended = ended._replace(gas=run())
+        except Failure as failure:
+            ended = Ended(failure.code, failure.gas, 0)
+        except DecodeError as error:
+            ended = Ended(error.code, 0, 0)
+
+    taken = steps(end)
+    return ended._replace(steps=taken)
 
 
 def run_expression(run: Expression, payload: str, execution: Execution) -> Ended:
@@ -78,21 +83,21 @@ def run_expression(run: Expression, payload: str, execution: Execution) -> Ended
         run.run(payload, meter, execution)
         return meter.used
 
-    ended = timed(compute)
+    ended = measured(compute)
     return ended if ended.code == "well" else ended._replace(gas=meter.used)
 
 
 def run_events(fold: Fold, lines: list[str]) -> Ended:
     """The events that some lines say, from no view on; the last is the one that counts."""
     fold.views.clear()
-    ended = Ended("well", 0, 0.0)
+    ended = Ended("well", 0, 0)
     for line in lines:
         match = re.fullmatch(r"(?:(\d+) events|event) (\S+) (.*)", line)
         assert match is not None, line
         assert ended.code == "well", f"{ended} before {line}"
         payload = expanded(match[3]).encode("utf-8", "surrogatepass")
         for _ in range(int(match[1] or 1)):
-            ended = timed(partial(_apply, fold, match[2], payload))
+            ended = measured(partial(_apply, fold, match[2], payload))
             if ended.code != "well":
                 # What fails tells what that one view or nothing was charged; the payload was before.
                 ended = ended._replace(gas=ended.gas + payload_gas(payload))
@@ -120,18 +125,21 @@ def bounded(run: Callable[[], Any], most: int, what: str) -> Any:
 def checks(case: Case) -> tuple[str, Any]:
     """How the check of a case ended, and what it made."""
     text = expanded(case.text)
-    start = time.perf_counter()
-    try:
-        is_program = text.lstrip("\n").startswith("proj ")
-        made: Any = check(Source("p.proj", text)) if is_program else Expression(text, case.prelude)
-    except ProgramInvalidError as error:
-        made, code, shown = None, error.diagnostics[0].code, error.render()
-    else:
-        code, shown = "well", "error["
+    code, made, shown = "well", None, "error["
+
+    def check_it() -> None:
+        nonlocal code, made, shown
+        try:
+            is_program = text.lstrip("\n").startswith("proj ")
+            made = check(Source("p.proj", text)) if is_program else Expression(text, case.prelude)
+        except ProgramInvalidError as error:
+            code = error.diagnostics[0].code
+            shown = error.render()
+
+    taken = steps(check_it)
     assert shown.startswith("error[")
-    seconds = time.perf_counter() - start
-    assert seconds < CHECK_SECONDS
-    print(f"{case}: checked in {seconds * 1e3:.0f} ms, with memory counted: {code}")
+    print(f"{case}: checked in {taken:,} steps, with memory counted: {code}")
+    assert taken < 4 * A_LOT  # counting memory makes it several times slower
     return code, made
 
 
@@ -149,14 +157,13 @@ def test_a_hostile_case_ends_fast_in_bounded_memory_with_a_result_or_a_coded_err
         else:
             run = partial(run_events, Fold(made, execution=execution), lines)
         ended = run()
-        for _ in range(9):  # the first try compiles, and on a busy machine any may be disturbed
-            if ended.seconds > FREE_SECONDS / 2 + NS_PER_GAS * 1e-9 * ended.gas:
-                ended = min(ended, run(), key=lambda one: one.seconds)
-        per_gas = ended.seconds * 1e9 / max(ended.gas, 1)
-        print(f"{case}, {execution}: {ended.code}, {ended.gas:,} gas, {ended.seconds * 1e3:.2f} ms, {per_gas:.0f} ns per gas")  # fmt: skip
+        most = (LOOK_STEPS if ended.code == "R712" else FREE_STEPS) + STEPS_PER_GAS * ended.gas
+        for _ in range(TRIES - 1):
+            if ended.steps > most / 2:
+                ended = min(ended, run(), key=lambda one: one.steps)
+        print(f"{case}, {execution}: {ended.code}, {ended.gas:,} gas, {ended.steps:,} steps of {most:,} allowed")
         assert ended.code in wanted
-        free = LOOK_SECONDS if ended.code == "R712" else FREE_SECONDS
-        assert ended.seconds < free + MARGIN * NS_PER_GAS * 1e-9 * ended.gas
+        assert ended.steps < most
         assert ended.code in bounded(run, RUN_BYTES, f"{case}, {execution}").code
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from language_support import codes_of, diagnostics_of
 from lark import Lark
+from yardstick import A_LOT, steps
 
 from projection.bundled import bundled
 from projection.lang.check.checker import check
@@ -99,14 +98,17 @@ HOSTILE = {
 @pytest.mark.parametrize("what", sorted(HOSTILE))
 def test_hostile_text_is_a_program_or_has_diagnostics_and_ends(what: str) -> None:
     text, expected = HOSTILE[what]
-    before, found = time.perf_counter(), list[str]()
-    try:
-        check(Source("p", text))
-    except ProgramInvalidError as error:
-        found = sorted({one.code for one in error.diagnostics})
-        error.render()
+    found = list[str]()
+
+    def check_and_render() -> None:
+        try:
+            check(Source("p", text))
+        except ProgramInvalidError as error:
+            found.extend(sorted({one.code for one in error.diagnostics}))
+            error.render()
+
+    assert steps(check_and_render) < A_LOT
     assert expected == found
-    assert time.perf_counter() - before < 120  # what explodes takes hours; a busy machine does not
 
 
 def test_the_deepest_program_that_is_allowed_runs_through_every_pass() -> None:
@@ -124,6 +126,9 @@ def test_the_deepest_program_that_is_allowed_runs_through_every_pass() -> None:
 
 def test_very_many_errors_are_all_reported_and_take_no_time() -> None:
     fields = ", ".join(f"some_field_{n}: 1" for n in range(2500))
-    before = time.perf_counter()
-    assert 2500 <= len(diagnostics_of(f"{HEAD}on E as e to e.id => {{ n: 1, {fields} }}\n"))
-    assert time.perf_counter() - before < 120  # as above
+    found = list[str]()
+    assert (
+        steps(lambda: found.extend(map(str, diagnostics_of(f"{HEAD}on E as e to e.id => {{ n: 1, {fields} }}\n"))))
+        < A_LOT
+    )
+    assert 2500 <= len(found)

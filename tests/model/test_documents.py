@@ -1,6 +1,5 @@
 """Reading YAML, TOML and JSON by hand written."""
 
-import time
 from decimal import Decimal
 
 import pytest
@@ -100,11 +99,8 @@ def test_what_is_wrong_with_a_file_is_named_with_its_place(read, suffix, text, m
 def test_an_alias_bomb_is_harmless(read):
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
-    begin = time.perf_counter()
-
     with pytest.raises(ConfigurationError, match="alias"):
-        read("\n".join(lines))
-    assert time.perf_counter() - begin < 1
+        read("\n".join(lines))  # written out, it would fill the memory
 
 
 @pytest.mark.parametrize("name", ["missing.yaml", "folder.yaml", "nul\0.yaml"])

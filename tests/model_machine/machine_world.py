@@ -10,6 +10,7 @@ from unittest import mock
 
 from machine_disk import Disk, KilledError
 from machine_oracle import Expected, Generation, mismatch
+from patience import WITHIN_S
 from simulated_server import SimulatedServer
 from simulated_time import SimulatedLoop, clocks_of
 from structlog.testing import capture_logs
@@ -36,7 +37,6 @@ STREAM = "events"
 _WITHIN_S = 300.0  # of simulated time: whatever was wrong is well again, and the node has caught up
 _MAX_ROUNDS = 50_000
 _STARTS = 5
-_PATIENCE_S = 10.0
 _CALM_S = 1.0  # in which nothing more goes wrong
 
 
@@ -106,7 +106,7 @@ class World:
         while tasks := asyncio.all_tasks(self.loop):  # again: before Python 3.12 a `wait_for` may swallow it
             for task in sorted(tasks, key=asyncio.Task.get_name):  # the same in each run
                 task.cancel()
-            self.loop.run_until_complete(asyncio.wait(tasks, timeout=_PATIENCE_S))
+            self.loop.run_until_complete(asyncio.wait(tasks, timeout=WITHIN_S))
 
     def stop(self) -> None:
         """SIGTERM; the process is gone when this returns."""

@@ -278,11 +278,11 @@ def a_seed() -> int:
 
 
 def test_a_node_survives_random_lives(site: dict[str, Any]) -> None:
-    live(site, 250, a_seed())
+    live(site, 60, a_seed())
 
 
 def test_a_node_on_lmdb_survives_random_lives(site: dict[str, Any]) -> None:
-    live(site, 50, a_seed(), LmdbLaneStore)
+    live(site, 15, a_seed(), LmdbLaneStore)
 
 
 @pytest.mark.long

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from patience import WITHIN_S
 from simulated_server import SimulatedServer
 from simulated_time import SimulatedLoop
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from projection.stream.embedded import EmbeddedServer
 
 STREAM = "AGREED"
-PATIENCE_S = 10.0
 Step = tuple[Any, ...]
 
 
@@ -69,7 +69,7 @@ class Caller:
 
     async def _settle(self) -> None:
         """Until all came that came to the other one, and consumers know what was asked of them."""
-        deadline = monotonic() + PATIENCE_S
+        deadline = monotonic() + WITHIN_S
         expected = self._expected.counts[len(self.counts)] if self._expected else None
         while True:
             waiting = await self._waiting("c") + await self._waiting("d")

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
 
-from ops_support import WITHIN_S, eventually
+from patience import WITHIN_S, eventually
 
 from projection.ops.http.server import Listener, serving
 

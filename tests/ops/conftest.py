@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from ops_support import SOME_IDS, fine, served
+from patience import WITHIN_S
+
+from projection.ops.http import front, protocol
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -14,6 +17,9 @@ if TYPE_CHECKING:
     from ops_support import Served
 
     from projection.stream.embedded import EmbeddedServer
+
+# A client of these tests is no slower than the machine; those about slow clients set their own.
+protocol.HEAD_S = protocol.STALL_S = front._BODY_S = WITHIN_S
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from uuid import uuid4
 
 import httpx
 import jwt
+from patience import WITHIN_S, wait_until
 
 from projection.model.subjects import SubjectTemplate
 from projection.stream.connection import Nats, NatsConnection
@@ -36,7 +37,6 @@ PARKED = "parked"  # a view of every tenant, of which every other tenant has an 
 SAME = "same"  # a view of every tenant that is, byte for byte, the same
 ALSO_HOSTILE = ("a", "a:b", "%", "x/y", "é", "..", "*", ">")
 SECRET = "s" * 40
-WITHIN_S = 60.0
 PROGRAM = """\
 proj 1
 projection things
@@ -165,7 +165,7 @@ def told(feed: str) -> list[dict[str, str]]:
 
 def credentials(mode: str, tenant: str) -> list[tuple[bytes, bytes]]:
     if mode == "jwt":
-        token = jwt.encode({"tenant_id": tenant, "exp": int(time.time()) + 600}, SECRET, "HS256")
+        token = jwt.encode({"tenant_id": tenant, "exp": int(time.time()) + 86_400}, SECRET, "HS256")
         # The header of another mode says nothing here.
         return [(b"authorization", f"Bearer {token}".encode()), (b"x-tenant-id", b"a")]
     named = [(b"x-tenant-id", tenant.encode())]
@@ -226,11 +226,14 @@ def _node(folder: Path, mode: str, settings: Mapping[str, Any]) -> Iterator[str]
 
 def _address(node: subprocess.Popen[bytes], log: Path) -> str:
     """Where the node listens, as its log says."""
-    deadline = time.monotonic() + WITHIN_S
-    while True:
-        for line in log.read_text().splitlines():
-            if line.startswith("{") and json.loads(line).get("event") == "serving":
-                return json.loads(line)["url"]
-        assert node.poll() is None, log.read_text()
-        assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.02)
+    found: list[str] = []
+
+    def is_told() -> bool:
+        *whole, _ = log.read_text().split("\n")
+        lines = [json.loads(line) for line in whole if line.startswith("{")]
+        found.extend(line["url"] for line in lines if line.get("event") == "serving")
+        assert found or node.poll() is None, log.read_text()
+        return bool(found)
+
+    wait_until(is_told, log.read_text)
+    return found[0]

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any
 import httpx
 from engine_support import deploy
 from node_support import Site
+from patience import WITHIN_S, eventually
 
 from projection.ops.http.server import Listener, serving
 from projection.stream.connection import Nats, NatsConnection
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncIterator, Iterable
     from pathlib import Path
 
     from projection.engine.node import Node
     from projection.ops.http.service import Service
 
-WITHIN_S = 60.0
 PROGRAM = """\
 proj 1
 projection fines
@@ -99,12 +99,6 @@ class Served:
 
     async def until(self, sequence: int) -> None:
         await eventually(lambda: self.node.lanes[0].position.scanned >= sequence)
-
-
-async def eventually(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(WITHIN_S):
-        while not condition():  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(0.002)
 
 
 @asynccontextmanager

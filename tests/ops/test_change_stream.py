@@ -11,7 +11,7 @@ import pytest
 from change_clients import answering, following, not_reading
 from engine_support import TALLIES, added, deploy, envelope, erased
 from node_support import Site
-from ops_support import WITHIN_S, eventually
+from patience import WITHIN_S, eventually
 
 from projection.ops.http import protocol
 from projection.ops.http.protocol import BoundedProtocol

@@ -7,7 +7,8 @@ from contextlib import aclosing
 from decimal import Decimal
 
 import pytest
-from ops_support import SOME_IDS, WITHIN_S, fine, served
+from ops_support import SOME_IDS, fine, served
+from patience import WITHIN_S
 
 from projection.client import (
     AsyncClient,

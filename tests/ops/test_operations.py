@@ -8,7 +8,8 @@ import time
 
 import jwt
 import pytest
-from ops_support import eventually, fine, served
+from ops_support import fine, served
+from patience import eventually
 from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 

@@ -12,7 +12,8 @@ import schemathesis
 import uvloop
 from hypothesis import HealthCheck, given, settings
 from hypothesis.errors import Unsatisfiable
-from ops_support import SOME_IDS, WITHIN_S, fine, served
+from ops_support import SOME_IDS, fine, served
+from patience import WITHIN_S
 from schemathesis.checks import load_all_checks
 from schemathesis.specs.openapi import checks
 

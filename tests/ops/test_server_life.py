@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
-from ops_support import eventually, fine, served
+from ops_support import fine, served
+from patience import WITHIN_S, eventually
 
 from projection.errors import ConfigurationError
 from projection.model.http_settings import Address
@@ -57,7 +58,7 @@ def test_it_listens_where_the_settings_say(text):
     with Listener.open(Settings(http={"listen": text})) as listener:
         host, port = listener.bound.getsockname()[:2]
         assert listener.url in (f"http://{host}:{port}", f"http://[{host}]:{port}")
-        socket.create_connection((host, port), timeout=5).close()
+        socket.create_connection((host, port), timeout=WITHIN_S).close()
 
 
 @pytest.mark.parametrize("off", [None, "off"])

@@ -5,6 +5,7 @@ import json
 from contextlib import ExitStack, aclosing
 
 import pytest
+from patience import WITHIN_S
 
 from projection.model.ids import TenantId, ViewId, ViewType
 from projection.model.keys import ViewKey
@@ -38,7 +39,6 @@ view Counter { n: int, note: string(32)? }
 
 on Counted as e creates e.name => { n: 1 }
 """
-WITHIN_S = 10.0
 NO_SELECTION = {"view": "counters"}
 
 

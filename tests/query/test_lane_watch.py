@@ -6,11 +6,10 @@ import asyncio
 from time import monotonic
 
 import pytest
+from patience import WITHIN_S
 
 from projection.errors import StorageError
 from projection.query.watching import LaneWatch
-
-WITHIN_S = 20.0
 
 
 class Lane:

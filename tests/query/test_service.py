@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-from time import monotonic, time
+from time import time
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from patience import eventually
 from query_support import FILTERS, IDS, SORTS, TENANT, TENANTS, THINGS, Site, filled, thing
 
 from projection.errors import StorageError
@@ -32,7 +33,6 @@ from projection.query.serving import Serving
 from projection.testing.hostile_ids import view_ids
 
 NAMES = st.sampled_from(IDS) | view_ids()
-WITHIN_S = 20.0
 PARKED_OF, PARKED = TENANTS[::2], IDS[::2]
 
 
@@ -62,13 +62,6 @@ def own(tmp_path):
 
 def asked(**query):
     return Query.read({"view": "things", **query})
-
-
-async def until(condition):
-    deadline = monotonic() + WITHIN_S
-    while not condition():
-        assert monotonic() < deadline
-        await asyncio.sleep(0)
 
 
 def owners(found):
@@ -141,6 +134,7 @@ def test_an_etag_tells_states_tenants_ids_and_degraded_views_apart(site):
             (TENANT, THINGS, msgspec.structs.replace(found, id="other")),
             (TENANT, THINGS, msgspec.structs.replace(found, view=msgspec.Raw(b"{}"))),
             (TENANT, THINGS, msgspec.structs.replace(found, degraded=not found.degraded)),
+            (TENANT, THINGS, msgspec.structs.replace(found, incomplete=not found.incomplete)),
         ]
         assert len({queries.etag(*one) for one in variants}) == len(variants)
         later = msgspec.structs.replace(found, scanned=found.scanned + 1, lag_s=9.0)
@@ -303,7 +297,7 @@ async def test_who_names_a_sequence_waits_for_it_and_is_refused_where_it_does_no
     with own.queries() as queries:
         assert (await queries.query(TENANT, asked(min_sequence=here))).scanned == here
         waiting = asyncio.create_task(queries.query(TENANT, asked(min_sequence=here + 2, wait_ms=20_000)))
-        await until(lambda: queries.serving.of(THINGS).watch.waiting)
+        await eventually(lambda: queries.serving.of(THINGS).watch.waiting)
         own.store.put({(TENANT, "new"): thing("t", random.Random(1))})
         await asyncio.sleep(0)
         assert not waiting.done()
@@ -320,7 +314,7 @@ async def test_who_waits_through_a_switch_is_answered_by_the_new_build(own):
     here = own.store.lane.position().scanned
     queries = serving(own, {1: lambda: own.store, 2: lambda: own.store})
     waiting = asyncio.create_task(queries.query(TENANT, asked(min_sequence=here + 1, wait_ms=20_000)))
-    await until(lambda: queries.serving.of(THINGS).watch.waiting)
+    await eventually(lambda: queries.serving.of(THINGS).watch.waiting)
     switch(own)
     while own.store.lane.position().scanned <= here:
         own.store.put({})

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from patience import WITHIN_S
 
 _UNSHARE = ["unshare", "--user", "--map-root-user", "--mount"]
 _PIDS = ["--pid", "--fork", "--mount-proc"]
@@ -23,6 +24,6 @@ def run_apart(script: str, *arguments: object, own_pids: bool = False) -> list[s
     ):
         pytest.skip("this machine does not let a user make namespaces (unshare --user --mount)")
     command = [*unshare, sys.executable, str(Path(__file__).with_name(script)), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=WITHIN_S, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout.splitlines()

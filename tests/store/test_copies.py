@@ -7,6 +7,7 @@ from threading import Event
 import lmdb
 import pytest
 from lane_child import KEYS
+from patience import WITHIN_S
 
 from projection.errors import StorageError
 from projection.store.lmdb_store import LmdbLaneStore, LmdbViewReader
@@ -102,7 +103,7 @@ def test_commits_go_on_while_a_store_is_copied(path: Path, tmp_path: Path) -> No
         for number in range(5):
             store.copy_to(tmp_path / str(number))
         stop.set()
-        assert writing.result(timeout=20) > 0
+        assert writing.result(timeout=WITHIN_S) > 0
     for number in range(5):
         with LmdbViewReader.open(tmp_path / str(number)) as copy:
             assert len({view for _, view in copy.scan(None, ORDERS)}) == 1

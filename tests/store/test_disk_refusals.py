@@ -10,6 +10,7 @@ import lmdb
 import pytest
 from disk_child import KEYS
 from namespaces import run_apart
+from patience import WITHIN_S
 
 from projection.errors import StorageDamagedError, StorageError
 from projection.store import lmdb_env
@@ -44,7 +45,7 @@ def test_a_file_that_may_not_grow_refuses_a_commit_and_takes_it_when_it_may(
 ) -> None:
     """LMDB calls a write of which a part found room an I/O error, and the disk itself is not full here."""
     child = [sys.executable, str(Path(__file__).with_name("disk_child.py")), "limit", str(tmp_path), str(more)]
-    done = subprocess.run(child, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(child, capture_output=True, text=True, timeout=WITHIN_S, check=True)
     refused, *rest = done.stdout.splitlines()
     assert {*refused.split()} <= codes
     assert rest == WRITTEN_WHEN_THERE_IS_ROOM

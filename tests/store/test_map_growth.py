@@ -1,12 +1,12 @@
 """The map grows when the data does, at any size, whoever is reading: in this process and in others."""
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from lane_child import KEYS
+from patience import WITHIN_S, wait_until
 from store_processes import Start, ask
 
 from projection.errors import StorageError
@@ -34,11 +34,11 @@ def test_growing_waits_for_the_scans_of_other_threads(path: Path) -> None:
         scan = store.scan(ACME, ORDERS)
         next(scan)
         writing = pool.submit(owner.write, BIG)
-        _wait_until(lambda: store._environment._gate._wanted)
+        wait_until(lambda: store._environment._gate._wanted)
         assert store.get_view(KEYS[0]) == b"old"  # who is inside already is not shut out
         assert not writing.done()
         assert [(KEYS[1], b"old")] == list(scan)
-        writing.result(timeout=20)
+        writing.result(timeout=WITHIN_S)
         assert dict(store.scan(ACME, ORDERS)) == BIG
 
 
@@ -124,7 +124,7 @@ def test_threads_read_while_the_map_grows(path: Path) -> None:
         for number in range(1, 9):
             owner.write(dict.fromkeys(few, b"%d" % number * 2000 * 2**number))
         stop.set()
-        assert all(reader.result(timeout=20) > 0 for reader in readers)
+        assert all(reader.result(timeout=WITHIN_S) > 0 for reader in readers)
         assert store._environment._lmdb.info()["map_size"] >= 4 * MIB
 
 
@@ -141,9 +141,3 @@ def test_what_is_told_when_a_commit_is_written_is_told_once_though_the_map_grew(
             )
             assert [number - 1] == told  # the commit is not valid yet
             assert number == store.count_views()
-
-
-def _wait_until(condition, seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline

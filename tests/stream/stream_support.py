@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from time import monotonic
 from typing import TYPE_CHECKING
+
+from patience import WITHIN_S
 
 from projection.errors import StreamError
 from projection.model.checkpoint import LanePosition
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from projection.stream.connection import Nats
     from projection.stream.jetstream import JetStream
     from projection.stream.port import Message
-
-DEADLINE_S = 30.0
 
 
 class Log:
@@ -67,7 +66,7 @@ class Log:
 async def read(feed: JetStreamFeed, last: int, *, batches: int = 10**9) -> list[Message]:
     """What the feed returns until it has scanned `last`; everything is acknowledged at once."""
     messages: list[Message] = []
-    scanned, deadline = 0, monotonic() + DEADLINE_S
+    scanned, deadline = 0, monotonic() + WITHIN_S
     while scanned < last and batches:
         assert monotonic() < deadline, f"scanned {scanned} of {last}; trouble: {feed.trouble}"
         batch = await feed.next_batch()
@@ -83,10 +82,3 @@ async def read(feed: JetStreamFeed, last: int, *, batches: int = 10**9) -> list[
 
 def sequences(messages: Iterable[Message]) -> list[int]:
     return [message.sequence for message in messages]
-
-
-async def eventually(condition) -> None:
-    deadline = monotonic() + DEADLINE_S
-    while not await condition():
-        assert monotonic() < deadline, "it did not come to pass"
-        await asyncio.sleep(0.01)

@@ -8,10 +8,10 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
 import pytest
+from patience import wait_until
 
 from projection.errors import ConfigurationError, StreamError
 from projection.stream import embedded_guard
@@ -30,7 +30,7 @@ with EmbeddedServer(Path(sys.argv[1])) as server:
     print(server.pid, flush=True)
     if sys.argv[2] == "raise":
         raise SystemExit("as asked")
-    time.sleep(60)
+    time.sleep(600)
 """
 
 
@@ -43,20 +43,15 @@ def is_running(pid: int) -> bool:
 
 
 def await_end(pid: int) -> None:
-    deadline = monotonic() + 10
-    while is_running(pid):
-        assert monotonic() < deadline, f"server {pid} still runs"
-        sleep(0.01)
+    wait_until(lambda: not is_running(pid), lambda: f"server {pid} still runs")
 
 
-def test_it_starts_and_stops_in_well_under_two_seconds(tmp_path: Path) -> None:
-    began = monotonic()
+def test_it_starts_and_stops(tmp_path: Path) -> None:
     with EmbeddedServer(tmp_path) as server:
         pid = server.pid
         assert is_running(pid)
         assert "Server is ready" in server.log.read_text()
     assert not is_running(pid)
-    assert monotonic() - began < 2
     server.stop()
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from stream_support import Log, eventually, read, sequences
+from patience import WITHIN_S, eventually
+from stream_support import Log, read, sequences
 
 from projection.errors import StreamError, StreamIdentityError
 from projection.model.checkpoint import LanePosition
@@ -116,7 +117,10 @@ async def test_a_frozen_server_is_noticed_by_its_silence(
     await feed.close()
 
 
-async def test_a_short_freeze_goes_unnoticed(own_server: EmbeddedServer, own_log: Log) -> None:
+async def test_a_short_freeze_goes_unnoticed(
+    own_server: EmbeddedServer, own_log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening_module, "SILENCE_S", WITHIN_S)
     await own_log.publish(3_000)
     feed = own_log.feed(limits=SMALL)
     await feed.open()
@@ -132,13 +136,13 @@ async def test_a_short_freeze_goes_unnoticed(own_server: EmbeddedServer, own_log
 
 
 async def test_time_that_the_caller_spends_is_no_silence(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(opening_module, "SILENCE_S", 0.6)
+    monkeypatch.setattr(opening_module, "SILENCE_S", WITHIN_S)
     await log.publish(10)
     feed = log.feed()
     await feed.open()
     await read(feed, 10)
     first = feed._opening
-    for clock_jump in (5.0, 7.0):
+    for clock_jump in (5 * WITHIN_S, 7 * WITHIN_S):
         real = feed_module.monotonic
         ahead = clock_jump
 
@@ -232,6 +236,7 @@ async def test_another_node_under_the_same_name_is_refused_while_the_first_reads
     seen = await read(first, 500)
     async with await Nats.connect(NatsConnection(nats_server.url)) as other:
         second = log.feed(nats=other, limits=SMALL)
+        monkeypatch.setattr(opening_module, "_QUIET_S", WITHIN_S)  # between two requests of the first
         with pytest.raises(
             StreamError, match=r"another node reads stream .* as consumer 'node'; give each node its own"
         ):
@@ -240,6 +245,7 @@ async def test_another_node_under_the_same_name_is_refused_while_the_first_reads
         assert log.ours == sequences(seen)
         assert first.trouble is None
         await first.close()
+        monkeypatch.setattr(opening_module, "_QUIET_S", 0.0)
         await second.open()
         assert log.ours == sequences(await read(second, 2_000))
         await second.close()
@@ -443,7 +449,7 @@ def live_by(steps: list[tuple[str, object]], by_frames: bool, directory) -> None
     with pytest.MonkeyPatch.context() as patch:
         if not by_frames:
             patch.setattr(connection_module, "read_frames", lambda client: None)
-        asyncio.run(asyncio.wait_for(live_through(steps, directory), 60))
+        asyncio.run(asyncio.wait_for(live_through(steps, directory), WITHIN_S))
 
 
 @settings(max_examples=6, **QUICK)  # shrinking would start a server for every try

@@ -14,7 +14,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from nats.aio.client import Client, Srv
 from nats.errors import ProtocolError
-from stream_support import Log, eventually, read, sequences
+from patience import eventually
+from stream_support import Log, read, sequences
 
 from projection.errors import StreamError
 from projection.stream import connection as connection_module

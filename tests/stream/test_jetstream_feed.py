@@ -7,7 +7,8 @@ import itertools
 from typing import TYPE_CHECKING
 
 import pytest
-from stream_support import Log, eventually, read, sequences
+from patience import eventually
+from stream_support import Log, read, sequences
 
 from projection.errors import StreamError, StreamIdentityError
 from projection.model.checkpoint import LanePosition

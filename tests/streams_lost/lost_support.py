@@ -7,12 +7,11 @@ import json
 import shutil
 import threading
 from contextlib import asynccontextmanager, suppress
-from itertools import pairwise
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from engine_support import deploy, envelope
-from node_support import WITHIN_S, Site
+from node_support import Site
+from patience import WITHIN_S, eventually
 
 from projection.errors import ProjectionError, StreamError
 from projection.stream.jetstream import StreamInfo
@@ -141,18 +140,6 @@ async def at(node: Node, sequence: int, task: asyncio.Task[Any]) -> None:
     await eventually(lambda: all(lane.position.scanned >= sequence for lane in node.lanes), task)
 
 
-async def eventually(condition: Callable[[], Any], task: asyncio.Task[Any] | None = None) -> None:
-    """Wait for something to come to pass while a task runs."""
-    deadline = monotonic() + WITHIN_S
-    while True:
-        found = condition()
-        if await found if asyncio.iscoroutine(found) else found:
-            return
-        assert task is None or not task.done(), task
-        assert monotonic() < deadline, "it did not come to pass"
-        await asyncio.sleep(0.005)
-
-
 def everything(node: Node) -> list[tuple[Any, ...]]:
     """All that the stores of a node hold, byte for byte."""
     return [
@@ -172,7 +159,6 @@ class Commits:
 
     def __init__(self, lane: Lane) -> None:
         self.positions: list[tuple[int, int]] = []  # where each began and ended
-        self.times = [monotonic()]
         self.seconds = 0.0  # that each takes
         self.before = False  # whether it takes that while it is written
         self.may_go = threading.Event()
@@ -187,7 +173,6 @@ class Commits:
         if not self.before:
             self._wait()
         self.positions.append((commit.base.scanned, commit.position.scanned))
-        self.times.append(monotonic())
 
     def _wait(self) -> None:
         assert self.may_go.wait(WITHIN_S)
@@ -198,11 +183,6 @@ class Commits:
         """Whether each began where the one before ended."""
         starts, ends = zip(*self.positions, strict=True)
         return starts[1:] == ends[:-1] and all(start < end for start, end in self.positions)
-
-    @property
-    def longest_pause(self) -> float:
-        """Seconds between the ends of two of them."""
-        return max(later - earlier for earlier, later in pairwise(self.times))
 
 
 # --- the stream ------------------------------------------------------------------------------------------------------

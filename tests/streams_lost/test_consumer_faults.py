@@ -11,7 +11,6 @@ from lost_support import (
     at,
     call,
     consumers,
-    eventually,
     held,
     our_consumer,
     recorded,
@@ -21,6 +20,7 @@ from lost_support import (
     some,
 )
 from nats.aio.client import Client
+from patience import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -17,7 +17,6 @@ from lost_support import (
     Commits,
     at,
     consumers,
-    eventually,
     held,
     noted_at,
     recorded,
@@ -25,6 +24,7 @@ from lost_support import (
     records,
     running,
 )
+from patience import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,7 +16,6 @@ from lost_support import (
     caught_up,
     config_of,
     elsewhere,
-    eventually,
     everything,
     halted,
     held,
@@ -30,7 +29,8 @@ from lost_support import (
     running,
     some,
 )
-from node_support import WITHIN_S, Site
+from node_support import Site
+from patience import WITHIN_S, eventually
 
 from projection.errors import StreamError
 

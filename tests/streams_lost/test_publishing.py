@@ -6,7 +6,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 from engine_support import Log, deploy, feed
-from lost_support import RECORDS, caught_up, eventually, held, noted, open_stream, recorded, recorders, records, some
+from lost_support import (
+    RECORDS,
+    call,
+    caught_up,
+    config_of,
+    held,
+    noted,
+    open_stream,
+    recorded,
+    recorders,
+    records,
+    some,
+)
+from patience import eventually
 
 from projection.engine.lane import Lane
 from projection.store.memory import MemoryLaneStore
@@ -44,8 +57,9 @@ async def test_a_message_id_that_the_server_knows_is_stored_once_and_is_one_even
 
 
 async def test_a_message_id_that_the_server_has_forgotten_makes_another_event(site: Site) -> None:
-    await open_stream(site, duplicate_window=int(WINDOW_S * 1e9))
+    await open_stream(site)
     assert [False, True] == [await publish_with_id(site, noted("x"), "one") for _ in range(2)]
+    await call(site, "STREAM.UPDATE", **config_of(site, duplicate_window=int(WINDOW_S * 1e9)))
 
     async def is_forgotten() -> bool:
         return not await publish_with_id(site, noted("x"), "one")

@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from patience import WITHIN_S
+from warm_commands import warm_commands
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 FINES = """\
 proj 1
@@ -43,6 +46,12 @@ CREATED = {"type": "fine.created", "data": {"id": "A1", "amount": 35}}
 PAID = {"type": "Paid", "data": {"id": "A1", "amount": 10.10}}
 
 
+# pytest as authors have it who installed it with this package: without the other plugins that this project uses.
+QUIET = tuple(
+    f"-pno:{name}" for name in ("cacheprovider", "randomly", "asyncio", "anyio", "schemathesis", "hypothesispytest")
+)
+
+
 def write(folder: Path, files: dict[str, str]) -> Path:
     """Files in a folder, by their paths from it."""
     for name, text in files.items():
@@ -60,14 +69,19 @@ def envelope(event_type: str, payload: str, **more: Any) -> str:
 def run(*command: object, folder: Path) -> tuple[int, str]:
     """A command's exit status and all that it prints, as its users see it; not as a worker of the run that this is."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "PROJECTION"))}
+    environment["COLUMNS"] = "80"
+    program, *arguments = map(str, command)
+    if program == "projection":
+        warm = warm_commands().run([program, *arguments], folder, environment, merged=True)
+        return warm.returncode, warm.stdout
     ended = subprocess.run(
-        [sys.executable, "-m", *map(str, command)],
+        [sys.executable, "-m", program, *arguments],
         cwd=folder,
-        env={**environment, "COLUMNS": "80"},
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=180,
+        timeout=WITHIN_S,
         check=False,
     )
     return ended.returncode, ended.stdout

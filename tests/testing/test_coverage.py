@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from author_support import FINES, PASSING, run, write
+from author_support import FINES, PASSING, QUIET, run, write
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -189,9 +189,8 @@ def test_projection_test_says_where_lcov_cannot_be_written(tmp_path):
 def test_pytest_reports_the_same_from_one_process_or_several(tmp_path, workers):
     write(tmp_path, {"pytest.ini": "[pytest]\n", "fines.proj": FINES + PASSING, "tally.proj": TALLY})
     write(tmp_path, {"test_it.py": "def test_it(projection):\n    projection('tally').given([])\n"})
-    quiet = ("-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:asyncio", "-q", *workers)
     options = ("--projection-coverage", "--projection-lcov", "cov.info", "--projection-fail-under", "40")
-    status, output = run("pytest", *quiet, *options, folder=tmp_path)
+    status, output = run("pytest", "-q", *QUIET, *workers, *options, folder=tmp_path)
     assert status == 1
     assert ["fines.proj", "2", "0", "100.0", "%"] in [line.split() for line in output.splitlines()]
     assert "  16:1: `on Closed as e to e.id` never ran" in output

@@ -6,7 +6,7 @@ import re
 import sys
 
 import pytest
-from author_support import FAILING, FINES, PASSING, run, write
+from author_support import FAILING, FINES, PASSING, QUIET, run, write
 
 SCENARIO = "program: fines.proj\nevents: [{type: fine.created, data: {id: A1, amount: 35}}]\n"
 EXPECTING = SCENARIO + "expect: {views: {fines: {A1: {amount: 36}}}}\n"
@@ -23,8 +23,7 @@ def project(tmp_path):
 
 
 def run_pytest(folder, *arguments):
-    quiet = ("-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:asyncio")
-    return run("pytest", *quiet, *arguments, folder=folder)
+    return run("pytest", *QUIET, *arguments, folder=folder)
 
 
 def summary(output):

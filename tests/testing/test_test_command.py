@@ -7,7 +7,7 @@ import sys
 from xml.etree import ElementTree as ET
 
 import pytest
-from author_support import CHECKOUT, FAILING, FINES, PASSING, run, write
+from author_support import CHECKOUT, FAILING, FINES, PASSING, QUIET, run, write
 
 SCENARIO = "program: fines.proj\nevents: [{type: fine.created, data: {id: A1, amount: 35}}]\n"
 FILES = {
@@ -48,18 +48,7 @@ def failures(output, mark):
 @pytest.mark.parametrize("folder", ["project", CHECKOUT / "projections"])
 def test_both_runners_find_the_same_tests_with_the_same_results(folder, request):
     folder = request.getfixturevalue(folder) if isinstance(folder, str) else folder
-    quiet = (
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "no:randomly",
-        "-p",
-        "no:asyncio",
-        f"--rootdir={folder}",
-        "-c",
-        "/dev/null",
-    )
-    status, by_pytest = run("pytest", "-v", *quiet, folder=folder)
+    status, by_pytest = run("pytest", "-v", *QUIET, f"--rootdir={folder}", "-c", "/dev/null", folder=folder)
     own_status, by_command = run_test(folder)
     assert (status, outcomes_of_pytest(by_pytest)) == (own_status, outcomes_of_command(by_command))
     assert outcomes_of_command(by_command)

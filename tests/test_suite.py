@@ -1,0 +1,170 @@
+"""What the tests run on: samples, numbers of examples, processor time, commands that start warm."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import sampling
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from patience import WITHIN_S
+from sampling import ALL, LEAST, PART, SEED, TIMES, sampled, scale_examples
+from warm_commands import warm_commands
+
+TESTS = Path(__file__).parent
+QUIET = [
+    f"-pno:{name}" for name in ("cacheprovider", "randomly", "asyncio", "anyio", "schemathesis", "hypothesispytest")
+]
+
+
+# --- samples ----------------------------------------------------------------------------------------------------------
+
+
+def short(cases: list) -> set[int]:
+    return {case for case in cases if isinstance(case, int)}
+
+
+def test_a_sample_has_its_size_follows_its_seed_and_leaves_the_rest_to_the_long_run(monkeypatch):
+    found = set()
+    for seed in range(50):
+        monkeypatch.setenv(SEED, str(seed))
+        cases = sampled(range(20), 4)
+        assert cases == sampled(range(20), 4)
+        assert len(short(cases)) == 4
+        rest = [case for case in cases if not isinstance(case, int)]
+        assert {mark.name for case in rest for mark in case.marks} == {"long"}
+        assert short(cases) | {case.values[0] for case in rest} == set(range(20))
+        found |= short(cases)
+    assert found == set(range(20)), "each comes sooner or later"
+
+
+def test_a_sample_may_be_all(monkeypatch):
+    monkeypatch.setenv(SEED, ALL)
+    assert list(range(20)) == sampled(range(20), 4)
+    monkeypatch.setenv(SEED, "1")
+    assert list(range(4)) == sampled(range(4), 4)
+
+
+@pytest.mark.parametrize(("own", "in_short", "in_long"), [(200, 200 // PART, 200 * TIMES), (20, LEAST, 40), (5, 5, 10)])
+@pytest.mark.parametrize("long", [False, True])
+def test_a_property_test_tries_so_many_examples(request, own, in_short, in_long, long):
+    tried = []
+
+    @settings(max_examples=own, database=None)
+    @given(st.integers())
+    def test_it(number):
+        tried.append(number)
+
+    item = pytest.Function.from_parent(request.node.parent, name="test_it", callobj=test_it)
+    scale_examples([item, item], long=long)  # as of two parameters
+    assert item.get_closest_marker("property")
+    test_it()
+    assert len(tried) == (in_long if long else in_short)
+
+
+def test_a_run_has_one_seed():
+    assert os.environ[SEED]
+    assert f"{SEED}={os.environ[SEED]}" in sampling.header()
+
+
+# --- processor time ---------------------------------------------------------------------------------------------------
+
+CONFTEST = """
+from processor_time import ProcessorTime
+
+def pytest_configure(config):
+    config.pluginmanager.register(ProcessorTime())
+"""
+BUSY = """
+import subprocess, sys
+
+WORK = "from time import process_time\\nwhile process_time() < 0.5: pass"
+
+def test_that_works():
+    from time import process_time
+    end = process_time() + 0.25
+    while process_time() < end:
+        pass
+
+def test_whose_child_works():
+    subprocess.run([sys.executable, "-c", WORK], check=True)
+
+def test_that_does_nothing():
+    pass
+"""
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["one process", "workers"])
+def test_a_run_ends_with_its_processor_time_and_the_slowest_tests(tmp_path, workers):
+    (tmp_path / "conftest.py").write_text(CONFTEST)
+    (tmp_path / "test_busy.py").write_text(BUSY)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", *QUIET, *workers, "-c", "/dev/null", "--rootdir", tmp_path, tmp_path],
+        env={**environment, "PYTHONPATH": str(TESTS)},
+        capture_output=True,
+        text=True,
+        timeout=WITHIN_S,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout
+    *_, first, second, total = ended.stdout.splitlines()
+    assert first.endswith("test_busy.py::test_whose_child_works")
+    assert second.endswith("test_busy.py::test_that_works")
+    assert float(first.split()[0]) >= 0.5
+    assert float(second.split()[0]) >= 0.25
+    assert total.startswith("processor time of the whole run: 0 min ")
+    assert int(total.split()[-2]) >= 1
+
+
+# --- warm commands ----------------------------------------------------------------------------------------------------
+
+
+def in_a_shell(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PATH": f"{warm_commands().folder}:{os.environ['PATH']}"}
+    return subprocess.run(
+        ["bash", "-c", script],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=WITHIN_S,
+        check=False,
+    )
+
+
+def test_a_warm_command_is_the_command(tmp_path):
+    """Its folder, its environment, its three files, its status."""
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "p.proj").write_text("proj 1\n")
+    ended = in_a_shell("cd below && projection check p.proj; echo $?; projection repl 2>&1 <<< '1 + 2'", tmp_path)
+    assert "p.proj" in ended.stdout + ended.stderr
+    assert ["1", "3"] == [line for line in ended.stdout.splitlines() if line in ("1", "3")]
+    told = warm_commands().run(["projection", "nonsense"], tmp_path, {"COLUMNS": "80"})
+    assert (2, "") == (told.returncode, told.stdout)
+    assert "nonsense" in told.stderr
+    merged = warm_commands().run(["projection", "nonsense"], tmp_path, {"COLUMNS": "80"}, merged=True)
+    assert (2, told.stderr, "") == (merged.returncode, merged.stdout, merged.stderr)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_warm_command_gets_the_signals_that_are_meant_for_it(tmp_path, signum):
+    with subprocess.Popen(
+        [warm_commands().folder / "projection", "repl"],
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as repl:
+        repl.stdin.write(b"40 + 2\n")
+        repl.stdin.flush()
+        assert b"42" in repl.stdout.readline()
+        repl.send_signal(signum)
+        repl.stdin.flush()
+        out, _ = repl.communicate(timeout=WITHIN_S)  # the command itself has ended: it held the other end of the pipe
+    assert b"Traceback" not in out
