@@ -9,6 +9,7 @@ from secrets import token_bytes, token_hex
 from typing import TYPE_CHECKING, Self
 
 from projection.errors import ConfigurationError, StorageError
+from projection.model.files import is_folder
 from projection.model.ids import TenantId, ViewId, ViewType
 from projection.model.parked import Drop
 from projection.store.build import Build, Lineage
@@ -168,7 +169,7 @@ class CatalogReader(_Catalogue):
         """
         path = data / _FOLDER
         try:
-            found = path.is_dir()
+            found = is_folder(path)
         except OSError as error:
             raise ConfigurationError(f"the data folder {data} cannot be read: {error.strerror}") from None
         if not found:
