@@ -20,7 +20,7 @@ from projection.engine.shapes import misfit
 from projection.errors import ConfigurationError, DecodeError, StorageError
 from projection.lang.failures import Failure
 from projection.model.parked import Disposition
-from projection.store.catalog import Build, Lineage
+from projection.store.build import Build, Lineage
 from projection.store.indexes import declared_indexes
 from projection.store.lmdb_store import LmdbLaneStore, LmdbViewReader
 from projection.store.port import Commit

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from projection.engine.builds import PlannedBuild
     from projection.engine.deployment import DeployedView
     from projection.model.settings import Settings
-    from projection.store.catalog import Build, Catalog
+    from projection.store.build import Build
+    from projection.store.catalog import Catalog
     from projection.stream.connection import Nats
     from projection.stream.port import Feed
 

@@ -14,8 +14,9 @@ from projection.engine.requeue import parked_in, settle
 from projection.errors import ConfigurationError, StorageDamagedError
 from projection.faults import contained
 from projection.lang.run.executors import Execution
+from projection.model.files import is_folder
 from projection.model.parked import Drop
-from projection.store.catalog import Build
+from projection.store.build import Build
 from projection.store.lmdb_store import LmdbLaneStore, LmdbViewReader
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ def open_store(build: Build, deployed: DeployedView, **options: Any) -> LmdbLane
 
 def _lacks_events(build: Build | None) -> bool:
     """Whether a build has passed over events of views or tenants that are suspended there."""
-    if build is None or not build.lane_path().is_dir():
+    if build is None or not is_folder(build.lane_path()):
         return False
     with LmdbViewReader.open(build.lane_path()) as reader:
         return bool(reader.suspensions())
@@ -190,7 +191,7 @@ def taking_decisions(catalog: Catalog, deployed: DeployedView, build: Build, ans
 
 def _can_take(build: Build, drop: Drop) -> bool:
     """Whether a decision can have its effect on a build: it has not come to the event, or has parked it alike."""
-    if not build.lane_path().is_dir():
+    if not is_folder(build.lane_path()):
         return True
     with LmdbViewReader.open(build.lane_path()) as reader:
         if reader.position().scanned < drop.sequence:

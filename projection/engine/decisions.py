@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from projection.model.ids import TenantId, ViewId, ViewType
     from projection.model.parked import ParkedEvent
-    from projection.store.catalog import Build, Catalog
+    from projection.store.build import Build
+    from projection.store.catalog import Catalog
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from projection.model.envelope import Tenancy
     from projection.model.ids import TenantId
     from projection.model.manifest import Manifest, ManifestView
-    from projection.store.catalog import Build
+    from projection.store.build import Build
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from projection.model.ids import ViewType
     from projection.model.parked import Suspension
     from projection.model.settings import BackPressure
-    from projection.store.catalog import Build
+    from projection.store.build import Build
     from projection.store.port import ViewReader
     from projection.stream.port import Feed
 

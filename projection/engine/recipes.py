@@ -19,7 +19,7 @@ from projection.model.recipe import Recipe
 
 if TYPE_CHECKING:
     from projection.engine.deployment import DeployedView
-    from projection.store.catalog import Build
+    from projection.store.build import Build
 
 
 READING = ("subjects", "subject_template", "start", "tenancy")  # what decides which events a build has seen

@@ -11,7 +11,7 @@ from projection.engine.recipes import recipe_of
 from projection.query.folder import FolderQueries
 from projection.query.service import Queries
 from projection.query.serving import Serving
-from projection.store.catalog import Build
+from projection.store.build import Build
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from projection.lang.program import Program
     from projection.model.ids import ViewType
     from projection.model.parked import Suspension
-    from projection.store.catalog import Build
+    from projection.store.build import Build
     from projection.store.port import Audit, Snapshot, ViewReader
 
 

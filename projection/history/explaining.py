@@ -11,7 +11,6 @@ from projection.engine.unhandled import Unhandled
 from projection.history.subjects import Subjects, subjects_of
 from projection.history.watching import WatchedViews
 from projection.model.keys import ViewKey
-from projection.store.lmdb_store import LmdbViewReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from projection.history.logs import Log
     from projection.history.watching import Effect
     from projection.model.ids import TenantId, ViewId
-    from projection.store.catalog import Build
+    from projection.store.build import Build
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +59,7 @@ def stored_view(data: Path, deployed: DeployedView, tenant_id: TenantId, view_id
         StorageError: the folder cannot be read.
     """
     from projection.store.catalog import CatalogReader  # noqa: PLC0415 - LMDB: without a data folder it is not needed
+    from projection.store.lmdb_store import LmdbViewReader  # noqa: PLC0415
 
     with CatalogReader.open(data) as catalog:
         build = catalog.serving(deployed.entry.view_type)

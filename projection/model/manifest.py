@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from projection.errors import ConfigurationError
 from projection.model.checkpoint import Frozen
 from projection.model.documents import read_document
+from projection.model.files import is_file
 from projection.model.ids import ViewType  # noqa: TC001 - pydantic reads it
 from projection.model.problems import Problem, problems
 from projection.model.subjects import DEFAULT_TEMPLATE, SubjectTemplate, overlapping
@@ -232,7 +233,7 @@ def _wrong_program(program: str, folder: Path) -> str | None:
         target = Path(os.path.realpath(folder / program))  # `resolve` meets a loop of links otherwise in every version
         if Path(program).is_absolute() or not target.is_relative_to(folder.resolve()):
             return f"{program!r} is not a path inside the manifest's folder"
-        return None if target.is_file() else f"{program!r} does not exist (looked for the file {target})"
+        return None if is_file(target) else f"{program!r} does not exist (looked for the file {target})"
     except (OSError, ValueError):  # a NUL, a name that is too long
         return f"{program!r} is not a path of a file"
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from projection.query.form import Query, Steps
     from projection.query.planning import Possible
     from projection.query.sorting import Order
-    from projection.store.catalog import Build
+    from projection.store.build import Build
     from projection.store.indexes import StoredIndex
     from projection.store.port import ViewReader
 

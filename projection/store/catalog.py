@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from secrets import token_bytes, token_hex
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Self
 
 from projection.errors import ConfigurationError, StorageError
+from projection.model.files import is_folder
 from projection.model.ids import TenantId, ViewId, ViewType
 from projection.model.parked import Drop
+from projection.store.build import Build, Lineage
 from projection.store.folder_lock import FolderLock, require_same_host
 from projection.store.format import Kind, check_stamp, stamp_or_check
 from projection.store.lmdb_env import Environment
@@ -35,53 +35,6 @@ _ALL_BUILDS = "build:"
 _CURSOR_KEY = b"cursor_key"
 _LAST_NUMBER = "last_number:{}"  # outlives its build, so that no number is ever used again
 _SERVING = "serving:"
-
-
-class Lineage(NamedTuple):
-    """Where an adopted build comes from: it began as a copy of what another build had come to."""
-
-    fold_identity: str  # of that build
-    scanned: int  # how far it was
-
-
-@dataclass(frozen=True, slots=True)
-class Build:
-    """One folding of a view type with one fold identity."""
-
-    data: Path
-    view_type: ViewType
-    number: int  # from 1 on, never reused
-    base_identity: str  # what program, manifest and tenancy give
-    recipe: str  # JSON, see `model/recipe.py`: all that is needed to fold it again without the manifest's files
-    drops: tuple[Drop, ...] = ()  # an operator's decisions, in their order
-    lineage: Lineage | None = None  # None: folded from the log
-
-    @property
-    def fold_identity(self) -> str:
-        """All that the state depends on, hashed."""
-        return self._identity(self.drops)
-
-    @property
-    def earlier_identities(self) -> frozenset[str]:
-        """What the build was folded by before each of its decisions, had it been the last."""
-        return frozenset(self._identity(tuple(one for one in self.drops if one != last)) for last in self.drops)
-
-    def decided(self, drop: Drop) -> Build:
-        """The build with one decision more."""
-        return replace(self, drops=tuple(sorted({*self.drops, drop}, key=lambda one: one.order)))
-
-    def _identity(self, drops: tuple[Drop, ...]) -> str:
-        if not drops and self.lineage is None:
-            return self.base_identity
-        terms = {"base": self.base_identity, "drops": drops, "lineage": self.lineage}
-        return hashlib.sha256(json.dumps(terms, sort_keys=True).encode()).hexdigest()
-
-    def lane_path(self, partition: int = 0) -> Path:
-        """Where one partition of the build has its store."""
-        return self.data / self.view_type / str(self.number) / str(partition)
-
-    def __str__(self) -> str:
-        return f"build {self.number} of view type {self.view_type}"
 
 
 class _Catalogue:
@@ -216,7 +169,7 @@ class CatalogReader(_Catalogue):
         """
         path = data / _FOLDER
         try:
-            found = path.is_dir()
+            found = is_folder(path)
         except OSError as error:
             raise ConfigurationError(f"the data folder {data} cannot be read: {error.strerror}") from None
         if not found:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from projection.errors import StorageError
+from projection.model.files import is_there
 from projection.store.disk import sync_folder, write_durably
 from projection.store.host import boot_id
 
@@ -29,7 +30,7 @@ class DirtyMark:
 
     def is_set(self) -> bool:
         """Whether the store was last written without waiting for the disk, and not closed since."""
-        return self._path.exists()
+        return is_there(self._path)
 
     def is_outlived(self) -> bool:
         """Whether the mark is of another boot than this one, so that the store may be damaged."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self, TypeAlias, TypeVar
 import lmdb
 
 from projection.errors import StorageDamagedError, StorageError
+from projection.model.files import is_file
 from projection.store.dirty_mark import MARKS, DirtyMark
 from projection.store.disk import disk_error, is_full, make_folder, reserve, storage_full, sync_folder, whole_folder
 from projection.store.gate import Gate, OccupiedError, ShutError
@@ -388,4 +389,4 @@ class Environment:
 
 
 def _has_data(path: Path) -> bool:
-    return (path / "data.mdb").is_file()
+    return is_file(path / "data.mdb")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from projection.errors import StorageDamagedError
 from projection.model.escaping import escape_id, unescape_part
+from projection.model.files import is_file
 from projection.model.keys import VIEWS
 from projection.model.parked import parked_digest
 from projection.model.recipe import Recipe
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
-    from projection.store.catalog import Build
+    from projection.store.build import Build
     from projection.store.lmdb_env import Transaction
 
 
@@ -108,7 +109,7 @@ def _renamed(build: Build, identities: dict[str, str]) -> Build:
 
 
 def _migrate_lane(path: Path, identities: Mapping[str, str]) -> None:
-    if not (path / "data.mdb").is_file() or DirtyMark(path).is_outlived():  # which is discarded when it is opened
+    if not is_file(path / "data.mdb") or DirtyMark(path).is_outlived():  # which is discarded when it is opened
         return
     try:
         environment = Environment.create_or_open(path)

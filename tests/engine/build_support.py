@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from engine_support import Log
 
     from projection.engine.deployment import DeployedView
-    from projection.store.catalog import Build
+    from projection.store.build import Build
     from projection.store.port import LaneStore
     from projection.stream.port import Message
 

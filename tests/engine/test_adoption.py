@@ -36,7 +36,8 @@ from projection.engine.parking import LaneHaltedError
 from projection.errors import ConfigurationError, StorageError
 from projection.model.ids import TenantId, ViewId
 from projection.model.parked import Disposition
-from projection.store.catalog import Catalog, CatalogReader, Lineage
+from projection.store.build import Lineage
+from projection.store.catalog import Catalog, CatalogReader
 from projection.store.memory import MemoryLaneStore
 
 if TYPE_CHECKING:

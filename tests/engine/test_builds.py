@@ -17,7 +17,8 @@ from projection.lang.library import BUILTINS
 from projection.model.envelope import Tenancy
 from projection.model.ids import TenantId, ViewId, ViewType
 from projection.model.parked import Drop
-from projection.store.catalog import Build, Catalog, Lineage
+from projection.store.build import Build, Lineage
+from projection.store.catalog import Catalog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -33,7 +33,8 @@ from projection.engine.requeue import queues, settle
 from projection.errors import ConfigurationError
 from projection.model.ids import TenantId, ViewId, ViewType
 from projection.model.parked import Drop
-from projection.store.catalog import Build, Catalog
+from projection.store.build import Build
+from projection.store.catalog import Catalog
 from projection.store.memory import MemoryLaneStore
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from projection.engine.deployment import DeployedView
-    from projection.store.catalog import Build
+    from projection.store.build import Build
 
 
 @pytest.fixture

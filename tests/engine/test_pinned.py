@@ -16,7 +16,7 @@ from format_2_store import log
 from projection.engine.lane import Lane
 from projection.model.ids import TenantId, ViewId
 from projection.model.parked import Drop
-from projection.store.catalog import Build
+from projection.store.build import Build
 from projection.store.memory import MemoryLaneStore
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from projection.engine.requeue import queues, settle
 from projection.lang.run.executors import Execution
 from projection.model.ids import TenantId, ViewId
 from projection.model.parked import Drop
-from projection.store.catalog import Build
+from projection.store.build import Build
 from projection.store.memory import MemoryLaneStore
 
 if TYPE_CHECKING:

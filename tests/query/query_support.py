@@ -21,7 +21,8 @@ from projection.model.query_limits import QueryLimits
 from projection.model.recipe import Recipe, RecipeProgram, RecipeTenancy
 from projection.query.service import Queries
 from projection.query.serving import Served, Serving
-from projection.store.catalog import Build, Catalog
+from projection.store.build import Build
+from projection.store.catalog import Catalog
 from projection.store.indexes import Indexer, declared_indexes
 from projection.store.lmdb_store import LmdbLaneStore
 from projection.store.port import Commit

@@ -23,7 +23,8 @@ from projection.query.errors import (
 )
 from projection.query.form import Query
 from projection.query.serving import Serving
-from projection.store.catalog import Build, Catalog
+from projection.store.build import Build
+from projection.store.catalog import Catalog
 from projection.store.lmdb_store import LmdbLaneStore
 from projection.testing.store_owner import ACME, Owner
 

@@ -13,7 +13,8 @@ from projection.errors import ConfigurationError, StorageError
 from projection.model.ids import TenantId, ViewId, ViewType
 from projection.model.parked import Drop
 from projection.store import folder_lock
-from projection.store.catalog import Build, Catalog, CatalogReader, Lineage
+from projection.store.build import Build, Lineage
+from projection.store.catalog import Catalog, CatalogReader
 from projection.store.lmdb_store import LmdbLaneStore
 
 FINES = ViewType("fines")
