@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 RUNS = 7
 PAIRS = 15
 CHECK_ALLOWED_S = 0.5
+PROGRAM_ALLOWED_CPU_S = 0.2  # one program, no manifest: 0.31 of what the first version took
 TEST_ALLOWED_S = 3.0
 PLUGIN_ALLOWED_S = 0.1
 
@@ -26,6 +28,7 @@ PLUGIN_ALLOWED_S = 0.1
 def measure() -> Iterator[dict[str, Any]]:
     """Seconds of whole processes, the medians."""
     yield _row("check_cold_start_s", _command_s("check"), CHECK_ALLOWED_S)
+    yield _row("check_program_cold_start_cpu_s", _program_cpu_s(), PROGRAM_ALLOWED_CPU_S)
     yield _row("test_gallery_cold_start_s", _command_s("test"), TEST_ALLOWED_S)
     yield _row("pytest_plugin_adds_s", _plugin_s(), PLUGIN_ALLOWED_S)
 
@@ -34,6 +37,23 @@ def _command_s(name: str) -> float:
     """A command on all examples."""
     command = [sys.executable, "-m", "projection", name, str(bundled("projections"))]
     return median(_taken(command) for _ in range(RUNS))
+
+
+def _program_cpu_s() -> float:
+    """Processor time of a check of one program, from a cold start: what an editor or a hook pays at each save."""
+    program = bundled("projections/bank_ledger/program.proj")
+    with tempfile.TemporaryDirectory() as folder:
+        alone = Path(folder, program.name)
+        alone.write_bytes(program.read_bytes())
+        command = [sys.executable, "-m", "projection", "check", str(alone)]
+        return median(_cpu_taken(command) for _ in range(RUNS))
+
+
+def _cpu_taken(command: Sequence[str]) -> float:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def _plugin_s() -> float:

@@ -9,7 +9,7 @@ EXTRAS = {
     "node": frozenset(
         {
             "cryptography", "fastapi", "httptools", "jwt", "lmdb", "nats", "prometheus_client", "starlette",
-            "structlog", "uvicorn", "uvloop",
+            "uvicorn", "uvloop",
         }
     ),
     "testing": frozenset({"hypothesis", "pytest", "syrupy"}),

@@ -17,6 +17,8 @@ CONCRETE = [
     errors.DecodeError,
     errors.ProgramError,
     errors.TenantAccessError,
+    errors.ProductFaultError,
+    errors.OutOfMemoryError,
 ]
 
 
@@ -47,4 +49,6 @@ def test_every_error_has_a_class_a_code_and_an_exit_status():
         errors.DecodeError: (errors.ErrorClass.DATA, errors.EXIT_FAILED),
         errors.ProgramError: (errors.ErrorClass.PROGRAM, errors.EXIT_FAILED),
         errors.TenantAccessError: (errors.ErrorClass.DATA, errors.EXIT_FAILED),
+        errors.ProductFaultError: (errors.ErrorClass.PRODUCT, errors.EXIT_FAILED),
+        errors.OutOfMemoryError: (errors.ErrorClass.INFRASTRUCTURE, errors.EXIT_FAILED),
     } == found

@@ -122,6 +122,11 @@ def _print_table(came: list[Adoption]) -> None:
     for one in came:
         if one.skipped:
             note(f"{one.former.view_type}: {sum(one.skipped.values()):,} events were recorded and skipped")
+        if one.suspended:
+            note(
+                f"{one.former.view_type}: {one.suspended:,} views or tenants stay suspended, because later events are "
+                "missing from the build; `projection run --new-build` folds them from the start"
+            )
         if one.late:
             note(
                 f"{one.former.view_type}: {one.late:,} events that had reached no view now would, and stay parked: "

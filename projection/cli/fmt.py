@@ -37,8 +37,6 @@ def fmt(
     """
     from projection.cli.findings import shown_path
     from projection.lang.reporting import ProgramInvalidError
-    from projection.lang.source import Source
-    from projection.lang.syntax.formatter import formatted
 
     changed, unreadable, count = list[str](), 0, 0
     for path in paths or [Path()]:
@@ -47,7 +45,7 @@ def fmt(
             name = "<stdin>" if file == _STDIN else shown_path(file)
             try:
                 text = _read(file)
-                result = formatted(Source(name, text.removeprefix("\ufeff")))
+                result = _laid_out(name, text)
             except ProgramInvalidError as error:
                 note(error.render())
                 unreadable += 1
@@ -100,6 +98,20 @@ def _read(path: Path) -> str:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{path} is not UTF-8 text: byte {error.start} is wrong") from None
+
+
+def _laid_out(name: str, text: str) -> str:
+    """The text in its one layout; ends of lines stay CRLF where all of them are.
+
+    Raises:
+        ProgramInvalidError: it cannot be read.
+    """
+    from projection.lang.source import Source
+    from projection.lang.syntax.formatter import formatted
+
+    is_dos = 0 < text.count("\n") == text.count("\r\n")
+    result = formatted(Source(name, text.removeprefix("\ufeff").replace("\r\n", "\n")))
+    return result.replace("\n", "\r\n") if is_dos else result
 
 
 def _print_diff(name: str, before: str, after: str) -> None:

@@ -23,7 +23,7 @@ def configure_logs() -> None:
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            _escaped,
+            escaped,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
@@ -41,6 +41,6 @@ class _Console:
     debug = info = warning = error = critical = exception = log = fatal = msg
 
 
-def _escaped(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+def escaped(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Escape what a terminal would obey: ids and messages come from events."""
     return {name: printable(value) if isinstance(value, str) else value for name, value in event.items()}

@@ -72,7 +72,7 @@ def list_(
     """
     from projection.model.ids import TenantId, ViewType
     from projection.model.settings import Settings
-    from projection.query.reading import parked_events
+    from projection.query.reading import parked_events, suspended_in
 
     if all_tenants and tenant is not None:
         raise ConfigurationError("--all-tenants does not go with --tenant")
@@ -94,12 +94,16 @@ def list_(
                 continue
             yield event
 
+    suspended = [one for one in suspended_in(settings.storage, wanted) if whose in (None, one[1].tenant_id)]
     found = islice(chosen(), limit)
     if json:
         for event in found:
             print_json(_as_json(event))
         return
     _print_list(list(found))
+    for kind, one in suspended:
+        what = "all views" if one.view_id is None else f"view {str(one.view_id)!r}"
+        note(f"{kind}: {what} of tenant {str(one.tenant_id)!r}: suspended from event {one.sequence:,} on")
     if others:
         note("other tenants have parked events, too: --all-tenants")
 

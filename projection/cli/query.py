@@ -137,6 +137,7 @@ class _Views:
         self._has_more = False
         self._found = 0
         self._degraded: list[str] = []
+        self._incomplete = False
 
     def __iter__(self) -> Iterator[Found]:
         left, cursor = self._limit, None
@@ -145,6 +146,7 @@ class _Views:
             page = self._source.query({**self._terms, "limit": wanted, "cursor": cursor})
             self._found += len(page.views)
             self._degraded += page.degraded
+            self._incomplete |= page.incomplete
             yield from page.views
             cursor = page.next
             if left is not None:
@@ -165,3 +167,5 @@ class _Views:
         if self._degraded:
             ids = ", ".join(map(repr, self._degraded[:5])) + (", …" if len(self._degraded) > 5 else "")
             note(f"note: events are parked for {ids}, so their effect is missing{see}")
+        if self._incomplete:
+            note(f"note: some events of this tenant have reached no view, so any view may lack one{see}")

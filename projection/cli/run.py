@@ -54,6 +54,13 @@ def run(
             help="Fold what is folded differently from now on anew, beside its former build, and switch when level.",
         ),
     ] = False,
+    accept_fewer_messages: Annotated[
+        bool,
+        Option(
+            "--accept-fewer-messages",
+            help="Let a new build serve even if the stream gave it fewer messages than its former build has seen.",
+        ),
+    ] = False,
     config: Config = None,
 ) -> None:
     """Fold the events of a stream into views, keep them up to date, and answer queries, until stopped.
@@ -79,8 +86,13 @@ def run(
         Manifest.load(settings.manifest), settings.tenancy, settings.subjects, Execution(settings.execution)
     )
     configure_logs()
+    ways = {
+        "until_caught_up": until_caught_up,
+        "new_build": new_build,
+        "accept_fewer_messages": accept_fewer_messages,
+    }
     with asyncio.Runner(loop_factory=_event_loop) as runner:
-        ended = runner.run(_run(settings, deployed, signals, until_caught_up=until_caught_up, new_build=new_build))
+        ended = runner.run(_run(settings, deployed, signals, **ways))
     print_json(asdict(ended.summary))
     for error in ended.halted:
         report(error)
@@ -117,6 +129,7 @@ async def _run(
     *,
     until_caught_up: bool,
     new_build: bool,
+    accept_fewer_messages: bool,
 ) -> _Ended:
     import asyncio
 
@@ -134,7 +147,8 @@ async def _run(
             opened.enter_context(listener)
         catalog = opened.enter_context(Catalog.open(settings.storage, settings.node))
         nats = await opened.enter_async_context(Nats.connecting_later(nats_connection(settings.nats)))
-        node = opened.enter_context(open_node(settings, deployed, catalog, nats, new_build=new_build))
+        chosen = {"new_build": new_build, "accept_fewer_messages": accept_fewer_messages}
+        node = opened.enter_context(open_node(settings, deployed, catalog, nats, **chosen))
         signals.stop(node)
         if listener is not None:
             await opened.enter_async_context(serving(listener, node, catalog, settings))
@@ -144,7 +158,7 @@ async def _run(
                 advance(now.events, None if now.left is None else now.events + now.left)
 
             summary = await node.run(until_caught_up=until_caught_up, on_progress=show)
-        return _Ended(summary, node.halts, node.abandoned)
+        return _Ended(summary, [*node.halts, *node.refused], node.abandoned)
 
 
 def _log_progress(now: Figures) -> None:

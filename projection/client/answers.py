@@ -36,7 +36,9 @@ class View(Told, frozen=True, kw_only=True):
     id: str
     view: dict[str, Any]
     degraded: bool = False
-    """Whether events of this view are parked: it may lack their effect."""
+    """Whether events of this view are parked, or it is suspended: it lacks their effect."""
+    incomplete: bool = False
+    """Whether any view of the tenant may lack an event: one has reached no view, or the tenant is suspended."""
     etag: str | None = None
     """For the next `view(…, etag=…)`, which answers None where the view is the same."""
 
@@ -57,7 +59,9 @@ class Page(Told, frozen=True, kw_only=True):
     count: int | None = None
     """How many views the query takes in all, where that was asked for."""
     degraded: list[str] = []
-    """Ids of views on this page that have parked events."""
+    """Ids of views on this page that lack events; and those asked for by id that are not there for that reason."""
+    incomplete: bool = False
+    """Whether any view of the tenant may lack an event: one has reached no view, or the tenant is suspended."""
 
 
 class Unused(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,6 +147,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     """Whether events of the view were parked when this was told."""
     build: int | None = None
     """Of `reset` and `level`: which answers."""
+    incomplete: bool = False
+    """Of `level`: whether any view of the tenant may lack an event, because one has reached no view."""
 
 
 def decoded(data: bytes, type_: type[_Value]) -> _Value:

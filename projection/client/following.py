@@ -26,6 +26,7 @@ class _Data(msgspec.Struct):
     view: dict[str, Any] | None = None
     degraded: bool = False
     build: int | None = None
+    incomplete: bool = False
 
 
 class Following:

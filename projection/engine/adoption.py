@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 from projection.engine.builds import open_store
 from projection.engine.event import EventReader
 from projection.engine.lane import Lane
-from projection.engine.recipes import deployed_by, deployed_like, differences, recipe_of
+from projection.engine.recipes import READING, deployed_by, deployed_like, differences, recipe_of
 from projection.engine.requeue import queues, read_again, run_again
 from projection.engine.shapes import misfit
 from projection.errors import ConfigurationError, DecodeError, StorageError
@@ -29,13 +29,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from projection.engine.deployment import DeployedView
-    from projection.model.ids import ViewType
+    from projection.model.ids import TenantId, ViewType
     from projection.model.parked import ParkedEvent
     from projection.store.catalog import Catalog, CatalogReader
     from projection.store.indexes import DeclaredIndex, StoredIndex
     from projection.store.port import LaneStore
-
-_READING = ("subjects", "subject_template", "start", "tenancy")  # what decides which events a build has seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +49,7 @@ class Adoption:
     late: int  # of those still parked: they reached no view and now would, but behind later events of it
     parked: Mapping[str, int]  # events still parked, by code
     skipped: Mapping[str, int]  # events recorded and passed over, as the new policy says, by code
+    suspended: int  # views and tenants that stay suspended: what came later is not in the build
 
 
 def preview(catalog: Catalog | CatalogReader, deployed: DeployedView) -> Adoption:
@@ -70,8 +69,9 @@ def adopt(catalog: Catalog, deployed: DeployedView) -> Adoption:
     """Have a program take over the build that answers for its view type, from where that is.
 
     Each parked queue runs again in order, at its view only, until an event fails again; that one and what follows stay
-    parked, by the new program's reasons. What reached no view stays parked, unless the new program takes it nowhere:
-    run now, it would come behind later events of its views. What was recorded as skipped stays recorded.
+    parked, by the new program's reasons. What reached no view stays parked: run now, it would come behind later events
+    of its views. It goes where it waits at each view that the new program takes it to, or is taken to none. What was
+    recorded as skipped stays recorded, and what is suspended stays so.
 
     Args:
         catalog: of the data folder; no node has it.
@@ -135,13 +135,21 @@ class _Takeover:
         self._former, self._draft, self._program = former, draft, deployed.program
         self._reader = EventReader(deployed.entry.subject_template, deployed.tenancy)
         self._queues = queues(draft)
+        self._suspended = draft.suspensions()
+        suspended = {(one.tenant_id, one.view_id) for one in self._suspended}
+        self._places: dict[tuple[TenantId, int], set[str]] = {}  # the views that an event is parked for
+        for (tenant_id, view_id), queue in self._queues.items():
+            for one in queue:
+                self._places.setdefault((tenant_id, one.sequence), set()).update(() if view_id is None else (view_id,))
         lane = Lane(deployed.within(self.build), cast("LaneStore", draft))  # which deletes no prefixes
-        for (_, view_id), queue in self._queues.items():
+        for (tenant_id, view_id), queue in self._queues.items():
+            if {(tenant_id, None), (tenant_id, view_id)} & suspended:
+                continue  # what came behind these events is not here
             if view_id is not None:
                 run_again(lane, view_id, queue)
                 continue
             for one in queue:
-                if self._destinations(one) == ():
+                if self._reaches_all(one):
                     lane.unpark(one)
         lane.commit(position.stream)
         self._commit = draft.made or Commit(
@@ -162,22 +170,26 @@ class _Takeover:
             return None
         return tuple(targets)
 
+    def _reaches_all(self, parked: ParkedEvent) -> bool:
+        """Whether an event is parked for each view that the new program takes it to: it waits in the right place."""
+        destinations = self._destinations(parked)
+        return destinations is not None and self._places[parked.tenant_id, parked.sequence].issuperset(destinations)
+
     def adoption(self) -> Adoption:
         """What it comes to."""
+        unparked = {(one.tenant_id, one.view_id, one.sequence) for one in self._commit.unparked}
         again = {(one.tenant_id, one.view_id, one.sequence): one for one in self._commit.parked}
         counts, codes = Counter[str](), {disposition: Counter[str]() for disposition in Disposition}
         for (tenant_id, view_id), queue in self._queues.items():
             for one in queue:
-                destinations = self._destinations(one)
-                if view_id is None:
-                    found = None if destinations == () else one
-                    counts["late"] += bool(destinations)
-                else:
-                    found = again.get((tenant_id, view_id, one.sequence))
+                place = (tenant_id, view_id, one.sequence)
+                found = again.get(place) if place in unparked else one
+                destinations = self._destinations(one) or ()
                 if found is not None:
                     codes[found.disposition][found.code] += 1
-                else:
-                    counts["taken" if view_id in (destinations or ()) else "gone"] += 1
+                    counts["late"] += view_id is None and bool(destinations)
+                elif view_id is not None or not destinations:  # else it is counted at its views
+                    counts["taken" if view_id in destinations else "gone"] += 1
         return Adoption(
             former=self._former,
             build=None,
@@ -188,6 +200,7 @@ class _Takeover:
             late=counts["late"],
             parked=dict(sorted(codes[Disposition.PARKED].items())),
             skipped=dict(sorted(codes[Disposition.SKIPPED].items())),
+            suspended=len(self._suspended),
         )
 
     def write(self, store: LaneStore) -> None:
@@ -210,7 +223,7 @@ def _adoptable(catalog: Catalog | CatalogReader, deployed: DeployedView) -> Buil
     if former.base_identity == deployed.base_identity:
         raise ConfigurationError(f"{former} is folded by this program already", hint="there is nothing to adopt")
     changed = differences(former, deployed)
-    if reading := [changed[name] for name in _READING if name in changed]:
+    if reading := [changed[name] for name in READING if name in changed]:
         raise ConfigurationError(
             f"{', '.join(reading)} changed since {former} was made: it has not seen the events that it would have to",
             hint="`projection run --new-build` folds them from the start",

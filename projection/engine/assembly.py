@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING
 from projection.engine.builds import open_store, plan_builds
 from projection.engine.fault_log import log_fault
 from projection.engine.lane import Lane
-from projection.engine.node import Node, Succession, Unopened
+from projection.engine.node import Node, Unopened
 from projection.engine.parking import LaneHaltedError
+from projection.engine.recipes import READING, build_differences
 from projection.engine.starts import StreamStart, require_start_in_past
-from projection.errors import ProjectionError, StorageDamagedError
+from projection.engine.successions import Succession
+from projection.errors import ProjectionError, StorageDamagedError, StorageError
 from projection.faults import REPORT_IT, contained
 from projection.lang.run.executors import Execution
 from projection.model.checkpoint import LanePosition
 from projection.model.subjects import disjoint
+from projection.store.lmdb_store import LmdbViewReader
 from projection.stream.feed import JetStreamFeed
 from projection.stream.jetstream import JetStream
 from projection.stream.opening import FeedLimits
@@ -37,7 +40,13 @@ _LEAST_BATCH_BYTES = 256 * 1024
 
 
 def open_node(
-    settings: Settings, deployed: Sequence[DeployedView], catalog: Catalog, nats: Nats, *, new_build: bool = False
+    settings: Settings,
+    deployed: Sequence[DeployedView],
+    catalog: Catalog,
+    nats: Nats,
+    *,
+    new_build: bool = False,
+    accept_fewer_messages: bool = False,
 ) -> Node:
     """The node that the settings describe, with its lanes open; `run` begins to read the stream.
 
@@ -47,6 +56,7 @@ def open_node(
         catalog: of the data folder, which the node has to itself.
         nats: the connection; it stays the caller's to close.
         new_build: whether a view type that is folded differently from now on may begin anew, beside its former build.
+        accept_fewer_messages: whether a new build may serve that has seen fewer messages than the one it replaces.
 
     Raises:
         ConfigurationError: a view type is folded differently from now on, and nobody said what to do about it; or it
@@ -97,7 +107,7 @@ def open_node(
         back,
         StreamStart(JetStream(nats), settings.stream, subjects),
         settings.stop_timeout_s,
-        _successions(catalog, opened),
+        _successions(catalog, opened, must_see_all=not accept_fewer_messages),
         settings.http.ready_max_lag_s,
         unopened,
     )
@@ -145,14 +155,26 @@ def _not_opened(build: Build, error: Exception) -> Unopened:
     return Unopened(build, contained(error, doing, f"{REPORT_IT}; its views can be read as they are"))
 
 
-def _successions(catalog: Catalog, opened: Mapping[Lane, PlannedBuild]) -> list[Succession]:
+def _successions(catalog: Catalog, opened: Mapping[Lane, PlannedBuild], *, must_see_all: bool) -> list[Succession]:
     """Who takes whose place: a former build that cannot be folded on answers all the same."""
     found = []
     for lane, one in opened.items():
         if one.replaces is not None:
             old = next((other for other, of in opened.items() if of.build == one.replaces), None)
-            found.append(Succession(lane, old, partial(catalog.serve, one.build)))
+            former = _stored_position(one.replaces) if old is None else None
+            # Builds that read other events have seen other numbers of them.
+            compares = must_see_all and not {*READING} & build_differences(one.replaces, one.build).keys()
+            found.append(Succession(lane, old, partial(catalog.serve, one.build), former, compares))
     return found
+
+
+def _stored_position(build: Build) -> LanePosition | None:
+    """How far a build has come that no lane folds; None where its store cannot be read."""
+    try:
+        with LmdbViewReader.open(build.lane_path()) as reader:
+            return reader.position()
+    except StorageError:
+        return None
 
 
 def _feed_name(subjects: Sequence[str], build: Build | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,12 +10,13 @@ import structlog
 
 from projection.engine.fault_log import log_fault
 from projection.engine.recipes import deployed_by, differences, recipe_of
-from projection.engine.requeue import settle
+from projection.engine.requeue import parked_in, settle
 from projection.errors import ConfigurationError, StorageDamagedError
 from projection.faults import contained
 from projection.lang.run.executors import Execution
+from projection.model.parked import Drop
 from projection.store.catalog import Build
-from projection.store.lmdb_store import LmdbLaneStore
+from projection.store.lmdb_store import LmdbLaneStore, LmdbViewReader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,8 +48,8 @@ def plan_builds(
     Args:
         catalog: of the data folder.
         deployed: what the manifest deploys; view types that it does not name are left alone.
-        new_build: whether a view type that is folded differently from now on may begin anew, beside the build that
-            goes on answering.
+        new_build: whether a view type that is folded differently from now on, or of which some views or tenants are
+            suspended, may begin anew, beside the build that goes on answering.
         execution: how the programs of former builds are run.
 
     Raises:
@@ -57,7 +59,10 @@ def plan_builds(
     """
     serving = [catalog.serving(one.entry.view_type) for one in deployed]
     found = [_found(catalog, one, answers) for one, answers in zip(deployed, serving, strict=True)]
-    if not new_build:
+    if new_build:
+        pairs = zip(found, serving, strict=True)
+        found = [None if build == answers and _lacks_events(build) else build for build, answers in pairs]
+    else:
         _require_found(deployed, serving, found)
     planned = []
     for one, answers, build in zip(deployed, serving, found, strict=True):
@@ -67,6 +72,8 @@ def plan_builds(
             build = replace(build, recipe=recipe)  # noqa: PLW2901
             catalog.record(build)
         replaces = None if answers is None or answers.number == build.number else answers
+        if replaces is not None:
+            build = taking_decisions(catalog, one, build, replaces)  # noqa: PLW2901
         planned.append(PlannedBuild(one.within(build), build, replaces))
         if replaces is not None:
             try:
@@ -79,10 +86,14 @@ def plan_builds(
 
 
 def _found(catalog: Catalog, one: DeployedView, answers: Build | None) -> Build | None:
-    """The build of this program, manifest and tenancy: the one that answers, else the last that was begun."""
-    if answers is not None and answers.base_identity == one.base_identity:
-        return answers
+    """The build of this program, manifest and tenancy: the one that answers, else the last that was begun.
+
+    Where events are missing from the one that answers, a later one may be under way to take its place.
+    """
     same = [build for build in catalog.builds(one.entry.view_type) if build.base_identity == one.base_identity]
+    if answers is not None and answers.base_identity == one.base_identity:
+        later = [build for build in same if build.number > answers.number and build.lineage is None]
+        return later[-1] if later and _lacks_events(answers) else answers
     return same[-1] if same else None
 
 
@@ -142,6 +153,51 @@ def open_store(build: Build, deployed: DeployedView, **options: Any) -> LmdbLane
         store.close()
         raise
     return store
+
+
+def _lacks_events(build: Build | None) -> bool:
+    """Whether a build has passed over events of views or tenants that are suspended there."""
+    if build is None or not build.lane_path().is_dir():
+        return False
+    with LmdbViewReader.open(build.lane_path()) as reader:
+        return bool(reader.suspensions())
+
+
+def taking_decisions(catalog: Catalog, deployed: DeployedView, build: Build, answers: Build) -> Build:
+    """Have a build that may replace the one that answers know the decisions made about that one since it was begun.
+
+    A build that has already taken an event which was dropped is folded anew. An adopted one cannot be: it keeps the
+    event, which is told.
+
+    Raises:
+        StorageError: a store or the catalogue cannot be read or written.
+    """
+    for drop in answers.drops:
+        if drop in build.drops:
+            continue
+        if not _can_take(build, drop):
+            found = {"build": str(build), "sequence": drop.sequence, "tenant": drop.tenant_id, "view": drop.view_id}
+            if build.lineage is not None:
+                log.error("a build keeps an event that was dropped since: it was adopted and cannot be folded", **found)
+                continue
+            log.warning("a build is folded anew: it had taken an event that was dropped since", **found)
+            shutil.rmtree(build.lane_path())
+        build = build.decided(drop)
+        catalog.record(build)
+        open_store(build, deployed.within(build)).close()
+    return build
+
+
+def _can_take(build: Build, drop: Drop) -> bool:
+    """Whether a decision can have its effect on a build: it has not come to the event, or has parked it alike."""
+    if not build.lane_path().is_dir():
+        return True
+    with LmdbViewReader.open(build.lane_path()) as reader:
+        if reader.position().scanned < drop.sequence:
+            return True
+        if any(one.concerns(drop.tenant_id, drop.view_id) for one in reader.suspensions()):
+            return False
+        return any(Drop(one.sequence, one.tenant_id, one.view_id) == drop for one in parked_in(reader))
 
 
 def _require_lineage(build: Build, store: LmdbLaneStore) -> None:

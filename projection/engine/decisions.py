@@ -62,6 +62,12 @@ def drop(
                 f"no event {sequence} of tenant {str(tenant_id)!r} is parked {where} in {build}",
                 hint=f"see what is parked with `projection parked list {view_type} --all-tenants`",
             )
+        if any(one.concerns(tenant_id, view_id) for one in store.suspensions()):
+            raise ConfigurationError(
+                f"event {sequence} cannot be dropped in {build}: too many events were parked with it, and later ones "
+                "are missing from the build",
+                hint="`projection run --new-build` folds it from the start; raise the `limits` in the manifest first",
+            )
         build = build.decided(Drop(sequence, tenant_id, view_id))
         lane = decided(store, deployed.within(build))  # first: a decision that cannot be carried out is none
         catalog.record(build)

@@ -27,13 +27,16 @@ if TYPE_CHECKING:
     from projection.engine.event import Event
     from projection.lang.program import Reaction, Step
     from projection.model.checkpoint import StreamIdentity
+    from projection.model.envelope import Envelope
     from projection.model.ids import TenantId
-    from projection.model.parked import ParkedEvent
+    from projection.model.parked import ParkedEvent, Suspension
     from projection.store.port import LaneStore
+    from projection.stream.port import Message
 
     Target = tuple[TenantId, str]  # whose view, and its id
 
 _FOLD_ANEW = "move the build's folder away and let it be folded anew"
+_MOST_PARKED_BYTES = 64 * 1024 * 1024  # of one event that is parked for more views than an event may touch
 _ERASED = Applied(view=None, data=None, gas=0, alloc=0)
 
 
@@ -72,7 +75,8 @@ class Lane:
         checked = deployed.program.checked
         self.indexer = Indexer(store.declare_indexes(declared_indexes(checked)), checked.view)
         self.position = store.position()  # as it is stored
-        self._scanned = self.position.scanned
+        self._scanned = self._counted = self.position.scanned
+        self.messages = 0 if self.position == LanePosition() else self.position.messages  # see `LanePosition`
         self._last_applied: Event | None = None
         self._seen: tuple[int, str | None] = (self._scanned, self.position.scanned_time)  # by `move_to`, and when
         self._digest = store.digest()
@@ -97,7 +101,21 @@ class Lane:
             reaction = self._program.reaction(envelope.aggregate_type, envelope.event_type)
         if envelope is None or reaction is not None:
             self.take(event, reaction)
+        self.offered((event.message,))
         self.move_to(event.message.sequence, event.message.time)
+
+    def offered(self, messages: Sequence[Message]) -> None:
+        """Count messages that the lane was offered, also those of which its program takes nothing."""
+        if self.messages is None or not messages:
+            return
+        before, matches = self._counted, self._matches
+        if matches is None and self.halted is None and messages[0].sequence > before:
+            self.messages += len(messages)
+        else:
+            end = messages[-1].sequence if self.halted is None else self._scanned
+            new = (one for one in messages if before < one.sequence <= end)
+            self.messages += sum(matches is None or matches(one.subject) for one in new)
+        self._counted = max(before, messages[-1].sequence)
 
     def take(self, event: Event, reaction: Reaction | None) -> None:
         """Fold one event that has the program's reaction, or one that is no event at all and has none.
@@ -119,19 +137,30 @@ class Lane:
 
     def _fold(self, event: Event, reaction: Reaction | None) -> None:
         envelope = event.envelope
-        if envelope is None or reaction is None:
-            return self._refuse_whole(event, event.error or DecodeError("the event has no envelope"))
-        try:
-            payload, targets, gas = reaction.take(envelope.payload, event.meta)
-        except (DecodeError, Failure) as error:
-            return self._refuse_whole(event, error)
-        self.gas += gas
-        self._touch(event, payload, targets)
-        return self._mark(event)
+        if self.deployed.drops and self._is_dropped(event):
+            pass
+        elif envelope is None or reaction is None:
+            self._refuse(event, [None], event.error or DecodeError("the event has no envelope"))
+        else:
+            try:
+                payload, targets, gas = reaction.take(envelope.payload, event.meta)
+            except (DecodeError, Failure) as error:
+                self._refuse(event, self._meant_for(event, envelope, reaction), error)
+            else:
+                self.gas += gas
+                self._touch(event, payload, targets)
+        self._last_applied = self._tenants[event.tenant_id] = event
 
-    def _touch(self, event: Event, payload: Any, targets: Mapping[str, Sequence[Step]]) -> None:
+    def _is_dropped(self, event: Event, view_id: str | None = None) -> bool:
+        """Whether an operator has decided to leave an event out, at a view or altogether."""
+        sequence, tenant_id = event.message.sequence, event.tenant_id
+        return any((sequence, tenant_id, one) in self.deployed.drops for one in (None, view_id))
+
+    def _touch(self, event: Event, payload: Any, targets: Mapping[str, Sequence[Step]], *, again: bool = False) -> None:
         """What an event does to views: to all of them, or, when the lane halts, to none."""
         tenant_id, meta = event.tenant_id, event.meta
+        if self._parking.tenants and tenant_id in self._parking.tenants:
+            targets = {view_id: steps for view_id, steps in targets.items() if only_deletes(steps)}
         changes: list[tuple[CachedView, Applied]] = []
         trouble: Trouble | None = None
         queues, drops = self._parking.queues, self.deployed.drops
@@ -152,8 +181,9 @@ class Lane:
             if applied.view is not cached.view:
                 changes.append((cached, applied))
         # Only now: a halt at one view id must leave the others as they were.
-        if trouble is not None:
-            self._parking.receive(event, trouble)
+        if trouble is not None and not self._parking.receive(event, trouble, again=again):
+            self._touch(event, payload, targets)  # its tenant is suspended by it, but erasures go on
+            return
         for cached, applied in changes:
             self._cache.change(cached, applied.view, applied.data)
 
@@ -169,7 +199,7 @@ class Lane:
 
         An erasure does not wait: it erases the view, if there is one, and what is parked for it.
         """
-        if (event.message.sequence, *target) in self.deployed.drops:
+        if self._is_dropped(event, target[1]):
             return False
         if not self._parking.holds(target):
             return True
@@ -206,16 +236,34 @@ class Lane:
         except DecodeError as error:  # no program can leave such a view
             raise StorageDamagedError(f"view {encoded.decode()} is damaged: {error.message}", hint=_FOLD_ANEW) from None
 
-    def _mark(self, event: Event) -> None:
-        self._last_applied = self._tenants[event.tenant_id] = event
+    def _meant_for(self, event: Event, envelope: Envelope, reaction: Reaction) -> list[str | None]:
+        """The views of an event that fails before it is routed; None for those that are not known.
 
-    def _refuse_whole(self, event: Event, error: ProjectionError) -> None:
-        """An event that reaches no view at all."""
-        if (event.message.sequence, event.tenant_id, None) not in self.deployed.drops:
-            self._parking.receive(event, Trouble(refused=[(None, error)]))
-        self._mark(event)
+        The event is kept whole for each of them: where that would be too much, the others count as unknown.
+        """
+        known = reaction.known_ids(envelope.payload, event.meta)
+        most = max(self.deployed.entry.limits.ids_per_event, _MOST_PARKED_BYTES // len(event.message.data))
+        ids = known.ids[:most]
+        return [*ids] if ids and known.complete and ids == known.ids else [*ids, None]
+
+    def _refuse(
+        self, event: Event, view_ids: Sequence[str | None], error: ProjectionError, *, again: bool = False
+    ) -> None:
+        """Do what the policy says with an event that fails before it is routed: at the views that it is meant for."""
+        refused = [
+            (None if view_id is None else ViewId(view_id), error)
+            for view_id in view_ids
+            if not self._is_dropped(event, view_id)
+        ]
+        if refused:
+            self._parking.receive(event, Trouble(refused=refused), again=again)
 
     # what an operator decides about parked events
+
+    @property
+    def suspensions(self) -> Sequence[Suspension]:
+        """The views and tenants for which nothing is folded any more."""
+        return self._parking.suspensions
 
     def unpark(self, event: ParkedEvent) -> None:
         """Take one stored event out of what is parked."""
@@ -231,14 +279,16 @@ class Lane:
         envelope = event.envelope
         if envelope is None or (reaction := self.reaction(envelope.aggregate_type, envelope.event_type)) is None:
             return
+        if self._is_dropped(event, view_id):
+            return
         try:
             payload, targets, gas = reaction.take(envelope.payload, event.meta)
         except (DecodeError, Failure) as error:
-            self._parking.receive(event, Trouble(refused=[(view_id, error)]))
+            self._refuse(event, [view_id], error, again=True)
             return
         self.gas += gas
         if view_id in targets:  # else it no longer goes there
-            self._touch(event, payload, {view_id: targets[view_id]})
+            self._touch(event, payload, {view_id: targets[view_id]}, again=True)
 
     # position
 
@@ -258,6 +308,7 @@ class Lane:
             applied=applied,
             applied_time=applied_time,
             stream=stream,
+            messages=self.messages if self._scanned else None,  # at its start, a lane says nothing yet
         )
 
     @property
@@ -336,6 +387,9 @@ class Lane:
             parked=parking.parked,
             released=parking.released,
             unparked=parking.unparked,
+            suspended=parking.suspended,
+            unreached=parking.unreached,
+            unrecorded=parking.unrecorded,
             digest=self._digest,
             fold_identity=self.deployed.fold_identity,
         )

@@ -23,6 +23,7 @@ from projection.engine.committer import Committer, Workshop
 from projection.engine.fault_log import log_fault, suppress_faults
 from projection.engine.indexing import build_indexes
 from projection.engine.reading import Reading
+from projection.engine.successions import Succession, fewer_messages
 from projection.engine.summary import Summary
 from projection.engine.unhandled import MAX_TYPES, Unhandled
 from projection.engine.watchdog import Watchdog
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from projection.engine.starts import StreamStart
     from projection.errors import ProjectionError
     from projection.model.ids import ViewType
+    from projection.model.parked import Suspension
     from projection.model.settings import BackPressure
     from projection.store.catalog import Build
     from projection.store.port import ViewReader
@@ -59,15 +61,6 @@ class Progress:
 
     events: int  # read so far
     left: int | None  # still to be read; None while that is not known
-
-
-@dataclass(frozen=True, slots=True)
-class Succession:
-    """A build that is to take the place of another one as soon as it is level with it."""
-
-    new: Lane
-    old: Lane | None  # that goes on meanwhile; None where nothing can fold it any more
-    serve: Callable[[], None]  # makes the switch
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +123,8 @@ class Node:
         self._background = Background()
         self._news = asyncio.Event()
         self._told: dict[str, str] = {}
+        self._suspended: set[tuple[ViewType, int, Suspension]] = set()
+        self.refused: list[ProjectionError] = []  # builds that may not take the place of others, and why
         self._fault: ProjectionError | None = None  # of the supervision itself, in its last round
         self._delayed: dict[ViewType, StorageError] = {}  # why a new build does not serve yet, although it could
         self._watchdog = Watchdog(_HELD_UP_S, self.changed)
@@ -473,7 +468,7 @@ class Node:
     def _is_level_everywhere(self) -> bool:
         if not self._readings:
             return True  # every lane has halted
-        is_done = not self._successions and not self._building
+        is_done = all(one.new.halted is not None for one in self._successions) and not self._building
         return is_done and all(reading.caught_up for reading in self._readings)
 
     def _tell(self) -> None:
@@ -485,6 +480,18 @@ class Node:
         for what in self._told.keys() - now.keys():
             log.info("well again", at=what)
         self._told = now
+        suspended = {(lane.view_type, lane.build, one) for lane in self.lanes for one in lane.suspensions}
+        for view_type, build, one in suspended - self._suspended:
+            log.warning(
+                "nothing more is folded for a view or a tenant: too many of its events are parked",
+                view_type=view_type,
+                build=build,
+                tenant=one.tenant_id,
+                view=one.view_id or "all",
+                sequence=one.sequence,
+                hint="correct the program or raise the manifest's limits, and `projection run --new-build`",
+            )
+        self._suspended = suspended
         if not self._was_ready and self.is_ready:
             self._was_ready = True
             log.info("ready: every view type has caught up with the log")
@@ -519,6 +526,12 @@ class Node:
     async def _let_one_succeed(self, one: Succession) -> None:
         reading = next((reading for reading in self._readings if reading.reads(one.new)), None)
         if reading is None or not await self._is_level(one, reading):
+            return
+        if one.must_see_all and (fewer := fewer_messages(one)) is not False:
+            if fewer is not None:
+                self._successions.remove(one)
+                self.refused.append(fewer)
+                log.error("a new build may not serve", reason=fewer.message, hint=fewer.hint)
             return
         one.serve()
         self._successions.remove(one)

@@ -1,7 +1,8 @@
-"""Parking: events that a view could not take, and the later ones of the same view behind them, in order."""
+"""Parking: events that a view could not take, and the later ones of the same view behind it, in order."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import TYPE_CHECKING
@@ -10,10 +11,10 @@ from projection.errors import ErrorClass, ProjectionError
 from projection.lang.failures import Failure
 from projection.model.ids import ViewId
 from projection.model.manifest import Policy
-from projection.model.parked import HELD_CODE, Disposition, ParkedEvent, parked_digest
+from projection.model.parked import HELD_CODE, Disposition, ParkedEvent, Suspension, Unrecorded, parked_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from projection.engine.deployment import DeployedView
     from projection.engine.event import Event
@@ -30,6 +31,9 @@ class Sealed:
     parked: Sequence[ParkedEvent]
     released: Sequence[tuple[TenantId, ViewId]]
     unparked: Sequence[ParkedEvent]
+    suspended: Sequence[Suspension]
+    unreached: Mapping[TenantId, int]
+    unrecorded: Unrecorded | None
     gained: int  # what all of it adds to the store's digest
 
 
@@ -39,6 +43,7 @@ class _Queue:
 
     count: int = 0
     digest: int = 0  # what these events add to the digest of the store
+    suspension: Suspension | None = None  # nothing is added any more
 
 
 class LaneHaltedError(ProjectionError):
@@ -58,66 +63,143 @@ class Trouble:
 
 
 class Parking:
-    """What is parked in one lane, stored and still to be stored."""
+    """What is parked in one lane, stored and still to be stored.
+
+    How much may be is bounded three times: for a view and for a tenant, which are then *suspended*, so that the others
+    go on; and for the lane, which then halts (docs/decisions/0026-bounds-of-parking.md).
+    """
 
     def __init__(self, deployed: DeployedView, store: ViewReader) -> None:
         self._deployed = deployed
-        self._store = store
+        self._limits = deployed.entry.limits
         self.queues: dict[Target, _Queue] = {}  # what waits behind a parked event, by view
-        self.recorded = 0  # events that are parked or were skipped
-        self.waiting = 0  # those of them that are parked
+        self.tenants: dict[TenantId, Suspension] = {}  # that are suspended as a whole
+        self._suspensions: dict[tuple[TenantId, ViewId | None], Suspension] = {}  # all there are
+        self.waiting = 0  # events that are parked
+        self._waiting_of: Counter[TenantId] = Counter()  # those of one tenant
+        self._unreached: Counter[TenantId] = Counter()  # those of them that reached no view
+        self._skipped: dict[tuple[TenantId, ViewId | None], list[int]] = {}  # the digests of those that are kept
+        self._kept = 0  # skipped events
+        self._unrecorded = store.unrecorded()  # those of which no more is known than how many
         self._gained = 0
         for event in store.parked():
             self._count(event)
+        for one in store.suspensions():
+            self._note(one)
         self._gained = 0  # the store's digest holds them already
+        self._counted: set[TenantId] = set(self._unreached)  # whose count is to be stored
+        with store.snapshot() as snapshot:  # a store of old has none
+            self._lacks_counts = not all(snapshot.is_incomplete(one) for one in self._unreached)
         self._new: list[ParkedEvent] = []
         self._released: list[tuple[TenantId, ViewId]] = []
         self._unparked: list[ParkedEvent] = []
+        self._suspended: list[Suspension] = []
+
+    @property
+    def recorded(self) -> int:
+        """How many events are parked or were skipped."""
+        return self.waiting + self._kept + self._unrecorded.events
+
+    @property
+    def suspensions(self) -> list[Suspension]:
+        """Whatever is suspended now."""
+        return list(self._suspensions.values())
 
     def _count(self, event: ParkedEvent) -> None:
         digest = parked_digest(event)
         self._gained += digest
-        self.recorded += 1
-        if event.disposition is Disposition.PARKED:
-            self.waiting += 1
-            if event.view_id is not None:
-                queue = self.queues.setdefault((event.tenant_id, event.view_id), _Queue())
-                queue.count += 1
-                queue.digest += digest
+        if event.disposition is Disposition.SKIPPED:
+            self._skipped.setdefault((event.tenant_id, event.view_id), []).append(digest)
+            self._kept += 1
+            return
+        self.waiting += 1
+        self._waiting_of[event.tenant_id] += 1
+        if event.view_id is None:
+            self._unreached[event.tenant_id] += 1
+        else:
+            queue = self.queues.setdefault((event.tenant_id, event.view_id), _Queue())
+            queue.count += 1
+            queue.digest += digest
+
+    def _note(self, one: Suspension) -> None:
+        self._gained += one.digest
+        self._suspensions[one.tenant_id, one.view_id] = one
+        if one.view_id is None:
+            self.tenants[one.tenant_id] = one
+        else:
+            self.queues.setdefault((one.tenant_id, one.view_id), _Queue()).suspension = one
 
     def holds(self, target: Target) -> bool:
-        """Whether events of this view wait behind a parked one."""
+        """Whether events of this view wait behind a parked one, or are passed over: the view is suspended."""
         return target in self.queues
 
-    def receive(self, event: Event, trouble: Trouble) -> None:
+    def receive(self, event: Event, trouble: Trouble, *, again: bool = False) -> bool:
         """Do what the policy says with an event that some views cannot take.
+
+        Args:
+            event: of the log.
+            trouble: what keeps it from its effect.
+            again: whether it has been parked before, for these views, so that no bound can be new to it.
+
+        Returns:
+            Whether it may have its effect on other views: it may not where it suspends its tenant.
 
         Raises:
             LaneHaltedError: it says halt, or more would be parked than the lane may hold.
         """
-        where = f"view type {self._deployed.entry.view_type}, sequence {event.message.sequence}"
+        if event.tenant_id in self.tenants:
+            trouble.refused, trouble.held = [], []
         policy = self._deployed.entry.on_error
         if trouble.refused and policy is Policy.HALT:
-            error = trouble.refused[0][1]
-            span = self._deployed.program.place(error) if isinstance(error, Failure) else None
-            raise LaneHaltedError(
-                f"{where}: {error.code}{f' at {span}' if span else ''}: {error.message}",
-                hint="correct the program and deploy it, or let the manifest park or skip such events",
-                code=error.code,
-            )
-        limit = self._deployed.entry.limits.parked
-        more = len(trouble.held) + (len(trouble.refused) if policy is Policy.PARK else 0)
-        if more and self.waiting + more > limit:
-            raise LaneHaltedError(
-                f"{where}: {self.waiting} events are parked, and the lane may hold {limit}",
-                hint="see why with `projection parked list`, and deploy a corrected program",
-            )
-        for view_id, refusal in trouble.refused:
-            self._refuse(event, view_id, refusal)
-        for view_id in trouble.held:
+            raise self._halted(event, trouble.refused[0][1])
+        parks = policy is Policy.PARK
+        full: list[ViewId] = []
+        refused, held = trouble.refused, trouble.held
+        if not again:
+            for view_id in (*held, *(one for one, _ in refused if one is not None and parks)):
+                queue = self.queues.get((event.tenant_id, view_id))
+                if queue is not None and (queue.suspension or queue.count >= self._limits.parked_per_view):
+                    full.append(view_id)
+            refused = [one for one in refused if one[0] not in full]
+            held = [one for one in held if one not in full]
+        if more := len(held) + (len(refused) if parks else 0):
+            most = self._limits.parked_per_tenant
+            if not again and self._deployed.tenancy.enabled and self._waiting_of[event.tenant_id] + more > most:
+                self._suspend(event, None)
+                return False
+            if self.waiting + more > self._limits.parked:
+                raise LaneHaltedError(
+                    f"{self._at(event)}: {self.waiting} events are parked, and the lane may hold {self._limits.parked}",
+                    hint="see why with `projection parked list`, and deploy a corrected program",
+                )
+        for view_id in full:
+            self._suspend(event, view_id)
+        for refused_by, refusal in refused:
+            self._refuse(event, refused_by, refusal)
+        for view_id in held:
             self._hold(event, view_id)
         for target in trouble.released:
             self._release(target)
+        return True
+
+    def _at(self, event: Event) -> str:
+        return f"view type {self._deployed.entry.view_type}, sequence {event.message.sequence}"
+
+    def _halted(self, event: Event, error: ProjectionError) -> LaneHaltedError:
+        span = self._deployed.program.place(error) if isinstance(error, Failure) else None
+        return LaneHaltedError(
+            f"{self._at(event)}: {error.code}{f' at {span}' if span else ''}: {error.message}",
+            hint="correct the program and deploy it, or let the manifest park or skip such events",
+            code=error.code,
+        )
+
+    def _suspend(self, event: Event, view_id: ViewId | None) -> None:
+        """Fold no more for a view, or for all views of a tenant, from this event on."""
+        if view_id is not None and self.queues[event.tenant_id, view_id].suspension:
+            return
+        one = Suspension(event.tenant_id, view_id, event.message.sequence)
+        self._note(one)
+        self._suspended.append(one)
 
     def _refuse(self, event: Event, view_id: ViewId | None, error: ProjectionError) -> None:
         """Record an event that a view could not take; without a view id, one that reached no view."""
@@ -157,46 +239,67 @@ class Parking:
             subject=event.message.subject,
             envelope=event.message.data,
         )
+        if disposition is Disposition.SKIPPED and self._kept >= self._limits.skipped:
+            digest = parked_digest(parked)
+            self._gained += digest
+            self._unrecorded = self._unrecorded.plus(digest)
+            return
         self._new.append(parked)
         self._count(parked)
+        if disposition is Disposition.PARKED and view_id is None:
+            self._counted.add(event.tenant_id)
 
     def _release(self, target: Target) -> None:
         """Discard what waits for a view that was deleted, and what an earlier policy skipped of it."""
         tenant_id, view_id = target
         queue = self.queues.pop(target)
-        self.recorded -= queue.count
         self.waiting -= queue.count
-        self._gained -= queue.digest
-        if self.recorded > self.waiting:
-            for event in self._store.parked():
-                if (event.tenant_id, event.view_id) == target and event.disposition is Disposition.SKIPPED:
-                    self.recorded -= 1
-                    self._gained -= parked_digest(event)
+        self._waiting_of[tenant_id] -= queue.count
+        self._gained -= queue.digest + (queue.suspension.digest if queue.suspension else 0)
+        for digest in self._skipped.pop((tenant_id, ViewId(view_id)), ()):
+            self._kept -= 1
+            self._unrecorded = self._unrecorded.plus(digest)
+        self._suspensions.pop((tenant_id, ViewId(view_id)), None)
         self._new = [one for one in self._new if (one.tenant_id, one.view_id) != target]
+        self._suspended = [one for one in self._suspended if (one.tenant_id, one.view_id) != target]
         self._released.append((tenant_id, ViewId(view_id)))
 
     def discard(self, event: ParkedEvent) -> None:
-        """Take one stored event out."""
+        """Take one stored event out, which is parked."""
         digest = parked_digest(event)
         self._gained -= digest
-        self.recorded -= 1
-        self.waiting -= event.disposition is Disposition.PARKED
+        self.waiting -= 1
+        self._waiting_of[event.tenant_id] -= 1
         self._unparked.append(event)
-        if event.view_id is not None and event.disposition is Disposition.PARKED:
-            target = (event.tenant_id, event.view_id)
-            queue = self.queues[target]
-            queue.count -= 1
-            queue.digest -= digest
-            if not queue.count:
-                del self.queues[target]
+        if event.view_id is None:
+            self._unreached[event.tenant_id] -= 1
+            self._counted.add(event.tenant_id)
+            return
+        target = (event.tenant_id, event.view_id)
+        queue = self.queues[target]
+        queue.count -= 1
+        queue.digest -= digest
+        if not queue.count:
+            del self.queues[target]
 
     @property
     def has_changes(self) -> bool:
         """Whether the next commit has something to write."""
-        return bool(self._new or self._released or self._unparked)
+        return bool(
+            self._new or self._released or self._unparked or self._suspended or self._gained or self._lacks_counts
+        )
 
     def seal(self) -> Sealed:
         """Hand over what the next commit has to do."""
-        sealed = Sealed(self._new, self._released, self._unparked, self._gained)
-        self._new, self._released, self._unparked, self._gained = [], [], [], 0
+        sealed = Sealed(
+            self._new,
+            self._released,
+            self._unparked,
+            self._suspended,
+            {tenant_id: self._unreached[tenant_id] for tenant_id in self._counted},
+            self._unrecorded if self._unrecorded.events else None,
+            self._gained,
+        )
+        self._new, self._released, self._unparked, self._suspended = [], [], [], []
+        self._counted, self._gained, self._lacks_counts = set(), 0, False
         return sealed

@@ -135,9 +135,11 @@ class Reading:
         until = perf_counter() + patience
         read_before = self.events
         while done < len(messages) and self.members and not self._host.stopping.is_set():
+            before = done
             async with self._host.workshop.turn:
                 done, refused = self._fold_some(messages, done)
             self.events, self._unfolded = read_before + done, len(messages) - done
+            self._count(messages, before, done, is_refused=refused is not None)
             if done:
                 self._move_to(messages[done - 1].sequence, messages[done - 1].time)
             self._note_halts()
@@ -191,6 +193,13 @@ class Reading:
             found = _UNHANDLED
         self._takers[key] = found
         return found
+
+    def _count(self, messages: Sequence[Message], start: int, end: int, *, is_refused: bool) -> None:
+        """Have the members count what they were offered; of a message that one refused, those that have taken it."""
+        for member in self.members:
+            member.lane.offered(messages[start:end])
+            if is_refused and member.lane.scanned >= messages[end].sequence:
+                member.lane.offered(messages[end : end + 1])
 
     def _move_to(self, scanned: int, time: str | None) -> None:
         """Members that handle nothing of what was read move on as well."""

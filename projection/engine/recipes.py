@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from projection.store.catalog import Build
 
 
+READING = ("subjects", "subject_template", "start", "tenancy")  # what decides which events a build has seen
+
+
 def recipe_of(deployed: DeployedView) -> Recipe:
     """All that is needed to fold a view type again."""
     return recipe(deployed.entry, deployed.program, deployed.tenancy)
@@ -62,6 +65,11 @@ def deployed_like(build: Build, execution: Execution = Execution.COMPILED) -> De
 def differences(build: Build, deployed: DeployedView) -> dict[str, str]:
     """What a deployment changes of what a build is folded by: by the names of manifest and settings, in a few words."""
     return recipe_differences(Recipe.decode(build.recipe), recipe_of(deployed))
+
+
+def build_differences(before: Build, after: Build) -> dict[str, str]:
+    """The same of two builds."""
+    return recipe_differences(Recipe.decode(before.recipe), Recipe.decode(after.recipe))
 
 
 def recipe_differences(before: Recipe, after: Recipe) -> dict[str, str]:

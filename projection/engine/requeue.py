@@ -10,7 +10,7 @@ from projection.model.parked import Disposition
 from projection.stream.port import Message
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from projection.engine.deployment import DeployedView
     from projection.engine.event import Event
@@ -28,10 +28,18 @@ def queues(store: ViewReader) -> Queues:
         StorageError: the store cannot be read.
     """
     found: Queues = {}
-    for one in store.parked():
-        if one.disposition is Disposition.PARKED:
-            found.setdefault((one.tenant_id, one.view_id), []).append(one)
+    for one in parked_in(store):
+        found.setdefault((one.tenant_id, one.view_id), []).append(one)
     return found
+
+
+def parked_in(store: ViewReader) -> Iterator[ParkedEvent]:
+    """What is parked, without what was skipped, in the store's order.
+
+    Raises:
+        StorageError: the store cannot be read.
+    """
+    return (one for one in store.parked() if one.disposition is Disposition.PARKED)
 
 
 def run_again(lane: Lane, view_id: ViewId, queue: Sequence[ParkedEvent]) -> None:
@@ -69,7 +77,8 @@ def decided(store: LaneStore, deployed: DeployedView) -> Lane:
     """
     lane = Lane(deployed, store)
     for (tenant_id, view_id), queue in queues(store).items():
-        dropped = [one for one in queue if (one.sequence, tenant_id, view_id) in deployed.drops]
+        places = {(tenant_id, None), (tenant_id, view_id)}
+        dropped = [one for one in queue if any((one.sequence, *place) in deployed.drops for place in places)]
         if view_id is None:
             for one in dropped:
                 lane.unpark(one)

@@ -11,6 +11,7 @@ from projection.engine.parking import LaneHaltedError
 from projection.errors import ConfigurationError
 from projection.model.checkpoint import LanePosition
 from projection.model.subjects import meet
+from projection.stream.losses import losses
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,6 +51,8 @@ class StreamStart:
             return
         config = (await self._jetstream.stream_info(self._stream)).config
         self._is_looked_at = True
+        for setting, cost in losses(config):
+            log.warning("the stream may lose events", stream=self._stream, setting=setting, cost=cost)
         # A stream without subjects is a mirror, or copies others: what it holds has the subjects of those.
         if config.subjects and not any(meet(one, other) for one in config.subjects for other in self._subjects):
             log.warning(

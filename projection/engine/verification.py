@@ -17,10 +17,12 @@ from projection.store.lmdb_store import LmdbViewReader
 from projection.store.ranges import after
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from projection.lang.program import Program
     from projection.model.ids import ViewType
+    from projection.model.parked import Suspension
     from projection.store.catalog import Build
     from projection.store.port import Audit, Snapshot, ViewReader
 
@@ -105,6 +107,16 @@ def _count(totals: dict[int, list[int]], entry: bytes, value: bytes) -> None:
     total[1] += entry_digest(entry, value)
 
 
+def _listed(suspended: Sequence[Suspension]) -> str:
+    most = 5
+    shown = [
+        f"{'all views' if one.view_id is None else f'view {str(one.view_id)!r}'} of tenant {str(one.tenant_id)!r} from "
+        f"event {one.sequence:,} on"
+        for one in suspended[:most]
+    ]
+    return ", ".join(shown) + (", …" if len(suspended) > most else "") or "none"
+
+
 def differences(one: Verification, other: Verification) -> list[str]:
     """What keeps two stores of one view type from being equal, a sentence each; none where they are.
 
@@ -120,4 +132,9 @@ def differences(one: Verification, other: Verification) -> list[str]:
         found.append(f"one is at event {here.position.applied}, the other at event {there.position.applied}")
     if not found and here.recomputed != there.recomputed:
         found.append(f"they hold different states: {here.recomputed} and {there.recomputed}")
+        if {*here.suspended} != {*there.suspended}:
+            found.append(
+                f"other views or tenants are suspended in the one ({_listed(here.suspended)}) than in the other "
+                f"({_listed(there.suspended)}): the bounds in the manifest's `limits` are no part of the fold identity"
+            )
     return found

@@ -32,6 +32,7 @@ class StoredView:
     build: Build
     scanned: int  # how far that build is
     view: bytes | None
+    suspended_at: int | None = None  # the event from which on nothing was folded for it
 
 
 @dataclass(slots=True)
@@ -66,13 +67,16 @@ def stored_view(data: Path, deployed: DeployedView, tenant_id: TenantId, view_id
         return None
     key = ViewKey(tenant_id, deployed.entry.view_type, view_id).encode()
     with LmdbViewReader.open(build.lane_path()) as reader, reader.snapshot() as snapshot:
-        return StoredView(build, snapshot.position.scanned, snapshot.get(key))
+        suspended = (one.sequence for one in reader.suspensions() if one.concerns(tenant_id, view_id))
+        return StoredView(build, snapshot.position.scanned, snapshot.get(key), min(suspended, default=None))
 
 
 def folded_otherwise(stored: StoredView, deployed: DeployedView) -> str | None:
     """What keeps a fold from being that of the stored view, in a few words; None where nothing does."""
     if stored.build.base_identity != deployed.base_identity:
         return ", ".join(differences(stored.build, deployed).values()) or "this version of projection"
+    if stored.suspended_at is not None:
+        return f"too much is parked, and it is suspended from event {stored.suspended_at:,} on"
     return None if stored.build.lineage is None else "it was adopted from a build of another program"
 
 

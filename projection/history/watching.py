@@ -24,7 +24,7 @@ from projection.model.subjects import matcher
 from projection.store.memory import MemoryLaneStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from projection.engine.deployment import DeployedView
     from projection.engine.event import Event
@@ -141,16 +141,20 @@ class WatchedViews:
             return
         if (reaction := self._lane.reaction(envelope.aggregate_type, envelope.event_type)) is None:
             return
+        targets: Mapping[str, Sequence[Step]]
+        refusal: ProjectionError | None = None
         try:
             _, targets, _ = reaction.take(envelope.payload, event.meta)
         except (DecodeError, Failure) as error:
-            yield self._reached_none(event, error)
-            return
+            refusal, known = error, reaction.known_ids(envelope.payload, event.meta)
+            targets = dict.fromkeys(known.ids, ())
         for view_id, steps in targets.items():
             if view_id in wanted and self.halted is None:
                 yield self._fold(event, ViewId(view_id), steps)
+        if refusal is not None and self.halted is None and not (known.ids and known.complete):
+            yield self._reached_none(event, refusal)
 
-    def _fold(self, event: Event, view_id: ViewId, steps: list[Step]) -> Effect:
+    def _fold(self, event: Event, view_id: ViewId, steps: Sequence[Step]) -> Effect:
         target = (event.tenant_id, view_id)
         source = self._deployed.program.checked.source
         lines = dict.fromkeys(source.position(run.handler.span.start)[0] for run, _ in steps)
@@ -168,18 +172,22 @@ class WatchedViews:
             for one in commit.parked:
                 outcome = Outcome.WAITS if one.code == HELD_CODE else Outcome(one.disposition.value)
                 reason = Reason(one.code, one.message, one.span)
-        if (event.message.sequence, *target) in self._deployed.drops:
+        if self._is_dropped(event, view_id):
             outcome, reason = Outcome.DROPPED, None
         if before != after:
             outcome = Outcome.MADE if before is None else Outcome.DELETED if after is None else Outcome.CHANGED
         gas = self._lane.gas - gas
         return Effect(event, view_id, outcome, before, after, tuple(lines), gas, reason, releases)
 
+    def _is_dropped(self, event: Event, view_id: ViewId | None) -> bool:
+        sequence, tenant_id = event.message.sequence, event.tenant_id
+        return any((sequence, tenant_id, one) in self._deployed.drops for one in (None, view_id))
+
     def _reached_none(self, event: Event, error: ProjectionError) -> Effect:
         policy = self._deployed.entry.on_error
         place = self._deployed.program.place(error) if isinstance(error, Failure) else None
         reason = Reason(error.code, error.message, None if place is None else PurePath(place).name)
-        if (event.message.sequence, event.tenant_id, None) in self._deployed.drops:
+        if self._is_dropped(event, None):
             outcome = Outcome.DROPPED
         elif policy is Policy.HALT:
             outcome = Outcome.HALTED

@@ -104,16 +104,18 @@ def duration_too_long(span: Span) -> Diagnostic:
     return Diagnostic("P111", "this duration is too long", span, help="the longest is 106751991d")
 
 
-def foreign(span: Span, found: str, here: str, length: int | None = None) -> Diagnostic:
-    """P112: what other languages write, with what to write here instead of so many characters, or all of them."""
+def foreign(span: Span, found: str, here: str | None, *, help_: str = "", length: int | None = None) -> Diagnostic:
+    """P112: what other languages write.
+
+    `here` is what to write instead of its first `length` characters, by default all of them; None where no text put
+    there would mend it, and `help_` says what to do.
+    """
+    message = f"{found} is not part of the language"
+    if here is None:
+        return Diagnostic("P112", message, span, help=help_)
     help_ = f"write `{here.strip()}`" if here else "leave it out: a function is one expression"
     part = span if length is None else Span(span.start, span.start + length)
-    return Diagnostic("P112", f"{found} is not part of the language", part, help=help_, fix=(part, here))
-
-
-def foreign_form(span: Span, found: str, help_: str) -> Diagnostic:
-    """P112: what other languages write, and what to do where no text put there would mend it."""
-    return Diagnostic("P112", f"{found} is not part of the language", span, help=help_)
+    return Diagnostic("P112", message, part, help=help_, fix=(part, here))
 
 
 def missing_sign(span: Span, sign: str, fix: tuple[Span, str]) -> Diagnostic:
@@ -195,7 +197,7 @@ def unknown_type(span: Span, name: str, types: Iterable[str]) -> Diagnostic:
     """N205: a type that does not exist; P112 where another language has it."""
     names = list(types)
     if name in habits.TYPES:
-        return foreign(span, f"`{name}`", habits.TYPES[name], len(name))
+        return foreign(span, f"`{name}`", habits.TYPES[name], length=len(name))
     if name in habits.TYPE_HINTS:
         return Diagnostic("N205", f"no type `{name}`", span, help=habits.TYPE_HINTS[name])
     problem = Diagnostic("N205", f"no type `{name}`", span, help=f"the types are {_listed(names)}")
@@ -205,7 +207,7 @@ def unknown_type(span: Span, name: str, types: Iterable[str]) -> Diagnostic:
 def unknown_function(span: Span, name: str, functions: Iterable[str]) -> Diagnostic:
     """N206: a function that neither the program nor the library has; P112 where another language has it."""
     if name in habits.FUNCTIONS:
-        return foreign(span, f"`{name}`", habits.FUNCTIONS[name], len(name))
+        return foreign(span, f"`{name}`", habits.FUNCTIONS[name], length=len(name))
     if name in habits.FUNCTION_HINTS:
         return Diagnostic("N206", f"no function `{name}`", span, help=habits.FUNCTION_HINTS[name])
     return _guessing(Diagnostic("N206", f"no function `{name}`", span), name, functions)

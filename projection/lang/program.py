@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from decimal import getcontext, setcontext
+from contextlib import suppress
+from decimal import getcontext, localcontext, setcontext
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from projection.errors import DecodeError
 from projection.lang import core, failures
 from projection.lang import diagnostics as diag
 from projection.lang import types as ty
@@ -16,6 +18,7 @@ from projection.lang.cost import costs
 from projection.lang.cost.costs import nodes
 from projection.lang.immutable import Immutable
 from projection.lang.reporting import ProgramInvalidError
+from projection.lang.routes import MAX_KNOWN_IDS, KnownIds, reduced
 from projection.lang.run.executors import Execution, Executor, executor
 from projection.lang.source import Source
 from projection.lang.syntax.parser import MAX_SOURCE_BYTES
@@ -25,7 +28,7 @@ from projection.lang.values.plain import plain_text
 from projection.lang.values.structs import build_structs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from projection.lang.run.executors import Routine
@@ -35,6 +38,9 @@ Meta = ty.META.made()  # of an event, made from its fields by name
 
 _ENOUGH = 1_000  # gas, for a route that only reads a field
 _ONCE = (None,)  # the items of a handler without `for`
+_LEDGERS = ("O901", "O902")  # out of gas, out of memory: nothing more can be computed
+_UNDECODED = object()
+_JSON = ty.Record("json", "event")  # stands for an event that is json: whoever reads of it reads all of it
 _EXPLOSIVE = 64  # times the limit of a view's JSON: so much may be made to find that it is too much
 
 
@@ -140,9 +146,9 @@ class Program:
         for of in (aggregate_type, None):
             name = self._handled.get((of, event_type))
             if name is not None:
-                return Reaction(self, Codec(self.checked.events[name]), self._runs(name))
+                return Reaction(self, self.checked.events[name], self._runs(name))
         runs = self._runs(None)
-        return Reaction(self, JsonCodec(), runs) if runs else None
+        return Reaction(self, None, runs) if runs else None
 
     @cached_property
     def _handled(self) -> dict[tuple[str | None, str], str]:
@@ -277,6 +283,38 @@ class Program:
                 setcontext(around)
         return targets, self.limits.route_gas - gas
 
+    def add_known_ids(self, run: Runnable, event: Any, meta: Any, found: dict[str, None]) -> bool:
+        """Add the views that one handler takes an event to, past what fails on the way; whether these are all.
+
+        Each handler has the gas of a whole route: that another one has used it up says nothing of this one's ids.
+        """
+        gas, alloc, complete = self.limits.route_gas, self.limits.alloc, True
+        with localcontext(EXACT):
+            items: Sequence[Any] = _ONCE
+            if run.source is not None:
+                try:
+                    items, gas, alloc = run.source(gas, alloc, None, None, event, meta)
+                except failures.Failure:
+                    return False
+            for item in items:
+                try:
+                    view_id, gas, alloc = run.route(gas, alloc, None, None, event, meta, item)
+                except failures.Failure as failure:
+                    if failure.left is None or failure.code in _LEDGERS:
+                        return False
+                    gas, alloc = failure.left
+                    complete = False
+                    continue
+                if view_id is None:
+                    continue
+                if not view_id:
+                    complete = False
+                elif view_id not in found:
+                    if len(found) == MAX_KNOWN_IDS:
+                        return False
+                    found[view_id] = None
+        return complete
+
     def place(self, failure: failures.Failure) -> str | None:
         """`file:line:column` of a failure."""
         return None if failure.span is None else self.checked.source.place(failure.span)
@@ -285,10 +323,14 @@ class Program:
 class Reaction:
     """What a program does with one type of event."""
 
-    def __init__(self, program: Program, codec: Codec | JsonCodec, runs: Sequence[Runnable]) -> None:
+    def __init__(self, program: Program, record: ty.Record | None, runs: Sequence[Runnable]) -> None:
+        """What a program does with an event of this record; None for one that it takes as json."""
         self._program = program
+        self._record = record
         self._runs = runs
-        self.decode = codec.decode  # the event from its payload's JSON; raises DecodeError, D105
+        codec = JsonCodec() if record is None else Codec(record)
+        self.decode: Callable[[Any], Any] = codec.decode  # the event from its payload's JSON; raises DecodeError, D105
+        self._for_routes: list[Callable[[Any], Any]] | None = None
         # Most events go one way: their one handler has no `for`, and its id is a field.
         self._only = runs[0] if len(runs) == 1 and runs[0].goes_straight else None
         self._route_gas, self._alloc = program.limits.route_gas, program.limits.alloc
@@ -322,6 +364,43 @@ class Reaction:
     def route(self, event: Any, meta: Any) -> tuple[dict[str, list[Step]], int]:
         """See `Program.route`."""
         return self._program.route(self._runs, event, meta)
+
+    def known_ids(self, payload: Any, meta: Any) -> KnownIds:
+        """The views of an event that `take` refuses, as far as they can be known.
+
+        A route whose fields decode leads somewhere, whatever is wrong with the others; so does each route beside one
+        that fails, and each of too many ids.
+        """
+        found: dict[str, None] = {}
+        complete = True
+        whole: Any = _UNDECODED
+        with suppress(DecodeError):
+            whole = self.decode(payload)
+        for run, decode in zip(self._runs, self._decoders_for_routes(), strict=True):
+            try:
+                event = whole if whole is not _UNDECODED else decode(payload)
+            except DecodeError:
+                complete = False
+                continue
+            complete &= self._program.add_known_ids(run, event, meta, found)
+        return KnownIds(tuple(found), complete)
+
+    def _decoders_for_routes(self) -> Sequence[Callable[[Any], Any]]:
+        """What decodes, for each handler, only what its route reads; made when an event first fails."""
+        if self._for_routes is None:
+            made: list[Callable[[Any], Any]] = []
+            for run in self._runs:
+                read = reduced(self._record or _JSON, run.handler)
+                if read is None:
+                    made.append(_undecoded)
+                else:  # json is one value: it is decoded as a whole or not at all
+                    made.append(self.decode if self._record is None else Codec(read).decode)
+            self._for_routes = made
+        return self._for_routes
+
+
+def _undecoded(_payload: Any) -> None:
+    """For a route that reads nothing of the payload."""
 
 
 def payload_gas(payload: Any) -> int:

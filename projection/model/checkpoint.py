@@ -34,8 +34,9 @@ class LanePosition(Frozen):
     """How far a lane has come; the only thing that decides where it reads on.
 
     `applied` ≤ `scanned`: the lane has seen every sequence up to `scanned`, and the last that reached its program (or
-    was parked) is `applied`. The times are the log's own of these two messages, where they are known: with `stream`
-    they recognise the log.
+    was parked) is `applied`. `messages` counts what it has seen of its subjects since its start; None where a store did
+    not count from there. The times are the log's own of these two messages, where they are known: with `stream` they
+    recognise the log.
     """
 
     scanned: int = 0
@@ -43,3 +44,4 @@ class LanePosition(Frozen):
     applied: int = 0
     applied_time: str | None = None
     stream: StreamIdentity | None = None
+    messages: int | None = None

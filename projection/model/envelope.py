@@ -12,6 +12,7 @@ import msgspec
 
 from projection.errors import DecodeError, TenantAccessError
 from projection.model.ids import DEFAULT_TENANT, TenantId
+from projection.nested import shallow
 
 MAX_ENVELOPE_BYTES = 8 * 1024 * 1024
 MAX_TEXT = (
@@ -51,10 +52,13 @@ def decode_envelope(data: bytes) -> Envelope:
     if len(data) > MAX_ENVELOPE_BYTES:
         raise DecodeError(f"the event is {len(data)} bytes; {MAX_ENVELOPE_BYTES} are allowed", code="D104")
     try:
-        return _decoder.decode(data)
+        try:
+            return _decoder.decode(data)
+        except RecursionError:
+            return _decoder.decode(shallow(data))
     except msgspec.ValidationError as error:
         raise DecodeError(f"the event is not an envelope: {error}", code="D102") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DecodeError(f"the event is not JSON: {error}", code="D101") from None
 
 

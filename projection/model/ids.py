@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from pydantic_core import core_schema
-
 from projection.model.escaping import escape_part
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler
+    from pydantic_core import core_schema
 
 _VIEW_TYPE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
@@ -42,6 +41,8 @@ class _Id(str):
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _source: type[Any], _handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        from pydantic_core import core_schema  # noqa: PLC0415 - whoever asks has it, and ids alone need it not
+
         return core_schema.no_info_after_validator_function(cls, core_schema.str_schema(strict=True))
 
 

@@ -39,7 +39,7 @@ def _template(text: str) -> str:
 
 
 MAX_EVENT_GAS = 100_000_000  # at 11 ns a unit
-# What a fold depends on of the limits. The others bound what may wait, and say when a lane halts, not what it folds to.
+# What a fold depends on of the limits. The others bound what may wait, and say when nothing more is folded.
 FOLDED_LIMITS = ("gas", "route_gas", "ids_per_event", "view_bytes")
 PartitionBy = Literal["tenant", "subject", "view"]  # what each means: projection/lang/partition.py
 
@@ -77,7 +77,13 @@ class Limits(Frozen):
     route_gas: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000  # per event, for finding the view ids
     ids_per_event: Annotated[int, Field(ge=1, le=4_096)] = 64
     view_bytes: Annotated[int, Field(ge=1, le=16 * 1024 * 1024)] = 1024 * 1024  # of one view's JSON
+    # None of these changes what a fold comes to, until one of them is reached.
     parked: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000  # events parked in one lane; beyond them it halts
+    parked_per_tenant: Annotated[int, Field(ge=1, le=1_000_000)] = 4_000  # beyond them the tenant is suspended
+    parked_per_view: Annotated[int, Field(ge=1, le=1_000_000)] = 2_000  # beyond them the view is suspended
+    skipped: Annotated[int, Field(ge=0, le=1_000_000)] = (
+        1_000  # skipped events kept whole in one lane; more are counted
+    )
 
     @model_validator(mode="after")
     def _one_event_is_soon_done(self) -> Self:

@@ -66,6 +66,39 @@ def parked_digest(event: ParkedEvent) -> int:
     return entry_digest(json.dumps(terms).encode(), event.envelope)  # which writes a NUL as \u0000
 
 
+class Suspension(NamedTuple):
+    """A view, or all views of a tenant, for which nothing is folded any more: too many events are parked for it.
+
+    What is there stays as it was before the event with this sequence. Only a fold from the start leads out of it, or
+    for a view its deletion.
+    """
+
+    tenant_id: TenantId
+    view_id: ViewId | None  # None: all views of the tenant
+    sequence: int  # of the first event that was not folded
+
+    def concerns(self, tenant_id: TenantId, view_id: ViewId | None) -> bool:
+        """Whether events are missing from a view; with None, from some view of the tenant."""
+        return self.tenant_id == tenant_id and (view_id is None or self.view_id in (None, view_id))
+
+    @property
+    def digest(self) -> int:
+        """What it adds to the state digest."""
+        terms = ("suspended", self.tenant_id, self.view_id)
+        return entry_digest(json.dumps(terms).encode(), b"%d" % self.sequence)
+
+
+class Unrecorded(NamedTuple):
+    """Skipped events that are counted and not kept: those beyond the limit, and those of views that were erased."""
+
+    events: int = 0
+    digest: int = 0  # what they add to the state digest, which so does not depend on the limit
+
+    def plus(self, digest: int) -> Unrecorded:
+        """With one event more."""
+        return Unrecorded(self.events + 1, self.digest + digest)
+
+
 class Drop(NamedTuple):
     """An operator's decision about one parked event: folds leave it out at this view; without an id, altogether."""
 

@@ -6,12 +6,10 @@ import difflib
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Union, get_args, get_origin
 
-from pydantic import BaseModel, SecretStr
-
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from pydantic import ValidationError
+    from pydantic import BaseModel, ValidationError
     from pydantic_core import ErrorDetails
 
 FieldPath = tuple[str | int, ...]
@@ -52,6 +50,8 @@ def did_you_mean(word: str, known: Collection[str]) -> str:
 
 def annotation_at(model: type[BaseModel], path: FieldPath) -> object:
     """The type that a field was declared with, without `None`; None where the path leads nowhere."""
+    from pydantic import BaseModel  # noqa: PLC0415 - who suggests words alone needs no pydantic
+
     here: Any = model
     for step in path:
         if isinstance(here, type) and issubclass(here, BaseModel):
@@ -67,6 +67,8 @@ def annotation_at(model: type[BaseModel], path: FieldPath) -> object:
 
 
 def _text(detail: ErrorDetails, path: FieldPath, model: type[BaseModel]) -> str:
+    from pydantic import BaseModel, SecretStr  # noqa: PLC0415 - see above
+
     value = detail["input"]
     if detail["type"] == "missing":
         return "is missing"

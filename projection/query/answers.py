@@ -17,12 +17,18 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     lag_s: float | None  # how long ago that was, by this machine's clock
 
 
-class ViewAnswer(Answer, frozen=True, kw_only=True, gc=False):
+class TenantAnswer(Answer, frozen=True, kw_only=True, gc=False):
+    """What an answer says besides of the tenant whose views are in it."""
+
+    incomplete: bool  # whether any view may lack an event: one has reached no view, or the tenant is suspended
+
+
+class ViewAnswer(TenantAnswer, frozen=True, kw_only=True, gc=False):
     """One view."""
 
     id: str
     view: msgspec.Raw
-    degraded: bool  # whether events of this view are parked: it is not what it should be
+    degraded: bool  # whether events of this view are missing from it: they are parked, or it is suspended
 
 
 class FoundView(msgspec.Struct, frozen=True, gc=False):
@@ -32,13 +38,13 @@ class FoundView(msgspec.Struct, frozen=True, gc=False):
     view: msgspec.Raw
 
 
-class QueryAnswer(Answer, frozen=True, kw_only=True):
+class QueryAnswer(TenantAnswer, frozen=True, kw_only=True):
     """One page of what a query found, in its order."""
 
     views: list[FoundView]
     next: str | None  # the cursor of the next page; None where this is the last one
     count: int | None  # of all that match, on whatever page; None where it was not asked for
-    degraded: list[str]  # the ids of this page whose events are parked
+    degraded: list[str]  # the ids of this page that lack events; and those asked for by id that so are not there
 
 
 class Unused(msgspec.Struct, frozen=True):

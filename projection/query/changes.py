@@ -50,7 +50,7 @@ class Changed(Event, frozen=True):
     name = "changed"
     id: str
     scanned: int  # the position of the commit that changed it last
-    degraded: bool  # whether events of this view are parked: it is not what it should be
+    degraded: bool  # whether events of this view are missing from it: they are parked, or it is suspended
     view: msgspec.Raw
 
 
@@ -87,6 +87,7 @@ class Level(Event, frozen=True):
     program: str
     scanned: int
     as_of: str | None
+    incomplete: bool  # whether any view may lack an event: one has reached no view, or the tenant is suspended
 
 
 class Place(msgspec.Struct, frozen=True, array_like=True):
@@ -162,7 +163,7 @@ class Following:
             place = self.begin(picture, present=True)
             told.append((Reset(picture.build, picture.program, reason), place))
         here = picture.snapshot.position
-        has_parked: bool | None = None  # asked where there is something to tell
+        has_degraded: bool | None = None  # asked where there is something to tell
         until = perf_counter() + _SLICE_S
         is_level = True
         for count, change in enumerate(changes_after(picture.snapshot, self.tenant_id, place.scanned, place.part)):
@@ -174,9 +175,11 @@ class Following:
                 is_level = False
                 break
             place = msgspec.structs.replace(place, scanned=change.scanned, part=change.part)
-            if has_parked is None:
-                has_parked = picture.snapshot.has_parked(self.tenant_id)
-            event, length = self._event(picture.snapshot, change.view_id, change.scanned, sent, has_parked=has_parked)
+            if has_degraded is None:
+                has_degraded = picture.snapshot.has_degraded(self.tenant_id)
+            event, length = self._event(
+                picture.snapshot, change.view_id, change.scanned, sent, has_degraded=has_degraded
+            )
             if isinstance(event, Changed) or change.scanned > place.since:
                 told.append((event, place))
                 size -= length
@@ -209,20 +212,21 @@ class Following:
         return None
 
     def _event(
-        self, snapshot: Snapshot, view_id: str, scanned: int, sent: Sent, *, has_parked: bool
+        self, snapshot: Snapshot, view_id: str, scanned: int, sent: Sent, *, has_degraded: bool
     ) -> tuple[Event, int]:
         view = snapshot.get(encoded_view_key(self.tenant_id, self.view_type, view_id))
         if view is None:
             return Deleted(view_id, scanned), len(view_id)
         if (data := sent(view, view_id)) is None:
             return Unmatched(view_id, scanned), len(view_id)
-        degraded = has_parked and snapshot.is_parked(self.tenant_id, ViewId(view_id))
+        degraded = has_degraded and snapshot.is_degraded(self.tenant_id, ViewId(view_id))
         return Changed(view_id, scanned, degraded, msgspec.Raw(data)), len(view_id) + len(data)
 
     def level(self, picture: Picture) -> Level:
         """What tells that nothing more is there."""
         position = picture.snapshot.position
-        return Level(picture.build, picture.program, position.scanned, age(position, None).as_of)
+        incomplete = picture.snapshot.is_incomplete(self.tenant_id)
+        return Level(picture.build, picture.program, position.scanned, age(position, None).as_of, incomplete)
 
 
 class Places:

@@ -64,7 +64,7 @@ class Page:
     views: list[FoundView]
     end: Place | None  # of the last view; None where nothing comes after it
     count: int | None  # of all that match
-    degraded: list[str]  # the ids of the page whose events are parked
+    degraded: list[str]  # see `QueryAnswer`
 
 
 class _Group:
@@ -235,19 +235,26 @@ class Execution:
                 size += len(data)
                 if size > most:
                     break
-                name = unescape_id(view_id.decode())
-                views.append(FoundView(name, msgspec.Raw(data)))
+                views.append(FoundView(_name(view_id), msgspec.Raw(data)))
             start += _GLANCE
         if ids and not views:
             raise self._beyond("response_bytes", most, f"one view is larger than the {most:,} bytes of an answer")
         degraded: list[str] = []
-        if snapshot.has_parked(task.tenant_id):
-            degraded = [view.id for view in views if snapshot.is_parked(task.tenant_id, ViewId(view.id))]
+        if snapshot.has_degraded(task.tenant_id):
+            shown = [view.id for view in views] + self._absent()
+            degraded = [one for one in shown if snapshot.is_degraded(task.tenant_id, ViewId(one))]
         end = None
         if len(views) < len(ids):
             last = ids[len(views) - 1]
             end = Place(task.order.keys_of(task.decode(get(prefix + last) or b"")), last)
         return Page(views, end, count if task.counts else None, degraded)
+
+    def _absent(self) -> list[str]:
+        """Ids that are asked for and have no view, told with the first page: their first event may be parked."""
+        ids = self._plan.ids
+        if ids is None or self._task.after is not None:
+            return []
+        return [_name(one) for one in ids if self._snapshot.get(self._prefix + one) is None]
 
     def _pause(self) -> Generator[None, None, None]:
         most = self._limits.time_ms
@@ -265,3 +272,8 @@ class Execution:
         if self._task.counts and limit != "response_bytes":
             hint += ", or leave out the count"
         return QueryLimitError(message, limit=limit, value=value, hint=hint)
+
+
+def _name(view_id: bytes) -> str:
+    """A view's id, as it stands in its key."""
+    return unescape_id(view_id.decode())

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from projection.model.ids import TenantId, ViewId, ViewType
-    from projection.model.parked import ParkedEvent
+    from projection.model.parked import ParkedEvent, Suspension
     from projection.store.port import ViewReader
 
 
@@ -58,6 +58,25 @@ def one_view(reader: ViewReader, tenant_id: TenantId, view_type: ViewType, view_
     key = ViewKey(tenant_id, view_type, view_id)
     view = reader.get_view(key)
     return None if view is None else view_line(key, view)
+
+
+def suspended_in(data: Path, view_type: ViewType | None = None) -> list[tuple[ViewType, Suspension]]:
+    """What is suspended in the builds that answer, each with its view type: of one view type, or of all.
+
+    Raises:
+        ConfigurationError: there is no such folder or view type.
+        StorageError: the folder cannot be read.
+    """
+    from projection.store.catalog import CatalogReader  # noqa: PLC0415 - LMDB, which `replay` does without
+    from projection.store.lmdb_store import LmdbViewReader  # noqa: PLC0415
+
+    with CatalogReader.open(data) as catalog:
+        builds = [catalog.require(one) for one in (catalog.view_types() if view_type is None else [view_type])]
+    found = []
+    for build in builds:
+        with LmdbViewReader.open(build.lane_path()) as reader:
+            found += [(build.view_type, one) for one in reader.suspensions()]
+    return found
 
 
 def parked_events(data: Path, view_type: ViewType | None = None) -> Iterator[ParkedEvent]:

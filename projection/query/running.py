@@ -106,8 +106,11 @@ def run(context: Context, served: Served, tenant_id: TenantId, query: Query) -> 
         )
         execution = Execution(task, plan, snapshot, limits)
         page = yield from execution.run()
+        incomplete = snapshot.is_incomplete(tenant_id)
     cursor = None if page.end is None else context.cursors.make(page.end, served.number, tenant_id, canonical)
-    answer = QueryAnswer(views=page.views, next=cursor, count=page.count, degraded=page.degraded, **head)
+    answer = QueryAnswer(
+        views=page.views, next=cursor, count=page.count, degraded=page.degraded, incomplete=incomplete, **head
+    )
     return Ran(answer, plan, unused, execution, (perf_counter() - began) * 1000)
 
 

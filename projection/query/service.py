@@ -89,13 +89,13 @@ class Queries:
         with served.reader.snapshot() as snapshot:
             head = self._context.head(served, snapshot.position, wanted)
             data = snapshot.get(key) if len(key) <= MAX_KEY_BYTES else None
-            degraded = snapshot.is_parked(tenant_id, view_id)
+            degraded, incomplete = snapshot.is_degraded(tenant_id, view_id), snapshot.is_incomplete(tenant_id)
         if data is None:
-            raise ViewMissingError(
-                f"there is no {view_type} with the id {str(view_id)!r:.200}",
-                hint="events of it are parked" if degraded else None,
-            )
-        return ViewAnswer(id=str(view_id), view=msgspec.Raw(data), degraded=degraded, **head)
+            hint = "events of it are parked" if degraded else None
+            if incomplete and not degraded:
+                hint = "some events of this tenant reached no view, and it may be meant by one of them"
+            raise ViewMissingError(f"there is no {view_type} with the id {str(view_id)!r:.200}", hint=hint)
+        return ViewAnswer(id=str(view_id), view=msgspec.Raw(data), degraded=degraded, incomplete=incomplete, **head)
 
     def etag(self, tenant_id: TenantId, view_type: ViewType, answer: ViewAnswer) -> str:
         """What tells states of a view apart, without quotes; of no use to another tenant."""
@@ -104,6 +104,7 @@ class Queries:
             tag.update(b"%d:" % len(part))
             tag.update(part)
         tag.update(b"-" if answer.degraded else b"+")
+        tag.update(b"-" if answer.incomplete else b"+")
         return tag.hexdigest()
 
     # pages

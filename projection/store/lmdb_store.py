@@ -24,13 +24,25 @@ from projection.store.records import (
     INDEXES,
     PARKED,
     POSITION,
+    UNRECORDED,
     VIEW_COUNT,
     decode_parked,
     encode_parked,
+    encode_suspension,
+    encode_unrecorded,
     parked_key,
     parked_prefix,
+    suspended_key,
+    unreached_key,
 )
-from projection.store.snapshot import LmdbSnapshot, stored_indexes, stored_position, unreadable
+from projection.store.snapshot import (
+    LmdbSnapshot,
+    stored_indexes,
+    stored_position,
+    stored_suspensions,
+    stored_unrecorded,
+    unreadable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -38,7 +50,7 @@ if TYPE_CHECKING:
 
     from projection.model.checkpoint import LanePosition
     from projection.model.ids import TenantId, ViewType
-    from projection.model.parked import ParkedEvent
+    from projection.model.parked import ParkedEvent, Suspension, Unrecorded
     from projection.model.settings import Durability
     from projection.store.indexes import DeclaredIndex, StoredIndex, StoredIndexes
     from projection.store.lmdb_env import Transaction
@@ -89,6 +101,16 @@ class _LmdbLane:
             for _, stored in entries_below(transaction, PARKED):
                 yield decode_parked(stored)
 
+    def suspensions(self) -> list[Suspension]:
+        """See `ViewReader.suspensions`."""
+        with self._understood(), self._environment.read() as transaction:
+            return stored_suspensions(transaction)
+
+    def unrecorded(self) -> Unrecorded:
+        """See `ViewReader.unrecorded`."""
+        with self._understood(), self._environment.read() as transaction:
+            return stored_unrecorded(transaction)
+
     def count_views(self) -> int:
         """See `ViewReader.count_views`."""
         with self._understood(), self._environment.read() as transaction:
@@ -109,14 +131,17 @@ class _LmdbLane:
         with self._understood(), self._environment.read() as transaction:
             views, of_views = _summed(transaction, VIEWS, entry_digest)
             parked, of_parked = _summed(transaction, PARKED, lambda _, stored: parked_digest(decode_parked(stored)))
+            suspended = stored_suspensions(transaction)
+            not_kept = sum(one.digest for one in suspended) + stored_unrecorded(transaction).digest
             return Audit(
                 position=stored_position(transaction),
                 fold_identity=_stored_identity(transaction),
                 digest=_stored_digest(transaction),
-                recomputed=StateDigest.EMPTY.plus(of_views + of_parked),
+                recomputed=StateDigest.EMPTY.plus(of_views + of_parked + not_kept),
                 view_count=_stored_number(transaction, VIEW_COUNT),
                 views=views,
                 parked=parked,
+                suspended=suspended,
             )
 
     def indexes_when(self, declared: Sequence[DeclaredIndex]) -> tuple[StoredIndex, ...]:
@@ -263,6 +288,13 @@ class LmdbLaneStore(_LmdbLane):
                 transaction.put(checkpoint_key.encode(), checkpoint.model_dump_json().encode())
             for tenant_id, view_id in commit.released:
                 delete_below(transaction, parked_prefix(tenant_id, view_id))
+                transaction.delete(suspended_key(tenant_id, view_id))
+            for one in commit.suspended:
+                transaction.put(suspended_key(one.tenant_id, one.view_id), encode_suspension(one))
+            for tenant_id, count in commit.unreached.items():
+                transaction.put(unreached_key(tenant_id), b"%d" % count)
+            if commit.unrecorded is not None:
+                transaction.put(UNRECORDED, encode_unrecorded(commit.unrecorded))
             for event in commit.unparked:
                 transaction.delete(parked_key(event))
             for event in commit.parked:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Self
 from projection.errors import StorageError
 from projection.model.checkpoint import LanePosition
 from projection.model.keys import MAX_KEY_BYTES, VIEWS, CheckpointKey, ViewKey
-from projection.model.parked import Disposition, parked_digest
+from projection.model.parked import Disposition, Suspension, Unrecorded, parked_digest
 from projection.model.state_digest import StateDigest, entry_digest
 from projection.store.changes import build_changes, declare_changes, forget_tenant, record_changes
 from projection.store.indexes import StoredIndexes, index_prefix
 from projection.store.port import Audit, require_epoch
-from projection.store.records import parked_key
+from projection.store.records import parked_key, suspended_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -34,7 +34,8 @@ class MemorySnapshot:
     position: LanePosition
     indexes: tuple[StoredIndex, ...]
     held: Mapping[bytes, bytes]
-    parked: Collection[tuple[TenantId, ViewId | None]]  # whose events wait
+    degraded: Collection[tuple[TenantId, ViewId | None]]  # whose events wait, or who is suspended
+    incomplete: Collection[TenantId]
 
     def get(self, key: bytes) -> bytes | None:
         """See `Snapshot.get`."""
@@ -45,13 +46,17 @@ class MemorySnapshot:
         found = (item for item in self.held.items() if start <= item[0] < stop)
         yield from sorted(found, reverse=reverse)
 
-    def has_parked(self, tenant_id: TenantId) -> bool:
-        """See `Snapshot.has_parked`."""
-        return any(tenant == tenant_id for tenant, _ in self.parked)
+    def has_degraded(self, tenant_id: TenantId) -> bool:
+        """See `Snapshot.has_degraded`."""
+        return any(tenant == tenant_id for tenant, _ in self.degraded)
 
-    def is_parked(self, tenant_id: TenantId, view_id: ViewId) -> bool:
-        """See `Snapshot.is_parked`."""
-        return (tenant_id, view_id) in self.parked
+    def is_degraded(self, tenant_id: TenantId, view_id: ViewId) -> bool:
+        """See `Snapshot.is_degraded`."""
+        return (tenant_id, view_id) in self.degraded or (tenant_id, None) in self.degraded
+
+    def is_incomplete(self, tenant_id: TenantId) -> bool:
+        """See `Snapshot.is_incomplete`."""
+        return tenant_id in self.incomplete
 
 
 class _Records:
@@ -89,6 +94,8 @@ class MemoryLaneStore:
         self._records = _Records(self._views, self._changed)
         self._checkpoints: dict[CheckpointKey, Checkpoint] = {}
         self._parked: dict[tuple[TenantId, ViewId | None], dict[int, ParkedEvent]] = {}
+        self._suspended: dict[tuple[TenantId, ViewId | None], Suspension] = {}
+        self._unrecorded = Unrecorded()
         self._position = LanePosition()
         self._digest = StateDigest.EMPTY
         self._epoch = 0
@@ -96,13 +103,18 @@ class MemoryLaneStore:
     @contextmanager
     def snapshot(self) -> Iterator[MemorySnapshot]:
         """See `ViewReader.snapshot`."""
-        parked = {
+        waiting = {
             target
             for target, queue in self._parked.items()
             if any(event.disposition is Disposition.PARKED for event in queue.values())
         }
+        degraded = {target for target in waiting if target[1] is not None} | self._suspended.keys()
         yield MemorySnapshot(
-            self._position, self._indexes.indexes, {**self._views, **self._entries, **self._changed}, parked
+            self._position,
+            self._indexes.indexes,
+            {**self._views, **self._entries, **self._changed},
+            degraded,
+            {tenant_id for tenant_id, view_id in waiting | self._suspended.keys() if view_id is None},
         )
 
     def get_view(self, key: ViewKey) -> bytes | None:
@@ -136,6 +148,14 @@ class MemoryLaneStore:
         """See `ViewReader.parked`."""
         yield from sorted((event for queue in self._parked.values() for event in queue.values()), key=parked_key)
 
+    def suspensions(self) -> list[Suspension]:
+        """See `ViewReader.suspensions`."""
+        return [self._suspended[target] for target in sorted(self._suspended, key=lambda one: suspended_key(*one))]
+
+    def unrecorded(self) -> Unrecorded:
+        """See `ViewReader.unrecorded`."""
+        return self._unrecorded
+
     def count_views(self) -> int:
         """See `ViewReader.count_views`."""
         return len(self._views)
@@ -153,14 +173,16 @@ class MemoryLaneStore:
         parked = list(self.parked())
         views = sum(entry_digest(key, view) for key, view in self._views.items())
         events = sum(parked_digest(event) for event in parked)
+        suspended = sum(one.digest for one in self._suspended.values())
         return Audit(
             position=self._position,
             fold_identity=self._fold_identity,
             digest=self._digest,
-            recomputed=StateDigest.EMPTY.plus(views + events),
+            recomputed=StateDigest.EMPTY.plus(views + events + suspended + self._unrecorded.digest),
             view_count=len(self._views),
             views=len(self._views),
             parked=len(parked),
+            suspended=self.suspensions(),
         )
 
     def claim(self) -> int:
@@ -191,6 +213,9 @@ class MemoryLaneStore:
         self._checkpoints.update(commit.checkpoints)
         for released in commit.released:
             self._parked.pop(released, None)
+            self._suspended.pop(released, None)
+        self._suspended.update(((one.tenant_id, one.view_id), one) for one in commit.suspended)
+        self._unrecorded = commit.unrecorded or self._unrecorded
         for event in commit.unparked:
             self._parked.get((event.tenant_id, event.view_id), {}).pop(event.sequence, None)
         for event in commit.parked:

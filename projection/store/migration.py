@@ -12,9 +12,7 @@ begins again with the lanes that it has not reached.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
-
-import structlog
+from typing import TYPE_CHECKING, Any
 
 from projection.errors import StorageDamagedError
 from projection.model.escaping import escape_id, unescape_part
@@ -46,7 +44,11 @@ if TYPE_CHECKING:
     from projection.store.catalog import Build
     from projection.store.lmdb_env import Transaction
 
-log = structlog.get_logger()
+
+def _log() -> Any:
+    import structlog  # noqa: PLC0415 - who asks a replay gets here, too, and needs none of the node's libraries
+
+    return structlog.get_logger()
 
 
 def is_of_former_format(environment: Environment) -> bool:
@@ -85,7 +87,7 @@ def migrate(
         stamp(transaction, Kind.CATALOGUE)
 
     environment.update(write)
-    log.info("the data folder was migrated to this version's store format", folder=str(data))
+    _log().info("the data folder was migrated to this version's store format", folder=str(data))
 
 
 def _renamed(build: Build, identities: dict[str, str]) -> Build:
@@ -114,7 +116,7 @@ def _migrate_lane(path: Path, identities: Mapping[str, str]) -> None:
             environment.update(lambda transaction: _lane(transaction, identities))
         environment.close()
     except StorageDamagedError as error:
-        log.warning("a store is damaged and was not migrated", store=str(path), reason=error.message)
+        _log().warning("a store is damaged and was not migrated", store=str(path), reason=error.message)
 
 
 def _lane(transaction: Transaction, identities: Mapping[str, str]) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from projection.model.checkpoint import Checkpoint, LanePosition
     from projection.model.ids import TenantId, ViewId, ViewType
     from projection.model.keys import CheckpointKey, ViewKey
-    from projection.model.parked import ParkedEvent
+    from projection.model.parked import ParkedEvent, Suspension, Unrecorded
     from projection.store.indexes import DeclaredIndex, StoredIndex
 
     EntriesOf = Callable[[bytes, bytes], Mapping[bytes, bytes]]
@@ -32,7 +32,11 @@ class Commit:
     entries: Mapping[bytes, bytes | None] = field(default_factory=dict)  # of indexes, by their keys; None deletes one
     checkpoints: Mapping[CheckpointKey, Checkpoint] = field(default_factory=dict)
     parked: Sequence[ParkedEvent] = ()
-    released: Sequence[tuple[TenantId, ViewId]] = ()  # deleted views: what was parked before this commit is discarded
+    # Deleted views: what was parked for them before this commit is discarded, and they are suspended no more.
+    released: Sequence[tuple[TenantId, ViewId]] = ()
+    suspended: Sequence[Suspension] = ()  # added after `released`
+    unreached: Mapping[TenantId, int] = field(default_factory=dict)  # parked events without a view: all there are now
+    unrecorded: Unrecorded | None = None  # skipped events that are not kept: all there are now; None: as before
     unparked: Sequence[ParkedEvent] = ()  # taken out of what is parked one by one, before `parked` is added
     digest: StateDigest = StateDigest.EMPTY  # of everything that the store holds after the commit
     fold_identity: str | None = None  # what the store is folded by from here on; None: by what it was
@@ -76,6 +80,7 @@ class Audit:
     view_count: int  # as the commits have carried it forward
     views: int  # that are there
     parked: int  # parked and skipped events that are there
+    suspended: Sequence[Suspension] = ()
 
     @property
     def agrees(self) -> bool:
@@ -103,11 +108,14 @@ class Snapshot(Protocol):
     def entries(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
         """Keys and values with `start` ≤ key < `stop`, in key order, or in the reverse of it."""
 
-    def has_parked(self, tenant_id: TenantId) -> bool:
-        """Whether some view of the tenant has events parked."""
+    def has_degraded(self, tenant_id: TenantId) -> bool:
+        """Whether some view of the tenant may be degraded; False is certain."""
 
-    def is_parked(self, tenant_id: TenantId, view_id: ViewId) -> bool:
-        """Whether events wait for this view: it is not what it should be."""
+    def is_degraded(self, tenant_id: TenantId, view_id: ViewId) -> bool:
+        """Whether events wait for this view, or it is suspended: it is not what it should be."""
+
+    def is_incomplete(self, tenant_id: TenantId) -> bool:
+        """Whether any view of the tenant may lack an event: one has reached no view, or the tenant is suspended."""
 
 
 class ViewReader(Protocol):
@@ -157,6 +165,20 @@ class ViewReader(Protocol):
 
     def parked(self) -> Iterator[ParkedEvent]:
         """Parked and skipped events in the order of tenant, view id and sequence; one consistent picture.
+
+        Raises:
+            StorageError: the store cannot be read.
+        """
+
+    def suspensions(self) -> list[Suspension]:
+        """Views and tenants for which nothing is folded any more, in the order of their keys.
+
+        Raises:
+            StorageError: the store cannot be read.
+        """
+
+    def unrecorded(self) -> Unrecorded:
+        """Skipped events that are counted and not kept.
 
         Raises:
             StorageError: the store cannot be read.

@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 from base64 import b64decode, b64encode
 from hashlib import sha256
-from typing import TYPE_CHECKING
 
 from projection.model.escaping import escape_id, escape_part
-from projection.model.parked import ParkedEvent
-
-if TYPE_CHECKING:
-    from projection.model.ids import TenantId, ViewId
+from projection.model.ids import TenantId, ViewId
+from projection.model.parked import ParkedEvent, Suspension, Unrecorded
 
 CHANGES = b"lane:changes"
 DIGEST = b"lane:digest"
@@ -21,6 +18,9 @@ INDEXES = b"lane:indexes"
 POSITION = b"lane:position"
 VIEW_COUNT = b"lane:view_count"
 PARKED = b"parked:"
+SUSPENDED = b"suspended:"
+UNREACHED = b"unreached:"
+UNRECORDED = b"lane:unrecorded"
 
 _MAX_ID_BYTES = 240  # of a view id in such a key: with the longest tenant the key stays below LMDB's 511
 _ALONE = b"-"  # stands for no view id; sorts before `=`, which begins every part that holds one
@@ -34,6 +34,10 @@ def shortened(escaped: bytes) -> bytes:
     return escaped[: _MAX_ID_BYTES - 65] + b"\xff" + sha256(escaped).hexdigest().encode()  # no UTF-8 has that byte
 
 
+def _part(view_id: ViewId | None) -> bytes:
+    return _ALONE if view_id is None else b"=" + shortened(escape_id(view_id).encode())
+
+
 def tenant_prefix(tenant_id: TenantId) -> bytes:
     """What the keys of all parked events of a tenant begin with, and no others."""
     return PARKED + escape_part(tenant_id).encode() + b":"
@@ -44,8 +48,7 @@ def parked_prefix(tenant_id: TenantId, view_id: ViewId | None) -> bytes:
 
     An id may be parked *because* it is too long for a key, so here a long one is cut.
     """
-    part = _ALONE if view_id is None else b"=" + shortened(escape_id(view_id).encode())
-    return tenant_prefix(tenant_id) + part + _END
+    return tenant_prefix(tenant_id) + _part(view_id) + _END
 
 
 def parked_key(event: ParkedEvent) -> bytes:
@@ -67,3 +70,50 @@ def decode_parked(data: bytes) -> ParkedEvent:
     """
     fields = json.loads(data)
     return ParkedEvent.model_validate({**fields, "envelope": b64decode(fields["envelope"], validate=True)})
+
+
+def suspended_prefix(tenant_id: TenantId) -> bytes:
+    """What the keys of all suspensions of a tenant begin with, and no others."""
+    return SUSPENDED + escape_part(tenant_id).encode() + b":"
+
+
+def suspended_key(tenant_id: TenantId, view_id: ViewId | None) -> bytes:
+    """Where it is kept that a view is suspended, or with None a whole tenant."""
+    return suspended_prefix(tenant_id) + _part(view_id)
+
+
+def encode_suspension(one: Suspension) -> bytes:
+    """A suspension as JSON; a long id is cut in its key."""
+    return json.dumps(one, ensure_ascii=False).encode()
+
+
+def decode_suspension(data: bytes) -> Suspension:
+    """The inverse of `encode_suspension`.
+
+    Raises:
+        ValueError: the bytes are no suspension.
+    """
+    tenant_id, view_id, sequence = json.loads(data)
+    return Suspension(TenantId(tenant_id), None if view_id is None else ViewId(view_id), int(sequence))
+
+
+def unreached_key(tenant_id: TenantId) -> bytes:
+    """Where it is kept how many parked events of a tenant have reached no view."""
+    return UNREACHED + escape_part(tenant_id).encode()
+
+
+def encode_unrecorded(one: Unrecorded) -> bytes:
+    """As JSON; the digest is a number of any size and travels as a text."""
+    return json.dumps([one.events, str(one.digest)]).encode()
+
+
+def decode_unrecorded(data: bytes | None) -> Unrecorded:
+    """The inverse of `encode_unrecorded`; of nothing, nothing.
+
+    Raises:
+        ValueError: the bytes are something else.
+    """
+    if data is None:
+        return Unrecorded()
+    events, digest = json.loads(data)
+    return Unrecorded(int(events), int(digest))

@@ -10,7 +10,20 @@ from projection.model.checkpoint import LanePosition
 from projection.model.parked import Disposition
 from projection.store.indexes import StoredIndexes
 from projection.store.ranges import entries_below, entries_between
-from projection.store.records import INDEXES, POSITION, decode_parked, parked_prefix, tenant_prefix
+from projection.store.records import (
+    INDEXES,
+    POSITION,
+    SUSPENDED,
+    UNRECORDED,
+    decode_parked,
+    decode_suspension,
+    decode_unrecorded,
+    parked_prefix,
+    suspended_key,
+    suspended_prefix,
+    tenant_prefix,
+    unreached_key,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,6 +31,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from projection.model.ids import TenantId, ViewId
+    from projection.model.parked import Suspension, Unrecorded
     from projection.store.indexes import StoredIndex
     from projection.store.lmdb_env import Environment, Transaction
 
@@ -61,12 +75,15 @@ class LmdbSnapshot:
         """See `Snapshot.entries`."""
         return entries_between(self._transaction, start, stop, reverse=reverse)
 
-    def has_parked(self, tenant_id: TenantId) -> bool:
-        """See `Snapshot.has_parked`. Says so too where events were only skipped."""
-        return any(entries_below(self._transaction, tenant_prefix(tenant_id)))
+    def has_degraded(self, tenant_id: TenantId) -> bool:
+        """See `Snapshot.has_degraded`. Says so too where events were only skipped."""
+        prefixes = tenant_prefix(tenant_id), suspended_prefix(tenant_id)
+        return any(any(entries_below(self._transaction, prefix)) for prefix in prefixes)
 
-    def is_parked(self, tenant_id: TenantId, view_id: ViewId) -> bool:
-        """See `Snapshot.is_parked`."""
+    def is_degraded(self, tenant_id: TenantId, view_id: ViewId) -> bool:
+        """See `Snapshot.is_degraded`."""
+        if any(self._transaction.get(suspended_key(tenant_id, one)) is not None for one in (None, view_id)):
+            return True
         prefix, cursor = parked_prefix(tenant_id, view_id), self._transaction.cursor()
         if not cursor.set_range(prefix) or not cursor.key().startswith(prefix):  # as nearly always
             return False
@@ -75,6 +92,11 @@ class LmdbSnapshot:
             return any(decode_parked(stored).disposition is Disposition.PARKED for _, stored in found)
         except ValueError as error:
             raise unreadable(self._path, error) from None
+
+    def is_incomplete(self, tenant_id: TenantId) -> bool:
+        """See `Snapshot.is_incomplete`."""
+        get = self._transaction.get
+        return int(get(unreached_key(tenant_id), b"0")) > 0 or get(suspended_key(tenant_id, None)) is not None
 
 
 def unreadable(path: Path, error: ValueError) -> StorageDamagedError:
@@ -103,6 +125,24 @@ def stored_indexes(transaction: Transaction) -> StoredIndexes:
     """
     stored = transaction.get(INDEXES)
     return StoredIndexes.EMPTY if stored is None else _decoded_indexes(stored)
+
+
+def stored_suspensions(transaction: Transaction) -> list[Suspension]:
+    """The views and tenants for which nothing is folded any more, as the transaction sees them.
+
+    Raises:
+        ValueError: a record cannot be read.
+    """
+    return [decode_suspension(stored) for _, stored in entries_below(transaction, SUSPENDED)]
+
+
+def stored_unrecorded(transaction: Transaction) -> Unrecorded:
+    """The skipped events that are not kept, as the transaction sees them.
+
+    Raises:
+        ValueError: the record cannot be read.
+    """
+    return decode_unrecorded(transaction.get(UNRECORDED))
 
 
 # A query asks for both, and between two commits they are the same: decoding costs more than the rest of a point read.

@@ -46,6 +46,16 @@ class StreamConfig(msgspec.Struct, frozen=True):
     """What we read of a stream's configuration."""
 
     subjects: tuple[str, ...] = ()
+    retention: str = "limits"
+    discard: str = "old"
+    max_msgs_per_subject: int = -1
+    max_age: int = 0  # nanoseconds
+    max_msgs: int = -1
+    max_bytes: int = -1
+    allow_msg_ttl: bool = False
+    allow_rollup_hdrs: bool = False
+    deny_delete: bool = False
+    deny_purge: bool = False
 
 
 class StreamInfo(msgspec.Struct, frozen=True):

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from projection.errors import StaleCommitError
 from projection.model.ids import TenantId, ViewId
 from projection.model.keys import VIEWS, ViewKey
-from projection.model.parked import Disposition
+from projection.model.parked import Disposition, Suspension, Unrecorded
+from projection.model.state_digest import StateDigest
 from projection.store.indexes import ENTRIES, IndexKey, index_prefix
 from projection.store.ranges import after
-from projection.testing.hostile_ids import tenant_ids
+from projection.testing.hostile_ids import tenant_ids, view_ids
 from projection.testing.store_owner import ACME, ORDERS, Owner, order, parked_event, picture, property_of_stores
 
 if TYPE_CHECKING:
@@ -83,11 +84,11 @@ class IndexContract:
                 store.declare_indexes([])
                 assert (snapshot.get(order("1").encode()), snapshot.position) == (b"old", position)
                 assert (snapshot.indexes, dict(snapshot.entries(ENTRIES, after(ENTRIES)))) == (indexes, first)
-                assert snapshot.is_parked(ACME, ViewId("1"))
+                assert snapshot.is_degraded(ACME, ViewId("1"))
             with store.snapshot() as snapshot:
                 assert (snapshot.get(order("1").encode()), snapshot.indexes) == (b"new", ())
                 assert list(snapshot.entries(ENTRIES, after(ENTRIES))) == [(index_prefix(1, ACME) + b"y", b"1")]
-                assert not snapshot.is_parked(ACME, ViewId("1"))
+                assert not snapshot.is_degraded(ACME, ViewId("1"))
 
     def test_entries_are_written_with_their_commit_or_not_at_all(self) -> None:
         """They are no views, and the digest knows nothing of them."""
@@ -113,11 +114,62 @@ class IndexContract:
         with self.new_store() as store:
             Owner(store).write(parked=[parked_event(1, view_id, tenant), skipped])
             with store.snapshot() as snapshot:
-                assert snapshot.has_parked(tenant)
-                assert snapshot.has_parked(other) == (other == tenant)
+                assert snapshot.has_degraded(tenant) or view_id is None
+                assert other == tenant or not snapshot.has_degraded(other)
                 for one, parked in ((ViewId("1"), view_id is not None), (ViewId("skipped"), False)):
-                    assert snapshot.is_parked(tenant, one) == parked
-                    assert snapshot.is_parked(other, one) == (parked and other == tenant)
+                    assert snapshot.is_degraded(tenant, one) == parked
+                    assert snapshot.is_degraded(other, one) == (parked and other == tenant)
+
+    @property_of_stores
+    @given(tenant_ids(), tenant_ids(), view_ids())
+    def test_what_is_suspended_is_told_of_it_alone_and_ends_when_the_view_is_deleted(
+        self, tenant: TenantId, other: TenantId, view_id: ViewId
+    ) -> None:
+        """A view's suspension makes that view degraded, a tenant's all of its views; both add to the digest."""
+        of_view, of_tenant = Suspension(tenant, view_id, 3), Suspension(tenant, None, 4)
+        with self.new_store() as store:
+            owner = Owner(store)
+            store.commit(replace(owner.prepare(), suspended=[of_view]))
+            assert store.suspensions() == [of_view]
+            assert store.audit().recomputed == StateDigest.EMPTY.plus(of_view.digest)
+            with store.snapshot() as snapshot:
+                assert snapshot.has_degraded(tenant)
+                assert snapshot.is_degraded(tenant, view_id)
+                assert snapshot.is_degraded(other, view_id) == (other == tenant)
+                assert not snapshot.is_degraded(tenant, ViewId(view_id + "x"))
+                assert not snapshot.is_incomplete(tenant)
+            digest = StateDigest.EMPTY.plus(of_view.digest)
+            store.commit(replace(owner.prepare(), base=store.position(), suspended=[of_tenant], digest=digest))
+            assert store.suspensions() == [of_tenant, of_view]
+            with store.snapshot() as snapshot:
+                assert snapshot.is_degraded(tenant, ViewId(view_id + "x"))
+                assert snapshot.is_incomplete(tenant)
+                assert snapshot.is_incomplete(other) == (other == tenant)
+            store.commit(replace(owner.prepare(), released=[(tenant, view_id)]))
+            assert store.suspensions() == [of_tenant]
+
+    def test_events_without_a_view_make_their_tenant_incomplete_until_the_last_is_taken_out(self) -> None:
+        """Each commit says how many there are now."""
+        alone = parked_event(1, None)
+        with self.new_store() as store:
+            owner = Owner(store)
+            store.commit(replace(owner.prepare(parked=[alone]), unreached={ACME: 1}))
+            with store.snapshot() as snapshot:
+                assert snapshot.is_incomplete(ACME)
+                assert not snapshot.is_incomplete(TenantId("other"))
+                assert not snapshot.is_degraded(ACME, ViewId("1"))
+            store.commit(replace(owner.prepare(unparked=[alone]), unreached={ACME: 0}))
+            with store.snapshot() as snapshot:
+                assert not snapshot.is_incomplete(ACME)
+
+    def test_skipped_events_that_are_not_kept_are_counted_and_in_the_digest(self) -> None:
+        """The count stays where a commit says nothing of it."""
+        with self.new_store() as store:
+            owner = Owner(store)
+            store.commit(replace(owner.prepare(), unrecorded=Unrecorded(2, 7), digest=StateDigest.EMPTY.plus(7)))
+            store.commit(owner.prepare())
+            assert store.unrecorded() == Unrecorded(2, 7)
+            assert store.audit().recomputed == StateDigest.EMPTY.plus(7)
 
     def test_declaring_the_same_indexes_again_changes_nothing(self) -> None:
         """Numbers stay; those of a store without views are built at once."""

@@ -14,9 +14,9 @@ from projection.store.catalog import Catalog
 COUNTING = """\
 proj 1
 projection counter
-event Counted { id: string }
+event Counted { n: int }
 view Counter { total: int = 0 }
-on Counted as e to e.id =>
+on Counted to meta.aggregate_id =>
   let counter = view ?? {};
   counter with { total += 1 }
 """
@@ -56,6 +56,7 @@ def test_a_dry_run_shows_what_would_come_of_it_and_changes_nothing(site):
         "late": 0,
         "parked": {"D105": 1, "P000": 1, "R710": 2},
         "skipped": {},
+        "suspended": 0,
     } == told
     assert before == listed(site)
     assert ["1"] == builds(site)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 
 import pytest
-from command_support import COUNTER, command, environment, projection, refused
+from command_support import COUNTER, command, environment, in_this_process, projection, refused
 
 from projection.bundled import bundled
 
@@ -49,6 +49,14 @@ def test_stdin_goes_to_stdout(folder):
         command("fmt", "-"), input=MESSY, capture_output=True, text=True, check=False, cwd=folder, env=environment()
     )
     assert (0, NEAT, "") == (ended.returncode, ended.stdout, ended.stderr)
+
+
+def test_lines_that_end_as_on_windows_stay_so(folder):
+    (folder / "dos.proj").write_bytes(NEAT.replace("\n", "\r\n").encode())
+    (folder / "messy.proj").write_bytes(MESSY.replace("\r\n", "\n").replace("\n", "\r\n").encode())
+    assert 0 == in_this_process("fmt", "--check", "dos.proj", folder=folder).returncode
+    assert 0 == in_this_process("fmt", "messy.proj", folder=folder).returncode
+    assert NEAT.replace("\n", "\r\n").encode() == (folder / "messy.proj").read_bytes()
 
 
 def test_a_program_with_syntax_errors_is_left_alone_and_its_errors_are_shown(folder):

@@ -146,6 +146,12 @@ def test_an_unknown_command_or_option_is_wrong_usage(arguments):
     assert "Traceback" not in ended.stderr
 
 
+def test_an_option_that_must_be_given_is_asked_for():
+    ended = run("trace", "program.proj", "--events", "events.jsonl")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "Missing option '--event'" in ended.stderr
+
+
 def test_a_wrong_configuration_is_one_sentence_with_a_hint_and_status_2():
     ended = run("misconfigured", program=ODD_COMMANDS)
     assert (ended.returncode, ended.stdout) == (2, "")

@@ -111,6 +111,7 @@ def limits() -> list[Row]:
     limit = Limits()
     return [
         ("source", f"{parser.MAX_SOURCE_BYTES:,} bytes", "P107"),
+        ("brackets inside one another", f"{parser.MAX_BRACKETS}", "P104"),
         ("nesting of expressions", f"{expression_trees.MAX_DEPTH}", "P104"),
         ("operands of one chain, as `a + b + …`", f"{expression_trees.MAX_OPERANDS}", "P104"),
         ("levels that one computation nests, calls included", f"{depths.MAX_DEPTH}", "T317"),
@@ -131,7 +132,7 @@ def limits() -> list[Row]:
         ("a view's JSON", f"{limit.view_bytes:,} bytes", "R712"),
         ("a string", f"{types.DEFAULT_STRING:,} code points", "D105, R711"),
         ("a list or a map", f"{types.DEFAULT_CONTAINER:,} items", "D105, R711"),
-        ("a decimal", f"38 digits, {types.MAX_SCALE} of them behind the point", "D105, R702"),
+        ("a decimal", f"38 digits; `decimal(n)` keeps at most {types.MAX_SCALE} behind the point", "D105, R702"),
         ("an int", "64 bits, signed", "D105, R701"),
     ]
 

@@ -36,10 +36,12 @@ class Model:
             self.alone.append((tenant, sequence, "D101"))
             return
         payload = event["payload"]
+        view_ids = payload["ids"] if "ids" in payload else [payload["id"]]
         if type(payload.get("n", 0)) is not int:
-            self.alone.append((tenant, sequence, "D105"))
+            for view_id in dict.fromkeys(view_ids):
+                self.waiting.setdefault((event["tenant_id"], view_id), []).append((sequence, "D105"))
             return
-        for view_id in payload["ids"] if "ids" in payload else [payload["id"]]:
+        for view_id in view_ids:
             self._touch((event["tenant_id"], view_id), sequence, event["event_type"], payload)
 
     def _touch(self, target: Target, sequence: int, event_type: str, payload: dict[str, Any]) -> None:

@@ -81,13 +81,27 @@ class MemoryFeed:
     async def acknowledge(self, sequence: int) -> None:
         pass
 
-    async def pending(self) -> int:
+    @property
+    def left(self) -> int:
         return len(self._messages) - self._scanned
+
+    async def last_sequence(self) -> int:
+        return len(self._messages)
 
     async def close(self) -> None:
         pass
 
     async def forget(self) -> None:
+        pass
+
+
+class MemoryStart:
+    """Stands for `StreamStart`: every view type begins with the first event."""
+
+    async def look(self) -> None:
+        pass
+
+    async def move(self, lane: Lane) -> None:
         pass
 
 
@@ -114,7 +128,7 @@ class Folder:
             return MemoryFeed(self.log.messages, subjects, min(lane.scanned for lane in members))
 
         lanes += more
-        return Node(lanes, feed_of, BackPressure(), successions=found)
+        return Node(lanes, feed_of, BackPressure(), MemoryStart(), successions=found)
 
     @property
     def is_at_end(self) -> bool:

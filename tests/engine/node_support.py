@@ -57,6 +57,13 @@ class Site:
         await self.jetstream.ensure_stream(self.stream, [f"{self.stream}.>"])
         return self
 
+    async def create_anew(self, **config: Any) -> None:
+        """Have another stream of the name, with these settings and the server's defaults for all others."""
+        wanted = {"name": self.stream, "subjects": [f"{self.stream}.>"], **config}
+        for call, body in (("DELETE", {}), ("CREATE", wanted)):
+            answer = await self.nats.request(f"$JS.API.STREAM.{call}.{self.stream}", json.dumps(body).encode())
+            assert "error" not in json.loads(answer), answer
+
     async def publish(self, events: Iterable[bytes], subject: str | None = None) -> int:
         """Publish each under its own subject, or all under one; the sequence of the last."""
         messages = (Outgoing(subject or self.subject_of(event), event) for event in events)
@@ -78,13 +85,19 @@ class Site:
 
     @asynccontextmanager
     async def node(
-        self, deployed: tuple[DeployedView, ...], *, new_build: bool = False, **more: Any
+        self,
+        deployed: tuple[DeployedView, ...],
+        *,
+        new_build: bool = False,
+        accept_fewer_messages: bool = False,
+        **more: Any,
     ) -> AsyncIterator[Node]:
         settings = self.settings(**more)
+        chosen = {"new_build": new_build, "accept_fewer_messages": accept_fewer_messages}
         with Catalog.open(settings.storage, settings.node) as catalog:
             self.catalog = catalog
             async with Nats.connecting_later(NatsConnection(self.url)) as nats:
-                with open_node(settings, deployed, catalog, nats, new_build=new_build) as node:
+                with open_node(settings, deployed, catalog, nats, **chosen) as node:
                     yield node
 
     async def catch_up(self, deployed: tuple[DeployedView, ...], **more: Any) -> tuple[Summary, Contents]:

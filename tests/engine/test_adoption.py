@@ -152,15 +152,37 @@ def test_an_erasure_that_the_new_program_sees_discards_what_fails_before_it(data
 
 def test_what_reached_no_view_stays_parked_and_what_would_come_late_is_told(data, old, tmp_path):
     """To run it now would put it behind later events of its view."""
-    misfit = envelope("Added", {"id": "x", "n": 1.5})
-    log = Log(b"{", misfit, added("x"), envelope("Added", {"id": "x"}))
+    misfit = envelope("Added", {"id": 7, "n": 1})
+    log = Log(b"{", misfit, added("x"), envelope("Added", {"n": 1}))
     fold_on(data, old, log.messages)
-    wider = CORRECTED.replace("event Added { id: string, n: int }", "event Added { id: string, n?: int }").replace(
-        "total += e.n, events += 1 }\n\non Shared", "total += e.n ?? 0, events += 1 }\n\non Shared"
+    wider = CORRECTED.replace("event Added { id: string, n: int }", "event Added { id?: string, n: int }").replace(
+        "on Added as e to e.id =>", 'on Added as e to e.id ?? "x" =>'
     )
     came = adopts(data, deploy(tmp_path / "new", wider))
     assert ({("a", "x"): 1}, [1, 2, 4]) == (held(data)[0], [sequence for _, _, sequence, _ in held(data)[1]])
     assert (1, {"D101": 1, "D105": 2}, 0) == (came.late, came.parked, came.taken)
+
+
+def test_an_event_that_waited_at_each_of_its_views_is_taken_wherever_it_was_refused_before(data, tmp_path):
+    """It is parked without a view as well, as long as one of its views is unknown."""
+    two = (
+        "{}\n\non Added as e to e.other =>\n  let tally = view ?? {{}};\n  tally with {{ total += e.n, events += 1 }}\n"
+    )
+    strict = two.format(TALLIES).replace(
+        "event Added { id: string, n: int }", "event Added { id: string, n: int, other: int }"
+    )
+    strict = strict.replace("to e.other", 'to "{e.other}"')
+    wider = strict.replace("other: int", "other?: int").replace('to "{e.other}"', 'to "x"')
+    misfit = envelope("Added", {"id": "x", "n": 1})
+    fold_on(
+        data,
+        deploy(tmp_path / "old", strict),
+        Log(misfit, envelope("Added", {"id": "x", "n": 10, "other": 5})).messages,
+    )
+    assert [("a", None, 1, "D105"), ("a", "x", 1, "D105"), ("a", "x", 2, "P000")] == held(data)[1]
+    came = adopts(data, deploy(tmp_path / "new", wider))
+    assert ({("a", "x"): 22, ("a", "5"): 10}, []) == held(data)
+    assert (2, 0, 0, {}) == (came.taken, came.gone, came.late, came.parked)
 
 
 def test_what_reached_no_view_goes_where_the_new_program_takes_it_nowhere(data, tmp_path):

@@ -7,10 +7,25 @@ from typing import TYPE_CHECKING
 
 import pytest
 from build_support import TALLY, answering, fold_on, folded_with, state, state_of
-from engine_support import TOO_MUCH, Log, added, broken, deploy, envelope, erased, feed, parked, shared, totals
+from engine_support import (
+    CORRECTED,
+    TALLIES,
+    TOO_MUCH,
+    Log,
+    added,
+    broken,
+    deploy,
+    envelope,
+    erased,
+    feed,
+    parked,
+    shared,
+    totals,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from projection.engine.builds import open_store, plan_builds
 from projection.engine.decisions import drop
 from projection.engine.lane import Lane
 from projection.engine.recipes import recipe_of
@@ -83,7 +98,7 @@ def test_an_event_may_be_dropped_out_of_the_middle_of_a_queue(data, tallies):
 
 
 def test_an_event_that_reached_no_view_is_dropped_alone(data, tallies):
-    log = Log(added("x"), b"{", envelope("Added", {"id": "x"}), broken("x"))
+    log = Log(added("x"), b"{", envelope("Added", {"n": 1}), broken("x"))
     fold_on(data, tallies, log.messages)
     came = drops(data, 3, None)
     assert [("a", None, 2, "D101"), ("a", "x", 4, "R710")] == held(data)[1]
@@ -170,6 +185,8 @@ happenings = st.one_of(
     st.builds(lambda bad: shared(*bad), st.permutations(["x", "y"])),
     st.builds(lambda bad: broken(*bad), st.permutations(["x", "y"])),
     st.builds(erased, one_of_two),
+    st.builds(lambda one: envelope("Added", {"id": one}), one_of_two),
+    st.builds(lambda some: envelope("Shared", {"ids": some, "n": "1"}), st.permutations(["x", "y"])),
     st.just(b"{"),
 )
 histories = st.lists(
@@ -217,3 +234,65 @@ def test_how_a_refusal_is_worded_does_not_tell_a_drop_before_the_rest_from_one_a
     drops(after, 2, "x")
     assert [("a", "x", 3, "R706")] == held(before)[1] == held(after)[1]
     assert state(before)[-2:] == state(after)[-2:]  # digest and identity
+
+
+# a build under way
+
+
+def under_way(data: Path, tallies, corrected, log: Log, upto: int) -> None:
+    """A build of the corrected program, begun beside the one that answers, which has come up to a sequence."""
+    fold_on(data, tallies, log.messages)
+    with Catalog.open(data) as catalog:
+        new, _ = plan_builds(catalog, corrected, new_build=True)
+        with open_store(new.build, new.deployed) as store:
+            feed(Lane(new.deployed, store), log.messages[:upto])
+
+
+def takes_over(data: Path, corrected, log: Log) -> None:
+    """The node is started again: the new build catches up and takes over."""
+    with Catalog.open(data) as catalog:
+        new = plan_builds(catalog, corrected)[0]
+        with open_store(new.build, new.deployed) as store:
+            feed(Lane(new.deployed, store), log.messages)
+        catalog.serve(new.build)
+
+
+@pytest.mark.parametrize("upto", range(5))
+@pytest.mark.parametrize(("sequence", "view_id"), [(2, "x"), (3, "x"), (4, None)])
+def test_a_decision_holds_in_the_build_under_way_wherever_that_has_come_to(
+    data, tallies, tmp_path, upto, sequence, view_id
+):
+    """The corrected program takes the event that is dropped, or parks it as well, or has not come to it."""
+    corrected = deploy(tmp_path / "corrected", CORRECTED)
+    log = Log(added("x"), broken("x"), added("x", 10), envelope("Added", {"id": 7, "n": 1}))
+    under_way(data, tallies, corrected, log, upto)
+    drops(data, sequence, view_id)
+    takes_over(data, corrected, log)
+    with answering(data) as (build, _):
+        assert (2, [(sequence, "a", view_id)]) == (build.number, [tuple(one) for one in build.drops])
+    as_if_never_there(data, log)
+
+
+def test_several_decisions_reach_the_build_under_way(data, tallies, tmp_path):
+    corrected = deploy(tmp_path / "corrected", TALLIES.replace('"as asked"', '"still"'))
+    log = Log(broken("x"), added("x"), broken("y"), broken("x"), added("x", 5))
+    under_way(data, tallies, corrected, log, 4)
+    for sequence, view_id in ((1, "x"), (4, "x"), (3, "y")):
+        drops(data, sequence, view_id)
+    takes_over(data, corrected, log)
+    assert ({("a", "x"): 6}, []) == held(data)
+    as_if_never_there(data, log)
+
+
+def test_an_event_that_is_dropped_altogether_is_left_out_by_a_program_that_would_take_it(data, tallies, tmp_path):
+    corrected = deploy(
+        tmp_path / "corrected",
+        CORRECTED.replace("id: string, n: int }", "id: json, n: int }", 1).replace(
+            "on Added as e to e.id", 'on Added as e to "x"'
+        ),
+    )
+    log = Log(envelope("Added", {"id": 7, "n": 1}), envelope("Added", {"id": "x", "n": 10}))
+    under_way(data, tallies, corrected, log, 0)
+    drops(data, 1, None)
+    takes_over(data, corrected, log)
+    assert {("a", "x"): 10} == held(data)[0]

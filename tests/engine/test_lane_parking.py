@@ -67,7 +67,7 @@ def test_an_event_for_several_views_is_parked_for_the_failing_one_only(lane):
 
 
 def test_an_event_that_reaches_no_view_is_parked_alone_and_holds_nothing(lane):
-    misfit = envelope("Added", {"id": "x", "n": "one"})
+    misfit = envelope("Added", {"id": 7, "n": 1})
     log = Log(added("x"), misfit, added("x"), envelope("Nowhere", {"id": ""}), added("x"))
     feed(lane, log.messages)
     assert {("a", "x"): 3} == totals(lane.store)
@@ -226,7 +226,7 @@ def test_erasing_a_view_that_never_was_discards_what_waits_for_it(lane):
 
 
 def test_what_was_parked_alone_outlives_every_erasure(lane):
-    feed(lane, Log(b"{", envelope("Added", {"id": "x"}), broken("x"), erased("x")).messages, commit_every=2)
+    feed(lane, Log(b"{", envelope("Added", {"n": 1}), broken("x"), erased("x")).messages, commit_every=2)
     assert [("a", None, 1, "D101"), ("a", None, 2, "D105")] == parked(lane.store)
 
 

@@ -32,7 +32,7 @@ def test_events_that_the_lane_does_not_handle_move_what_it_has_scanned_and_not_w
 def test_a_batch_of_nothing_that_the_lane_handles_is_committed_too(lane):
     log = Log(UNKNOWN)
     feed(lane, log.messages)
-    assert LanePosition(scanned=1, scanned_time=log.messages[0].time) == lane.store.position()
+    assert LanePosition(scanned=1, scanned_time=log.messages[0].time, messages=1) == lane.store.position()
 
 
 def test_subjects_outside_the_filters_are_passed_over(tmp_path):

@@ -9,7 +9,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
-from node_in_memory import WITHIN_S, Folder, MemoryFeed, a_log, two_view_types
+from node_in_memory import Folder, MemoryFeed, MemoryStart, a_log, two_view_types
+from patience import WITHIN_S
 
 from projection.engine import node as node_module
 from projection.engine.committer import Committer
@@ -87,6 +88,10 @@ def of_feed(_folder, feed, *_):
     return any(".tally." in subject for subject in feed.subjects)
 
 
+def of_start(_folder, _start, lane):
+    return lane.view_type == "tallies"
+
+
 def of_no_view_type(*_, **__):
     return True
 
@@ -106,6 +111,8 @@ PLACES = [
     Place(Parking, "_add", of_parking),
     Place(ViewCache, "change", of_cache),
     Place(Lane, "move_to", of_lane, GOES_ON),
+    # the beginning
+    Place(MemoryStart, "move", of_start),
     # committing
     Place(Committer, "begin", of_member, GOES_ON),
     Place(Committer, "_write", of_member),
@@ -135,13 +142,17 @@ SUPERVISION = [
     Place(Node, "_tell", of_no_view_type),
     Place(Node, "_let_succeed", of_no_view_type),
     Place(Node, "_progress", of_no_view_type),
-    Place(MemoryFeed, "pending", of_no_view_type),
 ]
 
 
 @pytest.fixture(scope="module")
 def deployed(tmp_path_factory: pytest.TempPathFactory):
     return two_view_types(tmp_path_factory.mktemp("faults"))
+
+
+@pytest.fixture(autouse=True)
+def _looks_often(monkeypatch):
+    monkeypatch.setattr(node_module, "_END_EVERY_S", 0.01)
 
 
 @pytest.fixture
@@ -230,15 +241,24 @@ async def test_a_fault_of_the_supervision_is_told_and_halts_no_view_type(folder,
                 assert not running.done(), running.result()
                 await asyncio.sleep(0.002)
             faulty.undo()
-            while "node" in node.troubles():  # noqa: ASYNC110 - its next round
+            while not node.is_ready:  # noqa: ASYNC110 - its next round
                 await asyncio.sleep(0.002)
-            assert node.is_ready
             node.stop()
             await running
     told = [line for line in logged if line["event"] == "a fault of projection itself"]
     assert 1 == len(told)
     assert "looking after the subscriptions" == told[0]["doing"]
     assert folder.expected() == folder.found()
+
+
+@pytest.mark.parametrize("name", ["look", "last_sequence"])
+async def test_a_fault_of_the_first_look_at_the_stream_or_of_one_at_its_end_is_tried_again(
+    folder, monkeypatch, logged, name
+):
+    node, owner = folder.node(), MemoryStart if name == "look" else MemoryFeed
+    raised = break_it(monkeypatch, folder, Place(owner, name, of_no_view_type), 2, RuntimeError("it breaks here"))
+    await run_until(node, lambda: len(raised) == 2 and folder.is_at_end and node.is_ready)
+    assert 2 == len([line for line in logged if line["event"] == "a fault of projection itself"])
 
 
 async def test_what_shows_progress_may_fail(folder):

@@ -83,7 +83,7 @@ NESTED: list[tuple[str, str, str, str]] = [
     ("negative", "-(-(«»))", "e.n", "int"),
     ("postfix", "[«»][0]!", "e.n", "int"),
     ("get", "(v with { n: («») }).n", "e.n", "int"),
-    ("get_optional", "(if («») == # then e.more else none)?.q ?? 0", "e.n", "int"),
+    ("get_optional", "e.more?.o?.a ?? («»)", "e.n", "int"),
     ("at", "e.by[text(«»)] ?? 0", "e.n", "int"),
     ("at_optional", "e.more?.in.m?[text(«»)] ?? 0", "e.n", "int"),
     ("assert_present", "(if («») == # then e.o else 1)!", "e.n", "int"),

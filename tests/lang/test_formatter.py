@@ -194,10 +194,34 @@ def test_what_cannot_be_read_is_not_laid_out():
         lay_out("proj 1\nprojection p\nevent E { § }\n")
 
 
-def test_brackets_as_deep_as_they_may_be_are_laid_out_and_deeper_ones_are_told():
-    assert "1" in body(f"fn f() -> int = {'(' * 60}1{')' * 60}")
-    with pytest.raises(ProgramInvalidError, match="nested"):
-        body(f"fn f() -> int = {'(' * 10_000}1{')' * 10_000}")
+@pytest.mark.parametrize("others", [0, 60])
+def test_brackets_as_deep_as_they_may_be_are_laid_out_and_deeper_ones_are_told(others):
+    deepest = f"{'abs(' * others}{'(' * (parser.MAX_BRACKETS - others)}1{')' * parser.MAX_BRACKETS}"
+    assert _readable(f"{HEAD}fn f() -> int = {deepest}\n")
+    assert "1" in body(f"fn f() -> int = {deepest}")
+    for beyond in (f"({deepest})", f"{'(' * 10_000}1{')' * 10_000}"):
+        assert not _readable(f"{HEAD}fn f() -> int = {beyond}\n")
+        with pytest.raises(ProgramInvalidError, match=f"nested more than {parser.MAX_BRACKETS} levels"):
+            body(f"fn f() -> int = {beyond}")
+
+
+def test_what_is_commented_out_at_the_end_of_a_declaration_stays_there():
+    declarations = """\
+event E { id: string, n: int }
+view V { n: int = 0 }
+on E as e to e.id
+  when e.n == 1 => keep
+  else => { n: 1 }
+  # when e.n == 2 => delete
+
+  # else => keep
+
+# of the next one
+on E as e to "x" => { n: 1 }
+  # the end of the last
+# the end of the file
+"""
+    assert HEAD + "\n" + declarations == lay_out(f"{HEAD}\n{declarations}")
 
 
 def test_a_program_that_would_become_too_large_is_not_laid_out():

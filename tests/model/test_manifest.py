@@ -10,7 +10,7 @@ from projection.errors import ConfigurationError
 from projection.model.manifest import FOLDED_LIMITS, Limits, Manifest, ManifestView, Policy, Start
 from projection.model.settings import Settings
 
-LIMITS_BESIDE_THE_FOLD = {"parked"}  # what may wait: where a lane halts, not what it folds to
+LIMITS_BESIDE_THE_FOLD = {"parked", "parked_per_tenant", "parked_per_view", "skipped"}
 LEAST = {"manifest": 1, "views": {"fine_summary": {"program": "fine_summary.proj"}}}
 
 
@@ -58,6 +58,9 @@ def test_the_least_manifest_has_every_default(load, tmp_path):
         "ids_per_event": 64,
         "view_bytes": 1048576,
         "parked": 10_000,
+        "parked_per_tenant": 4_000,
+        "parked_per_view": 2_000,
+        "skipped": 1_000,
     }
     assert "tenant.<tenant>.aggregate.<type>.<id>" == str(view.subject_template) == str(manifest.subject_template)
 

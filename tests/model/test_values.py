@@ -127,4 +127,4 @@ def test_checkpoints_with_other_metadata_differ():
 
 
 def test_a_lane_begins_before_the_first_event():
-    assert tuple(dict(LanePosition()).values()) == (0, None, 0, None, None)
+    assert tuple(dict(LanePosition()).values()) == (0, None, 0, None, None, None)

@@ -58,7 +58,7 @@ MUTANTS = [
         "words in the digest",
         "model/parked.py",
         (("        event.subject,\n    )", "        event.subject,\n        event.message,\n    )"),),
-        "tests/model/test_parked.py",
+        "tests/model/test_parked_digest.py",
     ),
     Mutant(
         "defaults in the identity",
@@ -238,6 +238,26 @@ MUTANTS = [
             ("open(cursor, tenant_id.encode(), query)", "open(cursor, query)"),
         ),
         "tests/query/test_service.py::test_a_cursor_leads_another_tenant_nowhere",
+    ),
+    Mutant(
+        "an event that is refused before it is routed holds up no view",
+        "engine/lane.py",
+        (("        ids = known.ids[:most]\n", "        ids = ()\n"),),
+        "tests/engine/test_refused_events.py::test_later_events_wait_behind_a_refused_one_and_an_erasure_discards_it",
+    ),
+    Mutant(
+        "a suspension is left out of the digest",
+        "engine/parking.py",
+        (("        self._gained += one.digest\n", ""),),
+        "tests/engine/test_bounds_of_parking.py::"
+        "test_a_suspension_outlives_a_restart_and_says_the_same_however_the_log_was_committed",
+    ),
+    Mutant(
+        "a new build serves whatever it has seen",
+        "engine/node.py",
+        (("if one.must_see_all and ", "if False and "),),
+        "tests/engine/test_streams_that_lose.py::"
+        "test_a_new_build_that_saw_fewer_messages_does_not_serve_unless_that_is_accepted",
     ),
     Mutant(
         "tenant left out of an etag",

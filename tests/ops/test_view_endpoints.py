@@ -35,7 +35,7 @@ async def test_a_slash_may_stand_as_it_is_and_an_escape_is_undone_once(one):
 
 async def test_an_answer_says_what_it_was_read_from(one):
     answer = (await one.get("/v1/views/fines/a")).json()
-    assert {"id", "view", "degraded", "build", "program", "scanned", "as_of", "lag_s"} == answer.keys()
+    assert {"id", "view", "degraded", "incomplete", "build", "program", "scanned", "as_of", "lag_s"} == answer.keys()
     assert (1, len(SOME_IDS), False) == (answer["build"], answer["scanned"], answer["degraded"])
 
 
@@ -75,6 +75,24 @@ async def test_a_view_that_waits_behind_a_parked_event_is_degraded(one):
     await one.publish([fine("a", -1)])
     assert (await one.get("/v1/views/fines/a")).json()["degraded"]
     assert ["a"] == (await one.get("/v1/views/fines?id=a&id=a/b")).json()["degraded"]
+
+
+async def test_a_view_whose_first_event_is_parked_is_told_wherever_it_is_asked_for(one):
+    await one.publish([fine("first", -1)])
+    missing = (await one.get("/v1/views/fines/first")).json()
+    assert ("query.view_missing", True) == (missing["code"], "events of it are parked" in json.dumps(missing))
+    found = (await one.get("/v1/views/fines?id=first&id=a")).json()
+    assert (["first"], ["a"]) == (found["degraded"], [view["id"] for view in found["views"]])
+
+
+async def test_answers_say_that_an_event_of_the_tenant_has_reached_no_view(one):
+    before = await one.get("/v1/views/fines/a")
+    await one.publish([fine(7, 1)])
+    for target in ("/v1/views/fines/a", "/v1/views/fines", "/v1/views/fines?id=a"):
+        assert (await one.get(target)).json()["incomplete"]
+    assert not before.json()["incomplete"]
+    assert before.headers["etag"] != (await one.get("/v1/views/fines/a")).headers["etag"]
+    assert "reached no view" in json.dumps((await one.get("/v1/views/fines/nobody")).json())
 
 
 # ETags

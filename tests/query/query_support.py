@@ -197,7 +197,8 @@ class Store:
 
     def park(self, tenant: TenantId, *view_ids: str | None) -> None:
         """Have events of these views parked."""
-        self.put({}, parked=[_parked(tenant, view_id) for view_id in view_ids])
+        unreached = {tenant: 1} if None in view_ids else {}
+        self.put({}, parked=[_parked(tenant, view_id) for view_id in view_ids], unreached=unreached)
 
 
 def _parked(tenant: TenantId, view_id: str | None) -> ParkedEvent:

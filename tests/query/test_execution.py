@@ -207,6 +207,29 @@ def test_degraded_ids_are_those_of_the_page_and_of_the_tenant(tmp_path):
     site.close()
 
 
+def test_a_view_that_is_asked_for_by_its_id_and_is_not_there_is_degraded_where_its_first_event_is_parked(tmp_path):
+    """As the answer for it alone says; on the first of several pages."""
+    site = Site(tmp_path)
+    filled(site, seed=4)
+    there = ids(answer(site, asked(limit=2)))
+    site.store.park(TENANT, "not there", "nor there")
+    wanted = {"field": "$id", "op": "in", "value": [*there, "not there", "never was"]}
+    page = answer(site, asked(filter=wanted, limit=1))
+    assert (["not there"], False) == (page.degraded, page.incomplete)
+    assert [] == answer(site, asked(filter=wanted, limit=1, cursor=page.next)).degraded
+    assert ["not there"] == answer(site, asked(filter={"field": "$id", "op": "eq", "value": "not there"})).degraded
+    site.close()
+
+
+def test_an_answer_says_that_events_of_its_tenant_have_reached_no_view(tmp_path):
+    site = Site(tmp_path)
+    filled(site, seed=4)
+    other = next(tenant for tenant, _ in site.store.views if tenant != TENANT)
+    site.store.park(TENANT, None)
+    assert [True, False] == [answer(site, asked(limit=3), tenant=one).incomplete for one in (TENANT, other)]
+    site.close()
+
+
 def test_long_texts_are_sorted_as_a_whole_and_pages_go_on_among_them(tmp_path):
     site = Site(tmp_path)
     dice = random.Random(5)

@@ -134,6 +134,7 @@ def test_an_etag_tells_states_tenants_ids_and_degraded_views_apart(site):
             (TENANT, THINGS, msgspec.structs.replace(found, id="other")),
             (TENANT, THINGS, msgspec.structs.replace(found, view=msgspec.Raw(b"{}"))),
             (TENANT, THINGS, msgspec.structs.replace(found, degraded=not found.degraded)),
+            (TENANT, THINGS, msgspec.structs.replace(found, incomplete=not found.incomplete)),
         ]
         assert len({queries.etag(*one) for one in variants}) == len(variants)
         later = msgspec.structs.replace(found, scanned=found.scanned + 1, lag_s=9.0)

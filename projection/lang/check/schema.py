@@ -282,7 +282,8 @@ class Schema:
         written: dict[tuple[str, str], tuple[syn.Field, ...]] = {}
         for declared in program.declarations:
             if isinstance(declared, (syn.Record, syn.Event, syn.View)):
-                written.setdefault((kinds[type(declared)], declared.name), declared.fields)  # a second one is reported
+                fields = declared.fields[:MAX_FIELDS]  # what is too many is reported, as a second declaration is
+                written.setdefault((kinds[type(declared)], declared.name), fields)
         self.is_sound = not self.problems
         if self.is_sound:
             mark_from_outside(self.events.values())

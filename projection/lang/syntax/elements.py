@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Sequence
@@ -29,13 +29,21 @@ _OPENING = frozenset(("(", "[", "{", "=>", "="))  # no empty line comes right be
 _CALLS = frozenset(("call", "aggregate", "fold", "view_of", "function"))
 
 
+class CommentAbove(NamedTuple):
+    """A comment on a line of its own, above a token."""
+
+    text: str
+    has_gap: bool  # an empty line is above it
+    is_indented: bool
+
+
 @dataclass(slots=True)
 class Token:
     """A token with the comments that belong to it."""
 
     text: str
     start: int
-    above: list[tuple[str, bool]] = field(default_factory=list)  # comments, each with whether an empty line is above
+    above: list[CommentAbove] = field(default_factory=list)
     behind: str | None = None
     has_gap: bool = False  # an empty line is right above it
 
@@ -69,7 +77,7 @@ Element: TypeAlias = Token | Bracket | Part
 def tokens_of(text: str, ends: Container[int] = ()) -> list[Token]:
     """The tokens, and a last one without text that holds the comments at the end; `ends` are those of nodes."""
     found: list[Token] = []
-    above: list[tuple[str, bool]] = []
+    above: list[CommentAbove] = []
     lines = 2  # ends of lines since the last token or comment
 
     def has_gap() -> bool:
@@ -83,7 +91,8 @@ def tokens_of(text: str, ends: Container[int] = ()) -> list[Token]:
             if lines == 0:
                 found[-1].behind = comment
             else:
-                above.append((comment, has_gap()))
+                is_indented = match.start() > 0 and text[match.start() - 1] != "\n"
+                above.append(CommentAbove(comment, has_gap(), is_indented))
             lines = 0
         else:
             found.append(Token(match[0], match.start(), above, None, has_gap()))
@@ -101,14 +110,14 @@ def tokens_of(text: str, ends: Container[int] = ()) -> list[Token]:
 def _move_comments(one: Token, comma: Token, following: Token) -> None:
     """A comma clings to what is before it: of the comments around it the first ends its line, the others come below."""
     if one.behind is not None or comma.above:
-        below = [*comma.above, *([(comma.behind, False)] if comma.behind is not None else [])]
-        following.above[:0] = below
+        below = [] if comma.behind is None else [CommentAbove(comma.behind, has_gap=False, is_indented=True)]
+        following.above[:0] = [*comma.above, *below]
         one.behind, comma.behind, comma.above = None, one.behind, []
 
 
 def comments_of(tokens: Sequence[Token]) -> list[str]:
     """All comments, in order."""
-    return [comment for token in tokens for comment in (*(text for text, _ in token.above), token.behind) if comment]
+    return [comment for token in tokens for comment in (*(one.text for one in token.above), token.behind) if comment]
 
 
 def part_of(tree: Node, tokens: Sequence[Token]) -> Part:

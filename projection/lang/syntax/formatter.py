@@ -7,10 +7,10 @@ behind the token that they stand at; of empty lines in succession one is kept.
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import TYPE_CHECKING, cast
 
-from projection.lang.diagnostics import nested_too_deeply, source_too_large
+from projection.lang.diagnostics import source_too_large
 from projection.lang.immutable import Immutable
 from projection.lang.reporting import ProgramInvalidError
 from projection.lang.source import Source, Span
@@ -26,7 +26,6 @@ from projection.lang.syntax.elements import (
     part_of,
     tokens_of,
 )
-from projection.lang.syntax.expression_trees import MAX_DEPTH
 from projection.lang.syntax.layout import Broken, Comment, Doc, Group, Hanging, Hard, Indented, Line, Row, Text, render
 from projection.lang.syntax.texts import UnreadableError
 
@@ -69,7 +68,6 @@ def formatted(source: Source) -> str:
         raise ProgramInvalidError(source, [stop.diagnostic]) from None
     tokens = tokens_of(source.text, {one.end for one in tree.subtrees()})
     comments = comments_of(tokens)
-    _require_shallow(source, tokens)
     text = render(_Layout().program(part_of(tree, tokens), tokens[-1]))
     if len(text.encode()) > parser.MAX_SOURCE_BYTES:  # it has more spaces than before
         raise ProgramInvalidError(source, [source_too_large(parser.MAX_SOURCE_BYTES)])
@@ -77,16 +75,6 @@ def formatted(source: Source) -> str:
     if problems or _plain(after) != _plain(before) or comments != comments_of(tokens_of(text)):
         raise MeaningChangedError(source.name)
     return text
-
-
-def _require_shallow(source: Source, tokens: Sequence[Token]) -> None:
-    """Parentheses that only group are no nesting to the parser, but they are here."""
-    depth = 0
-    for token in tokens:
-        depth += (token.text in ("(", "[", "{")) - (token.text in (")", "]", "}"))
-        if depth > MAX_DEPTH:
-            span = Span(token.start, token.start + 1)
-            raise ProgramInvalidError(source, [nested_too_deeply(span, MAX_DEPTH)])
 
 
 def _plain(node: object) -> object:
@@ -105,9 +93,9 @@ def _plain(node: object) -> object:
 
 def _comments_above(token: Token) -> list[Doc]:
     docs: list[Doc] = []
-    for text, has_gap in token.above:
-        docs += [Hard(is_gap=True)] * has_gap
-        docs.append(Comment(text, is_own=True))
+    for one in token.above:
+        docs += [Hard(is_gap=True)] * one.has_gap
+        docs.append(Comment(one.text, is_own=True))
     if token.above and token.has_gap:
         docs.append(Hard(is_gap=True))
     return docs
@@ -133,6 +121,13 @@ def _new_line(following: Element) -> Doc:
     return Row(Hard(is_gap=first_token(following).has_gap and not comments), *comments)
 
 
+def _trailing(following: Token) -> list[Doc]:
+    """The indented comments below a declaration, which are its own, as an arm is that somebody commented out."""
+    own = list(takewhile(lambda one: one.is_indented, following.above))
+    following.above = following.above[len(own) :]
+    return [Indented(Row(Hard(is_gap=one.has_gap), Comment(one.text, is_own=True))) for one in own]
+
+
 class _Layout:
     """The document of each kind of node; what has no rule of its own is a row of words with brackets in it."""
 
@@ -154,8 +149,10 @@ class _Layout:
 
     def program(self, part: Part, end: Token) -> Doc:
         """A whole file; `end` holds its last comments."""
-        rows = [Row(_new_line(one), self.doc(one, part.rule)) for one in part.inside]
-        return Row(*rows, _token(end))
+        rows: list[Doc] = []
+        for one in part.inside:
+            rows += [*_trailing(first_token(one)), Row(_new_line(one), self.doc(one, part.rule))]
+        return Row(*rows, *_trailing(end), _token(end))
 
     def doc(self, element: Element, rule: str) -> Doc:
         """The document of an element that stands in a node of this rule."""

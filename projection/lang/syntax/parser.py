@@ -12,7 +12,7 @@ from projection.lang.reporting import Diagnostic
 from projection.lang.source import Source, Span
 from projection.lang.syntax import nodes as syn
 from projection.lang.syntax import tables
-from projection.lang.syntax.expression_trees import integer
+from projection.lang.syntax.expression_trees import MAX_DEPTH, integer
 from projection.lang.syntax.lalr import END, Parser, UnexpectedError
 from projection.lang.syntax.syntax_errors import explained
 from projection.lang.syntax.texts import UnreadableError
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 MAX_SOURCE_BYTES = 64 * 1024
 
 SURROGATE = re.compile("[\ud800-\udfff]")  # no UTF-8 text holds one, but a Python string may
+MAX_BRACKETS = 2 * MAX_DEPTH  # inside one another: as many as expressions nest, and as many again that only group
+_BRACKETS = re.compile(r'[()\[\]{}]|"(?:[^"\\\n]|\\.)*"|#[^\n]*')
 _MAX_LEFT_OUT = 10  # of one declaration: each costs to read all of it once more
 _PIECE = re.compile(r"^[ \t]+(?:when|else|event|expect)\b", re.MULTILINE)
 _HEAD = re.compile(r"projection\b(?:\s+(?P<name>[A-Za-z][A-Za-z0-9_]*)\b)?|proj\b(?:\s+(?P<edition>[0-9]+)\b)?")
@@ -47,10 +49,22 @@ def parse(source: Source) -> tuple[syn.Program, list[Diagnostic]]:
         return syn.Program(None, None, ()), [diag.source_too_large(MAX_SOURCE_BYTES)]
     if (match := SURROGATE.search(source.text)) is not None:
         return syn.Program(None, None, ()), [diag.unknown_character(Span(*match.span()), match[0])]
+    if (deep := _beyond_brackets(source.text)) is not None:
+        return syn.Program(None, None, ()), [diag.nested_too_deeply(deep, MAX_BRACKETS)]
     try:
         return Builder(_tree, 0).program(_tree(source.text, "program", 0)), []
     except UnreadableError:
         return _recover(source)
+
+
+def _beyond_brackets(text: str) -> Span | None:
+    """The bracket that is inside of more others than allowed: those that only group are no nesting in the tree."""
+    depth = 0
+    for match in _BRACKETS.finditer(text):
+        depth += (match[0] in ("(", "[", "{")) - (match[0] in (")", "]", "}"))
+        if depth > MAX_BRACKETS:
+            return Span(*match.span())
+    return None
 
 
 def tree_of(source: Source) -> Node:

@@ -55,7 +55,7 @@ def _comment(text: str, at: int, accepted: set[str]) -> Diagnostic | None:
     if sign is None or "PLUS_MINUS" in accepted:  # behind a value, `//` would divide
         return None
     help_ = "write `# …`: a comment goes on to the end of its line"
-    return diag.foreign_form(Span(at, at + len(sign)), f"`{sign}`", help_)
+    return diag.foreign(Span(at, at + len(sign)), f"`{sign}`", None, help_=help_)
 
 
 def _form(text: str, at: int, found: str | None, accepted: set[str]) -> Diagnostic | None:
@@ -63,23 +63,21 @@ def _form(text: str, at: int, found: str | None, accepted: set[str]) -> Diagnost
     span, before = Span(at, at + len(found or "")), text[:at]
     if found == "(" and (method := re.search(r"\.\s*([A-Za-z]\w*)\s*$", before)) is not None:
         name = habits.FUNCTIONS.get(method[1], method[1])
-        return diag.foreign_form(
-            Span(*method.span(1)), "a method", f"write `{name}(x)` where `x` is what is before `.`"
-        )
+        help_ = f"write `{name}(x)` where `x` is what is before `.`"
+        return diag.foreign(Span(*method.span(1)), "a method", None, help_=help_)
     if found == "?" and "PLUS_MINUS" in accepted:
-        return diag.foreign_form(span, "`? :`", "write `if CONDITION then A else B`")
+        return diag.foreign(span, "`? :`", None, help_="write `if CONDITION then A else B`")
     if found is not None and before.endswith(found) and found in ("+", "*"):
         help_ = "write `view with { n += 1 }`" if found == "+" else "there are no powers: multiply"
-        return diag.foreign_form(Span(at - 1, at + 1), f"`{found}{found}`", help_)
+        return diag.foreign(Span(at - 1, at + 1), f"`{found}{found}`", None, help_=help_)
     if found == "=" and before.endswith(("+", "-")):
         sign = f"{before[-1]}="
-        return diag.foreign_form(Span(at - 1, at + 1), f"`{sign}` here", f"write `view with {{ n {sign} 1 }}`")
+        return diag.foreign(Span(at - 1, at + 1), f"`{sign}` here", None, help_=f"write `view with {{ n {sign} 1 }}`")
     if found is not None and re.fullmatch(r"[eE][0-9]*", found) and before[-1:].isdigit():
-        return diag.foreign_form(span, "an exponent", "write the number with all its digits")
+        return diag.foreign(span, "an exponent", None, help_="write the number with all its digits")
     if found is not None and found.startswith('"') and (prefix := re.search(r"\b[a-z]$", before)) is not None:
-        return diag.foreign_form(
-            Span(*prefix.span()), "a letter before a string", "leave it out: any string may hold `{expression}`"
-        )
+        help_ = "leave it out: any string may hold `{expression}`"
+        return diag.foreign(Span(*prefix.span()), "a letter before a string", None, help_=help_)
     return None
 
 

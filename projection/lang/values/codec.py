@@ -16,6 +16,7 @@ from projection.errors import DecodeError
 from projection.lang import types as ty
 from projection.lang.values.mending import MisfitError, mend_json, mend_record
 from projection.lang.values.numbers import DIGITS
+from projection.nested import shallow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,11 +43,14 @@ class Codec:
             DecodeError: D105, with the path of the field that does not fit.
         """
         try:
-            value = self._decode(data)
+            try:
+                value = self._decode(data)
+            except RecursionError:
+                value = self._decode(shallow(bytes(data)))
             return self._mend(value) if self._mend else value
         except InvalidOperation:
             raise DecodeError(f"the payload does not fit {self._record}: {_BEYOND}", code="D105") from None
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, MisfitError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, MisfitError) as error:
             raise DecodeError(f"the payload does not fit {self._record}: {error}", code="D105") from None
 
 
@@ -54,7 +58,7 @@ class JsonCodec:
     """Decodes any JSON but null, which is no payload."""
 
     def __init__(self) -> None:
-        self._decoder = msgspec.json.Decoder(float_hook=Decimal)
+        self._decode = msgspec.json.Decoder(float_hook=Decimal).decode
 
     def decode(self, data: bytes | msgspec.Raw) -> Any:
         """The json in these bytes.
@@ -63,10 +67,14 @@ class JsonCodec:
             DecodeError: D105, what is no value of json.
         """
         try:
-            value = mend_json(self._decoder.decode(data))
+            try:
+                found = self._decode(data)
+            except RecursionError:
+                found = self._decode(shallow(bytes(data)))
+            value = mend_json(found)
         except InvalidOperation:
             raise DecodeError(f"the payload is no json: {_BEYOND}", code="D105") from None
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, MisfitError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, MisfitError) as error:
             raise DecodeError(f"the payload is no json: {error}", code="D105") from None
         if value is None:
             raise DecodeError("the payload is null", code="D105")

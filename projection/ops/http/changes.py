@@ -61,7 +61,7 @@ EXAMPLE = (
     "event: changed\nid: 4kq0…\n"
     'data: {"id":"A1","scanned":4711,"degraded":false,"view":{"balance":0.00,"status":"paid"}}\n\n'
     "event: level\nid: 4kq1…\n"
-    'data: {"build":1,"program":"9b1c…","scanned":4711,"as_of":"2026-03-01T09:30:00Z"}\n\n'
+    'data: {"build":1,"program":"9b1c…","scanned":4711,"as_of":"2026-03-01T09:30:00Z","incomplete":false}\n\n'
 )
 
 

@@ -6,13 +6,14 @@ from typing import Any
 
 _HERE = {"build": 3, "program": "9b3c6e0f5a1d", "scanned": 561470, "as_of": "2026-03-01T12:00:00.25Z", "lag_s": 0.0}
 _PAID = {"status": "paid", "balance": 0.00}
-VIEW: dict[str, Any] = {**_HERE, "id": "A1", "view": _PAID, "degraded": False}
+VIEW: dict[str, Any] = {**_HERE, "id": "A1", "view": _PAID, "degraded": False, "incomplete": False}
 PAGE: dict[str, Any] = {
     **_HERE,
     "views": [{"id": "A1", "view": _PAID}],
     "next": "c29tZXdoZXJlIGluIHRoZSBvcmRlcg",
     "count": 67201,
     "degraded": [],
+    "incomplete": False,
 }
 EXPLANATION: dict[str, Any] = {
     **_HERE,
