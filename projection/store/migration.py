@@ -18,7 +18,7 @@ from projection.errors import StorageDamagedError
 from projection.model.escaping import escape_id, unescape_part
 from projection.model.files import is_file
 from projection.model.keys import VIEWS
-from projection.model.parked import parked_digest
+from projection.model.parked import Disposition, parked_digest
 from projection.model.recipe import Recipe
 from projection.model.state_digest import StateDigest, entry_digest
 from projection.store.changes import POINTERS, ChangeIndex, Stage
@@ -114,15 +114,24 @@ def _migrate_lane(path: Path, identities: Mapping[str, str]) -> None:
     try:
         environment = Environment.create_or_open(path)
         with environment.closed_on_error():
-            environment.update(lambda transaction: _lane(transaction, identities))
+            without_view = environment.update(lambda transaction: _lane(transaction, identities))
         environment.close()
+        if without_view:
+            _log().warning(
+                "events that reached no view are parked as the former version left them: today they would wait at "
+                "the views that they are meant for. Answers of their tenants say `incomplete`; "
+                "`projection run --new-build` folds anew",
+                store=str(path),
+                events=without_view,
+            )
     except StorageDamagedError as error:
         _log().warning("a store is damaged and was not migrated", store=str(path), reason=error.message)
 
 
-def _lane(transaction: Transaction, identities: Mapping[str, str]) -> None:
+def _lane(transaction: Transaction, identities: Mapping[str, str]) -> int:
+    """Migrate one lane; how many events are parked without a view in it."""
     if version_of(transaction) != FORMER_VERSION:
-        return  # migrated before the last attempt was killed
+        return 0  # migrated before the last attempt was killed
     of_views, is_any_renamed = _views(transaction)
     gained = of_views + _parked(transaction, identities)
     if (digest := transaction.get(DIGEST)) is not None:
@@ -132,6 +141,8 @@ def _lane(transaction: Transaction, identities: Mapping[str, str]) -> None:
     identity = transaction.get(FOLD_IDENTITY, b"").decode()
     transaction.put(FOLD_IDENTITY, identities.get(identity, identity).encode())
     stamp(transaction, Kind.LANE)
+    parked = (decode_parked(stored) for _, stored in entries_below(transaction, PARKED))
+    return sum(one.view_id is None and one.disposition is Disposition.PARKED for one in parked)
 
 
 def _views(transaction: Transaction) -> tuple[int, bool]:

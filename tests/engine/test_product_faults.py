@@ -60,7 +60,7 @@ def of_reaction(_folder, reaction, *_):
     return reaction._program.name == "tallies"
 
 
-def of_parking(_folder, parking, *_):
+def of_parking(_folder, parking, *_, **__):
     return parking._deployed.entry.view_type == "tallies"
 
 
