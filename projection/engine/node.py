@@ -1,44 +1,46 @@
-"""The node: the lanes of one process, the readings by which they follow the log, and what becomes of both.
+"""The node: supervises the lanes of one process and the readings by which they follow the log.
 
-Lanes that stand at about the same place share one reading. A lane that is far behind, or whose store or program holds
-up the others, reads by itself and joins them again once it has caught up. The node runs until it is stopped: without a
-server, without a stream, and when every lane has halted, its stores can be read all the same.
+Lanes that stand near one another share one reading. A lane that is far behind, or whose store or program holds up the
+others, is detached: it reads by itself and joins them again once it has caught up. The node runs until it is stopped:
+without a server, without a stream, and when every lane has halted, its stores can be read all the same.
 """
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Self
 
 import structlog
 
 from projection.engine.background import Background
-from projection.engine.breaker import CircuitBreaker
-from projection.engine.catching_up import CatchingUp
 from projection.engine.collector import calm_collector
 from projection.engine.committer import Committer, Workshop
+from projection.engine.cutover import Cutovers
 from projection.engine.fault_log import log_fault, suppress_faults
 from projection.engine.indexing import build_indexes
+from projection.engine.readiness import CatchingUp
 from projection.engine.reading import Reading
-from projection.engine.successions import Succession, fewer_messages
+from projection.engine.sharing import Sharing
+from projection.engine.start_up import StartUp
+from projection.engine.status_log import StatusLog
 from projection.engine.summary import Summary
-from projection.engine.unhandled import MAX_TYPES, Unhandled
+from projection.engine.unhandled import Unhandled
 from projection.engine.watchdog import Watchdog
-from projection.errors import StorageError, StreamError, StreamIdentityError
+from projection.errors import StreamError
 from projection.faults import REPORT_IT, contained
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from projection.engine.cutover import Cutover
     from projection.engine.durations import Durations
     from projection.engine.lane import Lane
     from projection.engine.starts import StreamStart
     from projection.errors import ProjectionError
     from projection.model.ids import ViewType
-    from projection.model.parked import Suspension
     from projection.model.settings import BackPressure
     from projection.store.catalog import Build
     from projection.store.port import ViewReader
@@ -47,12 +49,10 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _HELD_UP_S = 5.0  # that the event loop may take to come round
-_LONGEST_ALONE_S = 60.0  # that a lane which holds up the others again and again reads by itself
 _TICK_S = 0.25  # between two looks at readings that say nothing
 _HALTED_BY_A_FAULT = (
     f"{REPORT_IT}; its views stay as of its last commit and can be read, and the next start tries again from there"
 )
-_END_EVERY_S = 1.0  # between two looks at the end of the log
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Node:
         back_pressure: BackPressure,
         start: StreamStart,
         stop_timeout_s: float = 10.0,
-        successions: Sequence[Succession] = (),
+        cutovers: Sequence[Cutover] = (),
         max_lag_s: float | None = None,
         unopened: Sequence[Unopened] = (),
     ) -> None:
@@ -93,7 +93,7 @@ class Node:
             back_pressure: how much may be under way.
             start: what is asked of the stream before it is read.
             stop_timeout_s: how long the last commits may take.
-            successions: which lanes are to take the place of which.
+            cutovers: which lanes are to replace which.
             max_lag_s: the largest lag with which the node is ready; None: any.
             unopened: the builds that have no lane.
         """
@@ -104,29 +104,24 @@ class Node:
         self.wants_ends = False
         self.abandoned = False  # a batch could not be committed in time, and is folded again at the next start
         self.workshop = Workshop(max(len(lanes), 1), back_pressure.patience_ms / 1000)
+        self._status_log = StatusLog()
+        self.unhandled = Unhandled(
+            lambda: (lane.deployed.program for lane in self.lanes), self._status_log.tell_unhandled
+        )
         self._feeds = feeds
-        self._stream_start = start
-        self._max_lag_s = max_lag_s
-        self._catching_up = CatchingUp()
-        self._beginning = CircuitBreaker(self.changed)  # of the first look at the stream
-        self._is_reading = False  # whether that went well
-        self._was_ready = False
-        self.unhandled = Unhandled(lambda: (lane.deployed.program for lane in self.lanes), self._tell_unhandled)
+        self._start_up = StartUp(start, self.changed)
+        self._catching_up = CatchingUp(max_lag_s)
+        self._cutovers = Cutovers(cutovers)
+        self._sharing = Sharing(back_pressure)
         self._stop_timeout_s = stop_timeout_s
         self._members = {lane: Committer(lane, self.workshop, self.changed) for lane in lanes}
-        self._successions = list(successions)
         self._shared: Reading | None = None
         self._readings: dict[Reading, asyncio.Task[None]] = {}
-        self._parted: dict[Committer, tuple[int, float]] = {}  # how often a lane parted; until when it stays alone
         self._read_before = 0  # messages, by readings that have ended
         self._building: dict[Lane, asyncio.Task[None]] = {}  # of indexes, in the background
         self._background = Background()
         self._news = asyncio.Event()
-        self._told: dict[str, str] = {}
-        self._suspended: set[tuple[ViewType, int, Suspension]] = set()
-        self.refused: list[ProjectionError] = []  # builds that may not take the place of others, and why
         self._fault: ProjectionError | None = None  # of the supervision itself, in its last round
-        self._delayed: dict[ViewType, StorageError] = {}  # why a new build does not serve yet, although it could
         self._watchdog = Watchdog(_HELD_UP_S, self.changed)
 
     def close(self) -> None:
@@ -178,36 +173,30 @@ class Node:
     def unready(self) -> dict[str, str]:
         """What keeps the node from being ready, by what it concerns: troubles, and lanes that are behind."""
         found = self.troubles()
-        for lane in self._serving():
-            if (behind := self._behind(lane)) is not None:
+        for lane, left in self._left().items():
+            behind = self._catching_up.behind(lane, left, is_reading=self._start_up.is_over)
+            if behind is not None:
                 found.setdefault(f"view type {lane.view_type}", behind)
         return found
 
     @property
     def events_to_go(self) -> int | None:
         """Messages until the last lane that serves has caught up; None where all have, or that is not known."""
-        behind = [lane for lane in self._serving() if not self._catching_up.is_level(lane) and lane.halted is None]
-        return max((left for lane in behind if (left := self._left_of(lane)) is not None), default=None)
+        return self._catching_up.events_to_go(self._left())
 
-    def _serving(self) -> list[Lane]:
-        """Lanes of builds that answer; one that folds beside them does not count until it takes over."""
-        beside = {one.new for one in self._successions if one.old is not None}
-        return [lane for lane in self.lanes if lane not in beside]
+    def _left(self) -> dict[Lane, int | None]:
+        """Messages still to be folded, by lane that serves; one on standby does not count until its cutover."""
+        standby = self._cutovers.standby
+        readings = {lane: self._reading_of(lane) for lane in self.lanes if lane not in standby}
+        return {lane: None if reading is None else reading.left for lane, reading in readings.items()}
 
-    def _behind(self, lane: Lane) -> str | None:
-        """How a lane is further behind the log than the node may be when it is ready."""
-        if not self._catching_up.is_level(lane):
-            if not self._is_reading:
-                return "the stream was not looked at yet"
-            left = self._left_of(lane)
-            return "it is catching up with the log" + ("" if left is None else f": {left:,} events to go")
-        lag_s = self._catching_up.lag_s(lane)
-        if self._max_lag_s is not None and lag_s is not None and lag_s > self._max_lag_s:
-            return f"it is {lag_s:,.0f} s behind the log, and {self._max_lag_s:,g} s are allowed"
-        return None
+    def _reading_of(self, lane: Lane) -> Reading | None:
+        return next((reading for reading in self._readings if reading.reads(lane)), None)
 
-    def _left_of(self, lane: Lane) -> int | None:
-        return next((reading.left for reading in self._readings if reading.reads(lane)), None)
+    @property
+    def refused(self) -> list[ProjectionError]:
+        """Why builds may not replace others."""
+        return self._cutovers.refused
 
     @property
     def halts(self) -> list[ProjectionError]:
@@ -219,8 +208,8 @@ class Node:
         found = {}
         if self._watchdog.held_up:
             found["node"] = "it is held up"
-        if self._beginning.trouble is not None:
-            found["stream"] = self._beginning.trouble.message
+        if self._start_up.trouble is not None:
+            found["stream"] = self._start_up.trouble.message
         if self._fault is not None:
             found["node"] = self._fault.message
         for one in self.unopened:
@@ -229,7 +218,7 @@ class Node:
             trouble = lane.halted or member.breaker.trouble
             if trouble is not None:
                 found[f"view type {lane.view_type}"] = f"{'halted: ' if lane.halted else ''}{trouble.message}"
-        for view_type, error in self._delayed.items():
+        for view_type, error in self._cutovers.delayed.items():
             found[f"new build of view type {view_type}"] = error.message
         for reading in self._readings:
             if reading.trouble is not None:
@@ -263,7 +252,7 @@ class Node:
                         if following.done():
                             following.result()
                         await self._look_after(on_progress)
-                        if until_caught_up and self._is_reading and self._is_level_everywhere():
+                        if until_caught_up and self._start_up.is_over and self._has_caught_up():
                             self.stopping.set()
                 finally:
                     following.cancel()
@@ -286,48 +275,17 @@ class Node:
         Raises:
             StreamError: it cannot be used, and was tried once.
         """
-        if not self.lanes:
-            self._is_reading = True
-            return
-        while not self._is_reading:
-            await self._beginning.admit()
-            try:
-                await self._begin(once=once)
-            except Exception as error:
-                if once:
-                    raise
-                doing = "beginning to read"
-                log_fault(error, doing)
-                self._beginning.failed(contained(error, doing))
-            else:
-                self._is_reading = True
-                self._beginning.succeeded()
-        feed = self._feeds(self.lanes, True)
-        while not once:
-            moment = monotonic()
-            with suppress_faults("looking at the end"), suppress(StreamError):  # who reads has it, too, and tells
-                self._catching_up.saw_end(await feed.last_sequence(), moment)
-            await asyncio.sleep(_END_EVERY_S)
+        await self._start_up.run(partial(self._begin, once=once), once=once)
+        if self.lanes and not once:
+            await self._catching_up.follow_end(self._feeds(self.lanes, True))
 
     async def _begin(self, *, once: bool) -> None:
-        """The most lanes that stand near one another share a reading, the others begin by themselves."""
-        await self._stream_start.look()
-        feed = self._feeds(self.lanes, True)
-        for lane in self.lanes:
-            if lane.halted is not None:
-                continue
-            try:
-                await self._stream_start.move(lane)
-                await feed.check(lane.here(lane.position.stream))
-            except StreamIdentityError as error:
-                self.halt(self._members[lane], error, "reading")
-            except StreamError:
-                raise
-            except Exception as error:  # noqa: BLE001 - it is this lane's, and the others are read
-                self.halt(self._members[lane], error, "beginning to read")
+        """Have the most lanes that stand near one another share a reading, and the others read by themselves."""
+        if not self.lanes:
+            return
+        await self._start_up.look(self.lanes, self._feeds(self.lanes, True), self._halt_lane)
         lanes = [lane for lane in self.lanes if lane.halted is None]
-        near = max((self._near(lane, lanes) for lane in lanes), key=len, default=[])
-        if near:
+        if near := self._sharing.largest_group(lanes):
             shared = Reading(self._feeds(near, True), [self._members[lane] for lane in near], self)
             if once:
                 await shared.feed.open()
@@ -336,13 +294,6 @@ class Node:
         for lane in lanes:
             if lane not in near:
                 self._start(self._own_reading(self._members[lane]))
-
-    def _near(self, first: Lane, lanes: Sequence[Lane]) -> list[Lane]:
-        """Those of some lanes that can share a reading which begins where the first stands."""
-        end = first.scanned + self.back_pressure.batch
-        return [
-            lane for lane in lanes if first.scanned <= lane.scanned <= end and _events_of(lane) == _events_of(first)
-        ]
 
     def _own_reading(self, member: Committer) -> Reading:
         return Reading(self._feeds([member.lane], False), [member], self)
@@ -360,8 +311,8 @@ class Node:
         doing, fault = "looking after the subscriptions", None
         try:
             self._tend()
-            await self._let_succeed()
-            if on_progress is not None and self._is_reading:
+            await self._cut_over()
+            if on_progress is not None and self._start_up.is_over:
                 on_progress(self._progress())
         except StreamError:
             raise
@@ -381,7 +332,7 @@ class Node:
             self._news.clear()
 
     def _tend(self) -> None:
-        """See to what has changed: readings that ended, lanes that are level again, trouble that came or went."""
+        """See to what has changed: readings that ended, lanes that have caught up, trouble that came or went."""
         for reading, task in list(self._readings.items()):
             if task.done() and not self.stopping.is_set():
                 del self._readings[reading]
@@ -395,25 +346,15 @@ class Node:
                 del self._building[lane]
         if self._shared is not None:
             for reading in self._readings:
-                if reading is not self._shared and self._is_near(reading, self._shared):
+                if reading is not self._shared and self._sharing.may_join(reading, self._shared):
                     self._shared.invite(reading)
         self._catching_up.look(self.lanes)
         self._tell()
 
-    def _is_near(self, reading: Reading, shared: Reading) -> bool:
-        if not reading.members or not shared.members:
-            return False
-        guest, member = reading.members[0], shared.members[0]
-        apart = abs(guest.lane.scanned - shared.position)
-        alike = _events_of(guest.lane) == _events_of(member.lane)
-        return apart <= self.back_pressure.batch and alike and monotonic() >= self._parted.get(guest, (0, 0.0))[1]
-
     def part(self, member: Committer, reason: str) -> None:
         """See `Host.part`."""
         log.warning("a view type goes on by itself", view_type=member.lane.view_type, reason=reason)
-        times = self._parted.get(member, (0, 0.0))[0] + 1
-        alone_s = min(_LONGEST_ALONE_S, self.back_pressure.patience_ms / 1000 * 2**times)
-        self._parted[member] = times, monotonic() + alone_s  # what holds up the others each time does so rarely
+        self._sharing.detach(member.lane)
         self._start(self._own_reading(member))
 
     def _see_to(self, reading: Reading, error: BaseException | None) -> None:
@@ -437,7 +378,9 @@ class Node:
 
     def halt(self, member: Committer, error: Exception, doing: str) -> None:
         """See `Host.halt`."""
-        lane = member.lane
+        self._halt_lane(member.lane, error, doing)
+
+    def _halt_lane(self, lane: Lane, error: Exception, doing: str) -> None:
         log_fault(error, doing, view_type=lane.view_type, build=lane.build)
         lane.halted = contained(error, f"{doing} for view type {lane.view_type}", _HALTED_BY_A_FAULT)
         for reading in self._readings:
@@ -465,86 +408,37 @@ class Node:
         """See `Host.changed`."""
         self._news.set()
 
-    def _is_level_everywhere(self) -> bool:
+    def _has_caught_up(self) -> bool:
+        """Whether every reading has come to the end of the log, and nothing else is still to be done there."""
         if not self._readings:
             return True  # every lane has halted
-        is_done = all(one.new.halted is not None for one in self._successions) and not self._building
+        is_done = self._cutovers.may_end and not self._building
         return is_done and all(reading.caught_up for reading in self._readings)
 
     def _tell(self) -> None:
-        now = self.troubles()
-        for what, trouble in now.items():
-            if self._told.get(what) != trouble:
-                tell = log.error if trouble.startswith("halted") else log.warning
-                tell("trouble", at=what, reason=trouble)
-        for what in self._told.keys() - now.keys():
-            log.info("well again", at=what)
-        self._told = now
-        suspended = {(lane.view_type, lane.build, one) for lane in self.lanes for one in lane.suspensions}
-        for view_type, build, one in suspended - self._suspended:
-            log.warning(
-                "nothing more is folded for a view or a tenant: too many of its events are parked",
-                view_type=view_type,
-                build=build,
-                tenant=one.tenant_id,
-                view=one.view_id or "all",
-                sequence=one.sequence,
-                hint="correct the program or raise the manifest's limits, and `projection run --new-build`",
-            )
-        self._suspended = suspended
-        if not self._was_ready and self.is_ready:
-            self._was_ready = True
-            log.info("ready: every view type has caught up with the log")
+        self._status_log.tell(self.troubles(), self.lanes, is_ready=self.is_ready)
 
-    def _tell_unhandled(self, aggregate_type: str, event_type: str, guess: str | None) -> None:
-        tell = log.info if guess is None else log.warning  # who reads a part of a log only has many such types
-        more = {} if guess is None else {"hint": guess}
-        tell("no program handles events of this type", event_type=event_type, aggregate_type=aggregate_type, **more)
-        if len(self.unhandled.types) == MAX_TYPES:
-            log.info("further types of unhandled events are counted and not told", types=MAX_TYPES)
+    # cutovers
 
-    # successions
+    async def _cut_over(self) -> None:
+        """Switch to builds that have caught up with those they replace, and close these.
 
-    async def _let_succeed(self) -> None:
-        """Switch to builds that are level with those they replace, and let these go.
+        Where a cutover fails for good, the new build halts, and the former one goes on serving.
 
-        Where the catalogue cannot be written, the next round tries again. Where something else fails, the new build
-        halts, and the former one goes on answering.
+        Raises:
+            StreamError: the end of the log cannot be looked at.
         """
-        for one in list(self._successions):
+        for one in list(self._cutovers.pending):
             try:
-                await self._let_one_succeed(one)
-                self._delayed.pop(one.new.view_type, None)
-            except StorageError as error:
-                self._delayed[one.new.view_type] = error
+                reading = self._reading_of(one.new)
+                if await self._cutovers.attempt(one, None if reading is None else reading.feed) and one.old is not None:
+                    self._catching_up.replaced(one.old, one.new)
+                    self._let_go(one.old)
             except StreamError:
                 raise
             except Exception as error:  # noqa: BLE001 - it is this build's, whatever it is
-                self._successions.remove(one)
+                self._cutovers.give_up(one)
                 self.halt(self._members[one.new], error, "replacing the former build")
-
-    async def _let_one_succeed(self, one: Succession) -> None:
-        reading = next((reading for reading in self._readings if reading.reads(one.new)), None)
-        if reading is None or not await self._is_level(one, reading):
-            return
-        if one.must_see_all and (fewer := fewer_messages(one)) is not False:
-            if fewer is not None:
-                self._successions.remove(one)
-                self.refused.append(fewer)
-                log.error("a new build may not serve", reason=fewer.message, hint=fewer.hint)
-            return
-        one.serve()
-        self._successions.remove(one)
-        if one.old is not None:
-            self._catching_up.replaced(one.old, one.new)
-        log.info("a new build serves", view_type=one.new.view_type, scanned=one.new.position.scanned)
-        if one.old is not None:
-            self._let_go(one.old)
-
-    async def _is_level(self, one: Succession, reading: Reading) -> bool:
-        if one.old is not None and one.old.halted is None:
-            return one.new.position.scanned >= one.old.position.scanned
-        return one.new.scanned == one.new.position.scanned and await reading.feed.caught_up()
 
     def _let_go(self, lane: Lane) -> None:
         member = self._members.pop(lane)
@@ -610,8 +504,3 @@ class Node:
 
 def _is_of(lane: Lane, view_type: ViewType, build: int) -> bool:
     return lane.build == build and lane.view_type == view_type
-
-
-def _events_of(lane: Lane) -> object:
-    """What an event is made of a message by; a former build may do so in another way than the manifest does now."""
-    return lane.deployed.entry.subject_template, lane.deployed.tenancy

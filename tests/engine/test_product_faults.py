@@ -13,11 +13,13 @@ from node_in_memory import Folder, MemoryFeed, MemoryStart, a_log, two_view_type
 from patience import WITHIN_S
 
 from projection.engine import node as node_module
+from projection.engine import readiness
 from projection.engine.committer import Committer
+from projection.engine.cutover import Cutover
 from projection.engine.event import EventReader
 from projection.engine.fault_log import log_lost_fault
 from projection.engine.lane import Lane
-from projection.engine.node import Node, Succession
+from projection.engine.node import Node
 from projection.engine.parking import Parking
 from projection.engine.reading import Reading
 from projection.engine.view_cache import ViewCache
@@ -140,7 +142,7 @@ PLACES = [
 SUPERVISION = [
     Place(Node, "_tend", of_no_view_type),
     Place(Node, "_tell", of_no_view_type),
-    Place(Node, "_let_succeed", of_no_view_type),
+    Place(Node, "_cut_over", of_no_view_type),
     Place(Node, "_progress", of_no_view_type),
 ]
 
@@ -152,7 +154,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory):
 
 @pytest.fixture(autouse=True)
 def _looks_often(monkeypatch):
-    monkeypatch.setattr(node_module, "_END_EVERY_S", 0.01)
+    monkeypatch.setattr(readiness, "_END_EVERY_S", 0.01)
 
 
 @pytest.fixture
@@ -349,7 +351,7 @@ class Successor:
         self.store = MemoryLaneStore()
         (deployed,) = (one for one in folder.deployed if one.entry.view_type == "tallies")
         self.lane = Lane(deployed, self.store, build=2)
-        self.node = folder.node([self.lane], lambda old: [Succession(self.lane, old, serve)])
+        self.node = folder.node([self.lane], lambda old: [Cutover(self.lane, old, serve)])
 
 
 async def test_a_build_that_cannot_be_made_to_serve_halts_and_the_former_one_goes_on(folder):
