@@ -1,6 +1,7 @@
-"""Cutover: a new build replaces the serving one once it has caught up with it and has seen as many messages of the log.
+"""Cutover: a new build replaces the serving one once it has caught up and has seen as many messages of the log.
 
-The log may have lost messages since the former build was folded. A fold of the rest lacks their effect, without an error.
+The log may have lost messages since the former build was folded. A fold of the rest lacks their effect, and raises no
+error.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The node: supervises the lanes of one process and the readings by which they follow the log.
+"""The node: supervises the lanes of one process and the subscriptions by which they follow the log.
 
-Lanes that stand near one another share one reading. A lane that is far behind, or whose store or program holds up the
-others, is detached: it reads by itself and joins them again once it has caught up. The node runs until it is stopped:
-without a server, without a stream, and when every lane has halted, its stores can be read all the same.
+Lanes that stand near one another share one subscription. A lane that is far behind, or whose store or program holds up
+the others, is detached: it reads by itself and joins them again once it has caught up. The node runs until it is
+stopped: without a server, without a stream, and when every lane has halted, its stores can be read all the same.
 """
 
 from __future__ import annotations
@@ -17,15 +17,14 @@ import structlog
 
 from projection.engine.background import Background
 from projection.engine.collector import calm_collector
-from projection.engine.committer import Committer, Workshop
+from projection.engine.committer import Workshop
+from projection.engine.committers import Committers
 from projection.engine.cutover import Cutovers
-from projection.engine.fault_log import log_fault, suppress_faults
-from projection.engine.indexing import build_indexes
+from projection.engine.fault_log import log_fault
 from projection.engine.readiness import CatchingUp
-from projection.engine.reading import Reading
-from projection.engine.sharing import Sharing
 from projection.engine.start_up import StartUp
 from projection.engine.status_log import StatusLog
+from projection.engine.subscriptions import Subscriptions
 from projection.engine.summary import Summary
 from projection.engine.unhandled import Unhandled
 from projection.engine.watchdog import Watchdog
@@ -35,6 +34,7 @@ from projection.faults import REPORT_IT, contained
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from projection.engine.committer import Committer
     from projection.engine.cutover import Cutover
     from projection.engine.durations import Durations
     from projection.engine.lane import Lane
@@ -112,14 +112,10 @@ class Node:
         self._start_up = StartUp(start, self.changed)
         self._catching_up = CatchingUp(max_lag_s)
         self._cutovers = Cutovers(cutovers)
-        self._sharing = Sharing(back_pressure)
         self._stop_timeout_s = stop_timeout_s
-        self._members = {lane: Committer(lane, self.workshop, self.changed) for lane in lanes}
-        self._shared: Reading | None = None
-        self._readings: dict[Reading, asyncio.Task[None]] = {}
-        self._read_before = 0  # messages, by readings that have ended
-        self._building: dict[Lane, asyncio.Task[None]] = {}  # of indexes, in the background
         self._background = Background()
+        self._committers = Committers(lanes, self.workshop, self._background, self.changed)
+        self._subscriptions = Subscriptions(feeds, self, self._background)
         self._news = asyncio.Event()
         self._fault: ProjectionError | None = None  # of the supervision itself, in its last round
         self._watchdog = Watchdog(_HELD_UP_S, self.changed)
@@ -147,7 +143,7 @@ class Node:
     @property
     def events(self) -> int:
         """Messages read; one that two readings read counts twice."""
-        return self._read_before + sum(reading.events for reading in self._readings)
+        return self._subscriptions.events
 
     def reader_of(self, build: Build) -> ViewReader | None:
         """The store of a build that this node has open; it stays the node's to close. None of others."""
@@ -155,7 +151,7 @@ class Node:
 
     def level_at(self, view_type: ViewType, build: int) -> tuple[int, float] | None:
         """See `Freshness.level_at`: by the last look at the log, of whoever reads for the build."""
-        for reading in self._readings:
+        for reading in self._subscriptions.readings:
             if any(_is_of(member.lane, view_type, build) for member in reading.members):
                 return reading.feed.level
         return None
@@ -163,7 +159,7 @@ class Node:
     @property
     def durations(self) -> dict[Lane, Durations]:
         """How long the commits of each lane took."""
-        return {lane: member.durations for lane, member in self._members.items()}
+        return self._committers.durations
 
     @property
     def is_ready(self) -> bool:
@@ -187,11 +183,8 @@ class Node:
     def _left(self) -> dict[Lane, int | None]:
         """Messages still to be folded, by lane that serves; one on standby does not count until its cutover."""
         standby = self._cutovers.standby
-        readings = {lane: self._reading_of(lane) for lane in self.lanes if lane not in standby}
+        readings = {lane: self._subscriptions.of(lane) for lane in self.lanes if lane not in standby}
         return {lane: None if reading is None else reading.left for lane, reading in readings.items()}
-
-    def _reading_of(self, lane: Lane) -> Reading | None:
-        return next((reading for reading in self._readings if reading.reads(lane)), None)
 
     @property
     def refused(self) -> list[ProjectionError]:
@@ -214,13 +207,13 @@ class Node:
             found["node"] = self._fault.message
         for one in self.unopened:
             found[f"view type {one.build.view_type}"] = f"halted: {one.error.message}"
-        for lane, member in self._members.items():
+        for lane, member in self._committers.by_lane.items():
             trouble = lane.halted or member.breaker.trouble
             if trouble is not None:
                 found[f"view type {lane.view_type}"] = f"{'halted: ' if lane.halted else ''}{trouble.message}"
         for view_type, error in self._cutovers.delayed.items():
             found[f"new build of view type {view_type}"] = error.message
-        for reading in self._readings:
+        for reading in self._subscriptions.readings:
             if reading.trouble is not None:
                 found["stream"] = reading.trouble.message
         return found
@@ -245,8 +238,7 @@ class Node:
                 following = asyncio.create_task(self._follow(once=until_caught_up))
                 following.add_done_callback(lambda _: self.changed())
                 try:
-                    for lane, member in self._members.items():
-                        self._building[lane] = asyncio.create_task(self._build_indexes(member))
+                    self._committers.build_indexes(self.halt)
                     while not self.stopping.is_set():
                         await self._hear()
                         if following.done():
@@ -260,11 +252,9 @@ class Node:
         return Summary.of(self.lanes, self.events, self.unhandled.count, perf_counter() - began)
 
     def _progress(self) -> Progress:
-        left = [reading.left for reading in self._readings]
-        known = [one for one in left if one is not None]
-        return Progress(self.events, sum(known) if known and len(known) == len(left) else None)
+        return Progress(self.events, self._subscriptions.left)
 
-    # readings
+    # supervision
 
     async def _follow(self, *, once: bool) -> None:
         """Begin to read as soon as the stream can be used, and then look at its end again and again.
@@ -280,27 +270,11 @@ class Node:
             await self._catching_up.follow_end(self._feeds(self.lanes, True))
 
     async def _begin(self, *, once: bool) -> None:
-        """Have the most lanes that stand near one another share a reading, and the others read by themselves."""
-        if not self.lanes:
-            return
-        await self._start_up.look(self.lanes, self._feeds(self.lanes, True), self._halt_lane)
-        lanes = [lane for lane in self.lanes if lane.halted is None]
-        if near := self._sharing.largest_group(lanes):
-            shared = Reading(self._feeds(near, True), [self._members[lane] for lane in near], self)
-            if once:
-                await shared.feed.open()
-            self._shared = shared
-            self._start(shared)
-        for lane in lanes:
-            if lane not in near:
-                self._start(self._own_reading(self._members[lane]))
-
-    def _own_reading(self, member: Committer) -> Reading:
-        return Reading(self._feeds([member.lane], False), [member], self)
-
-    def _start(self, reading: Reading) -> None:
-        task = self._readings[reading] = asyncio.create_task(reading.run())
-        task.add_done_callback(lambda _: self.changed())
+        """Have all lanes read that can."""
+        if self.lanes:
+            await self._start_up.look(self.lanes, self._feeds(self.lanes, True), self.halt)
+            members = [member for lane, member in self._committers.by_lane.items() if lane.halted is None]
+            await self._subscriptions.begin(members, once=once)
 
     async def _look_after(self, on_progress: Callable[[Progress], None] | None) -> None:
         """One round of supervision; a fault in it is told, and the next round comes all the same.
@@ -333,75 +307,25 @@ class Node:
 
     def _tend(self) -> None:
         """See to what has changed: readings that ended, lanes that have caught up, trouble that came or went."""
-        for reading, task in list(self._readings.items()):
-            if task.done() and not self.stopping.is_set():
-                del self._readings[reading]
-                self._read_before += reading.events
-                if reading is self._shared:
-                    self._shared = None
-                self._background.begin("forgetting a consumer", reading.feed.forget())
-                self._see_to(reading, task.exception())
-        for lane, task in list(self._building.items()):
-            if task.done():
-                del self._building[lane]
-        if self._shared is not None:
-            for reading in self._readings:
-                if reading is not self._shared and self._sharing.may_join(reading, self._shared):
-                    self._shared.invite(reading)
+        self._subscriptions.remove_ended()
+        self._subscriptions.join()
         self._catching_up.look(self.lanes)
         self._tell()
 
-    def part(self, member: Committer, reason: str) -> None:
-        """See `Host.part`."""
-        log.warning("a view type goes on by itself", view_type=member.lane.view_type, reason=reason)
-        self._sharing.detach(member.lane)
-        self._start(self._own_reading(member))
+    def detach(self, member: Committer, reason: str) -> None:
+        """See `Host.detach`."""
+        self._subscriptions.detach(member, reason)
 
-    def _see_to(self, reading: Reading, error: BaseException | None) -> None:
-        """Let the members of a reading that failed go on by themselves; one that was by itself already halts.
-
-        Raises:
-            StreamError: the server refuses the node, so that nobody can go on.
-        """
-        if error is None:
-            return
-        if isinstance(error, StreamError) or not isinstance(error, Exception):
-            raise error
-        members, reading.members = reading.members, []
-        if len(members) > 1 and not self.stopping.is_set():
-            log_fault(error, "reading")
-            for member in members:
-                self.part(member, contained(error, "reading").message)
-        else:
-            for member in members:
-                self.halt(member, error, "reading")
-
-    def halt(self, member: Committer, error: Exception, doing: str) -> None:
+    def halt(self, lane: Lane, error: Exception, doing: str) -> None:
         """See `Host.halt`."""
-        self._halt_lane(member.lane, error, doing)
-
-    def _halt_lane(self, lane: Lane, error: Exception, doing: str) -> None:
         log_fault(error, doing, view_type=lane.view_type, build=lane.build)
         lane.halted = contained(error, f"{doing} for view type {lane.view_type}", _HALTED_BY_A_FAULT)
-        for reading in self._readings:
-            reading.dismiss(lane)
+        self._subscriptions.dismiss(lane)
         self.changed()
 
     def finish(self, member: Committer) -> None:
         """See `Host.finish`."""
-        self._background.begin(f"the last commit of view type {member.lane.view_type}", self._write_last(member))
-        self.changed()
-
-    async def _write_last(self, member: Committer) -> None:
-        await member.settle()
-        member.begin()
-        await member.settle()
-
-    async def _build_indexes(self, member: Committer) -> None:
-        try:
-            await build_indexes(member)
-        except Exception as error:  # noqa: BLE001 - what can be tried again was
-            self.halt(member, error, "building indexes")
+        self._committers.finish(member)
         self.changed()
 
     def changed(self) -> None:
@@ -410,10 +334,9 @@ class Node:
 
     def _has_caught_up(self) -> bool:
         """Whether every reading has come to the end of the log, and nothing else is still to be done there."""
-        if not self._readings:
+        if not self._subscriptions.readings:
             return True  # every lane has halted
-        is_done = self._cutovers.may_end and not self._building
-        return is_done and all(reading.caught_up for reading in self._readings)
+        return self._cutovers.may_end and not self._committers.are_building and self._subscriptions.have_caught_up
 
     def _tell(self) -> None:
         self._status_log.tell(self.troubles(), self.lanes, is_ready=self.is_ready)
@@ -430,7 +353,7 @@ class Node:
         """
         for one in list(self._cutovers.pending):
             try:
-                reading = self._reading_of(one.new)
+                reading = self._subscriptions.of(one.new)
                 if await self._cutovers.attempt(one, None if reading is None else reading.feed) and one.old is not None:
                     self._catching_up.replaced(one.old, one.new)
                     self._let_go(one.old)
@@ -438,68 +361,34 @@ class Node:
                 raise
             except Exception as error:  # noqa: BLE001 - it is this build's, whatever it is
                 self._cutovers.give_up(one)
-                self.halt(self._members[one.new], error, "replacing the former build")
+                self.halt(one.new, error, "replacing the former build")
 
     def _let_go(self, lane: Lane) -> None:
-        member = self._members.pop(lane)
         self.lanes.remove(lane)
-        if (building := self._building.pop(lane, None)) is not None:
-            building.cancel()
-        for reading in self._readings:
-            reading.dismiss(lane)
-        self._background.begin(f"closing a build of view type {lane.view_type}", self._close(member))
-
-    async def _close(self, member: Committer) -> None:
-        try:
-            await member.settle()
-        finally:
-            member.lane.store.close()
+        self._subscriptions.dismiss(lane)
+        self._committers.remove(lane)
 
     # the end
 
     async def _end(self) -> None:
         """Let readings end, wait for the last commits, acknowledge them, and close the feeds."""
         self.stopping.set()
-        for building in self._building.values():
-            building.cancel()  # what it was at is done whole or not at all, and the rest at the next start
+        building = self._committers.cancel_building()
         until = monotonic() + self._stop_timeout_s
         while (left := until - monotonic()) > 0 and (busy := self._unfinished()):
             await asyncio.wait(busy, timeout=left)
-        failures = [failure for reading in list(self._readings) if (failure := self._failure_of(reading)) is not None]
-        for member in self._members.values():
-            try:
-                settled = await member.settle(max(0.0, until - monotonic()))
-            except Exception as error:  # noqa: BLE001 - it is this view type's, and the others are to be settled
-                if member.lane.halted is None:
-                    self.halt(member, error, "committing")
-            else:
-                self.abandoned |= not settled or (member.lane.has_changes and member.lane.halted is None)
+        failures = self._subscriptions.failures()
+        self.abandoned |= not await self._committers.settle(until, self.halt)
         for task in (unfinished := self._unfinished()):
             task.cancel()
-        await asyncio.gather(*unfinished, *self._building.values(), return_exceptions=True)
-        for reading in self._readings:
-            with suppress_faults("acknowledging"):
-                await reading.acknowledge()
-            with suppress_faults("closing a subscription"):
-                await (reading.feed.close() if reading is self._shared else reading.feed.forget())
+        await asyncio.gather(*unfinished, *building, return_exceptions=True)
+        await self._subscriptions.close()
         self._tell()
         for failure in failures:
             raise failure
 
-    def _failure_of(self, reading: Reading) -> BaseException | None:
-        """What ended a reading that its members cannot be halted for."""
-        task = self._readings[reading]
-        if not task.done() or task.cancelled():
-            return None
-        try:
-            self._see_to(reading, task.exception())
-        except BaseException as failure:  # noqa: BLE001 - to be raised once all else is done
-            return failure
-        return None
-
     def _unfinished(self) -> list[asyncio.Task[None]]:
-        readings = [task for task in self._readings.values() if not task.done()]
-        return readings + self._background.unfinished
+        return self._subscriptions.unfinished + self._background.unfinished
 
 
 def _is_of(lane: Lane, view_type: ViewType, build: int) -> bool:

@@ -45,9 +45,8 @@ class Sharing:
             return False
         lane, other = alone.members[0].lane, shared.members[0].lane
         is_near = abs(lane.scanned - shared.position) <= self._within
-        return (
-            is_near and _events_of(lane) == _events_of(other) and monotonic() >= self._detached.get(lane, (0, 0.0))[1]
-        )
+        alone_until = self._detached.get(lane, (0, 0.0))[1]
+        return is_near and _events_of(lane) == _events_of(other) and monotonic() >= alone_until
 
 
 def _events_of(lane: Lane) -> object:

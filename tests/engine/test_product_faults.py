@@ -12,8 +12,7 @@ import pytest
 from node_in_memory import Folder, MemoryFeed, MemoryStart, a_log, two_view_types
 from patience import WITHIN_S
 
-from projection.engine import node as node_module
-from projection.engine import readiness
+from projection.engine import committers, readiness
 from projection.engine.committer import Committer
 from projection.engine.cutover import Cutover
 from projection.engine.event import EventReader
@@ -46,7 +45,7 @@ class Place(NamedTuple):
     at_once: bool = HALTS  # what the view type does where it is raised once
 
     def __str__(self) -> str:
-        owner = self.owner if isinstance(self.owner, type) else node_module
+        owner = self.owner if isinstance(self.owner, type) else committers
         return f"{owner.__name__.rpartition('.')[2]}.{self.name}"
 
 
@@ -62,7 +61,7 @@ def of_reaction(_folder, reaction, *_):
     return reaction._program.name == "tallies"
 
 
-def of_parking(_folder, parking, *_):
+def of_parking(_folder, parking, *_, **__):
     return parking._deployed.entry.view_type == "tallies"
 
 
@@ -126,7 +125,7 @@ PLACES = [
     Place(MemoryLaneStore, "commit", of_store),
     Place(Lane, "committed", of_lane),
     # building indexes
-    Place(node_module, "build_indexes", of_member),
+    Place(committers, "build_indexes", of_member),
     Place(MemoryLaneStore, "build_indexes", of_store),
     # reading
     *(
@@ -291,7 +290,7 @@ async def test_what_is_meant_to_end_the_process_is_not_contained(folder, monkeyp
 
     monkeypatch.setattr(Lane, "take", take)
     node = folder.node()
-    reading = Reading(MemoryFeed(folder.log.messages, ["tenant.>"], 0), list(node._members.values()), node)
+    reading = Reading(MemoryFeed(folder.log.messages, ["tenant.>"], 0), list(node._committers.by_lane.values()), node)
     with pytest.raises(error):
         reading._fold_some(folder.log.messages, 0)
 
