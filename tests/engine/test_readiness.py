@@ -12,6 +12,7 @@ from projection.engine import readiness as readiness_module
 from projection.engine.readiness import WITHIN_S as CAUGHT_UP_WITHIN_S
 from projection.engine.readiness import CatchingUp
 from projection.store.lmdb_store import LmdbLaneStore
+from projection.stream.feed import JetStreamFeed
 
 
 class Position:
@@ -95,23 +96,24 @@ async def until(condition, running):
 async def test_a_node_is_not_ready_until_it_has_folded_what_the_log_holds(site, monkeypatch):
     last = await site.publish([added("x")] * 300)
     deployed = deploy(site.folder, template=site.template)
-    commit, may_go_on = LmdbLaneStore.commit, asyncio.Event()
-    committed = []
-    loop = asyncio.get_running_loop()
+    next_batch, may_go_on = JetStreamFeed.next_batch, asyncio.Event()
+    read = []
 
-    def held(self, one, on_written=None):
-        if committed:  # the second batch waits for us
-            asyncio.run_coroutine_threadsafe(may_go_on.wait(), loop).result()
-        committed.append(one.position.scanned)
-        commit(self, one, on_written)
+    async def held(self):
+        if read:  # the second batch waits for us
+            await may_go_on.wait()
+        batch = await next_batch(self)
+        if batch is not None:
+            read.append(len(batch.messages))
+        return batch
 
-    monkeypatch.setattr(LmdbLaneStore, "commit", held)
-    async with site.node(deployed, back_pressure={"batch": 100, "patience_ms": 1}) as node:
+    monkeypatch.setattr(JetStreamFeed, "next_batch", held)
+    async with site.node(deployed, back_pressure={"batch": 100}) as node:
         assert {"view type tallies": "the stream was not looked at yet"} == node.unready()
         running = asyncio.create_task(node.run())
-        await until(lambda: committed and node.events_to_go == 100, running)  # two batches are folded, one is stored
+        await until(lambda: read and node.events_to_go == 300 - read[0], running)  # the first one is folded
         assert not node.is_ready
-        assert {"view type tallies": "it is catching up with the log: 100 events to go"} == node.unready()
+        assert {"view type tallies": f"it is catching up with the log: {300 - read[0]} events to go"} == node.unready()
         assert {} == node.troubles()
         may_go_on.set()
         await until(lambda: node.is_ready, running)
