@@ -70,6 +70,10 @@ def test_what_was_folded_before_equals_a_fold_anew(data):
     assert set(PROGRAMS) == set(found)
     for view_type in set(PROGRAMS) - {"adopted"}:
         build, state = found[view_type]
+        if build.lineage is not None:  # events that reached no view wait at views today
+            assert build.fold_identity != build.base_identity
+            assert any(one.view_id is None for one in state[1])
+            continue
         assert without_count(folded_with(build, log())) == without_count(state)
 
 
