@@ -99,7 +99,7 @@ class _Parameter(NamedTuple):
         given = {} if self.required else {"default": default}  # for Click, None is a default as well
         return click.Option(
             [self.name, *(self.what.names or [f"--{self.name.replace('_', '-')}"])],
-            type=self.type(),
+            type=None if self.kind is bool else self.type(),  # Click knows that of a flag
             is_flag=self.kind is bool,
             multiple=self.many,
             **given,

@@ -339,11 +339,15 @@ def test_both_clients_have_the_same_calls():
 
 def test_neither_the_client_nor_the_package_loads_the_node():
     script = (
-        "import sys, {module}; print([name for name in"
+        "import sys; {imports}; print([name for name in"
         " ('pydantic', 'lmdb', 'nats', 'lark', 'fastapi', 'projection.lang', 'projection.model', 'httpx') if name in sys.modules])"
     )
-    for module, expected in (("projection", "[]"), ("projection.client", "['httpx']")):
+    for imports, expected in (
+        ("import projection", "[]"),
+        ("import projection.client", "[]"),
+        ("from projection.client import Client", "['httpx']"),
+    ):
         found = subprocess.run(
-            [sys.executable, "-c", script.format(module=module)], capture_output=True, text=True, check=True
+            [sys.executable, "-c", script.format(imports=imports)], capture_output=True, text=True, check=True
         )
         assert expected == found.stdout.strip()
