@@ -63,7 +63,7 @@ HOSTILE = {
     "a string that is not closed": (on('"' + "x" * 60_000), ["P103"]),
     "a string of escapes that is not closed": (on('"' + "\\n" * 30_000), ["P103"]),
     "5,000 interpolations": (on('length("' + "{e.n}" * 5000 + '")'), []),
-    "interpolations in interpolations": (on('"{"{"{"{1}"}"}"}"'), ["P113"]),
+    "interpolations in interpolations": (on('"{"{"{"{1}"}"}"}"'), ["P119"]),
     "folds in folds that all widen": (on("let y = " + "".join(f"fold(a{n} = 0 for x{n} in [1] => a{n} + " for n in range(28)) + "0.5" + ")" * 28 + "; 1"), ["T301", "T319"]),
     "narrow with defaults that narrow": (on("let y = " + "narrow(e.j) ?? (" * 55 + "1" + ")" * 55 + "; 1").replace("o?: int", "o?: int, j?: json"), []),
     "constant lists that double": (on("count(" + "".join(f"let a{n} = {f'[...a{n - 1}, ...a{n - 1}]' if n else '[1]'}; " for n in range(50)) + "a49)"), []),
@@ -124,11 +124,12 @@ def test_the_deepest_program_that_is_allowed_runs_through_every_pass() -> None:
         assert ("T317" in codes_of(program)) or [] == codes_of(program)
 
 
-def test_very_many_errors_are_all_reported_and_take_no_time() -> None:
+def test_of_very_many_errors_as_many_are_reported_as_anybody_reads() -> None:
     fields = ", ".join(f"some_field_{n}: 1" for n in range(2500))
     found = list[str]()
     assert (
         steps(lambda: found.extend(map(str, diagnostics_of(f"{HEAD}on E as e to e.id => {{ n: 1, {fields} }}\n"))))
         < A_LOT
     )
-    assert 2500 <= len(found)
+    assert MAX_PROBLEMS <= len(found) <= MAX_PROBLEMS + 2
+    assert "P116" in found[-1]

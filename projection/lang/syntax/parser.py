@@ -49,12 +49,13 @@ def parse(source: Source) -> tuple[syn.Program, list[Diagnostic]]:
         return syn.Program(None, None, ()), [diag.source_too_large(MAX_SOURCE_BYTES)]
     if (match := SURROGATE.search(source.text)) is not None:
         return syn.Program(None, None, ()), [diag.unknown_character(Span(*match.span()), match[0])]
-    if (deep := _beyond_brackets(source.text)) is not None:
-        return syn.Program(None, None, ()), [diag.nested_too_deeply(deep, MAX_BRACKETS)]
     try:
-        return Builder(_tree, 0).program(_tree(source.text, "program", 0)), []
+        program = Builder(_tree, 0).program(_tree(source.text, "program", 0))
     except UnreadableError:
         return _recover(source)
+    if (deep := _beyond_brackets(source.text)) is not None:
+        return program, [diag.nested_too_deeply(deep, MAX_BRACKETS)]
+    return program, []
 
 
 def _beyond_brackets(text: str) -> Span | None:

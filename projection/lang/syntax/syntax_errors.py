@@ -22,6 +22,7 @@ _NAMES = {
 
 # A line up to the end of a text whose last `{` is not closed: another text was meant to stand inside.
 _TEXT_CUT = re.compile(r'(?:[^"#]|"(?:[^"\\]|\\.)*")*"(?:[^"\\]|\\.)*\{[^"{}\\]*"\s*$')
+_GLANCE = 100  # characters before a place that tell what was meant
 _BEGINS_AN_ENTRY = re.compile(r'[A-Za-z0-9"\[{]|\.\.\.')
 
 
@@ -60,11 +61,11 @@ def _comment(text: str, at: int, accepted: set[str]) -> Diagnostic | None:
 
 def _form(text: str, at: int, found: str | None, accepted: set[str]) -> Diagnostic | None:
     """What is written with several tokens elsewhere."""
-    span, before = Span(at, at + len(found or "")), text[:at]
+    span, before = Span(at, at + len(found or "")), text[max(0, at - _GLANCE) : at]
     if found == "(" and (method := re.search(r"\.\s*([A-Za-z]\w*)\s*$", before)) is not None:
         name = habits.FUNCTIONS.get(method[1], method[1])
         help_ = f"write `{name}(x)` where `x` is what is before `.`"
-        return diag.foreign(Span(*method.span(1)), "a method", None, help_=help_)
+        return diag.foreign(Span(*method.span(1)).moved(at - len(before)), "a method", None, help_=help_)
     if found == "?" and "PLUS_MINUS" in accepted:
         return diag.foreign(span, "`? :`", None, help_="write `if CONDITION then A else B`")
     if found is not None and before.endswith(found) and found in ("+", "*"):
@@ -75,9 +76,9 @@ def _form(text: str, at: int, found: str | None, accepted: set[str]) -> Diagnost
         return diag.foreign(Span(at - 1, at + 1), f"`{sign}` here", None, help_=f"write `view with {{ n {sign} 1 }}`")
     if found is not None and re.fullmatch(r"[eE][0-9]*", found) and before[-1:].isdigit():
         return diag.foreign(span, "an exponent", None, help_="write the number with all its digits")
-    if found is not None and found.startswith('"') and (prefix := re.search(r"\b[a-z]$", before)) is not None:
+    if found is not None and found.startswith('"') and re.search(r"\b[a-z]$", before) is not None:
         help_ = "leave it out: any string may hold `{expression}`"
-        return diag.foreign(Span(*prefix.span()), "a letter before a string", None, help_=help_)
+        return diag.foreign(Span(at - 1, at), "a letter before a string", None, help_=help_)
     return None
 
 
@@ -101,9 +102,14 @@ def _habit(text: str, at: int, found: str | None, accepted: set[str]) -> Diagnos
         return diag.foreign(Span(at, end + 1), "a text in `'`", '"' + text[at + 1 : end].replace('"', '\\"') + '"')
     if found in ("/", "%"):
         return diag.no_division(span, found)
-    for word in (re.compile(r"\w+").match(text, at), re.compile(r"\w+(?=\s+$)").search(text[:at])):
-        if word is not None and word[0] in habits.WORDS:
-            return diag.foreign(Span(*word.span()), f"`{word[0]}`", habits.WORDS[word[0]])
+    first = max(0, at - _GLANCE)
+    before = re.search(r"\w+(?=\s+$)", text[first:at])
+    spans = [] if before is None else [Span(*before.span()).moved(first)]
+    if (word := re.compile(r"\w+").match(text, at)) is not None:
+        spans.insert(0, Span(*word.span()))
+    for one in spans:
+        if (written := text[one.start : one.end]) in habits.WORDS:
+            return diag.foreign(one, f"`{written}`", habits.WORDS[written])
     return None
 
 
