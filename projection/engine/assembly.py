@@ -8,13 +8,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from projection.engine.builds import open_store, plan_builds
+from projection.engine.cutover import Cutover
 from projection.engine.fault_log import log_fault
 from projection.engine.lane import Lane
 from projection.engine.node import Node, Unopened
 from projection.engine.parking import LaneHaltedError
 from projection.engine.recipes import READING, build_differences
 from projection.engine.starts import StreamStart, require_start_in_past
-from projection.engine.successions import Succession
 from projection.errors import ProjectionError, StorageDamagedError, StorageError
 from projection.faults import REPORT_IT, contained
 from projection.lang.run.executors import Execution
@@ -108,7 +108,7 @@ def open_node(
         back,
         StreamStart(JetStream(nats), settings.stream, subjects),
         settings.stop_timeout_s,
-        _successions(catalog, opened, must_see_all=not accept_fewer_messages),
+        _cutovers(catalog, opened, must_see_all=not accept_fewer_messages),
         settings.http.ready_max_lag_s,
         unopened,
     )
@@ -156,7 +156,7 @@ def _not_opened(build: Build, error: Exception) -> Unopened:
     return Unopened(build, contained(error, doing, f"{REPORT_IT}; its views can be read as they are"))
 
 
-def _successions(catalog: Catalog, opened: Mapping[Lane, PlannedBuild], *, must_see_all: bool) -> list[Succession]:
+def _cutovers(catalog: Catalog, opened: Mapping[Lane, PlannedBuild], *, must_see_all: bool) -> list[Cutover]:
     """Who takes whose place: a former build that cannot be folded on answers all the same."""
     found = []
     for lane, one in opened.items():
@@ -165,7 +165,7 @@ def _successions(catalog: Catalog, opened: Mapping[Lane, PlannedBuild], *, must_
             former = _stored_position(one.replaces) if old is None else None
             # Builds that read other events have seen other numbers of them.
             compares = must_see_all and not {*READING} & build_differences(one.replaces, one.build).keys()
-            found.append(Succession(lane, old, partial(catalog.serve, one.build), former, compares))
+            found.append(Cutover(lane, old, partial(catalog.serve, one.build), former, compares))
     return found
 
 

@@ -1,44 +1,46 @@
-"""The node: the lanes of one process, the readings by which they follow the log, and what becomes of both.
+"""The node: supervises the lanes of one process and the subscriptions by which they follow the log.
 
-Lanes that stand at about the same place share one reading. A lane that is far behind, or whose store or program holds
-up the others, reads by itself and joins them again once it has caught up. The node runs until it is stopped: without a
-server, without a stream, and when every lane has halted, its stores can be read all the same.
+Lanes that stand near one another share one subscription. A lane that is far behind, or whose store or program holds up
+the others, is detached: it reads by itself and joins them again once it has caught up. The node runs until it is
+stopped: without a server, without a stream, and when every lane has halted, its stores can be read all the same.
 """
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Self
 
 import structlog
 
 from projection.engine.background import Background
-from projection.engine.breaker import CircuitBreaker
-from projection.engine.catching_up import CatchingUp
 from projection.engine.collector import calm_collector
-from projection.engine.committer import Committer, Workshop
-from projection.engine.fault_log import log_fault, suppress_faults
-from projection.engine.indexing import build_indexes
-from projection.engine.reading import Reading
-from projection.engine.successions import Succession, fewer_messages
+from projection.engine.committer import Workshop
+from projection.engine.committers import Committers
+from projection.engine.cutover import Cutovers
+from projection.engine.fault_log import log_fault
+from projection.engine.readiness import CatchingUp
+from projection.engine.start_up import StartUp
+from projection.engine.status_log import StatusLog
+from projection.engine.subscriptions import Subscriptions
 from projection.engine.summary import Summary
-from projection.engine.unhandled import MAX_TYPES, Unhandled
+from projection.engine.unhandled import Unhandled
 from projection.engine.watchdog import Watchdog
-from projection.errors import StorageError, StreamError, StreamIdentityError
+from projection.errors import StreamError
 from projection.faults import REPORT_IT, contained
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from projection.engine.committer import Committer
+    from projection.engine.cutover import Cutover
     from projection.engine.durations import Durations
     from projection.engine.lane import Lane
     from projection.engine.starts import StreamStart
     from projection.errors import ProjectionError
     from projection.model.ids import ViewType
-    from projection.model.parked import Suspension
     from projection.model.settings import BackPressure
     from projection.store.build import Build
     from projection.store.port import ViewReader
@@ -47,12 +49,10 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _HELD_UP_S = 5.0  # that the event loop may take to come round
-_LONGEST_ALONE_S = 60.0  # that a lane which holds up the others again and again reads by itself
 _TICK_S = 0.25  # between two looks at readings that say nothing
 _HALTED_BY_A_FAULT = (
     f"{REPORT_IT}; its views stay as of its last commit and can be read, and the next start tries again from there"
 )
-_END_EVERY_S = 1.0  # between two looks at the end of the log
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Node:
         back_pressure: BackPressure,
         start: StreamStart,
         stop_timeout_s: float = 10.0,
-        successions: Sequence[Succession] = (),
+        cutovers: Sequence[Cutover] = (),
         max_lag_s: float | None = None,
         unopened: Sequence[Unopened] = (),
     ) -> None:
@@ -93,7 +93,7 @@ class Node:
             back_pressure: how much may be under way.
             start: what is asked of the stream before it is read.
             stop_timeout_s: how long the last commits may take.
-            successions: which lanes are to take the place of which.
+            cutovers: which lanes are to replace which.
             max_lag_s: the largest lag with which the node is ready; None: any.
             unopened: the builds that have no lane.
         """
@@ -104,29 +104,20 @@ class Node:
         self.wants_ends = False
         self.abandoned = False  # a batch could not be committed in time, and is folded again at the next start
         self.workshop = Workshop(max(len(lanes), 1), back_pressure.patience_ms / 1000)
+        self._status_log = StatusLog()
+        self.unhandled = Unhandled(
+            lambda: (lane.deployed.program for lane in self.lanes), self._status_log.tell_unhandled
+        )
         self._feeds = feeds
-        self._stream_start = start
-        self._max_lag_s = max_lag_s
-        self._catching_up = CatchingUp()
-        self._beginning = CircuitBreaker(self.changed)  # of the first look at the stream
-        self._is_reading = False  # whether that went well
-        self._was_ready = False
-        self.unhandled = Unhandled(lambda: (lane.deployed.program for lane in self.lanes), self._tell_unhandled)
+        self._start_up = StartUp(start, self.changed)
+        self._catching_up = CatchingUp(max_lag_s)
+        self._cutovers = Cutovers(cutovers)
         self._stop_timeout_s = stop_timeout_s
-        self._members = {lane: Committer(lane, self.workshop, self.changed) for lane in lanes}
-        self._successions = list(successions)
-        self._shared: Reading | None = None
-        self._readings: dict[Reading, asyncio.Task[None]] = {}
-        self._parted: dict[Committer, tuple[int, float]] = {}  # how often a lane parted; until when it stays alone
-        self._read_before = 0  # messages, by readings that have ended
-        self._building: dict[Lane, asyncio.Task[None]] = {}  # of indexes, in the background
         self._background = Background()
+        self._committers = Committers(lanes, self.workshop, self._background, self.changed)
+        self._subscriptions = Subscriptions(feeds, self, self._background)
         self._news = asyncio.Event()
-        self._told: dict[str, str] = {}
-        self._suspended: set[tuple[ViewType, int, Suspension]] = set()
-        self.refused: list[ProjectionError] = []  # builds that may not take the place of others, and why
         self._fault: ProjectionError | None = None  # of the supervision itself, in its last round
-        self._delayed: dict[ViewType, StorageError] = {}  # why a new build does not serve yet, although it could
         self._watchdog = Watchdog(_HELD_UP_S, self.changed)
 
     def close(self) -> None:
@@ -152,7 +143,7 @@ class Node:
     @property
     def events(self) -> int:
         """Messages read; one that two readings read counts twice."""
-        return self._read_before + sum(reading.events for reading in self._readings)
+        return self._subscriptions.events
 
     def reader_of(self, build: Build) -> ViewReader | None:
         """The store of a build that this node has open; it stays the node's to close. None of others."""
@@ -160,7 +151,7 @@ class Node:
 
     def level_at(self, view_type: ViewType, build: int) -> tuple[int, float] | None:
         """See `Freshness.level_at`: by the last look at the log, of whoever reads for the build."""
-        for reading in self._readings:
+        for reading in self._subscriptions.readings:
             if any(_is_of(member.lane, view_type, build) for member in reading.members):
                 return reading.feed.level
         return None
@@ -168,7 +159,7 @@ class Node:
     @property
     def durations(self) -> dict[Lane, Durations]:
         """How long the commits of each lane took."""
-        return {lane: member.durations for lane, member in self._members.items()}
+        return self._committers.durations
 
     @property
     def is_ready(self) -> bool:
@@ -178,36 +169,27 @@ class Node:
     def unready(self) -> dict[str, str]:
         """What keeps the node from being ready, by what it concerns: troubles, and lanes that are behind."""
         found = self.troubles()
-        for lane in self._serving():
-            if (behind := self._behind(lane)) is not None:
+        for lane, left in self._left().items():
+            behind = self._catching_up.behind(lane, left, is_reading=self._start_up.is_over)
+            if behind is not None:
                 found.setdefault(f"view type {lane.view_type}", behind)
         return found
 
     @property
     def events_to_go(self) -> int | None:
         """Messages until the last lane that serves has caught up; None where all have, or that is not known."""
-        behind = [lane for lane in self._serving() if not self._catching_up.is_level(lane) and lane.halted is None]
-        return max((left for lane in behind if (left := self._left_of(lane)) is not None), default=None)
+        return self._catching_up.events_to_go(self._left())
 
-    def _serving(self) -> list[Lane]:
-        """Lanes of builds that answer; one that folds beside them does not count until it takes over."""
-        beside = {one.new for one in self._successions if one.old is not None}
-        return [lane for lane in self.lanes if lane not in beside]
+    def _left(self) -> dict[Lane, int | None]:
+        """Messages still to be folded, by lane that serves; one on standby does not count until its cutover."""
+        standby = self._cutovers.standby
+        readings = {lane: self._subscriptions.of(lane) for lane in self.lanes if lane not in standby}
+        return {lane: None if reading is None else reading.left for lane, reading in readings.items()}
 
-    def _behind(self, lane: Lane) -> str | None:
-        """How a lane is further behind the log than the node may be when it is ready."""
-        if not self._catching_up.is_level(lane):
-            if not self._is_reading:
-                return "the stream was not looked at yet"
-            left = self._left_of(lane)
-            return "it is catching up with the log" + ("" if left is None else f": {left:,} events to go")
-        lag_s = self._catching_up.lag_s(lane)
-        if self._max_lag_s is not None and lag_s is not None and lag_s > self._max_lag_s:
-            return f"it is {lag_s:,.0f} s behind the log, and {self._max_lag_s:,g} s are allowed"
-        return None
-
-    def _left_of(self, lane: Lane) -> int | None:
-        return next((reading.left for reading in self._readings if reading.reads(lane)), None)
+    @property
+    def refused(self) -> list[ProjectionError]:
+        """Why builds may not replace others."""
+        return self._cutovers.refused
 
     @property
     def halts(self) -> list[ProjectionError]:
@@ -219,19 +201,19 @@ class Node:
         found = {}
         if self._watchdog.held_up:
             found["node"] = "it is held up"
-        if self._beginning.trouble is not None:
-            found["stream"] = self._beginning.trouble.message
+        if self._start_up.trouble is not None:
+            found["stream"] = self._start_up.trouble.message
         if self._fault is not None:
             found["node"] = self._fault.message
         for one in self.unopened:
             found[f"view type {one.build.view_type}"] = f"halted: {one.error.message}"
-        for lane, member in self._members.items():
+        for lane, member in self._committers.by_lane.items():
             trouble = lane.halted or member.breaker.trouble
             if trouble is not None:
                 found[f"view type {lane.view_type}"] = f"{'halted: ' if lane.halted else ''}{trouble.message}"
-        for view_type, error in self._delayed.items():
+        for view_type, error in self._cutovers.delayed.items():
             found[f"new build of view type {view_type}"] = error.message
-        for reading in self._readings:
+        for reading in self._subscriptions.readings:
             if reading.trouble is not None:
                 found["stream"] = reading.trouble.message
         return found
@@ -256,14 +238,13 @@ class Node:
                 following = asyncio.create_task(self._follow(once=until_caught_up))
                 following.add_done_callback(lambda _: self.changed())
                 try:
-                    for lane, member in self._members.items():
-                        self._building[lane] = asyncio.create_task(self._build_indexes(member))
+                    self._committers.build_indexes(self.halt)
                     while not self.stopping.is_set():
                         await self._hear()
                         if following.done():
                             following.result()
                         await self._look_after(on_progress)
-                        if until_caught_up and self._is_reading and self._is_level_everywhere():
+                        if until_caught_up and self._start_up.is_over and self._has_caught_up():
                             self.stopping.set()
                 finally:
                     following.cancel()
@@ -271,11 +252,9 @@ class Node:
         return Summary.of(self.lanes, self.events, self.unhandled.count, perf_counter() - began)
 
     def _progress(self) -> Progress:
-        left = [reading.left for reading in self._readings]
-        known = [one for one in left if one is not None]
-        return Progress(self.events, sum(known) if known and len(known) == len(left) else None)
+        return Progress(self.events, self._subscriptions.left)
 
-    # readings
+    # supervision
 
     async def _follow(self, *, once: bool) -> None:
         """Begin to read as soon as the stream can be used, and then look at its end again and again.
@@ -286,70 +265,16 @@ class Node:
         Raises:
             StreamError: it cannot be used, and was tried once.
         """
-        if not self.lanes:
-            self._is_reading = True
-            return
-        while not self._is_reading:
-            await self._beginning.admit()
-            try:
-                await self._begin(once=once)
-            except Exception as error:
-                if once:
-                    raise
-                doing = "beginning to read"
-                log_fault(error, doing)
-                self._beginning.failed(contained(error, doing))
-            else:
-                self._is_reading = True
-                self._beginning.succeeded()
-        feed = self._feeds(self.lanes, True)
-        while not once:
-            moment = monotonic()
-            with suppress_faults("looking at the end"), suppress(StreamError):  # who reads has it, too, and tells
-                self._catching_up.saw_end(await feed.last_sequence(), moment)
-            await asyncio.sleep(_END_EVERY_S)
+        await self._start_up.run(partial(self._begin, once=once), once=once)
+        if self.lanes and not once:
+            await self._catching_up.follow_end(self._feeds(self.lanes, True))
 
     async def _begin(self, *, once: bool) -> None:
-        """The most lanes that stand near one another share a reading, the others begin by themselves."""
-        await self._stream_start.look()
-        feed = self._feeds(self.lanes, True)
-        for lane in self.lanes:
-            if lane.halted is not None:
-                continue
-            try:
-                await self._stream_start.move(lane)
-                await feed.check(lane.here(lane.position.stream))
-            except StreamIdentityError as error:
-                self.halt(self._members[lane], error, "reading")
-            except StreamError:
-                raise
-            except Exception as error:  # noqa: BLE001 - it is this lane's, and the others are read
-                self.halt(self._members[lane], error, "beginning to read")
-        lanes = [lane for lane in self.lanes if lane.halted is None]
-        near = max((self._near(lane, lanes) for lane in lanes), key=len, default=[])
-        if near:
-            shared = Reading(self._feeds(near, True), [self._members[lane] for lane in near], self)
-            if once:
-                await shared.feed.open()
-            self._shared = shared
-            self._start(shared)
-        for lane in lanes:
-            if lane not in near:
-                self._start(self._own_reading(self._members[lane]))
-
-    def _near(self, first: Lane, lanes: Sequence[Lane]) -> list[Lane]:
-        """Those of some lanes that can share a reading which begins where the first stands."""
-        end = first.scanned + self.back_pressure.batch
-        return [
-            lane for lane in lanes if first.scanned <= lane.scanned <= end and _events_of(lane) == _events_of(first)
-        ]
-
-    def _own_reading(self, member: Committer) -> Reading:
-        return Reading(self._feeds([member.lane], False), [member], self)
-
-    def _start(self, reading: Reading) -> None:
-        task = self._readings[reading] = asyncio.create_task(reading.run())
-        task.add_done_callback(lambda _: self.changed())
+        """Have all lanes read that can."""
+        if self.lanes:
+            await self._start_up.look(self.lanes, self._feeds(self.lanes, True), self.halt)
+            members = [member for lane, member in self._committers.by_lane.items() if lane.halted is None]
+            await self._subscriptions.begin(members, once=once)
 
     async def _look_after(self, on_progress: Callable[[Progress], None] | None) -> None:
         """One round of supervision; a fault in it is told, and the next round comes all the same.
@@ -360,8 +285,8 @@ class Node:
         doing, fault = "looking after the subscriptions", None
         try:
             self._tend()
-            await self._let_succeed()
-            if on_progress is not None and self._is_reading:
+            await self._cut_over()
+            if on_progress is not None and self._start_up.is_over:
                 on_progress(self._progress())
         except StreamError:
             raise
@@ -381,237 +306,90 @@ class Node:
             self._news.clear()
 
     def _tend(self) -> None:
-        """See to what has changed: readings that ended, lanes that are level again, trouble that came or went."""
-        for reading, task in list(self._readings.items()):
-            if task.done() and not self.stopping.is_set():
-                del self._readings[reading]
-                self._read_before += reading.events
-                if reading is self._shared:
-                    self._shared = None
-                self._background.begin("forgetting a consumer", reading.feed.forget())
-                self._see_to(reading, task.exception())
-        for lane, task in list(self._building.items()):
-            if task.done():
-                del self._building[lane]
-        if self._shared is not None:
-            for reading in self._readings:
-                if reading is not self._shared and self._is_near(reading, self._shared):
-                    self._shared.invite(reading)
+        """See to what has changed: readings that ended, lanes that have caught up, trouble that came or went."""
+        self._subscriptions.remove_ended()
+        self._subscriptions.join()
         self._catching_up.look(self.lanes)
         self._tell()
 
-    def _is_near(self, reading: Reading, shared: Reading) -> bool:
-        if not reading.members or not shared.members:
-            return False
-        guest, member = reading.members[0], shared.members[0]
-        apart = abs(guest.lane.scanned - shared.position)
-        alike = _events_of(guest.lane) == _events_of(member.lane)
-        return apart <= self.back_pressure.batch and alike and monotonic() >= self._parted.get(guest, (0, 0.0))[1]
+    def detach(self, member: Committer, reason: str) -> None:
+        """See `Host.detach`."""
+        self._subscriptions.detach(member, reason)
 
-    def part(self, member: Committer, reason: str) -> None:
-        """See `Host.part`."""
-        log.warning("a view type goes on by itself", view_type=member.lane.view_type, reason=reason)
-        times = self._parted.get(member, (0, 0.0))[0] + 1
-        alone_s = min(_LONGEST_ALONE_S, self.back_pressure.patience_ms / 1000 * 2**times)
-        self._parted[member] = times, monotonic() + alone_s  # what holds up the others each time does so rarely
-        self._start(self._own_reading(member))
-
-    def _see_to(self, reading: Reading, error: BaseException | None) -> None:
-        """Let the members of a reading that failed go on by themselves; one that was by itself already halts.
-
-        Raises:
-            StreamError: the server refuses the node, so that nobody can go on.
-        """
-        if error is None:
-            return
-        if isinstance(error, StreamError) or not isinstance(error, Exception):
-            raise error
-        members, reading.members = reading.members, []
-        if len(members) > 1 and not self.stopping.is_set():
-            log_fault(error, "reading")
-            for member in members:
-                self.part(member, contained(error, "reading").message)
-        else:
-            for member in members:
-                self.halt(member, error, "reading")
-
-    def halt(self, member: Committer, error: Exception, doing: str) -> None:
+    def halt(self, lane: Lane, error: Exception, doing: str) -> None:
         """See `Host.halt`."""
-        lane = member.lane
         log_fault(error, doing, view_type=lane.view_type, build=lane.build)
         lane.halted = contained(error, f"{doing} for view type {lane.view_type}", _HALTED_BY_A_FAULT)
-        for reading in self._readings:
-            reading.dismiss(lane)
+        self._subscriptions.dismiss(lane)
         self.changed()
 
     def finish(self, member: Committer) -> None:
         """See `Host.finish`."""
-        self._background.begin(f"the last commit of view type {member.lane.view_type}", self._write_last(member))
-        self.changed()
-
-    async def _write_last(self, member: Committer) -> None:
-        await member.settle()
-        member.begin()
-        await member.settle()
-
-    async def _build_indexes(self, member: Committer) -> None:
-        try:
-            await build_indexes(member)
-        except Exception as error:  # noqa: BLE001 - what can be tried again was
-            self.halt(member, error, "building indexes")
+        self._committers.finish(member)
         self.changed()
 
     def changed(self) -> None:
         """See `Host.changed`."""
         self._news.set()
 
-    def _is_level_everywhere(self) -> bool:
-        if not self._readings:
+    def _has_caught_up(self) -> bool:
+        """Whether every reading has come to the end of the log, and nothing else is still to be done there."""
+        if not self._subscriptions.readings:
             return True  # every lane has halted
-        is_done = all(one.new.halted is not None for one in self._successions) and not self._building
-        return is_done and all(reading.caught_up for reading in self._readings)
+        return self._cutovers.may_end and not self._committers.are_building and self._subscriptions.have_caught_up
 
     def _tell(self) -> None:
-        now = self.troubles()
-        for what, trouble in now.items():
-            if self._told.get(what) != trouble:
-                tell = log.error if trouble.startswith("halted") else log.warning
-                tell("trouble", at=what, reason=trouble)
-        for what in self._told.keys() - now.keys():
-            log.info("well again", at=what)
-        self._told = now
-        suspended = {(lane.view_type, lane.build, one) for lane in self.lanes for one in lane.suspensions}
-        for view_type, build, one in suspended - self._suspended:
-            log.warning(
-                "nothing more is folded for a view or a tenant: too many of its events are parked",
-                view_type=view_type,
-                build=build,
-                tenant=one.tenant_id,
-                view=one.view_id or "all",
-                sequence=one.sequence,
-                hint="correct the program or raise the manifest's limits, and `projection run --new-build`",
-            )
-        self._suspended = suspended
-        if not self._was_ready and self.is_ready:
-            self._was_ready = True
-            log.info("ready: every view type has caught up with the log")
+        self._status_log.tell(self.troubles(), self.lanes, is_ready=self.is_ready)
 
-    def _tell_unhandled(self, aggregate_type: str, event_type: str, guess: str | None) -> None:
-        tell = log.info if guess is None else log.warning  # who reads a part of a log only has many such types
-        more = {} if guess is None else {"hint": guess}
-        tell("no program handles events of this type", event_type=event_type, aggregate_type=aggregate_type, **more)
-        if len(self.unhandled.types) == MAX_TYPES:
-            log.info("further types of unhandled events are counted and not told", types=MAX_TYPES)
+    # cutovers
 
-    # successions
+    async def _cut_over(self) -> None:
+        """Switch to builds that have caught up with those they replace, and close these.
 
-    async def _let_succeed(self) -> None:
-        """Switch to builds that are level with those they replace, and let these go.
+        Where a cutover fails for good, the new build halts, and the former one goes on serving.
 
-        Where the catalogue cannot be written, the next round tries again. Where something else fails, the new build
-        halts, and the former one goes on answering.
+        Raises:
+            StreamError: the end of the log cannot be looked at.
         """
-        for one in list(self._successions):
+        for one in list(self._cutovers.pending):
             try:
-                await self._let_one_succeed(one)
-                self._delayed.pop(one.new.view_type, None)
-            except StorageError as error:
-                self._delayed[one.new.view_type] = error
+                reading = self._subscriptions.of(one.new)
+                if await self._cutovers.attempt(one, None if reading is None else reading.feed) and one.old is not None:
+                    self._catching_up.replaced(one.old, one.new)
+                    self._let_go(one.old)
             except StreamError:
                 raise
             except Exception as error:  # noqa: BLE001 - it is this build's, whatever it is
-                self._successions.remove(one)
-                self.halt(self._members[one.new], error, "replacing the former build")
-
-    async def _let_one_succeed(self, one: Succession) -> None:
-        reading = next((reading for reading in self._readings if reading.reads(one.new)), None)
-        if reading is None or not await self._is_level(one, reading):
-            return
-        if one.must_see_all and (fewer := fewer_messages(one)) is not False:
-            if fewer is not None:
-                self._successions.remove(one)
-                self.refused.append(fewer)
-                log.error("a new build may not serve", reason=fewer.message, hint=fewer.hint)
-            return
-        one.serve()
-        self._successions.remove(one)
-        if one.old is not None:
-            self._catching_up.replaced(one.old, one.new)
-        log.info("a new build serves", view_type=one.new.view_type, scanned=one.new.position.scanned)
-        if one.old is not None:
-            self._let_go(one.old)
-
-    async def _is_level(self, one: Succession, reading: Reading) -> bool:
-        if one.old is not None and one.old.halted is None:
-            return one.new.position.scanned >= one.old.position.scanned
-        return one.new.scanned == one.new.position.scanned and await reading.feed.caught_up()
+                self._cutovers.give_up(one)
+                self.halt(one.new, error, "replacing the former build")
 
     def _let_go(self, lane: Lane) -> None:
-        member = self._members.pop(lane)
         self.lanes.remove(lane)
-        if (building := self._building.pop(lane, None)) is not None:
-            building.cancel()
-        for reading in self._readings:
-            reading.dismiss(lane)
-        self._background.begin(f"closing a build of view type {lane.view_type}", self._close(member))
-
-    async def _close(self, member: Committer) -> None:
-        try:
-            await member.settle()
-        finally:
-            member.lane.store.close()
+        self._subscriptions.dismiss(lane)
+        self._committers.remove(lane)
 
     # the end
 
     async def _end(self) -> None:
         """Let readings end, wait for the last commits, acknowledge them, and close the feeds."""
         self.stopping.set()
-        for building in self._building.values():
-            building.cancel()  # what it was at is done whole or not at all, and the rest at the next start
+        building = self._committers.cancel_building()
         until = monotonic() + self._stop_timeout_s
         while (left := until - monotonic()) > 0 and (busy := self._unfinished()):
             await asyncio.wait(busy, timeout=left)
-        failures = [failure for reading in list(self._readings) if (failure := self._failure_of(reading)) is not None]
-        for member in self._members.values():
-            try:
-                settled = await member.settle(max(0.0, until - monotonic()))
-            except Exception as error:  # noqa: BLE001 - it is this view type's, and the others are to be settled
-                if member.lane.halted is None:
-                    self.halt(member, error, "committing")
-            else:
-                self.abandoned |= not settled or (member.lane.has_changes and member.lane.halted is None)
+        failures = self._subscriptions.failures()
+        self.abandoned |= not await self._committers.settle(until, self.halt)
         for task in (unfinished := self._unfinished()):
             task.cancel()
-        await asyncio.gather(*unfinished, *self._building.values(), return_exceptions=True)
-        for reading in self._readings:
-            with suppress_faults("acknowledging"):
-                await reading.acknowledge()
-            with suppress_faults("closing a subscription"):
-                await (reading.feed.close() if reading is self._shared else reading.feed.forget())
+        await asyncio.gather(*unfinished, *building, return_exceptions=True)
+        await self._subscriptions.close()
         self._tell()
         for failure in failures:
             raise failure
 
-    def _failure_of(self, reading: Reading) -> BaseException | None:
-        """What ended a reading that its members cannot be halted for."""
-        task = self._readings[reading]
-        if not task.done() or task.cancelled():
-            return None
-        try:
-            self._see_to(reading, task.exception())
-        except BaseException as failure:  # noqa: BLE001 - to be raised once all else is done
-            return failure
-        return None
-
     def _unfinished(self) -> list[asyncio.Task[None]]:
-        readings = [task for task in self._readings.values() if not task.done()]
-        return readings + self._background.unfinished
+        return self._subscriptions.unfinished + self._background.unfinished
 
 
 def _is_of(lane: Lane, view_type: ViewType, build: int) -> bool:
     return lane.build == build and lane.view_type == view_type
-
-
-def _events_of(lane: Lane) -> object:
-    """What an event is made of a message by; a former build may do so in another way than the manifest does now."""
-    return lane.deployed.entry.subject_template, lane.deployed.tenancy

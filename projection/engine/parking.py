@@ -67,6 +67,8 @@ class Parking:
 
     How much may be is bounded three times: for a view and for a tenant, which are then *suspended*, so that the others
     go on; and for the lane, which then halts (docs/decisions/0026-bounds-of-parking.md).
+
+    The store is read once, at the start, and never again: what `receive` does cannot fail when half of it is recorded.
     """
 
     def __init__(self, deployed: DeployedView, store: ViewReader) -> None:

@@ -47,11 +47,11 @@ class Host(Protocol):
     unhandled: Unhandled
     wants_ends: bool  # whether somebody waits for readings to come to the end of the log
 
-    def part(self, member: Committer, reason: str) -> None:
+    def detach(self, member: Committer, reason: str) -> None:
         """A member holds up the others: it is to read by itself from here on."""
 
-    def halt(self, member: Committer, error: Exception, doing: str) -> None:
-        """A member reads no more, and nothing more of it may be written; `doing` says at what it failed."""
+    def halt(self, lane: Lane, error: Exception, doing: str) -> None:
+        """A lane reads no more, and nothing more of it may be written; `doing` says at what it failed."""
 
     def finish(self, member: Committer) -> None:
         """A member has halted in front of an event; what it folded before is still to be written."""
@@ -145,7 +145,7 @@ class Reading:
             self._note_halts()
             self._spare_the_others()
             if refused is not None:
-                await self._wait_or_part(*refused, messages[done].sequence)
+                await self._wait_or_detach(*refused, messages[done].sequence)
             else:
                 self._breaker.succeeded()
                 if done < len(messages) and (perf_counter() > until or self._is_heavy()):
@@ -213,7 +213,7 @@ class Reading:
     # committing
 
     async def _commit(self, *, even_if_young: bool = False) -> None:
-        """Begin a commit of each member that has something to write; those that cannot for too long part."""
+        """Begin a commit of each member that has something to write; those that cannot for too long are detached."""
         until = monotonic() + self._host.back_pressure.patience_ms / 1000
         for member in list(self.members):
             lane = member.lane
@@ -230,7 +230,7 @@ class Reading:
         try:
             if not await member.settle(max(0.0, until - monotonic()) if len(self.members) > 1 else None):
                 trouble = member.breaker.trouble
-                self._part(member, trouble.message if trouble else "its store is slow")
+                self._detach(member, trouble.message if trouble else "its store is slow")
                 return False
         except Exception as error:  # noqa: BLE001 - what could be tried again was, by the committer
             self._halt(member, error, "committing")
@@ -268,11 +268,11 @@ class Reading:
             return False
         return True
 
-    async def _wait_or_part(self, lane: Lane | None, error: Exception, sequence: int) -> None:
+    async def _wait_or_detach(self, lane: Lane | None, error: Exception, sequence: int) -> None:
         """An event could not be taken by a lane; without one, it could not even be read.
 
-        Where a store could not be read, a lane by itself waits and takes the event again, and among others it parts.
-        From anything else it halts.
+        Where a store could not be read, a lane by itself waits and takes the event again, and one among others is
+        detached. From anything else it halts.
         """
         doing = f"folding event {sequence}"
         if lane is None and len(self.members) > 1:
@@ -280,17 +280,17 @@ class Reading:
             raise contained(error, doing)
         member = next((one for one in self.members if lane in (one.lane, None)), None)
         if member is None:
-            return  # it has parted since, for another reason
+            return  # it was detached meanwhile, for another reason
         if not isinstance(error, StorageError) or isinstance(error, StorageDamagedError):
             self._halt(member, error, doing)
         elif len(self.members) > 1:
-            self._part(member, error.message)
+            self._detach(member, error.message)
         else:
             self._breaker.failed(error)
             await _first_of(self._breaker.admit(), self._host.stopping.wait())
 
     def _spare_the_others(self) -> None:
-        """Where the programs cannot keep up with the log and one of them does most of the work, let it part."""
+        """Where the programs cannot keep up with the log and one does most of the work, detach it."""
         began, before = self._window
         seconds = monotonic() - began
         if seconds < self._host.back_pressure.patience_ms / 1000:
@@ -301,7 +301,7 @@ class Reading:
         if heaviest is None or len(self.members) == 1 or 2 * sum(used.values()) * _GAS_S < seconds:
             return
         if 2 * used[heaviest.lane] > sum(used.values()):
-            self._part(heaviest, "its program takes most of the time")
+            self._detach(heaviest, "its program takes most of the time")
 
     async def _is_one_log(self) -> bool:
         """Whether the log is that of every member; asked when the feed was opened, for some may be ahead of it."""
@@ -336,11 +336,11 @@ class Reading:
 
     def _halt(self, member: Committer, error: Exception, doing: str) -> None:
         if self._remove(member):
-            self._host.halt(member, error, doing)
+            self._host.halt(member.lane, error, doing)
 
-    def _part(self, member: Committer, reason: str) -> None:
+    def _detach(self, member: Committer, reason: str) -> None:
         if self._remove(member):
-            self._host.part(member, reason)
+            self._host.detach(member, reason)
 
     def _remove(self, member: Committer) -> bool:
         """Whether it was a member: the node may have dismissed it meanwhile."""

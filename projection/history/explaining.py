@@ -77,7 +77,7 @@ def folded_otherwise(stored: StoredView, deployed: DeployedView) -> str | None:
         return ", ".join(differences(stored.build, deployed).values()) or "this version of projection"
     if stored.suspended_at is not None:
         return f"too much is parked, and it is suspended from event {stored.suspended_at:,} on"
-    return None if stored.build.lineage is None else "it was adopted from a build of another program"
+    return None if stored.build.lineage is None else "it was adopted from another build, or folded by a former version"
 
 
 async def explain(

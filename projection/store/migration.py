@@ -2,8 +2,10 @@
 
 What changed: a view id ends its key as it is, so that keys are in the order of the ids (format 2 percent-escaped it);
 the state digest takes a parked event's facts, and not its JSON; and a fold's identity leaves out what is at its
-default. Views, parked events, positions and decisions stay what they are. An index that has an entry of a renamed view
-is built anew; whoever follows changes begins anew, since the build goes by another identity.
+default. Views, parked events, positions and decisions stay what they are. A build with events that reached no view gets
+a lineage: format 2 left their views alone, where a fold of today has them wait, so the two must not look equal. An
+index that has an entry of a renamed view is built anew; whoever follows changes begins anew, since the build goes by
+another identity.
 
 Each lane is migrated in one transaction, and the catalogue last, in one of its own. So a migration that is killed
 begins again with the lanes that it has not reached.
@@ -18,9 +20,10 @@ from projection.errors import StorageDamagedError
 from projection.model.escaping import escape_id, unescape_part
 from projection.model.files import is_file
 from projection.model.keys import VIEWS
-from projection.model.parked import parked_digest
+from projection.model.parked import Disposition, parked_digest
 from projection.model.recipe import Recipe
 from projection.model.state_digest import StateDigest, entry_digest
+from projection.store.build import Lineage
 from projection.store.changes import POINTERS, ChangeIndex, Stage
 from projection.store.dirty_mark import DirtyMark
 from projection.store.format import FORMER_VERSION, Kind, stamp, version_of
@@ -77,7 +80,7 @@ def migrate(
         StorageError: the folder cannot be read or written; the next attempt goes on.
     """
     identities: dict[str, str] = {}
-    renamed = [_renamed(build, identities) for build in builds]
+    renamed = [_renamed(build, identities, _refuses_as_before(build.lane_path())) for build in builds]
     for build in renamed:
         for lane in sorted(build.lane_path().parent.glob("*")):
             _migrate_lane(lane, identities)
@@ -91,7 +94,24 @@ def migrate(
     _log().info("the data folder was migrated to this version's store format", folder=str(data))
 
 
-def _renamed(build: Build, identities: dict[str, str]) -> Build:
+def _refuses_as_before(path: Path) -> bool:
+    """Tell whether a lane holds an event that reached no view: today it would wait at the views it is meant for.
+
+    No fold of today makes the state of such a lane, so that it must not go by the identity of one.
+    """
+    if not is_file(path / "data.mdb") or DirtyMark(path).is_outlived():
+        return False
+    try:
+        environment = Environment.create_or_open(path)
+        with environment.closed_on_error(), environment.read() as transaction:
+            found = any(decode_parked(stored).view_id is None for _, stored in entries_below(transaction, PARKED))
+        environment.close()
+    except StorageDamagedError:  # told when it is migrated
+        return False
+    return found
+
+
+def _renamed(build: Build, identities: dict[str, str], refuses_as_before: bool) -> Build:
     """The build under its new identity; `identities` learns by which new one each of its old ones goes."""
     try:
         base = Recipe.decode(build.recipe).base_identity
@@ -100,6 +120,8 @@ def _renamed(build: Build, identities: dict[str, str]) -> Build:
     lineage = build.lineage
     if lineage is not None:
         lineage = lineage._replace(fold_identity=identities.get(lineage.fold_identity, lineage.fold_identity))
+    elif refuses_as_before:
+        lineage = Lineage(build.fold_identity, 0)
     found = replace(build, base_identity=base, lineage=lineage)
     identities[build.base_identity] = base
     for drops in (build.drops, *(tuple(one for one in build.drops if one != last) for last in build.drops)):
@@ -114,15 +136,24 @@ def _migrate_lane(path: Path, identities: Mapping[str, str]) -> None:
     try:
         environment = Environment.create_or_open(path)
         with environment.closed_on_error():
-            environment.update(lambda transaction: _lane(transaction, identities))
+            without_view = environment.update(lambda transaction: _lane(transaction, identities))
         environment.close()
+        if without_view:
+            _log().warning(
+                "events that reached no view are parked as the former version left them: today they would wait at "
+                "the views that they are meant for. Answers of their tenants say `incomplete`; "
+                "`projection run --new-build` folds anew",
+                store=str(path),
+                events=without_view,
+            )
     except StorageDamagedError as error:
         _log().warning("a store is damaged and was not migrated", store=str(path), reason=error.message)
 
 
-def _lane(transaction: Transaction, identities: Mapping[str, str]) -> None:
+def _lane(transaction: Transaction, identities: Mapping[str, str]) -> int:
+    """Migrate one lane; how many events are parked without a view in it."""
     if version_of(transaction) != FORMER_VERSION:
-        return  # migrated before the last attempt was killed
+        return 0  # migrated before the last attempt was killed
     of_views, is_any_renamed = _views(transaction)
     gained = of_views + _parked(transaction, identities)
     if (digest := transaction.get(DIGEST)) is not None:
@@ -132,6 +163,8 @@ def _lane(transaction: Transaction, identities: Mapping[str, str]) -> None:
     identity = transaction.get(FOLD_IDENTITY, b"").decode()
     transaction.put(FOLD_IDENTITY, identities.get(identity, identity).encode())
     stamp(transaction, Kind.LANE)
+    parked = (decode_parked(stored) for _, stored in entries_below(transaction, PARKED))
+    return sum(one.view_id is None and one.disposition is Disposition.PARKED for one in parked)
 
 
 def _views(transaction: Transaction) -> tuple[int, bool]:

@@ -12,7 +12,7 @@ from contextlib import chdir, contextmanager, redirect_stderr
 from typing import TYPE_CHECKING, Any
 
 from click.testing import CliRunner
-from patience import wait_until
+from patience import WITHIN_S, wait_until
 from warm_commands import warm_commands
 
 from projection.bundled import bundled
@@ -55,6 +55,19 @@ def environment(**more: str) -> dict[str, str]:
     """That of this test, without the settings of whoever runs it."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("PROJECTION_")}
     return {**own, "COLUMNS": "80", "PROJECTION_HTTP__LISTEN": "127.0.0.1:0", **more}
+
+
+def started_anew(*arguments: object, folder: Path, **more_env: str) -> subprocess.CompletedProcess[str]:
+    """A command whose test is also about how a process starts; most others are forked from one that has started."""
+    return subprocess.run(
+        command(*arguments),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=WITHIN_S,
+        cwd=folder,
+        env=environment(**more_env),
+    )
 
 
 def projection(*arguments: object, folder: Path, **more_env: str) -> subprocess.CompletedProcess[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from command_support import projection, refused
+from command_support import projection, refused, started_anew
 
 PRICES = """\
 proj 1
@@ -105,5 +105,5 @@ def test_without_hypothesis_it_says_what_to_install(folder):
         "from importlib import util\nfound = util.find_spec\n"
         "util.find_spec = lambda name, *more: None if name == 'hypothesis' else found(name, *more)\n"
     )
-    ended = projection("fuzz", "counts.proj", folder=folder, PYTHONPATH=str(folder))
+    ended = started_anew("fuzz", "counts.proj", folder=folder, PYTHONPATH=str(folder))
     refused(ended, 2, "hypothesis, which is not installed", "projection-node[testing]")

@@ -68,13 +68,13 @@ def test_an_input_goes_on_while_a_bracket_is_open(folder):
 
 
 def test_a_mistake_is_shown_with_carets_below_what_was_typed(folder):
-    ended = repl(folder, "let n = 1", "n + m", "1 +", "div(n, 0)")
+    ended = repl(folder, "let sum_ = 1", "sum_ + smu_", "1 +", "div(sum_, 0)")
     assert (
-        "error[N201]: no variable `m` here\n --> <input>:1:5\n  |\n1 | n + m\n  |     ^ did you mean `n`?\n"
+        "error[N201]: no variable `smu_` here\n --> <input>:1:8\n  |\n1 | sum_ + smu_\n  |        ^^^^ did you mean `sum_`?\n"
         in ended.stdout
     )
     assert "error[P101]: " in ended.stdout
-    assert "error[R703]: division by zero\n --> <input>:1:1\n  |\n1 | div(n, 0)\n  | ^^^^^^^^^\n" in ended.stdout
+    assert "error[R703]: division by zero\n --> <input>:1:1\n  |\n1 | div(sum_, 0)\n  | ^^^^^^^^^^^^\n" in ended.stdout
 
 
 def test_views_are_what_the_events_have_made(folder):

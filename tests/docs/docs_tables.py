@@ -21,6 +21,7 @@ from pydantic import BaseModel, SecretStr
 from projection.cli.main import app
 from projection.lang import diagnostics, reporting, types
 from projection.lang.check import checker, comprehensions, depths, schema, work
+from projection.lang.check.expressions import KEYWORDS
 from projection.lang.cost import abstract, costs
 from projection.lang.library import BUILTINS, OPERATORS
 from projection.lang.program import Limits
@@ -297,7 +298,26 @@ def _parameters_of(group: Any, before: str) -> Iterable[tuple[str, list[str]]]:
 
 
 _LANGUAGE, _ERRORS = CHECKOUT / "docs/language.md", CHECKOUT / "docs/errors.md"
+
+
+def reserved_words() -> list[Row]:
+    """Words that mean something already, and what a program cannot give such a name."""
+
+    def listed(names: Iterable[str]) -> str:
+        return " ".join(f"`{name}`" for name in sorted(names))
+
+    return [
+        (
+            "words of the grammar",
+            listed(KEYWORDS),
+            "a variable, a parameter or a function; a field may have such a name",
+        ),
+        ("types of the language", listed(schema._NAMES), "a type, an event or the view"),
+    ]
+
+
 TABLES = [
+    Table(_LANGUAGE, "words", ("there are", "words", "what cannot be called so"), reserved_words),
     Table(_LANGUAGE, "builtins", ("name", "takes → yields", "what it yields", "examples", "gas"), builtins),
     Table(_LANGUAGE, "operators", ("operator", "takes → yields", "gas"), operators),
     Table(_LANGUAGE, "prices", ("what", "gas"), prices),

@@ -6,7 +6,7 @@ import re
 
 import pytest
 from docs_language import found, is_code, shown, value_of
-from docs_pages import CHECKOUT, Block, blocks, section
+from docs_pages import CHECKOUT, Block, blocks, section, table
 
 from projection.bundled import bundled
 from projection.lang import types
@@ -67,3 +67,17 @@ def test_every_word_and_sign_of_the_language_stands_in_an_example_or_a_table(wha
     names = {"keyword": {*KEYWORDS, *SPECIAL}, "operator": OPERATORS.keys(), "builtin": BUILTINS.keys()}[what]
     missing = {name for name in names if not re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text)}
     assert set() == missing - {"negative"}  # which is written `-`
+
+
+def test_the_words_of_the_grammar_are_reserved() -> None:
+    grammar = bundled("grammar/projection.lark").read_text()
+    rules = re.sub(r"//.*", "", grammar)
+    assert set(re.findall(r'"([a-z]+)"', rules)) - {"at"} == set(KEYWORDS)  # which stands only behind a test's event
+
+
+def test_a_price_without_a_size_is_a_number() -> None:
+    prices = {row[-1] for name in ("builtins", "operators") for row in table(PAGE, name)}
+    assert {"2", "40 + product"} <= prices
+    assert [] == [one for one in prices if "constant" in one]
+    unsized = [one for overloads in BUILTINS.values() for one in overloads if not one.gas.is_sized]
+    assert {str(one.gas.constant) for one in unsized if not one.gas.per_operand} <= prices

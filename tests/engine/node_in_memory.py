@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from projection.engine.cutover import Cutover
     from projection.engine.deployment import DeployedView
-    from projection.engine.node import Succession
     from projection.stream.port import Message
 
 KINDS = {"tallies": "tally", "others": "other"}  # the aggregates that each view type reads
@@ -114,13 +114,11 @@ class Folder:
         self.lanes: dict[str, Lane] = {}  # of the node that was made last
         self.stores = {one.entry.view_type: MemoryLaneStore(one.fold_identity) for one in deployed}
 
-    def node(
-        self, more: Sequence[Lane] = (), successions: Callable[[Lane], Sequence[Succession]] = lambda _: ()
-    ) -> Node:
+    def node(self, more: Sequence[Lane] = (), cutovers: Callable[[Lane], Sequence[Cutover]] = lambda _: ()) -> Node:
         """A node on these stores; with `more` lanes, some of which are to succeed that of the tallies."""
         lanes = [Lane(one, self.stores[one.entry.view_type]) for one in self.deployed]
         self.lanes = {lane.view_type: lane for lane in lanes}
-        found = successions(self.lanes["tallies"])
+        found = cutovers(self.lanes["tallies"])
 
         def feed_of(members: Sequence[Lane], shared: bool) -> Any:
             own = [one.deployed.entry.subjects for one in (lanes if shared else members)]
@@ -128,7 +126,7 @@ class Folder:
             return MemoryFeed(self.log.messages, subjects, min(lane.scanned for lane in members))
 
         lanes += more
-        return Node(lanes, feed_of, BackPressure(), MemoryStart(), successions=found)
+        return Node(lanes, feed_of, BackPressure(), MemoryStart(), cutovers=found)
 
     @property
     def is_at_end(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,6 +10,7 @@ from build_support import TALLY, fold_on, state_of
 from engine_support import (
     CORRECTED,
     TALLIES,
+    TENANCY,
     Log,
     added,
     broken,
@@ -21,25 +23,29 @@ from engine_support import (
     shared,
     totals,
 )
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from projection.engine.adoption import adopt
 from projection.engine.builds import plan_builds
 from projection.engine.decisions import drop
+from projection.engine.event import EventReader
 from projection.engine.lane import Lane
 from projection.engine.verification import Verification, differences
-from projection.errors import ConfigurationError
+from projection.errors import ConfigurationError, StorageError
 from projection.model.envelope import Tenancy
 from projection.model.ids import TenantId, ViewId
+from projection.model.manifest import Policy
 from projection.model.parked import Suspension
 from projection.store.catalog import Catalog
 from projection.store.memory import MemoryLaneStore
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from projection.engine.deployment import DeployedView
+    from projection.model.parked import ParkedEvent
 
 A, B, X, Y = TenantId("a"), TenantId("b"), ViewId("x"), ViewId("y")
 NOWHERE = b'{"tenant_id": "a"}'  # no event: it reaches no view
@@ -166,6 +172,59 @@ def test_up_to_its_suspension_a_tenant_holds_what_it_would_alone_and_nothing_lat
 def held(store: MemoryLaneStore, tenant: TenantId) -> Any:
     of_views = [one for one in store.suspensions() if one.view_id is not None and one.tenant_id == tenant]
     return list(store.scan(tenant, TALLY)), [one for one in parked(store) if one[0] == tenant], of_views
+
+
+# a store that cannot be read
+
+
+class Forgetful(MemoryLaneStore):
+    """Cannot be read every other time, once `reads` are counted."""
+
+    reads: int | None = None
+
+    def _fail_in_turn(self) -> None:
+        if self.reads is not None:
+            self.reads += 1
+            if self.reads % 2:
+                raise StorageError("the disk does not read", code="storage.io")
+
+    def get(self, encoded: bytes) -> bytes | None:
+        self._fail_in_turn()
+        return super().get(encoded)
+
+    def parked(self) -> Iterator[ParkedEvent]:
+        self._fail_in_turn()
+        return super().parked()
+
+
+in_part = st.builds(lambda tenant: erased("k" * 600, "x", "y", tenant=tenant), st.sampled_from("ab"))  # one is refused
+
+
+@settings(deadline=None, max_examples=100)
+@given(happened=st.lists(happenings | in_part, max_size=25), every=st.integers(1, 30), policy=st.sampled_from(Policy))
+@example(happened=[broken("x"), erased("k" * 600, "x", "y")], every=1, policy=Policy.PARK)
+def test_an_event_has_no_effect_while_the_store_cannot_be_read_and_its_whole_effect_afterwards(
+    bounded, happened, every, policy
+):
+    deployed = replace(bounded, entry=bounded.entry.model_copy(update={"on_error": policy}))
+    log, store = Log(*happened), Forgetful(bounded.fold_identity)
+    expected = feed(Lane(deployed, MemoryLaneStore(bounded.fold_identity)), log.messages)
+    lane = Lane(deployed, store, cached_bytes=0)
+    read = EventReader(deployed.entry.subject_template, TENANCY).read
+    for message in log.messages:
+        store.reads, is_taken = 0, False
+        while not is_taken:
+            before = lane.parked, lane.suspensions, lane.has_changes
+            try:
+                lane.apply(read(message))
+                is_taken = True
+            except StorageError:
+                assert before == (lane.parked, lane.suspensions, lane.has_changes)
+        store.reads = None
+        if message.sequence % every == 0:
+            lane.commit(None)
+    lane.commit(None)
+    assert state_of(expected.store) == state_of(store)
 
 
 # the way out

@@ -6,6 +6,7 @@ import asyncio
 from time import time
 
 from engine_support import added, deploy
+from node_support import PATIENT_QUERIES
 from patience import WITHIN_MS, WITHIN_S, eventually
 
 from projection.model.ids import TenantId, ViewId, ViewType
@@ -37,7 +38,7 @@ async def test_an_idle_node_is_level_up_to_its_last_look_at_the_log(site):
 async def test_reading_your_own_write_waits_until_it_is_committed_and_no_longer(site):
     deployed = deploy(site.folder, template=site.template)
     async with site.node(deployed) as node:
-        queries = Queries(Serving(site.catalog, node.reader_of), QueryLimits(), node)
+        queries = Queries(Serving(site.catalog, node.reader_of), QueryLimits(**PATIENT_QUERIES), node)
         running = asyncio.create_task(node.run())
         for number in range(1, 20):
             sequence = await site.publish([added("x", number)])

@@ -173,7 +173,7 @@ async def test_a_node_whose_view_types_have_all_halted_runs_on_and_is_not_ready(
     deployed = deploy(site.folder, template=site.template, on_error="halt")
     async with site.node(deployed) as node:
         running = asyncio.create_task(node.run())
-        await eventually(lambda: node.lanes[0].halted and not node._readings, running)
+        await eventually(lambda: node.lanes[0].halted and not node._subscriptions.readings, running)
         await eventually(lambda: node.lanes[0].store.position().scanned == 1, running)
         assert "R710" == node.lanes[0].halted.code
         assert not node.is_ready
@@ -330,7 +330,7 @@ async def test_nothing_is_acknowledged_that_is_not_committed_by_every_view_type(
     async with site.node(deployed, back_pressure={"batch": 100}) as node:
         acknowledged = acknowledgements(node, monkeypatch)
         await asyncio.wait_for(node.run(until_caught_up=True), WITHIN_S)
-        (reading,) = node._readings
+        (reading,) = node._subscriptions.readings
         consumer = reading.feed._reader.consumer
     assert len(acknowledged) >= EVENTS / 100
     assert all(sequence <= committed for sequence, committed in acknowledged)

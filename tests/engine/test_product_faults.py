@@ -9,14 +9,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
-from node_in_memory import WITHIN_S, Folder, MemoryFeed, MemoryStart, a_log, two_view_types
+from node_in_memory import Folder, MemoryFeed, MemoryStart, a_log, two_view_types
+from patience import WITHIN_S
 
-from projection.engine import node as node_module
+from projection.engine import committers, readiness
 from projection.engine.committer import Committer
+from projection.engine.cutover import Cutover
 from projection.engine.event import EventReader
 from projection.engine.fault_log import log_lost_fault
 from projection.engine.lane import Lane
-from projection.engine.node import Node, Succession
+from projection.engine.node import Node
 from projection.engine.parking import Parking
 from projection.engine.reading import Reading
 from projection.engine.view_cache import ViewCache
@@ -43,7 +45,7 @@ class Place(NamedTuple):
     at_once: bool = HALTS  # what the view type does where it is raised once
 
     def __str__(self) -> str:
-        owner = self.owner if isinstance(self.owner, type) else node_module
+        owner = self.owner if isinstance(self.owner, type) else committers
         return f"{owner.__name__.rpartition('.')[2]}.{self.name}"
 
 
@@ -59,7 +61,7 @@ def of_reaction(_folder, reaction, *_):
     return reaction._program.name == "tallies"
 
 
-def of_parking(_folder, parking, *_):
+def of_parking(_folder, parking, *_, **__):
     return parking._deployed.entry.view_type == "tallies"
 
 
@@ -123,7 +125,7 @@ PLACES = [
     Place(MemoryLaneStore, "commit", of_store),
     Place(Lane, "committed", of_lane),
     # building indexes
-    Place(node_module, "build_indexes", of_member),
+    Place(committers, "build_indexes", of_member),
     Place(MemoryLaneStore, "build_indexes", of_store),
     # reading
     *(
@@ -139,7 +141,7 @@ PLACES = [
 SUPERVISION = [
     Place(Node, "_tend", of_no_view_type),
     Place(Node, "_tell", of_no_view_type),
-    Place(Node, "_let_succeed", of_no_view_type),
+    Place(Node, "_cut_over", of_no_view_type),
     Place(Node, "_progress", of_no_view_type),
 ]
 
@@ -151,7 +153,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory):
 
 @pytest.fixture(autouse=True)
 def _looks_often(monkeypatch):
-    monkeypatch.setattr(node_module, "_END_EVERY_S", 0.01)
+    monkeypatch.setattr(readiness, "_END_EVERY_S", 0.01)
 
 
 @pytest.fixture
@@ -288,7 +290,7 @@ async def test_what_is_meant_to_end_the_process_is_not_contained(folder, monkeyp
 
     monkeypatch.setattr(Lane, "take", take)
     node = folder.node()
-    reading = Reading(MemoryFeed(folder.log.messages, ["tenant.>"], 0), list(node._members.values()), node)
+    reading = Reading(MemoryFeed(folder.log.messages, ["tenant.>"], 0), list(node._committers.by_lane.values()), node)
     with pytest.raises(error):
         reading._fold_some(folder.log.messages, 0)
 
@@ -348,7 +350,7 @@ class Successor:
         self.store = MemoryLaneStore()
         (deployed,) = (one for one in folder.deployed if one.entry.view_type == "tallies")
         self.lane = Lane(deployed, self.store, build=2)
-        self.node = folder.node([self.lane], lambda old: [Succession(self.lane, old, serve)])
+        self.node = folder.node([self.lane], lambda old: [Cutover(self.lane, old, serve)])
 
 
 async def test_a_build_that_cannot_be_made_to_serve_halts_and_the_former_one_goes_on(folder):

@@ -8,10 +8,11 @@ import pytest
 from engine_support import CORRECTED, added, deploy
 from node_support import WITHIN_S
 
-from projection.engine import catching_up as catching_up_module
-from projection.engine.catching_up import WITHIN_S as CAUGHT_UP_WITHIN_S
-from projection.engine.catching_up import CatchingUp
+from projection.engine import readiness as readiness_module
+from projection.engine.readiness import WITHIN_S as CAUGHT_UP_WITHIN_S
+from projection.engine.readiness import CatchingUp
 from projection.store.lmdb_store import LmdbLaneStore
+from projection.stream.feed import JetStreamFeed
 
 
 class Position:
@@ -28,21 +29,21 @@ def clock(monkeypatch):
     class Clock:
         now = 1_000.0
 
-    monkeypatch.setattr(catching_up_module, "monotonic", lambda: Clock.now)
+    monkeypatch.setattr(readiness_module, "monotonic", lambda: Clock.now)
     return Clock
 
 
 def test_a_lane_has_caught_up_when_it_is_where_the_log_ended_a_moment_ago(clock):
     lane, catching_up = TheLane(), CatchingUp()
     catching_up.look([lane])
-    assert not catching_up.is_level(lane)  # nobody has looked at the log
+    assert not catching_up.has_caught_up(lane)  # nobody has looked at the log
     catching_up.saw_end(100, clock.now)
     lane.position.scanned = 99
     catching_up.look([lane])
-    assert not catching_up.is_level(lane)
+    assert not catching_up.has_caught_up(lane)
     lane.position.scanned = 100
     catching_up.look([lane])
-    assert catching_up.is_level(lane)
+    assert catching_up.has_caught_up(lane)
     assert 0.0 == catching_up.lag_s(lane)
 
 
@@ -56,11 +57,11 @@ def test_a_lane_that_came_to_an_old_end_has_not_caught_up_with_a_log_that_goes_o
         catching_up.look([lane])
     lane.position.scanned = 150
     catching_up.look([lane])
-    assert not catching_up.is_level(lane)
+    assert not catching_up.has_caught_up(lane)
     assert 60.0 == catching_up.lag_s(lane)
     lane.position.scanned = 100 + int(clock.now)
     catching_up.look([lane])
-    assert catching_up.is_level(lane)
+    assert catching_up.has_caught_up(lane)
 
 
 def test_a_lane_that_keeps_up_with_a_log_that_never_stands_still_has_caught_up(clock):
@@ -70,7 +71,7 @@ def test_a_lane_that_keeps_up_with_a_log_that_never_stands_still_has_caught_up(c
         catching_up.saw_end(1_000 * second, clock.now)
         lane.position.scanned = 1_000 * (second - 1)  # always a second behind
         catching_up.look([lane])
-    assert catching_up.is_level(lane)
+    assert catching_up.has_caught_up(lane)
     assert 0 < catching_up.lag_s(lane) <= 2.0 < CAUGHT_UP_WITHIN_S
 
 
@@ -81,7 +82,7 @@ def test_once_it_has_caught_up_a_lane_that_falls_behind_has_a_lag(clock):
     catching_up.saw_end(100, clock.now + 1)
     clock.now += 30
     catching_up.look([lane])
-    assert catching_up.is_level(lane)
+    assert catching_up.has_caught_up(lane)
     assert 30.0 == catching_up.lag_s(lane)
 
 
@@ -95,23 +96,24 @@ async def until(condition, running):
 async def test_a_node_is_not_ready_until_it_has_folded_what_the_log_holds(site, monkeypatch):
     last = await site.publish([added("x")] * 300)
     deployed = deploy(site.folder, template=site.template)
-    commit, may_go_on = LmdbLaneStore.commit, asyncio.Event()
-    committed = []
-    loop = asyncio.get_running_loop()
+    next_batch, may_go_on = JetStreamFeed.next_batch, asyncio.Event()
+    read = []
 
-    def held(self, one, on_written=None):
-        if committed:  # the second batch waits for us
-            asyncio.run_coroutine_threadsafe(may_go_on.wait(), loop).result()
-        committed.append(one.position.scanned)
-        commit(self, one, on_written)
+    async def held(self):
+        if read:  # the second batch waits for us
+            await may_go_on.wait()
+        batch = await next_batch(self)
+        if batch is not None:
+            read.append(len(batch.messages))
+        return batch
 
-    monkeypatch.setattr(LmdbLaneStore, "commit", held)
-    async with site.node(deployed, back_pressure={"batch": 100, "patience_ms": 1}) as node:
+    monkeypatch.setattr(JetStreamFeed, "next_batch", held)
+    async with site.node(deployed, back_pressure={"batch": 100}) as node:
         assert {"view type tallies": "the stream was not looked at yet"} == node.unready()
         running = asyncio.create_task(node.run())
-        await until(lambda: committed and node.events_to_go == 100, running)  # two batches are folded, one is stored
+        await until(lambda: read and node.events_to_go == 300 - read[0], running)  # the first one is folded
         assert not node.is_ready
-        assert {"view type tallies": "it is catching up with the log: 100 events to go"} == node.unready()
+        assert {"view type tallies": f"it is catching up with the log: {300 - read[0]} events to go"} == node.unready()
         assert {} == node.troubles()
         may_go_on.set()
         await until(lambda: node.is_ready, running)

@@ -72,16 +72,16 @@ class TheHost:
         self.stopping = asyncio.Event()
         self.wants_ends = False
         self.unhandled = Unhandled(list)
-        self.parted: list[Committer] = []
-        self.halted: list[Committer] = []
+        self.detached: list[Committer] = []
+        self.halted: list[Lane] = []
         self.reading: Reading | None = None
         self.troubles: list[str | None] = []
 
-    def part(self, member: Committer, reason: str) -> None:
-        self.parted.append(member)
+    def detach(self, member: Committer, reason: str) -> None:
+        self.detached.append(member)
 
-    def halt(self, member: Committer, error: Exception, doing: str) -> None:
-        self.halted.append(member)
+    def halt(self, lane: Lane, error: Exception, doing: str) -> None:
+        self.halted.append(lane)
 
     def changed(self) -> None:
         if self.reading is None:
@@ -137,14 +137,14 @@ async def test_a_lane_by_itself_takes_the_event_again_once_its_store_can_be_read
     (lane,) = await host.run(log, ForgetfulStore(3), deployed=deploy(tmp_path))
     assert {("a", f"v{number}"): 1 for number in range(EVENTS)} == totals(lane.store)
     assert ["the disk does not read", None] == host.troubles
-    assert [] == host.parted
+    assert [] == host.detached
 
 
 async def test_among_others_a_lane_whose_store_cannot_be_read_parts_where_it_stands(tmp_path):
     log, host = Log(*(added(f"v{number}") for number in range(EVENTS))), TheHost()
-    sound, parted = await host.run(log, MemoryLaneStore(), ForgetfulStore(1), deployed=deploy(tmp_path))
-    assert [parted] == [member.lane for member in host.parted]
-    assert (EVENTS, 0) == (sound.scanned, parted.scanned)
+    sound, detached = await host.run(log, MemoryLaneStore(), ForgetfulStore(1), deployed=deploy(tmp_path))
+    assert [detached] == [member.lane for member in host.detached]
+    assert (EVENTS, 0) == (sound.scanned, detached.scanned)
     assert {("a", f"v{number}"): 1 for number in range(EVENTS)} == totals(sound.store)
 
 
@@ -165,7 +165,7 @@ async def test_a_lane_that_parts_for_two_reasons_at_once_parts_once(tmp_path, mo
 
     monkeypatch.setattr(heavy, "get", fail_at_the_tenth)
     first, second = await host.run(log, light, heavy, deployed=deployed)
-    assert [second] == [member.lane for member in host.parted]
+    assert [second] == [member.lane for member in host.detached]
     assert (EVENTS, 9) == (first.scanned, second.scanned)
 
 
@@ -183,7 +183,7 @@ async def test_a_lane_that_is_ahead_of_a_log_that_was_made_anew_halts_and_takes_
     host.reading = Reading(MadeAnew(log, 0), [low, ahead], host)
     await asyncio.wait_for(host.reading.run(), WITHIN_S)
     await low.settle()
-    assert [ahead] == host.halted
+    assert [ahead.lane] == host.halted
     assert (EVENTS, 5) == (low.lane.scanned, ahead.lane.scanned)
     assert ({("a", "x"): EVENTS}, {}) == (totals(low.lane.store), totals(ahead.lane.store))
     host.workshop.close()

@@ -10,7 +10,7 @@ import pytest
 from engine_support import CORRECTED, added, broken, deploy, envelope, totals
 from node_support import WITHIN_S
 
-from projection.engine.successions import FewerMessagesError, Succession, fewer_messages
+from projection.engine.cutover import Cutover, FewerMessagesError, fewer_messages
 from projection.model.checkpoint import LanePosition
 from projection.model.ids import ViewType
 from projection.stream.jetstream import StreamConfig
@@ -99,7 +99,7 @@ def test_builds_at_different_sequences_are_compared_once_that_is_certain(new, ol
         )
         for scanned, messages in (new, old)
     ]
-    found = fewer_messages(Succession(*lanes, serve=lambda: None))
+    found = fewer_messages(Cutover(*lanes, serve=lambda: None))
     assert refused == (True if isinstance(found, FewerMessagesError) else found)
 
 

@@ -140,7 +140,7 @@ class _Instruments:
         self._stored: dict[Feed, int] = {}  # how far all lanes have committed that read by a feed
 
     def put_in(self) -> None:
-        JetStreamFeed.open = self._around_opening(JetStreamFeed.open)
+        JetStreamFeed._open = self._around_opening(JetStreamFeed._open)
         Reading.acknowledge = self._knowing_what_is_stored(Reading.acknowledge)
         JetStreamFeed.acknowledge = self._around_acknowledging(JetStreamFeed.acknowledge)
         if not self._faults:

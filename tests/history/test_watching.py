@@ -60,7 +60,7 @@ def test_each_outcome_is_told_with_its_reason_and_line() -> None:
         opened(),
         opened(),  # keeps the view
         moved(1),
-        event("Moved", to="b", amount="much"),  # no view can be found for it
+        b"no envelope",  # no view can be found for it
         moved(500),
         moved(2),
         event("Closed"),
@@ -71,7 +71,7 @@ def test_each_outcome_is_told_with_its_reason_and_line() -> None:
     assert [
         (1, "made"), (2, "unchanged"), (3, "changed"), (4, "parked"), (5, "parked"), (6, "waits"), (7, "deleted")
     ] == outcomes(found)  # fmt: skip
-    assert [None, None, None, "D105", "R710", "P000", None] == [one.reason and one.reason.code for one in found]
+    assert [None, None, None, "D101", "R710", "P000", None] == [one.reason and one.reason.code for one in found]
     assert "account.proj:15:41" == found[4].reason.place
     assert (None, (), ViewId("a"), (14,)) == (found[3].view_id, found[3].lines, found[4].view_id, found[4].lines)
     assert [False, True] == [one.releases for one in found[5:]]

@@ -58,7 +58,7 @@ MUTANTS = [
         "words in the digest",
         "model/parked.py",
         (("        event.subject,\n    )", "        event.subject,\n        event.message,\n    )"),),
-        "tests/model/test_parked.py",
+        "tests/model/test_parked_digest.py",
     ),
     Mutant(
         "defaults in the identity",
@@ -254,7 +254,7 @@ MUTANTS = [
     ),
     Mutant(
         "a new build serves whatever it has seen",
-        "engine/node.py",
+        "engine/cutover.py",
         (("if one.must_see_all and ", "if False and "),),
         "tests/engine/test_streams_that_lose.py::"
         "test_a_new_build_that_saw_fewer_messages_does_not_serve_unless_that_is_accepted",

@@ -141,7 +141,7 @@ def test_an_etag_tells_states_tenants_ids_and_degraded_views_apart(site):
         assert queries.etag(*variants[0]) == queries.etag(TENANT, THINGS, later)
 
 
-@pytest.mark.parametrize("view_id", ["x" * 10_000, "é" * 300, ":" * 400, "%"])
+@pytest.mark.parametrize("view_id", ["x" * 10_000, "é" * 300, ":" * 400, "%9"])
 def test_an_id_that_no_view_can_have_is_missing_also_in_a_list(site, view_id):
     with site.queries() as queries:
         with pytest.raises(ViewMissingError):

@@ -238,13 +238,15 @@ async def test_acknowledging_shows_as_the_consumers_floor(log: Log) -> None:
     await log.publish(100)
     feed = log.feed(limits=FeedLimits(batch=30))
     await feed.open()
-    for _ in range(4):
-        await feed.next_batch()
-    await feed.acknowledge(29)  # the first batch is not committed whole
+    ends = [0]  # of batches, which are smaller where the server is slow
+    while ends[-1] < 100:
+        if (batch := await feed.next_batch()) is not None:
+            ends.append(batch.scanned)
+    await feed.acknowledge(ends[1] - 1)  # the first batch is not committed whole
     await feed.acknowledge(75)
 
     async def shown() -> bool:
-        return (await log.consumer()).ack_floor.stream_seq == 60
+        return (await log.consumer()).ack_floor.stream_seq == max(end for end in ends if end <= 75)
 
     await eventually(shown)
     await feed.close()

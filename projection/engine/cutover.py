@@ -1,0 +1,134 @@
+"""Cutover: a new build replaces the serving one once it has caught up and has seen as many messages of the log.
+
+The log may have lost messages since the former build was folded. A fold of the rest lacks their effect, and raises no
+error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import structlog
+
+from projection.errors import ErrorClass, ProjectionError, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from projection.engine.lane import Lane
+    from projection.model.checkpoint import LanePosition
+    from projection.model.ids import ViewType
+    from projection.stream.port import Feed
+
+log = structlog.get_logger()
+
+
+class FewerMessagesError(ProjectionError):
+    """A new build has seen fewer messages than the one that it was to replace."""
+
+    error_class = ErrorClass.CONFIGURATION
+    default_code = "build.fewer_messages"
+
+
+@dataclass(frozen=True, slots=True)
+class Cutover:
+    """A build that replaces another one once it has caught up with it."""
+
+    new: Lane
+    old: Lane | None  # which is folded on until then; None where nothing can fold it any more
+    serve: Callable[[], None]  # makes the catalog point to the new build
+    former: LanePosition | None = None  # of the serving build, where no lane folds it
+    must_see_all: bool = True  # whether it may not serve where it has seen fewer messages of the log
+
+
+class Cutovers:
+    """The cutovers that a node has still to make, and why some are delayed or refused."""
+
+    def __init__(self, cutovers: Iterable[Cutover]) -> None:
+        self.pending = list(cutovers)
+        self.refused: list[ProjectionError] = []  # why builds may not serve
+        self.delayed: dict[ViewType, StorageError] = {}  # why a build does not serve yet, although it could
+
+    @property
+    def standby(self) -> set[Lane]:
+        """The lanes of new builds that are folded while another lane of their view type serves."""
+        return {one.new for one in self.pending if one.old is not None}
+
+    @property
+    def may_end(self) -> bool:
+        """Whether no cutover can still be made: each was made or refused, or its new build has halted."""
+        return all(one.new.halted is not None for one in self.pending)
+
+    async def attempt(self, one: Cutover, feed: Feed | None) -> bool:
+        """Make a pending cutover if it is due, and return whether it was made.
+
+        Where the catalog cannot be written, it is delayed: the next attempt tries again.
+
+        Args:
+            one: the cutover.
+            feed: of the new build's lane; None where nothing reads for it.
+
+        Raises:
+            StreamError: the end of the log cannot be looked at.
+        """
+        try:
+            made = feed is not None and await _has_caught_up(one, feed) and self._try(one)
+        except StorageError as error:
+            self.delayed[one.new.view_type] = error
+            return False
+        self.delayed.pop(one.new.view_type, None)
+        return made
+
+    def _try(self, one: Cutover) -> bool:
+        if one.must_see_all and (fewer := fewer_messages(one)) is not False:
+            if fewer is not None:
+                self.give_up(one)
+                self.refused.append(fewer)
+                log.error("a new build may not serve", reason=fewer.message, hint=fewer.hint)
+            return False
+        one.serve()
+        self.pending.remove(one)
+        log.info("a new build serves", view_type=one.new.view_type, scanned=one.new.position.scanned)
+        return True
+
+    def give_up(self, one: Cutover) -> None:
+        """Leave the former build serving for good; idempotent."""
+        if one in self.pending:
+            self.pending.remove(one)
+
+
+async def _has_caught_up(one: Cutover, feed: Feed) -> bool:
+    """Whether the new build has caught up with the former one; where that is not folded on, with the log."""
+    if one.old is not None and one.old.halted is None:
+        return one.new.position.scanned >= one.old.position.scanned
+    return one.new.scanned == one.new.position.scanned and await feed.caught_up()
+
+
+def fewer_messages(one: Cutover) -> FewerMessagesError | Literal[False] | None:
+    """Return whether a new build that has caught up has seen fewer messages than the other; None while not certain.
+
+    Their positions are rarely equal. The sequences by which the new one is ahead hold at most as many messages.
+    """
+    new, old = one.new.position, one.former if one.old is None else one.old.position
+    if old is None or old.messages is None or new.messages is None:
+        return False
+    if new.messages < old.messages:
+        return _refusal(one, new.messages, old.messages)
+    if new.messages - (new.scanned - old.scanned) >= old.messages or one.old is None or one.old.halted is not None:
+        return False
+    if one.new.scanned != one.old.scanned or one.new.messages is None or one.old.messages is None:
+        return None
+    if one.new.messages < one.old.messages:
+        return _refusal(one, one.new.messages, one.old.messages)
+    return False
+
+
+def _refusal(one: Cutover, seen: int, wanted: int) -> FewerMessagesError:
+    view_type = one.new.view_type
+    return FewerMessagesError(
+        f"build {one.new.build} of view type {view_type} has seen {seen:,} messages of the log, and the build that "
+        f"answers {wanted:,}: the log has lost some since, so that the new views would lack their effect; the former "
+        "build goes on answering",
+        hint="restore the log, or run `projection adopt`; if the loss is meant, start with --accept-fewer-messages",
+    )
