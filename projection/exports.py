@@ -5,8 +5,6 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from projection.extras import missing_extra
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -25,6 +23,8 @@ def reader(package: str, places: Mapping[str, str]) -> Callable[[str], object]:
         try:
             return getattr(import_module(places[name]), name)
         except ModuleNotFoundError as error:
+            from projection.extras import missing_extra  # noqa: PLC0415 - every pytest loads the package
+
             raise missing_extra(error) or error from None
 
     return read
