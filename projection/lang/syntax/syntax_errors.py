@@ -76,7 +76,7 @@ def _form(text: str, at: int, found: str | None, accepted: set[str]) -> Diagnost
         return diag.foreign(Span(at - 1, at + 1), f"`{sign}` here", None, help_=f"write `view with {{ n {sign} 1 }}`")
     if found is not None and re.fullmatch(r"[eE][0-9]*", found) and before[-1:].isdigit():
         return diag.foreign(span, "an exponent", None, help_="write the number with all its digits")
-    if found is not None and found.startswith('"') and re.search(r"\b[a-z]$", before) is not None:
+    if found is not None and found.startswith('"') and re.search(r"\b[a-z]\Z", before) is not None:
         help_ = "leave it out: any string may hold `{expression}`"
         return diag.foreign(Span(at - 1, at), "a letter before a string", None, help_=help_)
     return None
