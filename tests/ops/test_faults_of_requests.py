@@ -48,7 +48,7 @@ PLACES = [
     (VIEW, Serving, "of"),
     (VIEW, ServedBuild, "__init__"),
     (VIEW, Context, "head"),
-    (VIEW, LmdbSnapshot, "is_parked"),
+    (VIEW, LmdbSnapshot, "is_degraded"),
     (VIEW, Queries, "etag"),
     (VIEW, Access, "reader"),
     (PAGE, Execution, "run"),
