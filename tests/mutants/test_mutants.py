@@ -241,8 +241,7 @@ MUTANTS = [
         "an event that is refused before it is routed holds up no view",
         "engine/lane.py",
         (("        ids = known.ids[:most]\n", "        ids = ()\n"),),
-        "tests/engine/test_refused_events.py::"
-        "test_later_events_wait_behind_a_refused_one_and_an_erasure_discards_it",
+        "tests/engine/test_refused_events.py::test_later_events_wait_behind_a_refused_one_and_an_erasure_discards_it",
     ),
     Mutant(
         "a suspension is left out of the digest",
