@@ -83,8 +83,8 @@ def _form(text: str, at: int, found: str | None, accepted: set[str]) -> Diagnost
 
 
 def _habit(text: str, at: int, found: str | None, accepted: set[str]) -> Diagnostic | None:
-    if (one := _comment(text, at, accepted) or _form(text, at, found, accepted)) is not None:
-        return one
+    if (problem := _comment(text, at, accepted) or _form(text, at, found, accepted)) is not None:
+        return problem
     for sign, (called, here) in habits.SIGNS.items():
         for start in (at, at - len(sign) + 1):  # some are noticed at their last character
             if start >= 0 and text.startswith(sign, start):
@@ -107,9 +107,9 @@ def _habit(text: str, at: int, found: str | None, accepted: set[str]) -> Diagnos
     spans = [] if before is None else [Span(*before.span()).moved(first)]
     if (word := re.compile(r"\w+").match(text, at)) is not None:
         spans.insert(0, Span(*word.span()))
-    for one in spans:
-        if (written := text[one.start : one.end]) in habits.WORDS:
-            return diag.foreign(one, f"`{written}`", habits.WORDS[written])
+    for place in spans:
+        if (written := text[place.start : place.end]) in habits.WORDS:
+            return diag.foreign(place, f"`{written}`", habits.WORDS[written])
     return None
 
 
