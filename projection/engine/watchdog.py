@@ -59,7 +59,6 @@ class Watchdog:
         while not self._over.wait(self._patience_s / _BEATS):
             silent = monotonic() - self._beat
             if silent > self._patience_s and not self.held_up:
-                self.held_up = True
                 with suppress_faults("watching over the event loop"):
                     frame = sys._current_frames().get(self._watched)  # noqa: SLF001 - the one way to see another thread
                     log.error(
@@ -67,3 +66,4 @@ class Watchdog:
                         for_s=round(silent, 1),
                         at="".join(traceback.format_stack(frame, limit=8)) if frame else None,
                     )
+                self.held_up = True  # behind the report: "the node goes on" cannot be logged before it

@@ -114,7 +114,7 @@ def test_only_extremes_come_from_the_ends_of_types(every):
     @given(payloads(every, "In", extremes=False))
     def stays_near(payload):
         assert not is_far(payload)
-        assert len(json.dumps(payload, default=str)) < 20_000
+        assert len(json.dumps(payload, default=str)) < 60_000  # the ends of types give hundreds of thousands
 
     stays_near()
 
