@@ -56,13 +56,16 @@ async def test_decimals_come_as_they_are_stored(one):
         ("/v1/views/fines/a?min_sequence=1&min_sequence=2", (400, "http.invalid")),
         ("/v1/views/fines/a?max_lag_s=-1", (400, "http.invalid")),
         ("/v1/views/fines/a?max_lag_s=nan", (400, "http.invalid")),
+        ("/v1/views/fines/a?min_sequence=999&wait_ms=999999999", (422, "query.limit")),
         ("/v1/views/fines/a?min_sequence=999", (412, "query.not_fresh")),
         ("/v1/views/fines/a?min_sequence=999&wait_ms=30", (412, "query.not_fresh")),
         ("/v1/views/fines/" + "x" * 600, (404, "query.view_missing")),
     ],
 )
-async def test_what_is_not_answered_has_its_code(one, target, expected):
+async def test_what_is_not_answered_has_its_code_and_the_document_says_so(one, target, expected):
     assert expected == code(await one.get(target))
+    (view,) = (path for name, path in (await one.get("/openapi.json")).json()["paths"].items() if "{view_id" in name)
+    assert str(expected[0]) in view["get"]["responses"]
 
 
 async def test_who_has_published_reads_what_came_of_it(one):

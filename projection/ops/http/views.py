@@ -75,7 +75,9 @@ VIEW_PATH = "/v1/views/{view_type}/{view_id:rest}"
     operation_id="view",
     openapi_extra={"parameters": PARAMETERS_OF_VIEW},
     responses={
-        **documented("query.invalid", "query.not_fresh", "query.unknown_view_type", "query.view_missing"),
+        **documented(
+            "query.invalid", "query.limit", "query.not_fresh", "query.unknown_view_type", "query.view_missing"
+        ),
         **answered("ViewAnswer", VIEW, "The view, as it is stored.", etag=True),
         304: {"description": "The view is the one that the client has (`If-None-Match`)."},
     },
