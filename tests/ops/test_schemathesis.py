@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from contextlib import suppress
 
@@ -92,6 +93,15 @@ def small(document):
         name: min(most, document[name]) if isinstance(document[name], int) else small(document[name])
         for name, most in bounds.items()
     }
+
+
+@pytest.fixture(autouse=True)
+def _deep_stack():
+    """The library follows a schema that holds itself by recursion, for more frames than Python allows by default."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(20 * limit)
+    yield
+    sys.setrecursionlimit(limit)
 
 
 def hold(document, examples, **headers):
