@@ -1,4 +1,4 @@
-"""Faults of the product: what becomes of an exception that no code foresaw, in this one place.
+"""Faults of the product: turns an exception that no code foresaw into a report, in this one place.
 
 Such an exception tells nothing of the state behind it. So whoever contains it gives up what it was at, a view type its
 batch or a server one answer, and everything else goes on. What is no `Exception` is never contained: a cancellation,

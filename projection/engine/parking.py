@@ -80,7 +80,7 @@ class Parking:
         self.waiting = 0  # events that are parked
         self._waiting_of: Counter[TenantId] = Counter()  # those of one tenant
         self._unreached: Counter[TenantId] = Counter()  # those of them that reached no view
-        self._skipped: dict[tuple[TenantId, ViewId | None], list[int]] = {}  # the digests of those that are kept
+        self._skipped: dict[tuple[TenantId, ViewId | None], list[int]] = {}  # digests of the skipped events kept whole
         self._kept = 0  # skipped events
         self._unrecorded = store.unrecorded()  # those of which no more is known than how many
         self._gained = 0

@@ -1,4 +1,4 @@
-"""The subscriptions of a node: the readings by which its lanes follow the log, and what becomes of those that end."""
+"""The subscriptions of a node: the readings by which its lanes follow the log, from their start to their end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checking comparisons: what can be compared is the same whichever comes first, and so is what comes of it."""
+"""Check comparisons: which types compare, and with what result, does not depend on which side comes first."""
 
 from __future__ import annotations
 

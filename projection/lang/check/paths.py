@@ -58,7 +58,7 @@ def known(key: core.Core) -> Hashable:
 
 
 class Overlaps:
-    """What two of some paths have in common: `certain` are the later ones of those that are known to meet."""
+    """Find paths that overlap: `certain` holds each path that is known to meet an earlier one."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self.certain: list[Path] = []
