@@ -344,7 +344,7 @@ async def test_what_nothing_depends_on_may_fail_in_the_background(folder, place,
 
 
 class Successor:
-    """A build of the tallies that is to take the place of the one that answers."""
+    """A build of the tallies that will replace the serving one."""
 
     def __init__(self, folder: Folder, serve: Callable[[], None]) -> None:
         self.store = MemoryLaneStore()

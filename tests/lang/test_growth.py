@@ -44,7 +44,7 @@ SHORT = {  # what a mistake was found in, and a few of the others
 
 
 def counted(work_: Callable[[], Any]) -> tuple[int, Any]:
-    """How many lines of Python a piece of work runs, and what comes of it."""
+    """Count the lines of Python that a piece of work runs; return the count and the result."""
     count = 0
 
     def line(_frame: FrameType, event: str, _argument: object) -> object:
