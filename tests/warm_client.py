@@ -31,12 +31,19 @@ def told(connection):
     return int.from_bytes(number, "little", signed=True) if len(number) == BYTES else None
 
 
+def pass_on(command, number):
+    try:  # noqa: SIM105 - `contextlib` is not there
+        os.kill(command, number)
+    except ProcessLookupError:  # it has ended; its status is on the way
+        pass
+
+
 def main(address):
     ignored = [number for number in PASSED_ON if signal.getsignal(number) == signal.SIG_IGN]
     connection = ask(address, sys.argv, os.environ, os.getcwd(), (0, 1, 2), ignored)  # noqa: PTH109 - `pathlib` is not there
     command = told(connection)
     for number in set(PASSED_ON) - set(ignored):
-        signal.signal(number, lambda number, _: os.kill(command, number))
+        signal.signal(number, lambda number, _: pass_on(command, number))
     status = told(connection)
     if status is not None and status < 0:
         signal.signal(-status, signal.SIG_DFL) if -status != signal.SIGKILL else None

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing import forkserver
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -101,7 +101,9 @@ class NodeProcess:
         wait_until(holds, self._site.node_log)
 
     def send(self, signum: signal.Signals) -> None:
-        os.kill(self._process.pid, signum)
+        """Nothing happens if it has ended, which may be between any two lines of a test."""
+        with suppress(ProcessLookupError):
+            os.kill(self._process.pid, signum)
 
     def kill(self) -> None:
         """SIGKILL, wherever it is; idempotent."""

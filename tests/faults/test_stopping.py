@@ -66,8 +66,7 @@ def test_a_node_whose_loop_hangs_is_ended_by_the_second_signal(site: CrashSite) 
         node.send(signal.SIGTERM)
 
         def ends_at_another_signal() -> bool:  # the kernel may hand one of two to a thread that does not hang
-            if node.runs:
-                node.send(signal.SIGINT)
+            node.send(signal.SIGINT)
             return not node.runs
 
         wait_until(ends_at_another_signal)
