@@ -1,6 +1,7 @@
 """Brings the pages up to date with the code: `python tests/docs/update.py` writes every table and every output anew.
 
-What comes of it is to be read before it is committed: a changed output may be a changed promise.
+With names of pages, as in `update.py fuzzing.md`, only those are run, which takes less than the ten minutes of all. What
+comes of it is to be read before it is committed: a changed output may be a changed promise.
 """
 
 from __future__ import annotations
@@ -41,8 +42,9 @@ def with_outputs(page: Path) -> str:
 
 if __name__ == "__main__":
     QUERY_SCHEMA.write_text(query_schema())
+    named = set(sys.argv[1:])
     for page in PAGES:
-        if any(block.is_run for block in blocks(page)):
+        if (not named or page.name in named) and any(block.is_run for block in blocks(page)):
             page.write_text(with_outputs(page))
     for table in TABLES:  # behind the outputs, which one of them is made of
         table.write()

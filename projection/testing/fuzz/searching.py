@@ -14,7 +14,7 @@ from random import Random
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hypothesis import HealthCheck, Verbosity, find, settings
+from hypothesis import HealthCheck, Phase, Verbosity, find, settings
 from hypothesis.errors import HypothesisWarning, NoSuchExample
 
 from projection.testing.fuzz.observing import Kind, Observation, Sign, Subject
@@ -35,6 +35,7 @@ _SETTINGS = settings(
     database=None,
     deadline=None,
     max_examples=150,  # of a search for one thing, the first tenth of which hypothesis keeps small; more begin anew
+    phases=(Phase.generate, Phase.target, Phase.shrink),  # what Phase.explain finds out is told to nobody
     print_blob=False,
     suppress_health_check=list(HealthCheck),
     verbosity=Verbosity.quiet,
