@@ -34,7 +34,7 @@ PASSINGS = {
     Point.ACKNOWLEDGED: (1, 3),
 }
 OTHER_PASSINGS = (5, 12)
-SAMPLE = 5  # points, in a run that is not long
+SAMPLE = 3  # points, in a run that is not long
 EVERY_NTH = {Point.FOLDED: 23, Point.PUT: 13}  # in the long form; of the others, every one
 
 

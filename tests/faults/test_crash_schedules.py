@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from projection.stream.embedded import EmbeddedServer
 
-SOME = 4
+SOME = 2
 MANY = 150
 TIME_BOX_S = 20 * 60.0
 AT_A_TIME = 2
