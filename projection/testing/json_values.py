@@ -37,7 +37,7 @@ _LONG_ID = 1_000  # no key of a store takes it
 _SOME = 3  # items of a list that is just some list
 _DAYS = ("2024-02-29", "2024-03-01", "2024-12-31")
 # All that UTF-8 can say. `codec="utf-8"` would be the same, but hypothesis tries each character first: a second or two.
-_CHARACTERS = st.characters(exclude_categories=("Cs",))
+_CHARACTERS = st.characters(exclude_categories=["Cs"])
 _TEXTS = ("a", "b", "", "é😀", "A b", "{", "12", "a:b%")
 OFFSETS = (timedelta(), timedelta(hours=1), timedelta(hours=-5, minutes=-30))  # of times, from UTC
 _MILLION = 10**6
