@@ -28,18 +28,18 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Everything, 75 minutes together on two cores: the tests under each Python at hand, with the oldest and the newest
-# libraries that pyproject.toml allows, then the long suites, one by one, and the property tests with more examples.
-# One seed for all, so that what a sample leaves out is long.
+# Everything, 75 minutes together on two cores: the tests under each Python at hand, the oldest with the oldest libraries
+# that pyproject.toml allows, the newest with the newest, those between (or else the oldest) with those of the lock; then
+# the long suites, and the property tests with more examples. One seed for all, so that what a sample leaves out is long.
 test-all: export SAMPLE_SEED := $(or $(SAMPLE_SEED),$(shell date +%s))
-test-all: lint $(PYTHONS:%=test-under/%) test-with/lowest-direct test-with/highest
+test-all: OLDEST = $(firstword $(PYTHONS))
+test-all: NEWEST = $(lastword $(PYTHONS))
+test-all: lint
+	$(MAKE) VENV=.venv/lowest-direct RESOLUTION=lowest-direct PYTHON=/$(OLDEST) pytest
+	for python in $(or $(filter-out $(OLDEST) $(NEWEST),$(PYTHONS)),$(OLDEST)); do \
+	  $(MAKE) VENV=.venv/under-$$(echo $$python | tr / _) PYTHON=/$$python pytest || exit 1; done
+	$(MAKE) VENV=.venv/highest RESOLUTION=highest PYTHON=/$(NEWEST) pytest
 	$(BIN)/pytest -n 2 --dist worksteal -rP -m "long or property" --hypothesis-seed=$$SAMPLE_SEED
-
-test-under/%:
-	$(MAKE) VENV=.venv/under-$(subst /,_,$*) PYTHON=/$* pytest
-
-test-with/%:
-	$(MAKE) VENV=.venv/$* RESOLUTION=$* pytest
 
 pytest: $(READY)
 	$(BIN)/pytest -n 2 --dist worksteal -m "not long"
