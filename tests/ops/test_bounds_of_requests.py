@@ -6,14 +6,14 @@ import asyncio
 import gzip
 import json
 import socket
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 import pytest
 import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ops_support import fine, served
+from ops_support import connection, exchange, fine, served, told
 from patience import WITHIN_S, eventually
 from structlog.testing import capture_logs
 
@@ -23,40 +23,11 @@ CLOSED = 7  # the kernel's state of a connection that was reset
 HOST = b"host: localhost\r\n"
 
 
-@asynccontextmanager
-async def connection(one):
-    parts = urlsplit(one.url)
-    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
-    try:
-        yield reader, writer
-    finally:
-        writer.close()
-
-
-async def exchange(one, data):
-    """What comes back for these bytes, until the connection ends."""
-    async with connection(one) as (reader, writer), asyncio.timeout(WITHIN_S):
-        writer.write(data)
-        try:
-            return await reader.read()
-        except ConnectionResetError:
-            return b""
-
-
 async def read_answer(reader):
     """One answer of a connection that goes on."""
     head = await reader.readuntil(b"\r\n\r\n")
     headers = dict(line.split(b": ", 1) for line in head.split(b"\r\n")[1:-2])
     return int(head.split()[1]), await reader.readexactly(int(headers[b"content-length"]))
-
-
-def told(data):
-    """Status and code of one problem that ends a connection."""
-    head, _, body = data.partition(b"\r\n\r\n")
-    problem = json.loads(body)
-    assert problem["status"] == int(head.split()[1])
-    assert b"content-type: application/problem+json" in head
-    return problem["status"], problem["code"]
 
 
 async def is_well(one):
