@@ -22,6 +22,7 @@ from patience import eventually
 from uvicorn.server import ServerState
 
 from projection.ops.http import protocol
+from projection.ops.http.connections import Connections
 from projection.ops.http.protocol import BoundedProtocol
 
 KEPT = 1_000_000  # bytes at most, of one connection
@@ -95,12 +96,12 @@ class Counting(BoundedProtocol):
 @asynccontextmanager
 async def connected(app):
     """A client's socket, and the server's end of it."""
-    config = uvicorn.Config(app, loop="none", http=Counting, ws="none", lifespan="off", log_config=None)
+    config = uvicorn.Config(app, loop="none", ws="none", lifespan="off", log_config=None)
     config.load()
-    state, made = ServerState(), []
+    state, connections, made = ServerState(), Connections(10), []
 
     def end():
-        made.append(Counting(config, state, {}))
+        made.append(Counting(connections, config, state, {}))
         return made[-1]
 
     server = await asyncio.get_running_loop().create_server(end, "127.0.0.1", 0)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from uvicorn._types import HTTPScope
 
+    from projection.ops.http.connections import Connections
+
 MAX_HEAD_BYTES = 65_536  # of a request line with its headers: a thousand view ids have room in an address
 MAX_HEADERS = 100  # of a request: each takes some 130 bytes beyond its own
 KEEP_ALIVE_S = 75  # between two requests; more than proxies keep theirs
@@ -45,12 +47,11 @@ class _Part(Enum):
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """See the module; `max_connections` is set by whoever makes a class for a server."""
+    """See the module; whoever starts a server binds its `Connections`."""
 
-    max_connections = 2_000
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, all_of_them: Connections, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._all = all_of_them
         self._part = _Part.START
         self._framing = 0  # bytes of this request that are not of its body: head, sizes of chunks, trailers
         self._framing_limit = MAX_HEAD_BYTES
@@ -62,14 +63,15 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """One more; beyond the limit it is told so."""
         super().connection_made(transport)
-        if len(self.connections) > self.max_connections:
-            self._refuse(RequestError("http.busy", "too many connections are open", headers={"retry-after": "1"}))
-            return
-        self._await_request()
+        if self._all.add(self):
+            self._await_request()
+        else:
+            self._refuse(_too_many_connections())
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is over."""
         super().connection_lost(exc)
+        self._all.remove(self)
         for timer in (self._request_timer, self._stall_timer):
             if timer is not None:
                 timer.cancel()
@@ -117,6 +119,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._stop_awaiting()
         if len(self.url) >= MAX_HEAD_BYTES:  # more than the library takes apart
             self._refuse(head_too_large())
+        if not self.transport.is_closing() and not self._all.begin(self, self.url):
+            self._refuse(_too_many_connections())
         if self.transport.is_closing():
             raise ValueError("this connection is over")
         super().on_headers_complete()
@@ -144,8 +148,18 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """It is answered; what has not come of it yet must come soon, and nobody reads it."""
         super().on_response_complete()
-        if self._part is _Part.REST and not self.transport.is_closing() and self.cycle.response_complete:
+        if self.transport.is_closing() or not self.cycle.response_complete:
+            return
+        self._all.rest(self)
+        if self._part is _Part.REST:
             self._await_request()
+
+    def make_room(self) -> None:
+        """See `Connection`."""
+        if self.transport.get_write_buffer_size():
+            self._drop()
+        else:
+            self.transport.abort()
 
     def _is_idle(self) -> bool:
         """Whether no request is under way, and nothing of one has come."""
@@ -243,6 +257,10 @@ def head_too_large() -> RequestError:
 def too_many_headers() -> RequestError:
     """The refusal of a request with too many headers."""
     return RequestError("http.head_too_large", f"a request may have {MAX_HEADERS} headers", hint="send fewer headers")
+
+
+def _too_many_connections() -> RequestError:
+    return RequestError("http.busy", "too many connections are open", headers={"retry-after": "1"})
 
 
 def _size(scope: HTTPScope) -> int:
