@@ -143,8 +143,8 @@ class HttpLimits(Frozen):
     """How much the server takes at once; beyond it, requests are refused with 413, 429 or 503."""
 
     body_bytes: Annotated[Count, Field(ge=1024, le=1024**3)] = 1024**2  # of a request
-    connections: Annotated[Count, Field(ge=1, le=1_000_000)] = 2_000
-    requests: Annotated[Count, Field(ge=1, le=1_000_000)] = 256  # under way at once, streams apart
+    connections: Annotated[Count, Field(ge=1, le=1_000_000)] = 2_000  # with a request
+    requests: Annotated[Count, Field(ge=1, le=1_000_000)] = 256  # under way at once; streams and those that wait apart
     streams: Annotated[Count, Field(ge=0, le=1_000_000)] = 1_000  # of changes
     streams_per_tenant: Annotated[Count, Field(ge=0, le=1_000_000)] = 100
 

@@ -21,6 +21,7 @@ class QueryLimits(Frozen):
     time_ms: Annotated[Count, Field(ge=1, le=600_000)] = 5_000  # from its first look at the store; then it lets go
     response_bytes: Annotated[Count, Field(ge=1024, le=1024**3)] = 8 * 1024**2  # of views; a page ends before it
     concurrent: Annotated[Count, Field(ge=1, le=10_000)] = 64  # queries under way in one process
+    waiting: Annotated[Count, Field(ge=1, le=100_000)] = 512  # queries that wait for their `min_sequence`
     max_wait_ms: Annotated[Count, Field(ge=0, le=600_000)] = 30_000  # that a query may wait for its `min_sequence`
     filter_bytes: Annotated[Count, Field(ge=1, le=1024**2)] = 16_384  # of a filter's text, or of its JSON
     filter_depth: Annotated[Count, Field(ge=1, le=100)] = 32  # of a structured filter

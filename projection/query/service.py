@@ -7,7 +7,7 @@ query after another, and everything else has its turn in between. Why: docs/deci
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from hashlib import blake2b
 from typing import TYPE_CHECKING, TypeVar
 
@@ -17,14 +17,16 @@ from projection.errors import StorageError
 from projection.model.keys import MAX_KEY_BYTES, encoded_view_key
 from projection.query.answers import CatalogAnswer, CatalogEntry, CatalogIndex, ViewAnswer
 from projection.query.cursors import Cursors
-from projection.query.errors import QueryBusyError, QueryLimitError, ViewMissingError
+from projection.query.errors import QueryLimitError, ViewMissingError
 from projection.query.freshness import ANY
 from projection.query.running import Context, explained, run, wanted_by
+from projection.query.shares import Shares
 from projection.store.changes import Stage, change_index
 from projection.store.indexes import described
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Generator
+    from contextlib import AbstractContextManager
 
     from projection.model.ids import TenantId, ViewId, ViewType
     from projection.model.query_limits import QueryLimits
@@ -37,8 +39,8 @@ if TYPE_CHECKING:
 
 _Answer = TypeVar("_Answer")
 
+_NOTHING = nullcontext()
 _BUSY_S = 0.5  # that a query waits for others to end, before it is refused
-_MAX_WAITING = 10_000  # that wait for a sequence of one view type
 
 
 class Queries:
@@ -60,22 +62,32 @@ class Queries:
         self.limits = limits
         self._context = Context(limits, Cursors(key), freshness)
         self._etag_key = key
-        self._places = asyncio.Semaphore(limits.concurrent)
+        self._places = Shares(limits.concurrent, "queries under way")
+        self._waits = Shares(limits.waiting, "requests that wait for a sequence")
         self._turn = asyncio.Lock()  # first come, first served
 
     # one view
 
-    async def view(self, tenant_id: TenantId, view_type: ViewType, view_id: ViewId, wanted: Wanted = ANY) -> ViewAnswer:
-        """One view.
+    async def view(
+        self,
+        tenant_id: TenantId,
+        view_type: ViewType,
+        view_id: ViewId,
+        wanted: Wanted = ANY,
+        *,
+        while_waiting: AbstractContextManager[None] = _NOTHING,
+    ) -> ViewAnswer:
+        """One view; `while_waiting` is entered for as long as it only waits for a sequence.
 
         Raises:
             UnknownViewTypeError: there is no such view type.
             ViewMissingError: there is no such view.
             NotFreshError: the answer would be less fresh than wanted.
+            QueryBusyError: too many wait.
             StorageError: the store cannot be read.
         """
         if wanted.min_sequence is not None:
-            await self._reach(view_type, wanted)
+            await self._reach(tenant_id, view_type, wanted, while_waiting)
         return self.view_now(tenant_id, view_type, view_id, wanted)
 
     def view_now(self, tenant_id: TenantId, view_type: ViewType, view_id: ViewId, wanted: Wanted = ANY) -> ViewAnswer:
@@ -109,28 +121,32 @@ class Queries:
 
     # pages
 
-    async def query(self, tenant_id: TenantId, query: Query) -> QueryAnswer:
-        """A page of views.
+    async def query(
+        self, tenant_id: TenantId, query: Query, *, while_waiting: AbstractContextManager[None] = _NOTHING
+    ) -> QueryAnswer:
+        """A page of views; `while_waiting` is entered for as long as it only waits for a sequence.
 
         Raises:
             QueryError: it is not answered; says why.
             StorageError: the store cannot be read.
         """
-        return (await self._run(tenant_id, query)).answer
+        return (await self._run(tenant_id, query, while_waiting)).answer
 
-    async def explain(self, tenant_id: TenantId, query: Query) -> Explanation:
+    async def explain(
+        self, tenant_id: TenantId, query: Query, *, while_waiting: AbstractContextManager[None] = _NOTHING
+    ) -> Explanation:
         """How a query is answered: it is run, and its views are left out.
 
         Raises:
             QueryError: as in `query`.
             StorageError: the store cannot be read.
         """
-        return explained(await self._run(tenant_id, query))
+        return explained(await self._run(tenant_id, query, while_waiting))
 
-    async def _run(self, tenant_id: TenantId, query: Query) -> Ran:
+    async def _run(self, tenant_id: TenantId, query: Query, while_waiting: AbstractContextManager[None]) -> Ran:
         if query.min_sequence is not None:
-            await self._reach(query.view, wanted_by(query))
-        async with self._place():
+            await self._reach(tenant_id, query.view, wanted_by(query), while_waiting)
+        async with self._place(tenant_id):
             served = self.serving.of(query.view)
             try:
                 return await self._in_turns(run(self._context, served, tenant_id, query))
@@ -154,20 +170,13 @@ class Queries:
             return answer(successor)
 
     @asynccontextmanager
-    async def _place(self) -> AsyncIterator[None]:
+    async def _place(self, tenant_id: TenantId) -> AsyncIterator[None]:
         """One of the places for queries that are under way."""
-        try:
-            async with asyncio.timeout(_BUSY_S):
-                await self._places.acquire()
-        except TimeoutError:
-            raise QueryBusyError(
-                f"{self.limits.concurrent:,} queries are under way, as many as may be at a time",
-                hint="ask again in a moment",
-            ) from None
+        await self._places.take_within(_BUSY_S, tenant_id)
         try:
             yield
         finally:
-            self._places.release()
+            self._places.give_back(tenant_id)
 
     async def _in_turns(self, steps: Generator[None, None, _Answer]) -> _Answer:
         """Take the steps: the first at once, for most queries end with it; of others one in each round of the loop."""
@@ -184,7 +193,9 @@ class Queries:
 
     # waiting
 
-    async def _reach(self, view_type: ViewType, wanted: Wanted) -> None:
+    async def _reach(
+        self, tenant_id: TenantId, view_type: ViewType, wanted: Wanted, while_waiting: AbstractContextManager[None]
+    ) -> None:
         """Wait until the build that serves has come to a sequence, as long as is wanted; whether it has is seen later.
 
         Raises:
@@ -193,19 +204,20 @@ class Queries:
             UnknownViewTypeError: there is no such view type.
             StorageError: the store cannot be read.
         """
+        before = (wanted.min_sequence or 0) - 1
         until = asyncio.get_running_loop().time() + require_wait(wanted, self.limits) / 1000
-        while True:
-            served = self.serving.of(view_type)
-            if served.watch.waiting >= _MAX_WAITING:
-                raise QueryBusyError(f"{_MAX_WAITING:,} queries wait already", hint="ask again in a moment")
-            left = until - asyncio.get_running_loop().time()
-            try:
-                await served.watch.beyond((wanted.min_sequence or 0) - 1, left)
-            except StorageError:
-                if self.serving.of(view_type) is served:
-                    raise
-                continue
+        if not wanted.wait_ms or await self.serving.of(view_type).watch.beyond(before, 0) > before:
             return
+        with self._waits.place(tenant_id), while_waiting:
+            while True:
+                served = self.serving.of(view_type)
+                try:
+                    await served.watch.beyond(before, until - asyncio.get_running_loop().time())
+                except StorageError:
+                    if self.serving.of(view_type) is served:
+                        raise
+                    continue
+                return
 
     # what there is
 

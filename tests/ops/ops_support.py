@@ -7,6 +7,7 @@ import json
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import httpx
 from engine_support import deploy
@@ -138,3 +139,32 @@ async def served(
                     finally:
                         node.stop()
                         await running
+
+
+@asynccontextmanager
+async def connection(one):
+    parts = urlsplit(one.url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+
+
+async def exchange(one, data):
+    """What comes back for these bytes, until the connection ends."""
+    async with connection(one) as (reader, writer), asyncio.timeout(WITHIN_S):
+        writer.write(data)
+        try:
+            return await reader.read()
+        except ConnectionResetError:
+            return b""
+
+
+def told(data):
+    """Status and code of one problem that ends a connection."""
+    head, _, body = data.partition(b"\r\n\r\n")
+    problem = json.loads(body)
+    assert problem["status"] == int(head.split()[1])
+    assert b"content-type: application/problem+json" in head
+    return problem["status"], problem["code"]

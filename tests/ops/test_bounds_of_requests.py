@@ -6,41 +6,22 @@ import asyncio
 import gzip
 import json
 import socket
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ops_support import fine, served
+from ops_support import connection, exchange, fine, served, told
 from patience import WITHIN_S, eventually
 from structlog.testing import capture_logs
 
-from projection.ops.http import front, protocol
+from projection.ops.http import connections, front, protocol
 
 CLOSED = 7  # the kernel's state of a connection that was reset
 HOST = b"host: localhost\r\n"
-
-
-@asynccontextmanager
-async def connection(one):
-    parts = urlsplit(one.url)
-    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
-    try:
-        yield reader, writer
-    finally:
-        writer.close()
-
-
-async def exchange(one, data):
-    """What comes back for these bytes, until the connection ends."""
-    async with connection(one) as (reader, writer), asyncio.timeout(WITHIN_S):
-        writer.write(data)
-        try:
-            return await reader.read()
-        except ConnectionResetError:
-            return b""
 
 
 async def read_answer(reader):
@@ -48,15 +29,6 @@ async def read_answer(reader):
     head = await reader.readuntil(b"\r\n\r\n")
     headers = dict(line.split(b": ", 1) for line in head.split(b"\r\n")[1:-2])
     return int(head.split()[1]), await reader.readexactly(int(headers[b"content-length"]))
-
-
-def told(data):
-    """Status and code of one problem that ends a connection."""
-    head, _, body = data.partition(b"\r\n\r\n")
-    problem = json.loads(body)
-    assert problem["status"] == int(head.split()[1])
-    assert b"content-type: application/problem+json" in head
-    return problem["status"], problem["code"]
 
 
 async def is_well(one):
@@ -143,18 +115,85 @@ async def test_a_body_that_does_not_come_is_not_waited_for(one, monkeypatch):
     assert (408, "http.slow") == told(await exchange(one, head))
 
 
+SLOW = b"POST /v1/query HTTP/1.1\r\n" + HOST + b"content-type: application/json\r\ncontent-length: 9\r\nx-tenant-id: "
+
+
+@asynccontextmanager
+async def slowly_asking(one, *tenants):
+    """Clients whose requests do not come to their end."""
+    async with AsyncExitStack() as stack:
+        for tenant in tenants:
+            _, writer = await stack.enter_async_context(connection(one))
+            writer.write(SLOW + tenant + b"\r\n\r\n{")
+        yield
+
+
 async def test_too_many_requests_at_once_are_told_to_come_later(nats_server, stream_name, tmp_path):
-    limits = {"limits": {"requests": 3}}
+    limits = {"limits": {"requests": 4}}
     async with served(nats_server.url, stream_name, tmp_path, [fine("a")], http=limits) as one:
-        waiting = [asyncio.create_task(one.get("/v1/views/fines/a?min_sequence=9&wait_ms=20000")) for _ in range(3)]
-        await eventually(lambda: one.service.queries.serving.of("fines").watch.waiting == 3)
-        answer = await one.get("/v1/views/fines/a")
-        assert (503, "http.busy", "1") == (answer.status_code, answer.json()["code"], answer.headers["retry-after"])
-        for task in waiting:
+
+        async def is_told(tenant, status, code) -> bool:
+            answer = await one.get("/v1/views/fines/a", tenant)
+            assert 200 == answer.status_code or ("1", True) == (
+                answer.headers.get("retry-after"), answer.json()["code"] in ("query.busy", "http.busy")
+            )  # fmt: skip
+            return (status, code) == (answer.status_code, answer.json().get("code"))
+
+        async with slowly_asking(one, b"t", b"t"):
+            await eventually(lambda: is_told("t", 429, "query.busy"))
+            async with slowly_asking(one, b"u", b"v"):
+                await eventually(lambda: is_told("w", 503, "http.busy"))
+        await eventually(lambda: _is_answered(one))
+
+
+async def _is_answered(one) -> bool:
+    return 200 == (await one.get("/v1/views/fines/a")).status_code
+
+
+async def test_probes_are_answered_however_much_is_under_way(nats_server, stream_name, tmp_path):
+    limits = {"limits": {"requests": 2, "connections": 4}}
+    async with served(nats_server.url, stream_name, tmp_path, [fine("a")], http=limits) as one:
+        watch, waits = one.service.queries.serving.of("fines").watch, []
+        for count in (1, 2):
+            waits.append(asyncio.create_task(one.get("/v1/views/fines/a?min_sequence=9&wait_ms=30000")))
+            await eventually(lambda: watch.waiting == count)  # noqa: B023 - it is awaited here
+        async with slowly_asking(one, b"t", b"u"):
+
+            async def is_busy() -> bool:
+                answer = await one.get("/v1/catalog")
+                return (503, "http.busy") == (answer.status_code, answer.json().get("code"))
+
+            await eventually(is_busy)
+            for target in ("/health", "/ready", "/metrics"):
+                assert 200 == (await one.get(target)).status_code
+        for task in waits:
             task.cancel()
-        await asyncio.wait(waiting)
-        await eventually(lambda: not one.service.queries.serving.of("fines").watch.waiting)
-        assert 200 == (await one.get("/v1/views/fines/a")).status_code
+        await asyncio.wait(waits)
+        await eventually(lambda: _is_answered(one))
+
+
+async def test_who_waits_takes_no_place_of_those_who_ask(nats_server, stream_name, tmp_path):
+    settings = {"http": {"limits": {"requests": 2}}, "query": {"waiting": 8}}
+    async with served(nats_server.url, stream_name, tmp_path, [fine("a")], **settings) as one:
+
+        def waits(tenant="t"):
+            return asyncio.create_task(one.get("/v1/views/fines/a?min_sequence=9&wait_ms=30000", tenant))
+
+        watch = one.service.queries.serving.of("fines").watch
+        waiting = []
+        for count in range(1, 5):
+            waiting.append(waits())
+            await eventually(lambda: watch.waiting == count)  # noqa: B023 - it is awaited here
+        answer = await waits()
+        assert (429, "query.busy", "1") == (answer.status_code, answer.json()["code"], answer.headers["retry-after"])
+        assert await _is_answered(one)
+        waiting.append(waits("another"))
+        await eventually(lambda: watch.waiting == 5)
+        waiting.pop(0).cancel()
+        await eventually(lambda: watch.waiting == 4)
+        await one.publish([fine("b", n) for n in range(8)])
+        assert {200, 404} == {(await task).status_code for task in waiting}
+        assert await _is_answered(one)
 
 
 # the head of a request
@@ -246,11 +285,40 @@ async def test_a_thousand_requests_at_once_on_one_connection_end_it(one):
     await is_well(one)
 
 
-async def test_too_many_connections_are_told(nats_server, stream_name, tmp_path):
-    async with served(nats_server.url, stream_name, tmp_path, [fine("a")], http={"limits": {"connections": 2}}) as one:
-        async with connection(one), connection(one):
-            assert (503, "http.busy") == told(await exchange(one, b""))
-        assert await exchange(one, b"GET /health HTTP/1.1\r\nconnection: close\r\n" + HOST + b"\r\n")
+@pytest.mark.parametrize("begun", [b"", b"GET /hea", b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n"])
+async def test_connections_without_a_request_shut_nobody_out(nats_server, stream_name, tmp_path, begun):
+    limits = {"limits": {"connections": 3}}
+    async with (
+        served(nats_server.url, stream_name, tmp_path, [fine("a")], http=limits) as one,
+        AsyncExitStack() as stack,
+    ):
+        readers = []
+        for _ in range(3 + connections.SPARE + 10):
+            reader, writer = await stack.enter_async_context(connection(one))
+            writer.write(begun)
+            readers.append(reader)
+        await one.http.aclose()
+        one.http = await stack.enter_async_context(httpx.AsyncClient(timeout=WITHIN_S, trust_env=False))
+        assert await _is_answered(one)
+        with suppress(ConnectionResetError):
+            async with asyncio.timeout(WITHIN_S):
+                await readers[0].read()  # the one that came first has ended
+
+
+async def test_connections_beyond_the_limit_are_told_and_probes_are_answered(nats_server, stream_name, tmp_path):
+    limits = {"limits": {"connections": 2, "requests": 9}}
+    async with served(nats_server.url, stream_name, tmp_path, [fine("a")], http=limits) as one:
+        async with slowly_asking(one, b"t", b"u"):
+            asked = b"GET %b HTTP/1.1\r\nconnection: close\r\n" + HOST + b"\r\n"
+
+            async def is_told() -> bool:
+                answer = await exchange(one, asked % b"/v1/catalog")
+                return b" 503 " in answer and (503, "http.busy") == told(answer)
+
+            await eventually(is_told)
+            for target in (b"/health", b"/ready", b"/metrics"):
+                assert b" 200 " in await exchange(one, asked % target)
+        await eventually(lambda: _is_answered(one))
 
 
 @pytest.mark.parametrize("name", [b"..", b".", b"a/b", b"//"])

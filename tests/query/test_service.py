@@ -337,13 +337,49 @@ def slow(monkeypatch):
 
 async def test_so_many_queries_are_under_way_and_others_are_told_to_come_back(own, slow):
     with own.queries(QueryLimits(concurrent=2)) as queries:
-        tasks = [asyncio.create_task(queries.query(TENANT, asked(sort=["price"]))) for _ in range(2)]
+        who = TENANTS[:2]
+        tasks = [asyncio.create_task(queries.query(one, asked(sort=["price"]))) for one in who]
         await asyncio.sleep(0)
         async with queries._turn:  # nobody gets on meanwhile
-            with pytest.raises(QueryBusyError, match="2 queries are under way"):
+            with pytest.raises(QueryBusyError, match="all 2 places for queries under way are taken"):
                 await queries.query(TENANT, asked())
         assert all(page.views for page in await asyncio.gather(*tasks))
         assert (await queries.query(TENANT, asked())).views
+
+
+async def test_a_tenant_that_asks_for_all_it_can_leaves_places_to_others(own, slow):
+    with own.queries(QueryLimits(concurrent=8)) as queries:
+        async with queries._turn:  # nobody gets on meanwhile
+            tasks = [asyncio.create_task(queries.query(TENANT, asked(sort=["price"]))) for _ in range(20)]
+            await eventually(lambda: sum(task.done() for task in tasks) == 16)
+            refused = [task for task in tasks if task.done()]
+            other = asyncio.create_task(queries.query(TENANTS[1], asked(sort=["price"])))
+            await asyncio.sleep(0)
+        assert all("are of this tenant" in str(task.exception()) for task in refused)
+        assert (await other).views
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_a_tenant_that_waits_as_often_as_it_can_leaves_waits_to_others(own):
+    wanted = Wanted(own.store.lane.position().scanned + 1, 20_000)
+
+    def waits(tenant):
+        return asyncio.create_task(queries.view(tenant, THINGS, own_id, wanted))
+
+    own_id = next(view_id for tenant, view_id in own.store.views if tenant == TENANT)
+    with own.queries(QueryLimits(waiting=4)) as queries:
+        watch = queries.serving.of(THINGS).watch
+        tasks = [waits(TENANT) for _ in range(2)]
+        await eventually(lambda: watch.waiting == 2)
+        with pytest.raises(QueryBusyError, match="2 of 2 requests that wait for a sequence are of this tenant"):
+            await waits(TENANT)
+        other = waits(TENANTS[1])
+        await eventually(lambda: watch.waiting == 3)
+        assert (await queries.view(TENANT, THINGS, own_id, wanted._replace(min_sequence=0))).id  # it is there already
+        for task in (*tasks, other):
+            task.cancel()
+        await asyncio.wait((*tasks, other))
+        assert 0 == queries._waits.taken
 
 
 async def test_queries_take_turns_of_one_step_in_each_round_of_the_loop(own, slow):

@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 from projection.errors import ConfigurationError
 from projection.model.http_settings import Address
 from projection.model.ids import TenantId
+from projection.ops.http.admission import STREAMS, place_of
 from projection.ops.http.credentials import Principal, only
 from projection.ops.http.problems import RequestError
 from projection.ops.http.tokens import Tokens
@@ -152,6 +153,8 @@ async def reader_of(request: Request) -> Reader:
     access: Access = request.app.state.service.access
     reader = access.reader(request.scope["headers"])
     request.scope["state"]["tenant"] = str(reader.tenant_id)  # for the log
+    if request.scope["path"] not in STREAMS:
+        place_of(request).belongs_to(reader.tenant_id)
     return reader
 
 

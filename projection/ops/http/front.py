@@ -16,10 +16,12 @@ from urllib.parse import unquote_to_bytes
 import structlog
 
 from projection.engine.fault_log import log_fault
+from projection.ops.http.admission import PROBES, STREAMS, Place
 from projection.ops.http.compression import compressed, takes_gzip
 from projection.ops.http.credentials import only
 from projection.ops.http.problems import RequestError, response_of
 from projection.ops.http.protocol import MAX_HEAD_BYTES, head_too_large
+from projection.query.shares import Shares
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -28,8 +30,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-STREAMS = frozenset({"/v1/changes"})  # answers that have no end
-_QUIET = frozenset({"/health", "/ready", "/metrics"})  # asked every few seconds; logged where they fail
 _BODY_S = 30.0  # until a request's body has come
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _SAFETY = (
@@ -47,7 +47,7 @@ class Front:
     def __init__(self, app: ASGIApp, service: Service) -> None:
         self._app = app
         self._service = service
-        self._under_way = 0
+        self._under_way = Shares(service.settings.limits.requests, "requests under way")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; whatever happens, there is an answer."""
@@ -55,10 +55,11 @@ class Front:
         request_id = _request_id(scope)
         scope["state"] = {"request_id": request_id}
         answer = _Answer(send, request_id, gzip=takes_gzip(scope["headers"]))
-        streams = scope["path"] in STREAMS
-        self._under_way += not streams
+        place = scope["place"] = Place(self._under_way)
         try:
-            self._admit(scope, streams=streams)
+            self._admit(scope)
+            if scope["path"] not in PROBES | STREAMS:
+                place.take()
             body = _Body(receive, self._service.settings.limits.body_bytes)
             inner = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope  # uvicorn leaves its body out
             try:
@@ -72,26 +73,24 @@ class Front:
             if answer.status is None:
                 await response_of(RuntimeError(), request_id)(scope, receive, answer.send)
         finally:
-            self._under_way -= not streams
+            place.end()
             self._account(scope, answer, perf_counter() - began)
 
-    def _admit(self, scope: Scope, *, streams: bool) -> None:
+    def _admit(self, scope: Scope) -> None:
         """Let a request in.
 
         Raises:
-            RequestError: it is too large, or too many are under way.
+            RequestError: it is too large, or nothing that could be asked.
         """
         headers, raw_path = scope["headers"], scope["raw_path"]
         size = len(raw_path) + len(scope["query_string"]) + sum(len(name) + len(value) for name, value in headers)
         if size > MAX_HEAD_BYTES:
             raise head_too_large()
         limits = self._service.settings.limits
-        if not streams and self._under_way > limits.requests:
-            raise RequestError("http.busy", f"{limits.requests} requests are under way", hint="try again in a moment")
         length = only(headers, b"content-length")
         if length is not None and length.isdigit() and int(length) > limits.body_bytes:
             raise _too_large(limits.body_bytes)
-        if scope["method"] == "HEAD" and streams:
+        if scope["method"] == "HEAD" and scope["path"] in STREAMS:
             raise RequestError("http.method_not_allowed", "a stream has no end", headers={"allow": "GET"})
         if b"%" in raw_path:
             try:
@@ -104,7 +103,7 @@ class Front:
         endpoint = "none" if route is None else route.path_format
         status = answer.status or 499  # whoever asked had gone
         self._service.metrics.answered(endpoint, status, seconds)
-        if self._service.settings.access_log and (endpoint not in _QUIET or status >= HTTPStatus.BAD_REQUEST):
+        if self._service.settings.access_log and (endpoint not in PROBES or status >= HTTPStatus.BAD_REQUEST):
             log.info(
                 "request",
                 method=scope["method"],

@@ -9,6 +9,7 @@ import os
 import socket
 import ssl
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 import structlog
@@ -18,6 +19,7 @@ from projection.errors import ConfigurationError
 from projection.model.http_settings import Address
 from projection.ops.http.access import Access
 from projection.ops.http.app import application
+from projection.ops.http.connections import Connections
 from projection.ops.http.protocol import KEEP_ALIVE_S, BoundedProtocol
 from projection.ops.http.service import Service
 from projection.ops.metrics import Metrics
@@ -126,12 +128,12 @@ class _Server(uvicorn.Server):
 
 
 def _config(listener: Listener, service: Service) -> uvicorn.Config:
-    protocol = type("Protocol", (BoundedProtocol,), {"max_connections": listener.settings.limits.connections})
+    connections = Connections(listener.settings.limits.connections)
     tls = listener.tls
     config = uvicorn.Config(
         application(service),
         loop="none",
-        http=protocol,
+        http=partial(BoundedProtocol, connections),  # type: ignore[arg-type] # it is called and nothing else
         ws="none",
         lifespan="off",
         interface="asgi3",

@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from projection.model.ids import ViewId, ViewType
 from projection.ops.http.access import OfAnyone, OfTenant, reader_of
+from projection.ops.http.admission import place_of
 from projection.ops.http.described import (
     CATALOG,
     EXPLANATION,
@@ -76,7 +77,12 @@ VIEW_PATH = "/v1/views/{view_type}/{view_id:rest}"
     openapi_extra={"parameters": PARAMETERS_OF_VIEW},
     responses={
         **documented(
-            "query.invalid", "query.limit", "query.not_fresh", "query.unknown_view_type", "query.view_missing"
+            "query.busy",
+            "query.invalid",
+            "query.limit",
+            "query.not_fresh",
+            "query.unknown_view_type",
+            "query.view_missing",
         ),
         **answered("ViewAnswer", VIEW, "The view, as it is stored.", etag=True),
         304: {"description": "The view is the one that the client has (`If-None-Match`)."},
@@ -87,7 +93,9 @@ async def view(request: Request, reader: OfTenant, view_type: Type, view_id: Id)
     service = service_of(request)
     wanted = read_wanted(read_parameters(request.scope["query_string"]))
     named = _view_type(view_type)
-    asking = service.queries.view(reader.tenant_id, named, ViewId(view_id), wanted)
+    asking = service.queries.view(
+        reader.tenant_id, named, ViewId(view_id), wanted, while_waiting=place_of(request).left()
+    )
     answer = await (unless_gone(request, asking) if wanted.wait_ms else asking)
     tag = f'W/"{service.queries.etag(reader.tenant_id, named, answer)}"'
     headers = {"etag": tag, "cache-control": _REVALIDATE}
@@ -117,7 +125,8 @@ async def views(request: Request, reader: OfTenant, view_type: Type) -> Response
     service = service_of(request)
     named = _view_type(view_type)
     query = read_query(named, read_parameters(request.scope["query_string"]), service.queries.schema)
-    answer = await unless_gone(request, service.queries.query(reader.tenant_id, query))
+    asking = service.queries.query(reader.tenant_id, query, while_waiting=place_of(request).left())
+    answer = await unless_gone(request, asking)
     return Response(msgspec.json.encode(answer), media_type=_JSON)
 
 
@@ -130,9 +139,9 @@ async def views(request: Request, reader: OfTenant, view_type: Type) -> Response
 )
 async def query(request: Request, reader: OfTenant) -> Response:
     """A query in the form of docs/query.md."""
-    answer = await unless_gone(
-        request, service_of(request).queries.query(reader.tenant_id, Query.read(await _body(request)))
-    )
+    asked_for = Query.read(await _body(request))
+    asking = service_of(request).queries.query(reader.tenant_id, asked_for, while_waiting=place_of(request).left())
+    answer = await unless_gone(request, asking)
     return Response(msgspec.json.encode(answer), media_type=_JSON)
 
 
@@ -148,9 +157,9 @@ async def query(request: Request, reader: OfTenant) -> Response:
 )
 async def explain(request: Request, reader: OfTenant) -> Response:
     """The query is run, and what comes of it is not sent."""
-    answer = await unless_gone(
-        request, service_of(request).queries.explain(reader.tenant_id, Query.read(await _body(request)))
-    )
+    asked_for = Query.read(await _body(request))
+    asking = service_of(request).queries.explain(reader.tenant_id, asked_for, while_waiting=place_of(request).left())
+    answer = await unless_gone(request, asking)
     return Response(msgspec.json.encode(answer), media_type=_JSON)
 
 
