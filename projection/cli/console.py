@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections import deque
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 from projection.lang.printable import printable_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import TextIO
 
     from rich.console import Console as RichConsole
 
+    from projection.engine.log_writer import LogWriter
     from projection.errors import ProjectionError
 
 _BAR_EVERY = 0.05  # seconds between two movements of a bar
@@ -23,6 +26,7 @@ _LONGEST_EVERY = 300.0  # for twice as long, and no longer than that
 _RATES = 20  # of the last showings a rate is the mean of
 
 _bar: RichConsole | None = None  # where the bar is, while there is one
+_lines: LogWriter | None = None  # writes lines to stderr, in a process that must not wait for whoever reads them
 
 
 class Advance(Protocol):
@@ -63,13 +67,65 @@ def note(text: str) -> None:
 
 
 def write_line(text: str) -> None:
-    """Write a line, as it is, to stderr: above the bar, while there is one, so that they do not meet on one line."""
-    if _bar is None:
-        print(text, file=sys.stderr, flush=True)
-        return
-    from rich.text import Text
+    """Write a line, as it is, to stderr: above the bar, while there is one, so that they do not meet on one line.
 
-    _bar.print(Text.from_ansi(text), soft_wrap=True)
+    What cannot be written is lost, and nobody fails for it.
+    """
+    if _lines is not None:
+        _lines.put(text)
+        return
+    with unfailing_stderr():
+        line_writer()(text)
+
+
+def line_writer() -> Callable[[str], None]:
+    """Give what writes a line to stderr at once; it raises OSError where that cannot be done."""
+    from projection.engine.log_writer import LineStream
+
+    stream = LineStream(sys.stderr)
+
+    def write(text: str) -> None:
+        if (bar := _bar) is None:
+            stream.write(text)
+            return
+        from rich.text import Text
+
+        bar.print(Text.from_ansi(text), soft_wrap=True)
+
+    return write
+
+
+def write_lines_by(writer: LogWriter) -> None:
+    """Have a thread write all lines from now on, so that nobody waits for them."""
+    global _lines  # noqa: PLW0603 - there is one stderr
+    _lines = writer
+
+
+def end_lines(patience_s: float) -> None:
+    """Wait, for so many seconds at most, until the thread has written what it was given; idempotent."""
+    if _lines is not None:
+        _lines.end(patience_s)
+
+
+@contextmanager
+def unfailing_stderr() -> Iterator[None]:
+    """Where the block cannot write to stderr, nothing goes there any more: also at exit, when Python tries again."""
+    try:
+        yield
+    except OSError:
+        give_up(sys.stderr)
+
+
+def give_up(stream: TextIO) -> None:
+    """Have what is written to a stream, and what it still holds, go nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+def is_terminal() -> bool:
+    """Whether somebody watches stderr on a terminal."""
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 def report(error: ProjectionError) -> None:
@@ -97,7 +153,7 @@ def progress(
         say: takes the numbers where nobody watches a terminal; None: a note.
     """
     global _bar  # noqa: PLW0603 - there is one terminal, and whoever writes to it has to know of the bar
-    if not sys.stderr.isatty():
+    if not is_terminal():
         yield _Sparing(say or (lambda now: note(f"{doing}: {now.text(unit)}")), total, _PLAIN_EVERY, plain=True)
         return
 
@@ -111,7 +167,8 @@ def progress(
         TextColumn("{task.fields[rate]}", markup=False),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as bar:
+    on_stderr = Console(file=cast("TextIO", _Unfailing(sys.stderr)))
+    with Progress(*columns, console=on_stderr, transient=True, redirect_stdout=False) as bar:
         task = bar.add_task(doing, total=total, rate="")
 
         def move(now: Figures) -> None:
@@ -122,6 +179,25 @@ def progress(
             yield _Sparing(move, total, _BAR_EVERY)
         finally:
             _bar = None
+
+
+class _Unfailing:
+    """A terminal that may be gone: what it does not take is lost, and the work goes on."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
 
 
 class Figures(NamedTuple):

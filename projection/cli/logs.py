@@ -1,34 +1,62 @@
-"""Where log lines go: to stderr, for people on a terminal and as JSON for machines."""
+"""Where log lines go: to stderr, for people on a terminal and as JSON for machines.
+
+They are written in a thread: a disk that is full, or a pipe that nobody empties, neither ends nor holds up who logs.
+"""
 
 from __future__ import annotations
 
+import atexit
 import logging
-import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from projection.cli.console import write_line
+from projection.cli import console
+from projection.engine.log_writer import LogWriter
 from projection.lang.printable import printable
 
 if TYPE_CHECKING:
-    from structlog.typing import EventDict, WrappedLogger
+    from collections.abc import Sequence
+
+    from structlog.typing import EventDict, Processor, WrappedLogger
+
+
+_LAST_LINES_S = 2.0  # that the end of the process waits for
 
 
 def configure_logs() -> None:
-    """Set up structlog for this process."""
-    is_terminal = sys.stderr.isatty()
-    renderer = structlog.dev.ConsoleRenderer() if is_terminal else structlog.processors.JSONRenderer()
+    """Set up structlog for this process, and have notes and errors take the same way as log lines."""
+    processors: list[Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        escaped,
+        structlog.dev.ConsoleRenderer() if console.is_terminal() else structlog.processors.JSONRenderer(),
+    ]
     structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            escaped,
-            renderer,
-        ],
+        processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=lambda *_: _Console(),
     )
+    writer = LogWriter(console.line_writer(), lambda lines: _rendered(processors, lines))
+    console.write_lines_by(writer)
+    atexit.register(end_logs)
+
+
+def end_logs() -> None:
+    """Wait until the last lines are written, for two seconds at most; what comes then is lost."""
+    console.end_lines(_LAST_LINES_S)
+
+
+def _rendered(processors: Sequence[Processor], lines: int) -> str:
+    """The line that says how many were lost before it."""
+    event: Any = {
+        "event": "log lines could not be written",
+        "lines": lines,
+        "hint": "make room on the disk that the log is on, or see to it that whoever reads the log keeps up",
+    }
+    for processor in processors:
+        event = processor(None, "warning", event)
+    return str(event)
 
 
 class _Console:
@@ -36,7 +64,7 @@ class _Console:
 
     def msg(self, message: str) -> None:
         """Write one line."""
-        write_line(message)
+        console.write_line(message)
 
     debug = info = warning = error = critical = exception = log = fatal = msg
 

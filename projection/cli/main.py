@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
+from errno import EDQUOT, EFBIG, EIO, ENOSPC
 from importlib import import_module
 from typing import NamedTuple
 
 import click
 
-from projection.cli.console import report, say
+from projection.cli.console import give_up, note, report, say, unfailing_stderr
 from projection.cli.parameters import Exit, command, examples_shown
 from projection.errors import EXIT_FAILED, EXIT_SIGNAL, ProjectionError
 from projection.extras import missing_extra
+
+_REFUSALS = (ENOSPC, EDQUOT, EFBIG, EIO)  # of what stdout leads to: all other files are named where they refuse
 
 
 class _Place(NamedTuple):
@@ -133,7 +135,8 @@ def main() -> None:
             sys.stdout.flush()
         sys.exit(status)
     except click.ClickException as error:
-        error.show()
+        with unfailing_stderr():
+            error.show()
         sys.exit(error.exit_code)
     except ProjectionError as error:
         report(error)
@@ -145,9 +148,13 @@ def main() -> None:
         sys.exit(missing.exit_status)
     except BrokenPipeError:
         # Whoever read the output has seen enough. What is still buffered must not be written at exit, loudly.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        give_up(sys.stdout)
         sys.exit(EXIT_FAILED)
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _REFUSALS and error.filename is None:
+            note(f"error: the output cannot be written: {error.strerror}")
+            give_up(sys.stdout)
+            sys.exit(EXIT_FAILED)
         if "--traceback" in sys.argv:  # not from Click: the error may have come before it read the options
             raise
         from projection.faults import contained

@@ -73,7 +73,7 @@ def run(
     """
     import asyncio
 
-    from projection.cli.logs import configure_logs
+    from projection.cli.logs import configure_logs, end_logs
     from projection.engine.deployment import load_deployment
     from projection.lang.run.executors import Execution
     from projection.model.manifest import Manifest
@@ -99,6 +99,7 @@ def run(
     if ended.abandoned:
         note("note: a batch could not be committed in time; it was not acknowledged, and the next start folds it again")
         sys.stdout.flush()
+        end_logs()
         os._exit(EXIT_ABANDONED)  # a thread still waits for the disk, and Python would wait for it
     if ended.halted:
         raise Exit(max(error.exit_status for error in ended.halted))

@@ -68,17 +68,17 @@ def verify(
 
 
 def _as_json(one: Verification, problems: list[str]) -> dict[str, Any]:
-    return {
-        "view_type": str(one.build.view_type),
-        "build": one.build.number,
-        "fold_identity": one.audit.fold_identity,
-        "scanned": one.audit.position.scanned,
-        "applied": one.audit.position.applied,
-        "views": one.audit.views,
-        "parked": one.audit.parked,
-        "digest": str(one.audit.recomputed),
-        "problems": problems,
-    }
+    found: dict[str, Any] = {"view_type": str(one.build.view_type), "build": one.build.number}
+    if (audit := one.audit) is not None:
+        found |= {
+            "fold_identity": audit.fold_identity,
+            "scanned": audit.position.scanned,
+            "applied": audit.position.applied,
+            "views": audit.views,
+            "parked": audit.parked,
+            "digest": str(audit.recomputed),
+        }
+    return {**found, "problems": problems}
 
 
 def _print_table(found: list[Verification]) -> None:
@@ -88,11 +88,12 @@ def _print_table(found: list[Verification]) -> None:
         (
             one.build.view_type,
             one.build.number,
-            one.audit.position.applied,
-            one.audit.views,
-            one.audit.parked,
-            str(one.audit.recomputed)[:16],
+            audit.position.applied,
+            audit.views,
+            audit.parked,
+            str(audit.recomputed)[:16],
         )
         for one in found
+        if (audit := one.audit) is not None
     ]
     print_table(("view type", "build", "event", "views", "parked", "digest begins"), rows)

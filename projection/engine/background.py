@@ -22,6 +22,7 @@ class Background:
         task = asyncio.create_task(_told(doing, work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: work.close())  # of one that was canceled before it began
 
     @property
     def unfinished(self) -> list[asyncio.Task[None]]:

@@ -144,6 +144,10 @@ def open_store(build: Build, deployed: DeployedView, **options: Any) -> LmdbLane
     """
     if build.lineage is not None:
         options["durability"] = "sync"
+        if build.lineage.scanned and not is_folder(
+            build.lane_path()
+        ):  # an empty store in its place would be answered from
+            raise _lost(build)
     store = LmdbLaneStore.open(build.lane_path(), build.fold_identity, earlier=build.earlier_identities, **options)
     try:
         if store.discarded:
@@ -157,11 +161,14 @@ def open_store(build: Build, deployed: DeployedView, **options: Any) -> LmdbLane
 
 
 def _lacks_events(build: Build | None) -> bool:
-    """Whether a build has passed over events of views or tenants that are suspended there."""
+    """Whether a build has passed over events of views or tenants that are suspended there, or holds them no more."""
     if build is None or not is_folder(build.lane_path()):
         return False
-    with LmdbViewReader.open(build.lane_path()) as reader:
-        return bool(reader.suspensions())
+    try:
+        with LmdbViewReader.open(build.lane_path()) as reader:
+            return bool(reader.suspensions())
+    except StorageDamagedError:
+        return True
 
 
 def taking_decisions(catalog: Catalog, deployed: DeployedView, build: Build, answers: Build) -> Build:
@@ -193,6 +200,13 @@ def _can_take(build: Build, drop: Drop) -> bool:
     """Whether a decision can have its effect on a build: it has not come to the event, or has parked it alike."""
     if not is_folder(build.lane_path()):
         return True
+    try:
+        return _takes(build, drop)
+    except StorageDamagedError:
+        return False
+
+
+def _takes(build: Build, drop: Drop) -> bool:
     with LmdbViewReader.open(build.lane_path()) as reader:
         if reader.position().scanned < drop.sequence:
             return True
@@ -203,7 +217,11 @@ def _can_take(build: Build, drop: Drop) -> bool:
 
 def _require_lineage(build: Build, store: LmdbLaneStore) -> None:
     if build.lineage is not None and store.position().scanned < build.lineage.scanned:
-        raise StorageDamagedError(
-            f"the store of {build} is gone, and the log does not give it back: it was adopted",
-            hint="bring back a copy of it, or name another data folder and let the views be folded anew",
-        )
+        raise _lost(build)
+
+
+def _lost(build: Build) -> StorageDamagedError:
+    return StorageDamagedError(
+        f"the store of {build} is gone, and the log does not give it back: it was adopted",
+        hint="bring back a copy of it, or let `projection run --new-build` fold the views anew",
+    )

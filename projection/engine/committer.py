@@ -81,15 +81,18 @@ class Committer:
         self.durations = Durations()  # of commits, from their begin until they are stored
         self._workshop = workshop
         self._free = asyncio.Lock()  # nobody writes to the store
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None  # the last commit
+        self._is_closing = False
 
     def begin(self) -> None:
         """Have all that was folded since the last commit written; the last one must be settled.
 
-        Returns at once. What is folded before the writing has begun is part of the commit.
+        Returns at once. What is folded before the writing has begun is part of the commit. A lane whose store is being
+        closed writes nothing more: whoever waited for its last commit may not know of it yet.
         """
-        self.began = monotonic()
-        self._task = asyncio.create_task(self._write(self.stream))
+        if not self._is_closing:
+            self.began = monotonic()
+            self._task = asyncio.create_task(self._write(self.stream))
 
     @property
     def busy(self) -> bool:
@@ -97,29 +100,54 @@ class Committer:
         return self._task is not None and not self._task.done()
 
     async def settle(self, patience_s: float | None = None) -> bool:
-        """Wait until the commit under way is stored; whether it is.
+        """Wait until the last commit is stored; whether it is. Any number may wait, and all are told the same.
 
         Raises:
             StaleCommitError: someone else owns the store.
             StorageDamagedError: the store holds what cannot be read.
         """
-        if self._task is None:
+        if (task := self._task) is None:
             return True
-        done, _ = await asyncio.wait({self._task}, timeout=patience_s)
-        if not done:
+        if not task.done():
+            await asyncio.wait({task}, timeout=patience_s)
+        if not task.done():
             return False
-        task, self._task = self._task, None
         task.result()
         return True
 
     async def between_commits(self, write: Callable[[Callable[[], None]], None]) -> None:
         """Have something else written to the store, as a commit is: in a thread, and with the turn.
 
+        Where whoever waits is canceled, the thread goes on, and nobody else writes until it is through.
+
         Args:
             write: as `Workshop.run` takes it; may raise.
         """
+        writing = asyncio.create_task(self._write_alone(write))
+        writing.add_done_callback(lambda task: task.cancelled() or task.exception())  # if nobody waits any more
+        await asyncio.wait({writing})
+        writing.result()
+
+    async def _write_alone(self, write: Callable[[Callable[[], None]], None]) -> None:
         async with self._free:
-            await self._workshop.run(lambda: None, write)
+            if not self._is_closing:
+                await self._workshop.run(lambda: None, write)
+
+    async def close(self) -> None:
+        """Close the store once nothing more is written to it, whatever the last commit came to; idempotent.
+
+        If this is canceled, the store stays open: a thread may be writing to it.
+        """
+        self._is_closing = True
+        if self._task is not None:
+            await asyncio.wait({self._task})
+        async with self._free:
+            self.lane.store.close()
+
+    async def rest(self) -> None:
+        """Wait until no thread writes to the store."""
+        async with self._free:
+            return
 
     async def _write(self, stream: StreamIdentity | None) -> None:
         while True:

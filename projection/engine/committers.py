@@ -36,6 +36,7 @@ class Committers:
         """
         self.by_lane = {lane: Committer(lane, workshop, on_change) for lane in lanes}
         self._building: dict[Lane, asyncio.Task[None]] = {}  # of indexes, in the background
+        self._removed: list[Committer] = []
         self._background = background
         self._on_change = on_change
 
@@ -76,12 +77,14 @@ class Committers:
         member = self.by_lane.pop(lane)
         if (building := self._building.pop(lane, None)) is not None:
             building.cancel()
-        self._background.begin(f"closing a build of view type {lane.view_type}", _close(member))
+        self._removed.append(member)
+        self._background.begin(f"closing a build of view type {lane.view_type}", member.close())
 
     async def settle(self, until: float, halt: Halt) -> bool:
         """Wait for the last commits until a moment of the monotonic clock, and return whether all is stored.
 
-        A lane whose last commit fails is halted. What a halted lane folded behind its last commit does not count.
+        If so, no thread writes to any store, and those of removed lanes are closed. A lane whose last commit fails is
+        halted. What a halted lane folded behind its last commit does not count.
         """
         all_stored = True
         for member in self.by_lane.values():
@@ -92,6 +95,14 @@ class Committers:
                     halt(member.lane, error, "committing")
             else:
                 all_stored &= settled and (not member.lane.has_changes or member.lane.halted is not None)
+        try:
+            async with asyncio.timeout(max(0.0, until - monotonic())):
+                for member in self._removed:
+                    await member.close()
+                for member in self.by_lane.values():
+                    await member.rest()
+        except TimeoutError:
+            return False
         return all_stored
 
 
@@ -99,10 +110,3 @@ async def _write_last(member: Committer) -> None:
     await member.settle()
     member.begin()
     await member.settle()
-
-
-async def _close(member: Committer) -> None:
-    try:
-        await member.settle()
-    finally:
-        member.lane.store.close()

@@ -81,6 +81,8 @@ class Cutovers:
         return made
 
     def _try(self, one: Cutover) -> bool:
+        if one.new.halted is not None:  # while the end of the log was looked at
+            return False
         if one.must_see_all and (fewer := fewer_messages(one)) is not False:
             if fewer is not None:
                 self.give_up(one)

@@ -377,11 +377,11 @@ class Node:
         until = monotonic() + self._stop_timeout_s
         while (left := until - monotonic()) > 0 and (busy := self._unfinished()):
             await asyncio.wait(busy, timeout=left)
-        failures = self._subscriptions.failures()
-        self.abandoned |= not await self._committers.settle(until, self.halt)
         for task in (unfinished := self._unfinished()):
             task.cancel()
         await asyncio.gather(*unfinished, *building, return_exceptions=True)
+        failures = self._subscriptions.failures()
+        self.abandoned |= not await self._committers.settle(until, self.halt)
         await self._subscriptions.close()
         self._tell()
         for failure in failures:

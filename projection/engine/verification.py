@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from projection.engine.recipes import deployed_like
-from projection.errors import ConfigurationError, DecodeError
+from projection.errors import ConfigurationError, DecodeError, StorageError
 from projection.model.keys import VIEWS
 from projection.model.state_digest import entry_digest
 from projection.store import changes
@@ -32,13 +32,16 @@ class Verification:
     """What was found in the store of the build that answers for a view type."""
 
     build: Build
-    audit: Audit
+    audit: Audit | None  # None where the store cannot be read
     of_indexes: tuple[str, ...] = ()  # what is wrong with them, a sentence each
+    unreadable: str | None = None  # why
 
     @property
     def problems(self) -> list[str]:
         """What the store should not say of itself, a sentence each; none where it is sound."""
         found, audit = [], self.audit
+        if audit is None:
+            return [self.unreadable or "it cannot be read"]
         if audit.fold_identity not in (self.build.fold_identity, *self.build.earlier_identities):
             found.append(f"it was folded by {audit.fold_identity}, and the catalogue says {self.build.fold_identity}")
         if audit.digest != audit.recomputed:
@@ -51,21 +54,27 @@ class Verification:
 def verify(data: Path, view_types: list[ViewType] | None = None) -> list[Verification]:
     """Go through everything that the answering builds of a data folder hold; a node may be running meanwhile.
 
+    A store that is damaged, or cannot be read, is one of the problems, and the others are gone through all the same.
+
     Args:
         data: the folder.
         view_types: which of them; None for all.
 
     Raises:
         ConfigurationError: there is no such folder or view type.
-        StorageError: the folder cannot be read.
+        StorageError: the folder's catalogue cannot be read.
     """
     with CatalogReader.open(data) as catalog:
         builds = [catalog.require(one) for one in (catalog.view_types() if view_types is None else view_types)]
-    found = []
-    for build in builds:
+    return [_verified(build) for build in builds]
+
+
+def _verified(build: Build) -> Verification:
+    try:
         with LmdbViewReader.open(build.lane_path()) as reader:
-            found.append(Verification(build, reader.audit(), tuple(_problems_of_indexes(build, reader))))
-    return found
+            return Verification(build, reader.audit(), tuple(_problems_of_indexes(build, reader)))
+    except StorageError as error:
+        return Verification(build, None, unreadable=error.message)
 
 
 def _problems_of_indexes(build: Build, reader: ViewReader) -> list[str]:
@@ -124,6 +133,8 @@ def differences(one: Verification, other: Verification) -> list[str]:
     that is the difference.
     """
     here, there = one.audit, other.audit
+    if here is None or there is None:
+        return []  # which is told already
     found = []
     if here.fold_identity != there.fold_identity:
         found.append(f"they were folded by {here.fold_identity} and by {there.fold_identity}")

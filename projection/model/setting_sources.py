@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 ENVIRONMENT_PREFIX = "PROJECTION_"
+# What Kubernetes and Docker links tell a container of a service called `projection`, or `projection-…`.
+_OF_A_SERVICE = re.compile(
+    r"(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:ADDR|PORT|PROTO))?)"
+)
+_PORT_OF_A_SERVICE = re.compile(r"(?:\w+_)?PORT"), re.compile(r"(?:tcp|udp|sctp)://.*")
 CONFIG_NAMES = ("projection.yaml", "projection.toml", "projection.json")
 
 Values = dict[str, Any]
@@ -106,14 +112,21 @@ def _anchor(model: type[BaseModel], values: Values, at: FieldPath, folder: Path)
 def _environment(model: type[BaseSettings], environ: Mapping[str, str]) -> Layer:
     known = {_variable(path): path for path in _leaves(model, ())}
     given = {name: text for name, text in environ.items() if name.startswith(ENVIRONMENT_PREFIX)}
-    unknown = sorted(given.keys() - known.keys())
+    unknown = sorted(name for name in given.keys() - known.keys() if not _is_of_a_service(name, given[name]))
     if unknown:
         raise ConfigurationError(
             "\n".join(f"environment variable {name} is not known; {did_you_mean(name, known)}" for name in unknown)
         )
     source = EnvSettingsSource(model)
-    source.env_vars = {name.lower(): text for name, text in given.items()}  # not those of the process
+    source.env_vars = {name.lower(): text for name, text in given.items() if name in known}  # not those of the process
     return Layer(source(), lambda at: f"environment variable {_variable(at)}")
+
+
+def _is_of_a_service(name: str, text: str) -> bool:
+    """Whether a variable that is no setting's was put there for a service whose name begins as ours do."""
+    rest = name.removeprefix(ENVIRONMENT_PREFIX)
+    is_port = all(one.fullmatch(found) for one, found in zip(_PORT_OF_A_SERVICE, (rest, text), strict=True))
+    return is_port or _OF_A_SERVICE.fullmatch(rest) is not None
 
 
 def _is_section(annotation: object) -> TypeGuard[type[BaseModel]]:

@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 
 from projection import __version__
 from projection.engine.durations import BOUNDS_S
+from projection.engine.log_writer import DROPPED
 from projection.errors import StorageError
 from projection.query.freshness import age
 
@@ -89,6 +90,9 @@ class _OfNode(Collector):
         yield CounterMetricFamily("projection_events", "Messages that were read.", value=node.events)
         yield CounterMetricFamily(
             "projection_unhandled", "Messages of a type that no program handles.", value=node.unhandled.count
+        )
+        yield CounterMetricFamily(
+            "projection_log_lines_dropped", "Log lines that could not be written.", value=DROPPED.count
         )
         gauges = {
             "scanned": GaugeMetricFamily(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import time
 from contextlib import contextmanager, suppress
 from errno import EIO, ENOSPC, EROFS
@@ -15,6 +16,7 @@ from projection.store.dirty_mark import MARKS, DirtyMark
 from projection.store.disk import disk_error, is_full, make_folder, reserve, storage_full, sync_folder, whole_folder
 from projection.store.gate import Gate, OccupiedError, ShutError
 from projection.store.host import require_local
+from projection.store.pages import require_sound, require_sound_head
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 Transaction: TypeAlias = "lmdb.Transaction[bytes]"
 _Result = TypeVar("_Result")
 
+_DATA, _LOCK = "data.mdb", "lock.mdb"
 MAP_SIZE = 64 << 30  # bytes of address space, not of disk: the file grows as it is written
 MAX_MAP_SIZE = 1 << 40  # a process has 2**47 bytes of addresses, and one environment a lane
 MAX_READERS = 1024
@@ -83,9 +86,19 @@ class Environment:
     """
 
     def __init__(
-        self, path: Path, *, map_size: int = 0, max_map_size: int = 0, readonly: bool = False, sync: bool = True
+        self,
+        path: Path,
+        *,
+        map_size: int = 0,
+        max_map_size: int = 0,
+        readonly: bool = False,
+        sync: bool = True,
+        is_sound: bool = False,
     ) -> None:
-        """What `create_or_open` and `open_readonly` call. Without `sync` the caller has set the dirty mark."""
+        """What `create_or_open` and `open_readonly` call. Without `sync` the caller has set the dirty mark.
+
+        A store that is not known to be sound is looked at before anything of it is followed.
+        """
         self.path = path
         self.discarded = False  # whether a store was here that a power loss may have damaged; it is deleted
         self._map_size = map_size
@@ -96,8 +109,13 @@ class Environment:
         self._next_reader_check = 0.0
         self._connected = False
         self._closed = False
+        if not is_sound:
+            require_sound_head(path / _DATA)
         self._lmdb = self._connect()
         with self.closed_on_error():
+            if not is_sound:
+                with self.read() as transaction:
+                    require_sound(path / _DATA, transaction.id())
             self.free_dead_readers()
 
     @classmethod
@@ -121,7 +139,7 @@ class Environment:
             require_local(path)
             mark = DirtyMark(path)
             # A process killed while LMDB made the environment leaves its lock file, and maybe the mark, alone.
-            if (is_new := not _has_data(path)) and {entry.name for entry in path.iterdir()} - {"lock.mdb", *MARKS}:
+            if (is_new := not _has_data(path)) and {entry.name for entry in path.iterdir()} - {_LOCK, *MARKS}:
                 raise StorageError(f"{path} is not a store: it holds other files", hint="name an empty directory")
             if discarded := mark.is_outlived():
                 mark.discard()
@@ -130,10 +148,11 @@ class Environment:
             elif discarded:
                 mark.clear()
             try:
-                environment = cls(path, map_size=map_size, max_map_size=max_map_size, sync=sync)
+                is_empty = is_new or discarded
+                environment = cls(path, map_size=map_size, max_map_size=max_map_size, sync=sync, is_sound=is_empty)
             except StorageError:
                 if is_new:  # a page of two may have found room
-                    (path / "data.mdb").unlink(missing_ok=True)
+                    (path / _DATA).unlink(missing_ok=True)
                 raise
             with environment.closed_on_error():
                 if sync and mark.is_set():
@@ -162,13 +181,13 @@ class Environment:
                     f"the store at {path} was written without waiting for the disk, and the machine went down",
                     hint="start the node: it discards the store and folds the views anew",
                 )
+            return cls(path, readonly=True, is_sound=_is_open_elsewhere(path))  # with a map as the writer has made it
         except OSError as error:
             raise disk_error(f"{path} cannot be read: {error.strerror}", error.errno) from None
-        return cls(path, readonly=True)  # with a map as large as the writer has made it
 
     def _connect(self) -> lmdb.Environment:
         try:
-            reserve(self.path / "lock.mdb", _LOCK_BYTES)
+            reserve(self.path / _LOCK, _LOCK_BYTES)
         except OSError as error:
             if error.errno != EROFS or not self._readonly:  # there LMDB does without: nobody can be writing
                 raise disk_error(f"{self.path}/lock.mdb cannot be written: {error.strerror}", error.errno) from None
@@ -389,4 +408,20 @@ class Environment:
 
 
 def _has_data(path: Path) -> bool:
-    return is_file(path / "data.mdb")
+    return is_file(path / _DATA)
+
+
+def _is_open_elsewhere(path: Path) -> bool:
+    """Whether another process has an environment open, and so has found it sound.
+
+    LMDB's own lock tells, for as long as that process has it. This one must not have it open: closing a file gives up
+    the locks that a process has on it.
+    """
+    try:
+        with (path / _LOCK).open("r+b") as file:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1)
+    except BlockingIOError:
+        return True
+    except OSError:  # there is no lock file, or this process may not lock it
+        return False
+    return False

@@ -54,6 +54,17 @@ def test_a_sound_store_has_the_digest_of_a_replay(left):
     assert expected == told
 
 
+def test_a_store_that_is_cut_is_a_problem_of_its_view_type_and_is_followed_by_no_command(site):
+    data = site / "data" / "counter" / "1" / "0" / "data.mdb"
+    os.truncate(data, data.stat().st_size // 2)
+    told = verified(site, status=1)
+    assert ("counter", 1) == (told["view_type"], told["build"])
+    assert "data.mdb is not a store, or it is damaged: " in told["problems"][0]
+    ended = projection("verify", folder=site)
+    assert (1, "error: view type counter: ") == (ended.returncode, ended.stderr[:26])
+    refused(projection("show", "counter", "x", "--tenant", "a", folder=site), 1, "is damaged", "bring back a copy")
+
+
 def test_people_get_a_table(left):
     ended = projection("verify", folder=left)
     assert (0, "") == (ended.returncode, ended.stderr)

@@ -369,6 +369,24 @@ async def test_a_build_that_cannot_be_made_to_serve_halts_and_the_former_one_goe
     await run_until(after.node, lambda: bool(served))
 
 
+async def test_a_build_that_halts_while_the_end_of_the_log_is_looked_at_does_not_serve(folder, monkeypatch):
+    served = list[str]()
+    successor = Successor(folder, lambda: served.append("yes"))
+    former = folder.lanes["tallies"]
+    former.halted = StorageError("it cannot be folded on")
+    asked = MemoryFeed.caught_up
+
+    async def caught_up(feed) -> bool:
+        found = await asked(feed)
+        if found and successor.lane.halted is None:
+            successor.lane.halted = StorageError("it halts here")
+        return found
+
+    monkeypatch.setattr(MemoryFeed, "caught_up", caught_up)
+    await run_until(successor.node, lambda: successor.lane.halted is not None)
+    assert [] == served
+
+
 async def test_a_catalogue_that_cannot_be_written_delays_the_switch(folder, logged):
     tries = list[str]()
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from projection.errors import ConfigurationError
 from projection.model.envelope import Tenancy
 from projection.model.ids import TenantId
+from projection.model.setting_sources import _is_of_a_service, _leaves, _variable
 from projection.model.settings import Settings
 
 SECRET = "hunter2"
@@ -256,6 +257,37 @@ class TestWrongValues:
 
     def test_a_section_is_not_given_as_one_variable(self):
         assert "PROJECTION_NATS is not known" in refusal(environ={"PROJECTION_NATS": '{"url": "nats://h"}'})
+
+    @pytest.mark.parametrize("service", ["", "NODE_", "READ_MODELS_", "NATS_", "BACK_PRESSURE_"])
+    def test_what_kubernetes_says_of_a_service_of_our_name_is_no_setting(self, service):
+        begin = f"PROJECTION_{service}"
+        port = f"{begin}PORT_7070_TCP"
+        environ = {
+            f"{begin}SERVICE_HOST": "10.0.0.1",
+            f"{begin}SERVICE_PORT": "7070",
+            f"{begin}SERVICE_PORT_HTTP": "7070",
+            f"{begin}SERVICE_PORT_HTTP_ALT": "7071",
+            f"{begin}PORT": "tcp://10.0.0.1:7070",
+            port: "tcp://10.0.0.1:7070",
+            f"{port}_PROTO": "tcp",
+            f"{port}_PORT": "7070",
+            f"{port}_ADDR": "10.0.0.1",
+            f"{begin}PORT_53_UDP": "udp://10.0.0.1:53",
+        }
+        assert load() == load(environ=environ)
+        assert "mine" == load(environ={**environ, "PROJECTION_STREAM": "mine"}).stream
+
+    @pytest.mark.parametrize(
+        "variable", ["PROJECTION_PORT", "PROJECTION_HTTP__PORT", "PROJECTION_SERVICE", "PROJECTION_SERVICE_HOSTS"]
+    )
+    def test_what_only_looks_like_it_is_an_error(self, variable):
+        assert f"{variable} is not known" in refusal(environ={variable: "7070"})
+
+    @pytest.mark.parametrize("text", ["7070", "tcp://10.0.0.1:7070"])
+    def test_no_setting_has_the_name_of_such_a_variable(self, text):
+        names = [_variable(path) for path in _leaves(Settings, ())]
+        assert len(names) > 50
+        assert [] == [name for name in names if _is_of_a_service(name, text)]
 
     def test_an_unknown_override_is_an_error(self):
         assert refusal(overrides={"back_pressure.bach": 1}) == "option --bach: is not known; did you mean 'batch'?"
