@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from projection.stream.embedded import EmbeddedServer
 
 SOME = 2
-MANY = 150
-TIME_BOX_S = 20 * 60.0
+MANY = 50
+TIME_BOX_S = 10 * 60.0
 AT_A_TIME = 2
-KILLS = 200
+KILLS = 100
 
 
 def test_a_few_schedules_end_with_the_views_of_a_replay(tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ def test_a_few_schedules_end_with_the_views_of_a_replay(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_as_many_schedules_as_20_minutes_allow_end_with_the_views_of_a_replay(tmp_path: Path) -> None:
+def test_as_many_schedules_as_10_minutes_allow_end_with_the_views_of_a_replay(tmp_path: Path) -> None:
     first, until = randbits(32), monotonic() + TIME_BOX_S
     numbers, failed = count(), Event()
 
@@ -63,7 +63,7 @@ def test_as_many_schedules_as_20_minutes_allow_end_with_the_views_of_a_replay(tm
 
 
 @pytest.mark.long
-def test_two_hundred_kills_at_random_over_a_long_log_change_nothing(server: EmbeddedServer, tmp_path: Path) -> None:
+def test_a_hundred_kills_at_random_over_a_long_log_change_nothing(server: EmbeddedServer, tmp_path: Path) -> None:
     seed = int(os.environ.get("CRASH_SEED") or randbits(32))
     print(f"seed {seed}")
     dice = random.Random(seed)
