@@ -148,11 +148,10 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """It is answered; what has not come of it yet must come soon, and nobody reads it."""
         super().on_response_complete()
-        if self.transport.is_closing() or not self.cycle.response_complete:
-            return
-        self._all.rest(self)
-        if self._part is _Part.REST:
-            self._await_request()
+        if self.cycle.response_complete:
+            self._all.rest(self)
+            if self._part is _Part.REST and not self.transport.is_closing():
+                self._await_request()
 
     def make_room(self) -> None:
         """See `Connection`."""
@@ -199,6 +198,7 @@ class BoundedProtocol(HttpToolsProtocol):
             if self.cycle is not None:
                 self.cycle.disconnected = True  # whatever the application still says of it
         self.transport.close()
+        self._all.rest(self)
 
     def _is_to_be_answered(self) -> bool:
         """Whether an answer that is written now is the answer to the request that is coming in."""
