@@ -10,7 +10,7 @@ import asyncio
 import gc
 import socket
 import tracemalloc
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 import uvicorn
@@ -21,7 +21,7 @@ from ops_support import exchange, fine, served, told
 from patience import eventually
 from uvicorn.server import ServerState
 
-from projection.ops.http import protocol
+from projection.ops.http import connections, protocol
 from projection.ops.http.connections import Connections
 from projection.ops.http.protocol import BoundedProtocol
 
@@ -98,10 +98,10 @@ async def connected(app):
     """A client's socket, and the server's end of it."""
     config = uvicorn.Config(app, loop="none", ws="none", lifespan="off", log_config=None)
     config.load()
-    state, connections, made = ServerState(), Connections(10), []
+    state, all_of_them, made = ServerState(), Connections(10), []
 
     def end():
-        made.append(Counting(connections, config, state, {}))
+        made.append(Counting(all_of_them, config, state, {}))
         return made[-1]
 
     server = await asyncio.get_running_loop().create_server(end, "127.0.0.1", 0)
@@ -242,3 +242,88 @@ async def test_line_ends_between_requests_do_not_keep_a_connection(monkeypatch):
         await loop.sock_sendall(client, b"\r\n")
         while await loop.sock_recv(client, 1_000):
             pass
+
+
+LARGE = 8_000_000  # more than the kernel keeps of an answer
+
+
+async def answers_at_length(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % LARGE)]})
+    await send({"type": "http.response.body", "body": bytes(LARGE)})
+
+
+@asynccontextmanager
+async def many_connected(app, count):
+    """Sockets of clients, each with the server's end of it."""
+    config = uvicorn.Config(app, loop="none", ws="none", lifespan="off", log_config=None)
+    config.load()
+    state, all_of_them, made = ServerState(), Connections(count), []
+    loop = asyncio.get_running_loop()
+
+    def end():
+        made.append(Counting(all_of_them, config, state, {}))
+        return made[-1]
+
+    server = await loop.create_server(end, "127.0.0.1", 0)
+    async with AsyncExitStack() as stack:
+        stack.callback(server.close)
+        clients = []
+        for number in range(count):
+            client = stack.enter_context(socket.socket())
+            client.setblocking(False)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+            await loop.sock_connect(client, server.sockets[0].getsockname())
+            await eventually(lambda: len(made) > number and made[number].transport)  # noqa: B023 - it is awaited here
+            stack.callback(made[number].transport.abort)
+            clients.append((client, made[number]))
+        yield clients
+
+
+def unsent(clients):
+    return sum(end.unsent() for _, end in clients if not end.transport.is_closing())
+
+
+@pytest.mark.parametrize("loop_factory", [None, uvloop.new_event_loop])
+def test_answers_that_nobody_takes_are_bounded_in_their_sum_and_who_takes_gets_all(monkeypatch, loop_factory):
+    limit = 3 * LARGE
+    monkeypatch.setattr(connections, "MAX_UNSENT_BYTES", limit)
+
+    async def all_of_them():
+        loop, taken = asyncio.get_running_loop(), 0
+
+        async with many_connected(answers_at_length, 8) as clients:
+            taker, end = clients[0]
+            await loop.sock_sendall(taker, GET + b"\r\n")
+            await eventually(lambda: end.flow.write_paused)
+            for client, other in clients[1:]:
+                before = end.unsent()
+                while before == end.unsent() > 0:  # the kernel has room for more when it likes
+                    taken += len(await loop.sock_recv(taker, 100_000))
+                await loop.sock_sendall(client, GET + b"\r\n")
+                await eventually(lambda: other.flow.write_paused)  # noqa: B023 - it is awaited here
+                assert unsent(clients) <= limit
+            while taken < LARGE:
+                taken += len(await loop.sock_recv(taker, 1_000_000))
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(all_of_them())
+
+
+async def test_no_request_is_begun_before_the_answer_to_the_one_before_it_was_taken():
+    begun = []
+
+    async def app(scope, receive, send):
+        begun.append(scope)
+        await answers_at_length(scope, receive, send)
+
+    async with many_connected(app, 1) as [(client, end)]:
+        loop = asyncio.get_running_loop()
+        await loop.sock_sendall(client, GET + b"\r\n")
+        await eventually(lambda: end.flow.write_paused)
+        await loop.sock_sendall(client, 2 * (GET + b"\r\n"))
+        await eventually(lambda: end.pipeline)
+        assert 1 == len(begun)
+        taken = 0
+        while taken < 3 * LARGE:
+            taken += len(await loop.sock_recv(client, 1_000_000))
+        assert 3 == len(begun)

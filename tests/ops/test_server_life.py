@@ -5,23 +5,25 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 
 import httpx
 import pytest
+import uvloop
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
-from ops_support import fine, served
+from ops_support import connection, exchange, fine, served
 from patience import WITHIN_S, eventually
 
 from projection.errors import ConfigurationError
 from projection.model.http_settings import Address
 from projection.model.settings import Settings
-from projection.ops.http import server
+from projection.ops.http import connections, handshake, server
 from projection.ops.http.server import Listener
 
 SECRET = "0123456789abcdef-of-the-gateway"
@@ -145,6 +147,36 @@ async def test_a_connection_may_be_encrypted(nats_server, stream_name, tmp_path)
         async with httpx.AsyncClient(verify=old, trust_env=False) as outdated:
             with pytest.raises(httpx.ConnectError):
                 await outdated.get(one.url + "/health")
+
+
+@pytest.mark.parametrize("loop_factory", [None, uvloop.new_event_loop])
+def test_connections_that_do_not_begin_to_encrypt_shut_nobody_out(nats_server, stream_name, tmp_path, loop_factory):
+    tls = certificate(tmp_path)
+    trust = ssl.create_default_context(cafile=str(tls["certificate_file"]))
+    http = {"tls": tls, "limits": {"connections": 3}}
+
+    async def asked():
+        async with (
+            served(nats_server.url, stream_name, tmp_path, [fine("a")], http=http, trust=trust) as one,
+            AsyncExitStack() as stack,
+        ):
+            silent = [await stack.enter_async_context(connection(one)) for _ in range(3 + connections.SPARE + 10)]
+            silent[-1][1].write(b"GET /health HTTP/1.1\r\n\r\n")
+            assert 200 == (await one.get("/v1/views/fines/a")).status_code
+            with suppress(ConnectionResetError):
+                assert b"" == await silent[0][0].read()  # the one that came first has made room
+                await silent[-1][0].read()
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(asyncio.wait_for(asked(), WITHIN_S))
+
+
+async def test_a_handshake_that_does_not_come_is_not_waited_for(nats_server, stream_name, tmp_path, monkeypatch):
+    monkeypatch.setattr(handshake, "HANDSHAKE_S", 0.1)
+    http = {"tls": certificate(tmp_path)}
+    async with served(nats_server.url, stream_name, tmp_path, [fine("a")], http=http) as one:
+        for begun in (b"", b"\x16\x03\x01"):
+            assert b"" == await exchange(one, begun)
 
 
 def test_a_key_that_cannot_be_used_is_told_and_nobody_is_asked_for_a_passphrase(tmp_path):

@@ -21,7 +21,8 @@ from projection.ops.http.problems import MEDIA_TYPE, RequestError, problem_of
 if TYPE_CHECKING:
     import asyncio
 
-    from uvicorn._types import HTTPScope
+    from uvicorn._types import ASGI3Application, HTTPScope
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
     from projection.ops.http.connections import Connections
 
@@ -59,6 +60,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._request_timer: asyncio.TimerHandle | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
         self._unsent = 0
+        self._held: tuple[RequestResponseCycle, ASGI3Application] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """One more; beyond the limit it is told so."""
@@ -148,15 +150,14 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """It is answered; what has not come of it yet must come soon, and nobody reads it."""
         super().on_response_complete()
-        if self.transport.is_closing() or not self.cycle.response_complete:
-            return
-        self._all.rest(self)
-        if self._part is _Part.REST:
-            self._await_request()
+        if self.cycle.response_complete:
+            self._all.rest(self)
+            if self._part is _Part.REST and not self.transport.is_closing():
+                self._await_request()
 
     def make_room(self) -> None:
         """See `Connection`."""
-        if self.transport.get_write_buffer_size():
+        if self.unsent():
             self._drop()
         else:
             self.transport.abort()
@@ -199,6 +200,7 @@ class BoundedProtocol(HttpToolsProtocol):
             if self.cycle is not None:
                 self.cycle.disconnected = True  # whatever the application still says of it
         self.transport.close()
+        self._all.rest(self)
 
     def _is_to_be_answered(self) -> bool:
         """Whether an answer that is written now is the answer to the request that is coming in."""
@@ -212,29 +214,45 @@ class BoundedProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """Nobody takes what was written."""
         super().pause_writing()
-        if self._stall_timer is None:
+        self._all.stalls(self)
+        if self._stall_timer is None and not self.transport.is_closing():
             self._watch()
 
     def resume_writing(self) -> None:
         """It was taken."""
         super().resume_writing()
+        self._all.flows(self)
         if self._stall_timer is not None:
             self._stall_timer.cancel()
             self._stall_timer = None
+        if self._held is not None and not self.transport.is_closing():
+            held, self._held = self._held, None
+            super()._start_asgi_task(*held)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Begin with a request, once the answer before it was taken: no connection keeps two."""
+        if self.flow.write_paused:
+            self._held = cycle, app
+        else:
+            super()._start_asgi_task(cycle, app)
+
+    def unsent(self) -> int:
+        """See `Stalled`."""
+        return self.transport.get_write_buffer_size()
 
     def _watch(self) -> None:
-        self._unsent = self.transport.get_write_buffer_size()
+        self._unsent = self.unsent()
         self._stall_timer = self.loop.call_later(STALL_S, self._look)
 
     def _look(self) -> None:
-        if self.transport.get_write_buffer_size() > self._unsent - _STALL_BYTES:
+        if self.unsent() > self._unsent - _STALL_BYTES:
             self._drop()
         else:
             self._watch()
 
     def timeout_keep_alive_handler(self) -> None:
         """Nothing more was asked for; an answer that is still not taken is not waited for."""
-        if self.transport.get_write_buffer_size():
+        if self.unsent():
             self._drop()
         else:
             super().timeout_keep_alive_handler()

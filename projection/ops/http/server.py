@@ -20,6 +20,7 @@ from projection.model.http_settings import Address
 from projection.ops.http.access import Access
 from projection.ops.http.app import application
 from projection.ops.http.connections import Connections
+from projection.ops.http.handshake import TlsServer
 from projection.ops.http.protocol import KEEP_ALIVE_S, BoundedProtocol
 from projection.ops.http.service import Service
 from projection.ops.metrics import Metrics
@@ -28,11 +29,12 @@ from projection.query.service import Queries
 from projection.query.serving import Serving
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from projection.engine.node import Node
     from projection.model.http_settings import HttpSettings, TlsSettings
     from projection.model.settings import Settings
+    from projection.ops.http.front import Front
     from projection.store.catalog import Catalog
 
 log = structlog.get_logger()
@@ -105,7 +107,7 @@ async def serving(listener: Listener, node: Node, catalog: Catalog, settings: Se
     )
     metrics = Metrics(node, lambda: changes.streams)
     service = Service(node, queries, listener.access, metrics, changes, listener.settings)
-    server = _Server(_config(listener, service))
+    server = _Server(listener, service)
     task = asyncio.create_task(server.serve([listener.bound]))
     task.add_done_callback(lambda _: node.stop() if not service.stopping.is_set() else None)  # it has failed
     log.info("serving", url=listener.url, access=listener.settings.access.mode)
@@ -121,19 +123,33 @@ async def serving(listener: Listener, node: Node, catalog: Catalog, settings: Se
 
 
 class _Server(uvicorn.Server):
+    def __init__(self, listener: Listener, service: Service) -> None:
+        self._tls = listener.tls
+        self._connections = Connections(listener.settings.limits.connections)
+        super().__init__(_config(application(service), partial(BoundedProtocol, self._connections)))
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept connections; those that are to be encrypted by ourselves, so that they count from then on."""
+        if self._tls is None or sockets is None:
+            await super().startup(sockets)
+            return
+        protocol = partial(
+            BoundedProtocol, self._connections, config=self.config, server_state=self.server_state, app_state={}
+        )
+        self.servers = [TlsServer(bound, self._tls, self._connections, protocol) for bound in sockets]  # type: ignore[misc]
+        self.started = True
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Signals are the node's business."""
         yield
 
 
-def _config(listener: Listener, service: Service) -> uvicorn.Config:
-    connections = Connections(listener.settings.limits.connections)
-    tls = listener.tls
+def _config(app: Front, protocol: Callable[..., BoundedProtocol]) -> uvicorn.Config:
     config = uvicorn.Config(
-        application(service),
+        app,
         loop="none",
-        http=partial(BoundedProtocol, connections),  # type: ignore[arg-type] # it is called and nothing else
+        http=protocol,  # type: ignore[arg-type] # it is called and nothing else
         ws="none",
         lifespan="off",
         interface="asgi3",
@@ -145,7 +161,6 @@ def _config(listener: Listener, service: Service) -> uvicorn.Config:
         backlog=_BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=_LAST_ANSWERS_S,
-        ssl_context_factory=None if tls is None else lambda *_: tls,
     )
     logger = logging.getLogger("uvicorn.error")
     logger.propagate = False
