@@ -18,9 +18,10 @@ from msgspec.structs import replace
 
 from projection.lang import core, failures
 from projection.lang.cost import costs
-from projection.lang.run.emission import Body
+from projection.lang.run.emission import Body, outlined
 from projection.lang.run.names import Names
 from projection.lang.run.python_ast import placed
+from projection.lang.steps import tick
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -95,25 +96,26 @@ def name(g, a):
 class Compiled:
     """Runs the core as Python functions."""
 
-    def __init__(self, functions: Mapping[str, core.Function]) -> None:
-        self._emitter = Emitter(functions)
+    def __init__(self, functions: Mapping[str, core.Function], kept: list[ast.stmt] | None = None) -> None:
+        """Run a program.
+
+        Args:
+            functions: of the program.
+            kept: takes all that is emitted; only tests look at it, and it is many times as large as what runs.
+        """
+        self._emitter = Emitter(functions, kept)
 
     def routine(self, node: core.Core, given: int, _slots: int) -> Routine:
         """See `Executor.routine`."""
         return self._emitter.made(node, given)
 
-    @property
-    def emitted(self) -> str:
-        """All that was emitted so far, as one text; the same for the same program, wherever it is made."""
-        return "\n".join(map(ast.dump, self._emitter.tree))
-
 
 class Emitter:
     """Emits the functions of one program into one namespace."""
 
-    def __init__(self, functions: Mapping[str, core.Function]) -> None:
+    def __init__(self, functions: Mapping[str, core.Function], kept: list[ast.stmt] | None = None) -> None:
         self._functions = functions
-        self.tree: list[ast.stmt] = []  # of all that was emitted so far
+        self._kept = kept
         self.names = Names({"__builtins__": {}, **NAMES, "settled": self._settled, "spent": _spent})
 
     def made(self, node: core.Core, parameters: int) -> Routine:
@@ -128,6 +130,7 @@ class Emitter:
         waiting = [node]
         calls: list[core.Call] = []
         while waiting:
+            tick()
             one = waiting.pop()
             if isinstance(one, core.Call) and one.function not in self.names.functions:
                 calls.append(one)
@@ -143,7 +146,7 @@ class Emitter:
 
     def define(self, name: str, parameters: Sequence[str], node: core.Core) -> None:
         """Emit a function and compile it."""
-        body = Body(self.names, self.define)
+        body = Body(self.names, self.define, outlined=outlined(node))
         result = body.kept(body.expression(node))  # computing it may still fail, so it comes before the last writes
         module = ast.parse(_FRAME)
         definition = cast("ast.FunctionDef", module.body[0])
@@ -157,11 +160,13 @@ class Emitter:
         for argument in definition.args.args:
             placed(argument, 1)
         self._require_allowed(module)
-        self.tree.append(definition)
+        if self._kept is not None:
+            self._kept.append(definition)
         exec(compile(module, FILE, "exec"), self.names.values)  # noqa: S102 - walked against the whitelist just above
 
     def _require_allowed(self, module: ast.Module) -> None:
         for part in ast.walk(module):
+            tick()
             fine = isinstance(part, _ALLOWED)
             if isinstance(part, ast.Name):
                 fine = part.id in NAMES or _OWN.fullmatch(part.id) is not None

@@ -26,7 +26,6 @@ from projection.ops.http.parameters import none_expected, read_parameters, read_
 from projection.ops.http.problems import RequestError, documented
 from projection.ops.http.service import service_of
 from projection.query.errors import UnknownViewTypeError
-from projection.query.form import Query
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -116,6 +115,7 @@ async def views(request: Request, reader: OfTenant, view_type: Type) -> Response
     """Views that meet conditions: `status=paid`, `balance[gt]=100`; or by their ids: `id=A1&id=A2`."""
     service = service_of(request)
     named = _view_type(view_type)
+    await service.queries.ready(named)
     query = read_query(named, read_parameters(request.scope["query_string"]), service.queries.schema)
     answer = await unless_gone(request, service.queries.query(reader.tenant_id, query))
     return Response(msgspec.json.encode(answer), media_type=_JSON)
@@ -130,9 +130,9 @@ async def views(request: Request, reader: OfTenant, view_type: Type) -> Response
 )
 async def query(request: Request, reader: OfTenant) -> Response:
     """A query in the form of docs/query.md."""
-    answer = await unless_gone(
-        request, service_of(request).queries.query(reader.tenant_id, Query.read(await _body(request)))
-    )
+    queries = service_of(request).queries
+    asked_for = await queries.read(await _body(request))
+    answer = await unless_gone(request, queries.query(reader.tenant_id, asked_for))
     return Response(msgspec.json.encode(answer), media_type=_JSON)
 
 
@@ -148,9 +148,9 @@ async def query(request: Request, reader: OfTenant) -> Response:
 )
 async def explain(request: Request, reader: OfTenant) -> Response:
     """The query is run, and what comes of it is not sent."""
-    answer = await unless_gone(
-        request, service_of(request).queries.explain(reader.tenant_id, Query.read(await _body(request)))
-    )
+    queries = service_of(request).queries
+    asked_for = await queries.read(await _body(request))
+    answer = await unless_gone(request, queries.explain(reader.tenant_id, asked_for))
     return Response(msgspec.json.encode(answer), media_type=_JSON)
 
 
@@ -164,7 +164,7 @@ async def catalog(request: Request, who: OfAnyone) -> Response:
     """The view types, the JSON Schema of each, its indexes and builds; nothing of any tenant's."""
     del who  # only that it is somebody
     none_expected(request.scope["query_string"])
-    return Response(msgspec.json.encode(service_of(request).queries.catalog()), media_type=_JSON)
+    return Response(msgspec.json.encode(await service_of(request).queries.catalog()), media_type=_JSON)
 
 
 def _view_type(name: str) -> ViewType:
