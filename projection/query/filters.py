@@ -13,8 +13,8 @@ from projection.lang.check.filters import GIVEN, NAME, Condition, checked_filter
 from projection.lang.cost.segments import with_charges
 from projection.lang.failures import Failure
 from projection.lang.reporting import Diagnostic, ProgramInvalidError
-from projection.lang.run import compiler  # noqa: F401 - not while a thread is held up, with the lock of the import
-from projection.lang.run.executors import Execution, executor
+from projection.lang.run.compiler import Compiled
+from projection.lang.run.executors import Execution, Interpreted
 from projection.lang.source import Source, Span
 from projection.lang.steps import tick
 from projection.lang.values.numbers import EXACT, rescaled
@@ -169,7 +169,9 @@ def compile_filter(
         bounds = bounds._replace(is_exact=False)  # an index rounds such numbers
 
     def routine() -> Routine:
-        made = executor(execution, schema.program.core.functions)
+        functions = schema.program.core.functions
+        is_compiled = execution is Execution.COMPILED
+        made = Compiled(functions, library=schema.functions) if is_compiled else Interpreted(functions)
         one = condition if tree is None else condition_of(tree, schema.scope)
         return made.routine(with_charges(one.core), GIVEN, one.slots)
 

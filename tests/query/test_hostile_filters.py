@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from projection.lang.run.compiler import Compiled
+from projection.lang.run.compiler import Compiled, Emitter
 from projection.lang.run.emission import MAX_NODES
 from projection.lang.run.executors import Execution
 from projection.lang.steps import told
@@ -206,7 +206,7 @@ def test_nodes_are_foretold_of_a_structured_filter_and_no_fewer_than_there_are(n
     made = compile_filter(things(), filter_, ROOM)
     monkey = pytest.MonkeyPatch()
     with monkey.context() as patch:
-        patch.setattr("projection.query.filters.executor", lambda _execution, functions: Counting(functions))
+        patch.setattr("projection.query.filters.Compiled", Counting)
         made.compile()
     assert kept[0] <= 1.5 * told_of + 10  # with charges, which are nodes as well
 
@@ -259,10 +259,35 @@ def test_no_function_that_is_compiled_in_one_go_is_large():
     kept: list[ast.stmt] = []
     monkey = pytest.MonkeyPatch()
     with monkey.context() as patch:
-        patch.setattr("projection.query.filters.executor", lambda _execution, functions: Compiled(functions, kept))
+        patch.setattr(
+            "projection.query.filters.Compiled", lambda functions, library: Compiled(functions, kept, library)
+        )
         compile_filter(things(), Query.read({"view": "things", "filter": many}).filter, ROOM).compile()
     assert len(kept) > 5
     assert max(sum(1 for _ in ast.walk(one)) for one in kept) < 30 * MAX_NODES
+
+
+def test_functions_of_the_program_are_compiled_once_for_all_filters(monkeypatch):
+    defined = []
+    define = Emitter.define
+
+    def counting(self, name, parameters, node):
+        defined.append(name[0])
+        define(self, name, parameters, node)
+
+    monkeypatch.setattr(Emitter, "define", counting)
+    schema = ViewSchema.of("things.proj", PROGRAM.replace("on Made", "fn more(n: int) -> int = twice(n) + 1\non Made"))
+    view = schema.decoder(frozenset(["n"]))(VIEW)
+    text = "more(n) == {0} or twice(n) == {0}"
+    for number in range(3, 6):
+        compiled = compile_filter(schema, text.format(number))
+        interpreted = compile_filter(schema, text.format(number), execution=Execution.INTERPRETED)
+        assert compiled.matches(10**8, view, "A1") == interpreted.matches(10**8, view, "A1")
+    assert sorted(defined) == ["f", "f", "r", "r", "r"]
+    failing = compile_filter(schema, "more(n * 9223372036854775807) == 1")
+    with pytest.raises(FilterFailedError, match="R701") as refused:
+        failing.matches(10**8, view, "A1")
+    assert refused.value.span is None, "it fails in a function, which is no part of the text"
 
 
 EXPENSIVE = [

@@ -96,26 +96,38 @@ def name(g, a):
 class Compiled:
     """Runs the core as Python functions."""
 
-    def __init__(self, functions: Mapping[str, core.Function], kept: list[ast.stmt] | None = None) -> None:
+    def __init__(
+        self,
+        functions: Mapping[str, core.Function],
+        kept: list[ast.stmt] | None = None,
+        library: Compiled | None = None,
+    ) -> None:
         """Run a program.
 
         Args:
             functions: of the program.
             kept: takes all that is emitted; only tests look at it, and it is many times as large as what runs.
+            library: has the functions compiled, for all that call them; None: they are compiled here.
         """
-        self._emitter = Emitter(functions, kept)
+        self.emitter: Emitter = Emitter(functions, kept, None if library is None else library.emitter)
 
     def routine(self, node: core.Core, given: int, _slots: int) -> Routine:
         """See `Executor.routine`."""
-        return self._emitter.made(node, given)
+        return self.emitter.made(node, given)
 
 
 class Emitter:
     """Emits the functions of one program into one namespace."""
 
-    def __init__(self, functions: Mapping[str, core.Function], kept: list[ast.stmt] | None = None) -> None:
+    def __init__(
+        self,
+        functions: Mapping[str, core.Function],
+        kept: list[ast.stmt] | None = None,
+        library: Emitter | None = None,
+    ) -> None:
         self._functions = functions
         self._kept = kept
+        self._library = library
         self.names = Names({"__builtins__": {}, **NAMES, "settled": self._settled, "spent": _spent})
 
     def made(self, node: core.Core, parameters: int) -> Routine:
@@ -124,6 +136,11 @@ class Emitter:
         name = self.names.unique("r")
         self.define(name, [f"s{slot}" for slot in range(parameters)], node)
         return cast("Routine", self.names.values[name])
+
+    def function(self, call: core.Call) -> Routine:
+        """The function that is called; emitted now, if it was not before."""
+        self._define_callees(call)
+        return cast("Routine", self.names.values[self.names.functions[call.function]])
 
     def _define_callees(self, node: core.Core) -> None:
         """Emit the functions that a node calls, callees first, so that emission never nests."""
@@ -137,6 +154,9 @@ class Emitter:
             waiting += core.parts(one)
         for call in calls:
             if call.function in self.names.functions:
+                continue
+            if self._library is not None:
+                self.names.functions[call.function] = self.names.value("f", self._library.function(call))
                 continue
             body = self._functions[call.function].body
             self._define_callees(body)
