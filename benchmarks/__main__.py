@@ -8,6 +8,7 @@ from benchmarks import (
     calibration,
     end_to_end,
     handlers,
+    hostile,
     latency,
     many_views,
     peers,
@@ -26,6 +27,7 @@ for benchmark in (
     many_views,
     latency,
     queries,
+    hostile,
     slow_clients,
     understanding,
 ):

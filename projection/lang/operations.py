@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from projection.lang import types as ty
 from projection.lang.cost.costs import Shape
+from projection.lang.steps import tick
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Sequence
@@ -193,6 +194,7 @@ def is_variable(name: str) -> bool:
 
 def _match(pattern: Pattern, type_: ty.Type, bound: dict[str, ty.Type], yielded: Container[str]) -> bool:
     """Whether a parameter takes a type; what stands for any type is only compared where it is not `yielded`."""
+    tick()
     if isinstance(type_, ty.Never):
         return True
     if pattern.optional:

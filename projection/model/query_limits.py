@@ -25,6 +25,7 @@ class QueryLimits(Frozen):
     max_wait_ms: Annotated[Count, Field(ge=0, le=600_000)] = 30_000  # that a query may wait for its `min_sequence`
     filter_bytes: Annotated[Count, Field(ge=1, le=1024**2)] = 16_384  # of a filter's text, or of its JSON
     filter_depth: Annotated[Count, Field(ge=1, le=100)] = 32  # of a structured filter
+    filter_nodes: Annotated[Count, Field(ge=1, le=100_000)] = 4_000  # of a filter's computation, as it is compiled
     filter_leaves: Annotated[Count, Field(ge=1, le=10_000)] = 500  # comparisons in a structured filter
 
     @model_validator(mode="after")

@@ -6,13 +6,15 @@ have the same bounds.
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from projection.lang import core
+from projection.lang.steps import tick
 from projection.query.form import ID
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 BoundOperator = Literal["eq", "in", "lt", "le", "gt", "ge", "starts_with"]
 
@@ -66,16 +68,17 @@ def bounds_of(node: core.Core) -> Bounds:
 
 def _required(node: core.Core, known: Mapping[int, _At]) -> Bounds:
     """What holds where the node is true; `known` tells what slots hold."""
+    tick()
     match node:
         case core.Const(value=True):
             return Bounds((), is_exact=True)
         case core.If(no=core.Const(value=False)):
-            return both(_required(node.condition, known), _required(node.yes, known))
+            return both([_required(part, known) for part in _conditions(node, is_and=True)])
         case core.If(yes=core.Const(value=False)):
             rest = _required(node.no, known)
             return rest._replace(is_exact=rest.is_exact and _asks_inside(rest, node.condition, known))
         case core.If(yes=core.Const(value=True)):
-            return either(_required(node.condition, known), _required(node.no, known))
+            return either([_required(part, known) for part in _conditions(node, is_and=False)])
         case core.Let():
             if (at := _at(node.value, known)) is None:  # and it may fail
                 return _required(node.body, known)._replace(is_exact=False)
@@ -88,6 +91,19 @@ def _required(node: core.Core, known: Mapping[int, _At]) -> Bounds:
             return NOTHING
 
 
+def _conditions(node: core.Core, *, is_and: bool) -> Iterator[core.Core]:
+    """The conditions that `and` or `or` join, in order, however they are nested: all are then looked at together."""
+    waiting = [node]
+    while waiting:
+        match waiting.pop():
+            case core.If(condition=first, yes=second, no=core.Const(value=False)) if is_and:
+                waiting += [second, first]
+            case core.If(condition=first, yes=core.Const(value=True), no=second) if not is_and:
+                waiting += [second, first]
+            case one:
+                yield one
+
+
 def _asks_inside(found: Bounds, condition: core.Core, known: Mapping[int, _At]) -> bool:
     """Whether a condition says that nothing is where one of the bounds leads: who fulfils that need not be told so."""
     if not isinstance(condition, core.Op) or condition.operation.name != "is_none":
@@ -96,20 +112,23 @@ def _asks_inside(found: Bounds, condition: core.Core, known: Mapping[int, _At]) 
     return at is not None and any(bound.path[: len(at.path)] == at.path for bound in found.bounds)
 
 
-def both(one: Bounds, other: Bounds) -> Bounds:
-    """What holds where both of two conditions do."""
-    return Bounds(tuple(dict.fromkeys(one.bounds + other.bounds)), one.is_exact and other.is_exact)
+def both(parts: Sequence[Bounds]) -> Bounds:
+    """What holds where all of some conditions do."""
+    found = dict.fromkeys(chain.from_iterable(part.bounds for part in parts))
+    return Bounds(tuple(found), all(part.is_exact for part in parts))
 
 
-def either(one: Bounds, other: Bounds) -> Bounds:
-    """What holds where one of two conditions does: of the same path, one of several values."""
-    left, right = _values(one), _values(other)
+def either(parts: Sequence[Bounds]) -> Bounds:
+    """What holds where one of some conditions does: of the same path, one of several values."""
+    if len(parts) == 1:
+        return parts[0]
+    first, *others = map(_values, parts)
     bounds = tuple(
-        Bound(path, "in", values + right[path, is_multi], is_multi)
-        for (path, is_multi), values in left.items()
-        if (path, is_multi) in right
+        Bound(path, "in", tuple(chain(values, *(other[path, is_multi] for other in others))), is_multi)
+        for (path, is_multi), values in first.items()
+        if all((path, is_multi) in other for other in others)
     )
-    is_exact = one.is_exact and other.is_exact and len(bounds) == len(one.bounds) == len(other.bounds) == 1
+    is_exact = len(bounds) == 1 and all(part.is_exact and len(part.bounds) == 1 for part in parts)
     return Bounds(bounds, is_exact)
 
 
@@ -162,7 +181,7 @@ def _any(loop: core.Loop, known: Mapping[int, _At]) -> Bounds:
         return NOTHING
     inside = {**known, loop.slots[0]: _At(at.path, is_multi=True)}
     body = _required(loop.body, inside)
-    found = body if loop.condition is None else both(_required(loop.condition, inside), body)
+    found = body if loop.condition is None else both([_required(loop.condition, inside), body])
     return found._replace(is_exact=False)
 
 

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from contextlib import contextmanager
-from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from projection.errors import StorageError
 from projection.query.changes import Following, Picture, Places
 from projection.query.errors import QueryBusyError
+from projection.query.filters import VIEW_GAS
+from projection.query.turns import Round, Turns, sliced
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterator
+    from collections.abc import AsyncGenerator, Callable, Generator
 
     from projection.model.ids import TenantId
     from projection.model.query_limits import QueryLimits
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 HEARTBEAT_S = 15.0  # of silence, until the client is given a sign of life
 PACE_S = 0.1  # between two looks for one client: what changes more often is told less often
 _LOOK_S = 1.0  # until a waiting stream looks whether another build answers
-_ROUND_S = 0.002  # in a round of the event loop, for all streams; a turn of folding takes ten times as long
-_VIEW_GAS = 1_000_000  # for the filter, on one view: some ten milliseconds
 
 
 class Message(NamedTuple):
@@ -38,32 +36,6 @@ class Message(NamedTuple):
 
     event: Event | None
     id: str  # with which it can go on behind this
-
-
-class _Rounds:
-    """Lets streams read until their share of a round is used up, in the order in which they come."""
-
-    def __init__(self) -> None:
-        self._used = 0.0  # in this round
-
-    async def turn(self) -> None:
-        """Wait for a round in which there is something left."""
-        while self._used >= _ROUND_S:  # noqa: ASYNC110 - the next round of the loop is what is waited for
-            await asyncio.sleep(0)
-
-    @contextmanager
-    def counted(self) -> Iterator[None]:
-        """Count what is done here."""
-        if not self._used:
-            asyncio.get_running_loop().call_soon(self._begin)
-        began = perf_counter()
-        try:
-            yield
-        finally:
-            self._used += perf_counter() - began
-
-    def _begin(self) -> None:
-        self._used = 0.0
 
 
 class ChangeFeed:
@@ -87,12 +59,22 @@ class ChangeFeed:
         self._streams = streams
         self._streams_per_tenant = streams_per_tenant
         self._open: Counter[TenantId] = Counter()
-        self._rounds = _Rounds()
+        self._round = Round()
+        self._turns = Turns()
 
     @property
     def streams(self) -> int:
         """How many streams are open."""
         return self._open.total()
+
+    async def ready(self, query: Query) -> None:
+        """Make a query ready, in turns, so that `open` finds it so.
+
+        Raises:
+            UnknownViewTypeError, QueryInvalidError, QueryLimitError: the query cannot be answered.
+            StorageError: the catalogue, or the build's store, cannot be read.
+        """
+        await self._turns.taken(_readying(self._serving.of(query.view), query, self._limits))
 
     def open(self, tenant_id: TenantId, query: Query, *, last: str | None = None, present: bool = False) -> Stream:
         """Open a stream of the changes of one tenant's views; it is to be closed.
@@ -115,7 +97,7 @@ class ChangeFeed:
         ):
             if count >= most:
                 raise QueryBusyError(f"{count} streams of changes are open {whose}", hint="close one, or wait")
-        source = _Source(self._serving, query, self._limits)
+        source = _Source(self._serving, query, self._limits, self._turns)
         served = source.now()
         following, places = Following(tenant_id, query.view), Places(self._key, tenant_id, source.followed)
         with served.reader.snapshot() as snapshot:
@@ -123,7 +105,7 @@ class ChangeFeed:
         if last is not None:
             place = places.read(last)
         self._open[tenant_id] += 1
-        return Stream(source, following, places, place, self._rounds, lambda: self._left(tenant_id))
+        return Stream(source, following, places, place, self._round, lambda: self._left(tenant_id))
 
     def _left(self, tenant_id: TenantId) -> None:
         self._open[tenant_id] -= 1
@@ -136,11 +118,18 @@ class _Source:
     sent: Sent  # what it sends of its views
     followed: bytes  # the query, in its canonical form
 
-    def __init__(self, serving: Serving, query: Query, limits: QueryLimits) -> None:
+    def __init__(self, serving: Serving, query: Query, limits: QueryLimits, turns: Turns) -> None:
         self._serving = serving
         self._query = query
         self._limits = limits
+        self._turns = turns
         self._number: int | None = None
+
+    async def ready(self) -> None:
+        """Make the query ready for the build that answers now, in turns, where that is another one."""
+        served = self._serving.of(self._query.view)
+        if served.number != self._number:
+            await self._turns.taken(_readying(served, self._query, self._limits))
 
     def now(self) -> Served:
         """The build that answers now; another one may send other things.
@@ -165,14 +154,14 @@ class Stream:
         following: Following,
         places: Places,
         place: Place,
-        rounds: _Rounds,
+        round_: Round,
         on_close: Callable[[], None],
     ) -> None:
         self._source = source
         self._following = following
         self._places = places
         self._place = place
-        self._rounds = rounds
+        self._round = round_
         self._on_close: Callable[[], None] | None = on_close
 
     async def messages(self) -> AsyncGenerator[list[Message], None]:
@@ -189,10 +178,11 @@ class Stream:
         yield [Message(None, self._places.write(self._place))]
         heard = loop.time()
         while True:
-            await self._rounds.turn()
+            await self._source.ready()
+            await self._round.turn()
             served = self._source.now()
             try:
-                with self._rounds.counted():
+                with self._round.counted():
                     is_level, found = self._read(served, is_level=is_level)
                 if found or loop.time() >= heard + HEARTBEAT_S:
                     yield found or [Message(None, self._places.write(self._place))]
@@ -230,12 +220,18 @@ class Stream:
         self.close()
 
 
+def _readying(served: Served, query: Query, limits: QueryLimits) -> Generator[None, None, None]:
+    prepared, _ = yield from served.preparing(query, limits)
+    if query.filter is not None and not prepared.filter.is_compiled:
+        yield from sliced(prepared.filter.compile)
+
+
 def _sent(prepared: Prepared) -> Sent:
     """What is sent of a view, by a query made ready."""
     matches, decode, select = prepared.filter.matches, prepared.decode, prepared.select
 
     def sent(view: bytes, view_id: str) -> bytes | None:
-        if not matches(_VIEW_GAS, decode(view), view_id)[0]:
+        if not matches(VIEW_GAS, decode(view), view_id)[0]:
             return None
         return view if select is None else select(view)
 

@@ -17,6 +17,7 @@ from projection.model.keys import encoded_view_key
 from projection.query.errors import ChangesOffError, CursorInvalidError
 from projection.query.freshness import age
 from projection.query.sealing import Seal
+from projection.query.turns import SLICE_S
 from projection.store.changes import END, Stage, change_index, changes_after, horizon
 
 if TYPE_CHECKING:
@@ -34,8 +35,6 @@ Reason = Literal["build", "generation", "horizon"]  # another build answers; cha
 _FOLD_DIGITS = 12  # enough to tell the few identities of one build apart
 CHUNK_ENTRIES = 500
 CHUNK_BYTES = 64 * 1024  # of views; one that is larger goes alone
-_SLICE_S = 0.002  # of the loop's time, for one chunk; the clock is looked at every so many entries:
-_ENTRIES_A_LOOK = 16
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -164,14 +163,11 @@ class Following:
             told.append((Reset(picture.build, picture.program, reason), place))
         here = picture.snapshot.position
         has_degraded: bool | None = None  # asked where there is something to tell
-        until = perf_counter() + _SLICE_S
+        until = perf_counter() + SLICE_S
         is_level = True
         for count, change in enumerate(changes_after(picture.snapshot, self.tenant_id, place.scanned, place.part)):
-            if (
-                count == entries
-                or size <= 0
-                or (count % _ENTRIES_A_LOOK == _ENTRIES_A_LOOK - 1 and perf_counter() > until)
-            ):
+            # A filter may take as long for one view as a slice is: so the clock is looked at before each but the first.
+            if count == entries or size <= 0 or (count and perf_counter() > until):
                 is_level = False
                 break
             place = msgspec.structs.replace(place, scanned=change.scanned, part=change.part)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import reduce
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from projection.lang import types as ty
 from projection.lang.check.depths import MAX_DEPTH
+from projection.lang.steps import tick
 from projection.query.bounds import NOTHING, Bound, BoundOperator, Bounds, both, either
 from projection.query.errors import QueryInvalidError, QueryLimitError
 from projection.query.form import And, Comparison, Not, Or
+from projection.query.paths import Each, Field, Item, Key
 from projection.query.values import read_value
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from projection.model.query_limits import QueryLimits
     from projection.query.form import Node, Operator
-    from projection.query.paths import ViewPath
+    from projection.query.paths import Step, ViewPath
     from projection.query.schema import ViewSchema
 
 POINTER = "/filter"
@@ -69,7 +70,18 @@ def checked(schema: ViewSchema, filter_: Node, limits: QueryLimits) -> Tree:
     tree = _checked(schema, filter_, POINTER)
     if _levels(tree) > MAX_DEPTH:
         raise _beyond("the filter nests too deeply with the paths that it follows", "filter_depth", limits.filter_depth)
+    require_nodes(nodes_of(tree), limits)
     return tree
+
+
+def require_nodes(nodes: int, limits: QueryLimits) -> None:
+    """Refuse a filter that computes too much to be compiled.
+
+    Raises:
+        QueryLimitError: it is made of more nodes than allowed.
+    """
+    if nodes > limits.filter_nodes:
+        raise _beyond(f"the filter comes to {nodes:,} nodes of computation", "filter_nodes", limits.filter_nodes)
 
 
 def _require_bounded(filter_: Node, limits: QueryLimits) -> None:
@@ -115,7 +127,29 @@ def _levels(tree: Tree) -> int:
             return 2 + _levels(tree.part)
 
 
+def nodes_of(tree: Tree) -> int:
+    """How many nodes its computation has, at most: what it takes to compile it."""
+    match tree:
+        case Asked():
+            return sum(_nodes_of_step(step, tree.path) for step in tree.path.steps) + 5
+        case Group():
+            return 2 * len(tree.parts) + sum(map(nodes_of, tree.parts))
+        case Negated():
+            return 1 + nodes_of(tree.part)
+
+
+def _nodes_of_step(step: Step, path: ViewPath) -> int:
+    match step:
+        case Field():
+            return 6 if path.is_optional else 1
+        case Each():
+            return 4
+        case Key() | Item():
+            return 8
+
+
 def _checked(schema: ViewSchema, node: Node, pointer: str) -> Tree:
+    tick()
     match node:
         case And() | Or():
             is_and = isinstance(node, And)
@@ -216,7 +250,7 @@ def bounds_of_tree(tree: Tree) -> Bounds:
     """The bounds of a filter: those that its core has, told without making it."""
     match tree:
         case Group():
-            return reduce(both if tree.is_and else either, map(bounds_of_tree, tree.parts))
+            return (both if tree.is_and else either)([bounds_of_tree(part) for part in tree.parts])
         case Asked(path=path) if path.names is not None and not isinstance(path.type, (ty.Json, ty.Map)):
             is_multi = path.is_multi or isinstance(path.type, (ty.List, ty.Set))
             op = "eq" if is_multi and tree.op == "contains" and not _is_text(path) else _BOUNDING.get(tree.op)

@@ -22,6 +22,7 @@ from projection.query.answers import FoundView
 from projection.query.cursors import Place
 from projection.query.errors import QueryLimitError
 from projection.query.planning import Grain
+from projection.query.turns import SLICE_S
 from projection.store.indexes import MAX_BODY, group_of
 
 if TYPE_CHECKING:
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
     # An id as in its key; the view's JSON, where it came along; the group of its index entry, where that is cut.
     Candidate = tuple[bytes, bytes | None, bytes | None]
 
-_SLICE_S = 0.002  # of work, until others get their turn
-_GLANCE = 64  # views between two looks at the clock
 _SPARE = 256  # places that a group keeps beyond those that are wanted, so that it is sorted rarely
 
 
@@ -103,7 +102,7 @@ class Execution:
         self._limits = limits
         self._prefix = ViewKey.prefix(task.tenant_id, task.view_type)
         self._began = perf_counter()
-        self._until = self._began + _SLICE_S
+        self._until = self._began + SLICE_S
         self.examined = 0  # views that were looked at
         self.gas = 0  # of the filter
 
@@ -156,7 +155,7 @@ class Execution:
         seen: set[bytes] | None = set() if plan.index is not None and plan.index.is_multi else None
         for view_id, found, run in self._candidates():
             examined += 1
-            if not examined % _GLANCE and perf_counter() > self._until:
+            if perf_counter() > self._until:  # a large view, or a filter that computes much, may take a slice alone
                 yield from self._pause()
             if examined > most:
                 raise self._beyond("scanned", most, f"{most:,} views were looked at, and that is not all")
@@ -224,19 +223,17 @@ class Execution:
         task, snapshot, most = self._task, self._snapshot, self._limits.response_bytes
         get, prefix, select = snapshot.get, self._prefix, task.select
         views: list[FoundView] = []
-        size = start = 0
-        while start < min(len(ids), task.limit) and size <= most:
+        size = 0
+        for view_id in ids[: task.limit]:
             if perf_counter() > self._until:
                 yield from self._pause()
-            for view_id in ids[start : min(start + _GLANCE, task.limit)]:
-                data = get(prefix + view_id) or b""  # the picture has it still
-                if select is not None:
-                    data = select(data)
-                size += len(data)
-                if size > most:
-                    break
-                views.append(FoundView(_name(view_id), msgspec.Raw(data)))
-            start += _GLANCE
+            data = get(prefix + view_id) or b""  # the picture has it still
+            if select is not None:
+                data = select(data)
+            size += len(data)
+            if size > most:
+                break
+            views.append(FoundView(_name(view_id), msgspec.Raw(data)))
         if ids and not views:
             raise self._beyond("response_bytes", most, f"one view is larger than the {most:,} bytes of an answer")
         degraded: list[str] = []
@@ -261,7 +258,7 @@ class Execution:
         if (perf_counter() - self._began) * 1000 > most:
             raise self._beyond("time_ms", most, f"the query takes longer than {most:,} ms")
         yield
-        self._until = perf_counter() + _SLICE_S
+        self._until = perf_counter() + SLICE_S
 
     def _beyond(self, limit: str, value: int, message: str) -> QueryLimitError:
         hint = {

@@ -65,7 +65,7 @@ class FolderQueries:
 
     def catalog(self) -> CatalogAnswer:
         """See `Queries.catalog`."""
-        return self._queries.catalog()
+        return self._queries.catalog_now()
 
     def _reach(self, view_type: ViewType, wanted: Wanted) -> None:
         if wanted.min_sequence is None:

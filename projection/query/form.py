@@ -26,10 +26,12 @@ from pydantic import (
 from projection.lang.reporting import closest
 from projection.lang.values.plain import plain
 from projection.model.ids import ViewType  # noqa: TC001 - pydantic reads it
-from projection.query.errors import QueryInvalidError
+from projection.query.errors import QueryInvalidError, QueryLimitError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from projection.model.query_limits import QueryLimits
 
 ID = "$id"  # as a field: the view's id
 MAX_STEPS = 32
@@ -39,6 +41,7 @@ MAX_NESTING = 100
 MAX_SORT_KEYS = 8
 MAX_SELECTED = 200
 MAX_CURSOR = 4_096
+_REST = 64 * 1024  # bytes of a query without its filter: views are selected, and blanks laid out
 
 Operator = Literal["eq", "ne", "lt", "le", "gt", "ge", "in", "contains", "starts_with", "exists"]
 OPERATORS: tuple[Operator, ...] = get_args(Operator)
@@ -203,13 +206,20 @@ class Query(_Form):
     )
 
     @classmethod
-    def read(cls, written: bytes | str | Mapping[str, Any]) -> Self:
+    def read(cls, written: bytes | str | Mapping[str, Any], limits: QueryLimits | None = None) -> Self:
         """A query from its JSON, or from Python values, which count as the JSON that they make.
+
+        Args:
+            written: the query.
+            limits: what it may take; its size is looked at before anything else is. None: it is not looked at.
 
         Raises:
             QueryInvalidError: it is none, with a pointer to what is wrong.
+            QueryLimitError: it is longer than allowed.
         """
-        return _read(cls, written)
+        if limits is not None and isinstance(written, (bytes, str)) and len(written) > _REST + 2 * limits.filter_bytes:
+            raise _too_long(f"the query has {len(written):,} bytes", limits, "")
+        return _read(cls, written, limits)
 
 
 class _Filtered(_Form):
@@ -226,13 +236,25 @@ def read_filter(text: str) -> Filter:
     return _read(_Filtered, {"filter": _plain(text) if is_structured else text}).filter
 
 
+def _too_long(message: str, limits: QueryLimits, pointer: str) -> QueryLimitError:
+    return QueryLimitError(
+        f"{message}, and a filter may have {limits.filter_bytes:,} bytes", limit="filter_bytes",
+        value=limits.filter_bytes, hint="make it shorter, or put a part into a function of the program",
+        pointer=pointer,
+    )  # fmt: skip
+
+
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def _read(model: type[Model], written: bytes | str | Mapping[str, Any]) -> Model:
+def _read(model: type[Model], written: bytes | str | Mapping[str, Any], limits: QueryLimits | None = None) -> Model:
     value = _plain(written)
     if not isinstance(value, dict):
         raise QueryInvalidError("a query is an object of JSON", pointer="")
+    if limits is not None and isinstance(value.get("filter"), dict):
+        size = len(_encoder.encode(value["filter"]))
+        if size > limits.filter_bytes:
+            raise _too_long(f"the filter is {size:,} bytes of JSON", limits, "/filter")
     if _is_deep(value):
         raise QueryInvalidError(f"the query nests more than {MAX_NESTING} levels deep", pointer="")
     try:

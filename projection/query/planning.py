@@ -27,7 +27,7 @@ from projection.store.indexes import MAX_BODY, Edge, IndexKey, index_prefix, ind
 from projection.store.ranges import after
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterator, Mapping, Sequence
 
     from projection.model.ids import TenantId, ViewType
     from projection.query.cursors import Place
@@ -133,16 +133,23 @@ class Possible(NamedTuple):
     plans: Sequence[Plan]
     unused: Sequence[tuple[StoredIndex, str]]
 
+    @property
+    def size(self) -> int:
+        """How many ranges and ids they hold."""
+        return sum(1 + len(plan.ranges) + len(plan.ids or ()) for plan in self.plans)
 
-def choose(plans: Sequence[Plan], counts: bool, snapshot: Snapshot) -> Plan:
-    """The plan to take, of all that there are."""
+
+def choosing(plans: Sequence[Plan], counts: bool, snapshot: Snapshot) -> Generator[None, None, Plan]:
+    """The plan to take, of all that there are; at each `yield` others may have their turn."""
     if (by_ids := next((plan for plan in plans if plan.ids is not None), None)) is not None:
         return by_ids
     narrowing = [plan for plan in plans if plan.narrows]
     if not counts and (ordered := [plan for plan in narrowing if plan.grain is Grain.ALL]):
         return max(ordered, key=lambda plan: plan.equal)
     least, size = None, _FEW
-    for plan in sorted(narrowing, key=lambda plan: plan.grain, reverse=True):
+    for number, plan in enumerate(sorted(narrowing, key=lambda plan: plan.grain, reverse=True)):
+        if number and number % 2 == 0:
+            yield
         found = sum(1 for _ in islice(_entries(plan, snapshot), size))
         if found < size:
             least, size = plan, found

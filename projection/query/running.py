@@ -10,7 +10,8 @@ from projection.query.answers import Explanation, QueryAnswer, Unused
 from projection.query.errors import QueryLimitError
 from projection.query.execution import Execution, Task
 from projection.query.freshness import Wanted, age, require
-from projection.query.planning import choose
+from projection.query.planning import choosing
+from projection.query.turns import sliced
 from projection.store.indexes import described
 
 if TYPE_CHECKING:
@@ -79,12 +80,12 @@ def run(context: Context, served: Served, tenant_id: TenantId, query: Query) -> 
     began = perf_counter()
     limits = context.limits
     limit = _limit(query, limits)
-    prepared, canonical = served.prepared(query, limits)
+    prepared, canonical = yield from served.preparing(query, limits)
     with served.reader.snapshot() as snapshot:
         head = context.head(served, snapshot.position, wanted_by(query))
         after = _after(context, served, tenant_id, query, canonical, _keys_of(snapshot, tenant_id, served, prepared))
         plans, unused = prepared.possible(tenant_id, served.build.view_type, snapshot.indexes)
-        plan = choose(plans, query.count, snapshot)
+        plan = yield from choosing(plans, query.count, snapshot)
         if plan.ids is not None and len(plan.ids) > limits.max_ids:
             raise QueryLimitError(
                 f"{len(plan.ids):,} views are asked for by their ids, and {limits.max_ids:,} may be",
@@ -104,6 +105,8 @@ def run(context: Context, served: Served, tenant_id: TenantId, query: Query) -> 
             query.count,
             after,
         )
+        if query.filter is not None and not plan.decides and not prepared.filter.is_compiled:
+            yield from sliced(prepared.filter.compile)
         execution = Execution(task, plan, snapshot, limits)
         page = yield from execution.run()
         incomplete = snapshot.is_incomplete(tenant_id)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from projection.lang import types as ty
 from projection.lang.check.checker import scope_of
+from projection.lang.run.compiler import Compiled
 from projection.lang.schemas.json_schema import of_record
 from projection.lang.source import Source
 from projection.lang.values.codec import Codec
@@ -29,6 +30,7 @@ class ViewSchema:
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
+        self.functions = Compiled(scope.checked.core.functions)  # of the program, compiled when a filter calls them
         self._paths = lru_cache(_PATHS)(partial(resolved, scope.checked.view))
         self.decoder: Callable[[frozenset[str]], Callable[[bytes], Any]] = lru_cache(_DECODERS)(self._decoder)
 

@@ -9,6 +9,7 @@ import msgspec
 
 from projection.errors import StorageDamagedError
 from projection.lang import types as ty
+from projection.lang.steps import tick
 from projection.query.errors import QueryInvalidError
 from projection.query.form import pointer
 from projection.query.paths import Each, Field, Item, Key
@@ -85,6 +86,7 @@ def _add(tree: Tree, steps: Sequence[Step]) -> None:
 
 def _shape(type_: ty.Type, tree: Tree | None) -> Any:
     """What msgspec decodes a value by to leave out what is not selected."""
+    tick()
     if tree is None:
         return msgspec.Raw
     match type_:

@@ -18,9 +18,11 @@ from projection.model.keys import MAX_KEY_BYTES, encoded_view_key
 from projection.query.answers import CatalogAnswer, CatalogEntry, CatalogIndex, ViewAnswer
 from projection.query.cursors import Cursors
 from projection.query.errors import QueryLimitError, ViewMissingError
+from projection.query.form import Query
 from projection.query.freshness import ANY
 from projection.query.running import Context, explained, run, wanted_by
 from projection.query.shares import Shares
+from projection.query.turns import Turns, exhausted
 from projection.store.changes import Stage, change_index
 from projection.store.indexes import described
 
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from projection.model.ids import TenantId, ViewId, ViewType
     from projection.model.query_limits import QueryLimits
     from projection.query.answers import Explanation, QueryAnswer
-    from projection.query.form import Query
     from projection.query.freshness import Freshness, Wanted
     from projection.query.running import Ran
     from projection.query.schema import ViewSchema
@@ -64,7 +65,7 @@ class Queries:
         self._etag_key = key
         self._places = Shares(limits.concurrent, "queries under way")
         self._waits = Shares(limits.waiting, "requests that wait for a sequence")
-        self._turn = asyncio.Lock()  # first come, first served
+        self._turns = Turns()
 
     # one view
 
@@ -121,6 +122,15 @@ class Queries:
 
     # pages
 
+    async def read(self, written: bytes) -> Query:
+        """A query from its JSON, in its turn: reading a long one takes milliseconds.
+
+        Raises:
+            QueryInvalidError: it is none.
+            QueryLimitError: it is longer than allowed.
+        """
+        return await self._turns.taken(_read(written, self.limits))
+
     async def query(
         self, tenant_id: TenantId, query: Query, *, while_waiting: AbstractContextManager[None] = _NOTHING
     ) -> QueryAnswer:
@@ -149,15 +159,20 @@ class Queries:
         async with self._place(tenant_id):
             served = self.serving.of(query.view)
             try:
-                return await self._in_turns(run(self._context, served, tenant_id, query))
+                return await self._turns.taken(run(self._context, served, tenant_id, query))
             except StorageError:
                 if (successor := self.serving.of(query.view)) is served:
                     raise
-                return await self._in_turns(run(self._context, successor, tenant_id, query))
+                return await self._turns.taken(run(self._context, successor, tenant_id, query))
 
     def run_now(self, tenant_id: TenantId, query: Query) -> Ran:
         """The same without waiting and without turns: for a process that does nothing else."""
-        return self._on_serving(query.view, lambda served: _exhausted(run(self._context, served, tenant_id, query)))
+
+        def ran(served: Served) -> Ran:
+            served.prepared(query, self.limits)
+            return exhausted(run(self._context, served, tenant_id, query))
+
+        return self._on_serving(query.view, ran)
 
     def _on_serving(self, view_type: ViewType, answer: Callable[[Served], _Answer]) -> _Answer:
         """Answer from the build that serves; once more where another one took its place meanwhile."""
@@ -177,19 +192,6 @@ class Queries:
             yield
         finally:
             self._places.give_back(tenant_id)
-
-    async def _in_turns(self, steps: Generator[None, None, _Answer]) -> _Answer:
-        """Take the steps: the first at once, for most queries end with it; of others one in each round of the loop."""
-        try:
-            next(steps)
-            while True:
-                async with self._turn:
-                    await asyncio.sleep(0)
-                    next(steps)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
-        finally:
-            steps.close()
 
     # waiting
 
@@ -221,6 +223,15 @@ class Queries:
 
     # what there is
 
+    async def ready(self, view_type: ViewType) -> None:
+        """Read the program of the build that answers for a view type, in turns, so that `schema` is there at once.
+
+        Raises:
+            UnknownViewTypeError: there is none.
+            StorageError: the store cannot be read.
+        """
+        await self._turns.taken(self.serving.of(view_type).reading())
+
     def schema(self, view_type: ViewType) -> ViewSchema:
         """The schema of the build that answers for a view type.
 
@@ -230,14 +241,25 @@ class Queries:
         """
         return self.serving.of(view_type).schema
 
-    def catalog(self) -> CatalogAnswer:
+    async def catalog(self) -> CatalogAnswer:
         """The view types that can be asked for.
 
         Raises:
             StorageError: a store cannot be read.
         """
-        view_types = self.serving.catalogue.view_types()
-        return CatalogAnswer([self._on_serving(one, self._entry) for one in view_types])
+        return await self._turns.taken(self._cataloguing())
+
+    def catalog_now(self) -> CatalogAnswer:
+        """The same without turns."""
+        return exhausted(self._cataloguing())
+
+    def _cataloguing(self) -> Generator[None, None, CatalogAnswer]:
+        entries = []
+        for view_type in self.serving.catalogue.view_types():
+            yield from self.serving.of(view_type).reading()
+            entries.append(self._on_serving(view_type, self._entry))
+            yield
+        return CatalogAnswer(entries)
 
     def _entry(self, served: Served) -> CatalogEntry:
         view_type = served.build.view_type
@@ -276,9 +298,6 @@ def require_wait(wanted: Wanted, limits: QueryLimits) -> int:
     return wanted.wait_ms
 
 
-def _exhausted(steps: Generator[None, None, _Answer]) -> _Answer:
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
+def _read(written: bytes, limits: QueryLimits) -> Generator[None, None, Query]:
+    yield from ()
+    return Query.read(written, limits)

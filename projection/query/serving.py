@@ -17,10 +17,11 @@ from projection.query.planning import Wish, possible
 from projection.query.schema import ViewSchema
 from projection.query.selection import selected
 from projection.query.sorting import order_of
+from projection.query.turns import sliced
 from projection.query.watching import LaneWatch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
     from projection.model.ids import TenantId, ViewType
     from projection.model.query_limits import QueryLimits
@@ -34,8 +35,12 @@ if TYPE_CHECKING:
 
     ReaderOf = Callable[[Build], ViewReader | None]
 
-_PREPARED = 256  # queries of one build that are kept ready
-_TENANTS = 64  # whose plans of one query are
+PREPARED_BYTES = 16 * 1024**2  # of queries that one build keeps ready, as far as their weight is known:
+_QUERY_WEIGHT = 64 * 1024  # bytes of one without its filter: its plans, and what decodes and selects
+_BYTE_WEIGHT = 32  # bytes that a byte of it takes: a list of short numbers weighs most
+_NODE_WEIGHT = 384  # bytes that a node of a filter's computation takes with its compiled form
+_ORDERS = 256  # of queries of one build that are kept ready
+_PLANNED_RANGES = 256  # of plans of one query that are, for all tenants together
 _canonical = msgspec.json.Encoder(decimal_format="number").encode  # 1.5 and "1.5" are two things
 
 
@@ -49,20 +54,37 @@ class Prepared(NamedTuple):
     decode: Callable[[bytes], Any]  # what filter and order need of a view; None where that is nothing
     select: Callable[[bytes], bytes] | None
     plans: dict[TenantId, tuple[Sequence[StoredIndex], Possible]]  # by whose query it was, and for which indexes
+    weight: int  # bytes, estimated
 
     def possible(self, tenant_id: TenantId, view_type: ViewType, indexes: Sequence[StoredIndex]) -> Possible:
         """The plans by which it can be answered for a tenant; made once, as long as the indexes are the same."""
         made_for, found = self.plans.get(tenant_id, (None, None))
         if found is None or made_for is not indexes:
             found = possible(Wish(tenant_id, view_type, self.bounds, self.is_exact, self.order), indexes)
-            if len(self.plans) >= _TENANTS:
-                self.plans.clear()
             self.plans[tenant_id] = indexes, found
+            if sum(plans.size for _, plans in self.plans.values()) > _PLANNED_RANGES:
+                self.plans.clear()
         return found
 
 
+def canonical_form(query: Query) -> bytes:
+    """What tells queries apart but for their tenant and page: view type, filter, sort and selection."""
+    filter_ = query.filter.model_dump() if isinstance(query.filter, BaseModel) else query.filter
+    sort = [(key.field, key.desc) for key in query.sort]
+    return _canonical((str(query.view), filter_, sort, query.select))
+
+
+def _unusable(build: Build, error: Exception) -> StorageError:
+    return StorageError(
+        f"the program that {build} keeps cannot be used: {error}", hint="use the version that made the build"
+    )
+
+
 class Served:
-    """A build that answers, with what its queries share."""
+    """A build that answers, with what its queries share.
+
+    Its program is read when the first query needs it: a view, or where it stands, is told without.
+    """
 
     def __init__(self, build: Build, reader: ViewReader, *, is_own: bool) -> None:
         """A build that answers.
@@ -82,33 +104,78 @@ class Served:
         self.watch = LaneWatch(lambda: reader.position().scanned)
         self._is_own = is_own
         try:
-            recipe = Recipe.decode(build.recipe)
-            self.schema = ViewSchema.of(recipe.program.name, recipe.program.text)
-        except (ValueError, ProgramInvalidError) as error:
-            raise StorageError(
-                f"the program that {build} keeps cannot be used: {error}", hint="use the version that made the build"
-            ) from None
-        self.program = recipe.program.digest
-        self._prepared: dict[bytes, Prepared] = {}  # by their canonical form
+            program = Recipe.decode(build.recipe).program
+        except ValueError as error:
+            raise _unusable(build, error) from None
+        self.program = program.digest
+        self._text = program.name, program.text
+        self._schema: ViewSchema | None = None
+        self._is_reading = False  # the program, for some query
+        self._prepared: dict[bytes, Prepared] = {}  # by their canonical form, the one that was used last at the end
+        self._weight = 0  # of these
         self._orders: dict[tuple[tuple[Steps, bool], ...], tuple[Order, frozenset[str]]] = {}  # by what queries write
 
+    @property
+    def schema(self) -> ViewSchema:
+        """The schema of its program.
+
+        Raises:
+            StorageError: this version of the package cannot read its program.
+        """
+        if self._schema is None:  # no lock: a thread may be held up in here
+            try:
+                self._schema = ViewSchema.of(*self._text)
+            except ProgramInvalidError as error:
+                raise _unusable(self.build, error) from None
+        return self._schema
+
+    def reading(self) -> Generator[None, None, None]:
+        """Read its program, where that was not done yet; at each `yield` others may have their turn.
+
+        Raises:
+            StorageError: this version of the package cannot read its program.
+        """
+        while self._is_reading and self._schema is None:  # for another query, which has its own turns
+            yield
+        if self._schema is None:
+            self._is_reading = True
+            try:
+                yield from sliced(lambda: self.schema)
+            finally:
+                self._is_reading = False
+
+    def preparing(self, query: Query, limits: QueryLimits) -> Generator[None, None, tuple[Prepared, bytes]]:
+        """`prepared`; at each `yield` others may have their turn."""
+        canonical = canonical_form(query)
+        if canonical not in self._prepared:
+            yield from self.reading()
+            yield from sliced(lambda: self._kept(canonical, query, limits))
+        return self._kept(canonical, query, limits), canonical
+
     def prepared(self, query: Query, limits: QueryLimits) -> tuple[Prepared, bytes]:
-        """A query made ready, and its canonical form: that of its view type, filter, sort and selection.
+        """A query made ready, and its canonical form.
 
         Raises:
             QueryInvalidError: it does not fit the views.
-            QueryLimitError: it is longer or deeper than may be.
+            QueryLimitError: it is longer or deeper than may be, or computes too much.
+            StorageError: this version of the package cannot read the build's program.
         """
-        filter_ = query.filter.model_dump() if isinstance(query.filter, BaseModel) else query.filter
-        sort = [(key.field, key.desc) for key in query.sort]
-        canonical = _canonical((str(query.view), filter_, sort, query.select))
-        if (prepared := self._prepared.get(canonical)) is None:
-            if len(self._prepared) >= _PREPARED:  # queries that come from outside may not fill the memory
-                self._prepared.clear()
-            prepared = self._prepared[canonical] = self._prepare(query, limits)
-        return prepared, canonical
+        canonical = canonical_form(query)
+        return self._kept(canonical, query, limits), canonical
 
-    def _prepare(self, query: Query, limits: QueryLimits) -> Prepared:
+    def _kept(self, canonical: bytes, query: Query, limits: QueryLimits) -> Prepared:
+        """A query made ready, now or before; queries that come from outside may not fill the memory."""
+        if (prepared := self._prepared.get(canonical)) is None:
+            prepared = self._prepare(query, limits, len(canonical))
+        if (former := self._prepared.pop(canonical, None)) is not None:  # perhaps of another thread, meanwhile
+            self._weight -= former.weight
+        self._prepared[canonical] = prepared
+        self._weight += prepared.weight
+        while self._weight > PREPARED_BYTES and len(self._prepared) > 1:
+            self._weight -= self._prepared.pop(next(iter(self._prepared))).weight
+        return prepared
+
+    def _prepare(self, query: Query, limits: QueryLimits, length: int) -> Prepared:
         filter_ = compile_filter(self.schema, query.filter, limits)
         order, sorted_by = self._order(query)
         fields = filter_.fields | sorted_by
@@ -123,12 +190,13 @@ class Served:
             self.schema.decoder(fields) if fields else lambda _view: None,
             None if query.select is None else selected(self.schema, query.select),
             {},
+            _QUERY_WEIGHT + _BYTE_WEIGHT * length + _NODE_WEIGHT * filter_.nodes,
         )
 
     def _order(self, query: Query) -> tuple[Order, frozenset[str]]:
         sort = tuple((key.field, key.desc) for key in query.sort)
         if (found := self._orders.get(sort)) is None:
-            if len(self._orders) >= _PREPARED:
+            if len(self._orders) >= _ORDERS:
                 self._orders.clear()
             found = self._orders[sort] = order_of(self.schema, query)
         return found

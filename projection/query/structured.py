@@ -11,6 +11,7 @@ from projection.lang.check.places import Typed, form
 from projection.lang.library import BUILTINS, OPERATORS
 from projection.lang.run.folding import folded
 from projection.lang.source import Source, Span
+from projection.lang.steps import tick
 from projection.query.comparisons import ORDERED, Asked, Group, Negated, operand
 from projection.query.paths import Each, Field, Item, Key
 
@@ -47,6 +48,7 @@ class _Builder:
 
     def node(self, tree: Tree) -> core.Core:
         """What a filter comes to: true or false."""
+        tick()
         match tree:
             case Group():
                 return _joined([self.node(part) for part in tree.parts], is_and=tree.is_and)
@@ -79,6 +81,7 @@ class _Builder:
 
     def _at(self, here: Typed, steps: Sequence[Step], test: Callable[[Typed], core.Core]) -> core.Core:
         """The test of what is at a path; false where nothing is; of any item, where it leads through lists."""
+        tick()
         if isinstance(here.type, ty.Optional):
             slot = self._language.new_slot()
             local = core.Local(_NOWHERE, slot)

@@ -7,6 +7,7 @@ from typing import Any
 
 from projection.lang import types as ty
 from projection.lang.reporting import closest
+from projection.lang.steps import tick
 from projection.lang.values.mending import MisfitError, mend_json
 from projection.lang.values.narrowing import narrowed
 from projection.lang.values.numbers import parse_decimal
@@ -32,6 +33,7 @@ def read_value(written: Any, type_: ty.Type, pointer: str | None = None) -> Any:
     Raises:
         QueryInvalidError: it is none.
     """
+    tick()
     found = _read(written, type_)
     if found is None:
         raise _misfit(written, type_, pointer)

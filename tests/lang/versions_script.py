@@ -35,10 +35,11 @@ def told_by_events(text: str, events: list[tuple[str, str]], limits: Any = None)
     except ProgramInvalidError as error:
         return [error.render()]
     found: list[object] = [checked.digest, *map(str, checked.warnings)]
-    compiled = Compiled(checked.core.functions)
+    kept: list[ast.stmt] = []
+    compiled = Compiled(checked.core.functions, kept)
     for handler in checked.core.handlers:
         compiled.routine(handler.body, 5, handler.slots)
-    found.append(emitted(compiled._emitter.tree))
+    found.append(emitted(kept))
     for execution in Execution:
         fold = Fold(checked, limits, execution)
         for name, payload in events:

@@ -236,7 +236,7 @@ async def test_silence_is_broken_by_an_id_that_moves_on_with_the_lane(node, monk
 
 async def test_all_streams_together_read_no_longer_in_a_round_of_the_loop_than_their_share(node, monkeypatch):
     """However many there are, whatever else the loop has to do comes to its turn; and each of them to its own."""
-    monkeypatch.setattr(change_feed, "_ROUND_S", 1e-9)  # one chunk is more than that
+    monkeypatch.setattr("projection.query.turns.SLICE_S", 1e-9)  # one chunk is more than that
     node.lane().write(**{f"v{number:03}": number for number in range(200)})
     rounds, reads = [0], []
     before = change_feed.Stream._read

@@ -122,8 +122,7 @@ def test_a_filter_uses_so_much_gas_and_no_more(site):
 
 
 def test_a_query_has_so_much_time_and_lets_go_then(site, monkeypatch):
-    monkeypatch.setattr("projection.query.execution._SLICE_S", 0.0)
-    monkeypatch.setattr("projection.query.execution._GLANCE", 1)
+    monkeypatch.setattr("projection.query.execution.SLICE_S", 0.0)
     clock = iter(range(10_000))
     monkeypatch.setattr("projection.query.execution.perf_counter", lambda: next(clock) / 1_000)
     with pytest.raises(QueryLimitError, match="takes longer than 30 ms") as refused:
@@ -149,11 +148,11 @@ def test_so_many_views_are_asked_for_by_name_and_no_more(site):
 
 
 def test_others_have_their_turn_while_a_query_works_and_the_answer_is_of_one_moment(site, monkeypatch):
-    monkeypatch.setattr("projection.query.execution._SLICE_S", 0.0)
-    monkeypatch.setattr("projection.query.execution._GLANCE", 8)
+    monkeypatch.setattr("projection.query.execution.SLICE_S", 0.0)
     expected = answer(site, asked(sort=["price"], limit=1_000, count=True))
     with site.queries() as queries:
         served = queries.serving.of(asked().view)
+        served.prepared(asked(sort=["price"]), queries.limits)
         steps = run(
             Context(queries.limits, Cursors(bytes(32)), None),
             served,
@@ -174,11 +173,22 @@ def test_others_have_their_turn_while_a_query_works_and_the_answer_is_of_one_mom
         site.store.put({(TENANT, f"new {turn}"): None for turn in range(1, turns + 1)})
 
 
-def test_a_query_that_is_given_up_lets_go_of_its_picture(site, monkeypatch):
-    monkeypatch.setattr("projection.query.execution._SLICE_S", 0.0)
-    monkeypatch.setattr("projection.query.execution._GLANCE", 1)
+def test_a_query_may_be_held_up_before_each_view(site, monkeypatch):
+    """One view may take a slice alone: by its size, or by what the filter computes for it."""
+    monkeypatch.setattr("projection.query.execution.SLICE_S", 0.0)
     with site.queries() as queries:
         served = queries.serving.of(asked().view)
+        query = asked(filter="n * n > 0 and price > 100.00")
+        served.prepared(query, queries.limits)[0].filter.compile()
+        turns = sum(1 for _ in run(Context(queries.limits, Cursors(bytes(32)), None), served, TENANT, query))
+    assert turns >= 40
+
+
+def test_a_query_that_is_given_up_lets_go_of_its_picture(site, monkeypatch):
+    monkeypatch.setattr("projection.query.execution.SLICE_S", 0.0)
+    with site.queries() as queries:
+        served = queries.serving.of(asked().view)
+        served.prepared(asked(sort=["price"]), queries.limits)
         steps = run(Context(queries.limits, Cursors(bytes(32)), None), served, TENANT, asked(sort=["price"]))
         next(steps)
         assert site.store.lane._environment._gate._inside

@@ -16,7 +16,8 @@ from projection.model.ids import TenantId
 from projection.model.query_limits import QueryLimits
 from projection.query.execution import Execution, Task
 from projection.query.form import Query
-from projection.query.planning import Grain, Plan, Wish, choose, possible
+from projection.query.planning import Grain, Plan, Wish, choosing, possible
+from projection.query.turns import exhausted
 from projection.store import indexes
 
 LIMITS = QueryLimits()
@@ -43,7 +44,7 @@ class Asked:
         with site.store.lane.snapshot() as snapshot:
             wish = Wish(tenant, query.view, self.prepared.bounds, self.prepared.is_exact, self.prepared.order)
             self.plans, self.unused = possible(wish, snapshot.indexes)
-            self.chosen = choose(self.plans, counts, snapshot)
+            self.chosen = exhausted(choosing(self.plans, counts, snapshot))
 
     def page(self, plan, limit=1_000, after=None):
         prepared = self.prepared

@@ -195,8 +195,7 @@ def test_after_a_switch_the_new_build_answers_and_cursors_of_the_old_one_are_gon
 
 
 async def test_a_switch_in_the_midst_of_a_first_page_is_answered_by_the_new_build(own, monkeypatch):
-    monkeypatch.setattr("projection.query.execution._SLICE_S", 0.0)
-    monkeypatch.setattr("projection.query.execution._GLANCE", 1)
+    monkeypatch.setattr("projection.query.execution.SLICE_S", 0.0)
     queries = serving(own, {1: lambda: own.store, 2: lambda: own.store})
     expected = queries.run_now(TENANT, asked(sort=["price"])).answer
     task = asyncio.create_task(queries.query(TENANT, asked(sort=["price"])))
@@ -211,8 +210,7 @@ async def test_a_switch_in_the_midst_of_a_first_page_is_answered_by_the_new_buil
 async def test_a_switch_in_the_midst_of_a_later_page_ends_it(own, monkeypatch):
     queries = serving(own, {1: lambda: own.store, 2: lambda: own.store})
     cursor = queries.run_now(TENANT, asked(sort=["price"], limit=2)).answer.next
-    monkeypatch.setattr("projection.query.execution._SLICE_S", 0.0)
-    monkeypatch.setattr("projection.query.execution._GLANCE", 1)
+    monkeypatch.setattr("projection.query.execution.SLICE_S", 0.0)
     task = asyncio.create_task(queries.query(TENANT, asked(sort=["price"], limit=2, cursor=cursor)))
     for _ in range(5):
         await asyncio.sleep(0)
@@ -330,8 +328,7 @@ async def test_who_waits_through_a_switch_is_answered_by_the_new_build(own):
 
 @pytest.fixture
 def slow(monkeypatch):
-    monkeypatch.setattr("projection.query.execution._SLICE_S", 0.0)
-    monkeypatch.setattr("projection.query.execution._GLANCE", 1)
+    monkeypatch.setattr("projection.query.execution.SLICE_S", 0.0)
     monkeypatch.setattr("projection.query.service._BUSY_S", 0.01)
 
 
@@ -340,7 +337,7 @@ async def test_so_many_queries_are_under_way_and_others_are_told_to_come_back(ow
         who = TENANTS[:2]
         tasks = [asyncio.create_task(queries.query(one, asked(sort=["price"]))) for one in who]
         await asyncio.sleep(0)
-        async with queries._turn:  # nobody gets on meanwhile
+        async with queries._turns._others:  # nobody gets on meanwhile
             with pytest.raises(QueryBusyError, match="all 2 places for queries under way are taken"):
                 await queries.query(TENANT, asked())
         assert all(page.views for page in await asyncio.gather(*tasks))
@@ -431,7 +428,7 @@ async def test_explaining_runs_the_query_and_says_how(site):
 
 def test_the_catalogue_lists_view_types_with_schema_indexes_and_builds(site):
     with site.queries() as queries:
-        (entry,) = queries.catalog().views
+        (entry,) = queries.catalog_now().views
         assert ("things", [1], False) == (entry.view, entry.builds, entry.changes)
         assert entry.json_schema["properties"]["price"]
         assert {"by": "status, price desc", "built": True} in msgspec.to_builtins(entry.indexes)

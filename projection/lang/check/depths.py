@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from projection.lang import core
+from projection.lang.steps import tick
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +25,7 @@ def depth(called: Mapping[str, int], *nodes: core.Core | None) -> int:
     deepest = 0
     waiting = [(node, 0) for node in nodes if node is not None]
     while waiting:
+        tick()
         node, level = waiting.pop()
         own = _LEVELS.get(type(node), 1)
         inside = called.get(node.function, 0) if isinstance(node, core.Call) else 0

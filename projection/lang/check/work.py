@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from projection.lang.steps import tick
+
 MAX_STEPS = 500_000  # expressions that are checked; one of a program of 64 KiB, each once, are some 30,000
 
 
@@ -23,6 +25,7 @@ class Work:
         Raises:
             TooMuchWorkError: it is one too many.
         """
+        tick()
         self._left -= 1
         if self._left < 0:
             raise TooMuchWorkError

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from projection.lang import core
 from projection.lang.cost import costs
+from projection.lang.steps import tick
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,6 +50,7 @@ def _cut_all(nodes: Iterable[core.Core], cost: _Cost) -> tuple[core.Core, ...]:
 
 
 def _cut(node: core.Core, cost: _Cost) -> core.Core:
+    tick()
     match node:
         case core.Const():
             return node

@@ -18,9 +18,10 @@ from msgspec.structs import replace
 
 from projection.lang import core, failures
 from projection.lang.cost import costs
-from projection.lang.run.emission import Body
+from projection.lang.run.emission import Body, outlined
 from projection.lang.run.names import Names
 from projection.lang.run.python_ast import placed
+from projection.lang.steps import tick
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -95,25 +96,38 @@ def name(g, a):
 class Compiled:
     """Runs the core as Python functions."""
 
-    def __init__(self, functions: Mapping[str, core.Function]) -> None:
-        self._emitter = Emitter(functions)
+    def __init__(
+        self,
+        functions: Mapping[str, core.Function],
+        kept: list[ast.stmt] | None = None,
+        library: Compiled | None = None,
+    ) -> None:
+        """Run a program.
+
+        Args:
+            functions: of the program.
+            kept: takes all that is emitted; only tests look at it, and it is many times as large as what runs.
+            library: has the functions compiled, for all that call them; None: they are compiled here.
+        """
+        self.emitter: Emitter = Emitter(functions, kept, None if library is None else library.emitter)
 
     def routine(self, node: core.Core, given: int, _slots: int) -> Routine:
         """See `Executor.routine`."""
-        return self._emitter.made(node, given)
-
-    @property
-    def emitted(self) -> str:
-        """All that was emitted so far, as one text; the same for the same program, wherever it is made."""
-        return "\n".join(map(ast.dump, self._emitter.tree))
+        return self.emitter.made(node, given)
 
 
 class Emitter:
     """Emits the functions of one program into one namespace."""
 
-    def __init__(self, functions: Mapping[str, core.Function]) -> None:
+    def __init__(
+        self,
+        functions: Mapping[str, core.Function],
+        kept: list[ast.stmt] | None = None,
+        library: Emitter | None = None,
+    ) -> None:
         self._functions = functions
-        self.tree: list[ast.stmt] = []  # of all that was emitted so far
+        self._kept = kept
+        self._library = library
         self.names = Names({"__builtins__": {}, **NAMES, "settled": self._settled, "spent": _spent})
 
     def made(self, node: core.Core, parameters: int) -> Routine:
@@ -123,17 +137,26 @@ class Emitter:
         self.define(name, [f"s{slot}" for slot in range(parameters)], node)
         return cast("Routine", self.names.values[name])
 
+    def function(self, call: core.Call) -> Routine:
+        """The function that is called; emitted now, if it was not before."""
+        self._define_callees(call)
+        return cast("Routine", self.names.values[self.names.functions[call.function]])
+
     def _define_callees(self, node: core.Core) -> None:
         """Emit the functions that a node calls, callees first, so that emission never nests."""
         waiting = [node]
         calls: list[core.Call] = []
         while waiting:
+            tick()
             one = waiting.pop()
             if isinstance(one, core.Call) and one.function not in self.names.functions:
                 calls.append(one)
             waiting += core.parts(one)
         for call in calls:
             if call.function in self.names.functions:
+                continue
+            if self._library is not None:
+                self.names.functions[call.function] = self.names.value("f", self._library.function(call))
                 continue
             body = self._functions[call.function].body
             self._define_callees(body)
@@ -143,7 +166,7 @@ class Emitter:
 
     def define(self, name: str, parameters: Sequence[str], node: core.Core) -> None:
         """Emit a function and compile it."""
-        body = Body(self.names, self.define)
+        body = Body(self.names, self.define, outlined=outlined(node))
         result = body.kept(body.expression(node))  # computing it may still fail, so it comes before the last writes
         module = ast.parse(_FRAME)
         definition = cast("ast.FunctionDef", module.body[0])
@@ -157,11 +180,13 @@ class Emitter:
         for argument in definition.args.args:
             placed(argument, 1)
         self._require_allowed(module)
-        self.tree.append(definition)
+        if self._kept is not None:
+            self._kept.append(definition)
         exec(compile(module, FILE, "exec"), self.names.values)  # noqa: S102 - walked against the whitelist just above
 
     def _require_allowed(self, module: ast.Module) -> None:
         for part in ast.walk(module):
+            tick()
             fine = isinstance(part, _ALLOWED)
             if isinstance(part, ast.Name):
                 fine = part.id in NAMES or _OWN.fullmatch(part.id) is not None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from projection.lang import core
 from projection.lang.run.free_slots import free_slots
 from projection.lang.run.python_ast import again, assign, is_pure, load, number, placed, template
+from projection.lang.steps import tick
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -21,21 +22,49 @@ if TYPE_CHECKING:
 MAX_BLOCKS = 8  # loops that one Python function nests; CPython itself takes 20
 
 
+MAX_NODES = 256  # of a branch, before it becomes a function of its own
+
+
+def outlined(node: core.Core) -> frozenset[int]:
+    """The branches inside a node, by identity, that become functions of their own: the smallest that are large.
+
+    CPython compiles a function in one go, in which nothing else runs: 1,000 nodes take some ten milliseconds.
+    """
+    waiting, order = [node], list[core.Core]()
+    while waiting:
+        tick()
+        one = waiting.pop()
+        order.append(one)
+        waiting += core.parts(one)
+    sizes: dict[int, int] = {}
+    found = set[int]()
+    for one in reversed(order):
+        tick()
+        size = 1 + sum(sizes[id(part)] for part in core.parts(one))
+        if size > MAX_NODES and isinstance(one, core.If) and one is not node:
+            found.add(id(one))
+            size = 1
+        sizes[id(one)] = size
+    return frozenset(found)
+
+
 class Body:
     """The statements of one function, in the order in which they are emitted."""
 
-    def __init__(self, names: Names, define: Define, blocks: int = 0) -> None:
+    def __init__(self, names: Names, define: Define, blocks: int = 0, outlined: frozenset[int] = frozenset()) -> None:
         """A function's body.
 
         Args:
             names: of the program that it belongs to.
             define: emits a function of its own, of a name, its parameters and a node.
             blocks: how many loops it stands in.
+            outlined: the branches, by identity, that become functions of their own; see `outlined`.
         """
         self.names = names
         self._define = define
         self.statements: list[ast.stmt] = []
         self.blocks = blocks
+        self._outlines = outlined
 
     def name(self, kind: str) -> str:
         """A variable of its own."""
@@ -51,6 +80,7 @@ class Body:
 
     def expression(self, node: core.Core) -> ast.expr:
         """The node's value; what must happen before it is emitted as statements."""
+        tick()
         match node:
             case core.Const():
                 return self._at(node.span, self._constant(node.value))
@@ -62,7 +92,7 @@ class Body:
             case core.Op():
                 return self._op(node)
             case core.If():
-                return self._if(node)
+                return self._outlined(node) if id(node) in self._outlines else self._if(node)
             case core.Let():
                 value = self.expression(node.value)
                 self._emit(node.span, assign(f"s{node.slot}", value))
@@ -167,7 +197,7 @@ class Body:
 
     def _if(self, node: core.If) -> ast.expr:
         condition = self.expression(node.condition)
-        yes, no = Body(self.names, self._define, self.blocks), Body(self.names, self._define, self.blocks)
+        yes, no = (Body(self.names, self._define, self.blocks, self._outlines) for _ in range(2))
         values = yes.expression(node.yes), no.expression(node.no)
         if not yes.statements and not no.statements:
             return self._at(node.span, ast.IfExp(condition, *values))
@@ -205,8 +235,8 @@ class Body:
         names: list[ast.expr] = [ast.Name(f"s{slot}", ast.Store()) for slot in slots]
         return names[0] if len(names) == 1 else ast.Tuple(names, ast.Store())
 
-    def _outlined(self, node: core.Loop | core.Fold) -> ast.expr:
-        """The loop as a function of its own: CPython nests only so many blocks."""
+    def _outlined(self, node: core.Loop | core.Fold | core.If) -> ast.expr:
+        """The node as a function of its own: CPython nests only so many blocks, and compiles a function in one go."""
         slots = [f"s{slot}" for slot in sorted(free_slots(node))]
         name = self.name("f")
         self._define(name, slots, node)
@@ -243,7 +273,7 @@ class Body:
 
     def _item(self, node: core.Loop | core.Fold) -> tuple[ast.expr | None, ast.expr, Body, int]:
         """Condition and body of a loop, their statements, and how many of these belong to the condition."""
-        inner = Body(self.names, self._define, self.blocks + 1)
+        inner = Body(self.names, self._define, self.blocks + 1, self._outlines)
         condition = None if node.condition is None else inner.expression(node.condition)
         tested = len(inner.statements)
         return condition, inner.expression(node.body), inner, tested

@@ -13,6 +13,7 @@ from projection.lang import core
 from projection.lang.cost.costs import nodes
 from projection.lang.failures import Failure
 from projection.lang.run.interpreter import Interpreter, Meter
+from projection.lang.steps import tick
 from projection.lang.values.numbers import EXACT
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Folding:
         return self._folded[id(node)][1]
 
     def _of(self, node: core.Core, known: Mapping[int, core.Const], most: int | None) -> core.Core:
+        tick()
         if most is not None:
             if not most:
                 raise RecursionError

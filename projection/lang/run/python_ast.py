@@ -7,6 +7,8 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from projection.lang.steps import tick
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -55,14 +57,24 @@ def placed(node: Node, line: int) -> Node:
     """The node, and all in it that has no place yet, at this line."""
     waiting: list[ast.AST] = [node]
     while waiting:
+        tick()
         part = waiting.pop()
-        if isinstance(part, (ast.stmt, ast.expr, ast.excepthandler, ast.keyword, ast.arg)):
+        if isinstance(part, _PLACED):
             if hasattr(part, "lineno"):
                 continue  # and so has all inside
             part.lineno = part.end_lineno = line
             part.col_offset = part.end_col_offset = 0
-        waiting += ast.iter_child_nodes(part)
+        for name in part._fields:
+            inside = getattr(part, name, None)
+            if isinstance(inside, list):
+                waiting += [one for one in inside if isinstance(one, ast.AST)]
+            elif isinstance(inside, ast.AST) and not isinstance(inside, _SHARED):
+                waiting.append(inside)
     return node
+
+
+_PLACED = (ast.stmt, ast.expr, ast.excepthandler, ast.keyword, ast.arg)  # what has a line
+_SHARED = (ast.expr_context, ast.operator, ast.unaryop, ast.boolop, ast.cmpop)  # what has neither that nor parts
 
 
 class Template:
@@ -75,19 +87,17 @@ class Template:
     def __init__(self, text: str) -> None:
         self._text = re.sub(r"\{(\d+|_|\.\.\.)(:n)?\}", _placeholder, text)
         self._numbers = frozenset(int(position) for position in re.findall(r"\{(\d+):n\}", text))
-        found = _order(self._tree())
+        self._tree = ast.parse(self._text, mode="eval").body
+        found = _order(self._tree)
         # Operands that are computed for certain, once each and in order, are computed as if they were arguments.
         self.is_in_order = found in (["operands"], [f"operand{position}" for position in range(len(found or ()))])
-
-    def _tree(self) -> ast.expr:
-        return ast.parse(self._text, mode="eval").body
 
     def filled(self, operands: Sequence[ast.expr], own: str = "") -> ast.expr:
         """The expression with these operands, and a variable of its own called so."""
         bare = [_bare_int(operand) if index in self._numbers else None for index, operand in enumerate(operands)]
         if sum(one is not None for one in bare) == 1:  # of two, none would be left a decimal
             operands = [one if one is not None else operand for one, operand in zip(bare, operands, strict=True)]
-        return cast("ast.expr", _Filling(operands, own).visit(self._tree()))
+        return cast("ast.expr", _Filling(operands, own).visit(self._tree))
 
 
 def _placeholder(match: re.Match[str]) -> str:
@@ -122,17 +132,21 @@ def _order(node: ast.AST) -> list[str] | None:
     return [name for one in found for name in one or ()]
 
 
-class _Filling(ast.NodeTransformer):
+class _Filling(ast.NodeVisitor):
+    """Copies a template's tree, without its places and with the operands in theirs."""
+
     def __init__(self, operands: Sequence[ast.expr], own: str) -> None:
         self._operands = operands
         self._own = own
         self._used: set[int] = set()
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
-        for name in ("lineno", "end_lineno", "col_offset", "end_col_offset"):
-            if hasattr(node, name):
-                delattr(node, name)
-        return super().generic_visit(node)
+        return type(node)(*[self._copied(getattr(node, name)) for name in node._fields])
+
+    def _copied(self, part: object) -> object:
+        if isinstance(part, list):
+            return [self._copied(one) for one in part]
+        return self.visit(part) if isinstance(part, ast.AST) and not isinstance(part, _SHARED) else part
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
         if not node.id.startswith("operand"):

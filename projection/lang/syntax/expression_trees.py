@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 from projection.lang import diagnostics as diag
 from projection.lang.failures import Failure
 from projection.lang.source import Span
+from projection.lang.steps import tick
 from projection.lang.syntax import nodes as syn
 from projection.lang.syntax.texts import Texts, UnreadableError
 from projection.lang.values.times import checked
@@ -90,6 +91,7 @@ class ExpressionTrees(Texts):
 
     def expression(self, node: Node | Token) -> syn.Expression:
         """Any expression."""
+        tick()
         self.enter(node)
         tree = cast("Node", node)
         built = cast("syn.Expression", getattr(self, f"_x_{tree.data}")(tree, self.span(tree)))

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, TypeAlias
 
+from projection.lang.steps import tick
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -103,6 +105,7 @@ class Parser:
         starts, ends = list[int](), list[int]()  # of the values, with the signs around them that no node keeps
         at, until = 0, len(text)
         while True:
+            tick()
             at = skip(text, at).end()  # type: ignore[union-attr]  # it matches nothing, too
             if at < until:
                 token = self._token(text, at, contexts[states[-1]])
@@ -127,8 +130,10 @@ class Parser:
                 parts = values[-size:]
                 begin, finish = starts[-size], ends[-1]
                 del states[-size:], values[-size:], starts[-size:], ends[-size:]
-                children: list[Part] = []
-                for index in kept:
+                # A repetition is a rule that begins with itself: its list grows where it is. A copy each time would
+                # make the work of a list of n items that of n² / 2.
+                children: list[Part] = parts[kept[0]] if kept else []
+                for index in kept[1:]:
                     children += parts[index]
                 if name is not None and not (is_one_itself and len(children) == 1):
                     children = [Node(name, children, begin, finish)]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from projection.lang import diagnostics as diag
 from projection.lang.source import Span
+from projection.lang.steps import tick
 from projection.lang.syntax import nodes as syn
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from projection.lang.syntax.lalr import Node, Token
 
 _ESCAPES = {'"': '"', "\\": "\\", "n": "\n", "t": "\t", "{": "{", "}": "}"}
+_PLAIN = re.compile(r"[^\\{}]+")
 _BRACES = re.compile(r"[{}#\\]")
 _NOT_INSIDE = {"#": "a comment", "\\": "a text"}  # by what it shows by
 # A string ends at its next quote, which was perhaps meant to stand inside of the expression.
@@ -59,27 +61,31 @@ class Texts:
     def text(self, token: Token) -> tuple[str | syn.Expression, ...]:
         """The parts of a string literal; expressions are parsed where they stand, so carets land inside the string."""
         start = self.offset + token.start
-        body, at, plain = str(token), 1, ""
+        body, at, plain = str(token), 1, list[str]()
         parts = list[str | syn.Expression]()
         while at < len(body) - 1:
+            tick()
             character = body[at]
             if character == "\\":
                 text, length = self._escape(body, at, start)
-                plain, at = plain + text, at + length
+                plain.append(text)
+                at += length
             elif character == "{":
                 end = self._end(body, at, start)
                 if plain:
-                    parts.append(plain)
-                plain = ""
+                    parts.append("".join(plain))
+                plain = []
                 tree = self.read(body[at + 1 : end], "expr", start + at + 1)
                 parts.append(type(self)(self.read, start + at + 1, self.depth).expression(tree))
                 at = end + 1
             elif character == "}":
                 raise UnreadableError(diag.bad_interpolation(Span(start + at, start + at + 1), "a lone `}`"))
             else:
-                plain, at = plain + character, at + 1
+                run = cast("re.Match[str]", _PLAIN.match(body, at, len(body) - 1))
+                plain.append(run[0])
+                at = run.end()
         if plain or not parts:
-            parts.append(plain)
+            parts.append("".join(plain))
         return tuple(parts)
 
     def _end(self, body: str, at: int, start: int) -> int:

@@ -89,6 +89,7 @@ async def changes(request: Request, reader: OfTenant) -> Response:
     """The changed views of a type, the newest state of each, as server-sent events; see docs/changes.md."""
     query, present, last = _asked(request)
     service = service_of(request)
+    await service.changes.ready(query)
     stream = service.changes.open(reader.tenant_id, query, last=last, present=present)
     return EventStream(stream, service.stopping, request.state.request_id)
 

@@ -27,7 +27,6 @@ from projection.ops.http.parameters import none_expected, read_parameters, read_
 from projection.ops.http.problems import RequestError, documented
 from projection.ops.http.service import service_of
 from projection.query.errors import UnknownViewTypeError
-from projection.query.form import Query
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -124,6 +123,7 @@ async def views(request: Request, reader: OfTenant, view_type: Type) -> Response
     """Views that meet conditions: `status=paid`, `balance[gt]=100`; or by their ids: `id=A1&id=A2`."""
     service = service_of(request)
     named = _view_type(view_type)
+    await service.queries.ready(named)
     query = read_query(named, read_parameters(request.scope["query_string"]), service.queries.schema)
     asking = service.queries.query(reader.tenant_id, query, while_waiting=place_of(request).left())
     answer = await unless_gone(request, asking)
@@ -139,8 +139,9 @@ async def views(request: Request, reader: OfTenant, view_type: Type) -> Response
 )
 async def query(request: Request, reader: OfTenant) -> Response:
     """A query in the form of docs/query.md."""
-    asked_for = Query.read(await _body(request))
-    asking = service_of(request).queries.query(reader.tenant_id, asked_for, while_waiting=place_of(request).left())
+    queries = service_of(request).queries
+    asked_for = await queries.read(await _body(request))
+    asking = queries.query(reader.tenant_id, asked_for, while_waiting=place_of(request).left())
     answer = await unless_gone(request, asking)
     return Response(msgspec.json.encode(answer), media_type=_JSON)
 
@@ -157,8 +158,9 @@ async def query(request: Request, reader: OfTenant) -> Response:
 )
 async def explain(request: Request, reader: OfTenant) -> Response:
     """The query is run, and what comes of it is not sent."""
-    asked_for = Query.read(await _body(request))
-    asking = service_of(request).queries.explain(reader.tenant_id, asked_for, while_waiting=place_of(request).left())
+    queries = service_of(request).queries
+    asked_for = await queries.read(await _body(request))
+    asking = queries.explain(reader.tenant_id, asked_for, while_waiting=place_of(request).left())
     answer = await unless_gone(request, asking)
     return Response(msgspec.json.encode(answer), media_type=_JSON)
 
@@ -173,7 +175,7 @@ async def catalog(request: Request, who: OfAnyone) -> Response:
     """The view types, the JSON Schema of each, its indexes and builds; nothing of any tenant's."""
     del who  # only that it is somebody
     none_expected(request.scope["query_string"])
-    return Response(msgspec.json.encode(service_of(request).queries.catalog()), media_type=_JSON)
+    return Response(msgspec.json.encode(await service_of(request).queries.catalog()), media_type=_JSON)
 
 
 def _view_type(name: str) -> ViewType:
