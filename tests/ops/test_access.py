@@ -361,6 +361,14 @@ def private_pem(key):
         ("jwks_file", b"nothing", ("RS256",), "no JSON Web Key Set"),
         ("jwks_file", json.dumps({"keys": [jwk(EC, "e")]}).encode(), ("RS256",), "holds no public key for RS256"),
     ],
+    ids=[
+        "no key",
+        "a private key",
+        "two algorithms",
+        "a small key",
+        "no set",
+        "no key of the algorithm",
+    ],  # not the keys
 )
 def test_keys_that_cannot_be_used_start_nothing(tmp_path, name, content, algorithms, said):
     (tmp_path / "file").write_bytes(content)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 
 import pytest
+from sampling import SEED
 
 from projection.model.ids import TenantId
 from projection.query.errors import QueryBusyError
@@ -43,7 +45,7 @@ def test_what_is_refused_says_whose_places_are_taken():
         shares.take(NORTH)
 
 
-@pytest.mark.parametrize("seed", [random.randrange(2**32) for _ in range(5)])
+@pytest.mark.parametrize("seed", [f"{os.environ[SEED]}-{number}" for number in range(5)])
 async def test_whoever_comes_goes_waits_or_is_canceled_no_place_is_lost_and_nobody_free_waits(seed):
     chance = random.Random(seed)
     places, tenants = chance.randint(1, 8), [TenantId(str(n)) for n in range(chance.randint(1, 5))]
