@@ -56,7 +56,17 @@ class TestNone:
         assert self.access.is_operator([])
 
     @pytest.mark.parametrize(
-        "host", ["127.0.0.1", "127.0.0.1:80", "localhost:7070", "[::1]", "[::1]:7070", "127.9.9.9"]
+        "host",
+        [
+            "127.0.0.1",
+            "127.0.0.1:80",
+            "localhost:7070",
+            "[::1]",
+            "[::1]:7070",
+            "127.9.9.9",
+            "LOCALHOST",
+            "LocalHost:80",
+        ],
     )
     def test_names_of_this_machine_are_answered_to(self, host):
         assert self.access.reader(headers(host=host))
