@@ -5,6 +5,9 @@ Numbers are exact: JSON is read with decimals, never with floats. What is wrong 
 
 from __future__ import annotations
 
+import json
+from collections import Counter
+from contextlib import suppress
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias, TypeVar, Union, get_args
 
@@ -270,9 +273,25 @@ _encoder = msgspec.json.Encoder(decimal_format="number", enc_hook=plain)
 def _plain(written: bytes | str | Mapping[str, Any]) -> Any:
     """The JSON values, with exact numbers."""
     try:
-        return _decoder.decode(written if isinstance(written, (bytes, str)) else _encoder.encode(written))
+        value = _decoder.decode(written if isinstance(written, (bytes, str)) else _encoder.encode(written))
     except (msgspec.MsgspecError, UnicodeError, RecursionError, InvalidOperation, TypeError, ValueError) as error:
         raise QueryInvalidError(f"the query is no JSON: {error}", pointer="") from None
+    if isinstance(written, (bytes, str)):
+        with suppress(RecursionError):  # it nests too deeply, which is seen next
+            json.loads(written, object_pairs_hook=_named_once, parse_int=str, parse_float=str)
+    return value
+
+
+def _named_once(members: list[tuple[str, Any]]) -> None:
+    """Refuse an object in which a name is there twice: the decoder would take the last one without a word."""
+    names = Counter(name for name, _ in members)
+    if len(names) < len(members):
+        (name, _), *_ = names.most_common(1)
+        raise QueryInvalidError(
+            f"the name {_short(name)!r} is there {names[name]} times in one object of the query",
+            hint="leave one of them",
+            pointer="",
+        )
 
 
 def _is_deep(value: Any) -> bool:

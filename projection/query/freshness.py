@@ -3,6 +3,9 @@
 A build's `scanned` says how much of the log is in its views. As time that is the later of two: when the log stored that
 event, and the last moment at which the node saw that nothing of the view type had been stored beyond it. Only the node
 knows the second; another process of the host knows the first, and says no more than that.
+
+The first is told by the server's clock. A moment that our own clock has not reached shows that the two are apart, and
+says nothing of how long ago it was.
 """
 
 from __future__ import annotations
@@ -18,6 +21,9 @@ from projection.query.errors import NotFreshError
 if TYPE_CHECKING:
     from projection.model.checkpoint import LanePosition
     from projection.model.ids import ViewType
+
+
+_CLOCKS_APART_S = 1.0  # that the server's clock may be ahead of ours, and the age still counts as known
 
 
 class Wanted(NamedTuple):
@@ -45,17 +51,20 @@ class Age(NamedTuple):
     """Up to when all events are in a picture of a lane."""
 
     as_of: str | None  # RFC 3339
-    lag_s: float | None  # how long ago that was, never below 0
+    lag_s: float | None  # how long ago that was, never below 0; None where our clock cannot tell
 
 
 def age(position: LanePosition, level: tuple[int, float] | None) -> Age:
     """How old a position is, by what is stored and by what the node knows."""
-    moment = int(position.scanned_time) / 1e9 if position.scanned_time else None
+    moments = [int(position.scanned_time) / 1e9] if position.scanned_time else []
     if level is not None and position.scanned >= level[0]:
-        moment = level[1] if moment is None else max(moment, level[1])
-    if moment is None:
+        moments.append(level[1])
+    if not moments:
         return Age(None, None)
-    return Age(_text(round(moment, 3)), max(0.0, round(time() - moment, 3)))
+    now = time()
+    past = [moment for moment in moments if moment <= now + _CLOCKS_APART_S]
+    lag_s = max(0.0, round(now - max(past), 3)) if past else None
+    return Age(_text(round(max(moments), 3)), lag_s)
 
 
 def require(position: LanePosition, lag_s: float | None, wanted: Wanted) -> None:

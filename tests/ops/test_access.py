@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
+from contextlib import suppress
 
 import jwt
 import pytest
@@ -12,13 +14,14 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
+from patience import WITHIN_S, eventually
 from structlog.testing import capture_logs
 
 from projection.errors import ConfigurationError
 from projection.model.envelope import Tenancy
 from projection.model.http_settings import AccessSettings
 from projection.model.ids import TenantId
-from projection.ops.http import tokens
+from projection.ops.http import token_keys, tokens
 from projection.ops.http.access import Access
 from projection.ops.http.problems import KINDS, RequestError
 
@@ -53,7 +56,17 @@ class TestNone:
         assert self.access.is_operator([])
 
     @pytest.mark.parametrize(
-        "host", ["127.0.0.1", "127.0.0.1:80", "localhost:7070", "[::1]", "[::1]:7070", "127.9.9.9"]
+        "host",
+        [
+            "127.0.0.1",
+            "127.0.0.1:80",
+            "localhost:7070",
+            "[::1]",
+            "[::1]:7070",
+            "127.9.9.9",
+            "LOCALHOST",
+            "LocalHost:80",
+        ],
     )
     def test_names_of_this_machine_are_answered_to(self, host):
         assert self.access.reader(headers(host=host))
@@ -189,6 +202,9 @@ class TestTokens:
             (bearer(token(nbf=time.time() + 3_600)), "access.denied", "not valid yet"),
             (bearer(token(exp=None)), "access.denied", "lacks a claim"),
             (bearer(token(exp="soon")), "access.denied", ""),
+            (bearer(token(exp=str(int(time.time()) + 3_600))), "access.denied", "'exp' is no number"),
+            (bearer(token(nbf="1")), "access.denied", "'nbf' is no number"),
+            (bearer(token(iat="1")), "access.denied", ""),
             (bearer(token(aud="another")), "access.denied", "another audience"),
             (bearer(token(None, "none")), "access.denied", "algorithm"),
             (bearer(token(RSA, "RS512")), "access.denied", "algorithm"),
@@ -294,7 +310,8 @@ class TestKeySets:
 
     @pytest.fixture(autouse=True)
     def _look_always(self, monkeypatch):
-        monkeypatch.setattr(tokens, "_LOOK_EVERY_S", 0.0)
+        monkeypatch.setattr(token_keys, "_LOOK_EVERY_S", 0.0)
+        monkeypatch.setattr(token_keys, "_PATIENCE_S", WITHIN_S)
 
     def write(self, path, *keys):
         path.write_text(json.dumps({"keys": keys}))
@@ -327,24 +344,106 @@ class TestKeySets:
         assert access.reader(bearer(token()))  # the one that is left
         refused(access, bearer(token(OTHER, "RS256", "enc")), "access.denied", "not known here")
 
-    def test_keys_change_with_their_file_and_former_tokens_with_them(self, path):
+    async def test_keys_change_with_their_file_and_former_tokens_with_them(self, path):
         self.write(path, jwk(RSA, "1"))
         access, former, latter = self.access(path), bearer(token(RSA, "RS256", "1")), bearer(token(OTHER, "RS256", "2"))
         assert access.reader(former)
         self.write(path, jwk(OTHER, "2"))
+        await access.look()
         assert access.reader(latter)
         refused(access, former, "access.denied", "not known here")
 
     @pytest.mark.parametrize("broken", ["", "{", "[]", '{"keys": 7}', '{"keys": []}', '{"keys": [7]}', None])
-    def test_a_file_that_is_broken_for_a_while_leaves_the_keys_as_they_were(self, path, broken):
+    async def test_a_file_that_is_broken_for_a_while_leaves_the_keys_as_they_were(self, path, broken):
         self.write(path, jwk(RSA, "1"))
         access = self.access(path)
         path.unlink() if broken is None else path.write_text(broken)
         with capture_logs() as logged:
+            for _ in range(3):
+                await access.look()
             assert access.reader(bearer(token(RSA, "RS256", "1")))
         assert ["the new keys of tokens cannot be read; the former ones are kept"] == [one["event"] for one in logged]
         self.write(path, jwk(OTHER, "2"))
+        await access.look()
         assert access.reader(bearer(token(OTHER, "RS256", "2")))
+
+    @pytest.mark.parametrize(
+        ("unfit", "key_id", "said"),
+        [
+            (lambda: jwk(rsa.generate_private_key(65537, 1024), "weak"), "weak", "is an RSA key of 1024 bits"),
+            (lambda: None, "1", "is no key"),
+            (lambda: "text", "1", "is no key"),
+            (lambda: {"kty": "RSA", "kid": "half", "n": "AQAB"}, "half", "cannot be read"),
+            (lambda: {"kty": "EC", "kid": 7, "crv": "P-0"}, "7", "cannot be read"),
+            (lambda: {"kty": "OKP", "kid": "x", "crv": ["Ed25519"], "x": {}}, "x", "cannot be read"),
+            (lambda: private_jwk(OTHER, "private"), "private", "is a private key"),
+        ],
+    )
+    async def test_one_key_that_is_unfit_is_ignored_and_told_once(self, path, unfit, key_id, said):
+        self.write(path, jwk(RSA, "1"))
+        access = self.access(path)
+        self.write(path, jwk(EC, "2"), unfit())
+        with capture_logs() as logged:
+            for _ in range(3):
+                await access.look()
+        (told,) = [one for one in logged if one["event"] == "some keys of the key set are ignored"]
+        assert ([key_id], True) == (list(told["keys"]), told["keys"][key_id].startswith(said))
+        assert access.reader(bearer(token(EC, "ES256", "2")))
+        refused(access, bearer(token(OTHER, "RS256", "private")), "access.denied", "not known here")
+        with capture_logs() as logged:
+            assert self.access(path).reader(bearer(token(EC, "ES256", "2")))
+        assert ["some keys of the key set are ignored"] == [one["event"] for one in logged]
+
+    def test_a_set_of_unfit_keys_only_starts_nothing_and_says_why(self, path):
+        self.write(path, private_jwk(RSA, "p"))
+        with pytest.raises(ConfigurationError, match=r"holds no public key for .*; key 'p' is a private key") as caught:
+            self.access(path)
+        assert private_jwk(RSA, "p")["d"] not in str(caught.value)
+
+    def test_of_two_keys_of_one_id_the_one_that_fits_is_taken(self, path):
+        self.write(path, jwk(RSA, "k"), jwk(OTHER, "k"), jwk(EC, "k"))
+        access = self.access(path)
+        for key, algorithm in ((RSA, "RS256"), (OTHER, "RS256"), (EC, "ES256")):
+            assert access.reader(bearer(token(key, algorithm, "k")))
+            refused(access, bearer(token(key, algorithm, "k", exp=time.time() - 60)), "access.denied", "has expired")
+        another = rsa.generate_private_key(65537, 2048)
+        refused(access, bearer(token(another, "RS256", "k")), "access.denied", "signature does not verify")
+
+    async def test_a_file_that_hangs_holds_up_nobody(self, path, monkeypatch):
+        self.write(path, jwk(RSA, "1"))
+        access, of_the_disk, answers = self.access(path), token_keys._stamp, threading.Event()
+        monkeypatch.setattr(token_keys, "_PATIENCE_S", 0.01)
+        monkeypatch.setattr(token_keys, "_stamp", lambda path: answers.wait() and of_the_disk(path))
+        self.write(path, jwk(OTHER, "2"))
+        with capture_logs() as logged:
+            for _ in range(3):
+                await access.look()
+                assert access.reader(bearer(token(RSA, "RS256", "1")))
+        assert ["the file of keys of tokens does not answer; the former ones are kept"] == [
+            one["event"] for one in logged
+        ]
+        answers.set()
+
+        async def is_taken():
+            await access.look()
+            with suppress(RequestError):
+                return access.reader(bearer(token(OTHER, "RS256", "2")))
+
+        await eventually(is_taken)
+
+    async def test_what_is_no_regular_file_is_not_read(self, path):
+        self.write(path, jwk(RSA, "1"))
+        access = self.access(path)
+        path.unlink()
+        os.mkfifo(path)
+        with capture_logs() as logged:
+            await access.look()
+        assert "it is no regular file" in logged[0]["reason"]
+        assert access.reader(bearer(token(RSA, "RS256", "1")))
+
+
+def private_jwk(key, kid):
+    return {**json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key)), "kid": kid}
 
 
 def private_pem(key):

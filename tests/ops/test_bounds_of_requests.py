@@ -331,6 +331,35 @@ async def test_an_old_client_is_answered(one):
     assert b"200 OK" in await exchange(one, b"GET /health HTTP/1.0\r\n\r\n")
 
 
+@pytest.mark.parametrize("loop_factory", [None, uvloop.new_event_loop])
+def test_a_client_that_has_closed_its_side_is_answered(nats_server, stream_name, tmp_path, loop_factory, monkeypatch):
+    monkeypatch.setattr(protocol, "HALF_CLOSED_S", WITHIN_S)
+    asked = b"GET /v1/views/fines/a HTTP/1.1\r\nx-tenant-id: t\r\n" + HOST + b"\r\n"
+
+    async def are_answered():
+        async with served(nats_server.url, stream_name, tmp_path, [fine("a")]) as one:
+            for data, answers in ((asked, 1), (3 * asked, 3), (asked[:-2], 0), (b"", 0)):
+                async with connection(one) as (reader, writer), asyncio.timeout(WITHIN_S):
+                    writer.write(data)
+                    writer.write_eof()
+                    assert answers == (await reader.read()).count(b"HTTP/1.1 200")
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(are_answered())
+
+
+async def test_a_body_that_is_compressed_is_refused_with_a_word(one):
+    query = gzip.compress(b'{"view":"fines"}')
+    for coding in ("gzip", "GZip", "br, gzip"):
+        answer = await one.post("/v1/query", query, content_encoding=coding)
+        problem = answer.json()
+        assert (415, "http.media_type", "identity") == (
+            answer.status_code, problem["code"], answer.headers["accept-encoding"]
+        )  # fmt: skip
+        assert "content-encoding" in problem["hint"]
+    assert 200 == (await one.post("/v1/query", b'{"view":"fines"}', content_encoding="identity")).status_code
+
+
 async def test_an_upgrade_is_not_made(one):
     asked = b"GET /health HTTP/1.1\r\nconnection: upgrade, close\r\nupgrade: websocket\r\n" + HOST + b"\r\n"
     assert b"101" not in (await exchange(one, asked))[:15]

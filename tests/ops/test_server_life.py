@@ -77,6 +77,20 @@ def test_an_address_that_is_taken_is_told():
     assert "--listen" in caught.value.hint
 
 
+@pytest.mark.parametrize("text", ["127.0.0.1:7070", "[::1]:7070", "localhost:7070"])
+def test_an_address_is_told_as_it_is_written(text):
+    assert text == str(Address.parse(text))
+
+
+def test_an_address_of_ipv6_is_told_in_brackets():
+    with Listener.open(Settings(http={"listen": "[::1]:0"})) as first:
+        address = f"[::1]:{first.bound.getsockname()[1]}"
+        assert f"http://{address}" == first.url
+        with pytest.raises(ConfigurationError) as caught:
+            Listener.open(Settings(http={"listen": address}))
+    assert f"http.listen: {address} is taken by another process" == caught.value.message
+
+
 @pytest.mark.parametrize("text", ["203.0.113.7:0", "nowhere.invalid:0"])
 def test_an_address_that_is_none_of_this_machines_is_told(text):
     access = {"mode": "header", "secret": SECRET}

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import jsonschema_rs
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -117,3 +118,33 @@ def test_a_path_tells_what_is_there_and_whether_it_always_is(path, type_, option
     found = ViewSchema.of("things.proj", PROGRAM).resolve(tuple(path.split(".")))
 
     assert (type_, optional, multi, names) == (str(found.type), found.is_optional, found.is_multi, found.names)
+
+
+@settings(max_examples=60)
+@given(
+    outer=st.lists(st.sampled_from(["view", "limit", "filter", "x"]), unique=True, max_size=3),
+    depth=st.integers(0, 5),
+    name=st.text(max_size=3),
+    is_escaped=st.booleans(),
+    as_bytes=st.booleans(),
+)
+def test_a_name_that_is_there_twice_is_refused_wherever_it_is(outer, depth, name, is_escaped, as_bytes):
+    second = "".join(f"\\u{unit:04x}" for unit in utf_16(name)) if is_escaped else json.dumps(name)[1:-1]
+    inner = f'{{{json.dumps(name)}: 1, "{second}": 1}}'
+    for _ in range(depth):
+        inner = f'{{"and": [0.5, {inner}]}}'
+    text = "{" + "".join(f"{json.dumps(one)}: 1, " for one in outer) + f'"y": {inner}}}'
+    with pytest.raises(QueryInvalidError, match="is there 2 times in one object"):
+        Query.read(text.encode() if as_bytes else text)
+    assert msgspec.json.decode(text)  # as JSON it passes
+
+
+def utf_16(text):
+    data = text.encode("utf-16-be")
+    return [int.from_bytes(data[at : at + 2]) for at in range(0, len(data), 2)]
+
+
+def test_a_structured_filter_of_an_address_names_everything_once():
+    with pytest.raises(QueryInvalidError, match="'value' is there 2 times"):
+        read_filter('{"field": "n", "op": "eq", "value": 1, "value": 2}')
+    assert read_filter('{"and": [{"field": "n", "op": "eq", "value": 1}, {"field": "n", "op": "eq", "value": 2}]}')

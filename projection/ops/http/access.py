@@ -45,6 +45,10 @@ class Access:
         self._tenancy = tenancy
         self._way = _way(settings)
 
+    async def look(self) -> None:
+        """Take in what has changed outside; see `Way.look`."""
+        await self._way.look()
+
     def principal(self, headers: Headers) -> Principal:
         """Who asks; see `Way`."""
         return self._way.principal(headers)
@@ -94,7 +98,12 @@ def _way(settings: AccessSettings) -> Way:
     return Tokens(settings, secret)
 
 
-class _Loopback:
+class _Unchanging:
+    async def look(self) -> None:
+        """See `Way`: nothing changes."""
+
+
+class _Loopback(_Unchanging):
     """Whoever is on this machine: an operator, and the tenant that they name."""
 
     def __init__(self, operator_scope: str) -> None:
@@ -110,7 +119,7 @@ class _Loopback:
         return Principal(_tenant(only(headers, TENANT.encode()) or b""), self._scopes)
 
 
-class _Gateway:
+class _Gateway(_Unchanging):
     """A gateway that knows the secret, and says for whom it asks."""
 
     def __init__(self, secret: bytes) -> None:

@@ -30,6 +30,9 @@ class Way(Protocol):
             RequestError: the credentials are missing or not accepted.
         """
 
+    async def look(self) -> None:
+        """Take in what has changed outside; called before a request's credentials are asked for."""
+
 
 def only(headers: Headers, name: bytes) -> bytes | None:
     """The value of a header; None where there is none.

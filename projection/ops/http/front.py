@@ -60,6 +60,7 @@ class Front:
             self._admit(scope)
             if scope["path"] not in PROBES | STREAMS:
                 place.take()
+            await self._service.access.look()
             body = _Body(receive, self._service.settings.limits.body_bytes)
             inner = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope  # uvicorn leaves its body out
             try:

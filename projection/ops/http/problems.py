@@ -34,7 +34,7 @@ KINDS = {
     "http.busy": Kind(503, "The server has enough to do"),
     "http.head_too_large": Kind(431, "Address and headers are too large"),
     "http.invalid": Kind(400, "The request cannot be understood"),
-    "http.media_type": Kind(415, "The body must be JSON"),
+    "http.media_type": Kind(415, "The body must be plain JSON"),
     "http.method_not_allowed": Kind(405, "The address does not take this method"),
     "http.not_found": Kind(404, "Nothing is at this address"),
     "http.slow": Kind(408, "The request did not come in time"),

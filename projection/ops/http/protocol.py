@@ -30,6 +30,7 @@ MAX_HEAD_BYTES = 65_536  # of a request line with its headers: a thousand view i
 MAX_HEADERS = 100  # of a request: each takes some 130 bytes beyond its own
 KEEP_ALIVE_S = 75  # between two requests; more than proxies keep theirs
 HEAD_S = 10.0  # from the first byte of a request, or from the handshake, to the end of its headers
+HALF_CLOSED_S = 2.0  # for the answer to a client that sends nothing any more, and may have gone
 STALL_S = 30.0  # in which somebody who does not keep up must take a buffer's worth
 MAX_DISCARDED_BYTES = 1_048_576  # of a body behind its answer: what was on its way when the answer was sent
 _STALL_BYTES = 65_536
@@ -59,6 +60,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._discarded = 0  # bytes of its body that came behind its answer
         self._request_timer: asyncio.TimerHandle | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
+        self._half_closed_timer: asyncio.TimerHandle | None = None
         self._unsent = 0
         self._held: tuple[RequestResponseCycle, ASGI3Application] | None = None
 
@@ -74,9 +76,20 @@ class BoundedProtocol(HttpToolsProtocol):
         """It is over."""
         super().connection_lost(exc)
         self._all.remove(self)
-        for timer in (self._request_timer, self._stall_timer):
+        for timer in (self._request_timer, self._stall_timer, self._half_closed_timer):
             if timer is not None:
                 timer.cancel()
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """The client sends nothing more: it has gone, or it has closed its side only and still takes its answer.
+
+        Both look alike until something is sent. So an answer that is there soon is sent, and others are not waited for.
+        """
+        is_asked = self._part is _Part.START and not self._is_idle()
+        if not is_asked or self.scheme == "https":  # encrypted, there is no half
+            return False
+        self._half_closed_timer = self.loop.call_later(HALF_CLOSED_S, self.transport.close)
+        return True
 
     # a request
 
@@ -152,6 +165,8 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if self.cycle.response_complete:
             self._all.rest(self)
+            if self._half_closed_timer is not None:
+                self.transport.close()
             if self._part is _Part.REST and not self.transport.is_closing():
                 self._await_request()
 

@@ -72,8 +72,7 @@ class Listener:
     @property
     def url(self) -> str:
         """Where it listens; the port is the real one."""
-        host, port = self.bound.getsockname()[:2]
-        return f"{'https' if self.tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+        return f"{'https' if self.tls else 'http'}://{Address(*self.bound.getsockname()[:2])}"
 
     def close(self) -> None:
         """Give the address back; idempotent."""
@@ -183,7 +182,7 @@ def _bound(address: Address, *, must_be_here: bool) -> socket.socket:
     Raises:
         ConfigurationError: it is taken, is none of this machine's, or is not for us.
     """
-    shown = f"{address.host}:{address.port}"
+    shown = str(address)
     hint = "name another one with --listen or http.listen; port 0 takes any that is free, and `off` serves nobody"
     try:
         family, kind, protocol, _, found = socket.getaddrinfo(

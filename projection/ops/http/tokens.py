@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import json
-from time import monotonic, time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from time import time
+from typing import TYPE_CHECKING, Any
 
 import jwt
-import structlog
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from projection.errors import ConfigurationError
 from projection.model.ids import TenantId
 from projection.ops.http.credentials import Principal, only
 from projection.ops.http.problems import RequestError
+from projection.ops.http.token_keys import Key, KeySet, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from projection.model.http_settings import AccessSettings
     from projection.ops.http.credentials import Headers
 
-log = structlog.get_logger()
-
 _REMEMBERED = 1024  # tokens: to verify one takes as long as ten answers
-_LOOK_EVERY_S = 1.0  # at the file of keys
-_LEAST_RSA_BITS = 2048
+_MOMENTS = ("exp", "nbf", "iat")  # numbers of seconds, if they are there
 _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (jwt.ExpiredSignatureError, "the token has expired"),
     (jwt.ImmatureSignatureError, "the token is not valid yet"),
@@ -37,11 +29,6 @@ _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (jwt.InvalidAlgorithmError, "the token is signed by an algorithm that is not accepted here"),
     (jwt.InvalidSignatureError, "the token's signature does not verify"),
 )
-
-
-class _Key(NamedTuple):
-    key: Any
-    algorithms: Sequence[str]  # that a token of this key may be signed by
 
 
 class Tokens:
@@ -55,16 +42,15 @@ class Tokens:
         """
         self._settings = settings
         self._known: dict[bytes, tuple[Principal, float]] = {}  # by token; until when
-        self._looked = monotonic()
-        self._stamp: object = None
+        self._set: KeySet | None = None
+        self._key: Key | None = None  # the one that there is, where there is no set
         if secret is not None:
-            self._keys: Mapping[str | None, _Key] = {None: _Key(secret, settings.algorithms)}
+            self._key = Key(secret, settings.algorithms)
         elif settings.key_file is not None:
-            self._keys = {None: _key_of(settings.key_file, settings.algorithms)}
+            self._key = key_of(settings.key_file, settings.algorithms)
         else:
             assert settings.jwks_file is not None  # noqa: S101 - the settings see to it
-            self._stamp = _stamp(settings.jwks_file)
-            self._keys = _keys_of(settings.jwks_file, settings.algorithms)
+            self._set = KeySet(settings.jwks_file, settings.algorithms, self._known.clear)
 
     def principal(self, headers: Headers) -> Principal:
         """See `Way`."""
@@ -80,7 +66,6 @@ class Tokens:
         if scheme.lower() != b"bearer":
             raise _denied("the Authorization header is no bearer token")
         token = token.strip()
-        self._look_at_keys()
         if (known := self._known.get(token)) is not None and time() < known[1]:
             return known[0]
         claims, until = self._claims(token)
@@ -90,21 +75,17 @@ class Tokens:
         self._known[token] = principal, until
         return principal
 
+    async def look(self) -> None:
+        """See `Way`."""
+        if self._set is not None:
+            await self._set.look()
+
     def _claims(self, token: bytes) -> tuple[dict[str, Any], float]:
         """What a token says, and until when."""
-        settings = self._settings
         try:
-            key = self._key(jwt.get_unverified_header(token).get("kid"))
-            claims = jwt.decode(
-                token,
-                key.key,
-                algorithms=key.algorithms,
-                issuer=settings.issuer,
-                audience=settings.audience,
-                leeway=settings.leeway_s,
-                options={"require": ["exp"]},
-            )
-            until = float(claims["exp"]) + settings.leeway_s
+            claims = self._verified(token, self._keys_for(jwt.get_unverified_header(token).get("kid")))
+            _require_moments(claims)
+            until = float(claims["exp"]) + self._settings.leeway_s
         except RequestError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a stranger's token brings about, it is not accepted
@@ -112,15 +93,32 @@ class Tokens:
             raise _denied(reason) from None
         return claims, until
 
-    def _key(self, key_id: object) -> _Key:
-        keys = self._keys
-        if None in keys:
-            return keys[None]
-        if isinstance(key_id, str) and (key := keys.get(key_id)) is not None:
-            return key
-        if key_id is None and len(keys) == 1:
-            return next(iter(keys.values()))
-        raise _denied("the token is signed by a key that is not known here")
+    def _verified(self, token: bytes, keys: Sequence[Key]) -> dict[str, Any]:
+        """What a token says that is signed with one of these keys."""
+        settings = self._settings
+        failed: Exception | None = None
+        for key in keys:
+            try:
+                return dict(
+                    jwt.decode(
+                        token,
+                        key.key,
+                        algorithms=key.algorithms,
+                        issuer=settings.issuer,
+                        audience=settings.audience,
+                        leeway=settings.leeway_s,
+                        options={"require": ["exp"]},
+                    )
+                )
+            except (jwt.InvalidSignatureError, jwt.InvalidAlgorithmError) as error:  # it may be the next one's
+                failed = failed or error
+        raise failed or _denied("the token is signed by a key that is not known here")
+
+    def _keys_for(self, key_id: object) -> Sequence[Key]:
+        if self._key is not None:
+            return (self._key,)
+        assert self._set is not None  # noqa: S101 - there is the one or the other
+        return self._set.of(key_id)
 
     def _principal(self, claims: Mapping[str, Any]) -> Principal:
         tenant, scopes = _at(claims, self._settings.tenant_claim), _at(claims, self._settings.scope_claim)
@@ -133,23 +131,12 @@ class Tokens:
         named = scopes.split() if isinstance(scopes, str) else scopes if isinstance(scopes, list) else ()
         return Principal(tenant_id, frozenset(one for one in named if isinstance(one, str)))
 
-    def _look_at_keys(self) -> None:
-        """Take the keys anew where their file has changed; what cannot be read leaves the keys as they were."""
-        path = self._settings.jwks_file
-        if path is None or monotonic() - self._looked < _LOOK_EVERY_S:
-            return
-        self._looked = monotonic()
-        stamp = _stamp(path)
-        if stamp == self._stamp:
-            return
-        self._stamp = stamp
-        try:
-            self._keys = _keys_of(path, self._settings.algorithms)
-        except ConfigurationError as error:  # its sentence says it all
-            log.warning("the new keys of tokens cannot be read; the former ones are kept", reason=str(error))
-            return
-        self._known.clear()
-        log.info("the keys of tokens were read anew", keys=len(self._keys))
+
+def _require_moments(claims: Mapping[str, Any]) -> None:
+    """Refuse moments that are no numbers: the library takes texts for them (RFC 7519, 2: NumericDate)."""
+    for name in _MOMENTS:
+        if name in claims and type(claims[name]) not in (int, float):
+            raise _denied(f"the token's claim {name!r} is no number")
 
 
 def _denied(reason: str) -> RequestError:
@@ -164,72 +151,3 @@ def _at(claims: Mapping[str, Any], name: str) -> Any:
     for step in name.split("."):
         here = here.get(step) if isinstance(here, dict) else None
     return here
-
-
-def _stamp(path: Path) -> object:
-    try:
-        found = path.stat()
-    except OSError as error:
-        return error.errno
-    return found.st_mtime_ns, found.st_size, found.st_ino
-
-
-def _key_of(path: Path, algorithms: Sequence[str]) -> _Key:
-    try:
-        key = load_pem_public_key(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(
-            f"http.access.key_file: {path} holds no public key: {type(error).__name__}",
-            hint="it must be PEM: -----BEGIN PUBLIC KEY-----",
-        ) from None
-    fitting = _fitting(key, algorithms)
-    if len(fitting) < len(algorithms):
-        raise ConfigurationError(f"http.access.key_file: the key in {path} does not fit {', '.join(algorithms)}")
-    return _checked(_Key(key, fitting), path)
-
-
-def _keys_of(path: Path, algorithms: Sequence[str]) -> dict[str | None, _Key]:
-    """The keys of a set that these algorithms can use, by their ids."""
-    try:
-        described = json.loads(path.read_bytes())["keys"]
-        usable = [(str(one.get("kid", at)), _usable(one, algorithms)) for at, one in enumerate(described)]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigurationError(
-            f"http.access.jwks_file: {path} is no JSON Web Key Set that can be read: {type(error).__name__}"
-        ) from None
-    found: dict[str | None, _Key] = {key_id: _checked(key, path) for key_id, key in usable if key is not None}
-    if not found:
-        raise ConfigurationError(f"http.access.jwks_file: {path} holds no public key for {', '.join(algorithms)}")
-    return found
-
-
-def _usable(fields: dict[str, Any], algorithms: Sequence[str]) -> _Key | None:
-    """A key of a set; None where it is a secret, is not for signatures, or is of no kind that is wanted."""
-    if fields.get("kty") not in ("RSA", "EC", "OKP") or fields.get("use", "sig") != "sig":
-        return None
-    try:
-        key = jwt.PyJWK(fields).key
-    except jwt.PyJWTError:
-        return None
-    fitting = _fitting(key, [name for name in algorithms if fields.get("alg", name) == name])
-    return _Key(key, fitting) if fitting else None
-
-
-def _fitting(key: Any, algorithms: Sequence[str]) -> tuple[str, ...]:
-    """Those algorithms that this kind of key is for."""
-    fitting = []
-    for name in algorithms:
-        try:
-            jwt.get_algorithm_by_name(name).prepare_key(key)
-        except (TypeError, ValueError, jwt.PyJWTError):
-            continue
-        fitting.append(name)
-    return tuple(fitting)
-
-
-def _checked(key: _Key, path: Path) -> _Key:
-    if isinstance(key.key, RSAPublicKey) and key.key.key_size < _LEAST_RSA_BITS:
-        raise ConfigurationError(
-            f"{path} holds an RSA key of {key.key.key_size} bits; {_LEAST_RSA_BITS} are needed to be safe"
-        )
-    return key

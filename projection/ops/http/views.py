@@ -201,6 +201,14 @@ async def _body(request: Request) -> bytes:
         raise RequestError(
             "http.media_type", f"the content-type is not {_JSON}", hint=f"send the header `content-type: {_JSON}`"
         )
+    coding = request.headers.get("content-encoding", "identity").strip().lower()
+    if coding != "identity":
+        raise RequestError(
+            "http.media_type",
+            f"the body is encoded as {coding!r:.40}, and bodies are taken as they are",
+            hint="send it without the header content-encoding, and not compressed",
+            headers={"accept-encoding": "identity"},
+        )
     return await request.body()
 
 
