@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Transaction: TypeAlias = "lmdb.Transaction[bytes]"
+Cursor: TypeAlias = "lmdb.Cursor[bytes]"
 _Result = TypeVar("_Result")
 
 MAP_SIZE = 64 << 30  # bytes of address space, not of disk: the file grows as it is written
