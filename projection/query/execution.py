@@ -21,12 +21,12 @@ from projection.model.keys import MAX_KEY_BYTES, ViewKey
 from projection.query.answers import FoundView
 from projection.query.cursors import Place
 from projection.query.errors import QueryLimitError
-from projection.query.planning import Grain
+from projection.query.planning import Grain, Range
 from projection.query.turns import SLICE_S
 from projection.store.indexes import MAX_BODY, group_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from projection.model.ids import TenantId, ViewType
     from projection.model.query_limits import QueryLimits
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     # An id as in its key; the view's JSON, where it came along; the group of its index entry, where that is cut.
     Candidate = tuple[bytes, bytes | None, bytes | None]
 
+_CHUNK = 512  # keys that are counted between two looks at the clock
 _SPARE = 256  # places that a group keeps beyond those that are wanted, so that it is sorted rarely
 
 
@@ -133,11 +134,13 @@ class Execution:
         plan, wanted = self._plan, self._task.limit + 1
         if plan.ids is not None:
             return None
-        keys = list(islice(self._entries(), wanted))
-        self.examined = len(keys)
         if plan.index is None:
             start = len(plan.prefix)
-            return [key[start:] for key, _ in keys]
+            ids = [key[start:] for key in islice(self._keys(plan.ranges), wanted)]
+            self.examined = len(ids)
+            return ids
+        keys = list(islice(self._entries(), wanted))
+        self.examined = len(keys)
         uncut = len(plan.prefix) + MAX_BODY
         return None if any(len(key) > uncut for key, _ in keys) else [view_id for _, view_id in keys]
 
@@ -158,7 +161,7 @@ class Execution:
             if perf_counter() > self._until:  # a large view, or a filter that computes much, may take a slice alone
                 yield from self._pause()
             if examined > most:
-                raise self._beyond("scanned", most, f"{most:,} views were looked at, and that is not all")
+                raise self._beyond_views()
             if seen is not None:
                 if view_id in seen:
                     continue
@@ -167,11 +170,17 @@ class Execution:
             decided = matches is None or (plan.decides and run is None)
             if is_full and decided:
                 count += 1
+                if plan.index is None and plan.ids is None:  # so are all that follow: their values need no look
+                    passed = yield from self._passed_over(view_id, most - examined)
+                    examined, count = examined + passed, count + passed
+                    break
                 continue
-            data = get(prefix + view_id) if found is None else found
-            if data is None:
-                continue
-            view = decode(data)
+            view = None
+            if not decided or order.keys:
+                data = get(prefix + view_id) if found is None else found
+                if data is None:
+                    continue
+                view = decode(data)
             if not decided and matches is not None:
                 is_match, gas = matches(gas, view, unescape_id(view_id.decode()))
                 if not is_match:
@@ -196,6 +205,22 @@ class Execution:
         self.examined, self.gas = examined, self._limits.gas - gas
         return ids[:wanted], count
 
+    def _passed_over(self, last: bytes, most: int) -> Generator[None, None, int]:
+        """How many views follow one; only their keys are looked at."""
+        at, plan = self._plan.prefix + last, self._plan
+        if plan.reverse:
+            rest = [Range(one.start, min(one.stop, at)) for one in plan.ranges]
+        else:
+            rest = [Range(max(one.start, at + b"\0"), one.stop) for one in plan.ranges]
+        keys, count = self._keys([one for one in rest if one.start < one.stop]), 0
+        while found := sum(1 for _ in islice(keys, _CHUNK)):
+            count += found
+            if count > most:
+                raise self._beyond_views()
+            if perf_counter() > self._until:
+                yield from self._pause()
+        return count
+
     def _candidates(self) -> Iterator[Candidate]:
         """The views that the plan leads to, in its order."""
         plan = self._plan
@@ -217,6 +242,10 @@ class Execution:
         if len(ranges) == 1:
             return entries(*ranges[0], reverse=reverse)
         return chain.from_iterable(entries(*one, reverse=reverse) for one in (ranges[::-1] if reverse else ranges))
+
+    def _keys(self, ranges: Sequence[Range]) -> Iterator[bytes]:
+        reverse, keys = self._plan.reverse, self._snapshot.keys
+        return chain.from_iterable(keys(*one, reverse=reverse) for one in (ranges[::-1] if reverse else ranges))
 
     def _page(self, ids: list[bytes], count: int) -> Generator[None, None, Page]:
         """The page of these views; it ends early where its views would be too many bytes."""
@@ -259,6 +288,10 @@ class Execution:
             raise self._beyond("time_ms", most, f"the query takes longer than {most:,} ms")
         yield
         self._until = perf_counter() + SLICE_S
+
+    def _beyond_views(self) -> QueryLimitError:
+        most = self._limits.scanned
+        return self._beyond("scanned", most, f"{most:,} views were looked at, and that is not all")
 
     def _beyond(self, limit: str, value: int, message: str) -> QueryLimitError:
         hint = {

@@ -150,7 +150,7 @@ def choosing(plans: Sequence[Plan], counts: bool, snapshot: Snapshot) -> Generat
     for number, plan in enumerate(sorted(narrowing, key=lambda plan: plan.grain, reverse=True)):
         if number and number % 2 == 0:
             yield
-        found = sum(1 for _ in islice(_entries(plan, snapshot), size))
+        found = sum(1 for _ in islice(_keys(plan, snapshot), size))
         if found < size:
             least, size = plan, found
     if least is not None:
@@ -163,8 +163,8 @@ def choosing(plans: Sequence[Plan], counts: bool, snapshot: Snapshot) -> Generat
     return next(plan for plan in plans if plan.index is None)
 
 
-def _entries(plan: Plan, snapshot: Snapshot) -> Iterator[tuple[bytes, bytes]]:
-    return chain.from_iterable(snapshot.entries(*one) for one in plan.ranges)
+def _keys(plan: Plan, snapshot: Snapshot) -> Iterator[bytes]:
+    return chain.from_iterable(snapshot.keys(*one) for one in plan.ranges)
 
 
 def possible(wish: Wish, indexes: Sequence[StoredIndex]) -> Possible:

@@ -139,8 +139,8 @@ class _Held(Generic[T]):
 
     def end(self) -> None:
         """End the thread; idempotent."""
-        if not self._is_done:
-            self._is_abandoned = True
+        self._is_abandoned = True
+        while not self._is_done:  # what it does to clean up may step as well
             self.goes_on()
         self._thread.join()
 

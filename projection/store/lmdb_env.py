@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Transaction: TypeAlias = "lmdb.Transaction[bytes]"
+Cursor: TypeAlias = "lmdb.Cursor[bytes]"
 _Result = TypeVar("_Result")
 
 _DATA, _LOCK = "data.mdb", "lock.mdb"

@@ -46,6 +46,10 @@ class MemorySnapshot:
         found = (item for item in self.held.items() if start <= item[0] < stop)
         yield from sorted(found, reverse=reverse)
 
+    def keys(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[bytes]:
+        """See `Snapshot.keys`."""
+        yield from sorted((key for key in self.held if start <= key < stop), reverse=reverse)
+
     def has_degraded(self, tenant_id: TenantId) -> bool:
         """See `Snapshot.has_degraded`."""
         return any(tenant == tenant_id for tenant, _ in self.degraded)

@@ -108,6 +108,9 @@ class Snapshot(Protocol):
     def entries(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
         """Keys and values with `start` ≤ key < `stop`, in key order, or in the reverse of it."""
 
+    def keys(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[bytes]:
+        """The same keys without the values: for counting, and where a value may be large."""
+
     def has_degraded(self, tenant_id: TenantId) -> bool:
         """Whether some view of the tenant may be degraded; False is certain."""
 

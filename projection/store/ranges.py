@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from projection.store.lmdb_env import Transaction
+    from projection.store.lmdb_env import Cursor, Transaction
 
 
 def entries_below(transaction: Transaction, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -31,19 +31,29 @@ def entries_between(
 ) -> Iterator[tuple[bytes, bytes]]:
     """Keys with `start` ≤ key < `stop`, and their values, in key order or in the reverse of it."""
     with transaction.cursor() as cursor:
-        if not reverse:
-            if cursor.set_range(start):
-                for key, value in cursor.iternext():
-                    if key >= stop:
-                        return
-                    yield key, value
-            return
-        # The last key before `stop`: the one before the first that is not, or the last of all.
-        if cursor.prev() if cursor.set_range(stop) else cursor.last():
-            for key, value in cursor.iterprev():
-                if key < start:
+        if _is_at_first(cursor, start, stop, reverse=reverse):
+            for key, value in cursor.iterprev() if reverse else cursor.iternext():
+                if key < start if reverse else key >= stop:
                     return
                 yield key, value
+
+
+def keys_between(transaction: Transaction, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[bytes]:
+    """The same without the values, which are not copied."""
+    with transaction.cursor() as cursor:
+        if _is_at_first(cursor, start, stop, reverse=reverse):
+            for key in cursor.iterprev(values=False) if reverse else cursor.iternext(values=False):
+                if key < start if reverse else key >= stop:
+                    return
+                yield key
+
+
+def _is_at_first(cursor: Cursor, start: bytes, stop: bytes, *, reverse: bool) -> bool:
+    """Go to the first entry, of either end; whether there is one."""
+    if not reverse:
+        return cursor.set_range(start)
+    # The last key before `stop`: the one before the first that is not, or the last of all.
+    return cursor.prev() if cursor.set_range(stop) else cursor.last()
 
 
 def delete_below(transaction: Transaction, prefix: bytes, most: int | None = None) -> int:

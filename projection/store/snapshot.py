@@ -9,7 +9,7 @@ from projection.errors import StorageDamagedError
 from projection.model.checkpoint import LanePosition
 from projection.model.parked import Disposition
 from projection.store.indexes import StoredIndexes
-from projection.store.ranges import entries_below, entries_between
+from projection.store.ranges import entries_below, entries_between, keys_between
 from projection.store.records import (
     INDEXES,
     POSITION,
@@ -74,6 +74,10 @@ class LmdbSnapshot:
     def entries(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
         """See `Snapshot.entries`."""
         return entries_between(self._transaction, start, stop, reverse=reverse)
+
+    def keys(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[bytes]:
+        """See `Snapshot.keys`."""
+        return keys_between(self._transaction, start, stop, reverse=reverse)
 
     def has_degraded(self, tenant_id: TenantId) -> bool:
         """See `Snapshot.has_degraded`. Says so too where events were only skipped."""

@@ -68,6 +68,8 @@ class IndexContract:
                 found = snapshot.entries(prefix + start, prefix + stop, reverse=reverse)
                 between = sorted(key for key in written if prefix + start <= key < prefix + stop)
                 assert [key for key, _ in found] == (between[::-1] if reverse else between)
+                keys = snapshot.keys(prefix + start, prefix + stop, reverse=reverse)
+                assert list(keys) == (between[::-1] if reverse else between)
 
     def test_a_picture_stays_as_it_was(self) -> None:
         """Views, entries, position, indexes and what is parked, whatever is committed meanwhile."""

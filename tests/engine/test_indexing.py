@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from itertools import count
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from patience import WITHIN_S, eventually
 
+from projection.engine import indexing
 from projection.engine.adoption import adopt
 from projection.engine.builds import open_store, plan_builds
 from projection.engine.committer import Committer, Workshop
@@ -260,6 +262,36 @@ async def test_a_piece_that_the_disk_refuses_is_tried_again(tmp_path: Path) -> N
     await asyncio.wait_for(built(deployed, store), WITHIN_S)
     assert 0 == store.refusals
     assert {BY_TOTAL: (1, True)} == indexes(store)
+
+
+@pytest.mark.parametrize("disk_s", [0.0, 0.012, 0.2])
+async def test_pieces_are_as_large_as_their_work_allows_however_long_the_disk_takes(disk_s, monkeypatch):
+    """A transaction takes the disk as long for few views as for many: small ones would make a slow disk the measure."""
+    now, left, sizes, waits = [0.0], [20_000], [], []
+
+    def build(size, on_written):
+        sizes.append(size)
+        now[0] += size * 12e-6
+        on_written()
+        now[0] += disk_s
+        left[0] -= size
+        return left[0] > 0
+
+    class Member:
+        lane = SimpleNamespace(view_type="things")
+
+        async def between_commits(self, piece):
+            piece(lambda: None)
+
+    async def sleep(seconds):
+        waits.append(seconds)
+
+    monkeypatch.setattr(indexing, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(indexing.asyncio, "sleep", sleep)
+    await indexing._in_pieces(Member(), "indexes", build)
+    assert max(sizes) == 512, "of 12 µs each"
+    assert len(sizes) < 20_000 / 512 + 10
+    assert sum(waits) == pytest.approx(now[0]), "no more than half of the time"
 
 
 async def test_a_view_that_cannot_be_read_ends_the_building_with_a_clear_error(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from query_support import FILTERS, IDS, LONG, SORTS, TENANT, Site, filled, in_or
 from projection.model.query_limits import QueryLimits
 from projection.query.cursors import Cursors
 from projection.query.errors import QueryLimitError
+from projection.query.execution import Execution
 from projection.query.form import Query
 from projection.query.running import Context, run
 
@@ -182,6 +183,47 @@ def test_a_query_may_be_held_up_before_each_view(site, monkeypatch):
         served.prepared(query, queries.limits)[0].filter.compile()
         turns = sum(1 for _ in run(Context(queries.limits, Cursors(bytes(32)), None), served, TENANT, query))
     assert turns >= 40
+
+
+def test_views_that_are_only_counted_or_left_for_a_later_page_are_not_read(site, monkeypatch):
+    """By their ids, or by an index that decides the filter: their values may be large, and are many."""
+    read = []
+
+    class Counting:
+        def __init__(self, snapshot):
+            self._snapshot = snapshot
+
+        def __getattr__(self, name):
+            return getattr(self._snapshot, name)
+
+        def get(self, key):
+            read.append(key)
+            return self._snapshot.get(key)
+
+        def entries(self, start, stop, *, reverse=False):
+            for key, value in self._snapshot.entries(start, stop, reverse=reverse):
+                read.append(key)
+                yield key, value
+
+    monkeypatch.setattr(
+        "projection.query.running.Execution",
+        lambda task, plan, snapshot, limits: Execution(task, plan, Counting(snapshot), limits),
+    )
+    for query, most in [
+        (asked(limit=3), 4),
+        (asked(limit=3, sort=["-$id"]), 4),
+        (asked(limit=3, count=True), 4),
+        (asked(limit=3, count=True, sort=["-$id"]), 4),
+    ]:
+        read.clear()
+        found = answer(site, query)
+        assert (3, 40 if query.count else None) == (len(found.views), found.count)
+        assert len(read) <= 3 * most, query
+    everything = [view for (tenant, _), view in site.store.views.items() if tenant == TENANT]
+    expected = sum(view["status"] == "open" for view in everything)
+    read.clear()
+    assert expected == answer(site, asked(limit=3, count=True, filter='status == "open"')).count
+    assert len(read) <= expected + 8, "the entries, and the views of the page"
 
 
 def test_a_query_that_is_given_up_lets_go_of_its_picture(site, monkeypatch):

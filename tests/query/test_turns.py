@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+from contextlib import suppress
 from decimal import localcontext
 
 import pytest
@@ -88,6 +89,26 @@ def test_work_that_nobody_waits_for_any_more_ends(at_each_look):
     next(work)
     work.close()
     assert len(seen) < 2 * turns._STEPS_A_LOOK
+    assert threading.active_count() == before
+
+
+def test_work_that_cleans_up_in_steps_ends_as_well(at_each_look):
+    before = threading.active_count()
+    cleaned = []
+
+    def untidy():
+        try:
+            walked(10**9)
+        finally:
+            for number in range(100):
+                cleaned.append(number)
+                with suppress(BaseException):  # the worst that there could be
+                    tick()
+
+    work = sliced(untidy)
+    next(work)
+    work.close()
+    assert len(cleaned) == 100
     assert threading.active_count() == before
 
 
