@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+FULL = "storage.full"  # the code of what goes on by itself once there is room
 _FULL = {ENOSPC, EDQUOT, EFBIG}
 _READ_ONLY = {EROFS, EACCES, EPERM}
 _PROBE = 64 << 10  # bytes
@@ -31,7 +32,7 @@ def disk_error(message: str, number: int | None) -> StorageError:
 
 def storage_full(message: str, hint: str) -> StorageError:
     """The error for a store that can take no more, of whatever limit that is."""
-    return StorageError(message, hint=hint, code="storage.full")
+    return StorageError(message, hint=hint, code=FULL)
 
 
 def is_full(folder: Path) -> bool:

@@ -247,6 +247,11 @@ class LmdbLaneStore(_LmdbLane):
         """Whether a store was here that a power loss may have damaged; it is gone, and this one began empty."""
         return self._environment.discarded
 
+    @property
+    def waits_for_disk(self) -> bool:
+        """Whether a commit is on the disk when it returns."""
+        return self._environment.waits_for_disk
+
     def claim(self) -> int:
         """See `LaneStore.claim`."""
 
