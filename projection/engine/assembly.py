@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from projection.stream.port import Feed
 
 _LEAST_BATCH = 1_000  # of a lane that reads by itself: a commit costs the same for fewer events
-_LEAST_BATCH_BYTES = 256 * 1024  # of any reading, for the same reason
+_LEAST_BATCH_BYTES = 256 * 1024
+_LEAST_SHARED_BYTES = 64 * 1024  # of any reading, whatever the settings say: a commit costs the same for fewer events
 
 
 def open_node(
@@ -85,7 +86,7 @@ def open_node(
         for lane in opened:
             lane.store.close()
         raise
-    batch_bytes = max(back.batch_bytes, _LEAST_BATCH_BYTES)
+    batch_bytes = max(back.batch_bytes, _LEAST_SHARED_BYTES)
     limits = FeedLimits(back.batch, batch_bytes, back.linger_ms / 1000, back.in_flight, float(back.ack_timeout_s))
 
     alone = _share(limits, max(len(opened), 1))
