@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from projection.cli.findings import Finding, in_line, in_source, shown_path
 from projection.errors import ConfigurationError, DecodeError
+from projection.inputs import read_input
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -150,7 +151,7 @@ def _document(path: Path) -> Source:
     from projection.lang.source import Source
 
     try:
-        text = path.read_text(encoding="utf-8-sig", errors="replace")
+        text = read_input(path).decode("utf-8-sig", errors="replace")
     except (OSError, ValueError):
         text = ""
     return Source(shown_path(path), text)

@@ -12,6 +12,7 @@ from projection.cli.checking import Report, named_programs
 from projection.cli.findings import Finding, in_line, in_source, shown_path
 from projection.cli.versions import version
 from projection.errors import ConfigurationError
+from projection.inputs import read_input
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -170,7 +171,7 @@ def _checked(file: Path, former: str | None) -> CheckedProgram | None:
     from projection.lang.source import Source
 
     try:
-        return check(Source(shown_path(file), file.read_text(encoding="utf-8")))
+        return check(Source(shown_path(file), read_input(file).decode()))
     except (ProgramInvalidError, OSError, UnicodeDecodeError) as error:
         if former is None:
             return None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from projection.cli.console import note, say
 from projection.cli.parameters import Argument, Exit, Option
 from projection.errors import EXIT_FAILED, ConfigurationError
+from projection.inputs import read_input
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,7 +94,7 @@ def _read(path: Path) -> str:
         ConfigurationError: it cannot be read, or is no text.
     """
     try:
-        return (sys.stdin.buffer.read() if path == _STDIN else path.read_bytes()).decode()
+        return (sys.stdin.buffer.read() if path == _STDIN else read_input(path)).decode()
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from projection.cli.console import note, say
 from projection.cli.parameters import Argument, Option
 from projection.errors import ConfigurationError
+from projection.inputs import read_input
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,7 +65,7 @@ def _of_schemas(files: Sequence[Path], scale: int | None) -> list[EventShape]:
     found: dict[str, EventShape] = {}
     for file in files:
         try:
-            document: Any = decoder.decode(file.read_bytes())
+            document: Any = decoder.decode(read_input(file))
         except OSError as error:
             raise ConfigurationError(f"{file} cannot be read: {error.strerror}") from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

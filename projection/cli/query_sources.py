@@ -10,6 +10,7 @@ import msgspec
 from projection.client.answers import Catalog, Explanation, Page, decoded
 from projection.client.errors import UnknownViewTypeError
 from projection.errors import ConfigurationError
+from projection.inputs import read_input
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -150,7 +151,7 @@ def _text(option: str, file: Path | None) -> str | None:
     if file is None:
         return None
     try:
-        return file.read_text().strip()
+        return read_input(file).decode().strip()
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no text"
         raise ConfigurationError(f"option {option}: {str(file)!r} cannot be read: {why}") from None

@@ -7,7 +7,7 @@ import signal
 import sys
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from projection.cli.console import note, print_json, progress, report
 from projection.cli.options import Config, ManifestFile, NatsUrl, Storage, Stream
@@ -20,10 +20,13 @@ if TYPE_CHECKING:
 
     from projection.cli.console import Figures
     from projection.engine.deployment import DeployedView
-    from projection.engine.node import Node, Progress
+    from projection.engine.node import Progress
     from projection.engine.summary import Summary
     from projection.errors import ProjectionError
     from projection.model.settings import Settings
+
+_Opened = TypeVar("_Opened")
+_ROOM_EVERY_S = 1.0  # between two looks whether a full disk has room
 
 EXAMPLES = (
     "projection run --manifest manifest.yaml --stream events",
@@ -71,6 +74,8 @@ def run(
     --until-caught-up it ends by itself, and fails at once where the stream cannot be used. One JSON object on stdout
     says what it came to.
     """
+    signals = _Signals()  # before anything that takes its time
+
     import asyncio
 
     from projection.cli.logs import configure_logs, end_logs
@@ -79,7 +84,6 @@ def run(
     from projection.model.manifest import Manifest
     from projection.model.settings import Settings
 
-    signals = _Signals()
     options = {"manifest": manifest, "stream": stream, "nats.url": url, "storage": storage, "http.listen": listen}
     settings = Settings.load(config, options)
     deployed = load_deployment(
@@ -146,11 +150,17 @@ async def _run(
         listener = None if until_caught_up else Listener.open(settings)
         if listener is not None:
             opened.enter_context(listener)
-        catalog = opened.enter_context(Catalog.open(settings.storage, settings.node))
+        catalog = await _once_there_is_room(
+            lambda: opened.enter_context(Catalog.open(settings.storage, settings.node)), signals, once=until_caught_up
+        )
         nats = await opened.enter_async_context(Nats.connecting_later(nats_connection(settings.nats)))
         chosen = {"new_build": new_build, "accept_fewer_messages": accept_fewer_messages}
-        node = opened.enter_context(open_node(settings, deployed, catalog, nats, **chosen))
-        signals.stop(node)
+        node = await _once_there_is_room(
+            lambda: opened.enter_context(open_node(settings, deployed, catalog, nats, **chosen)),
+            signals,
+            once=until_caught_up,
+        )
+        signals.stop_by(node.stop)
         if listener is not None:
             await opened.enter_async_context(serving(listener, node, catalog, settings))
         with progress("folding", None, say=_log_progress) as advance:
@@ -160,6 +170,42 @@ async def _run(
 
             summary = await node.run(until_caught_up=until_caught_up, on_progress=show)
         return _Ended(summary, [*node.halts, *node.refused], node.abandoned)
+
+
+async def _once_there_is_room(open_: Callable[[], _Opened], signals: _Signals, *, once: bool) -> _Opened:
+    """Open something as soon as the disk has room for it, as a node that runs waits with its commits.
+
+    Args:
+        open_: opens it, or raises and leaves nothing open.
+        signals: end the wait, and the process with 0.
+        once: whether to try once and no more.
+
+    Raises:
+        StorageError: it cannot be opened, for another reason than a full disk.
+    """
+    import asyncio
+
+    import structlog
+
+    from projection.errors import StorageError
+    from projection.store.disk import FULL
+
+    stopping, told = asyncio.Event(), ""
+    signals.stop_by(stopping.set)
+    while True:
+        try:
+            return open_()
+        except StorageError as error:
+            if once or error.code != FULL:
+                raise
+            if told != error.message:
+                structlog.get_logger().error("the node waits for room on the disk", reason=error.message)
+            told = error.message
+        try:
+            await asyncio.wait_for(stopping.wait(), _ROOM_EVERY_S)
+        except TimeoutError:
+            continue
+        raise Exit(0)
 
 
 def _log_progress(now: Figures) -> None:
@@ -184,14 +230,14 @@ class _Signals:
         for signum in (signal.SIGINT, signal.SIGTERM):
             signal.signal(signum, self._receive)  # not the loop's own way: that one waits for the loop
 
-    def stop(self, node: Node) -> None:
-        """Name the node; called in its event loop."""
+    def stop_by(self, stop: Callable[[], object]) -> None:
+        """Say how to stop from now on; called in the event loop, in which it is done."""
         import asyncio
 
         loop = asyncio.get_running_loop()
-        self._stop = lambda: loop.call_soon_threadsafe(node.stop)
+        self._stop = lambda: loop.call_soon_threadsafe(stop)
         if self._asked:
-            node.stop()
+            stop()
 
     def _receive(self, number: int, _: object) -> None:
         if self._asked:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 _LEAST_BATCH = 1_000  # of a lane that reads by itself: a commit costs the same for fewer events
 _LEAST_BATCH_BYTES = 256 * 1024
+_LEAST_SHARED_BYTES = 64 * 1024  # of any reading, whatever the settings say: a commit costs the same for fewer events
 
 
 def open_node(
@@ -85,7 +86,8 @@ def open_node(
         for lane in opened:
             lane.store.close()
         raise
-    limits = FeedLimits(back.batch, back.batch_bytes, back.linger_ms / 1000, back.in_flight, float(back.ack_timeout_s))
+    batch_bytes = max(back.batch_bytes, _LEAST_SHARED_BYTES)
+    limits = FeedLimits(back.batch, batch_bytes, back.linger_ms / 1000, back.in_flight, float(back.ack_timeout_s))
 
     alone = _share(limits, max(len(opened), 1))
 

@@ -152,6 +152,10 @@ def open_store(build: Build, deployed: DeployedView, **options: Any) -> LmdbLane
     try:
         if store.discarded:
             log.warning("a store that was not on the disk when the machine went down is folded anew", build=str(build))
+        if store.waits_for_disk and options.get("durability") == "process":
+            log.warning(
+                "a store waits for the disk until the next start: it has no room for its mark", build=str(build)
+            )
         _require_lineage(build, store)
         settle(store, deployed)
     except BaseException:

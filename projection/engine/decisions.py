@@ -12,17 +12,19 @@ from typing import TYPE_CHECKING
 
 from projection.engine.builds import open_store
 from projection.engine.recipes import deployed_by
-from projection.engine.requeue import decided, queues
+from projection.engine.requeue import decided
 from projection.errors import ConfigurationError
-from projection.model.parked import Drop
+from projection.model.parked import Disposition, Drop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from projection.engine.requeue import Queues
     from projection.model.ids import TenantId, ViewId, ViewType
     from projection.model.parked import ParkedEvent
     from projection.store.build import Build
     from projection.store.catalog import Catalog
+    from projection.store.lmdb_store import LmdbLaneStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ def drop(
     build = catalog.require(view_type)
     deployed = deployed_by(build)
     with open_store(build, deployed) as store:
-        queue = queues(store).get((tenant_id, view_id), [])
+        queue = _queue(store, tenant_id, view_id)
         found = [one for one in queue if one.sequence == sequence]
         if not found:
             where = "without a view" if view_id is None else f"for the view {str(view_id)!r}"
@@ -70,9 +72,16 @@ def drop(
                 hint="`projection run --new-build` folds it from the start; raise the `limits` in the manifest first",
             )
         build = build.decided(Drop(sequence, tenant_id, view_id))
-        lane = decided(store, deployed.within(build))  # first: a decision that cannot be carried out is none
+        # What reached no view may be parked for others as well. First: a decision that cannot be carried out is none.
+        parked: Queues | None = None if view_id is None else {(tenant_id, view_id): queue}
+        lane = decided(store, deployed.within(build), parked)
         catalog.record(build)
         lane.commit(lane.position.stream)
-        waiting = [] if view_id is None else queues(store).get((tenant_id, view_id), [])
+        waiting = [] if view_id is None else _queue(store, tenant_id, view_id)
         taken = 0 if view_id is None else len(queue) - 1 - len(waiting)
         return Dropped(build, found[0], taken, waiting)
+
+
+def _queue(store: LmdbLaneStore, tenant_id: TenantId, view_id: ViewId | None) -> list[ParkedEvent]:
+    """What is parked for one view, or has reached none, in the log's order."""
+    return [one for one in store.parked_for(tenant_id, view_id) if one.disposition is Disposition.PARKED]

@@ -131,13 +131,14 @@ class Reading:
         for member in self.members:
             member.stream = self.feed.identity
         messages, done = batch.messages, 0
-        patience = self._host.back_pressure.work_ms / 1000
-        until = perf_counter() + patience
+        a_lane_s, worked_s = self._host.back_pressure.work_ms / 1000, 0.0  # the others' turns are no work of this one
         read_before = self.events
         while done < len(messages) and self.members and not self._host.stopping.is_set():
             before = done
             async with self._host.workshop.turn:
+                began = perf_counter()
                 done, refused = self._fold_some(messages, done)
+                worked_s += perf_counter() - began
             self.events, self._unfolded = read_before + done, len(messages) - done
             self._count(messages, before, done, is_refused=refused is not None)
             if done:
@@ -148,9 +149,9 @@ class Reading:
                 await self._wait_or_detach(*refused, messages[done].sequence)
             else:
                 self._breaker.succeeded()
-                if done < len(messages) and (perf_counter() > until or self._is_heavy()):
+                if done < len(messages) and (worked_s > a_lane_s * len(self.members) or self._is_heavy()):
                     await self._commit()
-                    until = perf_counter() + patience
+                    worked_s = 0.0
             await asyncio.sleep(0)
         self._unfolded = 0  # nobody folds what is left
         if done == len(messages):

@@ -61,7 +61,7 @@ def read_again(parked: ParkedEvent, reader: EventReader) -> Event:
     return reader.read(Message(parked.sequence, parked.subject, parked.envelope, ""))
 
 
-def decided(store: LaneStore, deployed: DeployedView) -> Lane:
+def decided(store: LaneStore, deployed: DeployedView, parked: Queues | None = None) -> Lane:
     """Fold what the decisions of a build change; nothing is written before the lane commits.
 
     The lane holds what a fold comes to that knew them from its start. The store takes on the build's identity in the
@@ -70,13 +70,14 @@ def decided(store: LaneStore, deployed: DeployedView) -> Lane:
     Args:
         store: of the build, as it was before its last decision.
         deployed: as the build folds it, decisions included.
+        parked: what is parked where decisions have had no effect yet; None: all that is parked.
 
     Raises:
         LaneHaltedError: an event fails again, and the policy says halt.
         StorageError: the store cannot be read.
     """
     lane = Lane(deployed, store)
-    for (tenant_id, view_id), queue in queues(store).items():
+    for (tenant_id, view_id), queue in (queues(store) if parked is None else parked).items():
         places = {(tenant_id, None), (tenant_id, view_id)}
         dropped = [one for one in queue if any((one.sequence, *place) in deployed.drops for place in places)]
         if view_id is None:

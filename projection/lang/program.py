@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from projection.errors import DecodeError
+from projection.inputs import open_input
 from projection.lang import core, failures
 from projection.lang import diagnostics as diag
 from projection.lang import types as ty
@@ -122,7 +123,7 @@ class Program:
             ProgramInvalidError: with every diagnostic.
             OSError: the file cannot be read.
         """
-        with path.open("rb") as file:
+        with open_input(path) as file:
             data = file.read(MAX_SOURCE_BYTES + 1)
         problem = diag.source_too_large(MAX_SOURCE_BYTES) if len(data) > MAX_SOURCE_BYTES else None
         try:

@@ -17,8 +17,11 @@ from typing import Any, NoReturn
 import yaml
 
 from projection.errors import ConfigurationError
+from projection.inputs import open_input
 
 MAX_DOCUMENT_BYTES = 1024 * 1024
+_MOST_PARTS = 100  # of a dotted key
+_LONG_KEY = re.compile(rf"(?<![\w\"'-])(?:[\w\"'-]++[ \t]*+\.[ \t]*+){{{_MOST_PARTS}}}")
 SUFFIXES = (".yaml", ".yml", ".toml", ".json")
 
 
@@ -36,7 +39,7 @@ def read_document(path: Path, *, exact: bool = False) -> dict[str, Any]:
     if path.suffix not in SUFFIXES:
         raise ConfigurationError(f"{path} is of no known format", hint=f"its name must end in {', '.join(SUFFIXES)}")
     try:
-        with path.open("rb") as file:
+        with open_input(path) as file:
             data = file.read(MAX_DOCUMENT_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
@@ -64,6 +67,8 @@ def read_document(path: Path, *, exact: bool = False) -> dict[str, Any]:
 
 def _parse(text: str, suffix: str, fraction: type[float | Decimal]) -> object:
     if suffix == ".toml":
+        if _LONG_KEY.search(text):  # the parser keeps every beginning of it: of 40,000 parts, gigabytes
+            raise ValueError(f"a key has more than {_MOST_PARTS} parts")
         return tomllib.loads(text, parse_float=fraction)
     if suffix == ".json":
         return json.loads(text, object_pairs_hook=_once, parse_constant=_refuse_constant, parse_float=fraction)

@@ -150,6 +150,9 @@ class ManifestInvalidError(ConfigurationError):
         return (type(self), (self.message, self.problems))
 
 
+_RESERVED = ("catalog",)  # folders of a data folder that are no view type's
+
+
 class Manifest(Frozen):
     """What a team ships beside its programs, read and checked; the programs themselves are the engine's to check."""
 
@@ -173,6 +176,10 @@ class Manifest(Frozen):
         views = []
         for view_type, entry in sorted(file.views.items()):
             at = ("views", view_type)
+            if view_type in _RESERVED:
+                wrong.append(
+                    Problem(at, f"{str(view_type)!r} is taken by the data folder itself; give it another name")
+                )
             subjects = tuple(sorted(entry.subjects or (template.filter(),)))
             wrong += [Problem((*at, "subjects"), text) for text in _wrong_subjects(subjects, template)]
             program = path.parent / entry.program

@@ -106,7 +106,7 @@ class BackPressure(Frozen):
     batch: Annotated[Count, Field(ge=1, le=1_000_000)] = 20_000  # events in one commit
     batch_bytes: Annotated[Count, Field(ge=1024, le=1024**3)] = 64 * 1024**2  # of events in one commit
     linger_ms: Annotated[Count, Field(ge=0, le=10_000)] = 20  # how long a live batch waits for more
-    work_ms: Annotated[Count, Field(ge=1, le=60_000)] = 250  # of folding, after which a batch is committed
+    work_ms: Annotated[Count, Field(ge=1, le=60_000)] = 250  # of folding for each view type, then a commit
     patience_ms: Annotated[Count, Field(ge=0, le=3_600_000)] = 1_000  # that a slow view type may hold up the others
     cached_bytes: Annotated[Count, Field(ge=0, le=1024**4)] = 256 * 1024**2  # of views' JSON kept at hand, decoded
     in_flight: Annotated[Count, Field(ge=2, le=64)] = 4  # pull requests' worth of messages under way

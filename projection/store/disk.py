@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from contextlib import contextmanager
-from errno import EACCES, EDQUOT, EFBIG, ENOSPC, EPERM, EROFS
+from errno import EACCES, EDQUOT, EFBIG, EMFILE, ENFILE, ENOMEM, ENOSPC, EPERM, EROFS
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
@@ -15,8 +15,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+FULL = "storage.full"  # the code of what goes on by itself once there is room
 _FULL = {ENOSPC, EDQUOT, EFBIG}
 _READ_ONLY = {EROFS, EACCES, EPERM}
+_DESCRIPTORS = {EMFILE, ENFILE}
+_RAISE_DESCRIPTORS = (
+    "raise the limit of open files (`ulimit -n`): a node needs three for each build, and one for each connection"
+)
+_RAISE_ADDRESSES = (
+    "lift the limit of addresses (`ulimit -v`): each build has 64 GiB of them for its map, which takes no memory"
+)
 _PROBE = 64 << 10  # bytes
 
 
@@ -24,6 +32,10 @@ def disk_error(message: str, number: int | None) -> StorageError:
     """The error for what the operating system refused with this `errno`; `message` says what and where."""
     if number in _FULL:
         return storage_full(message, "make room on that disk; the next write tries again")
+    if number in _DESCRIPTORS:
+        return StorageError(message, hint=_RAISE_DESCRIPTORS, code="storage.io")
+    if number == ENOMEM:
+        return StorageError(message, hint=_RAISE_ADDRESSES, code="storage.io")
     if number in _READ_ONLY:
         return StorageError(message, hint="let the node's user write there", code="storage.read_only")
     return StorageError(message, code="storage.io")
@@ -31,7 +43,7 @@ def disk_error(message: str, number: int | None) -> StorageError:
 
 def storage_full(message: str, hint: str) -> StorageError:
     """The error for a store that can take no more, of whatever limit that is."""
-    return StorageError(message, hint=hint, code="storage.full")
+    return StorageError(message, hint=hint, code=FULL)
 
 
 def is_full(folder: Path) -> bool:

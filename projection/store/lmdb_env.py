@@ -13,7 +13,16 @@ import lmdb
 from projection.errors import StorageDamagedError, StorageError
 from projection.model.files import is_file
 from projection.store.dirty_mark import MARKS, DirtyMark
-from projection.store.disk import disk_error, is_full, make_folder, reserve, storage_full, sync_folder, whole_folder
+from projection.store.disk import (
+    FULL,
+    disk_error,
+    is_full,
+    make_folder,
+    reserve,
+    storage_full,
+    sync_folder,
+    whole_folder,
+)
 from projection.store.gate import Gate, OccupiedError, ShutError
 from projection.store.host import require_local
 from projection.store.pages import require_sound, require_sound_head
@@ -129,7 +138,8 @@ class Environment:
             path: the environment's directory.
             map_size: bytes that the data may grow to before the map has to be made larger.
             max_map_size: bytes that the map is never made larger than.
-            sync: whether a commit waits for the disk. If not, a power loss loses the whole environment.
+            sync: whether a commit waits for the disk. If not, a power loss loses the whole environment. It waits all
+                the same, until it is opened again, where the disk has no room for the mark that says so.
 
         Raises:
             StorageDamagedError: the data file is not LMDB's, or damaged.
@@ -145,7 +155,7 @@ class Environment:
             if discarded := mark.is_outlived():
                 mark.discard()
             if not sync:
-                mark.set()
+                sync = not _is_marked(mark, discarded=discarded)
             elif discarded:
                 mark.clear()
             try:
@@ -207,6 +217,11 @@ class Environment:
             raise self._refused(error) from None
         self._connected = True
         return connected
+
+    @property
+    def waits_for_disk(self) -> bool:
+        """Whether a commit is on the disk when it returns."""
+        return self._sync
 
     def read(self) -> AbstractContextManager[Transaction]:
         """A transaction that sees one consistent picture.
@@ -410,6 +425,18 @@ class Environment:
 
 def _has_data(path: Path) -> bool:
     return is_file(path / _DATA)
+
+
+def _is_marked(mark: DirtyMark, *, discarded: bool) -> bool:
+    """Have the mark say that a store is written without waiting for the disk, and return whether it does."""
+    try:
+        if discarded or not mark.is_set():
+            mark.set()
+    except OSError as error:
+        if discarded or disk_error("", error.errno).code != FULL:
+            raise
+        return False
+    return True
 
 
 def _is_open_elsewhere(path: Path) -> bool:

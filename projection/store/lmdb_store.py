@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from projection.model.checkpoint import LanePosition
-    from projection.model.ids import TenantId, ViewType
+    from projection.model.ids import TenantId, ViewId, ViewType
     from projection.model.parked import ParkedEvent, Suspension, Unrecorded
     from projection.model.settings import Durability
     from projection.store.indexes import DeclaredIndex, StoredIndex, StoredIndexes
@@ -100,6 +100,13 @@ class _LmdbLane:
         with self._understood(), self._environment.read() as transaction:
             for _, stored in entries_below(transaction, PARKED):
                 yield decode_parked(stored)
+
+    def parked_for(self, tenant_id: TenantId, view_id: ViewId | None) -> Iterator[ParkedEvent]:
+        """Those of `parked` that are parked for one view, or reached none, without a look at the others."""
+        with self._understood(), self._environment.read() as transaction:
+            for _, stored in entries_below(transaction, parked_prefix(tenant_id, view_id)):
+                if (event := decode_parked(stored)).view_id == view_id:  # of a long id, keys hold the begin
+                    yield event
 
     def suspensions(self) -> list[Suspension]:
         """See `ViewReader.suspensions`."""
@@ -246,6 +253,11 @@ class LmdbLaneStore(_LmdbLane):
     def discarded(self) -> bool:
         """Whether a store was here that a power loss may have damaged; it is gone, and this one began empty."""
         return self._environment.discarded
+
+    @property
+    def waits_for_disk(self) -> bool:
+        """Whether a commit is on the disk when it returns."""
+        return self._environment.waits_for_disk
 
     def claim(self) -> int:
         """See `LaneStore.claim`."""

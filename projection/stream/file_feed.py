@@ -7,6 +7,7 @@ import zlib
 from typing import TYPE_CHECKING
 
 from projection.errors import ConfigurationError
+from projection.inputs import open_input
 from projection.model.envelope import MAX_ENVELOPE_BYTES
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def read_events(path: Path) -> Iterator[tuple[int, bytes]]:
     """
     number = 0
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        with open_input(path) as plain, gzip.open(plain) if path.suffix == ".gz" else plain as file:
             while line := file.readline(MAX_ENVELOPE_BYTES + 2):  # and its end, as \r\n
                 number += 1
                 if not (event := line.strip()):

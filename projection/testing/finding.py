@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from projection.errors import ConfigurationError
+from projection.inputs import read_input
 from projection.model.documents import SUFFIXES
 from projection.model.ids import ViewType
 from projection.model.manifest import FIRST, Limits, Manifest, ManifestView, Policy
@@ -97,7 +98,7 @@ def _is_foreign(folder: Path) -> bool:
 def program_name(path: Path) -> str:
     """The name that a program gives itself, without a look at the rest of it; the file's where it gives none."""
     try:
-        found = _NAME.search(path.read_text(encoding="utf-8", errors="replace"))
+        found = _NAME.search(read_input(path).decode(errors="replace"))
     except OSError:
         found = None
     name = found[1] if found else path.stem

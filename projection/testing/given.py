@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import msgspec
 
 from projection.errors import ConfigurationError, DecodeError
+from projection.inputs import read_input
 from projection.lang.values.plain import plain
 from projection.model.envelope import decode_envelope
 from projection.model.problems import did_you_mean
@@ -106,7 +107,7 @@ def _pieces(events: Events, folder: Path) -> Iterator[tuple[str, bytes]]:
 def _of_file(path: Path) -> Iterator[tuple[str, bytes]]:
     if path.suffix == ".json":
         try:
-            data = path.read_bytes()
+            data = read_input(path)
         except OSError as error:
             raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
         yield from _of_array(data, f"{path}, event {{}}") if _is_array(data) else [(str(path), data)]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import subprocess
+import sys
 
 import httpx
 import pytest
-from command_support import counted, deploy, eventually, fill, projection, refused, scanned, started
+from command_support import counted, deploy, environment, eventually, fill, projection, refused, scanned, started
 from patience import WITHIN_S
 
 from projection.cli.run import _Signals
@@ -124,6 +126,39 @@ def test_a_signal_while_nobody_answers_the_connection_ends_it_with_0(tmp_path):
     assert (0, 0) == (node.returncode, json.loads(out)["events"])
 
 
+STOPPED_AT_AN_IMPORT = """
+import os, signal, sys
+from projection.cli.main import main
+
+class Finder:
+    module = sys.argv.pop()
+
+    def find_spec(self, name, *_):
+        if name == self.module:
+            sys.meta_path.remove(self)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+sys.meta_path.insert(0, Finder())
+main()
+"""
+
+
+@pytest.mark.parametrize("module", ["asyncio", "projection.store.catalog"])
+def test_a_signal_while_the_command_is_still_being_loaded_ends_it_with_0(tmp_path, module):
+    deploy(tmp_path)
+    run = ("run", "--url", "nats://127.0.0.1:1", module)
+    ran = subprocess.run(
+        [sys.executable, "-c", STOPPED_AT_AN_IMPORT, *run],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment(),
+        timeout=WITHIN_S,
+    )
+    assert (0, 0) == (ran.returncode, json.loads(ran.stdout)["events"]), ran.stderr
+
+
 async def test_a_signal_that_comes_before_there_is_a_node_stops_it_when_it_is_there():
     stopped = []
 
@@ -136,7 +171,7 @@ async def test_a_signal_that_comes_before_there_is_a_node_stops_it_when_it_is_th
         signals = _Signals()
         signal.raise_signal(signal.SIGTERM)
         assert [] == stopped
-        signals.stop(TheNode())
+        signals.stop_by(TheNode().stop)
     finally:
         for one, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
             signal.signal(one, handler)

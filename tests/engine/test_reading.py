@@ -104,6 +104,68 @@ class TheHost:
         return lanes
 
 
+@pytest.mark.parametrize("lanes", [1, 4])
+async def test_a_batch_is_committed_after_so_much_work_of_its_own_for_each_of_its_lanes(tmp_path, monkeypatch, lanes):
+    """Neither the lanes beside one nor the turns of others make commits smaller, of which each costs the same."""
+    now, per_slice, count = 0.0, 5, 500
+    commits: list[int] = []
+    log, host = Log(*(added("x") for _ in range(count))), TheHost(work_ms=250, patience_ms=WITHIN_MS)
+
+    async def all_at_once(feed: OneByOne) -> Batch | None:
+        messages, feed._left = feed._left, []
+        return Batch(messages, count, messages[-1].time) if messages else None
+
+    class Turn:
+        async def __aenter__(self) -> None:
+            nonlocal now
+            now += 10.0  # others have it meanwhile
+
+        async def __aexit__(self, *_: object) -> None:
+            pass
+
+    def fold_some(reading: Reading, messages, start: int):
+        nonlocal now
+        now += 0.0625
+        if start + per_slice >= count:
+            host.stopping.set()
+        return min(start + per_slice, count), None
+
+    async def commit(reading: Reading, **_: object) -> None:
+        commits.append(reading.position)
+
+    monkeypatch.setattr(reading_module, "perf_counter", lambda: now)
+    monkeypatch.setattr(OneByOne, "next_batch", all_at_once)
+    monkeypatch.setattr(Reading, "_fold_some", fold_some)
+    monkeypatch.setattr(Reading, "_commit", commit)
+    monkeypatch.setattr(Reading, "_spare_the_others", lambda _: None)
+    monkeypatch.setattr(host.workshop, "turn", Turn())
+    await host.run(log, *(MemoryLaneStore() for _ in range(lanes)), deployed=deploy(tmp_path))
+    after = per_slice * (5 if lanes == 1 else 17)  # the first slice beyond 250 ms for each lane
+    assert [*range(after, count, after)] == commits[: (count - 1) // after]
+
+
+async def test_while_one_writes_nothing_is_folded_however_small_the_patience_is_set(tmp_path):
+    workshop = Workshop(1, 0.0)
+    written = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    told: list[str] = []
+
+    def write(on_written) -> None:
+        asyncio.run_coroutine_threadsafe(written.wait(), loop).result(WITHIN_S)
+        told.append("written")
+        on_written()
+
+    writing = asyncio.create_task(workshop.run(lambda: None, write))
+    while not workshop.turn.locked():  # noqa: ASYNC110 - one turn of the loop
+        await asyncio.sleep(0)
+    loop.call_soon(written.set)
+    async with workshop.turn:
+        told.append("folded")
+    await writing
+    workshop.close()
+    assert ["written", "folded"] == told
+
+
 @pytest.mark.parametrize("behind", [1, 4, 10])
 async def test_a_guest_comes_to_where_the_others_stand_before_it_is_let_in(tmp_path, behind):
     deployed = deploy(tmp_path)

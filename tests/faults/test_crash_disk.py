@@ -70,14 +70,41 @@ def test_a_node_on_a_full_disk_waits_and_goes_on_by_itself_when_there_is_room(si
         assert node.wait(WITHIN_S) == 0, site.node_log()
 
 
+@pytest.mark.parametrize("durability", ["sync", "process"])
+def test_a_node_that_starts_on_a_full_disk_waits_until_there_is_room(
+    site: CrashSite, durability: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROJECTION_DURABILITY", durability)
+    site.publish(300)
+    with node_on_small_disk(site, "cat /dev/zero > data/ballast; ") as node:
+        await_that(lambda: "the node waits for room on the disk" in site.node_log(), node, site)
+        (site.data / "ballast").unlink()
+        await_that(site.is_committed, node, site)
+        site.check()
+        node.send_signal(signal.SIGTERM)
+        assert node.wait(WITHIN_S) == 0, site.node_log()
+
+
+def test_a_node_that_waits_for_room_ends_with_0_when_it_is_told_to(site: CrashSite) -> None:
+    with node_on_small_disk(site, "cat /dev/zero > data/ballast; ") as node:
+        await_that(lambda: "the node waits for room on the disk" in site.node_log(), node, site)
+        node.send_signal(signal.SIGTERM)
+        assert node.wait(WITHIN_S) == 0, site.node_log()
+
+
 @contextmanager
-def node_on_small_disk(site: CrashSite) -> Iterator[subprocess.Popen[bytes]]:
-    """A node with a file system of its own for its data, of which the test sees as much as the node."""
+def node_on_small_disk(site: CrashSite, first: str = "") -> Iterator[subprocess.Popen[bytes]]:
+    """A node with a file system of its own for its data, of which the test sees as much as the node.
+
+    Args:
+        site: where it is.
+        first: what a shell does before the node starts.
+    """
     space = ["unshare", "--user", "--map-root-user", "--mount"]
     if subprocess.run([*space, "true"], check=False, capture_output=True).returncode:
         pytest.skip("this machine lets nobody make a user namespace, and so no small disk")
     site.data.mkdir()
-    mount = f'mount -t tmpfs -o size={DISK} none data && exec "$@"'
+    mount = f'mount -t tmpfs -o size={DISK} none data && {{ {first}exec "$@"; }}'
     command = [sys.executable, "-m", "projection", "run", "--manifest", "manifest.json", "--stream", STREAM]
     with (site.folder / "node.log").open("ab") as log:
         node = subprocess.Popen(

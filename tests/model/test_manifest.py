@@ -41,6 +41,11 @@ def refusal(load, document, **names):
     return caught.value.message
 
 
+def test_a_view_type_cannot_have_the_name_of_the_catalogs_folder(load):
+    found = refusal(load, {"manifest": 1, "views": {"catalog": {"program": "fine_summary.proj"}}})
+    assert found.endswith("field views.catalog: 'catalog' is taken by the data folder itself; give it another name")
+
+
 def test_the_least_manifest_has_every_default(load, tmp_path):
     manifest = load(LEAST)
     (view,) = manifest.views

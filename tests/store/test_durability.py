@@ -2,6 +2,7 @@
 
 import os
 import time
+from errno import ENOSPC
 from pathlib import Path
 from random import Random
 
@@ -10,7 +11,7 @@ from lane_child import KEYS
 from store_processes import Start
 
 from projection.errors import StorageDamagedError, StorageError
-from projection.store import dirty_mark
+from projection.store import dirty_mark, lmdb_env
 from projection.store.dirty_mark import MARKS, DirtyMark
 from projection.store.lmdb_store import LmdbLaneStore, LmdbViewReader
 from projection.testing.store_owner import ORDERS, Owner, picture
@@ -38,6 +39,31 @@ def test_only_sync_waits_for_the_disk(path: Path) -> None:
         with LmdbLaneStore.open(path, "f0", durability=durability) as store:
             assert (durability == "sync") == store._environment._lmdb.flags()["sync"]
             assert (durability == "process") == DirtyMark(path).is_set()
+
+
+def test_a_store_whose_mark_finds_no_room_waits_for_the_disk_until_it_is_opened_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with LmdbLaneStore.open(path, "f0", durability="process") as store:
+        owner = Owner(store)
+        owner.write(dict.fromkeys(KEYS, b"{}"))
+
+    def no_room(*_: object) -> None:
+        raise OSError(ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(dirty_mark, "write_durably", no_room)
+        with LmdbLaneStore.open(path, "f0", durability="process") as store:
+            assert store.waits_for_disk
+            assert not DirtyMark(path).is_set()
+            Owner(store).write({KEYS[0]: b"[]"})
+            before = picture(store)
+    with LmdbLaneStore.open(path, "f0", durability="process") as store:
+        assert before == picture(store)
+        assert not store.waits_for_disk
+        # As after a kill: the mark is there, and needs no room.
+        monkeypatch.setattr(dirty_mark, "write_durably", no_room)
+        assert lmdb_env._is_marked(DirtyMark(path), discarded=False)
 
 
 @BOTH

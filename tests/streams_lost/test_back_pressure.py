@@ -65,7 +65,7 @@ def texts(count: int, size: int, views: int = 3) -> list[bytes]:
 
 @pytest.mark.parametrize(
     ("count", "size", "batch_bytes"),
-    [(8_000, 250, 60_000), (1_000, 10_000, 400_000), (24, MIB, 2 * MIB)],
+    [(8_000, 250, 65_536), (1_000, 10_000, 400_000), (24, MIB, 2 * MIB)],
     ids=["small messages", "middling ones", "of one MiB"],
 )
 async def test_a_backlog_much_larger_than_the_buffers(site: Site, count: int, size: int, batch_bytes: int) -> None:
