@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _BAR_EVERY = 0.05  # seconds between two movements of a bar
 _PLAIN_EVERY = 5.0  # seconds until the first line of progress where nobody watches a terminal; each later one waits
 _LONGEST_EVERY = 300.0  # for twice as long, and no longer than that
+_LAST_LINES_S = 1.0  # that a bar waits for lines that are to stand above it
 _RATES = 20  # of the last showings a rate is the mean of
 
 _bar: RichConsole | None = None  # where the bar is, while there is one
@@ -168,17 +169,21 @@ def progress(
         TimeRemainingColumn(),
     )
     on_stderr = Console(file=cast("TextIO", _Unfailing(sys.stderr)))
-    with Progress(*columns, console=on_stderr, transient=True, redirect_stdout=False) as bar:
-        task = bar.add_task(doing, total=total, rate="")
+    try:
+        with Progress(*columns, console=on_stderr, transient=True, redirect_stdout=False) as bar:
+            task = bar.add_task(doing, total=total, rate="")
 
-        def move(now: Figures) -> None:
-            bar.update(task, completed=now.done, total=now.of, rate=f"{now.rate:,.0f} {unit}/s")
+            def move(now: Figures) -> None:
+                bar.update(task, completed=now.done, total=now.of, rate=f"{now.rate:,.0f} {unit}/s")
 
-        _bar = bar.console
-        try:
-            yield _Sparing(move, total, _BAR_EVERY)
-        finally:
-            _bar = None
+            _bar = bar.console
+            try:
+                yield _Sparing(move, total, _BAR_EVERY)
+            finally:
+                if _lines is not None:  # what is on its way belongs above the bar, which is about to go
+                    _lines.catch_up(_LAST_LINES_S)
+    finally:
+        _bar = None
 
 
 class _Unfailing:

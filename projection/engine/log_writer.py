@@ -53,13 +53,18 @@ class LogWriter:
                 return
             self._waiting += len(line) + 1
             self._lines.append(line)
-            self._changed.notify()
+            self._changed.notify_all()
+
+    def catch_up(self, patience_s: float) -> None:
+        """Wait until all lines so far are written, for so many seconds at most."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._waiting, patience_s)
 
     def end(self, patience_s: float) -> None:
         """Wait until all lines are written, for so many seconds at most; none may be put any more."""
         with self._changed:
             self._is_ending = True
-            self._changed.notify()
+            self._changed.notify_all()
         self._thread.join(patience_s)
 
     def _drop(self, lines: int) -> None:
@@ -86,6 +91,7 @@ class LogWriter:
             finally:
                 with self._changed:
                     self._waiting -= len(line) + 1
+                    self._changed.notify_all()
 
 
 class LineStream:

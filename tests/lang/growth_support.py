@@ -25,6 +25,7 @@ view V { n: int = 0, s: string = "", row: Row = {}, by: map<string(20), int> = {
 HANDLER = "on E as e to e.id => {}\n"
 SMALL = "proj 1\nprojection p\nevent A { id: string(9) }\nview V { n: int = 0 }\non A as e to e.id => { n: 1 }\n"
 DEEP, WIDE, LONG, FEW = (5, 10, 20), (12, 24, 48), (20, 40, 80), (8, 16, 32)
+DEEPER = (3, 6, 12)  # of what is several brackets at once: 64 are allowed
 
 
 class Family(NamedTuple):
@@ -243,7 +244,8 @@ def _nested(outer: str, inner: str, type_: str) -> Callable[[int], str]:
 def families() -> Iterator[Family]:
     """All of them."""
     for form, outer, inner, type_ in NESTED:
-        yield Family(form, f"{form}: {outer}", _nested(outer, inner, type_), DEEP)
+        sizes = DEEPER if outer.count("{") > 1 else DEEP
+        yield Family(form, f"{form}: {outer}", _nested(outer, inner, type_), sizes)
     for form, whole, part, joint, type_ in REPEATED:
         yield Family(form, f"{form}: {part}", _filled(_function(whole, type_), part, joint), WIDE)
     for form, whole, part, joint in DECLARED:

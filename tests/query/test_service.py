@@ -346,7 +346,7 @@ async def test_so_many_queries_are_under_way_and_others_are_told_to_come_back(ow
 
 async def test_a_tenant_that_asks_for_all_it_can_leaves_places_to_others(own, slow):
     with own.queries(QueryLimits(concurrent=8)) as queries:
-        async with queries._turn:  # nobody gets on meanwhile
+        async with queries._turns._others:  # nobody gets on meanwhile
             tasks = [asyncio.create_task(queries.query(TENANT, asked(sort=["price"]))) for _ in range(20)]
             await eventually(lambda: sum(task.done() for task in tasks) == 16)
             refused = [task for task in tasks if task.done()]
