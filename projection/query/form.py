@@ -229,14 +229,15 @@ class _Filtered(_Form):
     filter: Filter
 
 
-def read_filter(text: str) -> Filter:
+def read_filter(text: str, limits: QueryLimits | None = None) -> Filter:
     """A filter as it stands in a URL or on a command line: a condition, or the JSON of a structured one.
 
     Raises:
         QueryInvalidError: it is none, with a pointer to what is wrong.
+        QueryLimitError: it is longer than `limits` allow.
     """
     is_structured = text.lstrip().startswith("{")  # no condition begins so
-    return _read(_Filtered, {"filter": _plain(text) if is_structured else text}).filter
+    return _read(_Filtered, {"filter": _plain(text) if is_structured else text}, limits).filter
 
 
 def _too_long(message: str, limits: QueryLimits, pointer: str) -> QueryLimitError:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from contextlib import ExitStack, aclosing
 
 import pytest
@@ -21,8 +22,9 @@ from projection.query.errors import (
     QueryInvalidError,
     UnknownViewTypeError,
 )
+from projection.query.filters import CompiledFilter
 from projection.query.form import Query
-from projection.query.serving import Serving
+from projection.query.serving import Served, Serving
 from projection.store.build import Build
 from projection.store.catalog import Catalog
 from projection.store.lmdb_store import LmdbLaneStore
@@ -203,6 +205,36 @@ async def test_a_filter_that_the_new_builds_views_do_not_have_ends_the_stream_wi
         node.catalog.serve(other.build)
         with pytest.raises(QueryInvalidError):
             await heard(stream, until="reset")
+
+
+async def test_a_filter_is_made_ready_in_turns_before_its_stream_is_opened(node, monkeypatch):
+    node.lane().write(a=1)
+    threads = set()
+    prepare, compile_ = Served._prepare, CompiledFilter.compile
+    monkeypatch.setattr(
+        Served, "_prepare", lambda self, *more: threads.add(threading.current_thread().name) or prepare(self, *more)
+    )
+    monkeypatch.setattr(
+        CompiledFilter, "compile", lambda self: threads.add(threading.current_thread().name) or compile_(self)
+    )
+    wanted = query(filter="n > 0 and n < 7")
+    await node.feed.ready(wanted)
+    assert threads == {"filter"}, "it is held up there, and here nobody is"
+    with node.feed.open(ACME, wanted, present=True) as stream:
+        assert short(await heard(stream)) == [("changed", "a", 1)]
+    assert threads == {"filter"}
+
+
+async def test_a_filter_that_computes_much_is_asked_of_one_view_in_a_turn(node, monkeypatch):
+    monkeypatch.setattr("projection.query.changes.SLICE_S", 0.0)
+    node.lane().write(**{f"v{number}": number for number in range(9)})
+    with node.feed.open(ACME, query(filter="n * n >= 0"), present=True) as stream:
+        async with aclosing(stream.messages()) as messages:
+            chunks = [
+                sum(one.event is not None and one.event.name == "changed" for one in await anext(messages))
+                for _ in range(10)
+            ]
+    assert chunks == [0] + [1] * 9
 
 
 async def test_a_filter_that_fails_on_a_view_ends_the_stream_with_its_reason(node):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import gc
+import json
 import sys
 import tracemalloc
 from dataclasses import dataclass
@@ -20,7 +21,9 @@ from projection.lang.run.compiler import Compiled, Emitter
 from projection.lang.run.emission import MAX_NODES
 from projection.lang.run.executors import Execution
 from projection.lang.steps import told
+from projection.model.ids import ViewType
 from projection.model.query_limits import QueryLimits
+from projection.ops.http.parameters import read_query
 from projection.query.errors import FilterFailedError, QueryError, QueryLimitError
 from projection.query.filters import VIEW_GAS, compile_filter
 from projection.query.form import Query
@@ -234,6 +237,22 @@ def test_a_structured_filter_that_is_too_long_is_refused_before_its_parts_are_lo
     assert many.lines <= few.lines + 10 < 100
 
 
+def test_conditions_in_an_address_are_counted_before_they_are_looked_at():
+    looked_at = []
+
+    def schema_of(_view_type):
+        looked_at.append(1)
+        return things()
+
+    with pytest.raises(QueryLimitError, match="more conditions than 500") as refused:
+        read_query(ViewType("things"), [("n", str(number)) for number in range(2_000)], schema_of, QueryLimits())
+    assert ("filter_leaves", 500, 500) == (refused.value.limit, refused.value.value, len(looked_at))
+    with pytest.raises(QueryLimitError, match="bytes of JSON"):
+        read_query(
+            ViewType("things"), [("filter", json.dumps({"and": [compared("n")] * 1_000}))], schema_of, QueryLimits()
+        )
+
+
 # --- what runs -------------------------------------------------------------------------------------------------------
 
 
@@ -263,17 +282,17 @@ def test_no_function_that_is_compiled_in_one_go_is_large():
             "projection.query.filters.Compiled", lambda functions, library: Compiled(functions, kept, library)
         )
         compile_filter(things(), Query.read({"view": "things", "filter": many}).filter, ROOM).compile()
-    assert len(kept) > 5
-    assert max(sum(1 for _ in ast.walk(one)) for one in kept) < 30 * MAX_NODES
+    assert len(kept) > 3
+    assert max(sum(1 for _ in ast.walk(one)) for one in kept) < 15 * MAX_NODES, "of some eight nodes of Python each"
 
 
 def test_functions_of_the_program_are_compiled_once_for_all_filters(monkeypatch):
     defined = []
     define = Emitter.define
 
-    def counting(self, name, parameters, node):
+    def counting(self, name, *arguments):
         defined.append(name[0])
-        define(self, name, parameters, node)
+        define(self, name, *arguments)
 
     monkeypatch.setattr(Emitter, "define", counting)
     schema = ViewSchema.of("things.proj", PROGRAM.replace("on Made", "fn more(n: int) -> int = twice(n) + 1\non Made"))

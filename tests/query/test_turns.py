@@ -32,6 +32,11 @@ def own(tmp_path):
     site.close()
 
 
+def held():
+    """The threads that work is held up in."""
+    return [one for one in threading.enumerate() if one.name == "filter"]
+
+
 def walked(steps, seen=None):
     for number in range(steps):
         tick()
@@ -83,17 +88,15 @@ def test_work_that_raises_raises_where_it_is_waited_for(at_each_look):
 
 
 def test_work_that_nobody_waits_for_any_more_ends(at_each_look):
-    before = threading.active_count()
     seen = []
     work = sliced(lambda: walked(10**9, seen))
     next(work)
     work.close()
     assert len(seen) < 2 * turns._STEPS_A_LOOK
-    assert threading.active_count() == before
+    assert not held()
 
 
 def test_work_that_cleans_up_in_steps_ends_as_well(at_each_look):
-    before = threading.active_count()
     cleaned = []
 
     def untidy():
@@ -109,13 +112,12 @@ def test_work_that_cleans_up_in_steps_ends_as_well(at_each_look):
     next(work)
     work.close()
     assert len(cleaned) == 100
-    assert threading.active_count() == before
+    assert not held()
 
 
 def test_work_that_was_never_begun_leaves_no_thread_behind():
-    before = threading.active_count()
     sliced(lambda: walked(1)).close()
-    assert threading.active_count() == before
+    assert not held()
 
 
 def test_steps_are_told_to_the_work_that_takes_them_and_to_no_other(at_each_look):
@@ -161,7 +163,6 @@ async def test_in_a_round_of_the_loop_first_steps_have_their_share_and_all_other
 
 async def test_work_whose_task_is_cancelled_ends_and_others_go_on(at_each_look, monkeypatch):
     monkeypatch.setattr(turns, "_STEPS_A_LOOK", 1)
-    before = threading.active_count()
     seen = []
     all_of_it = Turns()
     all_of_it._first._begin = lambda: setattr(all_of_it._first, "_used", -1.0)
@@ -172,7 +173,7 @@ async def test_work_whose_task_is_cancelled_ends_and_others_go_on(at_each_look, 
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert threading.active_count() == before
+    assert not held()
 
 
 # --- who uses them ---------------------------------------------------------------------------------------------------

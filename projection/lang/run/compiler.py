@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from projection.lang import core, failures
 from projection.lang.cost import costs
-from projection.lang.run.emission import Body, outlined
+from projection.lang.run.emission import Body, Outlines
 from projection.lang.run.names import Names
 from projection.lang.run.python_ast import placed
 from projection.lang.steps import tick
@@ -164,10 +164,10 @@ class Emitter:
             self.define(name, [f"s{slot}" for slot in range(len(call.arguments))], body)
             self.names.functions[call.function] = name
 
-    def define(self, name: str, parameters: Sequence[str], node: core.Core) -> None:
-        """Emit a function and compile it."""
-        body = Body(self.names, self.define, outlined=outlined(node))
-        result = body.kept(body.expression(node))  # computing it may still fail, so it comes before the last writes
+    def define(self, name: str, parameters: Sequence[str], node: core.Core, outlines: Outlines | None = None) -> None:
+        """Emit a function and compile it; `outlines` are those of what the node is a part of."""
+        body = Body(self.names, self.define, Outlines(node) if outlines is None else outlines)
+        result = body.kept(body.whole(node))  # computing it may still fail, so it comes before the last writes
         module = ast.parse(_FRAME)
         definition = cast("ast.FunctionDef", module.body[0])
         definition.name = name

@@ -17,54 +17,63 @@ if TYPE_CHECKING:
     from projection.lang.run.names import Names
     from projection.lang.source import Span
 
-    Define = Callable[[str, Sequence[str], core.Core], None]
+    Define = Callable[[str, Sequence[str], core.Core, "Outlines"], None]
 
 MAX_BLOCKS = 8  # loops that one Python function nests; CPython itself takes 20
 
 
-MAX_NODES = 256  # of a branch, before it becomes a function of its own
+MAX_NODES = 640  # of a branch, before it becomes a function of its own
 
 
-def outlined(node: core.Core) -> frozenset[int]:
-    """The branches inside a node, by identity, that become functions of their own: the smallest that are large.
+class Outlines:
+    """The branches inside a node that become functions of their own: the smallest that are large.
 
     CPython compiles a function in one go, in which nothing else runs: 1,000 nodes take some ten milliseconds.
     """
-    waiting, order = [node], list[core.Core]()
-    while waiting:
-        tick()
-        one = waiting.pop()
-        order.append(one)
-        waiting += core.parts(one)
-    sizes: dict[int, int] = {}
-    found = set[int]()
-    for one in reversed(order):
-        tick()
-        size = 1 + sum(sizes[id(part)] for part in core.parts(one))
-        if size > MAX_NODES and isinstance(one, core.If) and one is not node:
-            found.add(id(one))
-            size = 1
-        sizes[id(one)] = size
-    return frozenset(found)
+
+    def __init__(self, node: core.Core) -> None:
+        waiting, order = [node], list[core.Core]()
+        while waiting:
+            tick()
+            one = waiting.pop()
+            order.append(one)
+            waiting += core.parts(one)
+        sizes: dict[int, int] = {}
+        self._large = set[int]()  # by identity, as the rest
+        self._free: dict[int, frozenset[int]] = {}
+        for one in reversed(order):
+            tick()
+            size = 1 + sum(sizes[id(part)] for part in core.parts(one))
+            if size > MAX_NODES and isinstance(one, core.If):
+                self._large.add(id(one))
+                size = 1
+            sizes[id(one)] = size
+
+    def __contains__(self, node: core.If) -> bool:
+        return id(node) in self._large
+
+    def free(self, node: core.Core) -> frozenset[int]:
+        """The variables that a node takes; what is inside of it is looked at once, however often it is asked."""
+        return free_slots(node, self._free)
 
 
 class Body:
     """The statements of one function, in the order in which they are emitted."""
 
-    def __init__(self, names: Names, define: Define, blocks: int = 0, outlined: frozenset[int] = frozenset()) -> None:
+    def __init__(self, names: Names, define: Define, outlines: Outlines, blocks: int = 0) -> None:
         """A function's body.
 
         Args:
             names: of the program that it belongs to.
             define: emits a function of its own, of a name, its parameters and a node.
+            outlines: the branches that become functions of their own.
             blocks: how many loops it stands in.
-            outlined: the branches, by identity, that become functions of their own; see `outlined`.
         """
         self.names = names
         self._define = define
         self.statements: list[ast.stmt] = []
         self.blocks = blocks
-        self._outlines = outlined
+        self._outlines = outlines
 
     def name(self, kind: str) -> str:
         """A variable of its own."""
@@ -77,6 +86,10 @@ class Body:
         return placed(node, self.names.line(span))
 
     # expressions
+
+    def whole(self, node: core.Core) -> ast.expr:
+        """The value of the node whose function this is."""
+        return self._if(node) if isinstance(node, core.If) else self.expression(node)
 
     def expression(self, node: core.Core) -> ast.expr:
         """The node's value; what must happen before it is emitted as statements."""
@@ -92,7 +105,7 @@ class Body:
             case core.Op():
                 return self._op(node)
             case core.If():
-                return self._outlined(node) if id(node) in self._outlines else self._if(node)
+                return self._outlined(node) if node in self._outlines else self._if(node)
             case core.Let():
                 value = self.expression(node.value)
                 self._emit(node.span, assign(f"s{node.slot}", value))
@@ -197,7 +210,7 @@ class Body:
 
     def _if(self, node: core.If) -> ast.expr:
         condition = self.expression(node.condition)
-        yes, no = (Body(self.names, self._define, self.blocks, self._outlines) for _ in range(2))
+        yes, no = (Body(self.names, self._define, self._outlines, self.blocks) for _ in range(2))
         values = yes.expression(node.yes), no.expression(node.no)
         if not yes.statements and not no.statements:
             return self._at(node.span, ast.IfExp(condition, *values))
@@ -237,9 +250,9 @@ class Body:
 
     def _outlined(self, node: core.Loop | core.Fold | core.If) -> ast.expr:
         """The node as a function of its own: CPython nests only so many blocks, and compiles a function in one go."""
-        slots = [f"s{slot}" for slot in sorted(free_slots(node))]
+        slots = [f"s{slot}" for slot in sorted(self._outlines.free(node))]
         name = self.name("f")
-        self._define(name, slots, node)
+        self._define(name, slots, node, self._outlines)
         return self._called(node.span, name, [load(slot) for slot in slots])
 
     def _loop(self, node: core.Loop) -> ast.expr:
@@ -273,7 +286,7 @@ class Body:
 
     def _item(self, node: core.Loop | core.Fold) -> tuple[ast.expr | None, ast.expr, Body, int]:
         """Condition and body of a loop, their statements, and how many of these belong to the condition."""
-        inner = Body(self.names, self._define, self.blocks + 1, self._outlines)
+        inner = Body(self.names, self._define, self._outlines, self.blocks + 1)
         condition = None if node.condition is None else inner.expression(node.condition)
         tested = len(inner.statements)
         return condition, inner.expression(node.body), inner, tested

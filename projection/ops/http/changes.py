@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
+    from projection.model.query_limits import QueryLimits
     from projection.query.change_feed import Message, Stream
 
 router = APIRouter(tags=["changes"])
@@ -87,14 +88,14 @@ EXAMPLE = (
 )
 async def changes(request: Request, reader: OfTenant) -> Response:
     """The changed views of a type, the newest state of each, as server-sent events; see docs/changes.md."""
-    query, present, last = _asked(request)
     service = service_of(request)
+    query, present, last = _asked(request, service.queries.limits)
     await service.changes.ready(query)
     stream = service.changes.open(reader.tenant_id, query, last=last, present=present)
     return EventStream(stream, service.stopping, request.state.request_id)
 
 
-def _asked(request: Request) -> tuple[Query, bool, str | None]:
+def _asked(request: Request, limits: QueryLimits) -> tuple[Query, bool, str | None]:
     """What is to be followed, whether all present views come first, and the id to go on from."""
     given: dict[str, str] = {}
     selected: list[str] = []
@@ -113,7 +114,7 @@ def _asked(request: Request) -> tuple[Query, bool, str | None]:
         raise RequestError("http.invalid", "the parameter snapshot is not true or false")
     query = Query.read({"view": given["view"], **({"select": selected} if selected else {})})
     if "filter" in given:
-        query = query.model_copy(update={"filter": read_filter(given["filter"])})
+        query = query.model_copy(update={"filter": read_filter(given["filter"], limits)})
     # A browser that comes back sends the header, and the address that it began with.
     last = request.headers.get("last-event-id") or given.get("last_event_id") or None
     return query, _TRUTHS[given.get("snapshot", "false")], last

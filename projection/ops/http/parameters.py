@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl
 
 from projection.lang import types as ty
 from projection.ops.http.problems import RequestError
+from projection.query.errors import QueryLimitError
 from projection.query.form import ID, OPERATORS, Query, read_filter
 from projection.query.freshness import Wanted
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from projection.model.ids import ViewType
+    from projection.model.query_limits import QueryLimits
     from projection.query.paths import ViewPath
     from projection.query.schema import ViewSchema
 
@@ -72,13 +74,16 @@ def read_wanted(parameters: Parameters) -> Wanted:
     return Wanted(given.get("min_sequence"), given.get("wait_ms", 0), given.get("max_lag_s"))
 
 
-def read_query(view_type: ViewType, parameters: Parameters, schema_of: Callable[[ViewType], ViewSchema]) -> Query:
+def read_query(
+    view_type: ViewType, parameters: Parameters, schema_of: Callable[[ViewType], ViewSchema], limits: QueryLimits
+) -> Query:
     """The query that the parameters of `GET /v1/views/{view_type}` make.
 
     Args:
         view_type: whose views.
         parameters: of the address.
         schema_of: gives the schema of a view type; asked where a field's type decides what a text means.
+        limits: what a query may take; conditions are counted before they are looked at.
 
     Raises:
         RequestError: a parameter is there twice, or is no number.
@@ -89,12 +94,20 @@ def read_query(view_type: ViewType, parameters: Parameters, schema_of: Callable[
     ids: list[str] = []
     for name, text in parameters:
         if name in _ONCE:
-            _put(given, name, text)
+            _put(given, name, text, limits)
         elif name in _LISTS:
             given.setdefault(name, []).extend(text.split(","))
         elif name == "id":
             ids.append(text)
         else:
+            if len(conditions) == limits.filter_leaves:
+                raise QueryLimitError(
+                    f"there are more conditions than {limits.filter_leaves:,}",
+                    limit="filter_leaves",
+                    value=limits.filter_leaves,
+                    hint="ask for less at a time, or send the query by POST /v1/query",
+                    pointer="/filter",
+                )
             _add_condition(conditions, name, text, schema_of(view_type))
     if ids:
         conditions.append({"field": ID, "op": "in", "value": ids})
@@ -108,15 +121,15 @@ def read_query(view_type: ViewType, parameters: Parameters, schema_of: Callable[
                 hint="put all of them into filter, or send the query by POST /v1/query",
             )
         given["filter"] = {"and": conditions}
-    query = Query.read(given)
+    query = Query.read(given, limits)
     return query if filter_ is None else query.model_copy(update={"filter": filter_})
 
 
-def _put(given: dict[str, Any], name: str, text: str) -> None:
+def _put(given: dict[str, Any], name: str, text: str, limits: QueryLimits | None = None) -> None:
     if name in given:
         raise RequestError("http.invalid", f"the parameter {name} is there twice")
     if name == "filter":
-        given[name] = read_filter(text)
+        given[name] = read_filter(text, limits)
     elif name == "cursor":
         given[name] = text
     elif name == "count":

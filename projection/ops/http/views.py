@@ -124,8 +124,9 @@ async def views(request: Request, reader: OfTenant, view_type: Type) -> Response
     service = service_of(request)
     named = _view_type(view_type)
     await service.queries.ready(named)
-    query = read_query(named, read_parameters(request.scope["query_string"]), service.queries.schema)
-    asking = service.queries.query(reader.tenant_id, query, while_waiting=place_of(request).left())
+    parameters, queries = read_parameters(request.scope["query_string"]), service.queries
+    query = read_query(named, parameters, queries.schema, queries.limits)
+    asking = queries.query(reader.tenant_id, query, while_waiting=place_of(request).left())
     answer = await unless_gone(request, asking)
     return Response(msgspec.json.encode(answer), media_type=_JSON)
 
