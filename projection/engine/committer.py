@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from projection.model.checkpoint import StreamIdentity
 
 
-_LEAST_PATIENCE_S = 0.1
-
-
 class Workshop:
     """What the lanes of a process share: the interpreter, of which one has its turn at a time, and threads.
 
@@ -38,11 +35,10 @@ class Workshop:
 
         Args:
             lanes: how many share it. Each may have a thread hang at its store; threads wait for disks and hardly work.
-            patience_s: how long one may keep the turn while it writes; beyond that something else holds its store. A
-                tenth of a second at least: what is written beside a fold takes hundreds of times as long.
+            patience_s: how long one may keep the turn while it writes; beyond that something else holds its store.
         """
         self.turn = asyncio.Lock()  # first come, first served
-        self._patience_s = max(patience_s, _LEAST_PATIENCE_S)
+        self._patience_s = patience_s
         self._threads = ThreadPoolExecutor(lanes, "commit")
 
     async def run(self, prepare: Callable[[], None], write: Callable[[Callable[[], None]], None]) -> None:

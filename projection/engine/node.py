@@ -103,7 +103,7 @@ class Node:
         self.stopping = asyncio.Event()
         self.wants_ends = False
         self.abandoned = False  # a batch could not be committed in time, and is folded again at the next start
-        self.workshop = Workshop(max(len(lanes), 1), back_pressure.patience_ms / 1000)
+        self.workshop = Workshop(max(len(lanes), 1), back_pressure.patience_s)
         self._status_log = StatusLog()
         self.unhandled = Unhandled(
             lambda: (lane.deployed.program for lane in self.lanes), self._status_log.tell_unhandled

@@ -215,7 +215,7 @@ class Reading:
 
     async def _commit(self, *, even_if_young: bool = False) -> None:
         """Begin a commit of each member that has something to write; those that cannot for too long are detached."""
-        until = monotonic() + self._host.back_pressure.patience_ms / 1000
+        until = monotonic() + self._host.back_pressure.patience_s
         for member in list(self.members):
             lane = member.lane
             if not member.busy:
@@ -254,7 +254,7 @@ class Reading:
         """A guest may come in where it stands no lower than the members: so it misses no event."""
         guests, self._guests = self._guests, []
         for guest in guests:
-            if await guest.come_to(self.position, self._host.back_pressure.patience_ms / 1000):
+            if await guest.come_to(self.position, self._host.back_pressure.patience_s):
                 self.members += guest.members
                 guest.members = []
                 self._takers.clear()
@@ -294,7 +294,7 @@ class Reading:
         """Where the programs cannot keep up with the log and one does most of the work, detach it."""
         began, before = self._window
         seconds = monotonic() - began
-        if seconds < self._host.back_pressure.patience_ms / 1000:
+        if seconds < self._host.back_pressure.patience_s:
             return
         used = {member.lane: member.lane.gas - before.get(member.lane, member.lane.gas) for member in self.members}
         self._window = monotonic(), {member.lane: member.lane.gas for member in self.members}

@@ -20,7 +20,7 @@ class Sharing:
 
     def __init__(self, back_pressure: BackPressure) -> None:
         self._within = back_pressure.batch  # sequences
-        self._patience_s = back_pressure.patience_ms / 1000
+        self._patience_s = back_pressure.patience_s
         self._detached: dict[Lane, tuple[int, float]] = {}  # how often each was, and until when it stays alone
 
     def largest_group(self, lanes: Sequence[Lane]) -> list[Lane]:

@@ -100,6 +100,9 @@ class NatsSettings(Frozen):
         return self
 
 
+_LEAST_PATIENCE_S = 0.1
+
+
 class BackPressure(Frozen):
     """How much may be under way; the defaults are those that were measured best (docs/architecture.md)."""
 
@@ -111,6 +114,11 @@ class BackPressure(Frozen):
     cached_bytes: Annotated[Count, Field(ge=0, le=1024**4)] = 256 * 1024**2  # of views' JSON kept at hand, decoded
     in_flight: Annotated[Count, Field(ge=2, le=64)] = 4  # pull requests' worth of messages under way
     ack_timeout_s: Annotated[Count, Field(ge=30, le=30 * 86_400)] = 86_400  # until the server delivers anew
+
+    @property
+    def patience_s(self) -> float:
+        """The patience in seconds, and no less than a tenth of one: without any, each view type reads by itself."""
+        return max(self.patience_ms / 1000, _LEAST_PATIENCE_S)
 
 
 class Settings(BaseSettings):

@@ -146,8 +146,8 @@ async def test_one_damaged_store_halts_its_view_type_only_wherever_the_damage_is
 @pytest.mark.long
 async def test_one_damaged_store_halts_its_view_type_only_many_more_times(damaged):
     first = randbits(32)
-    print(f"500 damages from seed {first}")
-    await damage_at_random(damaged, first, 500)
+    print(f"150 damages from seed {first}")
+    await damage_at_random(damaged, first, 150)
 
 
 async def test_a_store_that_is_damaged_is_read_by_nobody_and_the_other_one_is(damaged):

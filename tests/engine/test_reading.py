@@ -144,28 +144,6 @@ async def test_a_batch_is_committed_after_so_much_work_of_its_own_for_each_of_it
     assert [*range(after, count, after)] == commits[: (count - 1) // after]
 
 
-async def test_while_one_writes_nothing_is_folded_however_small_the_patience_is_set(tmp_path):
-    workshop = Workshop(1, 0.0)
-    written = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    told: list[str] = []
-
-    def write(on_written) -> None:
-        asyncio.run_coroutine_threadsafe(written.wait(), loop).result(WITHIN_S)
-        told.append("written")
-        on_written()
-
-    writing = asyncio.create_task(workshop.run(lambda: None, write))
-    while not workshop.turn.locked():  # noqa: ASYNC110 - one turn of the loop
-        await asyncio.sleep(0)
-    loop.call_soon(written.set)
-    async with workshop.turn:
-        told.append("folded")
-    await writing
-    workshop.close()
-    assert ["written", "folded"] == told
-
-
 @pytest.mark.parametrize("behind", [1, 4, 10])
 async def test_a_guest_comes_to_where_the_others_stand_before_it_is_let_in(tmp_path, behind):
     deployed = deploy(tmp_path)

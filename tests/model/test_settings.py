@@ -13,7 +13,7 @@ from projection.errors import ConfigurationError
 from projection.model.envelope import Tenancy
 from projection.model.ids import TenantId
 from projection.model.setting_sources import _is_of_a_service, _leaves, _variable
-from projection.model.settings import Settings
+from projection.model.settings import BackPressure, Settings
 
 SECRET = "hunter2"
 
@@ -35,6 +35,11 @@ def refusal(*args, **kwargs):
         load(*args, **kwargs)
     assert caught.value.__cause__ is None
     return caught.value.message
+
+
+@pytest.mark.parametrize(("patience_ms", "patience_s"), [(0, 0.1), (99, 0.1), (100, 0.1), (1_000, 1.0)])
+def test_a_view_type_that_is_slow_is_waited_for_a_tenth_of_a_second_at_least(patience_ms, patience_s):
+    assert patience_s == BackPressure(patience_ms=patience_ms).patience_s
 
 
 class TestSources:
