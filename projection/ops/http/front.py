@@ -38,6 +38,7 @@ _SAFETY = (
     (b"referrer-policy", b"no-referrer"),
     (b"vary", b"accept-encoding, authorization, x-tenant-id"),
 )
+_PIECE = 262_144  # bytes that are written at a time: encrypted, what is written at once is nowhere seen to wait
 _PRIVATE = (b"cache-control", b"no-store")  # unless an endpoint says otherwise
 
 
@@ -169,8 +170,13 @@ class _Answer:
                 await compressed(self._head, message)
             head, self._head = self._head, None
             await self._send(head)
-        self.size += len(message.get("body", b""))
-        await self._send(message)
+        body = message.get("body", b"")
+        self.size += len(body)
+        at = 0
+        while len(body) - at > _PIECE:
+            await self._send({**message, "body": body[at : at + _PIECE], "more_body": True})
+            at += _PIECE
+        await self._send({**message, "body": body[at:]} if at else message)
 
 
 def _too_large(limit: int) -> RequestError:
