@@ -16,7 +16,7 @@ from urllib.parse import unquote_to_bytes
 import structlog
 
 from projection.engine.fault_log import log_fault
-from projection.ops.http.admission import PROBES, STREAMS, Place
+from projection.ops.http.admission import PROBES, STREAMS, WITHOUT_PLACE, Place
 from projection.ops.http.compression import compressed, takes_gzip
 from projection.ops.http.credentials import only
 from projection.ops.http.problems import RequestError, response_of
@@ -59,7 +59,7 @@ class Front:
         place = scope["place"] = Place(self._under_way)
         try:
             self._admit(scope)
-            if scope["path"] not in PROBES | STREAMS:
+            if scope["path"] not in WITHOUT_PLACE:
                 place.take()
             await self._service.access.look()
             body = _Body(receive, self._service.settings.limits.body_bytes)
