@@ -9,20 +9,22 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
+import ssl
 import tracemalloc
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import pytest
 import uvicorn
 import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ops_support import exchange, fine, served, told
+from ops_support import certificate, exchange, fine, served, told
 from patience import eventually
 from uvicorn.server import ServerState
 
 from projection.ops.http import connections, protocol
 from projection.ops.http.connections import Connections
+from projection.ops.http.handshake import TlsServer
 from projection.ops.http.protocol import BoundedProtocol
 
 KEPT = 1_000_000  # bytes at most, of one connection
@@ -252,6 +254,12 @@ async def answers_at_length(scope, receive, send):
     await send({"type": "http.response.body", "body": bytes(LARGE)})
 
 
+async def answers_in_pieces(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % LARGE)]})
+    for left in range(LARGE - LARGE // 32, -1, -LARGE // 32):
+        await send({"type": "http.response.body", "body": bytes(LARGE // 32), "more_body": left > 0})
+
+
 @asynccontextmanager
 async def many_connected(app, count):
     """Sockets of clients, each with the server's end of it."""
@@ -283,15 +291,16 @@ def unsent(clients):
     return sum(end.unsent() for _, end in clients if not end.transport.is_closing())
 
 
+@pytest.mark.parametrize("app", [answers_at_length, answers_in_pieces])
 @pytest.mark.parametrize("loop_factory", [None, uvloop.new_event_loop])
-def test_answers_that_nobody_takes_are_bounded_in_their_sum_and_who_takes_gets_all(monkeypatch, loop_factory):
+def test_answers_that_nobody_takes_are_bounded_in_their_sum_and_who_takes_gets_all(monkeypatch, loop_factory, app):
     limit = 3 * LARGE
     monkeypatch.setattr(connections, "MAX_UNSENT_BYTES", limit)
 
     async def all_of_them():
         loop, taken = asyncio.get_running_loop(), 0
 
-        async with many_connected(answers_at_length, 8) as clients:
+        async with many_connected(app, 8) as clients:
             taker, end = clients[0]
             await loop.sock_sendall(taker, GET + b"\r\n")
             await eventually(lambda: end.flow.write_paused)
@@ -327,3 +336,53 @@ async def test_no_request_is_begun_before_the_answer_to_the_one_before_it_was_ta
         while taken < 3 * LARGE:
             taken += len(await loop.sock_recv(client, 1_000_000))
         assert 3 == len(begun)
+
+
+@pytest.mark.parametrize("loop_factory", [None, uvloop.new_event_loop])
+def test_answers_that_are_encrypted_and_not_taken_are_bounded_as_well(tmp_path, monkeypatch, loop_factory):
+    monkeypatch.setattr(connections, "MAX_UNSENT_BYTES", LARGE)
+    files = certificate(tmp_path)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(files["certificate_file"], files["key_file"])
+    trust = ssl.create_default_context(cafile=str(files["certificate_file"]))
+
+    async def connect(address):
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+        client.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(client, address)
+        return await asyncio.open_connection(sock=client, ssl=trust, server_hostname="127.0.0.1")
+
+    async def all_of_them():
+        config = uvicorn.Config(answers_in_pieces, loop="none", ws="none", lifespan="off", log_config=None)
+        config.load()
+        state, every, made, writers = ServerState(), Connections(10), [], []
+
+        def end():
+            made.append(Counting(every, config, state, {}))
+            return made[-1]
+
+        with socket.create_server(("127.0.0.1", 0)) as bound:
+            bound.setblocking(False)
+            server = TlsServer(bound, tls, every, end)
+            try:
+                for count in range(1, 7):
+                    _, writer = await connect(bound.getsockname())
+                    writers.append(writer)
+                    writer.write(GET + b"\r\n")
+                    await eventually(lambda: len(made) == count and made[-1].transport)  # noqa: B023 - awaited here
+                    await eventually(lambda: made[-1].flow.write_paused)
+                    assert sum(one.unsent() for one in made if not one.transport.is_closing()) <= LARGE
+                assert any(one.transport.is_closing() for one in made)
+            finally:
+                server.close()
+                await server.wait_closed()
+                for one in (*made, *writers):
+                    one.transport.abort()
+                for writer in writers:
+                    with suppress(OSError):
+                        await writer.wait_closed()
+                await asyncio.gather(*state.tasks, return_exceptions=True)
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(all_of_them())

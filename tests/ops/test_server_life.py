@@ -6,18 +6,11 @@ import asyncio
 import socket
 import ssl
 from contextlib import AsyncExitStack, suppress
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 
 import httpx
 import pytest
 import uvloop
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
-from ops_support import connection, exchange, fine, served
+from ops_support import certificate, connection, exchange, fine, served
 from patience import WITHIN_S, eventually
 
 from projection.errors import ConfigurationError
@@ -27,29 +20,6 @@ from projection.ops.http import connections, handshake, server
 from projection.ops.http.server import Listener
 
 SECRET = "0123456789abcdef-of-the-gateway"
-
-
-def certificate(folder, passphrase=None):
-    """A certificate that this machine signs itself, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, SHA256())
-    )
-    encryption = NoEncryption() if passphrase is None else BestAvailableEncryption(passphrase)
-    (folder / "cert.pem").write_bytes(made.public_bytes(Encoding.PEM))
-    (folder / "key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption))
-    return {"certificate_file": folder / "cert.pem", "key_file": folder / "key.pem"}
 
 
 # where it listens

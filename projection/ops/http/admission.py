@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 PROBES = frozenset({"/health", "/ready", "/metrics"})  # answered however much is under way
 STREAMS = frozenset({"/v1/changes"})  # answers that have no end; they have limits of their own
+WITHOUT_PLACE = PROBES | STREAMS
 
 
 class Place:

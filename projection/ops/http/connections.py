@@ -40,7 +40,7 @@ class Connections:
         self._limit = limit
         self._open: set[Connection] = set()
         self._idle: dict[Connection, None] = {}  # no request under way; the one that has been so for longest first
-        self._stalled: dict[Stalled, int] = {}  # with what was unsent when they began to stall; the longest first
+        self._stalled: dict[Stalled, int] = {}  # with what was unsent when the answer began to stall; the longest first
 
     def add(self, one: Connection) -> bool:
         """Take one more; False where there is no room."""
@@ -68,7 +68,7 @@ class Connections:
 
     def stalls(self, one: Stalled) -> None:
         """It does not keep up with its answer."""
-        self._stalled[one] = one.unsent()
+        self._stalled.setdefault(one, one.unsent())
         while len(self._stalled) > 1 and sum(other.unsent() for other in self._stalled) > MAX_UNSENT_BYTES:
             others = [other for other in self._stalled if other is not one]
             least = min(others, key=lambda other: self._stalled[other] - other.unsent())
@@ -76,7 +76,7 @@ class Connections:
             least.make_room()
 
     def flows(self, one: Stalled) -> None:
-        """It has kept up again."""
+        """It has taken its answer."""
         self._stalled.pop(one, None)
 
     def _make_room(self) -> bool:

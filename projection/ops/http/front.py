@@ -16,7 +16,7 @@ from urllib.parse import unquote_to_bytes
 import structlog
 
 from projection.engine.fault_log import log_fault
-from projection.ops.http.admission import PROBES, STREAMS, Place
+from projection.ops.http.admission import PROBES, STREAMS, WITHOUT_PLACE, Place
 from projection.ops.http.compression import compressed, takes_gzip
 from projection.ops.http.credentials import only
 from projection.ops.http.problems import RequestError, response_of
@@ -38,6 +38,7 @@ _SAFETY = (
     (b"referrer-policy", b"no-referrer"),
     (b"vary", b"accept-encoding, authorization, x-tenant-id"),
 )
+_PIECE = 262_144  # bytes that are written at a time: encrypted, what is written at once is nowhere seen to wait
 _PRIVATE = (b"cache-control", b"no-store")  # unless an endpoint says otherwise
 
 
@@ -58,7 +59,7 @@ class Front:
         place = scope["place"] = Place(self._under_way)
         try:
             self._admit(scope)
-            if scope["path"] not in PROBES | STREAMS:
+            if scope["path"] not in WITHOUT_PLACE:
                 place.take()
             await self._service.access.look()
             body = _Body(receive, self._service.settings.limits.body_bytes)
@@ -169,8 +170,13 @@ class _Answer:
                 await compressed(self._head, message)
             head, self._head = self._head, None
             await self._send(head)
-        self.size += len(message.get("body", b""))
-        await self._send(message)
+        body = message.get("body", b"")
+        self.size += len(body)
+        at = 0
+        while len(body) - at > _PIECE:
+            await self._send({**message, "body": body[at : at + _PIECE], "more_body": True})
+            at += _PIECE
+        await self._send({**message, "body": body[at:]} if at else message)
 
 
 def _too_large(limit: int) -> RequestError:

@@ -62,6 +62,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._stall_timer: asyncio.TimerHandle | None = None
         self._half_closed_timer: asyncio.TimerHandle | None = None
         self._unsent = 0
+        self._answered: RequestResponseCycle | None = None  # the request whose answer is sent, or was sent last
         self._held: tuple[RequestResponseCycle, ASGI3Application] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -162,6 +163,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """It is answered; what has not come of it yet must come soon, and nobody reads it."""
+        if not self.flow.write_paused:
+            self._has_flowed()
         super().on_response_complete()
         if self.cycle.response_complete:
             self._all.rest(self)
@@ -236,24 +239,31 @@ class BoundedProtocol(HttpToolsProtocol):
     def resume_writing(self) -> None:
         """It was taken."""
         super().resume_writing()
-        self._all.flows(self)
+        self._has_flowed()
         if self._stall_timer is not None:
             self._stall_timer.cancel()
             self._stall_timer = None
         if self._held is not None and not self.transport.is_closing():
             held, self._held = self._held, None
-            super()._start_asgi_task(*held)
+            self._start_asgi_task(*held)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         """Begin with a request, once the answer before it was taken: no connection keeps two."""
         if self.flow.write_paused:
             self._held = cycle, app
         else:
+            self._answered = cycle
             super()._start_asgi_task(cycle, app)
 
     def unsent(self) -> int:
-        """See `Stalled`."""
-        return self.transport.get_write_buffer_size()
+        """See `Stalled`. What was not written yet of an answer counts: the application keeps it."""
+        answered = self._answered
+        left = 0 if answered is None or answered.response_complete else answered.expected_content_length
+        return self.transport.get_write_buffer_size() + left
+
+    def _has_flowed(self) -> None:
+        if self._answered is None or self._answered.response_complete:
+            self._all.flows(self)
 
     def _watch(self) -> None:
         self._unsent = self.unsent()
