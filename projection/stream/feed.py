@@ -13,6 +13,7 @@ from uuid import uuid4
 from projection.errors import StreamError, StreamIdentityError
 from projection.stream.identity import check_identity, require_history
 from projection.stream.jetstream import JetStream, nanoseconds
+from projection.stream.losses import require_limits
 from projection.stream.opening import SILENCE_S, TAKEN, FeedLimits, Opening, Reader
 from projection.stream.port import Batch
 
@@ -155,6 +156,7 @@ class JetStreamFeed:
     async def _identity(self, position: LanePosition) -> StreamIdentity:
         stream = self._reader.stream
         info = await self._jetstream.stream_info(stream)
+        require_limits(stream, info.config)
         return await check_identity(
             stream, info, position, lambda sequence: self._jetstream.message_time(stream, sequence)
         )
