@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from lost_support import (
+    all_consumers,
     at,
     call,
     caught_up,
@@ -45,7 +46,7 @@ async def test_a_node_that_folded_a_log_touches_nothing_of_one_that_is_none(site
     await open_stream(site, retention=retention)
     await consumer_of_another(site)
     await site.publish(some(FOLDED))
-    before = await consumers(site)
+    before = await all_consumers(site)
     with pytest.raises(StreamError, match="has the retention"):
         await caught_up(site, deployed)
     await site.publish(some(LATER))
@@ -55,7 +56,7 @@ async def test_a_node_that_folded_a_log_touches_nothing_of_one_that_is_none(site
         assert f"stream {site.stream!r} has the retention {retention!r}" in node.troubles()["stream"]
         assert 0 == node.lanes[0].position.scanned
     assert [(one["name"], one["created"]) for one in before] == [
-        (one["name"], one["created"]) for one in await consumers(site)
+        (one["name"], one["created"]) for one in await all_consumers(site)
     ]
     assert FOLDED + LATER == len(await held(site))
 
@@ -68,12 +69,12 @@ async def test_a_log_that_becomes_another_kind_under_a_node_is_left_alone(site: 
     async with site.node(deployed) as node, running(node) as task:
         await at(node, FOLDED, task)
         await call(site, "STREAM.UPDATE", **config_of(site, retention="interest"))
-    made = [one["name"] for one in await consumers(site)]
+        made = [one["name"] for one in await consumers(site)]
     await consumer_of_another(site)
     await site.publish(some(LATER))
     with pytest.raises(StreamError, match="has the retention"):
         await caught_up(site, deployed)
-    assert {*made, "theirs"} == {one["name"] for one in await consumers(site)}
+    assert {*made, "theirs"} == {one["name"] for one in await all_consumers(site)}
     assert set(range(FOLDED + 1, FOLDED + LATER + 1)) <= {sequence for sequence, _ in await held(site)}
 
 
