@@ -24,6 +24,10 @@ def nats_connection(settings: NatsSettings) -> NatsConnection:
         tls_ca=settings.tls_ca_file,
         tls_certificate=settings.tls_certificate_file,
         tls_key=settings.tls_key_file,
+        tls_first=settings.tls_first,
+        nkey_seed=settings.nkey_seed_file,
+        inbox_prefix=settings.inbox_prefix,
+        api=settings.api,
     )
 
 

@@ -23,6 +23,7 @@ from projection.model.subjects import disjoint
 from projection.store.lmdb_store import LmdbViewReader
 from projection.stream.feed import JetStreamFeed
 from projection.stream.jetstream import JetStream
+from projection.stream.node_name import NodeName
 from projection.stream.opening import FeedLimits
 
 if TYPE_CHECKING:
@@ -86,10 +87,17 @@ def open_node(
         for lane in opened:
             lane.store.close()
         raise
-    batch_bytes = max(back.batch_bytes, _LEAST_SHARED_BYTES)
-    limits = FeedLimits(back.batch, batch_bytes, back.linger_ms / 1000, back.in_flight, float(back.ack_timeout_s))
+    limits = FeedLimits(
+        back.batch,
+        max(back.batch_bytes, _LEAST_SHARED_BYTES),
+        back.linger_ms / 1000,
+        back.in_flight,
+        float(back.ack_timeout_s),
+        settings.nats.consumer_replicas,
+    )
 
     alone = _share(limits, max(len(opened), 1))
+    node_name = NodeName(JetStream(nats), settings.stream, settings.consumer_name(catalog.node_id, "node", 0))
 
     def feed(members: Sequence[Lane], shared: bool) -> Feed:
         first = min(members, key=lambda lane: lane.scanned)
@@ -102,6 +110,7 @@ def open_node(
             subjects=wanted,
             position=first.here(first.position.stream),
             limits=limits if shared else alone,
+            node_name=node_name,
         )
 
     return Node(

@@ -106,7 +106,9 @@ class Node:
         self.workshop = Workshop(max(len(lanes), 1), back_pressure.patience_s)
         self._status_log = StatusLog()
         self.unhandled = Unhandled(
-            lambda: (lane.deployed.program for lane in self.lanes), self._status_log.tell_unhandled
+            lambda: (lane.deployed.program for lane in self.lanes),
+            self._status_log.tell_unhandled,
+            self._status_log.tell_marker,
         )
         self._feeds = feeds
         self._start_up = StartUp(start, self.changed)
@@ -170,7 +172,9 @@ class Node:
         """What keeps the node from being ready, by what it concerns: troubles, and lanes that are behind."""
         found = self.troubles()
         for lane, left in self._left().items():
-            behind = self._catching_up.behind(lane, left, is_reading=self._start_up.is_over)
+            behind = self._catching_up.behind(
+                lane, left, is_reading=self._start_up.is_over, is_heard=self._subscriptions.is_heard(lane)
+            )
             if behind is not None:
                 found.setdefault(f"view type {lane.view_type}", behind)
         return found
@@ -309,7 +313,7 @@ class Node:
         """See to what has changed: readings that ended, lanes that have caught up, trouble that came or went."""
         self._subscriptions.remove_ended()
         self._subscriptions.join()
-        self._catching_up.look(self.lanes)
+        self._catching_up.look(lane for lane in self.lanes if self._subscriptions.is_heard(lane))
         self._tell()
 
     def detach(self, member: Committer, reason: str) -> None:

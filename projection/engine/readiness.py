@@ -34,6 +34,7 @@ class CatchingUp:
         self._targets: dict[Lane, tuple[int, float]] = {}  # an end that a lane has not been seen to reach yet
         self._complete_at: dict[Lane, float] = {}
         self._caught_up: set[Lane] = set()
+        self._began = monotonic()
 
     async def follow_end(self, feed: Feed) -> None:
         """Look at the end of the log again and again, until canceled."""
@@ -61,8 +62,9 @@ class CatchingUp:
 
     def replaced(self, old: Lane, new: Lane) -> None:
         """Note a cutover: the new lane has caught up if the old one had."""
-        for known in (self._targets, self._complete_at):
-            known.pop(old, None)
+        self._targets.pop(old, None)
+        if (moment := self._complete_at.pop(old, None)) is not None:
+            self._complete_at.setdefault(new, moment)
         if old in self._caught_up:
             self._caught_up.remove(old)
             self._caught_up.add(new)
@@ -71,25 +73,27 @@ class CatchingUp:
         """Return whether a lane has caught up with the log once."""
         return lane in self._caught_up
 
-    def lag_s(self, lane: Lane) -> float | None:
-        """Return the least time ago as of which a lane's views are known to be complete; None while not known."""
-        moment = self._complete_at.get(lane)
-        return None if moment is None else max(0.0, monotonic() - moment)
+    def lag_s(self, lane: Lane) -> float:
+        """Return how long ago, at most, a lane's views were complete; while nothing tells, the time since the start."""
+        return max(0.0, monotonic() - self._complete_at.get(lane, self._began))
 
-    def behind(self, lane: Lane, left: int | None, *, is_reading: bool) -> str | None:
+    def behind(self, lane: Lane, left: int | None, *, is_reading: bool, is_heard: bool) -> str | None:
         """Say how a lane is further behind the log than it may be in a node that is ready; None where it is not.
 
         Args:
             lane: of a build that serves.
             left: its messages still to be folded; None where that is not known.
             is_reading: whether the node has begun to read.
+            is_heard: whether anything came since it began to.
         """
         if not self.has_caught_up(lane):
             if not is_reading:
                 return "the stream was not looked at yet"
+            if not is_heard:
+                return "nothing has come from the stream yet"
             return "it is catching up with the log" + ("" if left is None else f": {left:,} events to go")
         lag_s = self.lag_s(lane)
-        if self._max_lag_s is not None and lag_s is not None and lag_s > self._max_lag_s:
+        if self._max_lag_s is not None and lag_s > self._max_lag_s:
             return f"it is {lag_s:,.0f} s behind the log, and {self._max_lag_s:,g} s are allowed"
         return None
 

@@ -166,6 +166,9 @@ class Reading:
         unhandled = self._host.unhandled
         for number in range(start, len(messages)):
             lane = None
+            if messages[number].no_event:
+                unhandled.passed_over(messages[number])
+                continue
             try:
                 event = read(messages[number])
                 envelope = event.envelope

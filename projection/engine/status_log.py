@@ -66,3 +66,12 @@ class StatusLog:
         self._unhandled += 1
         if self._unhandled == MAX_TYPES:
             log.info("further types of unhandled events are counted and not told", types=MAX_TYPES)
+
+    def tell_marker(self, kind: str, subject: str) -> None:
+        """Log that a message is no event: the first one of its kind."""
+        log.warning(
+            "the stream holds messages that are no events; they are counted and passed over",
+            kind=kind,
+            subject=subject,
+            hint="views keep what such a message stands for: let events say what was deleted",
+        )

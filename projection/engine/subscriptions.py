@@ -70,6 +70,11 @@ class Subscriptions:
         """Return the reading that a lane reads by, if there is one."""
         return next((reading for reading in self.readings if reading.reads(lane)), None)
 
+    def is_heard(self, lane: Lane) -> bool:
+        """Return whether anything came of the log for a lane since its reading was opened last."""
+        reading = self.of(lane)
+        return reading is not None and reading.feed.is_heard
+
     async def begin(self, members: Sequence[Committer], *, once: bool) -> None:
         """Have the most lanes that stand near one another share a reading, and the others read by themselves.
 

@@ -18,7 +18,7 @@ class Summary:
     events: int  # messages that were read
     views: int  # that the stores hold now
     parked: int  # events that are parked or were skipped, of all runs
-    unhandled: int  # events read in this run that no program handles: their type is none that a program names
+    unhandled: int  # messages read in this run that no program handles: of another type, or no events at all
     gas: int  # that the programs used in this run
     seconds: float
 

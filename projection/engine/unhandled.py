@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from projection.lang.program import Program
+    from projection.stream.port import Message
 
 MAX_TYPES = 100  # that are told: types come from outside, and may be as many as somebody likes
 
@@ -21,6 +22,7 @@ class Unhandled:
         self,
         programs: Callable[[], Iterable[Program]],
         tell: Callable[[str, str, str | None], None] | None = None,
+        tell_marker: Callable[[str, str], None] | None = None,
     ) -> None:
         """Nothing yet.
 
@@ -28,11 +30,22 @@ class Unhandled:
             programs: all that might handle an event, as they are now.
             tell: called once for each type, up to `MAX_TYPES`, with aggregate type, event type, and a guess which one
                 may have been meant.
+            tell_marker: called once for each kind of message that is no event, with the kind and a subject.
         """
-        self.count = 0  # of events
+        self.count = 0  # of messages, those that are no events among them
+        self.markers: dict[str, int] = {}  # messages that are no events, by kind
         self.types: dict[tuple[str, str], str | None] = {}  # that were told, each with its guess
         self._programs = programs
         self._tell = tell
+        self._tell_marker = tell_marker
+
+    def passed_over(self, message: Message) -> None:
+        """Count a message that is no event; the first one of its kind is told."""
+        kind = message.no_event
+        self.count += 1
+        self.markers[kind] = self.markers.get(kind, 0) + 1
+        if self.markers[kind] == 1 and self._tell_marker is not None:
+            self._tell_marker(kind, message.subject)
 
     def is_unhandled(self, aggregate_type: str, event_type: str) -> bool:
         """Whether no program handles events of this type; that is told."""

@@ -124,7 +124,7 @@ class StreamLog:
                 batch = await feed.next_batch()
                 if batch is not None:
                     scanned, heard = batch.scanned, monotonic()
-                    yield [read(one) for one in batch.messages if one.sequence <= until]
+                    yield [read(one) for one in batch.messages if one.sequence <= until and not one.no_event]
                 elif feed.trouble is not None and monotonic() - heard > _PATIENCE_S:
                     raise feed.trouble
         finally:

@@ -50,6 +50,12 @@ def _stream_name(name: str) -> str:
     return name
 
 
+def _subject_prefix(prefix: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_$-]+(\.[A-Za-z0-9_$-]+)*", prefix):
+        raise ValueError(f"{prefix!r:.80} is not the beginning of a subject, like `_INBOX` or `JS.events.API`")
+    return prefix
+
+
 def _node_id(node: str) -> str:
     if not _NODE.fullmatch(node):
         raise ValueError(f"{node!r:.80} is not a node id: at most 63 ASCII letters, digits and `-`")
@@ -78,7 +84,7 @@ Filter = Annotated[str, AfterValidator(_filter)]
 
 
 class NatsSettings(Frozen):
-    """The server and how to be let in: user and password, or a token, or a credentials file, or nothing."""
+    """The server and how to be let in: user and password, or a token, or a credentials file, or a seed, or nothing."""
 
     url: Annotated[str, AfterValidator(_servers)] = "nats://127.0.0.1:4222"  # or several of a cluster, by commas
     user: str | None = None
@@ -88,6 +94,12 @@ class NatsSettings(Frozen):
     tls_ca_file: FilePath | None = None  # PEM; who signed the server's certificate
     tls_certificate_file: FilePath | None = None  # PEM; ours, where the server asks for one
     tls_key_file: FilePath | None = None  # PEM; its key
+    tls_first: bool = False  # before the server has said anything, as its `handshake_first` wants it
+    nkey_seed_file: FilePath | None = None  # a user's seed, `SU…`
+    inbox_prefix: Annotated[str, AfterValidator(_subject_prefix)] = "_INBOX"  # of the subjects that answers come to
+    domain: Annotated[str, AfterValidator(_stream_name)] | None = None  # of JetStream, where it is another's
+    api_prefix: Annotated[str, AfterValidator(_subject_prefix)] | None = None  # or what its API's subjects begin with
+    consumer_replicas: Annotated[Count, Field(ge=1, le=5)] = 1  # for accounts that allow no other number
 
     @model_validator(mode="after")
     def _one_way_in(self) -> Self:
@@ -95,9 +107,19 @@ class NatsSettings(Frozen):
             raise ValueError("user and password go together; one of them is missing")
         if (self.tls_certificate_file is None) != (self.tls_key_file is None):
             raise ValueError("tls_certificate_file and tls_key_file go together; one of them is missing")
-        if sum(way is not None for way in (self.user, self.token, self.credentials_file)) > 1:
-            raise ValueError("name one way in: user and password, or token, or credentials_file")
+        ways = (self.user, self.token, self.credentials_file, self.nkey_seed_file)
+        if sum(way is not None for way in ways) > 1:
+            raise ValueError("name one way in: user and password, or token, or credentials_file, or nkey_seed_file")
+        if self.domain is not None and self.api_prefix is not None:
+            raise ValueError("domain and api_prefix say the same in two ways; name one of them")
         return self
+
+    @property
+    def api(self) -> str:
+        """What the subjects of JetStream's API begin with."""
+        if self.domain is not None:
+            return f"$JS.{self.domain}.API"
+        return self.api_prefix or "$JS.API"
 
 
 _LEAST_PATIENCE_S = 0.1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from functools import cache
 from itertools import accumulate
+from time import time
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
@@ -76,6 +77,7 @@ class _OfNode(Collector):
 
     def __init__(self, node: Node) -> None:
         self._node = node
+        self._began = time()
 
     def describe(self) -> Iterator[Metric]:
         """The names; without their values, for the node may not be asked yet."""
@@ -89,17 +91,25 @@ class _OfNode(Collector):
         )
         yield CounterMetricFamily("projection_events", "Messages that were read.", value=node.events)
         yield CounterMetricFamily(
-            "projection_unhandled", "Messages of a type that no program handles.", value=node.unhandled.count
+            "projection_unhandled", "Messages that no program handles.", value=node.unhandled.count
         )
         yield CounterMetricFamily(
             "projection_log_lines_dropped", "Log lines that could not be written.", value=DROPPED.count
         )
+        markers = CounterMetricFamily(
+            "projection_passed_over", "Messages that are no events, by kind.", labels=("kind",)
+        )
+        for kind, count in node.unhandled.markers.items():
+            markers.add_metric((kind,), count)
+        yield markers
         gauges = {
             "scanned": GaugeMetricFamily(
                 "projection_scanned", "The last sequence whose effect is stored.", labels=_OF_LANE
             ),
             "lag": GaugeMetricFamily(
-                "projection_lag_seconds", "How old the views are, where that is known.", labels=_OF_LANE
+                "projection_lag_seconds",
+                "How old the views are; where nothing tells that, how long the node has been running.",
+                labels=_OF_LANE,
             ),
             "views": GaugeMetricFamily("projection_views", "Views that are stored.", labels=_OF_LANE),
             "parked": GaugeMetricFamily(
@@ -113,7 +123,7 @@ class _OfNode(Collector):
         )
         for lane, durations in node.durations.items():
             labels = (lane.view_type, str(lane.build))
-            for name, value in _figures(node, lane).items():
+            for name, value in _figures(node, lane, self._began).items():
                 gauges[name].add_metric(labels, value)
             gas.add_metric(labels, lane.gas)
             _add(commits, labels, durations)
@@ -122,15 +132,14 @@ class _OfNode(Collector):
         yield from (*gauges.values(), gas, commits)
 
 
-def _figures(node: Node, lane: Lane) -> dict[str, float]:
+def _figures(node: Node, lane: Lane, began: float) -> dict[str, float]:
     found: dict[str, float] = {
         "scanned": lane.position.scanned,
         "parked": lane.parked,
         "halted": int(lane.halted is not None),
     }
     lag_s = age(lane.position, node.level_at(lane.view_type, lane.build)).lag_s
-    if lag_s is not None:
-        found["lag"] = lag_s
+    found["lag"] = max(0.0, time() - began) if lag_s is None else lag_s
     try:
         found["views"] = lane.store.count_views()
     except StorageError:  # the store says so elsewhere, and the other numbers are wanted then more than ever

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from projection.stream.markers import no_event, no_event_in
 from projection.stream.port import Message
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ class Chain:
             )
         self._reply = ".".join((*tokens[:head], "1.")), "".join(f".{token}" for token in tail)
         self._number, self.sequence, self.pending = number, sequence, pending
-        self.messages.append(Message(sequence, delivery.subject, delivery.data, time))
+        kind = no_event(delivery.headers, is_empty=not delivery.data)
+        self.messages.append(Message(sequence, delivery.subject, delivery.data, time, kind))
         self.size += len(delivery.data)
         return None
 
@@ -64,7 +66,7 @@ class Chain:
         pending = None
         while (frame := match(data, position)) is not None:
             subject, sequence_digits, number_digits, time, held_back, first, second = frame.groups()
-            start = frame.end()
+            headers = start = frame.end()
             if second is None:
                 end = start + int(first)
             else:  # HMSG: of the headers, and of headers and data
@@ -74,7 +76,11 @@ class Chain:
             if end + 2 > length or sequence <= last or int(number_digits) != number + 1:
                 break
             try:
-                message = Message(sequence, subject.decode(), data[start:end], time.decode())
+                if second is None:
+                    message = Message(sequence, subject.decode(), data[start:end], time.decode())
+                else:
+                    kind = no_event_in(data, headers, start, is_empty=start == end)
+                    message = Message(sequence, subject.decode(), data[start:end], time.decode(), kind)
             except UnicodeDecodeError:
                 break
             append(message)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 import nats.errors
 from nats.aio.client import Client
 
 from projection.errors import ConfigurationError, StreamError
-from projection.stream.frames import frames_of, read_frames
+from projection.stream.frames import frames_of, parser_of, read_frames
+from projection.stream.sign_in import Credentials, NKey
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -23,9 +26,14 @@ if TYPE_CHECKING:
 
     from projection.stream.frames import Delivery, Receiver
 
+_T = TypeVar("_T")
 _CONNECT_S = 2  # a server that is there answers at once; the user waits for this one
-_REQUEST_S = 5.0
 _RECONNECT_WAIT_S = 0.25
+_REFUSALS = 16  # that are kept: a node asks for no more kinds of things
+_NEVER_S = 3_600.0
+_VIOLATION = "permissions violation"  # what a server begins such an answer with
+_NO_ANSWERS = f"{_VIOLATION} for subscription"
+_OF_ACKNOWLEDGING = '"$js.ack.'
 _PING_S = 5  # a dead peer is found after two missed pings; the library's own default takes four minutes
 
 
@@ -44,6 +52,10 @@ class NatsConnection:
     tls_ca: Path | None = None
     tls_certificate: Path | None = None
     tls_key: Path | None = None
+    tls_first: bool = False  # before the server says anything, as its `handshake_first` wants it
+    nkey_seed: Path | None = None  # a file that holds a user's seed, `SU…`
+    inbox_prefix: str = "_INBOX"
+    api: str = "$JS.API"  # what the subjects of JetStream's API begin with, for this account
 
     @property
     def hosts(self) -> str:
@@ -75,7 +87,7 @@ class NatsConnection:
     @property
     def wants_tls(self) -> bool:
         """Whether a connection without TLS is to be refused."""
-        return self.tls_ca is not None or self.tls_certificate is not None or "tls://" in self.url
+        return self.tls_first or self.tls_ca is not None or self.tls_certificate is not None or "tls://" in self.url
 
     def __repr__(self) -> str:
         return f"NatsConnection({self.hosts!r})"
@@ -84,10 +96,12 @@ class NatsConnection:
         """Make sure that the files which signing in needs are there.
 
         Raises:
-            ConfigurationError: one is missing, or a certificate or key cannot be read.
+            ConfigurationError: one is missing or does not hold what it should.
         """
-        if self.credentials is not None and not self.credentials.is_file():
-            raise ConfigurationError(f"the credentials file {str(self.credentials)!r} does not exist")
+        if self.credentials is not None:
+            Credentials.read(self.credentials)
+        if self.nkey_seed is not None:
+            NKey.read(self.nkey_seed)
         self.ssl_context()
 
     def ssl_context(self) -> ssl.SSLContext | None:
@@ -105,6 +119,44 @@ class NatsConnection:
         except (OSError, ssl.SSLError) as error:
             raise ConfigurationError(f"the TLS files for {self.hosts} cannot be read: {error}") from None
         return context
+
+
+class _Client(Client):
+    """The library's client; whatever it signs in with is read anew from its files for each attempt to connect."""
+
+    def __init__(self, connection: NatsConnection) -> None:
+        super().__init__()
+        self._connection = connection
+
+    @property
+    def ssl_context(self) -> ssl.SSLContext:
+        """The library's own word for it."""
+        return self._read(self._connection.ssl_context) or super().ssl_context
+
+    def user_jwt(self) -> bytearray:
+        """What the server is shown."""
+        path = self._connection.credentials
+        assert path is not None  # noqa: S101 - for the type checker: else nobody asks
+        return bytearray(self._read(lambda: Credentials.read(path)).jwt)
+
+    def sign(self, nonce: str) -> bytes:
+        """The answer to what the server wants to have signed."""
+        credentials, seed = self._connection.credentials, self._connection.nkey_seed
+        if credentials is not None:
+            return self._read(lambda: Credentials.read(credentials)).key.sign(nonce)
+        assert seed is not None  # noqa: S101 - as above
+        key = self._read(lambda: NKey.read(seed))
+        self._public_nkey = key.public
+        return key.sign(nonce)
+
+    def _read(self, read: Callable[[], _T]) -> _T:
+        """What is read; the library tries again after errors of its own kind, and never after others."""
+        try:
+            return read()
+        except ConfigurationError as error:
+            if self._transport is not None:
+                self._transport.close()  # type: ignore[no-untyped-call]  # the library would forget it
+            raise nats.errors.Error(error.message) from None
 
 
 class Subscription:
@@ -135,11 +187,12 @@ class Nats:
 
     def __init__(self, connection: NatsConnection, name: str) -> None:
         self.hosts = connection.hosts
+        self.api = connection.api
         self.losses = 0  # how often the connection was lost; what was under way at such a moment may be lost too
-        self.refusal: str | None = None  # what the server's permissions refused last on this connection, in its words
+        self._refusals: deque[str] = deque(maxlen=_REFUSALS)  # of the server's permissions on this connection
         self._connection = connection
         self._name = name
-        self._client = Client()
+        self._client = _Client(connection)
         self._closed = False
         self._is_made = False  # whether the client has been connected
         self._awaited: dict[asyncio.Future[Msg], str] = {}  # answers that a lost connection will not bring; to what
@@ -181,42 +234,66 @@ class Nats:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def request(self, subject: str, body: bytes = b"", *, timeout_s: float = _REQUEST_S) -> bytes:
-        """The answer to one request.
+    async def request(self, subject: str, body: bytes = b"", *, timeout_s: float = 5.0) -> bytes:
+        """The answer to one request; time that a slow link spends on what comes before it does not count.
 
         Raises:
             StreamError: no connection, no answer in time, or nobody there to answer.
         """
         client = await self._live()
-        answer = asyncio.ensure_future(client.request(subject, body, timeout=timeout_s))
+        answer = asyncio.ensure_future(client.request(subject, body, timeout=_NEVER_S))
         self._awaited[answer] = subject
         try:
-            return (await answer).data
+            return (await self._in_time(answer, timeout_s)).data
         except asyncio.CancelledError:
             if (task := asyncio.current_task()) is not None and task.cancelling():
                 raise
-            if self._is_refused(subject) and client.is_connected:
-                raise self._not_permitted(subject) from None
+            if (refused := self.refused(subject)) is not None and client.is_connected:
+                raise self._not_permitted(subject, refused) from None
             raise StreamError(f"the connection to {self.hosts} was lost during a request to {subject!r}") from None
         except nats.errors.NoRespondersError:
             raise StreamError(
                 f"nobody at {self.hosts} answers requests to {subject!r}", hint="is JetStream switched on there?"
             ) from None
         except (nats.errors.Error, OSError) as error:
-            if self._is_refused(subject) and isinstance(error, TimeoutError):
-                raise self._not_permitted(subject) from None
+            if (refused := self.refused(subject)) is not None and isinstance(error, TimeoutError):
+                raise self._not_permitted(subject, refused) from None
             raise StreamError(f"{self.hosts} does not answer a request to {subject!r}: {_reason(error)}") from None
         finally:
             self._awaited.pop(answer, None)
+            answer.cancel()
 
-    def _is_refused(self, subject: str) -> bool:
-        """Whether the permissions keep a request from the server, or any answer from us."""
-        refusal = self.refusal or ""
-        return f'"{subject}"'.lower() in refusal or "violation for subscription" in refusal
+    async def _in_time(self, answer: asyncio.Future[Msg], timeout_s: float) -> Msg:
+        began = monotonic() - self._spent_s
+        while not answer.done():
+            left = timeout_s - (monotonic() - self._spent_s - began)
+            if left <= 0:
+                raise TimeoutError
+            await asyncio.wait({answer}, timeout=left)
+        return answer.result()
 
-    def _not_permitted(self, subject: str) -> StreamError:
+    @property
+    def heard_in_part(self) -> float:
+        """When bytes of a message came last that is not whole yet, by the monotonic clock; 0 where there is none."""
+        parser = parser_of(self._client)
+        return 0.0 if parser is None else parser.heard_in_part
+
+    @property
+    def _spent_s(self) -> float:
+        parser = parser_of(self._client)
+        return 0.0 if parser is None else parser.spent_s
+
+    def refused(self, subject: str) -> str | None:
+        """What the server said, where its permissions keep our words to a subject, or any answer, from arriving."""
+        for refusal in self._refusals:
+            lower = refusal.lower()
+            if f'"{subject}"'.lower() in lower or _NO_ANSWERS in lower:
+                return refusal
+        return None
+
+    def _not_permitted(self, subject: str, refusal: str) -> StreamError:
         return StreamError(
-            f"{self.hosts} does not answer a request to {subject!r}: {self.refusal}",
+            f"{self.hosts} does not answer a request to {subject!r}: {refusal}",
             hint="grant the node's user what docs/operating.md lists under permissions",
             code="stream.permissions",
         )
@@ -308,8 +385,9 @@ class Nats:
     async def _connect(self) -> None:
         connection = self._connection
         connection.check_files()
-        client = self._client = Client()
-        self._is_made, self.refusal = False, None
+        client = self._client = _Client(connection)
+        self._is_made = False
+        self._refusals.clear()
         read_frames(client)
 
         async def on_loss() -> None:
@@ -318,8 +396,10 @@ class Nats:
         self._tries_left, self._last_error = len(connection.urls), None
         self._given_up.clear()
         options: dict[str, Any] = {}
+        if connection.credentials is not None or connection.nkey_seed is not None:
+            options["signature_cb"] = client.sign
         if connection.credentials is not None:
-            options["user_credentials"] = connection.credentials
+            options["user_jwt_cb"] = client.user_jwt
         if connection.user is not None:
             options["user"] = connection.user
             options["password"] = self._over_tls(client, connection.password or "")
@@ -337,12 +417,16 @@ class Nats:
                 error_cb=self._on_error,
                 disconnected_cb=on_loss,
                 tls=connection.ssl_context(),
+                tls_handshake_first=connection.tls_first,
+                inbox_prefix=connection.inbox_prefix,
                 **options,
             )
         )
         giving_up = asyncio.ensure_future(self._given_up.wait())
         try:
-            await asyncio.wait({attempt, giving_up}, timeout=_CONNECT_S + 1, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(
+                {attempt, giving_up}, timeout=_CONNECT_S * len(connection.urls) + 1, return_when=asyncio.FIRST_COMPLETED
+            )
             self._check(attempt, client)
             self._is_made = True
         except BaseException:
@@ -353,7 +437,7 @@ class Nats:
         finally:
             giving_up.cancel()
 
-    def _check(self, attempt: asyncio.Future[None], client: Client) -> None:
+    def _check(self, attempt: asyncio.Future[None], client: _Client) -> None:
         error = attempt.exception() if attempt.done() else self._last_error
         if error is not None or not attempt.done():
             raise StreamError(
@@ -375,19 +459,27 @@ class Nats:
 
     async def _on_error(self, error: Exception) -> None:
         self._last_error = error
-        text = str(error).lower()  # as some versions of the library have it anyway
-        if "permissions violation" in text:
-            self.refusal = text.removeprefix("nats: ")
-            for answer, subject in self._awaited.items():
-                if f'"{subject}"'.lower() in text:
-                    answer.cancel()  # it will never come
+        text = str(error).removeprefix("nats: ")
+        if _VIOLATION in text.lower():
+            self._refuse(text)
         self._tries_left -= 1
         if self._tries_left <= 0:
             self._given_up.set()
 
+    def _refuse(self, text: str) -> None:
+        parser = parser_of(self._client)
+        said = "" if parser is None else parser.last_error
+        refusal = said if said.lower() == text.lower() else text
+        if _OF_ACKNOWLEDGING in refusal.lower():
+            return  # a display: nobody waits for it
+        self._refusals.append(refusal)
+        for answer, subject in self._awaited.items():
+            if self.refused(subject) is not None:
+                answer.cancel()  # it will never come
+
     def _lost(self, client: Client) -> None:
         self.losses += 1
-        self.refusal = None
+        self._refusals.clear()
         for answer in self._awaited:
             answer.cancel()
         _forget_pending(client)  # it would be sent later

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextlib import suppress
+from dataclasses import dataclass
 from random import uniform
 from time import monotonic, time
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from projection.errors import StreamError, StreamIdentityError
+from projection.stream.flow import Flow
 from projection.stream.identity import check_identity, require_history
-from projection.stream.jetstream import JetStream, nanoseconds
-from projection.stream.opening import SILENCE_S, TAKEN, FeedLimits, Opening, Reader
+from projection.stream.jetstream import STREAM_NOT_FOUND, JetStream, nanoseconds
+from projection.stream.losses import require_limits
+from projection.stream.node_name import TAKEN
+from projection.stream.opening import SILENCE_S, FeedLimits, Opening, Reader
 from projection.stream.port import Batch
 
 if TYPE_CHECKING:
@@ -21,13 +25,28 @@ if TYPE_CHECKING:
 
     from projection.model.checkpoint import LanePosition, StreamIdentity
     from projection.stream.connection import Nats
-    from projection.stream.jetstream import StreamState
+    from projection.stream.jetstream import StreamInfo, StreamState
+    from projection.stream.node_name import NodeName
     from projection.stream.port import Message
 
 _GATHER_S = 0.5  # the longest wait for a batch to fill while the server holds more
 _LOOK_S = 0.25  # between two looks at an idle stream
 _BACKOFF_S = 0.1
 _LONGEST_BACKOFF_S = 2.0
+_ANSWER_S = 1.5  # what a server that lost its leader was asked is never answered: better to ask anew soon
+_LONGEST_ANSWER_S = 10.0  # of a server that is slow
+_IMPATIENT = 3  # failures in a row, until a server is taken for a slow one
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What the log said when it was asked whether it holds anything behind a sequence."""
+
+    after: int
+    moment: float  # Unix time, before it was asked
+    state: StreamState
+    unread: int | None  # the first message of ours behind it
+    again: StreamInfo | None = None  # asked last, where it holds messages that are not ours
 
 
 class JetStreamFeed:
@@ -46,26 +65,34 @@ class JetStreamFeed:
         subjects: Sequence[str],
         position: LanePosition,
         limits: FeedLimits | None = None,
+        node_name: NodeName | None = None,
     ) -> None:
         """A feed that is still closed.
 
         Args:
             nats: the connection; it stays the caller's to close.
             stream: the stream's name.
-            consumer: the consumer's name, which no other node may use.
+            consumer: what the names of its consumers begin with; each opening has another one.
             subjects: what to read; disjoint, wildcards allowed.
             position: where the reader stands. Reading begins at `scanned + 1`.
             limits: how much to read at once.
+            node_name: to be held while the feed reads; None where any number of processes may read under one name.
         """
         self.trouble: StreamError | None = None
         self.openings = 0
+        self.consumer: str | None = None  # the name of the one that was read by last
         self.level: tuple[int, float] | None = None
         self.identity: StreamIdentity | None = position.stream
         self._jetstream = JetStream(nats)
-        self._reader = Reader(stream, consumer, tuple(subjects), uuid4().hex)
+        self._reader = Reader(stream, consumer, tuple(subjects))
+        self._node_name = node_name
         self._position = position
         self._limits = limits or FeedLimits()
+        self._flow = Flow(self._limits.batch_bytes // 4, 2 * self._limits.in_flight)
         self._opening: Opening | None = None
+        self._looking: asyncio.Task[_Look] | None = None
+        self._is_look_due = False  # whether the last look failed
+        self._deleting: set[asyncio.Task[None]] = set()  # consumers that nobody reads by any more
         self._taken = 0  # messages on their way out of the opening
         self._left_at = 0.0  # when `next_batch` returned last
         self._looked_at = 0.0
@@ -75,7 +102,7 @@ class JetStreamFeed:
         self._checkpoints: deque[tuple[int, str]] = deque()  # last sequence of each returned batch, and its reply
 
     async def open(self) -> None:
-        """See `Feed.open`. A consumer of our name that another process left is replaced, at the first opening."""
+        """See `Feed.open`."""
         await self._open()
 
     async def check(self, position: LanePosition) -> None:
@@ -84,6 +111,8 @@ class JetStreamFeed:
 
     async def next_batch(self) -> Batch | None:
         """See `Feed.next_batch`."""
+        if self._node_name is not None and (taken := self._node_name.taken) is not None:
+            raise taken
         if self._opening is None:
             await self._reopen()
         opening = self._opening
@@ -97,11 +126,11 @@ class JetStreamFeed:
             if opening.broken is not None:
                 await self._drop(opening.broken)
                 return None
+            if opening.is_heard and not self._is_look_due:
+                self.trouble = None
             if opening.messages:
                 return await self._take(opening)
-            if monotonic() - self._looked_at >= _LOOK_S:
-                self._looked_at = monotonic()
-                return await self._look()
+            return await self._look(opening)
         except StreamIdentityError:
             raise
         except StreamError as error:
@@ -109,6 +138,11 @@ class JetStreamFeed:
         finally:
             self._left_at = monotonic()
         return None
+
+    @property
+    def is_heard(self) -> bool:
+        """See `Feed.is_heard`."""
+        return self._opening is not None and self._opening.is_heard
 
     async def caught_up(self) -> bool:
         """See `Feed.caught_up`. False while the server cannot be asked."""
@@ -141,40 +175,86 @@ class JetStreamFeed:
         return (await self._jetstream.stream_info(self._reader.stream)).state.last_seq
 
     async def close(self) -> None:
-        """See `Feed.close`."""
+        """See `Feed.close`. The consumer stays for a while, for it shows how far the reading came."""
+        await self._end_opening()
+        for task in self._deleting:
+            task.cancel()
+        await asyncio.gather(*self._deleting, return_exceptions=True)
+        if self._node_name is not None:
+            await self._node_name.leave(self)
+
+    async def forget(self) -> None:
+        """See `Feed.forget`."""
+        opening = self._opening
+        await self._end_opening()
+        if opening is not None:
+            await self._delete(opening.consumer)
+        await self.close()
+
+    async def _end_opening(self) -> None:
+        looking, self._looking = self._looking, None
+        if looking is not None:
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
         opening, self._opening = self._opening, None
         if opening is not None:
             await opening.end()
 
-    async def forget(self) -> None:
-        """See `Feed.forget`."""
-        await self.close()
-        with suppress(StreamError):  # it is forgotten by itself after a day
-            await self._jetstream.delete_consumer(self._reader.stream, self._reader.consumer)
+    async def _delete(self, consumer: str) -> None:
+        with suppress(StreamError):  # it is forgotten by itself soon
+            await self._jetstream.delete_consumer(self._reader.stream, consumer)
 
-    async def _identity(self, position: LanePosition) -> StreamIdentity:
+    def _delete_later(self, consumer: str) -> None:
+        """Delete a consumer whose server may be gone: nobody waits for that."""
+        task = asyncio.create_task(self._delete(consumer))
+        self._deleting.add(task)
+        task.add_done_callback(self._deleting.discard)
+
+    async def _identity(self, position: LanePosition) -> tuple[StreamIdentity, StreamInfo]:
         stream = self._reader.stream
         info = await self._jetstream.stream_info(stream)
-        return await check_identity(
+        require_limits(stream, info.config)
+        found = await check_identity(
             stream, info, position, lambda sequence: self._jetstream.message_time(stream, sequence)
         )
+        return found, info
 
     async def _open(self) -> None:
-        await self._identity(self._position)
-        opening = Opening(self._jetstream, self._reader, self._limits)
+        impatience = 2.0 ** max(0, self._failures - _IMPATIENT)
+        self._jetstream.timeout_s = min(_LONGEST_ANSWER_S, _ANSWER_S * impatience)
+        _, info = await self._identity(self._position)
+        if self._node_name is not None:
+            if not self.openings:
+                await self._check_permissions(info.state.last_seq)
+            await self._node_name.enter(self, info.config)
+        opening = Opening(self._jetstream, self._reader, self._limits, self._flow)
         try:
-            await opening.start(self._position.scanned + 1, take_over=self.openings == 0)
+            await opening.start(self._position.scanned + 1, info.config)
             # Again: a consumer ends with its stream, so that the one which has it now is the one that is read.
-            self.identity = await self._identity(self._position)
+            self.identity, _ = await self._identity(self._position)
         except BaseException:
             await opening.end()
+            self._delete_later(opening.consumer)
             raise
         self._position = self._position.model_copy(update={"stream": self.identity})
         self._awaited = None
         self._left_at = monotonic()
-        self._opening = opening
+        self._opening, self.consumer = opening, opening.consumer
         self.openings += 1
-        self.trouble = None
+
+    async def _check_permissions(self, last_sequence: int) -> None:
+        """Ask for what only a later start needs, so that its refusal is told at the first one.
+
+        Raises:
+            StreamError: the server refuses it, or does not answer.
+        """
+        jetstream, stream = self._jetstream, self._reader.stream
+        await asyncio.gather(
+            jetstream.message(stream, max(1, last_sequence)),
+            jetstream.delete_consumer(
+                stream, f"{self._reader.consumer}_{uuid4().hex[:8]}"
+            ),  # there is none of this name
+        )
 
     async def _reopen(self) -> None:
         pause = self._retry_at - monotonic()
@@ -191,7 +271,10 @@ class JetStreamFeed:
             self._fail(error)
 
     async def _drop(self, reason: str) -> None:
-        await self.close()
+        opening = self._opening
+        await self._end_opening()
+        if opening is not None:
+            self._delete_later(opening.consumer)
         self._fail(StreamError(f"reading stream {self._reader.stream!r} was interrupted: {reason}"))
 
     def _fail(self, error: StreamError) -> None:
@@ -233,7 +316,7 @@ class JetStreamFeed:
         try:
             last = messages[-1]
             if last.sequence - self._position.scanned > len(messages):
-                await self._require_history(messages)
+                await self._require_history(opening, messages)
             self._checkpoints.append((last.sequence, reply))
             await opening.ask()
         finally:
@@ -241,16 +324,16 @@ class JetStreamFeed:
         self._advance(scanned=last.sequence, scanned_time=last.time, applied=last.sequence, applied_time=last.time)
         return Batch(messages, last.sequence, last.time)
 
-    async def _require_history(self, messages: Sequence[Message]) -> None:
+    async def _require_history(self, opening: Opening, messages: Sequence[Message]) -> None:
         """Make sure that what a batch jumped over is not ours.
 
         A stream goes on in silence behind what it lost, and a consumer behind what somebody told it to leave out. Asked
         after the batch came: what begins before the batch was whole when the batch was made.
         """
         info = await self._jetstream.stream_info(self._reader.stream)
-        consumer = await self._jetstream.consumer_info(self._reader.stream, self._reader.consumer)
+        consumer = await self._jetstream.consumer_info(self._reader.stream, opening.consumer)
         if consumer is None or set(consumer.config.filter_subjects) != set(self._reader.subjects):
-            raise StreamError(f"somebody changed consumer {self._reader.consumer!r}")
+            raise StreamError(f"somebody changed consumer {opening.consumer!r}")
         needed = self._position.scanned + 1
         for message in messages:  # what is in the batch is needed no more
             if message.sequence != needed:
@@ -258,31 +341,64 @@ class JetStreamFeed:
             needed += 1
         require_history(self._reader.stream, info, needed)
 
-    async def _look(self) -> Batch | None:
-        """Move on over messages that are not ours, while nothing comes."""
-        moment = time()
-        state, unread = await self._unread()
-        last = state.last_seq
+    async def _look(self, opening: Opening) -> Batch | None:
+        """Move on over messages that are not ours, while nothing comes.
+
+        The log is asked beside the reading: where it has no leader for now, what the consumer delivers is not held up.
+        """
+        looking = self._looking
+        if looking is None:
+            is_idle = (
+                opening.is_heard and not self._jetstream.nats.heard_in_part
+            )  # else there is something, and it comes
+            if is_idle and monotonic() - self._looked_at >= _LOOK_S:
+                self._looked_at = monotonic()
+                self._looking = asyncio.create_task(self._look_at_end())
+                self._looking.add_done_callback(lambda _: opening.arrived.set())
+            return None
+        if not looking.done():
+            return None
+        self._looking = None
+        self._looked_at = monotonic()
+        try:
+            look = looking.result()
+        except StreamError as error:
+            if isinstance(error, StreamIdentityError) or error.code == STREAM_NOT_FOUND:
+                raise
+            self._is_look_due, self.trouble = True, error
+            return None
+        if self._is_look_due:
+            self._is_look_due, self.trouble = False, None
+        return None if look.after != self._position.scanned else await self._looked(look)
+
+    async def _looked(self, look: _Look) -> Batch | None:
+        last = look.state.last_seq
         self._failures = 0
-        if unread is not None:
-            if self._awaited is None or self._awaited[0] != unread:
-                self._awaited = (unread, monotonic())
+        if look.unread is not None:
+            if self._awaited is None or self._awaited[0] != look.unread:
+                self._awaited = (look.unread, monotonic())
             elif monotonic() - self._awaited[1] > SILENCE_S:
-                await self._drop(f"message {unread} is stored and does not come")
+                await self._drop(f"message {look.unread} is stored and does not come")
             return None
-        if last >= self._position.scanned:  # else it is not the log that was read
-            self.level = self._position.scanned, moment
-        if last <= self._position.scanned or self._opening is None or self._opening.messages:
+        if last >= look.after:  # else it is not the log that was read
+            self.level = look.after, look.moment
+        if look.again is None:
             return None
-        # Asked last: what is still there now was there when the log was asked for messages of ours.
-        info = await self._jetstream.stream_info(self._reader.stream)
-        if self.identity is None or info.created != self.identity.created or info.state.last_seq < last:
+        if self.identity is None or look.again.created != self.identity.created or look.again.state.last_seq < last:
             await self._drop("the stream is no longer the one that was asked")
             return None
-        require_history(self._reader.stream, info, self._position.scanned + 1)
-        stored = str(nanoseconds(state.last_ts))
+        require_history(self._reader.stream, look.again, look.after + 1)
+        stored = str(nanoseconds(look.state.last_ts))
         self._advance(scanned=last, scanned_time=stored)
         return Batch((), last, stored)
+
+    async def _look_at_end(self) -> _Look:
+        moment, after = time(), self._position.scanned
+        state, unread = await self._unread()
+        if unread is not None or state.last_seq <= after:
+            return _Look(after, moment, state, unread)
+        # Asked last: what is still there now was there when the log was asked for messages of ours.
+        return _Look(after, moment, state, None, await self._jetstream.stream_info(self._reader.stream))
 
     async def _unread(self) -> tuple[StreamState, int | None]:
         """The end of the log, and then the first message of ours up to there that was not returned yet, if any.

@@ -12,6 +12,7 @@ import re
 from functools import cache
 from importlib.metadata import version
 from inspect import iscoroutinefunction
+from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 _KNOWN = (2, 12), (2, 17)  # versions of nats-py whose insides were looked at: from the first on, below the second
 _MESSAGE = re.compile(rb"(H)?MSG\s+(\S+)\s+(\S+)\s+(?:(\S+)[^\S\r\n]+)?(?(1)(\d+)\s+)(\d+)\r\n")  # as lax as theirs
 _END = b"\r\n"
+_ERROR = b"-ERR"
+_SLOW_S = 0.25  # a frame that takes longer than that comes by a slow link
 
 
 class Delivery(Protocol):
@@ -69,6 +72,10 @@ class FrameParser:
         self._parts: list[bytes] = []  # of a frame that is not whole yet
         self._missing = 0  # how many bytes must come before it can be
         self._resets = 0
+        self.heard_in_part = 0.0  # when bytes of a frame came last that is not whole yet; 0: it is
+        self.slow_s = 0.0  # that frames took to come in, those that took long
+        self._began = 0.0  # when the frame that is not whole began to come
+        self.last_error = ""  # of the server, as it wrote it; the library hands it on in lower case
 
     def add(self, sid: int, receiver: Receiver) -> None:
         """Give a subscription's frames to a receiver, from the next frame on."""
@@ -80,9 +87,15 @@ class FrameParser:
 
     def reset(self) -> None:
         """Forget what is not whole: the connection is another one."""
-        self._parts = []
+        self._parts, self.heard_in_part = [], 0.0
         self._resets += 1
         self._parser.reset()
+
+    @property
+    def spent_s(self) -> float:
+        """Seconds that were spent on frames that took long to come in, up to now: nothing else could come meanwhile."""
+        took = monotonic() - self._began if self._parts else 0.0
+        return self.slow_s + (took if took > _SLOW_S else 0.0)
 
     async def parse(self, data: bytes = b"") -> None:
         """Hand over all frames that are whole now. Raises what the library's parser raises."""
@@ -90,7 +103,9 @@ class FrameParser:
             self._parts.append(data)
             self._missing -= len(data)
             if self._missing > 0:
+                self.heard_in_part = monotonic()
                 return
+            self.slow_s, self.heard_in_part = self.spent_s, 0.0
             data = b"".join(self._parts)  # once a frame, however many parts it came in
             self._parts = []
         position, resets = 0, self._resets
@@ -104,6 +119,7 @@ class FrameParser:
                 return  # while we waited; the rest is of a connection that is gone
             if self._missing:
                 self._parts = [data[position:]]
+                self._began = self.heard_in_part = monotonic()
                 return
 
     async def _one(self, data: bytes, position: int) -> tuple[int, int]:
@@ -112,6 +128,8 @@ class FrameParser:
             end = data.find(_END, position) + len(_END)
             if end < len(_END):
                 return position, 1  # at least
+            if data.startswith(_ERROR, position):
+                self.last_error = data[position + len(_ERROR) : end].strip(b" '\r\n").decode(errors="replace")
             await self._parser.parse(data[position:end])
             return end, 0
         _, subject, sid, reply, header_size, size = frame.groups()
@@ -149,10 +167,16 @@ def read_frames(client: Any) -> None:
         client._ps = FrameParser(parser, headers_of)  # noqa: SLF001 - there is no public way
 
 
+def parser_of(client: Any) -> FrameParser | None:
+    """Our parser in this client; None where there is none of ours."""
+    parser = getattr(client, "_ps", None)
+    return parser if isinstance(parser, FrameParser) else None
+
+
 def frames_of(client: Any, subscription: Any) -> tuple[FrameParser, int] | None:
     """Our parser in this client, and the number of a subscription there; None where there is no parser of ours."""
-    parser, sid = getattr(client, "_ps", None), getattr(subscription, "_id", None)
-    return (parser, sid) if isinstance(parser, FrameParser) and isinstance(sid, int) else None
+    parser, sid = parser_of(client), getattr(subscription, "_id", None)
+    return (parser, sid) if parser is not None and isinstance(sid, int) else None
 
 
 @cache

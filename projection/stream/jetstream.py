@@ -25,6 +25,7 @@ CONSUMER_EXISTS = "stream.10148"
 _MESSAGE_NOT_FOUND = "stream.10037"
 _STREAM_NAME_IN_USE = "stream.10058"
 _NANOSECONDS = 1_000_000_000
+REQUEST_S = 5.0
 _T = TypeVar("_T")
 
 
@@ -42,6 +43,13 @@ class StreamState(msgspec.Struct, frozen=True):
     last_ts: str = ""  # when the last one was stored; RFC 3339, nanoseconds
 
 
+class ConsumerLimits(msgspec.Struct, frozen=True):
+    """What a stream allows its consumers; 0 where that is anything."""
+
+    inactive_threshold: int = 0  # nanoseconds
+    max_ack_pending: int = 0
+
+
 class StreamConfig(msgspec.Struct, frozen=True):
     """What we read of a stream's configuration."""
 
@@ -56,6 +64,13 @@ class StreamConfig(msgspec.Struct, frozen=True):
     allow_rollup_hdrs: bool = False
     deny_delete: bool = False
     deny_purge: bool = False
+    subject_transform: dict[str, str] | None = None  # messages are stored under other subjects than they are sent to
+    consumer_limits: ConsumerLimits = ConsumerLimits()
+
+    def inactive_s(self, wanted_s: float) -> float:
+        """How long a consumer may be left alone until the server deletes it, as the stream allows it at most."""
+        most = self.consumer_limits.inactive_threshold / _NANOSECONDS
+        return min(wanted_s, most) if most else wanted_s
 
 
 class StreamInfo(msgspec.Struct, frozen=True):
@@ -117,6 +132,7 @@ class JetStream:
 
     def __init__(self, nats: Nats) -> None:
         self.nats = nats
+        self.timeout_s = REQUEST_S  # within which an answer has to come, where a call says nothing else
 
     async def stream_info(self, stream: str) -> StreamInfo:
         """What the stream's leader says of it; where there is none, STREAM_NOT_FOUND is raised."""
@@ -177,24 +193,30 @@ class JetStream:
         message = await self._message(stream, {"start_time": time, "next_by_subj": ">"})
         return last if message is None else message.seq - 1
 
-    async def create_consumer(self, stream: str, name: str, config: Mapping[str, object]) -> ConsumerInfo:
+    def next_subject(self, stream: str, consumer: str) -> str:
+        """Where messages of a consumer are asked for."""
+        return f"{self.nats.api}.CONSUMER.MSG.NEXT.{stream}.{consumer}"
+
+    async def create_consumer(
+        self, stream: str, name: str, config: Mapping[str, object], *, timeout_s: float | None = None
+    ) -> ConsumerInfo:
         """Make a consumer; refused as CONSUMER_EXISTS where one of this name and another configuration exists."""
         body = {"stream_name": stream, "action": "create", "config": {**config, "name": name, "durable_name": name}}
-        return await self._call(f"CONSUMER.CREATE.{stream}.{name}", body, ConsumerInfo)
+        return await self._call(f"CONSUMER.CREATE.{stream}.{name}", body, ConsumerInfo, timeout_s)
 
-    async def consumer_info(self, stream: str, name: str) -> ConsumerInfo | None:
+    async def consumer_info(self, stream: str, name: str, *, timeout_s: float | None = None) -> ConsumerInfo | None:
         """What the consumer's leader says of it; None where there is none."""
         try:
-            return await self._call(f"CONSUMER.INFO.{stream}.{name}", {}, ConsumerInfo)
+            return await self._call(f"CONSUMER.INFO.{stream}.{name}", {}, ConsumerInfo, timeout_s)
         except StreamError as error:
             if error.code != CONSUMER_NOT_FOUND:
                 raise
             return None
 
-    async def delete_consumer(self, stream: str, name: str) -> None:
+    async def delete_consumer(self, stream: str, name: str, *, timeout_s: float | None = None) -> None:
         """Delete a consumer, if there is one."""
         try:
-            await self._call(f"CONSUMER.DELETE.{stream}.{name}", {}, _Answer)
+            await self._call(f"CONSUMER.DELETE.{stream}.{name}", {}, _Answer, timeout_s)
         except StreamError as error:
             if error.code != CONSUMER_NOT_FOUND:
                 raise
@@ -208,9 +230,11 @@ class JetStream:
                 raise
             return None
 
-    async def _call(self, subject: str, body: Mapping[str, object], answer_type: type[_T]) -> _T:
+    async def _call(
+        self, subject: str, body: Mapping[str, object], answer_type: type[_T], timeout_s: float | None = None
+    ) -> _T:
         request = msgspec.json.encode(body) if body else b""
-        answer = await self.nats.request(f"$JS.API.{subject}", request)
+        answer = await self.nats.request(f"{self.nats.api}.{subject}", request, timeout_s=timeout_s or self.timeout_s)
         try:
             error = msgspec.json.decode(answer, type=_Answer).error
             if error is None:

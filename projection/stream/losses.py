@@ -4,16 +4,39 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from projection.errors import StreamError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from projection.stream.jetstream import StreamConfig
 
 
+NO_LOG = "stream.retention"  # the code of an error: the stream does not keep what it was given
+_LIMITS = "limits"
+
+
+def require_limits(stream: str, config: StreamConfig) -> None:
+    """Make sure that a stream keeps its messages whatever its consumers do.
+
+    Of the other retentions, `interest` drops what is published while no consumer exists, and `workqueue` what one has
+    acknowledged: whoever makes and deletes consumers there destroys messages.
+
+    Raises:
+        StreamError: it does not.
+    """
+    if config.retention != _LIMITS:
+        raise StreamError(
+            f"stream {stream!r} has the retention {config.retention!r}: it keeps a message only until consumers have "
+            "acknowledged it, so it is no log that views can be folded from; no consumer of it was made or deleted",
+            hint=f"read a stream that copies it: `nats stream add {stream}_log --source {stream} --retention {_LIMITS} "
+            f"--defaults`, then set `stream: {stream}_log`",
+            code=NO_LOG,
+        )
+
+
 def losses(config: StreamConfig) -> Iterator[tuple[str, str]]:
     """Each setting by which a stream may lose messages, as `name=value`, with what a fold from its start then lacks."""
-    if config.retention != "limits":
-        yield f"retention={config.retention}", "messages are removed once consumers have acknowledged them"
     if config.max_msgs_per_subject > 0:
         yield (
             f"max_msgs_per_subject={config.max_msgs_per_subject}",

@@ -6,29 +6,30 @@ import asyncio
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import msgspec
 
 from projection.errors import StreamError
 from projection.stream.chain import Chain
-from projection.stream.jetstream import CONSUMER_EXISTS, seconds
+from projection.stream.jetstream import seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from projection.stream.connection import Subscription
+    from projection.stream.flow import Flow
     from projection.stream.frames import Delivery
-    from projection.stream.jetstream import ConsumerInfo, JetStream
+    from projection.stream.jetstream import JetStream, StreamConfig
     from projection.stream.port import Message
 
-TAKEN = "stream.taken"  # another node reads under our consumer's name
 _PULL_MESSAGES = 2_000  # a request
 _EXPIRES_S = 2.0
 _HEARTBEAT_S = 0.5
-SILENCE_S = _EXPIRES_S + 1.0
-_LOOK_S = 0.05  # between two looks whether another process still reads
-_QUIET_S = 0.2  # without a request: nobody reads
-_INSTANCE = "projection_instance"
+_UNLIKE = 61  # bytes by which requests differ
+SILENCE_S = 4 * _HEARTBEAT_S  # after which the consumer's server is taken for lost
+_NODE = "projection_node"
+_PROBE = {"batch": 1, "no_wait": True}  # answered at once, with a message or that there is none
 _ENDED_AS_ASKED = ("Batch Completed", "Message Size Exceeds MaxBytes")  # the two 409s that are no trouble
 
 
@@ -41,7 +42,8 @@ class FeedLimits:
     linger_s: float = 0.02
     in_flight: int = 4  # pull requests' worth of messages under way
     ack_wait_s: float = 24 * 3600.0
-    forgotten_after_s: float = 24 * 3600.0  # the server deletes a consumer that nobody pulls from any more
+    replicas: int = 1  # of the consumers
+    forgotten_after_s: float = 60.0  # the server deletes a consumer that nobody pulls from any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +51,18 @@ class Reader:
     """Who reads what: the names by which the server knows a feed."""
 
     stream: str
-    consumer: str
+    consumer: str  # what the name of each opening's consumer begins with
     subjects: Sequence[str]
-    instance: str  # tells this process's feed from another's under the same consumer name
 
 
 class Opening:
     """What is read through one consumer. Its messages come without a gap, or `broken` says why they do no longer."""
 
-    def __init__(self, jetstream: JetStream, reader: Reader, limits: FeedLimits) -> None:
+    def __init__(self, jetstream: JetStream, reader: Reader, limits: FeedLimits, flow: Flow) -> None:
         self.broken: str | None = None
+        self.consumer = f"{reader.consumer}_{uuid4().hex[:8]}"  # another one each time: no server is waited for
+        self._pull_subject = jetstream.next_subject(reader.stream, self.consumer)
+        self.is_heard = False  # whether the consumer has sent anything
         self.heard = monotonic()  # when anything came last
         self.arrived = asyncio.Event()  # set when `wake_at` messages wait, or all is over
         self.wake_at = 1
@@ -68,33 +72,29 @@ class Opening:
         self._reader = reader
         self._limits = limits
         self._chain = Chain()
-        self._requests: dict[str, int] = {}  # inbox of each request under way: the bytes it allows
+        self._requests: dict[
+            str, tuple[int, float]
+        ] = {}  # inbox of each under way: the bytes it allows, and since when
         self._asked = 0  # messages under way at most
         self._asking: asyncio.Task[None] | None = None
         self._request_number = 0
-        self._request_bytes = max(1, limits.batch_bytes // (8 * limits.in_flight))
+        self._flow = flow
         self._inbox = self._nats.new_inbox()
         self._subscription: Subscription | None = None
 
-    async def start(self, sequence: int, *, take_over: bool) -> None:
+    async def start(self, sequence: int, stream: StreamConfig) -> None:
         """Make the consumer at a sequence and ask for the first messages.
 
-        A consumer is deleted and made anew, never reset: pulls that outlive a reset go on swallowing messages.
+        A consumer is made anew, never reset: pulls that outlive a reset go on swallowing messages.
 
         Args:
             sequence: the first to read.
-            take_over: whether a consumer that another process left under our name, and reads no more, may be replaced.
+            stream: as it is configured.
 
         Raises:
-            StreamError: the server cannot be used, or (TAKEN) another node reads under our name.
+            StreamError: the server cannot be used.
         """
         reader = self._reader
-        found = await self._jetstream.consumer_info(reader.stream, reader.consumer)
-        if found is not None:
-            is_ours = found.config.metadata.get(_INSTANCE) == reader.instance
-            if not is_ours and not (take_over and await self._is_left(found)):
-                raise self._taken()
-            await self._jetstream.delete_consumer(reader.stream, reader.consumer)
         self._chain.sequence = sequence - 1
         config: dict[str, object] = {
             "deliver_policy": "by_start_sequence",
@@ -104,36 +104,17 @@ class Opening:
             "max_ack_pending": -1,  # the default stops the feed at 1,000 unacknowledged messages
             "max_deliver": -1,  # at a limit the server skips a message in silence
             "filter_subjects": list(reader.subjects),
-            "num_replicas": 1,
+            "num_replicas": self._limits.replicas,
             "mem_storage": True,
-            "inactive_threshold": seconds(self._limits.forgotten_after_s),
-            "metadata": {_INSTANCE: reader.instance},
+            "inactive_threshold": seconds(stream.inactive_s(self._limits.forgotten_after_s)),
+            "metadata": {_NODE: reader.consumer},
         }
-        try:
-            made = await self._jetstream.create_consumer(reader.stream, reader.consumer, config)
-        except StreamError as error:
-            raise (self._taken() if error.code == CONSUMER_EXISTS else error) from None
+        made = await self._jetstream.create_consumer(reader.stream, self.consumer, config)
         self._chain.pending = made.num_pending
         self._subscription = await self._nats.subscribe_in_bulk(f"{self._inbox}.*", self)
         self.heard = monotonic()
+        await self._pull(f"{self._inbox}.0", _PROBE)
         await self.ask()
-
-    async def _is_left(self, found: ConsumerInfo | None) -> bool:
-        """Whether nobody pulls from the consumer: what a node asked for ends with its connection, or expires soon."""
-        began, quiet_since = monotonic(), None
-        while found is not None:
-            now = monotonic()
-            if found.num_waiting:
-                quiet_since = None  # between two requests a node that reads may have none for a moment
-                if now - began > SILENCE_S:
-                    return False
-            elif quiet_since is None:
-                quiet_since = now
-            elif now - quiet_since >= _QUIET_S:
-                return True
-            await asyncio.sleep(_LOOK_S)
-            found = await self._jetstream.consumer_info(self._reader.stream, self._reader.consumer)
-        return True
 
     async def end(self) -> None:
         """Stop listening. The consumer stays, for it shows how far the reading came; its requests expire."""
@@ -172,10 +153,13 @@ class Opening:
     def check(self) -> None:
         """Note what only time or the connection can tell: silence, or a lost connection."""
         if self._losses != self._nats.losses:
+            if self.broken is None:
+                self._flow.broke(self._under_way)
             self._break("the connection was lost")
-        elif self._requests and monotonic() - self.heard > SILENCE_S:
-            why = f": {self._nats.refusal}" if self._nats.refusal else ""
-            self._break(f"nothing was heard for {SILENCE_S:.0f} s{why}")
+        elif (refused := self._nats.refused(self._pull_subject)) is not None:
+            self._break(refused)
+        elif self._requests and monotonic() - max(self.heard, self._nats.heard_in_part) > SILENCE_S:
+            self._break(f"nothing was heard for {SILENCE_S:.0f} s")
 
     def take(self) -> tuple[list[Message], str]:
         """At most one batch of the waiting messages, at least one; and where to acknowledge them."""
@@ -183,22 +167,28 @@ class Opening:
 
     async def ask(self) -> None:
         """Keep requests under way: the next is out before the last one is consumed, and none while a batch waits."""
+        self._forget_expired()
         while self._wants_more():
             self._request_number += 1
-            inbox = f"{self._inbox}.{self._request_number}"
+            inbox, size = f"{self._inbox}.{self._request_number}", self._flow.request
+            size += (
+                self._request_number % _UNLIKE
+            )  # equal ones might all be used up to the last byte, and end in silence
             body = {
                 "batch": _PULL_MESSAGES,
-                "max_bytes": self._request_bytes,
+                "max_bytes": size,
                 "expires": seconds(_EXPIRES_S),
                 "idle_heartbeat": seconds(_HEARTBEAT_S),
             }
-            self._requests[inbox] = self._request_bytes
+            self._requests[inbox] = size, monotonic()
             self._asked += _PULL_MESSAGES
-            subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._reader.stream}.{self._reader.consumer}"
-            try:
-                await self._nats.publish(subject, msgspec.json.encode(body), reply=inbox)
-            except StreamError as error:
-                self._break(error.message)
+            await self._pull(inbox, body)
+
+    async def _pull(self, inbox: str, body: Mapping[str, object]) -> None:
+        try:
+            await self._nats.publish(self._pull_subject, msgspec.json.encode(body), reply=inbox)
+        except StreamError as error:
+            self._break(error.message)
 
     def receive(self, delivery: Delivery) -> None:
         """See `Receiver.receive`."""
@@ -206,8 +196,10 @@ class Opening:
             return
         if not delivery.reply:
             self._status(delivery)
-            self._heard(0)
+            if self.broken is None:
+                self._heard(0)
         elif (problem := self._chain.add(delivery)) is None:
+            self._flow.moved(len(delivery.data))
             self._heard(1)
         else:
             self._break(problem)
@@ -216,14 +208,16 @@ class Opening:
         """See `Receiver.receive_frames`."""
         if self.broken is not None:
             return position
-        before = len(self._chain.messages)
+        before, start = len(self._chain.messages), position
         position = self._chain.add_frames(data, position, sid)
         if count := len(self._chain.messages) - before:
+            self._flow.moved(position - start)
             self._heard(count)
         return position
 
     def _heard(self, messages: int) -> None:
         self.heard = monotonic()
+        self.is_heard = True
         self._asked -= messages
         if len(self._chain.messages) >= self.wake_at or self._chain.size >= self._limits.batch_bytes:
             self.arrived.set()
@@ -240,8 +234,25 @@ class Opening:
             self.broken is None
             and self._asked <= (in_flight - 1) * _PULL_MESSAGES
             and len(self._requests) < 2 * in_flight
+            and self._flow.may_ask(self._under_way)
             and not self.full
         )
+
+    @property
+    def _under_way(self) -> int:
+        """Bytes that were asked for and may still come."""
+        return sum(size for size, _ in self._requests.values())
+
+    def _forget_expired(self) -> None:
+        """Forget requests that are over: of one that is used up to the last byte, the server says nothing.
+
+        Another one would have been heard of by now: by its heartbeat, or that it has expired.
+        """
+        now = monotonic()
+        for inbox, (_, since) in list(self._requests.items()):
+            if now - max(since, self.heard) > 2 * _HEARTBEAT_S or now - since > _EXPIRES_S + _HEARTBEAT_S:
+                del self._requests[inbox]
+        self._asked = min(self._asked, len(self._requests) * _PULL_MESSAGES)
 
     def _status(self, delivery: Delivery) -> None:
         headers = delivery.headers or {}
@@ -251,19 +262,12 @@ class Opening:
         if code not in ("404", "408") and not (code == "409" and description.startswith(_ENDED_AS_ASKED)):
             self._break(f"the server ended a pull: {code} {description}".rstrip())
             return
-        allowed = self._requests.pop(delivery.subject, 0)
+        allowed, _ = self._requests.pop(delivery.subject, (0, 0.0))
         self._asked -= int(headers.get("Nats-Pending-Messages", 0))
-        if code == "409" and int(headers.get("Nats-Pending-Bytes", 0)) == allowed == self._request_bytes:
-            self._request_bytes *= 2  # not even the first message fitted
+        if allowed and code == "409" and int(headers.get("Nats-Pending-Bytes", 0)) == allowed:
+            self._flow.did_not_fit(allowed)  # not even the first message did
 
     def _break(self, reason: str) -> None:
         if self.broken is None:
             self.broken = reason
             self.arrived.set()
-
-    def _taken(self) -> StreamError:
-        return StreamError(
-            f"another node reads stream {self._reader.stream!r} as consumer {self._reader.consumer!r}",
-            hint="give each node its own node id",
-            code=TAKEN,
-        )

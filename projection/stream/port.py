@@ -21,6 +21,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     subject: str
     data: bytes
     time: str  # when the log stored it, as the log writes it (nanoseconds since the epoch, decimal)
+    no_event: str = ""  # what it is where it is no event: a word of `markers`
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,10 @@ class Feed(Protocol):
     trouble: StreamError | None  # why nothing comes for now; the feed tries again by itself
     # A sequence, and a moment (Unix time) at which the log held nothing of this feed behind it; None until it looked.
     level: tuple[int, float] | None
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether a message, or a word that there is none, has come since the feed was opened last."""
 
     @property
     def left(self) -> int | None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from projection.stream.connection import Nats
     from projection.stream.frames import Delivery
+    from projection.stream.jetstream import StoredMessage
 
 _WINDOW = 2_048
 _WINDOW_BYTES = 16 * 1024 * 1024
@@ -129,9 +130,12 @@ class _Publishing:
         self._progress = progress
         self._retries = 0
         self._base = 0  # the stream's end before our first message
+        self._keeps_subjects = True  # whether a message is stored under the subject that it was published to
 
     async def start(self) -> None:
-        self._base = (await self._jetstream.stream_info(self._stream)).state.last_seq
+        info = await self._jetstream.stream_info(self._stream)
+        self._base = info.state.last_seq
+        self._keeps_subjects = info.config.subject_transform is None
         await self._new_window()
 
     async def _new_window(self) -> None:
@@ -258,13 +262,16 @@ class _Publishing:
         end = (await self._jetstream.stream_info(self._stream)).state.last_seq
         for sequence in range((self.last or self._base) + 1, end + 1):
             stored = await self._jetstream.message(self._stream, sequence)
-            if not waiting or stored is None or (stored.subject, stored.data) != waiting[0][:2]:
+            if not waiting or stored is None or not self._is_of(stored, waiting[0]):
                 raise StreamError(
                     f"stream {self._stream!r} holds another message at {sequence} than the one to come", code=_DISORDER
                 )
             waiting.popleft()
             self._stored(sequence)
         return end
+
+    def _is_of(self, stored: StoredMessage, sent: Outgoing) -> bool:
+        return stored.data == sent.data and (stored.subject == sent.subject or not self._keeps_subjects)
 
     def _failed(self, reason: str) -> StreamError:
         return StreamError(

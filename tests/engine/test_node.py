@@ -331,7 +331,7 @@ async def test_nothing_is_acknowledged_that_is_not_committed_by_every_view_type(
         acknowledged = acknowledgements(node, monkeypatch)
         await asyncio.wait_for(node.run(until_caught_up=True), WITHIN_S)
         (reading,) = node._subscriptions.readings
-        consumer = reading.feed._reader.consumer
+        consumer = reading.feed.consumer
     assert len(acknowledged) >= EVENTS / 100
     assert all(sequence <= committed for sequence, committed in acknowledged)
     assert last == acknowledged[-1][0]

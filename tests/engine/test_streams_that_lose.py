@@ -114,7 +114,6 @@ def test_builds_at_different_sequences_are_compared_once_that_is_certain(new, ol
         (KEEPS_ALL | {"max_msgs": 5, "max_bytes": 6, "discard": "new"}, []),
         (KEEPS_ALL | {"allow_msg_ttl": True}, ["allow_msg_ttl=true"]),
         (KEEPS_ALL | {"allow_rollup_hdrs": True, "deny_purge": False}, ["allow_rollup_hdrs=true", "deny_purge=false"]),
-        (KEEPS_ALL | {"retention": "interest"}, ["retention=interest"]),
     ],
 )
 def test_each_setting_by_which_a_stream_loses_messages_is_named(config, settings):

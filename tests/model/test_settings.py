@@ -301,7 +301,7 @@ class TestWrongValues:
         found = refusal({"nats": {"user": "u", "password": SECRET}}, environ={"PROJECTION_NATS__TOKEN": SECRET})
 
         assert found.startswith("environment variable PROJECTION_NATS__TOKEN, file projection.yaml, field nats.user, ")
-        assert found.endswith(": name one way in: user and password, or token, or credentials_file")
+        assert found.endswith(": name one way in: user and password, or token, or credentials_file, or nkey_seed_file")
 
     @pytest.mark.parametrize("name", ["user", "password", "tls_key_file", "tls_certificate_file"])
     def test_one_half_of_a_pair_is_not_enough(self, name):

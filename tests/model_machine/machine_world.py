@@ -275,7 +275,7 @@ class World:
     def _check_acknowledgement(self, subject: str) -> None:
         _, _, _, consumer, _, sequence, *_ = subject.split(".")
         for reading in self.node._subscriptions.readings if self.node is not None else ():
-            if reading.feed._reader.consumer == consumer and reading.members:
+            if consumer.startswith(f"{reading.feed._reader.consumer}_") and reading.members:
                 committed = min(self.scanned(str(member.lane.view_type)) for member in reading.members)
                 if int(sequence) > committed:
                     self.failures.append(AssertionError(f"{sequence} was acknowledged, {committed} is committed"))

@@ -98,6 +98,10 @@ class Consumer:
         self.serve()
         if pull not in self.waiting:
             return
+        if body.get("no_wait"):
+            self.waiting.remove(pull)
+            self._end(pull, "404", "No Messages")
+            return
         if expires:
             pull.timers.append(self._loop.call_later(expires, self._expire, pull))
         if heartbeat:

@@ -66,7 +66,8 @@ class SimulatedNats:
     """
 
     hosts = "nats://simulated"
-    refusal = None
+    api = "$JS.API"
+    heard_in_part = 0.0
 
     def __init__(self, server: SimulatedServer) -> None:
         self.losses = 0
@@ -130,6 +131,9 @@ class SimulatedNats:
         made = BulkSubscription(self, subject, receiver)
         self.subscriptions.add(made)
         return made
+
+    def refused(self, subject: str) -> str | None:
+        return None
 
     def new_inbox(self) -> str:
         self._inboxes += 1

@@ -49,8 +49,12 @@ class Log:
         except StreamError:
             return False
 
-    async def consumer(self, name: str = "node"):
-        return await self.jetstream.consumer_info(self.name, name)
+    async def consumer(self, feed: JetStreamFeed):
+        """What the server says of the consumer by which a feed reads."""
+        return await self.jetstream.consumer_info(self.name, feed.consumer)
+
+    async def delete_consumer(self, feed: JetStreamFeed) -> None:
+        await self.jetstream.delete_consumer(self.name, feed.consumer)
 
     def feed(self, position: LanePosition | None = None, *, consumer: str = "node", nats: Nats | None = None, **more):
         return JetStreamFeed(

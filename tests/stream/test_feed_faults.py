@@ -19,7 +19,8 @@ from projection.stream import feed as feed_module
 from projection.stream import opening as opening_module
 from projection.stream.connection import Nats, NatsConnection
 from projection.stream.embedded import EmbeddedServer
-from projection.stream.jetstream import JetStream
+from projection.stream.flow import Flow
+from projection.stream.jetstream import JetStream, StreamConfig
 from projection.stream.opening import FeedLimits, Opening, Reader
 
 if TYPE_CHECKING:
@@ -33,10 +34,10 @@ async def test_a_deleted_consumer_is_made_anew_where_the_feed_stood(log: Log) ->
     feed = log.feed(limits=SMALL)
     await feed.open()
     seen = await read(feed, 3_000, batches=2)
-    await log.jetstream.delete_consumer(log.name, "node")
+    await log.delete_consumer(feed)
     seen += await read(feed, 3_000)
     assert log.ours == sequences(seen)
-    await log.jetstream.delete_consumer(log.name, "node")
+    await log.delete_consumer(feed)
     await log.publish(10)
     assert log.ours[3_000:] == sequences(await read(feed, 3_010))
     await feed.close()
@@ -47,7 +48,7 @@ async def test_what_an_earlier_consumer_delivered_is_not_acknowledged_to_the_pre
     feed = log.feed(limits=SMALL)
     await feed.open()
     assert await feed.next_batch()
-    await log.jetstream.delete_consumer(log.name, "node")
+    await log.delete_consumer(feed)
 
     async def heard() -> bool:
         return feed._opening.broken is not None
@@ -58,11 +59,11 @@ async def test_what_an_earlier_consumer_delivered_is_not_acknowledged_to_the_pre
     assert batch.scanned == 1_000
     await feed.acknowledge(500)
     await log.nats.request("$JS.API.INFO")  # the acknowledgement, if any, is there before this
-    assert (await log.consumer()).ack_floor.consumer_seq == 0
+    assert (await log.consumer(feed)).ack_floor.consumer_seq == 0
     await feed.acknowledge(1_000)
 
     async def shown() -> bool:
-        return (await log.consumer()).ack_floor.stream_seq == 1_000
+        return (await log.consumer(feed)).ack_floor.stream_seq == 1_000
 
     await eventually(shown)
     await feed.close()
@@ -189,14 +190,14 @@ async def test_a_stream_made_anew_while_the_feed_opens_is_refused(log: Log, monk
     await feed.open()
     await read(feed, 30)
     await feed.close()
-    ask = feed._jetstream.consumer_info
+    make = feed._jetstream.create_consumer
 
-    async def be_overtaken_and_ask(stream: str, name: str) -> object:
+    async def be_overtaken_and_make(stream: str, name: str, config: dict[str, object]) -> object:
         await log.call("STREAM.DELETE")
         await log.create()
-        return await ask(stream, name)
+        return await make(stream, name, config)
 
-    monkeypatch.setattr(feed._jetstream, "consumer_info", be_overtaken_and_ask)
+    monkeypatch.setattr(feed._jetstream, "create_consumer", be_overtaken_and_make)
     with pytest.raises(StreamIdentityError, match="ends at 0, but it was read up to 30"):
         await feed.next_batch()
     await feed.close()
@@ -219,66 +220,11 @@ async def test_history_lost_under_an_open_feed_is_refused(log: Log) -> None:
     feed = log.feed(limits=FeedLimits(batch=10))
     await feed.open()
     await read(feed, 10)
-    await log.jetstream.delete_consumer(log.name, "node")
+    await log.delete_consumer(feed)
     await log.call("STREAM.PURGE", seq=21)
     with pytest.raises(StreamIdentityError, match="the messages 11 to 20"):
         await read(feed, 30)
     await feed.close()
-
-
-async def test_another_node_under_the_same_name_is_refused_while_the_first_reads(
-    log: Log, nats_server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(opening_module, "SILENCE_S", 0.3)  # in which what a dead node had asked for would expire
-    await log.publish(2_000)
-    first = log.feed(limits=SMALL)
-    await first.open()
-    seen = await read(first, 500)
-    async with await Nats.connect(NatsConnection(nats_server.url)) as other:
-        second = log.feed(nats=other, limits=SMALL)
-        monkeypatch.setattr(opening_module, "_QUIET_S", WITHIN_S)  # between two requests of the first
-        with pytest.raises(
-            StreamError, match=r"another node reads stream .* as consumer 'node'; give each node its own"
-        ):
-            await second.open()
-        seen += await read(first, 2_000)
-        assert log.ours == sequences(seen)
-        assert first.trouble is None
-        await first.close()
-        monkeypatch.setattr(opening_module, "_QUIET_S", 0.0)
-        await second.open()
-        assert log.ours == sequences(await read(second, 2_000))
-        await second.close()
-
-
-async def test_a_node_whose_consumer_another_one_took_over_ends(log: Log, nats_server: EmbeddedServer) -> None:
-    """It may have been cut off for longer than its pulls last."""
-    await log.publish(2_000)
-    first = log.feed(limits=SMALL)
-    await first.open()
-    await read(first, 500)
-    async with await Nats.connect(NatsConnection(nats_server.url)) as other:
-        second = log.feed(nats=other, limits=SMALL)
-        await log.jetstream.delete_consumer(log.name, "node")
-        await second.open()
-        with pytest.raises(StreamError, match="another node reads"):
-            await read(first, 2_010)
-        assert log.ours == sequences(await read(second, 2_000))
-        await first.close()
-        await second.close()
-
-
-async def test_a_leftover_consumer_is_taken_over_at_the_start(log: Log) -> None:
-    await log.publish(10)
-    before = log.feed()
-    await before.open()
-    await read(before, 10)
-    await before.close()
-    await log.publish(10)
-    after = log.feed(LanePosition(scanned=10))
-    await after.open()
-    assert list(range(11, 21)) == sequences(await read(after, 20))
-    await after.close()
 
 
 async def test_a_message_that_is_stored_and_never_comes_makes_a_new_opening(
@@ -287,7 +233,9 @@ async def test_a_message_that_is_stored_and_never_comes_makes_a_new_opening(
     monkeypatch.setattr(feed_module, "SILENCE_S", 0.3)
     feed = log.feed()
     await feed.open()
-    await log.jetstream._call(f"CONSUMER.PAUSE.{log.name}.node", {"pause_until": "2999-01-01T00:00:00Z"}, object)
+    await log.jetstream._call(
+        f"CONSUMER.PAUSE.{log.name}.{feed.consumer}", {"pause_until": "2999-01-01T00:00:00Z"}, object
+    )
     await log.publish(5)
     assert sequences(await read(feed, 5)) == [1, 2, 3, 4, 5]
     await feed.close()
@@ -300,8 +248,8 @@ def delivery(reply: str = "", headers: dict[str, str] | None = None, subject: st
 
 @pytest.fixture
 async def opening(log: Log):
-    made = Opening(log.jetstream, Reader(log.name, "node", [f"{log.name}.ours.>"], "me"), FeedLimits())
-    await made.start(1, take_over=True)
+    made = Opening(log.jetstream, Reader(log.name, "node", [f"{log.name}.ours.>"]), FeedLimits(), Flow(2**24, 8))
+    await made.start(1, StreamConfig())
     yield made
     await made.end()
 
@@ -425,7 +373,8 @@ async def live_through(steps: list[tuple[str, object]], directory) -> None:
                         feed = fresh()
                         await eventually(lambda feed=feed: opened(feed))
                     case "delete consumer":
-                        await log.jetstream.delete_consumer("L", "node")
+                        if feed.consumer is not None:
+                            await feed._delete(feed.consumer)
                     case "kill server":
                         server.kill()
                         server.start()

@@ -133,13 +133,15 @@ async def test_scanned_never_passes_a_message_that_is_stored_and_not_yet_deliver
     await feed.open()
     await log.publish(1, "theirs")
     assert await read(feed, 1) == []
-    await log.jetstream._call(f"CONSUMER.PAUSE.{log.name}.node", {"pause_until": "2999-01-01T00:00:00Z"}, object)
+    await log.jetstream._call(
+        f"CONSUMER.PAUSE.{log.name}.{feed.consumer}", {"pause_until": "2999-01-01T00:00:00Z"}, object
+    )
     await log.publish(20)
     await log.publish(20, "theirs")
     assert not await feed.caught_up()
     for _ in range(50):
         assert await feed.next_batch() is None
-    await log.jetstream._call(f"CONSUMER.PAUSE.{log.name}.node", {}, object)
+    await log.jetstream._call(f"CONSUMER.PAUSE.{log.name}.{feed.consumer}", {}, object)
     assert log.ours == sequences(await read(feed, 41))
     await feed.close()
 
@@ -155,7 +157,7 @@ async def test_scanned_never_passes_a_message_that_waits_in_the_client(log: Log)
 
     await eventually(delivered)
     assert not await feed.caught_up()
-    assert await feed._look() is None
+    assert await feed._looked(await feed._look_at_end()) is None
     assert log.ours == sequences(await read(feed, 21))
     await feed.close()
 
@@ -167,7 +169,9 @@ async def test_scanned_never_passes_a_message_that_is_stored_while_the_log_is_as
     feed = log.feed()
     await feed.open()
     await log.publish(1, "theirs")
-    await log.jetstream._call(f"CONSUMER.PAUSE.{log.name}.node", {"pause_until": "2999-01-01T00:00:00Z"}, object)
+    await log.jetstream._call(
+        f"CONSUMER.PAUSE.{log.name}.{feed.consumer}", {"pause_until": "2999-01-01T00:00:00Z"}, object
+    )
     ask = feed._jetstream.next_sequence
 
     async def ask_and_be_overtaken(stream: str, subject: str, start: int) -> int | None:
@@ -176,11 +180,11 @@ async def test_scanned_never_passes_a_message_that_is_stored_while_the_log_is_as
         return found
 
     monkeypatch.setattr(feed._jetstream, "next_sequence", ask_and_be_overtaken)
-    batch = await feed._look()
+    batch = await feed._looked(await feed._look_at_end())
     assert batch is not None
     assert (1, []) == (batch.scanned, list(batch.messages))
     monkeypatch.undo()
-    await log.jetstream._call(f"CONSUMER.PAUSE.{log.name}.node", {}, object)
+    await log.jetstream._call(f"CONSUMER.PAUSE.{log.name}.{feed.consumer}", {}, object)
     assert [2] == sequences(await read(feed, 2))
     await feed.close()
 
@@ -200,7 +204,7 @@ async def test_scanned_does_not_move_when_the_stream_is_made_anew_while_the_log_
         return await ask(stream, subject, start)
 
     monkeypatch.setattr(feed._jetstream, "next_sequence", be_overtaken_and_ask)
-    assert await feed._look() is None
+    assert await feed._looked(await feed._look_at_end()) is None
     monkeypatch.undo()
     with pytest.raises(StreamIdentityError, match="made anew"):
         await read(feed, 5)
@@ -246,7 +250,7 @@ async def test_acknowledging_shows_as_the_consumers_floor(log: Log) -> None:
     await feed.acknowledge(75)
 
     async def shown() -> bool:
-        return (await log.consumer()).ack_floor.stream_seq == max(end for end in ends if end <= 75)
+        return (await log.consumer(feed)).ack_floor.stream_seq == max(end for end in ends if end <= 75)
 
     await eventually(shown)
     await feed.close()

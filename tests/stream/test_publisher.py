@@ -23,8 +23,8 @@ def numbered(log: Log, count: int) -> Iterator[Outgoing]:
     return (Outgoing(f"{log.name}.ours.x", b"%d" % number) for number in range(count))
 
 
-async def stored(log: Log, count: int) -> list[int]:
-    feed = log.feed()
+async def stored(log: Log, count: int, **more: object) -> list[int]:
+    feed = log.feed(**more)
     await feed.open()
     numbers = [int(message.data) for message in await read(feed, count)]
     await feed.close()
@@ -137,3 +137,19 @@ async def test_a_message_too_large_for_the_server_is_said_so(log: Log, monkeypat
     monkeypatch.setattr(publisher_module, "_RETRY_PAUSE_S", 0.01)
     with pytest.raises(StreamError, match=r"8388609 bytes .* larger than the 8388608 bytes"):
         await publish_all(log.nats, log.name, [Outgoing(f"{log.name}.ours.x", bytes(8 * 1024 * 1024 + 1))])
+
+
+async def test_a_stream_that_stores_under_other_subjects_mends_itself_as_any(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher_module, "_RETRY_PAUSE_S", 0.05)
+    name, count = f"{log.name}T", 3_000
+    transform = {"src": f"{name}.*.*", "dest": f"{name}.{{{{partition(4,2)}}}}.{{{{wildcard(1)}}}}.{{{{wildcard(2)}}}}"}
+    moved = await Log(log.jetstream, name).create(subject_transform=transform)
+
+    def cut(number: int) -> None:
+        if number in (500, 1_500):
+            moved.nats._client._transport.close()
+
+    assert count == (await publish_all(moved.nats, name, numbered(moved, count), progress=cut)).count
+    assert list(range(count)) == await stored(moved, count, subjects=[f"{name}.>"])

@@ -215,15 +215,26 @@ def config_of(site: Site, **config: object) -> dict[str, object]:
     return {"name": site.stream, "subjects": [f"{site.stream}.>"], **config}
 
 
-async def consumers(site: Site) -> list[dict[str, Any]]:
+async def all_consumers(site: Site) -> list[dict[str, Any]]:
     """The consumers of the site's stream, as the server tells of them."""
     return json.loads(await site.nats.request(f"$JS.API.CONSUMER.LIST.{site.stream}"))["consumers"]
 
 
+async def consumers(site: Site) -> list[dict[str, Any]]:
+    """Those of nodes that messages are read by."""
+    return [one for one in await all_consumers(site) if "projection_node" in one["config"].get("metadata", {})]
+
+
 async def our_consumer(site: Site) -> dict[str, Any]:
-    """The one consumer by which the node of the site reads."""
-    (only,) = await consumers(site)
-    return only
+    """The one consumer by which the node of the site reads, once what it read by before is gone."""
+    found: list[dict[str, Any]] = []
+
+    async def is_one() -> bool:
+        found[:] = await consumers(site)
+        return len(found) == 1
+
+    await eventually(is_one)
+    return found[0]
 
 
 class Backup:

@@ -1,0 +1,168 @@
+"""A cluster that loses a server, in whatever way: the node goes on while that one is down, and no event is lost.
+
+How soon is not asserted. That it is before the server is back is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import product
+from typing import TYPE_CHECKING
+
+import pytest
+from cluster import SIZE, Cluster, called, form
+from lost_support import at, held, recorded, recorders, records, running, some
+from node_support import Site
+from patience import eventually
+from sampling import sampled
+
+from projection.errors import StreamError
+from projection.stream.connection import Nats
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+HARMS = ("kill", "stop", "lame_duck", "pause", "step_down")
+ROLES = ("leader", "host", "connected")  # of the stream, of the consumer, of the node's connection
+BEFORE, MEANWHILE, AFTERWARDS = 300, 200, 100
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with Cluster(tmp_path_factory.mktemp("cluster")) as formed:
+        form(formed)
+        yield formed
+
+
+@pytest.fixture
+async def watcher(cluster: Cluster) -> AsyncIterator[Nats]:
+    """Who publishes and asks, and mends what was harmed."""
+    async with await Nats.connect(cluster.connection()) as nats:
+        yield nats
+
+
+async def made(cluster: Cluster, watcher: Nats, name: str, folder: Path, replicas: int) -> Site:
+    site = Site(watcher, cluster.url, name, folder)
+    config = {"name": name, "subjects": [f"{name}.>"], "num_replicas": replicas}
+    answer = await called(site.jetstream, f"STREAM.CREATE.{name}", **config)
+    assert "error" not in answer, answer
+    return site
+
+
+async def stored(site: Site, count: int) -> int:
+    """Publish, whatever server is in charge by now; the log's end."""
+    for event in some(count):
+        await eventually(lambda event=event: published(site, event))
+    return (await site.jetstream.stream_info(site.stream)).state.last_seq
+
+
+async def published(site: Site, event: bytes) -> bool:
+    """Whether an event is stored; it may be twice, where only the answer was lost."""
+    try:
+        await site.nats.request(site.subject_of(event), event, timeout_s=1)
+    except StreamError:
+        return False
+    return True
+
+
+async def chosen(cluster: Cluster, site: Site, node, role: str) -> int:
+    """The server with a role."""
+    found: list[int | None] = []
+
+    async def is_known() -> bool:
+        (reading,) = node._subscriptions.readings
+        match role:
+            case "leader":
+                found.append(await cluster.leader(site.jetstream, site.stream))
+            case "host":
+                found.append(await cluster.host(site.jetstream, site.stream, reading.feed.consumer))
+            case "connected":
+                url = reading.feed._jetstream.nats._client.connected_url.netloc
+                found.append(next(number for number in range(SIZE) if cluster.servers[number].url.endswith(url)))
+        return found[-1] is not None
+
+    await eventually(is_known)
+    return found[-1]
+
+
+async def harmed(cluster: Cluster, site: Site, how: str, number: int) -> None:
+    if how == "step_down":
+        await cluster.step_down(site.jetstream, site.stream)
+    else:
+        getattr(cluster, how)(number)
+
+
+@pytest.mark.parametrize("harm", sampled(product(HARMS, ROLES), 3), ids=" the ".join)
+async def test_a_node_goes_on_while_any_one_server_is_down(
+    cluster: Cluster, watcher: Nats, stream_name: str, tmp_path: Path, harm: tuple[str, str]
+) -> None:
+    how, role = harm
+    site = await made(cluster, watcher, stream_name, tmp_path, SIZE)
+    try:
+        end = await stored(site, BEFORE)
+        async with site.node(recorders(site)) as node, running(node) as reading:
+            await at(node, end, reading)
+            await harmed(cluster, site, how, await chosen(cluster, site, node, role))
+            end = await stored(site, MEANWHILE)
+            await at(node, end, reading)
+            await eventually(lambda: node.is_ready, reading, lambda: str(node.unready()))
+            await cluster.mend(site.jetstream)
+            end = await stored(site, AFTERWARDS)
+            await at(node, end, reading)
+            assert recorded(await held(site)) == records(node.lanes[0])
+    finally:
+        await cluster.mend(site.jetstream)
+        await called(site.jetstream, f"STREAM.DELETE.{stream_name}")
+
+
+@pytest.mark.parametrize("how", sampled(["kill", "pause"], 1))
+async def test_a_node_starts_while_a_server_is_down(
+    cluster: Cluster, watcher: Nats, stream_name: str, tmp_path: Path, how: str
+) -> None:
+    """The one that served its consumer before: nothing that is asked of it is answered."""
+    site, deployed = await made(cluster, watcher, stream_name, tmp_path, SIZE), ()
+    try:
+        deployed = recorders(site)
+        end = await stored(site, BEFORE)
+        async with site.node(deployed) as node, running(node) as reading:
+            await at(node, end, reading)
+            host = await chosen(cluster, site, node, "host")
+        await harmed(cluster, site, how, host)
+        end = await stored(site, MEANWHILE)
+        async with site.node(deployed) as node, running(node) as reading:
+            await at(node, end, reading)
+            assert recorded(await held(site)) == records(node.lanes[0])
+    finally:
+        await cluster.mend(site.jetstream)
+        await called(site.jetstream, f"STREAM.DELETE.{stream_name}")
+
+
+@pytest.mark.parametrize("case", sampled(product((1, 2), HARMS[:-1]), 1), ids="{0[0]} copies, {0[1]}".format)
+async def test_a_stream_of_fewer_copies_is_read_on_without_the_servers_that_have_none(
+    cluster: Cluster, watcher: Nats, stream_name: str, tmp_path: Path, case: tuple[int, str]
+) -> None:
+    """And with them: once they are back."""
+    replicas, how = case
+    site = await made(cluster, watcher, stream_name, tmp_path, replicas)
+    try:
+        found = (await called(site.jetstream, f"STREAM.INFO.{site.stream}"))["cluster"]
+        holders = {cluster.number_of(one["name"]) for one in found.get("replicas", ())}
+        holders.add(cluster.number_of(found["leader"]))
+        (*_, bystander) = set(range(SIZE)) - holders
+        end = await stored(site, BEFORE)
+        async with site.node(recorders(site)) as node, running(node) as reading:
+            await at(node, end, reading)
+            await harmed(cluster, site, how, bystander)
+            end = await stored(site, MEANWHILE)
+            await at(node, end, reading)
+            await cluster.mend(site.jetstream)
+            await harmed(cluster, site, how, min(holders))
+            await asyncio.sleep(0)
+            await cluster.mend(site.jetstream)
+            end = await stored(site, AFTERWARDS)
+            await at(node, end, reading)
+            assert recorded(await held(site)) == records(node.lanes[0])
+    finally:
+        await cluster.mend(site.jetstream)
+        await called(site.jetstream, f"STREAM.DELETE.{stream_name}")
