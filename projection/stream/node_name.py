@@ -3,7 +3,7 @@
 Each opening of a feed reads by a consumer of another name, so that nothing waits for a server that is gone. What keeps
 two nodes of one name apart is this consumer, which delivers nothing: the server knows at any moment whether somebody
 waits there. It has as many copies as the stream, and is asked before the first opening only: a node that reads goes on
-reading while it cannot be asked (docs/decisions/0032-consumers.md).
+reading while it cannot be asked (docs/decisions/0030-consumers.md).
 """
 
 from __future__ import annotations
