@@ -146,9 +146,12 @@ class CrashSite:
         self._view_types = [one.entry.view_type for one in self.deployed]
         self.published = 0
         self._seen: dict[ViewType, int] = {}
-        self._ask(lambda jetstream: jetstream.ensure_stream(STREAM, [f"{STREAM}.>"]))
+        self._ask(self._make_stream)
 
     # the stream
+
+    async def _make_stream(self, jetstream: JetStream) -> None:
+        await jetstream.ensure_stream(STREAM, [f"{STREAM}.>"])
 
     def publish(self, count: int | None = None) -> None:
         """Publish the next events of the log, or all that are left."""
