@@ -11,7 +11,7 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from configured_server import ConfiguredServer
-from patience import eventually, wait_until
+from patience import eventually
 from processor_time import beside
 
 from projection.errors import StreamError
@@ -184,20 +184,6 @@ def form(cluster: Cluster) -> None:
             await eventually(lambda: cluster.is_formed(jetstream))
 
     asyncio.run(formed())
-
-
-def ended(cluster: Cluster, number: int) -> None:
-    """Wait until a server that takes leave has gone."""
-    pid = cluster.servers[number].pid
-    wait_until(lambda: not _is_alive(pid))
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def _free_ports(count: int) -> list[int]:

@@ -50,6 +50,7 @@ class MemoryFeed:
     """Implements `Feed` on a log in memory, a few messages at a time."""
 
     trouble = level = None
+    is_heard = True
     openings = 1
     identity = None
 
