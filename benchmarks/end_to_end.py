@@ -26,7 +26,8 @@ from projection.model.ids import ViewType
 from projection.model.manifest import Manifest
 from projection.model.subjects import DEFAULT_TEMPLATE, SubjectTemplate
 from projection.query.reading import serving_reader
-from projection.stream.connection import Nats, NatsConnection
+from projection.stream.address import NatsConnection
+from projection.stream.connection import Nats
 from projection.stream.embedded import EmbeddedServer
 from projection.stream.file_feed import read_events
 from projection.stream.loading import FileLoading

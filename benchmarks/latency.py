@@ -24,7 +24,8 @@ from benchmarks.sides import opened_node
 from projection.model.envelope import decode_envelope
 from projection.model.subjects import DEFAULT_TEMPLATE, SubjectTemplate
 from projection.store.lmdb_store import LmdbLaneStore
-from projection.stream.connection import Nats, NatsConnection
+from projection.stream.address import NatsConnection
+from projection.stream.connection import Nats
 from projection.stream.embedded import EmbeddedServer
 from projection.stream.file_feed import read_events
 from projection.stream.jetstream import JetStream

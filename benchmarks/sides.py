@@ -12,7 +12,8 @@ from projection.cli.logs import configure_logs
 from projection.engine.assembly import open_node
 from projection.model.settings import NatsSettings, Settings
 from projection.store.catalog import Catalog
-from projection.stream.connection import Nats, NatsConnection
+from projection.stream.address import NatsConnection
+from projection.stream.connection import Nats
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

@@ -23,7 +23,8 @@ from time import perf_counter, sleep
 from typing import TYPE_CHECKING, Any
 
 from projection.model.subjects import DEFAULT_TEMPLATE, SubjectTemplate
-from projection.stream.connection import Nats, NatsConnection
+from projection.stream.address import NatsConnection
+from projection.stream.connection import Nats
 from projection.stream.embedded import EmbeddedServer
 from projection.stream.jetstream import JetStream
 from projection.stream.publisher import Outgoing, publish_all

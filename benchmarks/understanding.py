@@ -21,7 +21,8 @@ from benchmarks.end_to_end import FINES
 from projection.bundled import bundled
 from projection.model.envelope import Tenancy
 from projection.model.subjects import DEFAULT_TEMPLATE, SubjectTemplate
-from projection.stream.connection import Nats, NatsConnection
+from projection.stream.address import NatsConnection
+from projection.stream.connection import Nats
 from projection.stream.embedded import EmbeddedServer
 from projection.stream.loading import FileLoading
 

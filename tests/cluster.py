@@ -15,7 +15,8 @@ from patience import eventually
 from processor_time import beside
 
 from projection.errors import StreamError
-from projection.stream.connection import Nats, NatsConnection
+from projection.stream.address import NatsConnection
+from projection.stream.connection import Nats
 from projection.stream.jetstream import JetStream
 
 if TYPE_CHECKING:

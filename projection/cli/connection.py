@@ -8,12 +8,12 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from projection.model.settings import NatsSettings
-    from projection.stream.connection import NatsConnection
+    from projection.stream.address import NatsConnection
 
 
 def nats_connection(settings: NatsSettings) -> NatsConnection:
     """Where the server is and how to sign in there."""
-    from projection.stream.connection import NatsConnection
+    from projection.stream.address import NatsConnection
 
     return NatsConnection(
         settings.url,

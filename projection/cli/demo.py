@@ -139,7 +139,8 @@ class _Demo:
 
         from projection.model.envelope import Tenancy
         from projection.model.subjects import DEFAULT_TEMPLATE, SubjectTemplate
-        from projection.stream.connection import Nats, NatsConnection
+        from projection.stream.address import NatsConnection
+        from projection.stream.connection import Nats
         from projection.stream.loading import FileLoading
 
         loading = FileLoading(self.events_file, SubjectTemplate.parse(DEFAULT_TEMPLATE), Tenancy())

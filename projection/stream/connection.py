@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self, TypeVar
-from urllib.parse import urlsplit
 
 import nats.errors
 from nats.aio.client import Client
@@ -19,11 +17,11 @@ from projection.stream.sign_in import Credentials, NKey
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
-    from pathlib import Path
 
     from nats.aio.msg import Msg
     from nats.aio.subscription import Subscription as NatsSubscription
 
+    from projection.stream.address import NatsConnection
     from projection.stream.frames import Delivery, Receiver
 
 _T = TypeVar("_T")
@@ -35,90 +33,6 @@ _VIOLATION = "permissions violation"  # what a server begins such an answer with
 _NO_ANSWERS = f"{_VIOLATION} for subscription"
 _OF_ACKNOWLEDGING = '"$js.ack.'
 _PING_S = 5  # a dead peer is found after two missed pings; the library's own default takes four minutes
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class NatsConnection:
-    """Where the server is and how to sign in; `repr` and errors show the hosts and never a secret.
-
-    `url` may list several servers of one cluster, separated by commas. `tls://` in it means: TLS or nothing.
-    """
-
-    url: str
-    user: str | None = None
-    password: str | None = None
-    token: str | None = None
-    credentials: Path | None = None  # a `.creds` file with a JWT and its key
-    tls_ca: Path | None = None
-    tls_certificate: Path | None = None
-    tls_key: Path | None = None
-    tls_first: bool = False  # before the server says anything, as its `handshake_first` wants it
-    nkey_seed: Path | None = None  # a file that holds a user's seed, `SU…`
-    inbox_prefix: str = "_INBOX"
-    api: str = "$JS.API"  # what the subjects of JetStream's API begin with, for this account
-
-    @property
-    def hosts(self) -> str:
-        """The servers without what may be secret in their URLs.
-
-        Raises:
-            ConfigurationError: an URL cannot be read.
-        """
-        hosts = []
-        for url in self.urls:
-            try:
-                parts = urlsplit(url)
-                host, port = parts.hostname, parts.port or 4222
-            except ValueError:
-                host = None
-            if not host or parts.scheme not in ("nats", "tls"):
-                raise ConfigurationError(
-                    "the NATS URL cannot be read", hint="write it like nats://127.0.0.1:4222 or tls://nats.example.org"
-                )
-            hosts.append(f"{parts.scheme}://{host}:{port}")
-        return ", ".join(hosts)
-
-    @property
-    def urls(self) -> list[str]:
-        """The servers' URLs, each with its scheme."""
-        urls = [url.strip() for url in self.url.split(",")]
-        return [url if "://" in url else f"nats://{url}" for url in urls]
-
-    @property
-    def wants_tls(self) -> bool:
-        """Whether a connection without TLS is to be refused."""
-        return self.tls_first or self.tls_ca is not None or self.tls_certificate is not None or "tls://" in self.url
-
-    def __repr__(self) -> str:
-        return f"NatsConnection({self.hosts!r})"
-
-    def check_files(self) -> None:
-        """Make sure that the files which signing in needs are there.
-
-        Raises:
-            ConfigurationError: one is missing or does not hold what it should.
-        """
-        if self.credentials is not None:
-            Credentials.read(self.credentials)
-        if self.nkey_seed is not None:
-            NKey.read(self.nkey_seed)
-        self.ssl_context()
-
-    def ssl_context(self) -> ssl.SSLContext | None:
-        """The context for TLS; None where the defaults hold.
-
-        Raises:
-            ConfigurationError: a certificate or key cannot be read.
-        """
-        if not self.wants_tls:
-            return None
-        try:
-            context = ssl.create_default_context(cafile=self.tls_ca)
-            if self.tls_certificate is not None:
-                context.load_cert_chain(self.tls_certificate, self.tls_key)
-        except (OSError, ssl.SSLError) as error:
-            raise ConfigurationError(f"the TLS files for {self.hosts} cannot be read: {error}") from None
-        return context
 
 
 class _Client(Client):

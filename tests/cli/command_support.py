@@ -22,7 +22,8 @@ from projection.errors import ProjectionError
 from projection.model.ids import ViewType
 from projection.model.subjects import SubjectTemplate
 from projection.query.reading import serving_reader
-from projection.stream.connection import Nats, NatsConnection
+from projection.stream.address import NatsConnection
+from projection.stream.connection import Nats
 from projection.stream.jetstream import JetStream
 from projection.stream.publisher import Outgoing, publish_all
 

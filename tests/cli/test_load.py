@@ -16,7 +16,8 @@ from patience import WITHIN_S
 
 from projection.errors import StreamError
 from projection.model.subjects import SubjectTemplate
-from projection.stream.connection import Nats, NatsConnection
+from projection.stream.address import NatsConnection
+from projection.stream.connection import Nats
 from projection.stream.embedded import EmbeddedServer
 from projection.stream.jetstream import STREAM_NOT_FOUND, JetStream
 from projection.testing.shop import shop_lines

@@ -12,7 +12,8 @@ from structlog.testing import capture_logs
 from projection.engine.lane import Lane
 from projection.store.lmdb_store import LmdbLaneStore
 from projection.store.memory import MemoryLaneStore
-from projection.stream.connection import Nats, NatsConnection
+from projection.stream.address import NatsConnection
+from projection.stream.connection import Nats
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -16,7 +16,8 @@ from projection.engine.replay import Replay
 from projection.model.settings import Settings
 from projection.model.subjects import SubjectTemplate
 from projection.store.catalog import Catalog
-from projection.stream.connection import Nats, NatsConnection
+from projection.stream.address import NatsConnection
+from projection.stream.connection import Nats
 from projection.stream.jetstream import JetStream
 from projection.stream.publisher import Outgoing, publish_all
 

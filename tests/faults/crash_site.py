@@ -23,7 +23,8 @@ from processor_time import beside
 from projection.engine.verification import verify
 from projection.errors import ProjectionError
 from projection.query.reading import serving_reader
-from projection.stream.connection import Nats, NatsConnection
+from projection.stream.address import NatsConnection
+from projection.stream.connection import Nats
 from projection.stream.jetstream import JetStream
 from projection.stream.publisher import Outgoing, publish_all
 

@@ -11,7 +11,8 @@ from history_support import deployed, log_of, moved, opened
 from projection.errors import StreamError
 from projection.history.logs import StreamLog
 from projection.model.subjects import SubjectTemplate
-from projection.stream.connection import Nats, NatsConnection
+from projection.stream.address import NatsConnection
+from projection.stream.connection import Nats
 from projection.stream.jetstream import JetStream
 from projection.stream.publisher import Outgoing, publish_all
 

@@ -15,7 +15,8 @@ from patience import WITHIN_S
 from simulated_server import SimulatedServer
 from simulated_time import SimulatedLoop
 
-from projection.stream.connection import Nats, NatsConnection
+from projection.stream.address import NatsConnection
+from projection.stream.connection import Nats
 from projection.stream.jetstream import JetStream, nanoseconds, seconds
 
 if TYPE_CHECKING:

@@ -23,7 +23,8 @@ import jwt
 from patience import WITHIN_S, wait_until
 
 from projection.model.subjects import SubjectTemplate
-from projection.stream.connection import Nats, NatsConnection
+from projection.stream.address import NatsConnection
+from projection.stream.connection import Nats
 from projection.stream.jetstream import JetStream
 from projection.stream.publisher import Outgoing, publish_all
 

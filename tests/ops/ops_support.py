@@ -22,7 +22,8 @@ from node_support import Site
 from patience import WITHIN_S, eventually
 
 from projection.ops.http.server import Listener, serving
-from projection.stream.connection import Nats, NatsConnection
+from projection.stream.address import NatsConnection
+from projection.stream.connection import Nats
 
 if TYPE_CHECKING:
     import ssl

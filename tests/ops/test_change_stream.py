@@ -17,7 +17,8 @@ from projection.ops.http import protocol
 from projection.ops.http.protocol import BoundedProtocol
 from projection.query import change_feed
 from projection.query.changes import CHUNK_BYTES
-from projection.stream.connection import Nats, NatsConnection
+from projection.stream.address import NatsConnection
+from projection.stream.connection import Nats
 from projection.testing.hostile_ids import TRAPS
 
 OTHER = TALLIES.replace("total: int = 0,", "total: int = 0, also: int = 7,")

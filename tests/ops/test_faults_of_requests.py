@@ -22,7 +22,8 @@ from projection.query.service import Queries
 from projection.query.serving import Served as ServedBuild
 from projection.query.serving import Serving
 from projection.store.snapshot import LmdbSnapshot
-from projection.stream.connection import Nats, NatsConnection
+from projection.stream.address import NatsConnection
+from projection.stream.connection import Nats
 
 if TYPE_CHECKING:
     import pytest

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from stream_support import Log
 
-from projection.stream.connection import Nats, NatsConnection
+from projection.stream.address import NatsConnection
+from projection.stream.connection import Nats
 from projection.stream.embedded import EmbeddedServer
 from projection.stream.jetstream import JetStream
 

@@ -12,7 +12,8 @@ from patience import WITHIN_S, eventually
 
 from projection.errors import ConfigurationError, StreamError
 from projection.stream import connection
-from projection.stream.connection import Nats, NatsConnection
+from projection.stream.address import NatsConnection
+from projection.stream.connection import Nats
 from projection.stream.embedded import EmbeddedServer
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from patience import wait_until
 
 from projection.errors import ConfigurationError, StreamError
 from projection.stream import embedded_guard
-from projection.stream.connection import Nats, NatsConnection
+from projection.stream.address import NatsConnection
+from projection.stream.connection import Nats
 from projection.stream.embedded import EmbeddedServer
 from projection.stream.jetstream import JetStream
 

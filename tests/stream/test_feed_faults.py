@@ -17,7 +17,8 @@ from projection.model.checkpoint import LanePosition
 from projection.stream import connection as connection_module
 from projection.stream import feed as feed_module
 from projection.stream import opening as opening_module
-from projection.stream.connection import Nats, NatsConnection
+from projection.stream.address import NatsConnection
+from projection.stream.connection import Nats
 from projection.stream.embedded import EmbeddedServer
 from projection.stream.flow import Flow
 from projection.stream.jetstream import JetStream, StreamConfig

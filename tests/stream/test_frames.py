@@ -20,8 +20,9 @@ from stream_support import Log, read, sequences
 from projection.errors import StreamError
 from projection.stream import connection as connection_module
 from projection.stream import frames as frames_module
+from projection.stream.address import NatsConnection
 from projection.stream.chain import Chain
-from projection.stream.connection import Nats, NatsConnection
+from projection.stream.connection import Nats
 from projection.stream.frames import FrameParser, read_frames
 
 if TYPE_CHECKING:

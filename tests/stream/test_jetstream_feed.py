@@ -13,7 +13,8 @@ from stream_support import Log, read, sequences
 from projection.errors import StreamError, StreamIdentityError
 from projection.model.checkpoint import LanePosition
 from projection.stream import connection as connection_module
-from projection.stream.connection import Nats, NatsConnection
+from projection.stream.address import NatsConnection
+from projection.stream.connection import Nats
 from projection.stream.frames import FrameParser
 from projection.stream.opening import FeedLimits
 

@@ -11,7 +11,8 @@ from stream_support import Log, read, sequences
 
 from projection.errors import StreamError
 from projection.stream import node_name as node_name_module
-from projection.stream.connection import Nats, NatsConnection
+from projection.stream.address import NatsConnection
+from projection.stream.connection import Nats
 from projection.stream.jetstream import JetStream, StreamConfig
 from projection.stream.node_name import NodeName
 

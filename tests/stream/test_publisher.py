@@ -10,7 +10,8 @@ from stream_support import Log, read
 
 from projection.errors import StreamError
 from projection.stream import publisher as publisher_module
-from projection.stream.connection import Nats, NatsConnection
+from projection.stream.address import NatsConnection
+from projection.stream.connection import Nats
 from projection.stream.publisher import Outgoing, Published, publish_all
 
 if TYPE_CHECKING:

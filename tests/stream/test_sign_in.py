@@ -20,7 +20,8 @@ from patience import eventually
 from stream_support import Log, read, sequences
 
 from projection.errors import ConfigurationError, StreamError
-from projection.stream.connection import Nats, NatsConnection
+from projection.stream.address import NatsConnection
+from projection.stream.connection import Nats
 from projection.stream.jetstream import JetStream, StreamConfig
 from projection.stream.node_name import NodeName
 from projection.stream.opening import FeedLimits

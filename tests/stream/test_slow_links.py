@@ -12,7 +12,8 @@ from stream_support import Log, read, sequences
 from throttled_wire import ThrottledWire
 
 from projection.stream import flow as flow_module
-from projection.stream.connection import Nats, NatsConnection
+from projection.stream.address import NatsConnection
+from projection.stream.connection import Nats
 from projection.stream.flow import Flow
 from projection.stream.jetstream import JetStream
 

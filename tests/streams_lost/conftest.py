@@ -8,7 +8,8 @@ import pytest
 from node_support import Site
 from structlog.testing import capture_logs
 
-from projection.stream.connection import Nats, NatsConnection
+from projection.stream.address import NatsConnection
+from projection.stream.connection import Nats
 from projection.stream.embedded import EmbeddedServer
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from patience import eventually
 
 from projection.engine.assembly import open_node
 from projection.store.catalog import Catalog
-from projection.stream.connection import Nats, NatsConnection
+from projection.stream.address import NatsConnection
+from projection.stream.connection import Nats
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
