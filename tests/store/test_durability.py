@@ -2,7 +2,7 @@
 
 import os
 import time
-from errno import ENOSPC
+from errno import EIO, ENOSPC
 from pathlib import Path
 from random import Random
 
@@ -145,15 +145,14 @@ def test_a_process_that_dies_between_mark_and_store_is_in_nobodys_way(path: Path
 
 
 def test_the_mark_is_there_before_anything_is_written(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without it there is no store that is not waited for."""
+    """Without it there is no store that is not waited for; where the disk is only full, each commit is."""
 
     def refused(_path: Path, _text: str) -> None:
-        raise OSError(28, "No space left on device")
+        raise OSError(EIO, "Input/output error")
 
     monkeypatch.setattr(dirty_mark, "write_durably", refused)
-    with pytest.raises(StorageError, match="No space left") as full:
+    with pytest.raises(StorageError, match="Input/output error"):
         LmdbLaneStore.open(path, "f0", durability="process")
-    assert full.value.code == "storage.full"
     assert not list(path.iterdir())
 
 
