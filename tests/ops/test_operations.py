@@ -39,7 +39,7 @@ async def test_health_says_that_the_process_answers(one):
 async def test_ready_says_whether_the_node_follows_the_log_and_why_not(one, monkeypatch):
     assert {"ready": True, "troubles": {}} == (await one.get("/ready", None)).json()
     (reading,) = one.node._subscriptions.readings
-    monkeypatch.setattr(reading.feed, "trouble", StreamError("the server is away"))
+    monkeypatch.setattr(type(reading), "trouble", StreamError("the server is away"))  # what the feed tells goes by
     answer = await one.get("/ready", None)
     assert (503, {"ready": False, "troubles": {"stream": "the server is away"}}) == (answer.status_code, answer.json())
     assert 200 == (await one.get("/v1/views/fines/a")).status_code
