@@ -116,6 +116,7 @@ class LineStream:
             return
         if self._number is None:
             self._stream.write(f"{line}\n")
+            self._stream.flush()
             return
         begin = "\n" if self._is_broken else ""
         data = f"{begin}{line}\n".encode(self._stream.encoding, "backslashreplace")
