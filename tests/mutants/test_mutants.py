@@ -91,7 +91,7 @@ MUTANTS = [
             ('if number != self._number + 1 or sequence <= self.sequence or delivered != "1":', "if False:"),
             ("or sequence <= last or int(number_digits) != number + 1", ""),
         ),
-        "tests/streams_lost/test_consumer_faults.py::test_somebody_else_who_pulls_from_the_consumer",
+        "tests/stream/test_chain.py::test_frames_are_taken_up_to_the_first_that_is_no_next_message_of_the_consumer",
     ),
     Mutant(
         "acknowledge before commit",
