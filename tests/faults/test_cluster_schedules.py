@@ -46,6 +46,7 @@ def carry_out(cluster: Cluster, seed: int, folder: Path) -> float:
     return schedule.carry_out(cluster, folder)
 
 
+@pytest.mark.long
 def test_a_schedule_in_a_cluster_ends_with_the_views_of_a_replay(cluster: Cluster, tmp_path: Path) -> None:
     seed = int(os.environ.get("CRASH_SEED") or randbits(32))
     carry_out(cluster, seed, tmp_path / str(seed))
