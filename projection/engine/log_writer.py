@@ -124,5 +124,5 @@ class LineStream:
             try:
                 data = data[os.write(self._number, data) :]
                 self._is_broken = bool(data)
-            except BlockingIOError:  # whoever has the other end made it so
+            except BlockingIOError:  # another process that shares the file has set it non-blocking
                 select.select([], [self._number], [])

@@ -1,7 +1,7 @@
 """Places for what is under way at a time, of which no tenant can take all.
 
-A tenant gets one more place while it has fewer than are free: alone it takes half of them, two take a third each. So
-there is a place for one who has none, without a limit for each tenant that would have to be set.
+A tenant gets one more place while it holds fewer than are free: one busy tenant takes half of them, two take a third each. So
+a place is left for the next tenant, as long as there are more places than busy tenants, and no limit a tenant has to be set.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Shares:
         self._taken[tenant_id] += 1
 
     def give_back(self, tenant_id: TenantId | None) -> None:
-        """Give a place back, to whoever has waited for longest and may have it."""
+        """Give a place back; the tenant that has waited longest and is below its share gets it."""
         self._taken[tenant_id] -= 1
         if not self._taken[tenant_id]:
             del self._taken[tenant_id]

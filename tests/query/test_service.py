@@ -52,14 +52,6 @@ def queries(site):
         yield queries
 
 
-@pytest.fixture
-def own(tmp_path):
-    site = Site(tmp_path)
-    filled(site, seed=7)
-    yield site
-    site.close()
-
-
 def asked(**query):
     return Query.read({"view": "things", **query})
 

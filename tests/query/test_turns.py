@@ -9,7 +9,7 @@ from contextlib import suppress
 from decimal import localcontext
 
 import pytest
-from query_support import TENANT, THINGS, Site, filled
+from query_support import TENANT, THINGS
 
 from projection.lang.steps import tick
 from projection.model.ids import ViewId
@@ -22,14 +22,6 @@ from projection.query.turns import Turns, exhausted, sliced
 def at_each_look(monkeypatch):
     """Have a slice end at each look at the clock."""
     monkeypatch.setattr(turns, "SLICE_S", 0.0)
-
-
-@pytest.fixture
-def own(tmp_path):
-    site = Site(tmp_path)
-    filled(site, seed=4)
-    yield site
-    site.close()
 
 
 def held():
