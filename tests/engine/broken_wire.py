@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-from contextlib import suppress
 from enum import StrEnum
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
+
+from wire import Wire
 
 if TYPE_CHECKING:
-    from asyncio import StreamReader, StreamWriter
+    from asyncio import StreamWriter
 
 _API = b"$JS.API."
 NOWHERE = b"$JS.APX."  # as long; nobody listens there
@@ -24,46 +24,22 @@ class Fault(StrEnum):
     FORBIDDEN = "the permissions do not allow it"
 
 
-class BrokenWire:
+class BrokenWire(Wire):
     """The proxy; it forwards everything once it has struck so many times."""
 
     def __init__(self, url: str, text: str, fault: Fault, times: int = 1) -> None:
-        self._server = int(url.rpartition(":")[2])
+        super().__init__(url)
         self._text, self._fault, self._left = text.encode(), fault, times
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def __aenter__(self) -> Self:
-        self._listening = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.url = f"nats://127.0.0.1:{self._listening.sockets[0].getsockname()[1]}"
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._listening.close()
-        for task in self._tasks:
-            task.cancel()
 
     @property
     def has_struck(self) -> bool:
         return not self._left
 
-    async def _serve(self, reader: StreamReader, writer: StreamWriter) -> None:
-        task = asyncio.current_task()
-        self._tasks.add(task)
-        up, down = await asyncio.open_connection("127.0.0.1", self._server)
-        back = asyncio.create_task(_copy(up, writer))
-        with suppress(OSError, asyncio.CancelledError):
-            while data := await reader.read(65_536):
-                if self._left and self._text in data:
-                    self._left -= 1
-                    data = self._struck(data, writer)
-                    if data is None:
-                        break
-                down.write(data)
-                await down.drain()
-        back.cancel()
-        for one in (writer, down):
-            one.close()
-        self._tasks.discard(task)
+    def _to_server(self, data: bytes, client: StreamWriter) -> bytes | None:
+        if not self._left or self._text not in data:
+            return data
+        self._left -= 1
+        return self._struck(data, client)
 
     def _struck(self, data: bytes, client: StreamWriter) -> bytes | None:
         """What goes on to the server; None where the connection ends."""
@@ -78,11 +54,3 @@ class BrokenWire:
                 data = data[: found.start()] + data[found.end() + int(found[2]) + 2 :]
             return data
         return data.replace(_API, NOWHERE)
-
-
-async def _copy(reader: StreamReader, writer: StreamWriter) -> None:
-    with suppress(OSError):
-        while data := await reader.read(65_536):
-            writer.write(data)
-            await writer.drain()
-    writer.close()

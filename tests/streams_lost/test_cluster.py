@@ -5,6 +5,7 @@ How soon is not asserted. That it is before the server is back is.
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +52,9 @@ async def watcher(cluster: Cluster) -> AsyncIterator[Nats]:
         yield nats
 
 
-async def made(cluster: Cluster, watcher: Nats, name: str, folder: Path, replicas: int) -> Site:
+@asynccontextmanager
+async def made(cluster: Cluster, watcher: Nats, name: str, folder: Path, replicas: int) -> AsyncIterator[Site]:
+    """A stream of so many copies; at the end it is gone, and the cluster whole."""
     site = Site(watcher, cluster.url, name, folder)
     config = {"name": name, "subjects": [f"{name}.>"], "num_replicas": replicas}
     said: list[dict[str, Any]] = []
@@ -64,7 +67,11 @@ async def made(cluster: Cluster, watcher: Nats, name: str, folder: Path, replica
         return "error" not in said[-1]
 
     await eventually(is_made, told=lambda: str(said[-1]))
-    return site
+    try:
+        yield site
+    finally:
+        await cluster.mend(site.jetstream)
+        await called(site.jetstream, f"STREAM.DELETE.{name}")
 
 
 async def stored(site: Site, count: int) -> int:
@@ -130,8 +137,7 @@ async def test_a_node_goes_on_while_any_one_server_is_down(
     cluster: Cluster, watcher: Nats, stream_name: str, tmp_path: Path, harm: tuple[str, str]
 ) -> None:
     how, role = harm
-    site = await made(cluster, watcher, stream_name, tmp_path, SIZE)
-    try:
+    async with made(cluster, watcher, stream_name, tmp_path, SIZE) as site:
         end = await stored(site, BEFORE)
         async with site.node(recorders(site)) as node, running(node) as reading:
             await at(node, end, reading)
@@ -143,9 +149,6 @@ async def test_a_node_goes_on_while_any_one_server_is_down(
             end = await stored(site, AFTERWARDS)
             await at(node, end, reading)
             assert recorded(await log_of(site)) == records(node.lanes[0])
-    finally:
-        await cluster.mend(site.jetstream)
-        await called(site.jetstream, f"STREAM.DELETE.{stream_name}")
 
 
 @pytest.mark.parametrize("how", sampled(["kill", "pause"], 1))
@@ -153,8 +156,7 @@ async def test_a_node_starts_while_a_server_is_down(
     cluster: Cluster, watcher: Nats, stream_name: str, tmp_path: Path, how: str
 ) -> None:
     """The one that served its consumer before: nothing that is asked of it is answered."""
-    site, deployed = await made(cluster, watcher, stream_name, tmp_path, SIZE), ()
-    try:
+    async with made(cluster, watcher, stream_name, tmp_path, SIZE) as site:
         deployed = recorders(site)
         end = await stored(site, BEFORE)
         async with site.node(deployed) as node, running(node) as reading:
@@ -165,9 +167,6 @@ async def test_a_node_starts_while_a_server_is_down(
         async with site.node(deployed) as node, running(node) as reading:
             await at(node, end, reading)
             assert recorded(await log_of(site)) == records(node.lanes[0])
-    finally:
-        await cluster.mend(site.jetstream)
-        await called(site.jetstream, f"STREAM.DELETE.{stream_name}")
 
 
 @pytest.mark.parametrize("case", sampled(product((1, 2), HARMS[:-1]), 1), ids="{0[0]} copies, {0[1]}".format)
@@ -176,8 +175,7 @@ async def test_a_stream_of_fewer_copies_is_read_on_without_the_servers_that_have
 ) -> None:
     """And with them: once they are back."""
     replicas, how = case
-    site = await made(cluster, watcher, stream_name, tmp_path, replicas)
-    try:
+    async with made(cluster, watcher, stream_name, tmp_path, replicas) as site:
         found = (await called(site.jetstream, f"STREAM.INFO.{site.stream}"))["cluster"]
         holders = {cluster.number_of(one["name"]) for one in found.get("replicas", ())}
         holders.add(cluster.number_of(found["leader"]))
@@ -194,6 +192,3 @@ async def test_a_stream_of_fewer_copies_is_read_on_without_the_servers_that_have
             end = await stored(site, AFTERWARDS)
             await at(node, end, reading)
             assert recorded(await log_of(site)) == records(node.lanes[0])
-    finally:
-        await cluster.mend(site.jetstream)
-        await called(site.jetstream, f"STREAM.DELETE.{stream_name}")

@@ -1,0 +1,68 @@
+"""A TCP proxy in front of a NATS server; what it does to what passes is its subclasses'."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from asyncio import StreamReader, StreamWriter
+
+
+class Wire:
+    """The proxy, with an `url` of its own while it is entered."""
+
+    def __init__(self, url: str) -> None:
+        self._server = int(url.rpartition(":")[2])
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.connections = 0
+
+    async def __aenter__(self) -> Self:
+        self._listening = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.url = f"nats://127.0.0.1:{self._listening.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._listening.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _serve(self, reader: StreamReader, writer: StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        self.connections += 1
+        from_server, to_server = await self._connected()
+        back = asyncio.create_task(self._to_client(from_server, writer))
+        try:
+            with suppress(OSError, asyncio.CancelledError):
+                while data := await reader.read(65_536):
+                    passed = self._to_server(data, writer)
+                    if passed is None:
+                        break
+                    to_server.write(passed)
+                    await to_server.drain()
+        finally:
+            back.cancel()
+            await asyncio.gather(back, return_exceptions=True)
+            for one in (writer, to_server):
+                one.close()
+            self._tasks.discard(task)
+
+    async def _connected(self) -> tuple[StreamReader, StreamWriter]:
+        """The way to the server."""
+        return await asyncio.open_connection("127.0.0.1", self._server)
+
+    def _to_server(self, data: bytes, _client: StreamWriter) -> bytes | None:
+        """What goes on to the server of what a client has sent; None where the connection ends."""
+        return data
+
+    async def _to_client(self, reader: StreamReader, writer: StreamWriter) -> None:
+        """Pass on what comes from the server, until it ends."""
+        with suppress(OSError):
+            while data := await reader.read(65_536):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
