@@ -164,7 +164,13 @@ def test_a_warm_command_gets_the_signals_that_are_meant_for_it(tmp_path, signum)
         repl.stdin.write(b"40 + 2\n")
         repl.stdin.flush()
         assert b"42" in repl.stdout.readline()
+        assert b"gas" in repl.stdout.readline()
         repl.send_signal(signum)
-        repl.stdin.flush()
+        if signum == signal.SIGINT:
+            assert repl.stdout.readline() == b"\n"  # Ctrl-C gives up what was typed, and asks for more
+            repl.stdin.write(b"1 + 2\n")
+        else:
+            repl.wait(timeout=WITHIN_S)
         out, _ = repl.communicate(timeout=WITHIN_S)  # the command itself has ended: it held the other end of the pipe
+    assert (signum == signal.SIGINT) == out.startswith(b"3\n")
     assert b"Traceback" not in out

@@ -22,7 +22,8 @@ from projection.lang.failures import Failure
 from projection.model.parked import Disposition
 from projection.store.build import Build, Lineage
 from projection.store.indexes import declared_indexes
-from projection.store.lmdb_store import LmdbLaneStore, LmdbViewReader
+from projection.store.lmdb_reader import LmdbViewReader
+from projection.store.lmdb_store import LmdbLaneStore
 from projection.store.port import Commit
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from projection.faults import REPORT_IT, contained
 from projection.lang.run.executors import Execution
 from projection.model.checkpoint import LanePosition
 from projection.model.subjects import disjoint
-from projection.store.lmdb_store import LmdbViewReader
+from projection.store.lmdb_reader import LmdbViewReader
 from projection.stream.feed import JetStreamFeed
 from projection.stream.jetstream import JetStream
 from projection.stream.node_name import NodeName

@@ -17,7 +17,8 @@ from projection.lang.run.executors import Execution
 from projection.model.files import is_folder
 from projection.model.parked import Drop
 from projection.store.build import Build
-from projection.store.lmdb_store import LmdbLaneStore, LmdbViewReader
+from projection.store.lmdb_reader import LmdbViewReader
+from projection.store.lmdb_store import LmdbLaneStore
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,7 +13,7 @@ from projection.model.state_digest import entry_digest
 from projection.store import changes
 from projection.store.catalog import CatalogReader
 from projection.store.indexes import ENTRIES, Indexer, described
-from projection.store.lmdb_store import LmdbViewReader
+from projection.store.lmdb_reader import LmdbViewReader
 from projection.store.ranges import after
 
 if TYPE_CHECKING:

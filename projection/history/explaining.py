@@ -59,7 +59,7 @@ def stored_view(data: Path, deployed: DeployedView, tenant_id: TenantId, view_id
         StorageError: the folder cannot be read.
     """
     from projection.store.catalog import CatalogReader  # noqa: PLC0415 - LMDB: without a data folder it is not needed
-    from projection.store.lmdb_store import LmdbViewReader  # noqa: PLC0415
+    from projection.store.lmdb_reader import LmdbViewReader  # noqa: PLC0415
 
     with CatalogReader.open(data) as catalog:
         build = catalog.serving(deployed.entry.view_type)

@@ -45,7 +45,7 @@ def serving_reader(data: Path, view_type: ViewType) -> Iterator[ViewReader]:
         StorageError: the folder cannot be read.
     """
     from projection.store.catalog import CatalogReader  # noqa: PLC0415 - LMDB, which `replay` does without
-    from projection.store.lmdb_store import LmdbViewReader  # noqa: PLC0415
+    from projection.store.lmdb_reader import LmdbViewReader  # noqa: PLC0415
 
     with CatalogReader.open(data) as catalog:
         build = catalog.require(view_type)
@@ -68,7 +68,7 @@ def suspended_in(data: Path, view_type: ViewType | None = None) -> list[tuple[Vi
         StorageError: the folder cannot be read.
     """
     from projection.store.catalog import CatalogReader  # noqa: PLC0415 - LMDB, which `replay` does without
-    from projection.store.lmdb_store import LmdbViewReader  # noqa: PLC0415
+    from projection.store.lmdb_reader import LmdbViewReader  # noqa: PLC0415
 
     with CatalogReader.open(data) as catalog:
         builds = [catalog.require(one) for one in (catalog.view_types() if view_type is None else [view_type])]
@@ -87,7 +87,7 @@ def parked_events(data: Path, view_type: ViewType | None = None) -> Iterator[Par
         StorageError: the folder cannot be read.
     """
     from projection.store.catalog import CatalogReader  # noqa: PLC0415 - LMDB, which `replay` does without
-    from projection.store.lmdb_store import LmdbViewReader  # noqa: PLC0415
+    from projection.store.lmdb_reader import LmdbViewReader  # noqa: PLC0415
 
     with CatalogReader.open(data) as catalog:
         builds = [catalog.require(one) for one in (catalog.view_types() if view_type is None else [view_type])]

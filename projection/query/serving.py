@@ -253,7 +253,7 @@ class Serving:
         reader = None if self._reader_of is None else self._reader_of(build)
         is_own = reader is None
         if reader is None:
-            from projection.store.lmdb_store import LmdbViewReader  # noqa: PLC0415 - files of events have no LMDB
+            from projection.store.lmdb_reader import LmdbViewReader  # noqa: PLC0415 - files of events have no LMDB
 
             reader = LmdbViewReader.open(build.lane_path())
         try:

@@ -1,7 +1,8 @@
 """Places for what is under way at a time, of which no tenant can take all.
 
-A tenant gets one more place while it holds fewer than are free: one busy tenant takes half of them, two take a third each. So
-a place is left for the next tenant, as long as there are more places than busy tenants, and no limit a tenant has to be set.
+A tenant gets one more place while it holds fewer than are free: one busy tenant takes half of them, two take a third
+each. So a place is left for the next tenant, as long as there are more places than busy tenants, and no limit for each
+tenant has to be set.
 """
 
 from __future__ import annotations

@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Self
 from projection.errors import StorageDamagedError
 from projection.model.checkpoint import LanePosition
 from projection.model.parked import Disposition
+from projection.model.state_digest import StateDigest
 from projection.store.indexes import StoredIndexes
 from projection.store.ranges import entries_below, entries_between, keys_between
 from projection.store.records import (
+    DIGEST,
+    FOLD_IDENTITY,
     INDEXES,
     POSITION,
     SUSPENDED,
     UNRECORDED,
+    VIEW_COUNT,
     decode_parked,
     decode_suspension,
     decode_unrecorded,
@@ -26,13 +30,13 @@ from projection.store.records import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
     from types import TracebackType
 
     from projection.model.ids import TenantId, ViewId
     from projection.model.parked import Suspension, Unrecorded
-    from projection.store.indexes import StoredIndex
+    from projection.store.indexes import DeclaredIndex, StoredIndex
     from projection.store.lmdb_env import Environment, Transaction
 
 
@@ -152,3 +156,24 @@ def stored_unrecorded(transaction: Transaction) -> Unrecorded:
 # A query asks for both, and between two commits they are the same: decoding costs more than the rest of a point read.
 _decoded_position = lru_cache(maxsize=256)(LanePosition.model_validate_json)
 _decoded_indexes = lru_cache(maxsize=256)(StoredIndexes.decode)
+
+
+def stored_digest(transaction: Transaction) -> StateDigest:
+    """The digest that the last commit left."""
+    stored = transaction.get(DIGEST)
+    return StateDigest.EMPTY if stored is None else StateDigest.parse(stored.decode())
+
+
+def stored_identity(transaction: Transaction) -> str:
+    """The fold identity; empty where nothing was folded."""
+    return transaction.get(FOLD_IDENTITY, b"").decode()
+
+
+def stored_number(transaction: Transaction, key: bytes) -> int:
+    """A number under a key; 0 where there is none."""
+    return int(transaction.get(key, b"0"))
+
+
+def declared_indexes(transaction: Transaction, declared: Sequence[DeclaredIndex]) -> StoredIndexes:
+    """The stored indexes once these are declared."""
+    return stored_indexes(transaction).declare(declared, is_empty=stored_number(transaction, VIEW_COUNT) == 0)

@@ -33,7 +33,7 @@ from projection.engine.requeue import queues, settle
 from projection.errors import ConfigurationError
 from projection.model.ids import TenantId, ViewId, ViewType
 from projection.model.parked import Drop
-from projection.store import lmdb_store
+from projection.store import lmdb_reader
 from projection.store.build import Build
 from projection.store.catalog import Catalog
 from projection.store.memory import MemoryLaneStore
@@ -111,7 +111,7 @@ def test_one_event_of_many_is_dropped_without_a_look_at_those_of_other_views(dat
         read.append(stored)
         return decode_parked(stored)
 
-    monkeypatch.setattr(lmdb_store, "decode_parked", decode)
+    monkeypatch.setattr(lmdb_reader, "decode_parked", decode)
     assert 1 == drops(data, 2, "x").taken
     assert len(read) <= len(others) + 10
     as_if_never_there(data, log)

@@ -21,7 +21,7 @@ from projection.model.parked import Disposition
 from projection.model.recipe import Recipe
 from projection.store import migration
 from projection.store.catalog import Catalog, CatalogReader
-from projection.store.lmdb_store import LmdbViewReader
+from projection.store.lmdb_reader import LmdbViewReader
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,7 +13,8 @@ from patience import WITHIN_S, eventually
 from projection.errors import ConfigurationError, StorageError, StreamError, StreamIdentityError
 from projection.model.ids import ViewType
 from projection.store.catalog import CatalogReader
-from projection.store.lmdb_store import LmdbLaneStore, LmdbViewReader
+from projection.store.lmdb_reader import LmdbViewReader
+from projection.store.lmdb_store import LmdbLaneStore
 from projection.stream.feed import JetStreamFeed
 from projection.testing.shop import shop_lines
 

@@ -51,7 +51,9 @@ class ClusterSite(CrashSite):
 
     def mend(self) -> None:
         """Have all servers run, with level copies."""
-        for number in range(SIZE):  # before any of them is asked: a connection to a frozen one waits, in a test for minutes
+        for number in range(
+            SIZE
+        ):  # before any of them is asked: a connection to a frozen one waits, in a test for minutes
             self.server.restart(number)
         self._ask(self.server.mend)
 

@@ -14,7 +14,8 @@ from projection.model.ids import ViewId
 from projection.model.keys import ViewKey
 from projection.store.catalog import CatalogReader
 from projection.store.folder_lock import FolderLock
-from projection.store.lmdb_store import LmdbLaneStore, LmdbViewReader
+from projection.store.lmdb_reader import LmdbViewReader
+from projection.store.lmdb_store import LmdbLaneStore
 from projection.testing.store_owner import ACME, ORDERS, Owner, picture
 
 KEYS = [ViewKey(ACME, ORDERS, ViewId(str(number))) for number in range(200)]

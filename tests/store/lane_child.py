@@ -11,7 +11,8 @@ from pathlib import Path
 from projection.model.ids import ViewId
 from projection.model.keys import ViewKey
 from projection.store.catalog import Catalog
-from projection.store.lmdb_store import LmdbLaneStore, LmdbViewReader
+from projection.store.lmdb_reader import LmdbViewReader
+from projection.store.lmdb_store import LmdbLaneStore
 from projection.testing.store_owner import ACME, ORDERS, Owner
 
 KEYS = [ViewKey(ACME, ORDERS, ViewId(str(number))) for number in range(200)]

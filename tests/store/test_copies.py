@@ -10,7 +10,8 @@ from lane_child import KEYS
 from patience import WITHIN_S
 
 from projection.errors import StorageError
-from projection.store.lmdb_store import LmdbLaneStore, LmdbViewReader
+from projection.store.lmdb_reader import LmdbViewReader
+from projection.store.lmdb_store import LmdbLaneStore
 from projection.testing.store_owner import ORDERS, Owner, parked_event, picture
 
 

@@ -15,7 +15,8 @@ from patience import WITHIN_S
 from projection.errors import StorageDamagedError, StorageError
 from projection.store import lmdb_env
 from projection.store.disk import disk_error
-from projection.store.lmdb_store import LmdbLaneStore, LmdbViewReader
+from projection.store.lmdb_reader import LmdbViewReader
+from projection.store.lmdb_store import LmdbLaneStore
 from projection.testing.store_owner import ORDERS, Owner, parked_event, picture
 
 WRITTEN_WHEN_THERE_IS_ROOM = ["unchanged True True", "written True True", "goes on {b'later'}"]

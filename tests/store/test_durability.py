@@ -13,7 +13,8 @@ from store_processes import Start
 from projection.errors import StorageDamagedError, StorageError
 from projection.store import dirty_mark, lmdb_env
 from projection.store.dirty_mark import MARKS, DirtyMark
-from projection.store.lmdb_store import LmdbLaneStore, LmdbViewReader
+from projection.store.lmdb_reader import LmdbViewReader
+from projection.store.lmdb_store import LmdbLaneStore
 from projection.testing.store_owner import ORDERS, Owner, picture
 
 BOTH = pytest.mark.parametrize("durability", ["sync", "process"])

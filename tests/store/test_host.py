@@ -8,7 +8,8 @@ from projection.errors import StorageError
 from projection.store import host
 from projection.store.folder_lock import FolderLock
 from projection.store.host import boot_id, file_system, pid_namespace, require_local
-from projection.store.lmdb_store import LmdbLaneStore, LmdbViewReader
+from projection.store.lmdb_reader import LmdbViewReader
+from projection.store.lmdb_store import LmdbLaneStore
 
 MOUNTS = r"""proc /proc proc rw,relatime 0 0
 /dev/vda1 / ext4 rw,relatime 0 0

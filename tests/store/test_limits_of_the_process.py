@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from projection.errors import StorageError
-from projection.store.lmdb_store import LmdbLaneStore, LmdbViewReader
+from projection.store.lmdb_reader import LmdbViewReader
+from projection.store.lmdb_store import LmdbLaneStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

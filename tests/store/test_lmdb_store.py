@@ -14,7 +14,8 @@ from projection.errors import StorageDamagedError, StorageError
 from projection.model.checkpoint import Checkpoint
 from projection.model.ids import TenantId, ViewId
 from projection.model.keys import CheckpointKey, ViewKey
-from projection.store.lmdb_store import LmdbLaneStore, LmdbViewReader
+from projection.store.lmdb_reader import LmdbViewReader
+from projection.store.lmdb_store import LmdbLaneStore
 from projection.testing.store_contract import LaneStoreContract
 from projection.testing.store_owner import ACME, ORDERS, Owner, parked_event, picture
 
