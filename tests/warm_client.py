@@ -21,7 +21,8 @@ def ask(address, command, environment, folder, files, ignored=()):
     asked = len(asked).to_bytes(BYTES, "little") + asked
     given = b"".join(file.to_bytes(BYTES, sys.byteorder) for file in files)
     sent = connection.sendmsg([asked], [(sockets.SOL_SOCKET, sockets.SCM_RIGHTS, given)])
-    connection.sendall(asked[sent:])
+    if rest := asked[sent:]:  # nothing may be sent to a server that has all and is done already
+        connection.sendall(rest)
     return connection
 
 

@@ -430,6 +430,8 @@ def _reason(error: BaseException | None) -> str:
             return "nothing listens there"
         case ConnectionResetError():  # it may come before the server's own word on the matter
             return "it broke the connection off, as servers do that refuse the credentials"
+        case ssl.SSLCertVerificationError():
+            return f"its certificate is refused: {error.verify_message}"
         case ssl.SSLError():
             return f"TLS failed ({error.reason or error})"
         case _ if "authorization violation" in str(error).lower():

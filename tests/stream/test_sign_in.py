@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
+import inspect
 import ipaddress
 import json
 from typing import TYPE_CHECKING
@@ -210,6 +211,11 @@ async def test_consumers_are_forgotten_as_soon_as_the_stream_wants_it(log: Log) 
 # --- TLS --------------------------------------------------------------------------------------------------------------
 
 
+def key_usage(**allowed: bool) -> x509.KeyUsage:
+    names = inspect.signature(x509.KeyUsage).parameters
+    return x509.KeyUsage(**{name: allowed.get(name, False) for name in names})
+
+
 class Authority:
     """Who signs certificates for this machine."""
 
@@ -236,6 +242,9 @@ class Authority:
     def _signed(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, *, is_authority: bool) -> x509.Certificate:
         now = dt.datetime.now(dt.UTC)
         local = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+        # What some versions of Python want of certificates.
+        of_issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        may_sign, may_be_used = key_usage(key_cert_sign=True), key_usage(digital_signature=True)
         return (
             x509.CertificateBuilder()
             .subject_name(subject)
@@ -246,6 +255,9 @@ class Authority:
             .not_valid_after(now + dt.timedelta(days=1))
             .add_extension(local, critical=False)
             .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
+            .add_extension(of_issuer, critical=False)
+            .add_extension(may_sign if is_authority else may_be_used, critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
             .sign(self._key, hashes.SHA256())
         )
 
