@@ -8,10 +8,11 @@ import os
 import signal
 import socket
 from contextlib import ExitStack, suppress
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
 from configured_server import ConfiguredServer
-from patience import eventually
+from patience import WITHIN_S, eventually
 from processor_time import beside
 
 from projection.errors import StreamError
@@ -129,7 +130,7 @@ class Cluster:
     async def is_whole(self, jetstream: JetStream) -> bool:
         """Whether the servers know each other and all of the streams' copies are level."""
         try:
-            listed = await called(jetstream, "STREAM.LIST")
+            listed = await asked(jetstream, "STREAM.LIST")
         except (StreamError, TimeoutError):
             return False
         streams = listed.get("streams") or []
@@ -144,10 +145,10 @@ class Cluster:
         """Whether all servers can be given something to keep."""
         config = {"name": "FORMED", "subjects": ["formed"], "num_replicas": SIZE, "storage": "memory"}
         try:
-            made = await called(jetstream, "STREAM.CREATE.FORMED", **config)
+            made = await asked(jetstream, "STREAM.CREATE.FORMED", **config)
             if "error" in made:
                 return False
-            await called(jetstream, "STREAM.DELETE.FORMED")
+            await asked(jetstream, "STREAM.DELETE.FORMED")
         except (StreamError, TimeoutError):
             return False
         return True
@@ -155,24 +156,35 @@ class Cluster:
     async def leader(self, jetstream: JetStream, stream: str) -> int | None:
         """Which server has a stream in its charge; None where none is known to."""
         with suppress(StreamError):
-            found = (await called(jetstream, f"STREAM.INFO.{stream}")).get("cluster", {}).get("leader")
+            found = (await asked(jetstream, f"STREAM.INFO.{stream}")).get("cluster", {}).get("leader")
             return self.number_of(found) if found else None
         return None
 
     async def host(self, jetstream: JetStream, stream: str, consumer: str) -> int | None:
         """Which server delivers for a consumer."""
         with suppress(StreamError):
-            found = (await called(jetstream, f"CONSUMER.INFO.{stream}.{consumer}")).get("cluster", {}).get("leader")
+            found = (await asked(jetstream, f"CONSUMER.INFO.{stream}.{consumer}")).get("cluster", {}).get("leader")
             return self.number_of(found) if found else None
         return None
 
     async def step_down(self, jetstream: JetStream, stream: str) -> None:
         """Have another server take charge of a stream."""
-        await called(jetstream, f"STREAM.LEADER.STEPDOWN.{stream}")
+        await asked(jetstream, f"STREAM.LEADER.STEPDOWN.{stream}")
 
 
 async def called(jetstream: JetStream, subject: str, **body: object) -> dict[str, Any]:
-    """What the API answers, errors as well."""
+    """What the API answers, errors as well; asked again while nobody answers, as while servers choose a leader."""
+    end = monotonic() + WITHIN_S
+    while True:
+        try:
+            return await asked(jetstream, subject, **body)
+        except StreamError:
+            if monotonic() > end:
+                raise
+
+
+async def asked(jetstream: JetStream, subject: str, **body: object) -> dict[str, Any]:
+    """What the API answers, asked once."""
     return json.loads(await jetstream.nats.request(f"$JS.API.{subject}", json.dumps(body).encode() if body else b""))
 
 

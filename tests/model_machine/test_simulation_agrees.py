@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from patience import WITHIN_S
+from patience import WITHIN_S, eventually
 from simulated_server import SimulatedServer
 from simulated_time import SimulatedLoop
 
@@ -82,6 +82,8 @@ class Caller:
 
     async def _do(self, what: str, *rest: Any) -> Any:
         match (what, *rest):
+            case ("hear",):
+                await eventually(lambda: self.replies)
             case ("create stream",):
                 return await self._call(
                     f"STREAM.CREATE.{STREAM}", name=STREAM, subjects=[f"{STREAM}.>"], storage="memory"
@@ -297,10 +299,8 @@ async def test_a_message_carries_the_time_that_the_log_tells(nats_server: Embedd
         nats = SimulatedServer(asyncio.get_running_loop()).connect()
     else:
         nats = await Nats.connect(NatsConnection(nats_server.url))
-    caller = await Caller(nats).run(
-        [("publish", "ours.1", 1, None), ("create consumer", "c", 1, ["ours.1"], {}), ("pull", "c", {"batch": 1})]
-    )
-    await caller._settle()
+    published = [("publish", "ours.1", 1, None), ("create consumer", "c", 1, ["ours.1"], {})]
+    caller = await Caller(nats).run([*published, ("pull", "c", {"batch": 1}), ("hear",)])
     log = JetStream(nats)
     assert caller.replies[0].split(".")[-2] == await log.message_time(STREAM, 1)
     info = await log.stream_info(STREAM)
