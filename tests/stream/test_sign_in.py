@@ -189,6 +189,18 @@ async def test_consumers_have_as_many_copies_as_the_settings_say(log: Log) -> No
     await feed.close()
 
 
+async def test_a_consumer_that_is_refused_is_told_in_the_same_words_each_time(log: Log) -> None:
+    """Each attempt asks for one of another name; a trouble is logged whenever its words change."""
+    feed, said = log.feed(limits=FeedLimits(replicas=3)), set()
+    for _ in range(3):
+        with pytest.raises(StreamError) as refused:
+            await feed.open()
+        said.add(refused.value.message)
+    await feed.close()
+    (message,) = said
+    assert f"refuses CONSUMER.CREATE.{log.name}.node_*: replicas > 1 not supported" in message
+
+
 async def test_consumers_are_forgotten_as_soon_as_the_stream_wants_it(log: Log) -> None:
     """A stream may bound how long a consumer that nobody reads by is kept; a longer time is refused."""
     short = await Log(log.jetstream, f"{log.name}S").create(consumer_limits={"inactive_threshold": 5 * 10**9})
