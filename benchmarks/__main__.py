@@ -7,6 +7,7 @@ import json
 from benchmarks import (
     calibration,
     end_to_end,
+    faults,
     handlers,
     hostile,
     latency,
@@ -29,6 +30,7 @@ for benchmark in (
     queries,
     hostile,
     slow_clients,
+    faults,
     understanding,
 ):
     for line in benchmark.measure():

@@ -13,6 +13,7 @@ EXTRAS = {
         }
     ),
     "testing": frozenset({"hypothesis", "pytest", "syrupy"}),
+    "websocket": frozenset({"aiohttp"}),
 }  # fmt: skip
 
 

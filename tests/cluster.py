@@ -30,8 +30,17 @@ _STARTED_ANEW = 3  # times, where somebody took a port that was free a moment ag
 class Cluster:
     """`SIZE` servers, each with a store of its own; `harm` and `mend` leave it whole for whoever comes next."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, credentials: Path | None = None, **more: Any) -> None:
+        """Servers that are not started yet.
+
+        Args:
+            folder: where they have their stores.
+            credentials: by which everybody signs in, where the configuration asks for that.
+            more: of each server's configuration.
+        """
         self._folder = folder
+        self._credentials = credentials
+        self._more = more
         self.servers: list[ConfiguredServer] = []
         self._paused: set[int] = set()
         self._down: set[int] = set()
@@ -54,7 +63,7 @@ class Cluster:
             self.servers = []
             for number, port in enumerate(ports):
                 cluster = {"name": "C", "listen": f"127.0.0.1:{port}", "routes": routes, "no_advertise": True}
-                more = {"lame_duck_duration": "30s", "lame_duck_grace_period": "1s"}
+                more = {"lame_duck_duration": "30s", "lame_duck_grace_period": "1s", **self._more}
                 server = ConfiguredServer(folder / f"n{number}", server_name=f"n{number}", cluster=cluster, **more)
                 self.servers.append(started.enter_context(server))
                 beside.add(server.pid)
@@ -73,7 +82,8 @@ class Cluster:
 
     def connection(self, *numbers: int) -> NatsConnection:
         """To some of the servers in this order, or to all."""
-        return NatsConnection(",".join(self.servers[number].url for number in numbers or range(SIZE)))
+        urls = ",".join(self.servers[number].url for number in numbers or range(SIZE))
+        return NatsConnection(urls, credentials=self._credentials)
 
     def number_of(self, name: str | None) -> int:
         """Of a server as the others call it."""

@@ -19,6 +19,14 @@ class ConfiguredServer(EmbeddedServer):
         self.more = more
         """Of the server's configuration: each replaces what the embedded server says."""
 
+    @property
+    def websocket_url(self) -> str:
+        """Where it listens for WebSocket, which stays so at its next start."""
+        ports = self._directory / f"nats-server_{self.pid}.ports"
+        (url,) = json.loads(ports.read_text())["websocket"]
+        self.more["websocket"]["port"] = int(url.rpartition(":")[2])
+        return url
+
     def _configure(self) -> Path:
         file = super()._configure()
         file.write_text(json.dumps({**json.loads(file.read_text()), **self.more}, indent=2))

@@ -36,7 +36,7 @@ def _servers(urls: str) -> str:
     for url in urls.split(","):
         try:
             parts = urlsplit(url.strip())
-            fits = parts.scheme in ("nats", "tls") and parts.hostname and parts.port != 0
+            fits = parts.scheme in ("nats", "tls", "ws", "wss") and parts.hostname and parts.port != 0
         except ValueError:  # a port that is no number
             fits = False
         if not fits or re.search(r"\s", url.strip()):

@@ -13,12 +13,16 @@ from projection.stream.sign_in import Credentials, NKey
 if TYPE_CHECKING:
     from pathlib import Path
 
+PORTS = {"nats": 4222, "tls": 4222, "ws": 80, "wss": 443}  # by scheme, where an URL names none
+WEBSOCKET = frozenset({"ws", "wss"})
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class NatsConnection:
     """Where the server is and how to sign in; `repr` and errors show the hosts and never a secret.
 
-    `url` may list several servers of one cluster, separated by commas. `tls://` in it means: TLS or nothing.
+    `url` may list several servers of one cluster, separated by commas. `tls://` in it means: TLS or nothing. `ws://`
+    and `wss://` are WebSocket, without TLS and with it; all of them are, or none.
     """
 
     url: str
@@ -45,10 +49,10 @@ class NatsConnection:
         for url in self.urls:
             try:
                 parts = urlsplit(url)
-                host, port = parts.hostname, parts.port or 4222
+                host, port = parts.hostname, parts.port or PORTS.get(parts.scheme)
             except ValueError:
                 host = None
-            if not host or parts.scheme not in ("nats", "tls"):
+            if not host or parts.scheme not in PORTS:
                 raise ConfigurationError(
                     "the NATS URL cannot be read", hint="write it like nats://127.0.0.1:4222 or tls://nats.example.org"
                 )
@@ -64,7 +68,31 @@ class NatsConnection:
     @property
     def wants_tls(self) -> bool:
         """Whether a connection without TLS is to be refused."""
-        return self.tls_first or self.tls_ca is not None or self.tls_certificate is not None or "tls://" in self.url
+        return self.tls_first or self.tls_ca is not None or self.tls_certificate is not None or self._names_tls
+
+    @property
+    def _names_tls(self) -> bool:
+        return any(url.startswith(("tls://", "wss://")) for url in self.urls)
+
+    @property
+    def is_websocket(self) -> bool:
+        """Whether the servers are spoken to over WebSocket.
+
+        Raises:
+            ConfigurationError: some are and others are not, or TLS is asked for without `wss://`.
+        """
+        schemes = {url.partition("://")[0] for url in self.urls}
+        if not schemes & WEBSOCKET:
+            return False
+        if not schemes <= WEBSOCKET:
+            raise ConfigurationError(
+                f"the NATS URLs {self.hosts} are of WebSocket and others", hint="name servers of one kind"
+            )
+        if "ws" in schemes and self.wants_tls:
+            raise ConfigurationError(
+                f"{self.hosts}: `ws://` has no TLS, and the settings ask for it", hint="use wss://"
+            )
+        return True
 
     def __repr__(self) -> str:
         return f"NatsConnection({self.hosts!r})"
@@ -73,8 +101,9 @@ class NatsConnection:
         """Make sure that the files which signing in needs are there.
 
         Raises:
-            ConfigurationError: one is missing or does not hold what it should.
+            ConfigurationError: one is missing or does not hold what it should, or the URLs do not go with them.
         """
+        _ = self.is_websocket
         if self.credentials is not None:
             Credentials.read(self.credentials)
         if self.nkey_seed is not None:

@@ -1,4 +1,4 @@
-"""The one door to the nats library: a connection that comes back by itself and fails with StreamErrors only."""
+"""The door to the nats library: a connection that comes back by itself and fails with StreamErrors only."""
 
 from __future__ import annotations
 
@@ -6,25 +6,24 @@ import asyncio
 import ssl
 from collections import deque
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
 import nats.errors
-from nats.aio.client import Client
 
 from projection.errors import ConfigurationError, StreamError
 from projection.stream.frames import frames_of, parser_of, read_frames
-from projection.stream.sign_in import Credentials, NKey
+from projection.stream.library_client import LibraryClient, web_socket
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from nats.aio.client import Client
     from nats.aio.msg import Msg
     from nats.aio.subscription import Subscription as NatsSubscription
 
     from projection.stream.address import NatsConnection
     from projection.stream.frames import Delivery, Receiver
 
-_T = TypeVar("_T")
 _CONNECT_S = 2  # a server that is there answers at once; the user waits for this one
 _RECONNECT_WAIT_S = 0.25
 _REFUSALS = 16  # that are kept: a node asks for no more kinds of things
@@ -33,44 +32,6 @@ _VIOLATION = "permissions violation"  # what a server begins such an answer with
 _NO_ANSWERS = f"{_VIOLATION} for subscription"
 _OF_ACKNOWLEDGING = '"$js.ack.'
 _PING_S = 5  # a dead peer is found after two missed pings; the library's own default takes four minutes
-
-
-class _Client(Client):
-    """The library's client; whatever it signs in with is read anew from its files for each attempt to connect."""
-
-    def __init__(self, connection: NatsConnection) -> None:
-        super().__init__()
-        self._connection = connection
-
-    @property
-    def ssl_context(self) -> ssl.SSLContext:
-        """The library's own word for it."""
-        return self._read(self._connection.ssl_context) or super().ssl_context
-
-    def user_jwt(self) -> bytearray:
-        """What the server is shown."""
-        path = self._connection.credentials
-        assert path is not None  # noqa: S101 - for the type checker: else nobody asks
-        return bytearray(self._read(lambda: Credentials.read(path)).jwt)
-
-    def sign(self, nonce: str) -> bytes:
-        """The answer to what the server wants to have signed."""
-        credentials, seed = self._connection.credentials, self._connection.nkey_seed
-        if credentials is not None:
-            return self._read(lambda: Credentials.read(credentials)).key.sign(nonce)
-        assert seed is not None  # noqa: S101 - as above
-        key = self._read(lambda: NKey.read(seed))
-        self._public_nkey = key.public
-        return key.sign(nonce)
-
-    def _read(self, read: Callable[[], _T]) -> _T:
-        """What is read; the library tries again after errors of its own kind, and never after others."""
-        try:
-            return read()
-        except ConfigurationError as error:
-            if self._transport is not None:
-                self._transport.close()  # type: ignore[no-untyped-call]  # the library would forget it
-            raise nats.errors.Error(error.message) from None
 
 
 class Subscription:
@@ -106,7 +67,9 @@ class Nats:
         self._refusals: deque[str] = deque(maxlen=_REFUSALS)  # of the server's permissions on this connection
         self._connection = connection
         self._name = name
-        self._client = _Client(connection)
+        if connection.is_websocket:
+            web_socket()
+        self._client = LibraryClient(connection, _CONNECT_S)
         self._closed = False
         self._is_made = False  # whether the client has been connected
         self._awaited: dict[asyncio.Future[Msg], str] = {}  # answers that a lost connection will not bring; to what
@@ -299,7 +262,7 @@ class Nats:
     async def _connect(self) -> None:
         connection = self._connection
         connection.check_files()
-        client = self._client = _Client(connection)
+        client = self._client = LibraryClient(connection, _CONNECT_S)
         self._is_made = False
         self._refusals.clear()
         read_frames(client)
@@ -331,7 +294,7 @@ class Nats:
                 error_cb=self._on_error,
                 disconnected_cb=on_loss,
                 tls=connection.ssl_context(),
-                tls_handshake_first=connection.tls_first,
+                tls_handshake_first=connection.tls_first and not connection.is_websocket,
                 inbox_prefix=connection.inbox_prefix,
                 **options,
             )
@@ -351,7 +314,7 @@ class Nats:
         finally:
             giving_up.cancel()
 
-    def _check(self, attempt: asyncio.Future[None], client: _Client) -> None:
+    def _check(self, attempt: asyncio.Future[None], client: LibraryClient) -> None:
         error = attempt.exception() if attempt.done() else self._last_error
         if error is not None or not attempt.done():
             raise StreamError(
@@ -407,7 +370,9 @@ def _forget_pending(client: Client) -> None:
 
 def _speaks_tls(client: Client) -> bool:
     # The library offers no public word on this; a server that requires no TLS gets none from it, even for `tls://`.
-    return bool(client._server_info.get("tls_required"))  # noqa: SLF001
+    server = client._current_server  # noqa: SLF001
+    over_tls = server is not None and server.uri.scheme == "wss"
+    return over_tls or bool(client._server_info.get("tls_required"))  # noqa: SLF001
 
 
 async def _close(client: Client) -> None:

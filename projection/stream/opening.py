@@ -29,6 +29,7 @@ _HEARTBEAT_S = 0.5
 _UNLIKE = 61  # bytes by which requests differ
 SILENCE_S = 4 * _HEARTBEAT_S  # after which the consumer's server is taken for lost
 _NODE = "projection_node"
+_NO_SUCH_TIER = "stream.10120"  # of the account's limits, for so many copies
 _PROBE = {"batch": 1, "no_wait": True}  # answered at once, with a message or that there is none
 _ENDED_AS_ASKED = ("Batch Completed", "Message Size Exceeds MaxBytes")  # the two 409s that are no trouble
 
@@ -109,12 +110,26 @@ class Opening:
             "inactive_threshold": seconds(stream.inactive_s(self._limits.forgotten_after_s)),
             "metadata": {_NODE: reader.consumer},
         }
-        made = await self._jetstream.create_consumer(reader.stream, self.consumer, config)
+        try:
+            made = await self._jetstream.create_consumer(reader.stream, self.consumer, config)
+        except StreamError as error:
+            raise self._not_made(error) from None
         self._chain.pending = made.num_pending
         self._subscription = await self._nats.subscribe_in_bulk(f"{self._inbox}.*", self)
         self.heard = monotonic()
         await self._pull(f"{self._inbox}.0", _PROBE)
         await self.ask()
+
+    def _not_made(self, error: StreamError) -> StreamError:
+        """Why there is no consumer, in the same words each time: a trouble is told once, however often it is tried."""
+        message = error.message.replace(self.consumer, f"{self._reader.consumer}_*")
+        if error.code == _NO_SUCH_TIER:
+            copies = self._limits.replicas
+            message += (
+                f". The account allows no consumer of {copies} {'copy' if copies == 1 else 'copies'}: set "
+                "nats.consumer_replicas to a number that it allows, which is the stream's own"
+            )
+        return StreamError(message, hint=error.hint, code=error.code)
 
     async def end(self) -> None:
         """Stop listening. The consumer stays, for it shows how far the reading came; its requests expire."""

@@ -150,7 +150,7 @@ def line(view_id: str, total: int, tenant: str = "a") -> str:
     return f'{{"tenant_id":"{tenant}","view_type":"counter","view_id":"{view_id}","view":{{"total":{total}}}}}\n'
 
 
-def fill(url: str, stream: str, events: Iterable[bytes], subject: str | None = None) -> int:
+def fill(server: str | NatsConnection, stream: str, events: Iterable[bytes], subject: str | None = None) -> int:
     """Publish events to a stream of this test's own; the sequence of the last. Without any, it is only made."""
     subjects = SubjectTemplate.parse(template(stream))
 
@@ -161,7 +161,8 @@ def fill(url: str, stream: str, events: Iterable[bytes], subject: str | None = N
         return Outgoing(subjects.subject(fields["tenant_id"], fields["aggregate_type"], fields["aggregate_id"]), event)
 
     async def publish() -> int:
-        async with await Nats.connect(NatsConnection(url)) as nats:
+        connection = NatsConnection(server) if isinstance(server, str) else server
+        async with await Nats.connect(connection) as nats:
             await JetStream(nats).ensure_stream(stream, [f"{stream}.>"])
             return (await publish_all(nats, stream, map(outgoing, events))).last
 

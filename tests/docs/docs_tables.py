@@ -18,6 +18,7 @@ from docs_pages import CHECKOUT, table, with_table
 from docs_python import exports
 from pydantic import BaseModel, SecretStr
 
+from benchmarks.faults import ROWS
 from projection.cli.main import app
 from projection.lang import diagnostics, reporting, types
 from projection.lang.check import checker, comprehensions, depths, schema, work
@@ -297,6 +298,7 @@ def _parameters_of(group: Any, before: str) -> Iterable[tuple[str, list[str]]]:
         )
 
 
+OUTAGES = CHECKOUT / "docs/outages.md"
 _LANGUAGE, _ERRORS = CHECKOUT / "docs/language.md", CHECKOUT / "docs/errors.md"
 
 
@@ -316,6 +318,14 @@ def reserved_words() -> list[Row]:
     ]
 
 
+# --- what is measured ------------------------------------------------------------------------------------------------
+
+
+def outages() -> list[Row]:
+    """Every fault that benchmarks/faults.py has, and its bound."""
+    return [(one.fault, f"{one.bound:,g} {one.unit}", one.follows) for one in ROWS]
+
+
 TABLES = [
     Table(_LANGUAGE, "words", ("there are", "words", "what cannot be called so"), reserved_words),
     Table(_LANGUAGE, "builtins", ("name", "takes → yields", "what it yields", "examples", "gas"), builtins),
@@ -328,6 +338,12 @@ TABLES = [
     Table(CHECKOUT / "docs/http.md", "problems", ("code", "status", "title", "what to do"), problems),
     Table(CHECKOUT / "docs/settings.md", "settings", ("setting", "type", "default", "variable", "meaning"), settings),
     Table(CHECKOUT / "docs/query.md", "query operators", ("there is", "`op`"), query_operators),
+    Table(
+        OUTAGES,
+        "outages",
+        ("what happens", "at most", "which follows from", "seen", "meanwhile", "afterwards"),
+        outages,
+    ),
     Table(FAULTS, "faults", ("the fault", "who finds it", "what it says"), faults),
     Table(CHECKOUT / "docs/python.md", "exports", ("name", "import from", "signature", "what it is"), exports),
     Table(CHECKOUT / "docs/manifest.md", "fields", ("field", "type", "default", "meaning"), manifest),

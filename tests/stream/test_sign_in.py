@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import base64
-import datetime as dt
-import inspect
-import ipaddress
 import json
 from typing import TYPE_CHECKING
 
 import pytest
+from authority import Authority
 from configured_server import ConfiguredServer
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 from patience import eventually
@@ -195,6 +189,18 @@ async def test_consumers_have_as_many_copies_as_the_settings_say(log: Log) -> No
     await feed.close()
 
 
+async def test_a_consumer_that_is_refused_is_told_in_the_same_words_each_time(log: Log) -> None:
+    """Each attempt asks for one of another name; a trouble is logged whenever its words change."""
+    feed, said = log.feed(limits=FeedLimits(replicas=3)), set()
+    for _ in range(3):
+        with pytest.raises(StreamError) as refused:
+            await feed.open()
+        said.add(refused.value.message)
+    await feed.close()
+    (message,) = said
+    assert f"refuses CONSUMER.CREATE.{log.name}.node_*: replicas > 1 not supported" in message
+
+
 async def test_consumers_are_forgotten_as_soon_as_the_stream_wants_it(log: Log) -> None:
     """A stream may bound how long a consumer that nobody reads by is kept; a longer time is refused."""
     short = await Log(log.jetstream, f"{log.name}S").create(consumer_limits={"inactive_threshold": 5 * 10**9})
@@ -209,57 +215,6 @@ async def test_consumers_are_forgotten_as_soon_as_the_stream_wants_it(log: Log) 
 
 
 # --- TLS --------------------------------------------------------------------------------------------------------------
-
-
-def key_usage(**allowed: bool) -> x509.KeyUsage:
-    names = inspect.signature(x509.KeyUsage).parameters
-    return x509.KeyUsage(**{name: allowed.get(name, False) for name in names})
-
-
-class Authority:
-    """Who signs certificates for this machine."""
-
-    def __init__(self, name: str) -> None:
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        self._certificate = self._signed(self._name, self._key, is_authority=True)
-
-    def write(self, folder: Path, name: str) -> dict[str, str]:
-        """Issue a certificate; the files, as a server's configuration calls them."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        files = {"cert_file": f"{name}.pem", "key_file": f"{name}.key", "ca_file": f"{name}-ca.pem"}
-        pem = serialization.Encoding.PEM
-        written = (
-            self._signed(subject, key, is_authority=False).public_bytes(pem),
-            key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
-            self._certificate.public_bytes(pem),
-        )
-        for file, data in zip(files.values(), written, strict=True):
-            (folder / file).write_bytes(data)
-        return {what: str(folder / file) for what, file in files.items()}
-
-    def _signed(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, *, is_authority: bool) -> x509.Certificate:
-        now = dt.datetime.now(dt.UTC)
-        local = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-        # What some versions of Python want of certificates.
-        of_issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
-        may_sign, may_be_used = key_usage(key_cert_sign=True), key_usage(digital_signature=True)
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self._name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - dt.timedelta(days=1))
-            .not_valid_after(now + dt.timedelta(days=1))
-            .add_extension(local, critical=False)
-            .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
-            .add_extension(of_issuer, critical=False)
-            .add_extension(may_sign if is_authority else may_be_used, critical=True)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-            .sign(self._key, hashes.SHA256())
-        )
 
 
 @pytest.mark.parametrize("first", [False, True])
