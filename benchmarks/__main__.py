@@ -14,6 +14,7 @@ from benchmarks import (
     peers,
     queries,
     slow_clients,
+    small_views,
     start,
     understanding,
 )
@@ -29,6 +30,7 @@ for benchmark in (
     queries,
     hostile,
     slow_clients,
+    small_views,
     understanding,
 ):
     for line in benchmark.measure():
