@@ -15,6 +15,7 @@ from benchmarks import (
     peers,
     queries,
     slow_clients,
+    small_views,
     start,
     understanding,
 )
@@ -31,6 +32,7 @@ for benchmark in (
     hostile,
     slow_clients,
     faults,
+    small_views,
     understanding,
 ):
     for line in benchmark.measure():

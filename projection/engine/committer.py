@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from enum import Enum, auto
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
     from projection.engine.lane import Lane
     from projection.model.checkpoint import StreamIdentity
+
+_GLANCE_S = 0.05  # between two looks whether a turn came
 
 
 class Workshop:
@@ -70,6 +73,14 @@ def _tell(loop: asyncio.AbstractEventLoop, written: asyncio.Event) -> None:
         return
 
 
+class _Turn(Enum):
+    """Of a commit: first its own store may be busy with something else, and then others may have the turn."""
+
+    TO_COME = auto()
+    AWAITED = auto()
+    CAME = auto()
+
+
 class Committer:
     """Writes one lane's commits."""
 
@@ -82,6 +93,8 @@ class Committer:
         self._workshop = workshop
         self._free = asyncio.Lock()  # nobody writes to the store
         self._task: asyncio.Task[None] | None = None  # the last commit
+        self._turn: _Turn = _Turn.TO_COME  # of the last commit
+        self._since = self.began  # when the last commit began, or its turn came
         self._is_closing = False
 
     def begin(self) -> None:
@@ -91,7 +104,8 @@ class Committer:
         closed writes nothing more: whoever waited for its last commit may not know of it yet.
         """
         if not self._is_closing:
-            self.began = monotonic()
+            self.began = self._since = monotonic()
+            self._turn = _Turn.TO_COME
             self._task = asyncio.create_task(self._write(self.stream))
 
     @property
@@ -114,6 +128,20 @@ class Committer:
             return False
         task.result()
         return True
+
+    async def stored_in_time(self, patience_s: float) -> bool:
+        """Wait until the last commit is stored; whether its own store takes no longer than the patience for it.
+
+        What it waits for its turn is the others' time: three hundred commits one after another may take long, and none
+        of their stores is slow.
+
+        Raises:
+            StaleCommitError, StorageDamagedError: as `settle`.
+        """
+        while (left := self._since + patience_s - monotonic()) > 0 or self._turn is _Turn.AWAITED:
+            if await self.settle(max(left, _GLANCE_S)):
+                return True
+        return await self.settle(0.0)
 
     async def between_commits(self, write: Callable[[Callable[[], None]], None]) -> None:
         """Have something else written to the store, as a commit is: in a thread, and with the turn.
@@ -154,7 +182,9 @@ class Committer:
             await self.breaker.admit()
             try:
                 async with self._free:
-                    await self._workshop.run(lambda: self.lane.seal(stream), self.lane.write)
+                    if self._turn is _Turn.TO_COME:
+                        self._turn = _Turn.AWAITED
+                    await self._workshop.run(lambda: self._seal(stream), self.lane.write)
             except (StaleCommitError, StorageDamagedError):
                 raise
             except StorageError as error:
@@ -164,3 +194,8 @@ class Committer:
                 self.lane.committed()
                 self.durations.add(monotonic() - self.began)
                 return
+
+    def _seal(self, stream: StreamIdentity | None) -> None:
+        if self._turn is _Turn.AWAITED:  # if it is a further attempt, the time of the former ones counts
+            self._turn, self._since = _Turn.CAME, monotonic()
+        self.lane.seal(stream)

@@ -2,8 +2,8 @@
 
 A lane declares its indexes when it is opened; from then on its commits bring the entries of what they change. Those of
 all other views are brought here, and those of indexes that are no longer declared are deleted: a bounded piece at a
-time, each in one transaction that also says how far it came, between two commits of the lane. So a kill at any moment
-costs one piece.
+time, between two commits of the lane. A kill at any moment costs the round of pieces that is under way
+(`projection/store/index_building.py`).
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _PIECE_S = 0.01  # that a piece is to take: half of what a turn of folding may
-_FEWEST, _MOST = 16, 4_096  # views in a piece
+_FEWEST, _MOST = 16, 16_384  # views or entries in a piece
 
 
 async def build_indexes(member: Committer) -> None:
     """Bring a lane's store to what its program and manifest declare; returns once nothing is left to do.
 
-    Takes no more than half of the time: after each piece it waits for as long as that took.
+    Takes no more than half of the time: after each piece it waits for as long as its work took. What the disk takes is
+    no one else's time.
 
     Raises:
         StaleCommitError: someone else owns the store.
@@ -48,19 +49,21 @@ async def build_indexes(member: Committer) -> None:
 
 async def _in_pieces(member: Committer, what: str, build: Build) -> None:
     breaker, size, count = CircuitBreaker(), _FEWEST, 0
-    is_more, work_s, seconds = True, 0.0, 0.0
+    is_more, work_s = True, 0.0
 
     def piece(on_written: Callable[[], None]) -> None:
-        nonlocal is_more, work_s, seconds
-        began = perf_counter()
+        nonlocal is_more, work_s
+        began, is_written = perf_counter(), False
 
         def written() -> None:
-            nonlocal work_s
-            work_s = perf_counter() - began  # and the rest is the disk's, which a small piece takes as long
+            nonlocal work_s, is_written
+            work_s = perf_counter() - began  # the rest is the disk's, which a small piece takes as long
+            is_written = True
             on_written()
 
         is_more = build(size, written)
-        seconds = perf_counter() - began
+        if not is_written:  # the piece was no transaction
+            work_s = perf_counter() - began
 
     while is_more:
         await breaker.admit()
@@ -79,6 +82,6 @@ async def _in_pieces(member: Committer, what: str, build: Build) -> None:
             size = max(size // 2, _FEWEST)
         elif work_s < _PIECE_S / 2:
             size = min(size * 2, _MOST)
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(work_s)
     if count > 1:
         log.info("built", what=what, view_type=member.lane.view_type)

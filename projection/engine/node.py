@@ -32,12 +32,13 @@ from projection.errors import StreamError
 from projection.faults import REPORT_IT, contained
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from projection.engine.committer import Committer
     from projection.engine.cutover import Cutover
     from projection.engine.durations import Durations
     from projection.engine.lane import Lane
+    from projection.engine.reading import Reading
     from projection.engine.starts import StreamStart
     from projection.errors import ProjectionError
     from projection.model.ids import ViewType
@@ -170,11 +171,10 @@ class Node:
 
     def unready(self) -> dict[str, str]:
         """What keeps the node from being ready, by what it concerns: troubles, and lanes that are behind."""
-        found = self.troubles()
-        for lane, left in self._left().items():
-            behind = self._catching_up.behind(
-                lane, left, is_reading=self._start_up.is_over, is_heard=self._subscriptions.is_heard(lane)
-            )
+        found, readings = self.troubles(), self._subscriptions.by_lane()
+        for lane, left in self._left(readings).items():
+            is_heard = lane in readings and readings[lane].feed.is_heard
+            behind = self._catching_up.behind(lane, left, is_reading=self._start_up.is_over, is_heard=is_heard)
             if behind is not None:
                 found.setdefault(f"view type {lane.view_type}", behind)
         return found
@@ -182,13 +182,12 @@ class Node:
     @property
     def events_to_go(self) -> int | None:
         """Messages until the last lane that serves has caught up; None where all have, or that is not known."""
-        return self._catching_up.events_to_go(self._left())
+        return self._catching_up.events_to_go(self._left(self._subscriptions.by_lane()))
 
-    def _left(self) -> dict[Lane, int | None]:
+    def _left(self, readings: Mapping[Lane, Reading]) -> dict[Lane, int | None]:
         """Messages still to be folded, by lane that serves; one on standby does not count until its cutover."""
         standby = self._cutovers.standby
-        readings = {lane: self._subscriptions.of(lane) for lane in self.lanes if lane not in standby}
-        return {lane: None if reading is None else reading.left for lane, reading in readings.items()}
+        return {lane: readings[lane].left if lane in readings else None for lane in self.lanes if lane not in standby}
 
     @property
     def refused(self) -> list[ProjectionError]:
@@ -313,7 +312,8 @@ class Node:
         """See to what has changed: readings that ended, lanes that have caught up, trouble that came or went."""
         self._subscriptions.remove_ended()
         self._subscriptions.join()
-        self._catching_up.look(lane for lane in self.lanes if self._subscriptions.is_heard(lane))
+        readings = self._subscriptions.by_lane()
+        self._catching_up.look(lane for lane in self.lanes if lane in readings and readings[lane].feed.is_heard)
         self._tell()
 
     def detach(self, member: Committer, reason: str) -> None:

@@ -218,21 +218,19 @@ class Reading:
 
     async def _commit(self, *, even_if_young: bool = False) -> None:
         """Begin a commit of each member that has something to write; those that cannot for too long are detached."""
-        until = monotonic() + self._host.back_pressure.patience_s
         for member in list(self.members):
             lane = member.lane
             if not member.busy:
-                await self._settled(member, until)
+                await self._settled(member)
             is_old = even_if_young or monotonic() - member.began > _PERSIST_S
-            if (lane.has_changes or (is_old and lane.scanned > lane.position.scanned)) and await self._settled(
-                member, until
-            ):
+            if (lane.has_changes or (is_old and lane.scanned > lane.position.scanned)) and await self._settled(member):
                 member.begin()
 
-    async def _settled(self, member: Committer, until: float) -> bool:
+    async def _settled(self, member: Committer) -> bool:
         """Whether the member's last commit is stored; if not, it has left."""
+        patience_s = self._host.back_pressure.patience_s
         try:
-            if not await member.settle(max(0.0, until - monotonic()) if len(self.members) > 1 else None):
+            if not await (member.stored_in_time(patience_s) if len(self.members) > 1 else member.settle()):
                 trouble = member.breaker.trouble
                 self._detach(member, trouble.message if trouble else "its store is slow")
                 return False

@@ -70,10 +70,9 @@ class Subscriptions:
         """Return the reading that a lane reads by, if there is one."""
         return next((reading for reading in self.readings if reading.reads(lane)), None)
 
-    def is_heard(self, lane: Lane) -> bool:
-        """Return whether anything came of the log for a lane since its reading was opened last."""
-        reading = self.of(lane)
-        return reading is not None and reading.feed.is_heard
+    def by_lane(self) -> dict[Lane, Reading]:
+        """Return the reading of each lane that reads: asked for one by one, that takes the square of their number."""
+        return {member.lane: reading for reading in self.readings for member in reading.members}
 
     async def begin(self, members: Sequence[Committer], *, once: bool) -> None:
         """Have the most lanes that stand near one another share a reading, and the others read by themselves.

@@ -9,7 +9,7 @@ from projection.model.keys import CheckpointKey, ViewKey
 from projection.model.state_digest import entry_digest
 from projection.store.changes import build_changes, change_index, declare_changes, forget_tenant, record_changes
 from projection.store.format import Kind, stamp_or_check
-from projection.store.index_building import build_some
+from projection.store.index_building import IndexRound, drop_some
 from projection.store.indexes import index_prefix
 from projection.store.lmdb_env import MAP_SIZE, MAX_MAP_SIZE, Environment
 from projection.store.lmdb_reader import LmdbLane
@@ -53,6 +53,8 @@ if TYPE_CHECKING:
 
 class LmdbLaneStore(LmdbLane):
     """Implements `LaneStore`. With durability `sync` every commit is on the disk when it returns."""
+
+    _round: IndexRound | None = None  # of entries that are being brought to indexes
 
     @classmethod
     def open(
@@ -120,6 +122,8 @@ class LmdbLaneStore(LmdbLane):
         """See `LaneStore.commit`. Frees, every ten seconds, the slots of readers that died."""
         # Sorted, each key is found near the one before it: 20,000 random puts cost half as much.
         written, deleted = _sorted_changes(commit.views)
+        if self._round is not None:
+            self._round.changed(commit.views)
         added, removed = _sorted_changes(commit.entries)
 
         def write(transaction: Transaction) -> None:
@@ -173,6 +177,7 @@ class LmdbLaneStore(LmdbLane):
             transaction.put(INDEXES, found.encode())
             return found.indexes
 
+        self._forget_round()
         with self._understood():
             with self._environment.read() as transaction:
                 if (stored := stored_indexes(transaction)) == declared_indexes(transaction, declared):
@@ -182,17 +187,51 @@ class LmdbLaneStore(LmdbLane):
     def build_indexes(
         self, epoch: int, entries_of: EntriesOf, views: int, on_written: Callable[[], None] | None = None
     ) -> bool:
-        """See `LaneStore.build_indexes`."""
-
-        def build(transaction: Transaction) -> bool:
-            require_epoch(epoch, stored_number(transaction, EPOCH))
-            return build_some(transaction, entries_of, views)
-
+        """See `LaneStore.build_indexes`. Entries that are collected for a round are written by later calls."""
         with self._understood():
             with self._environment.read() as transaction:
-                if stored_indexes(transaction).is_settled:
+                require_epoch(epoch, stored_number(transaction, EPOCH))
+                if (stored := stored_indexes(transaction)).is_settled:
                     return False
-            return self._environment.update(build, on_written)
+                if not stored.dropped and (self._round is None or not self._round.is_collected):
+                    self._round = self._round or IndexRound(self._environment.path, stored)
+                    self._round.collect(transaction, entries_of, views)
+                    return True
+            return self._write_indexes(epoch, entries_of, views, on_written)
+
+    def _write_indexes(
+        self, epoch: int, entries_of: EntriesOf, entries: int, on_written: Callable[[], None] | None
+    ) -> bool:
+        current = self._round
+
+        def write(transaction: Transaction) -> bool:
+            require_epoch(epoch, stored_number(transaction, EPOCH))
+            stored = stored_indexes(transaction)
+            if stored.dropped or current is None:
+                return not drop_some(transaction, stored, entries).is_settled
+            return not current.write(transaction, stored, entries_of).is_settled
+
+        if current is not None:
+            try:
+                current.take(entries)
+            except StorageError:
+                self._forget_round()
+                raise
+        is_more = self._environment.update(write, on_written)
+        if current is not None and current.written():
+            self._forget_round()
+        return is_more
+
+    def _forget_round(self) -> None:
+        """Have the entries that were collected and not written be collected again."""
+        if self._round is not None:
+            self._round.close()
+            self._round = None
+
+    def close(self) -> None:
+        """See `ViewReader.close`."""
+        super().close()
+        self._forget_round()
 
     def declare_changes(self, *, wanted: bool) -> None:
         """See `LaneStore.declare_changes`."""
@@ -236,6 +275,7 @@ class LmdbLaneStore(LmdbLane):
             forget_tenant(_Records(transaction), tenant_id)
             return count
 
+        self._forget_round()
         with self._understood():
             return self._environment.update(delete)
 

@@ -55,9 +55,9 @@ class HeldLane:
         self.is_closed = True
 
 
-def committer_of(lane: HeldLane) -> Committer:
+def committer_of(lane: HeldLane, workshop: Workshop | None = None) -> Committer:
     anything: Any = lane
-    return Committer(anything, Workshop(2, WITHIN_S))
+    return Committer(anything, workshop or Workshop(2, WITHIN_S))
 
 
 @given(st.lists(st.sampled_from([WAITS, GIVES_UP, IS_CANCELED]), min_size=2, max_size=6), st.booleans())
@@ -118,3 +118,31 @@ async def test_a_store_stays_open_for_a_thread_that_nobody_waits_for_any_more():
     lane.may_write.set()
     await closing
     assert lane.is_closed
+
+
+@pytest.mark.parametrize("busy_with", ["commit", "index"])
+async def test_a_commit_that_waits_for_the_turn_of_others_is_not_late_and_one_that_waits_for_its_own_store_is(
+    busy_with,
+):
+    lanes, workshop = (HeldLane(), HeldLane()), Workshop(2, WITHIN_S)
+    slow, other = (committer_of(lane, workshop) for lane in lanes)
+    indexing = None
+    if busy_with == "index":  # a piece of an index that is written to the same store
+        indexing = asyncio.create_task(slow.between_commits(lanes[0].write))
+        await eventually(lambda: lanes[0].is_writing)
+    slow.begin()
+    await eventually(lambda: lanes[0].is_writing)
+    other.begin()
+    for member in (slow, other):  # as if both had waited for long already
+        await asyncio.sleep(0)
+        member._since -= WITHIN_S
+    lanes[1].may_write.set()
+    waiting = asyncio.create_task(other.stored_in_time(WITHIN_S))
+    assert not await slow.stored_in_time(WITHIN_S)
+    assert not waiting.done()
+    lanes[0].may_write.set()
+    assert await waiting
+    assert await slow.settle()
+    if indexing is not None:
+        await indexing
+    workshop.close()

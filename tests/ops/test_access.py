@@ -3,46 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
-import threading
 import time
-from contextlib import suppress
 
 import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from credentials import OTHER, RSA, SECRET, bearer, headers, pem, refused, token
 from hypothesis import given
 from hypothesis import strategies as st
-from patience import WITHIN_S, eventually
-from structlog.testing import capture_logs
 
 from projection.errors import ConfigurationError
 from projection.model.envelope import Tenancy
 from projection.model.http_settings import AccessSettings
 from projection.model.ids import TenantId
-from projection.ops.http import token_keys, tokens
+from projection.ops.http import tokens
 from projection.ops.http.access import Access
-from projection.ops.http.problems import KINDS, RequestError
-
-SECRET = "correct-horse-battery-staple-of-the-gateway"
-RSA, OTHER = (rsa.generate_private_key(65537, 2048) for _ in range(2))
-EC = ec.generate_private_key(ec.SECP256R1())
-ED = ed25519.Ed25519PrivateKey.generate()
-
-
-def headers(**named):
-    return [(name.replace("_", "-").encode(), value.encode()) for name, value in named.items()]
-
-
-def refused(access, shown, code, said="", who="reader"):
-    with pytest.raises(RequestError) as caught:
-        getattr(access, who)(shown)
-    assert (code, True) == (caught.value.code, said in caught.value.message), caught.value.message
-    assert SECRET not in str(caught.value)
-    if KINDS[code].status == 401:
-        assert caught.value.headers["www-authenticate"]
-
+from projection.ops.http.problems import RequestError
 
 # mode none
 
@@ -145,24 +120,7 @@ class TestWithoutTenants:
 # mode jwt
 
 
-def pem(key):
-    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-
-
-def jwk(key, kid, **more):
-    kind = {rsa.RSAPrivateKey: "RSAAlgorithm", ec.EllipticCurvePrivateKey: "ECAlgorithm"}
-    name = next((name for one, name in kind.items() if isinstance(key, one)), "OKPAlgorithm")
-    return {**json.loads(getattr(jwt.algorithms, name).to_jwk(key.public_key())), "kid": kid, **more}
-
-
-def token(key=RSA, algorithm="RS256", kid=None, **claims):
-    made = {"tenant_id": "t", "exp": time.time() + 3_600, **claims}  # some are made long before they are shown
-    sent = {name: value for name, value in made.items() if value is not None}
-    return jwt.encode(sent, key, algorithm, headers=None if kid is None else {"kid": kid})
-
-
-def bearer(text):
-    return headers(authorization=f"Bearer {text}")
+# mode jwt
 
 
 @pytest.fixture
@@ -301,177 +259,3 @@ class TestTokens:
         access.require_operator(bearer(token(scope="read operator", tenant_id=None)))
         for scope in (None, "read", "operators", {"operator": True}, 7):
             refused(access, bearer(token(scope=scope)), "access.forbidden", "for operators", "require_operator")
-
-
-class TestKeySets:
-    @pytest.fixture
-    def path(self, tmp_path):
-        return tmp_path / "jwks.json"
-
-    @pytest.fixture(autouse=True)
-    def _look_always(self, monkeypatch):
-        monkeypatch.setattr(token_keys, "_LOOK_EVERY_S", 0.0)
-        monkeypatch.setattr(token_keys, "_PATIENCE_S", WITHIN_S)
-
-    def write(self, path, *keys):
-        path.write_text(json.dumps({"keys": keys}))
-        os.utime(path, ns=(time.time_ns(), time.time_ns()))
-
-    def access(self, path, *algorithms):
-        return Access(
-            AccessSettings(mode="jwt", jwks_file=path, algorithms=algorithms or ("RS256", "ES256", "EdDSA")), Tenancy()
-        )
-
-    def test_each_kind_of_key_is_taken_by_its_id(self, path):
-        self.write(path, jwk(RSA, "r"), jwk(EC, "e"), jwk(ED, "d"))
-        access = self.access(path)
-        for key, algorithm, kid in ((RSA, "RS256", "r"), (EC, "ES256", "e"), (ED, "EdDSA", "d")):
-            assert access.reader(bearer(token(key, algorithm, kid)))
-        refused(access, bearer(token(RSA, "RS256", "nobody's")), "access.denied", "not known here")
-        refused(access, bearer(token(RSA, "RS256", None)), "access.denied", "not known here")
-        refused(access, bearer(token(RSA, "RS256", "e")), "access.denied")
-
-    def test_a_key_is_for_its_own_algorithm(self, path):
-        self.write(path, jwk(RSA, "r", alg="RS512"))
-        access = self.access(path, "RS256", "RS512")
-        assert access.reader(bearer(token(RSA, "RS512", "r")))
-        refused(access, bearer(token(RSA, "RS256", "r")), "access.denied", "algorithm")
-
-    def test_secrets_and_keys_for_other_ends_are_passed_over(self, path):
-        secret = {"kty": "oct", "k": "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U", "kid": "s"}
-        self.write(path, secret, jwk(OTHER, "enc", use="enc"), {"kty": "EC", "crv": "P-0"}, jwk(RSA, "r"))
-        access = self.access(path)
-        assert access.reader(bearer(token()))  # the one that is left
-        refused(access, bearer(token(OTHER, "RS256", "enc")), "access.denied", "not known here")
-
-    async def test_keys_change_with_their_file_and_former_tokens_with_them(self, path):
-        self.write(path, jwk(RSA, "1"))
-        access, former, latter = self.access(path), bearer(token(RSA, "RS256", "1")), bearer(token(OTHER, "RS256", "2"))
-        assert access.reader(former)
-        self.write(path, jwk(OTHER, "2"))
-        await access.look()
-        assert access.reader(latter)
-        refused(access, former, "access.denied", "not known here")
-
-    @pytest.mark.parametrize("broken", ["", "{", "[]", '{"keys": 7}', '{"keys": []}', '{"keys": [7]}', None])
-    async def test_a_file_that_is_broken_for_a_while_leaves_the_keys_as_they_were(self, path, broken):
-        self.write(path, jwk(RSA, "1"))
-        access = self.access(path)
-        path.unlink() if broken is None else path.write_text(broken)
-        with capture_logs() as logged:
-            for _ in range(3):
-                await access.look()
-            assert access.reader(bearer(token(RSA, "RS256", "1")))
-        assert ["the new keys of tokens cannot be read; the former ones are kept"] == [one["event"] for one in logged]
-        self.write(path, jwk(OTHER, "2"))
-        await access.look()
-        assert access.reader(bearer(token(OTHER, "RS256", "2")))
-
-    @pytest.mark.parametrize(
-        ("unfit", "key_id", "said"),
-        [
-            (lambda: jwk(rsa.generate_private_key(65537, 1024), "weak"), "weak", "is an RSA key of 1024 bits"),
-            (lambda: None, "1", "is no key"),
-            (lambda: "text", "1", "is no key"),
-            (lambda: {"kty": "RSA", "kid": "half", "n": "AQAB"}, "half", "cannot be read"),
-            (lambda: {"kty": "EC", "kid": 7, "crv": "P-0"}, "7", "cannot be read"),
-            (lambda: {"kty": "OKP", "kid": "x", "crv": ["Ed25519"], "x": {}}, "x", "cannot be read"),
-            (lambda: private_jwk(OTHER, "private"), "private", "is a private key"),
-        ],
-    )
-    async def test_one_key_that_is_unfit_is_ignored_and_told_once(self, path, unfit, key_id, said):
-        self.write(path, jwk(RSA, "1"))
-        access = self.access(path)
-        self.write(path, jwk(EC, "2"), unfit())
-        with capture_logs() as logged:
-            for _ in range(3):
-                await access.look()
-        (told,) = [one for one in logged if one["event"] == "some keys of the key set are ignored"]
-        assert ([key_id], True) == (list(told["keys"]), told["keys"][key_id].startswith(said))
-        assert access.reader(bearer(token(EC, "ES256", "2")))
-        refused(access, bearer(token(OTHER, "RS256", "private")), "access.denied", "not known here")
-        with capture_logs() as logged:
-            assert self.access(path).reader(bearer(token(EC, "ES256", "2")))
-        assert ["some keys of the key set are ignored"] == [one["event"] for one in logged]
-
-    def test_a_set_of_unfit_keys_only_starts_nothing_and_says_why(self, path):
-        self.write(path, private_jwk(RSA, "p"))
-        with pytest.raises(ConfigurationError, match=r"holds no public key for .*; key 'p' is a private key") as caught:
-            self.access(path)
-        assert private_jwk(RSA, "p")["d"] not in str(caught.value)
-
-    def test_of_two_keys_of_one_id_the_one_that_fits_is_taken(self, path):
-        self.write(path, jwk(RSA, "k"), jwk(OTHER, "k"), jwk(EC, "k"))
-        access = self.access(path)
-        for key, algorithm in ((RSA, "RS256"), (OTHER, "RS256"), (EC, "ES256")):
-            assert access.reader(bearer(token(key, algorithm, "k")))
-            refused(access, bearer(token(key, algorithm, "k", exp=time.time() - 60)), "access.denied", "has expired")
-        another = rsa.generate_private_key(65537, 2048)
-        refused(access, bearer(token(another, "RS256", "k")), "access.denied", "signature does not verify")
-
-    async def test_a_file_that_hangs_holds_up_nobody(self, path, monkeypatch):
-        self.write(path, jwk(RSA, "1"))
-        access, of_the_disk, answers = self.access(path), token_keys._stamp, threading.Event()
-        monkeypatch.setattr(token_keys, "_PATIENCE_S", 0.01)
-        monkeypatch.setattr(token_keys, "_stamp", lambda path: answers.wait() and of_the_disk(path))
-        self.write(path, jwk(OTHER, "2"))
-        with capture_logs() as logged:
-            for _ in range(3):
-                await access.look()
-                assert access.reader(bearer(token(RSA, "RS256", "1")))
-        assert ["the file of keys of tokens does not answer; the former ones are kept"] == [
-            one["event"] for one in logged
-        ]
-        answers.set()
-
-        async def is_taken():
-            await access.look()
-            with suppress(RequestError):
-                return access.reader(bearer(token(OTHER, "RS256", "2")))
-
-        await eventually(is_taken)
-
-    async def test_what_is_no_regular_file_is_not_read(self, path):
-        self.write(path, jwk(RSA, "1"))
-        access = self.access(path)
-        path.unlink()
-        os.mkfifo(path)
-        with capture_logs() as logged:
-            await access.look()
-        assert "it is no regular file" in logged[0]["reason"]
-        assert access.reader(bearer(token(RSA, "RS256", "1")))
-
-
-def private_jwk(key, kid):
-    return {**json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key)), "kid": kid}
-
-
-def private_pem(key):
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "algorithms", "said"),
-    [
-        ("key_file", b"nothing", ("RS256",), "holds no public key"),
-        ("key_file", private_pem(RSA), ("RS256",), "holds no public key"),
-        ("key_file", pem(RSA), ("RS256", "ES256"), "does not fit RS256, ES256"),
-        ("key_file", pem(rsa.generate_private_key(65537, 1024)), ("RS256",), "1024 bits"),
-        ("jwks_file", b"nothing", ("RS256",), "no JSON Web Key Set"),
-        ("jwks_file", json.dumps({"keys": [jwk(EC, "e")]}).encode(), ("RS256",), "holds no public key for RS256"),
-    ],
-    ids=[
-        "no key",
-        "a private key",
-        "two algorithms",
-        "a small key",
-        "no set",
-        "no key of the algorithm",
-    ],  # not the keys
-)
-def test_keys_that_cannot_be_used_start_nothing(tmp_path, name, content, algorithms, said):
-    (tmp_path / "file").write_bytes(content)
-    with pytest.raises(ConfigurationError) as caught:
-        Access(AccessSettings(mode="jwt", algorithms=algorithms, **{name: tmp_path / "file"}), Tenancy())
-    assert said in caught.value.message
-    assert "PRIVATE" not in str(caught.value)

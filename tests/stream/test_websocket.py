@@ -81,7 +81,10 @@ async def test_a_connection_that_breaks_comes_back_and_sends_nothing_that_was_qu
 
 async def test_a_certificate_that_nobody_known_has_signed_is_refused(tmp_path: Path, ca: dict[str, str]) -> None:
     others = Authority("others").write(tmp_path, "other")
-    with configured(tmp_path / "nats", "wss", ca) as server, pytest.raises(StreamError, match="its certificate is refused"):
+    with (
+        configured(tmp_path / "nats", "wss", ca) as server,
+        pytest.raises(StreamError, match="its certificate is refused"),
+    ):
         await Nats.connect(NatsConnection(server.websocket_url, tls_ca=others["ca_file"]))
 
 

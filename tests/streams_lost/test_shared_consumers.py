@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import nats
 import pytest
 from lost_support import (
+    Commits,
     at,
     consumers,
     elsewhere,
@@ -31,20 +32,27 @@ from lost_support import (
 from nats.js.api import AckPolicy, ConsumerConfig
 from patience import WITHIN_S, eventually
 
-from projection.errors import StreamError
+from projection.errors import ProjectionError, StreamError
 from projection.model.ids import ViewType
 from projection.query.reading import serving_reader
+from projection.stream import node_name
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
     from lost_support import Records
     from nats.aio.msg import Msg
     from nats.js.client import JetStreamContext
     from node_support import Site
+    from structlog.typing import EventDict
 
     from projection.engine.deployment import DeployedView
+    from projection.engine.node import Node
 
 COUNT = 60
 BACKLOG = 3_000
+STEP = 1_000  # events by which a log grows
+MANY = 12  # view types
 DUE_AGAIN_S = 0.5  # after it was delivered and not acknowledged, once what must come first has come first
 
 
@@ -156,7 +164,7 @@ async def test_a_restart_within_the_ack_wait_loses_events_and_a_killed_node_does
         assert recorded(await held(site)) == records_in(reader)
 
 
-def started(site: Site, *options: str) -> subprocess.Popen[bytes]:
+def started(site: Site, *options: str, **settings: str) -> subprocess.Popen[bytes]:
     """A node in a process of its own."""
     command = [sys.executable, "-m", "projection", "run", "--manifest", site.folder / "deployed" / "manifest.json"]
     command += ["--stream", site.stream, "--url", site.url, "--storage", site.data, *options]
@@ -164,7 +172,7 @@ def started(site: Site, *options: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         command,
         cwd=site.folder,
-        env={**own, "PROJECTION_BACK_PRESSURE__BATCH": "20", "PROJECTION_HTTP__LISTEN": "127.0.0.1:0"},
+        env={**own, "PROJECTION_BACK_PRESSURE__BATCH": "20", "PROJECTION_HTTP__LISTEN": "127.0.0.1:0", **settings},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
@@ -197,6 +205,109 @@ async def test_a_second_node_of_the_same_name_ends_with_a_clear_error_and_the_fi
         async with replica.node(deployed, node="own-name") as second:  # what the error says to do
             await asyncio.wait_for(second.run(until_caught_up=True), WITHIN_S)
             assert everything(first) == everything(second)
+
+
+@pytest.fixture
+def briefly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second node waits for less long until it knows that the first one lives."""
+    monkeypatch.setattr(node_name, "EXPIRES_S", 1.0)
+
+
+@pytest.mark.usefixtures("briefly")
+async def test_a_second_node_of_the_same_name_ends_while_the_first_catches_up(site: Site) -> None:
+    """The first is a process of its own, which is at the log without a pause until the second has ended."""
+    log = LogAhead(site)
+    await log.grow()
+    deployed = recorders(site)
+    first = started(site, PROJECTION_NODE="twin", PROJECTION_BACK_PRESSURE__PATIENCE_MS="0")
+    try:
+        await eventually(lambda: scanned_by(site) > 0, told=lambda: f"the first node ended with {first.poll()}")
+        async with elsewhere(site, "b").node(deployed, node="twin") as second:
+            with pytest.raises(StreamError, match="another node reads stream"):
+                await log.while_growing(second.run(), lambda: scanned_by(site), lambda: first.poll() is None)
+            assert [0] == [lane.store.position().scanned for lane in second.lanes]
+        assert scanned_by(site) < log.last, "the first node had nothing to catch up with"
+        await eventually(lambda: scanned_by(site) == log.last, told=lambda: f"the first node is at {scanned_by(site)}")
+        assert first.poll() is None
+        first.terminate()
+        assert 0 == await asyncio.to_thread(first.wait, WITHIN_S)
+    finally:
+        first.kill()
+        first.communicate()
+    with serving_reader(site.data, ViewType("records")) as reader:
+        assert recorded(await held(site)) == records_in(reader)
+
+
+@pytest.mark.usefixtures("briefly")
+async def test_a_second_node_of_the_same_name_ends_while_many_view_types_of_the_first_read_by_themselves(
+    site: Site, logged: list[EventDict]
+) -> None:
+    """Without patience, each lane whose store is slow leaves the others, and comes back later: consumers come and go."""
+    log = LogAhead(site)
+    await log.grow()
+    deployed = recorders(site, *(f"records_{number}" for number in range(MANY)))
+    async with site.node(deployed, node="twin", back_pressure={"batch": 20, "patience_ms": 0}) as first:
+        stores = [Commits(lane) for lane in first.lanes]
+        for number, store in enumerate(stores):
+            store.seconds = 0.2 * (number % 2)
+        async with running(first) as reading:
+            await at(first, 1, reading)
+            async with elsewhere(site, "b").node(deployed, node="twin") as second:
+                with pytest.raises(StreamError, match="another node reads stream"):
+                    await log.while_growing(second.run(), lambda: lowest(first), lambda: not reading.done())
+                assert [0] * MANY == [lane.store.position().scanned for lane in second.lanes]
+            alone = [line["view_type"] for line in logged if line["event"] == "a view type goes on by itself"]
+            assert MANY // 2 <= len(set(alone)), "no view type read by itself"
+            assert lowest(first) < log.last, "the first node had nothing to catch up with"
+            for store in stores:
+                store.seconds = 0.0
+            await at(first, log.last, reading)
+        expected = recorded(await held(site))
+        assert all(expected == records(lane) for lane in first.lanes)
+
+
+class LogAhead:
+    """A log that grows for as long as somebody must not come to its end."""
+
+    def __init__(self, site: Site) -> None:
+        self.last = 0
+        self._site = site
+
+    async def grow(self) -> None:
+        self.last = await self._site.publish(some(STEP, views=50))
+
+    async def while_growing(
+        self, running: Coroutine[object, object, object], scanned: Callable[[], int], lives: Callable[[], bool]
+    ) -> None:
+        """Wait for one node to end, and keep the log ahead of where the other one is, which must live on."""
+        task = asyncio.ensure_future(running)
+
+        async def has_ended() -> bool:
+            assert lives(), "the first node ended"
+            if self.last - scanned() < STEP // 2:
+                await self.grow()
+            return task.done()
+
+        try:
+            await eventually(has_ended)
+        except BaseException:
+            task.cancel()
+            raise
+        await task
+
+
+def lowest(node: Node) -> int:
+    """How far the hindmost of a node's lanes has come."""
+    return min(lane.scanned for lane in node.lanes)
+
+
+def scanned_by(site: Site) -> int:
+    """How far a node in another process has come; 0 where it has not begun."""
+    try:
+        with serving_reader(site.data, ViewType("records")) as reader:
+            return reader.position().scanned
+    except ProjectionError:
+        return 0
 
 
 async def test_two_nodes_of_one_name_lose_nothing_however_often_they_are_started_again(site: Site) -> None:

@@ -28,6 +28,12 @@ _LOOK_EVERY_S = 1.0  # at the file of a set
 _PATIENCE_S = 1.0  # that requests have with a look; a disk that is gone may never answer
 _MOST_BYTES = 1_048_576  # of a set
 _LEAST_RSA_BITS = 2048
+_PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth"})  # members of private keys (RFC 7518, 6)
+_PUBLIC = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x")}  # what makes a public key
+_IS_EXPOSED = "is a private key, or the public one of such a key"
+_REPLACE_IT = (
+    "whoever has read the file can sign tokens with them: take them out of the file and have your provider replace them"
+)
 
 
 class Key(NamedTuple):
@@ -42,6 +48,7 @@ class Found(NamedTuple):
 
     keys: Mapping[str, Sequence[Key]]  # by their ids, which may be there several times
     unfit: Mapping[str, str]  # the ids of keys that are ignored, and why
+    exposed: Sequence[str]  # the ids of keys whose private part is in the file: they are refused
 
 
 class KeySet:
@@ -67,7 +74,7 @@ class KeySet:
         self._is_awaited = True  # whether requests wait for a look that is under way
         found = keys_of(path, algorithms)
         self._keys = found.keys
-        _tell_unfit(found)
+        self._tell(found)
 
     def of(self, key_id: object) -> Sequence[Key]:
         """The keys that a token with this id may be signed with."""
@@ -111,7 +118,18 @@ class KeySet:
             self._keys = found.keys
             self._on_change()
             log.info("the keys of tokens were read anew", keys=sum(map(len, found.keys.values())))
-            _tell_unfit(found)
+            self._tell(found)
+
+    def _tell(self, found: Found) -> None:
+        if found.exposed:
+            log.error(
+                "the file of keys of tokens holds private keys; they and their public keys are refused",
+                path=str(self._path),
+                keys=list(found.exposed),
+                hint=_REPLACE_IT,
+            )
+        if found.unfit:
+            log.warning("some keys of the key set are ignored", keys=dict(found.unfit))
 
 
 def _in_thread(read: Callable[[], Found | None]) -> asyncio.Future[Found | None]:
@@ -134,11 +152,6 @@ def _in_thread(read: Callable[[], Found | None]) -> asyncio.Future[Found | None]
 
     threading.Thread(target=run, name="keys of tokens", daemon=True).start()
     return ended
-
-
-def _tell_unfit(found: Found) -> None:
-    if found.unfit:
-        log.warning("some keys of the key set are ignored", keys=dict(found.unfit))
 
 
 def _stamp(path: Path) -> object:
@@ -173,6 +186,9 @@ def key_of(path: Path, algorithms: Sequence[str]) -> Key:
 def keys_of(path: Path, algorithms: Sequence[str]) -> Found:
     """The keys of a set that these algorithms can use. A key that is unfit is ignored (RFC 7517, 5).
 
+    A private key is exposed to all who can read the file. So nobody is believed who signs with it, also where its
+    public key is in the set as well; the others count.
+
     Raises:
         ConfigurationError: it is no set, or holds no such key.
     """
@@ -187,8 +203,13 @@ def keys_of(path: Path, algorithms: Sequence[str]) -> Found:
         ) from None
     keys: dict[str, list[Key]] = {}
     unfit: dict[str, str] = {}
+    exposed_ids: list[str] = []
+    exposed = {_public_part(one) for one in described if _is_private(one)}
     for at, one in enumerate(described):
         key_id = str(one.get("kid", at)) if isinstance(one, dict) else str(at)
+        if _is_private(one) or (isinstance(one, dict) and _public_part(one) in exposed):
+            exposed_ids.append(key_id)
+            continue
         try:
             key = _usable(one, algorithms)
         except ValueError as error:
@@ -197,11 +218,28 @@ def keys_of(path: Path, algorithms: Sequence[str]) -> Found:
         if key is not None:
             keys.setdefault(key_id, []).append(key)
     if not keys:
-        reasons = "".join(f"; key {key_id!r:.80} {reason}" for key_id, reason in list(unfit.items())[:3])
+        found = {**dict.fromkeys(exposed_ids, _IS_EXPOSED), **unfit}
+        reasons = "".join(f"; key {key_id!r:.80} {reason}" for key_id, reason in list(found.items())[:3])
         raise ConfigurationError(
-            f"http.access.jwks_file: {path} holds no public key for {', '.join(algorithms)}{reasons}"
+            f"http.access.jwks_file: {path} holds no public key for {', '.join(algorithms)}{reasons}",
+            hint=_REPLACE_IT if exposed_ids else None,
         )
-    return Found(keys, unfit)
+    return Found(keys, unfit, exposed_ids)
+
+
+def _is_private(fields: Any) -> bool:
+    """Whether a key of a set has members that only private keys have."""
+    return isinstance(fields, dict) and _kind(fields) in _PUBLIC and not _PRIVATE.isdisjoint(fields)
+
+
+def _kind(fields: dict[str, Any]) -> str:
+    return str(fields.get("kty"))
+
+
+def _public_part(fields: dict[str, Any]) -> tuple[str, ...]:
+    """What is equal for a private key and its public one, whatever else is said about them."""
+    kind = _kind(fields)
+    return kind, *(str(fields.get(name)) for name in _PUBLIC.get(kind, ()))
 
 
 def _content(path: Path) -> bytes:
@@ -223,13 +261,8 @@ def _usable(fields: Any, algorithms: Sequence[str]) -> Key | None:
     """
     if not isinstance(fields, dict):
         raise ValueError("is no key: it is no object of JSON")  # noqa: TRY004 - as all that is unfit
-    if fields.get("kty") not in ("RSA", "EC", "OKP") or fields.get("use", "sig") != "sig":
+    if _kind(fields) not in _PUBLIC or fields.get("use", "sig") != "sig":
         return None
-    if "d" in fields:
-        raise ValueError(
-            "is a private key: whoever reads the file can sign tokens with it. Replace it at your provider, and put "
-            "public keys into the file only"
-        )
     try:
         key = jwt.PyJWK(fields).key
     except Exception:  # noqa: BLE001 - whatever a file's text brings about
