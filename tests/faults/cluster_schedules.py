@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from cluster import SIZE, called
 from crash_log import LATE, STREAM, make_log
 from crash_site import CrashSite
-from node_faults import FailingCommits, SlowDisk
+from node_faults import FailingCommits, SlowDisk, UnwritableLog
 from patience import wait_until
+from unwritable import Unwritable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,7 +102,7 @@ class ClusterSchedule:
     events: int
     published: int  # before the first node starts; the others meanwhile
     batch: int
-    inside: tuple[Inside, ...]  # what the first node's disk does
+    lives: tuple[tuple[Inside, ...], ...]  # of the nodes, one after another: what their disk and their log are like
     faults: tuple[Fault, ...]
 
     @classmethod
@@ -109,21 +110,15 @@ class ClusterSchedule:
         """The schedule of a seed."""
         dice = random.Random(seed)
         events = dice.randrange(*_EVENTS)
-        disk = dice.choice(
-            (
-                (),
-                (),
-                (SlowDisk(dice.uniform(0.0, 0.1)),),
-                (FailingCommits(errno.ENOSPC, dice.randrange(1, 10), dice.randrange(1, 8), stored=False),),
-            )
-        )
+        faults = tuple(_fault(dice) for _ in range(dice.randrange(1, _MOST_FAULTS + 1)))
+        killed = sum(fault.kind == "node killed" for fault in faults)
         return cls(
             seed,
             events,
             published=dice.randrange(LATE, events),
             batch=dice.choice((10, 50, 200)),
-            inside=disk,
-            faults=tuple(_fault(dice) for _ in range(dice.randrange(1, _MOST_FAULTS + 1))),
+            lives=tuple((*_disk(dice), *_log(dice)) for _ in range(1 + killed)),
+            faults=faults,
         )
 
     def carry_out(self, cluster: Cluster, folder: Path) -> float:
@@ -147,13 +142,14 @@ class ClusterSchedule:
         return taken
 
     def _strike(self, site: ClusterSite) -> NodeProcess:
-        node = site.start(*self.inside, until_caught_up=False)
+        lives = iter(self.lives)
+        node = site.start(*next(lives), until_caught_up=False)
         try:
             for fault in self.faults:
                 fault.strike(site, node)
                 if fault.kind == "node killed":
                     site.check()
-                    node = site.start(until_caught_up=False)
+                    node = site.start(*next(lives), until_caught_up=False)
                 assert node.runs, site.node_log()
         except BaseException:
             node.kill()
@@ -168,3 +164,12 @@ class ClusterSchedule:
 def _fault(dice: random.Random) -> Fault:
     kind = dice.choice(_DOWN + _OTHERS)
     return Fault(kind, dice.choice((None, *range(SIZE))), dice.uniform(0.0, 1.0), dice.uniform(0.5, 8.0))
+
+
+def _disk(dice: random.Random) -> tuple[Inside, ...]:
+    full = FailingCommits(errno.ENOSPC, dice.randrange(1, 10), dice.randrange(1, 8), stored=False)
+    return dice.choice(((), (), (SlowDisk(dice.uniform(0.0, 0.1)),), (full,)))
+
+
+def _log(dice: random.Random) -> tuple[Inside, ...]:
+    return dice.choice(((), (UnwritableLog(dice.choice(list(Unwritable))),)))
