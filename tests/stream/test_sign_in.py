@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import base64
-import datetime as dt
-import ipaddress
 import json
 from typing import TYPE_CHECKING
 
 import pytest
+from certificates import Authority
 from configured_server import ConfiguredServer
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 from patience import eventually
@@ -208,46 +203,6 @@ async def test_consumers_are_forgotten_as_soon_as_the_stream_wants_it(log: Log) 
 
 
 # --- TLS --------------------------------------------------------------------------------------------------------------
-
-
-class Authority:
-    """Who signs certificates for this machine."""
-
-    def __init__(self, name: str) -> None:
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        self._certificate = self._signed(self._name, self._key, is_authority=True)
-
-    def write(self, folder: Path, name: str) -> dict[str, str]:
-        """Issue a certificate; the files, as a server's configuration calls them."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        files = {"cert_file": f"{name}.pem", "key_file": f"{name}.key", "ca_file": f"{name}-ca.pem"}
-        pem = serialization.Encoding.PEM
-        written = (
-            self._signed(subject, key, is_authority=False).public_bytes(pem),
-            key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
-            self._certificate.public_bytes(pem),
-        )
-        for file, data in zip(files.values(), written, strict=True):
-            (folder / file).write_bytes(data)
-        return {what: str(folder / file) for what, file in files.items()}
-
-    def _signed(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, *, is_authority: bool) -> x509.Certificate:
-        now = dt.datetime.now(dt.UTC)
-        local = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self._name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - dt.timedelta(days=1))
-            .not_valid_after(now + dt.timedelta(days=1))
-            .add_extension(local, critical=False)
-            .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
-            .sign(self._key, hashes.SHA256())
-        )
 
 
 @pytest.mark.parametrize("first", [False, True])
