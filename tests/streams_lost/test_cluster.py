@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # The library forgets to close a connection on which a frozen server says nothing.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
-HARMS = ("kill", "stop", "lame_duck", "pause", "step_down")
+HARMS = ("kill", "stop", "lame_duck", "pause", "isolate", "step_down")
 ROLES = ("leader", "host", "connected")  # of the stream, of the consumer, of the node's connection
 BEFORE, MEANWHILE, AFTERWARDS = 300, 200, 100
 
@@ -48,7 +48,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 async def watcher(cluster: Cluster) -> AsyncIterator[Nats]:
     """Who publishes and asks, and mends what was harmed."""
-    async with await Nats.connect(cluster.connection()) as nats:
+    async with await Nats.connect(cluster.connection_by(cluster.to_loaders)) as nats:
         yield nats
 
 
@@ -130,6 +130,8 @@ async def harmed(cluster: Cluster, site: Site, how: str, number: int) -> None:
         await cluster.step_down(site.jetstream, site.stream)
     else:
         getattr(cluster, how)(number)
+    if how == "isolate":  # whoever publishes is on the side of the two others
+        cluster.links.tell(cluster.to_loaders[number].refuse)
 
 
 @pytest.mark.parametrize("harm", sampled(product(HARMS, ROLES), 3), ids=" the ".join)
