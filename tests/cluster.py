@@ -260,6 +260,22 @@ async def called(jetstream: JetStream, subject: str, **body: object) -> dict[str
     return json.loads(await jetstream.nats.request(f"$JS.API.{subject}", json.dumps(body).encode() if body else b""))
 
 
+async def make_stream(jetstream: JetStream, name: str, copies: int = SIZE) -> None:
+    """Make a stream over `name.>`; a cluster that was mended just now may refuse it for a while."""
+    config = {"name": name, "subjects": [f"{name}.>"], "num_replicas": copies}
+    said: list[object] = []
+
+    async def is_made() -> bool:
+        try:
+            answer = await called(jetstream, f"STREAM.CREATE.{name}", **config)
+        except StreamError as error:
+            answer = {"error": error}
+        said.append(answer)
+        return "error" not in answer
+
+    await eventually(is_made, told=lambda: str(said[-1]))
+
+
 async def _lets_in(connection: NatsConnection) -> bool:
     try:
         async with await Nats.connect(connection):

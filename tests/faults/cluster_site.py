@@ -6,7 +6,7 @@ import asyncio
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from cluster import SIZE, called
+from cluster import SIZE, called, make_stream
 from crash_log import STREAM
 from crash_site import CrashSite
 from loader import Loader, message
@@ -33,9 +33,7 @@ class ClusterSite(CrashSite):
     server: Cluster  # type: ignore[assignment] - it has an address as well
 
     async def _make_stream(self, jetstream: JetStream) -> None:
-        config = {"name": STREAM, "subjects": [f"{STREAM}.>"], "num_replicas": SIZE}
-        answer = await called(jetstream, f"STREAM.CREATE.{STREAM}", **config)
-        assert "error" not in answer, answer
+        await make_stream(jetstream, STREAM)
 
     @property
     def connection(self) -> NatsConnection:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from cluster import SIZE, Cluster, called, form
+from cluster import SIZE, Cluster, called, form, make_stream
 from lost_support import at, held, recorded, recorders, records, running, some
 from node_support import Site
 from patience import eventually
@@ -56,17 +56,7 @@ async def watcher(cluster: Cluster) -> AsyncIterator[Nats]:
 async def made(cluster: Cluster, watcher: Nats, name: str, folder: Path, replicas: int) -> AsyncIterator[Site]:
     """A stream of so many copies; at the end it is gone, and the cluster whole."""
     site = Site(watcher, cluster.url, name, folder)
-    config = {"name": name, "subjects": [f"{name}.>"], "num_replicas": replicas}
-    said: list[dict[str, Any]] = []
-
-    async def is_made() -> bool:  # a cluster that was mended just now may be choosing its leader
-        try:
-            said.append(await called(site.jetstream, f"STREAM.CREATE.{name}", **config))
-        except StreamError as error:
-            said.append({"error": error})
-        return "error" not in said[-1]
-
-    await eventually(is_made, told=lambda: str(said[-1]))
+    await make_stream(site.jetstream, name, replicas)
     try:
         yield site
     finally:
