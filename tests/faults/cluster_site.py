@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from cluster import SIZE, called, make_stream
@@ -11,6 +11,8 @@ from crash_log import STREAM
 from crash_site import CrashSite
 from loader import Loader, message
 from patience import eventually
+
+from projection.errors import StreamError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,21 +101,28 @@ class ClusterSite(CrashSite):
 
         async def ids(jetstream: JetStream) -> list[str]:
             found: list[str] = []
+            last: list[int] = []
 
             async def take(delivery: Delivery) -> None:
                 if delivery.reply:
                     found.append((delivery.headers or {}).get("Nats-Msg-Id", ""))
 
-            last = (await jetstream.stream_info(STREAM)).state.last_seq
             config = {"ack_policy": "none", "mem_storage": True, "num_replicas": 1, "headers_only": True}
-            await jetstream.create_consumer(STREAM, "ids", config)
+
+            async def is_made() -> bool:  # a cluster that was mended just now may be choosing its leader
+                with suppress(StreamError):
+                    await jetstream.create_consumer(STREAM, "ids", config)
+                    last.append((await jetstream.stream_info(STREAM)).state.last_seq)
+                return bool(last)
+
+            await eventually(is_made)
             inbox = jetstream.nats.new_inbox()
             await jetstream.nats.subscribe(inbox, take)
 
             async def have_come() -> bool:  # a consumer that is new may not hear what it is asked
                 await jetstream.nats.publish(jetstream.next_subject(STREAM, "ids"), _AT_ONCE, reply=inbox)
                 await asyncio.sleep(_ASKED_EVERY_S)
-                return len(found) >= last
+                return len(found) >= last[-1]
 
             await eventually(have_come)
             return found
