@@ -28,7 +28,7 @@ from projection.stream.jetstream import JetStream
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 
-from throttled_wire import ThrottledWire
+from link import Link
 from wire import Wire
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ async def slow_link(place: Path, url: str) -> float:
     """Seconds for each of some large events that a node finds when it comes."""
     name = "slow_link"
     await create_stream(url, name)
-    async with ThrottledWire(url, LINK) as wire, await Nats.connect(NatsConnection(url)) as nats:
+    async with Link(url, LINK) as wire, await Nats.connect(NatsConnection(url)) as nats:
         site = Watched(place / name, wire.url, name)
         async with watching(site, []):
             await nats.publish(*event(name))

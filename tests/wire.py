@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Wire:
-    """The proxy, with an `url` of its own while it is entered."""
+    """The proxy, with an `url` of its own while it is entered; where no server runs, it ends connections at once."""
 
     def __init__(self, url: str) -> None:
         self._server = int(url.rpartition(":")[2])
@@ -38,26 +38,35 @@ class Wire:
         assert task is not None
         self._tasks.add(task)
         self.connections += 1
+        try:
+            with suppress(OSError, asyncio.CancelledError):
+                await self._join(reader, writer)
+        finally:
+            writer.close()
+            self._tasks.discard(task)
+
+    async def _join(self, reader: StreamReader, writer: StreamWriter) -> None:
         from_server, to_server = await self._connected()
         back = asyncio.create_task(self._to_client(from_server, writer))
         try:
-            with suppress(OSError, asyncio.CancelledError):
-                while data := await reader.read(65_536):
-                    passed = self._to_server(data, writer)
-                    if passed is None:
-                        break
-                    to_server.write(passed)
-                    await to_server.drain()
+            await self._from_client(reader, to_server, writer)
         finally:
             back.cancel()
             await asyncio.gather(back, return_exceptions=True)
-            for one in (writer, to_server):
-                one.close()
-            self._tasks.discard(task)
+            to_server.close()
 
     async def _connected(self) -> tuple[StreamReader, StreamWriter]:
         """The way to the server."""
         return await asyncio.open_connection("127.0.0.1", self._server)
+
+    async def _from_client(self, reader: StreamReader, to_server: StreamWriter, client: StreamWriter) -> None:
+        """Pass on what a client sends, until it ends."""
+        while data := await reader.read(65_536):
+            passed = self._to_server(data, client)
+            if passed is None:
+                break
+            to_server.write(passed)
+            await to_server.drain()
 
     def _to_server(self, data: bytes, _client: StreamWriter) -> bytes | None:
         """What goes on to the server of what a client has sent; None where the connection ends."""

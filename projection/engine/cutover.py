@@ -73,7 +73,9 @@ class Cutovers:
             StreamError: the end of the log cannot be looked at.
         """
         try:
-            made = feed is not None and await _has_caught_up(one, feed) and self._try(one)
+            if feed is None or not await _has_caught_up(one, feed):
+                return False  # for a moment: what delays it may still do so
+            made = self._try(one)
         except StorageError as error:
             self.delayed[one.new.view_type] = error
             return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
+from random import sample
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
@@ -110,6 +111,12 @@ class Nats:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+    def go_elsewhere(self) -> None:
+        """Lose this connection, for one to the next server, where more than one is known; else do nothing."""
+        transport = self._client._transport  # noqa: SLF001 - the library has no public word for it
+        if self._client.is_connected and len(self._client.servers) > 1 and transport is not None:
+            transport.close()  # type: ignore[no-untyped-call]
 
     async def request(self, subject: str, body: bytes = b"", *, timeout_s: float = 5.0) -> bytes:
         """The answer to one request; time that a slow link spends on what comes before it does not count.
@@ -284,7 +291,8 @@ class Nats:
             options["token"] = self._over_tls(client, connection.token)
         attempt = asyncio.ensure_future(
             client.connect(
-                connection.urls,
+                sample(connection.urls, len(connection.urls)),  # clients spread over the servers
+                dont_randomize=True,  # so that a connection which is lost is made anew to another server, in turn
                 name=self._name,
                 connect_timeout=_CONNECT_S,
                 max_reconnect_attempts=-1,

@@ -19,6 +19,7 @@ from projection.stream.losses import require_limits
 from projection.stream.node_name import TAKEN
 from projection.stream.opening import SILENCE_S, FeedLimits, Opening, Reader
 from projection.stream.port import Batch
+from projection.stream.server_choice import ServerChoice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,6 +89,7 @@ class JetStreamFeed:
         self._node_name = node_name
         self._position = position
         self._limits = limits or FeedLimits()
+        self._choice = ServerChoice(nats)
         self._flow = Flow(self._limits.batch_bytes // 4, 2 * self._limits.in_flight)
         self._opening: Opening | None = None
         self._looking: asyncio.Task[_Look] | None = None
@@ -268,6 +270,7 @@ class JetStreamFeed:
         except StreamError as error:
             if error.code == TAKEN:
                 raise
+            self._choice.failed(error)
             self._fail(error)
 
     async def _drop(self, reason: str) -> None:
@@ -366,6 +369,7 @@ class JetStreamFeed:
             if isinstance(error, StreamIdentityError) or error.code == STREAM_NOT_FOUND:
                 raise
             self._is_look_due, self.trouble = True, error
+            self._choice.failed(error)
             return None
         if self._is_look_due:
             self._is_look_due, self.trouble = False, None
@@ -374,6 +378,7 @@ class JetStreamFeed:
     async def _looked(self, look: _Look) -> Batch | None:
         last = look.state.last_seq
         self._failures = 0
+        self._choice.answered()
         if look.unread is not None:
             if self._awaited is None or self._awaited[0] != look.unread:
                 self._awaited = (look.unread, monotonic())
@@ -419,5 +424,6 @@ class JetStreamFeed:
 
     def _advance(self, **update: object) -> None:
         self._failures = 0
+        self._choice.answered()
         self._awaited = None
         self._position = self._position.model_copy(update=update)

@@ -26,6 +26,7 @@ _MESSAGE_NOT_FOUND = "stream.10037"
 _STREAM_NAME_IN_USE = "stream.10058"
 _NANOSECONDS = 1_000_000_000
 REQUEST_S = 5.0
+_LOST_S = 5.0  # since a copy was heard of, as it is each second; it takes the server ten to see so itself
 _T = TypeVar("_T")
 
 
@@ -73,12 +74,36 @@ class StreamConfig(msgspec.Struct, frozen=True):
         return min(wanted_s, most) if most else wanted_s
 
 
+class StreamCopy(msgspec.Struct, frozen=True):
+    """Another copy of a stream, as its leader sees it."""
+
+    active: int = 0  # nanoseconds since it was heard of last
+    offline: bool = False
+
+
+class StreamCluster(msgspec.Struct, frozen=True):
+    """Who has the copies of a stream."""
+
+    leader: str | None = None
+    replicas: tuple[StreamCopy, ...] = ()
+
+
 class StreamInfo(msgspec.Struct, frozen=True):
     """A stream as its leader knows it."""
 
     created: str
     state: StreamState
     config: StreamConfig = StreamConfig()
+    cluster: StreamCluster | None = None
+
+    @property
+    def is_current(self) -> bool:
+        """Whether whoever answered leads a majority of the copies; else the log may have gone on without it."""
+        if self.cluster is None:
+            return True
+        copies = self.cluster.replicas
+        heard = sum(not copy.offline and copy.active < _LOST_S * _NANOSECONDS for copy in copies)
+        return bool(self.cluster.leader) and 2 * (1 + heard) > 1 + len(copies)
 
 
 class ConsumerPosition(msgspec.Struct, frozen=True):
@@ -135,9 +160,12 @@ class JetStream:
         self.timeout_s = REQUEST_S  # within which an answer has to come, where a call says nothing else
 
     async def stream_info(self, stream: str) -> StreamInfo:
-        """What the stream's leader says of it; where there is none, STREAM_NOT_FOUND is raised."""
+        """What the stream's leader says of it; where there is none, STREAM_NOT_FOUND is raised.
+
+        What a server says that has lost the other copies is no answer: they may have gone on without it.
+        """
         try:
-            return await self._call(f"STREAM.INFO.{stream}", {}, StreamInfo)
+            info = await self._call(f"STREAM.INFO.{stream}", {}, StreamInfo)
         except StreamError as error:
             if error.code != STREAM_NOT_FOUND:
                 raise
@@ -146,6 +174,9 @@ class JetStream:
                 hint="`projection load --create` makes one",
                 code=STREAM_NOT_FOUND,
             ) from None
+        if not info.is_current:
+            raise StreamError(f"stream {stream!r} at {self.nats.hosts} has lost the majority of its copies")
+        return info
 
     async def ensure_stream(self, stream: str, subjects: Sequence[str]) -> StreamInfo:
         """The stream, made when there is none of this name; one that exists is left as it is.

@@ -249,6 +249,7 @@ class _Publishing:
                     raise self._failed(f"{reason}; {error.message}") from None
                 reason = error.message
                 self._retries += 1
+                self._nats.go_elsewhere()  # this server may be cut off from the others
         # Each of them is stored only right behind its predecessor: a copy that was still on the wire ends this attempt
         # instead of coming in between.
         self._window.waiting.extend(window.waiting)

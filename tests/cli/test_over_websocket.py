@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from authority import Authority
+from certificates import Authority
 from command_support import counted, deploy, line, projection, write_events
 from configured_server import ConfiguredServer
 

@@ -2,56 +2,22 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 from command_support import command, counted, deploy, environment, eventually, fill, scanned
 from patience import WITHIN_S, wait_until
+from unwritable import Unwritable
 from warm_commands import warm_commands
 
 from projection.engine.log_writer import _WAITING_BYTES, DROPPED, LineStream, LogWriter
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@contextmanager
-def a_full_device() -> Iterator[int]:
-    number = os.open("/dev/full", os.O_WRONLY)
-    yield number
-    os.close(number)
-
-
-@contextmanager
-def a_pipe_without_a_reader() -> Iterator[int]:
-    reading, writing = os.pipe()
-    os.close(reading)
-    yield writing
-    os.close(writing)
-
-
-@contextmanager
-def a_pipe_that_nobody_empties() -> Iterator[int]:
-    reading, writing = os.pipe()
-    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4_096)
-    os.set_blocking(writing, False)
-    with suppress(BlockingIOError):
-        while True:
-            os.write(writing, b"x" * 512)
-    os.set_blocking(writing, True)
-    yield writing
-    os.close(reading)
-    os.close(writing)
 
 
 def url_of(data: Path) -> str | None:
@@ -80,11 +46,11 @@ def node_with_stderr(folder: Path, stderr: int, *arguments: str) -> subprocess.P
     )
 
 
-@pytest.mark.parametrize("stderr", [a_full_device, a_pipe_without_a_reader, a_pipe_that_nobody_empties])
-def test_a_node_whose_log_cannot_be_written_folds_on_and_answers(tmp_path, nats_server, stream_name, stderr):
+@pytest.mark.parametrize("place", Unwritable)
+def test_a_node_whose_log_cannot_be_written_folds_on_and_answers(tmp_path, nats_server, stream_name, place):
     deploy(tmp_path, stream=stream_name)
     fill(nats_server.url, stream_name, [counted("x")])
-    with stderr() as number:
+    with place.opened() as number:
         node = node_with_stderr(tmp_path, number, "--url", nats_server.url, "--stream", stream_name)
         try:
             eventually(lambda: url_of(tmp_path / "data"), node)
@@ -98,7 +64,7 @@ def test_a_node_whose_log_cannot_be_written_folds_on_and_answers(tmp_path, nats_
                 f"{url}/v1/views/counter/x", params=asked, headers={"x-tenant-id": "a"}, timeout=WITHIN_S
             )
             assert (200, {"total": 4}) == (answer.status_code, answer.json()["view"])
-            if stderr is not a_pipe_that_nobody_empties:
+            if place is not Unwritable.FULL_PIPE:
                 told = httpx.get(f"{url}/metrics", timeout=WITHIN_S).text.splitlines()
                 (dropped,) = (line for line in told if line.startswith("projection_log_lines_dropped_total "))
                 assert float(dropped.split()[1]) > 0

@@ -4,93 +4,44 @@ from __future__ import annotations
 
 import errno
 import random
-import signal
 from dataclasses import dataclass
-from time import monotonic, sleep
-from typing import TYPE_CHECKING
+from time import monotonic
+from typing import TYPE_CHECKING, NamedTuple
 
-from cluster import SIZE, called
-from crash_log import LATE, STREAM, make_log
-from crash_site import CrashSite
-from node_faults import FailingCommits, SlowDisk
+from cluster_faults import KINDS, RENEWAL, Fault
+from cluster_site import ClusterSite
+from crash_log import LATE, make_log
+from node_faults import FailingCommits, SlowDisk, UnwritableLog
 from patience import wait_until
+from unwritable import Unwritable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from cluster import Cluster
     from crash_site import NodeProcess
+    from loader import Loader
     from node_faults import Inside
 
-    from projection.stream.jetstream import JetStream
-
 _EVENTS = (1_000, 3_000)
-_MOST_FAULTS = 4
-_SECONDS_A_FAULT = 2.0  # of publishing
-_DOWN = ("kill", "stop", "lame_duck", "pause")  # what takes a server away; `Cluster` has a method for each
-_OTHERS = ("step_down", "consumers", "node killed", "node frozen")
+_MOST_FAULTS = 5
+_SECONDS_A_FAULT = 3.0  # of publishing
+_STALL_S = (
+    60.0  # the bound, and for each event that is left as much as batches of ten on the slowest disk drawn here take
+)
+_STALL_S_AN_EVENT = 0.02
+_SLOWER = 3  # than the machines for which the bound is stated is any that tests run on
 
 
-class ClusterSite(CrashSite):
-    """A crash site whose stream has a copy on each server of a cluster."""
+class Stall(NamedTuple):
+    """What came behind the last fault."""
 
-    server: Cluster  # type: ignore[assignment] - it has an address as well
+    seconds: float  # until all was published and folded
+    left: int  # events to fold when the last fault was over
 
-    async def _make_stream(self, jetstream: JetStream) -> None:
-        config = {"name": STREAM, "subjects": [f"{STREAM}.>"], "num_replicas": SIZE}
-        answer = await called(jetstream, f"STREAM.CREATE.{STREAM}", **config)
-        assert "error" not in answer, answer
-
-    def leader(self) -> int | None:
-        """The server that has the stream in its charge; None while none is known to."""
-        return self._ask(lambda jetstream: self.server.leader(jetstream, STREAM))
-
-    def step_down(self) -> None:
-        """Have another server take charge of the stream."""
-        self._ask(lambda jetstream: self.server.step_down(jetstream, STREAM))
-
-    def mend(self) -> None:
-        """Have all servers run, with level copies."""
-        for number in range(
-            SIZE
-        ):  # before any of them is asked: a connection to a frozen one waits, in a test for minutes
-            self.server.restart(number)
-        self._ask(self.server.mend)
-
-    def clear(self) -> None:
-        """Leave nothing behind for the next schedule on these servers."""
-        self._ask(lambda jetstream: called(jetstream, f"STREAM.DELETE.{STREAM}"))
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """What goes wrong, to whom, when and for how long."""
-
-    kind: str
-    number: int | None  # of the server; None: the one that has the stream in its charge
-    after_s: float
-    for_s: float
-
-    def strike(self, site: ClusterSite, node: NodeProcess) -> None:
-        """Returns once it is over, but for a node that was killed."""
-        node.wait_until_it_reads()
-        sleep(self.after_s)
-        match self.kind:
-            case "step_down":
-                site.step_down()
-            case "consumers":
-                site.delete_consumers()
-            case "node killed":
-                node.kill()
-            case "node frozen":
-                node.send(signal.SIGSTOP)
-                sleep(self.for_s)
-                node.send(signal.SIGCONT)
-            case down:
-                number = self.number if self.number is not None else site.leader()
-                getattr(site.server, down)(number or 0)
-                sleep(self.for_s)
-                site.mend()
+    def check(self) -> None:
+        """No stall is longer than what is stated, but on slower machines."""
+        assert self.seconds < _SLOWER * (_STALL_S + self.left * _STALL_S_AN_EVENT), self
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,62 +49,65 @@ class ClusterSchedule:
     """A log, and what goes wrong while it is published and folded."""
 
     seed: int
+    tls: bool  # whether clients show certificates, which are renewed
     events: int
     published: int  # before the first node starts; the others meanwhile
     batch: int
-    inside: tuple[Inside, ...]  # what the first node's disk does
+    lives: tuple[tuple[Inside, ...], ...]  # of the nodes, one after another: what their disk and their log are like
     faults: tuple[Fault, ...]
 
     @classmethod
     def draw(cls, seed: int) -> ClusterSchedule:
         """The schedule of a seed."""
         dice = random.Random(seed)
+        tls = dice.random() < 0.3
+        kinds = [dice.choice(KINDS) for _ in range(dice.randrange(1, _MOST_FAULTS + 1))]
+        if tls:
+            kinds.insert(dice.randrange(len(kinds) + 1), RENEWAL)
         events = dice.randrange(*_EVENTS)
-        disk = dice.choice(
-            (
-                (),
-                (),
-                (SlowDisk(dice.uniform(0.0, 0.1)),),
-                (FailingCommits(errno.ENOSPC, dice.randrange(1, 10), dice.randrange(1, 8), stored=False),),
-            )
-        )
         return cls(
             seed,
+            tls,
             events,
             published=dice.randrange(LATE, events),
             batch=dice.choice((10, 50, 200)),
-            inside=disk,
-            faults=tuple(_fault(dice) for _ in range(dice.randrange(1, _MOST_FAULTS + 1))),
+            lives=tuple((*_disk(dice), *_log(dice)) for _ in range(1 + kinds.count("node killed"))),
+            faults=tuple(Fault.draw(dice, kind) for kind in kinds),
         )
 
-    def carry_out(self, cluster: Cluster, folder: Path) -> float:
-        """All faults one after another, a check after each death of a node, and one at the end.
-
-        Returns how long it took, from the last fault on, until all was folded, in seconds.
-        """
+    def carry_out(self, cluster: Cluster, folder: Path) -> Stall:
+        """All faults one after another, a check after each death of a node, and one at the end."""
         site = ClusterSite(cluster, folder, make_log(random.Random(self.seed), self.events), batch=self.batch)
         try:
             site.publish(self.published)
-            with site.publishing(over_s=_SECONDS_A_FAULT * len(self.faults)):
-                node = self._strike(site)
-            began = monotonic()
-            with node:
-                wait_until(lambda: self._goes_on(site, node), site.node_log)
-                taken = monotonic() - began
+            with site.loading(over_s=_SECONDS_A_FAULT * len(self.faults)) as loader:
+                node = self._strike(site, loader)
+                over = monotonic()
+                with node:
+                    left = self.events - min(site.committed().values())
+                    loader.hurry()
+                    wait_until(lambda: self._goes_on(site, node), site.node_log)
+                    stall = Stall(monotonic() - over, left)
+            stall.check()
             site.check_all()
+            site.mend()
+            site.check_stream()
         finally:
             site.mend()
             site.clear()
-        return taken
+        return stall
 
-    def _strike(self, site: ClusterSite) -> NodeProcess:
-        node = site.start(*self.inside, until_caught_up=False)
+    def _strike(self, site: ClusterSite, loader: Loader) -> NodeProcess:
+        lives = iter(self.lives)
+        node = site.start(*next(lives), until_caught_up=False)
         try:
-            for fault in self.faults:
-                fault.strike(site, node)
+            for number, fault in enumerate(self.faults):
+                if number:
+                    site.mend()
+                fault.strike(site, node, loader)
                 if fault.kind == "node killed":
                     site.check()
-                    node = site.start(until_caught_up=False)
+                    node = site.start(*next(lives), until_caught_up=False)
                 assert node.runs, site.node_log()
         except BaseException:
             node.kill()
@@ -162,9 +116,13 @@ class ClusterSchedule:
 
     def _goes_on(self, site: ClusterSite, node: NodeProcess) -> bool:
         assert node.runs, site.node_log()
-        return site.is_committed()
+        return set(site.committed().values()) == {self.events}
 
 
-def _fault(dice: random.Random) -> Fault:
-    kind = dice.choice(_DOWN + _OTHERS)
-    return Fault(kind, dice.choice((None, *range(SIZE))), dice.uniform(0.0, 1.0), dice.uniform(0.5, 8.0))
+def _disk(dice: random.Random) -> tuple[Inside, ...]:
+    full = FailingCommits(errno.ENOSPC, dice.randrange(1, 10), dice.randrange(1, 8), stored=False)
+    return dice.choice(((), (), (SlowDisk(dice.uniform(0.0, 0.1)),), (full,)))
+
+
+def _log(dice: random.Random) -> tuple[Inside, ...]:
+    return dice.choice(((), (UnwritableLog(dice.choice(list(Unwritable))),)))

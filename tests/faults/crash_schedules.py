@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from crash_log import LATE, make_log
 from crash_site import CrashSite
-from node_faults import FailingCommits, Inside, JumpingClock, Point, SlowDisk, Stalled, Struck
+from node_faults import FailingCommits, Inside, JumpingClock, Point, SlowDisk, Stalled, Struck, UnwritableLog
+from unwritable import Unwritable
 
 from projection.stream.embedded import EmbeddedServer
 
@@ -93,7 +94,7 @@ class ConsumerDeleted:
         site.delete_consumers()
 
 
-Lasting: TypeAlias = Stalled | FailingCommits | SlowDisk | JumpingClock
+Lasting: TypeAlias = Stalled | FailingCommits | SlowDisk | JumpingClock | UnwritableLog
 Outside: TypeAlias = NodeKilled | NodeFrozen | ServerKilled | ServerFrozen | ConsumerDeleted
 
 
@@ -176,6 +177,7 @@ def _fault(dice: random.Random) -> Inside | Outside:
         "stalled": 8,
         "slow": 6,
         "clock": 4,
+        "log": 4,
     }
     point = dice.choice(list(Point))
     passing = dice.randrange(1, 1 + _PASSINGS.get(point, _OTHER_PASSINGS))
@@ -199,5 +201,7 @@ def _fault(dice: random.Random) -> Inside | Outside:
             return Stalled(point, passing, dice.choice((0.1, 0.5, 1.5)))
         case "slow":
             return SlowDisk(dice.uniform(0.0, 0.1))
+        case "log":
+            return UnwritableLog(dice.choice(list(Unwritable)))
         case _:
             return JumpingClock(dice.randrange(1_000_000))

@@ -42,8 +42,8 @@ _PUBLISHED_AT_ONCE = 40  # of what is published meanwhile, with a pause after ea
 
 
 # Forked from a process that has everything imported, a node starts in a few milliseconds.
-_forks = multiprocessing.get_context("forkserver")
-_forks.set_forkserver_preload(["pytest", "warm_node"])
+forks = multiprocessing.get_context("forkserver")
+forks.set_forkserver_preload(["pytest", "warm_node"])
 
 
 @contextmanager
@@ -63,11 +63,15 @@ class NodeProcess:
     """`projection run` in a process of its own."""
 
     def __init__(self, site: CrashSite, faults: Sequence[Inside], options: Sequence[str]) -> None:
-        arguments = ["--manifest", "manifest.json", "--stream", STREAM, "--url", site.server.url, *options]
-        environment = {"PROJECTION_BACK_PRESSURE__BATCH": str(site.batch), "PROJECTION_BACK_PRESSURE__LINGER_MS": "5"}
+        arguments = ["--manifest", "manifest.json", "--stream", STREAM, *options]
+        environment = {
+            "PROJECTION_BACK_PRESSURE__BATCH": str(site.batch),
+            "PROJECTION_BACK_PRESSURE__LINGER_MS": "5",
+            **site.node_settings,
+        }
         self._site = site
-        self._reading = _forks.Event()
-        self._process = _forks.Process(
+        self._reading = forks.Event()
+        self._process = forks.Process(
             target=run_node, args=(site.folder, arguments, environment, faults, self._reading)
         )
         self._process.start()
@@ -149,6 +153,16 @@ class CrashSite:
         self._seen: dict[ViewType, int] = {}
         self._ask(self._make_stream)
 
+    @property
+    def connection(self) -> NatsConnection:
+        """How whoever publishes and asks reaches the server."""
+        return NatsConnection(self.server.url)
+
+    @property
+    def node_settings(self) -> dict[str, str]:
+        """How nodes reach the server, as variables of the environment."""
+        return {"PROJECTION_NATS__URL": self.server.url}
+
     # the stream
 
     async def _make_stream(self, jetstream: JetStream) -> None:
@@ -172,13 +186,16 @@ class CrashSite:
     async def _publish(self, events: Sequence[bytes], pause_s: float = 0.0) -> None:
         async def outgoing() -> AsyncIterator[Outgoing]:
             for number, event in enumerate(events, 1):
-                yield Outgoing(subject_of(event), event)
+                yield self._message(self.published + number, event)
                 if pause_s and number % _PUBLISHED_AT_ONCE == 0:
                     await asyncio.sleep(pause_s)
 
-        async with await Nats.connect(NatsConnection(self.server.url)) as nats:
+        async with await Nats.connect(self.connection) as nats:
             await publish_all(nats, STREAM, outgoing())
         self.published += len(events)
+
+    def _message(self, _number: int, event: bytes) -> Outgoing:
+        return Outgoing(subject_of(event), event)
 
     def delete_consumers(self) -> None:
         async def delete(jetstream: JetStream) -> None:
@@ -189,7 +206,7 @@ class CrashSite:
 
     def _ask(self, question: Callable[[JetStream], Awaitable[T]]) -> T:
         async def ask() -> T:
-            async with await Nats.connect(NatsConnection(self.server.url)) as nats:
+            async with await Nats.connect(self.connection) as nats:
                 return await question(JetStream(nats))
 
         return asyncio.run(ask())

@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from multiprocessing.synchronize import Event
     from pathlib import Path
+
+    from unwritable import Unwritable
 
     from projection.stream.port import Feed
 
@@ -97,13 +100,22 @@ class JumpingClock:
     seed: int
 
 
-Inside: TypeAlias = Struck | Stalled | FailingCommits | SlowDisk | JumpingClock
+@dataclass(frozen=True, slots=True)
+class UnwritableLog:
+    """Nothing of the node's log can be written."""
+
+    why: Unwritable
+
+
+Inside: TypeAlias = Struck | Stalled | FailingCommits | SlowDisk | JumpingClock | UnwritableLog
 
 
 def run_node(
     folder: Path, arguments: Sequence[str], environment: Mapping[str, str], faults: Sequence[Inside], reading: Event
 ) -> None:
     """`projection run` in this process; its stderr goes to `node.log` of the folder, its stdout to `node.out`.
+
+    Where its log cannot be written, `node.log` has only what the interpreter says of a fatal error.
 
     Args:
         folder: the working directory.
@@ -116,15 +128,20 @@ def run_node(
 
     signal.alarm(LIFETIME_S)
     os.chdir(folder)
-    os.dup2(os.open("node.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), 2)
-    faulthandler.enable()
+    log = os.open("node.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    faulthandler.enable(log)
     os.dup2(os.open("node.out", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), 1)
     for name in [name for name in os.environ if name.startswith("PROJECTION_")]:
         del os.environ[name]
     os.environ.update({"PROJECTION_HTTP__LISTEN": "127.0.0.1:0", **environment})
     sys.argv = ["projection", "run", *arguments]
     _Instruments(faults, reading).put_in()
-    main()
+    with ExitStack() as opened:
+        for fault in faults:
+            if isinstance(fault, UnwritableLog):
+                log = opened.enter_context(fault.why.opened())
+        os.dup2(log, 2)
+        main()
 
 
 class _Instruments:

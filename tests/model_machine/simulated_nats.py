@@ -135,6 +135,9 @@ class SimulatedNats:
     def refused(self, subject: str) -> str | None:
         return None
 
+    def go_elsewhere(self) -> None:
+        """There is one server."""
+
     def new_inbox(self) -> str:
         self._inboxes += 1
         return f"_INBOX.{id(self)}.{self._inboxes}"

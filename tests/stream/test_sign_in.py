@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from authority import Authority
+from certificates import Authority
 from configured_server import ConfiguredServer
 from hypothesis import given
 from hypothesis import strategies as st

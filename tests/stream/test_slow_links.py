@@ -8,8 +8,8 @@ import pytest
 from configured_server import ConfiguredServer
 from hypothesis import given
 from hypothesis import strategies as st
+from link import Link
 from stream_support import Log, read, sequences
-from throttled_wire import ThrottledWire
 
 from projection.stream import flow as flow_module
 from projection.stream.address import NatsConnection
@@ -33,7 +33,7 @@ async def test_large_events_come_once_over_a_slow_link(
         await log.publish(1, data=b"x" * 900_000)
         await log.publish(1, "theirs")
     async with (
-        ThrottledWire(nats_server.url, MIB) as wire,
+        Link(nats_server.url, MIB) as wire,
         await Nats.connect(NatsConnection(wire.url)) as slow,
     ):
         feed = log.feed(nats=slow)
@@ -50,7 +50,7 @@ async def test_a_server_that_keeps_little_for_a_slow_client_is_asked_for_less(tm
         async with await Nats.connect(NatsConnection(server.url)) as nats:
             log = await Log(JetStream(nats), "L").create()
             await log.publish(1_500, data=b"x" * 2_000)
-            async with ThrottledWire(server.url, MIB) as wire, await Nats.connect(NatsConnection(wire.url)) as slow:
+            async with Link(server.url, MIB) as wire, await Nats.connect(NatsConnection(wire.url)) as slow:
                 feed = log.feed(nats=slow)
                 await feed.open()
                 assert log.ours == sequences(await read(feed, 1_500))

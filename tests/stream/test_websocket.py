@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from authority import Authority
+from certificates import Authority
 from configured_server import ConfiguredServer
 from patience import eventually
 from stream_support import Log, read, sequences

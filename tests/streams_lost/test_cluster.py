@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from cluster import SIZE, Cluster, called, form
+from cluster import SIZE, Cluster, called, form, make_stream
 from lost_support import at, held, recorded, recorders, records, running, some
 from node_support import Site
 from patience import eventually
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # The library forgets to close a connection on which a frozen server says nothing.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
-HARMS = ("kill", "stop", "lame_duck", "pause", "step_down")
+HARMS = ("kill", "stop", "lame_duck", "pause", "isolate", "step_down")
 ROLES = ("leader", "host", "connected")  # of the stream, of the consumer, of the node's connection
 BEFORE, MEANWHILE, AFTERWARDS = 300, 200, 100
 
@@ -48,7 +48,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 async def watcher(cluster: Cluster) -> AsyncIterator[Nats]:
     """Who publishes and asks, and mends what was harmed."""
-    async with await Nats.connect(cluster.connection()) as nats:
+    async with await Nats.connect(cluster.connection_by(cluster.to_loaders)) as nats:
         yield nats
 
 
@@ -56,17 +56,7 @@ async def watcher(cluster: Cluster) -> AsyncIterator[Nats]:
 async def made(cluster: Cluster, watcher: Nats, name: str, folder: Path, replicas: int) -> AsyncIterator[Site]:
     """A stream of so many copies; at the end it is gone, and the cluster whole."""
     site = Site(watcher, cluster.url, name, folder)
-    config = {"name": name, "subjects": [f"{name}.>"], "num_replicas": replicas}
-    said: list[dict[str, Any]] = []
-
-    async def is_made() -> bool:  # a cluster that was mended just now may be choosing its leader
-        try:
-            said.append(await called(site.jetstream, f"STREAM.CREATE.{name}", **config))
-        except StreamError as error:
-            said.append({"error": error})
-        return "error" not in said[-1]
-
-    await eventually(is_made, told=lambda: str(said[-1]))
+    await make_stream(site.jetstream, name, replicas)
     try:
         yield site
     finally:
@@ -130,6 +120,8 @@ async def harmed(cluster: Cluster, site: Site, how: str, number: int) -> None:
         await cluster.step_down(site.jetstream, site.stream)
     else:
         getattr(cluster, how)(number)
+    if how == "isolate":  # whoever publishes is on the side of the two others
+        cluster.links.tell(cluster.to_loaders[number].refuse)
 
 
 @pytest.mark.parametrize("harm", sampled(product(HARMS, ROLES), 3), ids=" the ".join)

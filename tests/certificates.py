@@ -1,19 +1,16 @@
-"""Certificates for this machine, of an authority of one's own."""
+"""Certificates for servers and clients on this machine."""
 
 from __future__ import annotations
 
 import datetime as dt
 import inspect
 import ipaddress
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 class Authority:
@@ -25,18 +22,24 @@ class Authority:
         self._certificate = self._signed(self._name, self._key, is_authority=True)
 
     def write(self, folder: Path, name: str) -> dict[str, str]:
-        """Issue a certificate; the files, as a server's configuration calls them."""
+        """Issue a certificate, in place of one that may be there; the files, as a server's configuration calls them."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        files = {"cert_file": f"{name}.pem", "key_file": f"{name}.key", "ca_file": f"{name}-ca.pem"}
         pem = serialization.Encoding.PEM
         written = (
             self._signed(subject, key, is_authority=False).public_bytes(pem),
             key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
             self._certificate.public_bytes(pem),
         )
+        files = self.files(folder, name)
         for file, data in zip(files.values(), written, strict=True):
-            (folder / file).write_bytes(data)
+            Path(file).write_bytes(data)
+        return files
+
+    @staticmethod
+    def files(folder: Path, name: str) -> dict[str, str]:
+        """Where a certificate lies, its key, and whose signatures its owner trusts."""
+        files = {"cert_file": f"{name}.pem", "key_file": f"{name}.key", "ca_file": f"{name}-ca.pem"}
         return {what: str(folder / file) for what, file in files.items()}
 
     def _signed(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, *, is_authority: bool) -> x509.Certificate:
