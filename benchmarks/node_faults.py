@@ -112,7 +112,7 @@ async def connection_cut(place: Path, url: str) -> float:
         site.start()
         await _begun(site)
         before = wire.connections
-        wire.cut()
+        wire.reset()
         await site.goes_on(_SECONDS)
         if wire.connections == before:
             raise AssertionError("the connection was not cut")

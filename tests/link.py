@@ -50,11 +50,6 @@ class Link(Wire):
         self._refuses = True
         self.reset()
 
-    def reset(self) -> None:
-        """End all connections."""
-        for task in self._tasks:
-            task.cancel()
-
     def make_whole(self) -> None:
         """Forward everything at once; connections that are there stay."""
         self.bytes_per_s, self._lifetime, self._refuses = None, None, False

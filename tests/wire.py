@@ -25,10 +25,10 @@ class Wire:
 
     async def __aexit__(self, *_: object) -> None:
         self._listening.close()
-        self.cut()
+        self.reset()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def cut(self) -> None:
+    def reset(self) -> None:
         """End all connections that there are."""
         for task in self._tasks:
             task.cancel()
