@@ -202,7 +202,8 @@ async def _once_there_is_room(open_: Callable[[], _Opened], signals: _Signals, *
                 structlog.get_logger().error("the node waits for room on the disk", reason=error.message)
             told = error.message
         try:
-            await asyncio.wait_for(stopping.wait(), _ROOM_EVERY_S)
+            async with asyncio.timeout(_ROOM_EVERY_S):
+                await stopping.wait()
         except TimeoutError:
             continue
         raise Exit(0)

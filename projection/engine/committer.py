@@ -58,7 +58,8 @@ class Workshop:
             done = loop.run_in_executor(self._threads, write, lambda: _tell(loop, written))
             done.add_done_callback(lambda _: written.set())
             with suppress(TimeoutError):
-                await asyncio.wait_for(written.wait(), self._patience_s)
+                async with asyncio.timeout(self._patience_s):
+                    await written.wait()
         await done
 
     def close(self) -> None:

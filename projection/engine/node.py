@@ -302,7 +302,8 @@ class Node:
     async def _hear(self) -> None:
         """Wait for news, and for a moment at most."""
         try:
-            await asyncio.wait_for(self._news.wait(), _TICK_S)
+            async with asyncio.timeout(_TICK_S):
+                await self._news.wait()
         except TimeoutError:
             return
         finally:

@@ -264,7 +264,8 @@ class Reading:
         """End this reading once its lane is at a position or behind it; whether that came to be in time."""
         self._awaited_at = position
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._is_there.wait(), patience_s)
+            async with asyncio.timeout(patience_s):
+                await self._is_there.wait()
         if not self._is_there.is_set():
             self._awaited_at = None
             return False

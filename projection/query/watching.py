@@ -48,7 +48,8 @@ class LaneWatch:
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._look())
         try:
-            return await asyncio.wait_for(woken, timeout_s)
+            async with asyncio.timeout(timeout_s):
+                return await woken
         except TimeoutError:
             return self._scanned()
         finally:

@@ -309,7 +309,8 @@ class JetStreamFeed:
         opening.arrived.clear()
         if opening.broken is None and len(opening.messages) < count:
             try:
-                await asyncio.wait_for(opening.arrived.wait(), timeout_s)
+                async with asyncio.timeout(timeout_s):
+                    await opening.arrived.wait()
             except TimeoutError:
                 return
 

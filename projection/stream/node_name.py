@@ -168,7 +168,8 @@ class NodeName:
                 await nats.publish(subject, request, reply=f"{inbox}.{number}")
                 self._settled.set()
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(gone.wait(), _RENEWED_S)
+                    async with asyncio.timeout(_RENEWED_S):
+                        await gone.wait()
         finally:
             await waiting.end()
 

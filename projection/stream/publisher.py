@@ -191,7 +191,8 @@ class _Publishing:
         while window.failure is None and (len(window.waiting) > count or window.size > size):
             window.moved.clear()
             try:
-                await asyncio.wait_for(window.moved.wait(), 0.25)
+                async with asyncio.timeout(0.25):
+                    await window.moved.wait()
             except TimeoutError:
                 if window.losses != self._nats.losses:
                     window.failure = "the connection was lost"

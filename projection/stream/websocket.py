@@ -105,6 +105,8 @@ class WebSocket:
     async def _end(self, session: aiohttp.ClientSession, socket: aiohttp.ClientWebSocketResponse) -> None:
         # The connection first: after WebSocket's own words of leave, nobody would wait for the end of TLS.
         with suppress(TimeoutError):
-            await asyncio.wait_for(session.close(), _GOODBYE_S)
+            async with asyncio.timeout(_GOODBYE_S):
+                await session.close()
         with suppress(TimeoutError, OSError, aiohttp.ClientError):
-            await asyncio.wait_for(socket.close(), _GOODBYE_S)
+            async with asyncio.timeout(_GOODBYE_S):
+                await socket.close()
