@@ -32,7 +32,7 @@ class History:
             ProgramInvalidError: the program does not check.
         """
         from projection.testing.folding import Projection
-        from projection.testing.given import given_events
+        from projection.testing.given import given_events, recorded_by
 
         projection = Projection.load(program)
         if len(projection.deployed) != 1:
@@ -40,7 +40,7 @@ class History:
         self.deployed: DeployedView = projection.deployed[0]
         self.given: list[GivenEvent] = []
         if events is not None:
-            self.given += given_events(events, Path(), projection.aggregate_of)
+            self.given += given_events(events, Path(), projection.aggregate_of, recorded=recorded_by(self.deployed))
 
     def store_before(self, number: int) -> LaneStore:
         """What the events before this one, from 1, come to."""
@@ -48,7 +48,7 @@ class History:
         from projection.model.envelope import Tenancy
 
         replay = Replay([self.deployed], Tenancy())
-        replay.run(one.envelope for one in self.given[: number - 1])
+        replay.run(one.line for one in self.given[: number - 1])
         return replay.lanes[0].store
 
     def event(self, number: int) -> Event:
@@ -57,17 +57,12 @@ class History:
         Raises:
             ConfigurationError: there is none of this number.
         """
-        from projection.engine.event import EventReader
-        from projection.model.envelope import Tenancy, decode_envelope
-        from projection.stream.port import Message
+        from projection.engine.replay import FileEvents
+        from projection.model.envelope import Tenancy
 
         if not 1 <= number <= len(self.given):
             raise ConfigurationError(f"there is no event {number}", hint=f"there are {len(self.given)}")
-        template = self.deployed.entry.subject_template
-        data = self.given[number - 1].envelope
-        envelope = decode_envelope(data)
-        subject = template.subject(envelope.tenant_id or "", envelope.aggregate_type, envelope.aggregate_id)
-        return EventReader(template, Tenancy()).read(Message(number, subject, data, ""), envelope)
+        return FileEvents(self.deployed.entry, Tenancy()).event(number, self.given[number - 1].line)
 
     def view(self, store: LaneStore, tenant_id: TenantId, view_id: str) -> bytes | None:
         """A view's JSON; None where there is none."""
@@ -107,12 +102,16 @@ async def opened_log(
 def _envelopes(path: Path, deployed: Sequence[DeployedView]) -> Iterator[bytes]:
     """The envelopes of a log as they stand there; of a file in the short form, those that it stands for."""
     from projection.stream.file_feed import read_events
+    from projection.stream.recorded import is_recorded
     from projection.testing.folding import Projection
     from projection.testing.given import given_events
 
+    if path.suffix != ".json" and is_recorded(next((data for _, data in read_events(path)), b"")):
+        yield from (data for _, data in read_events(path))
+        return
     first = b"[" if path.suffix == ".json" else next((data for _, data in read_events(path)), b'"event_type"')
     if b'"event_type"' in first:
         yield from (data for _, data in read_events(path))
         return
     aggregate_of = Projection(path.name, deployed, Path()).aggregate_of
-    yield from (event.envelope for event in given_events(path, Path(), aggregate_of))
+    yield from (event.line for event in given_events(path, Path(), aggregate_of))

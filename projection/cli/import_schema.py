@@ -82,14 +82,13 @@ def _of_samples(files: Sequence[Path]) -> tuple[list[EventShape], list[str]]:
     import msgspec
 
     from projection.lang.schemas.from_samples import Sample
-    from projection.model.envelope import decode_envelope
     from projection.testing.given import given_events
 
     decode = msgspec.json.Decoder(float_hook=Decimal).decode
     sample, count = Sample(), 0
     for file in files:
         for event in given_events(file, Path(), lambda _type: "aggregate"):
-            sample.add(event.event_type, decode(decode_envelope(event.envelope).payload))
+            sample.add(event.event_type, decode(event.envelope.payload))
             count += 1
     if not count:
         raise ConfigurationError(f"{', '.join(map(str, files))}: there is no event")

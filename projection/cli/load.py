@@ -28,7 +28,7 @@ _INTERRUPTED = 130
 
 
 def load(
-    file: Annotated[Path, Argument(help="One JSON envelope a line; .gz where it is compressed.")],
+    file: Annotated[Path, Argument(help="One envelope, or message that was dumped, a line; .gz if compressed.")],
     *,
     stream: Stream = None,
     url: NatsUrl = None,
@@ -43,7 +43,8 @@ def load(
     """Publish the events of a file to a stream, in order and once each.
 
     All events are checked first: one that is wrong is named with its line, and nothing is published. Each is published
-    as it stands in the file. The result is one JSON object on stdout.
+    as it stands in the file; messages of `projection dump` are, with their subjects and headers. The result is one JSON
+    object on stdout.
     """
     import asyncio
 

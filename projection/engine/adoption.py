@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 from projection.engine.builds import open_store
-from projection.engine.event import EventReader
+from projection.engine.event import event_reader
 from projection.engine.lane import Lane
 from projection.engine.recipes import READING, deployed_by, deployed_like, differences, recipe_of
 from projection.engine.requeue import queues, read_again, run_again
@@ -134,7 +134,7 @@ class _Takeover:
             former, base_identity=deployed.base_identity, recipe=recipe_of(deployed).encode(), lineage=lineage
         )
         self._former, self._draft, self._program = former, draft, deployed.program
-        self._reader = EventReader(deployed.entry.subject_template, deployed.tenancy)
+        self._reader = event_reader(deployed.entry, deployed.tenancy)
         self._queues = queues(draft)
         self._suspended = draft.suspensions()
         suspended = {(one.tenant_id, one.view_id) for one in self._suspended}

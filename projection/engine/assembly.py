@@ -67,8 +67,8 @@ def open_node(
         StorageError: a store cannot be opened; one that is damaged halts its view type only.
     """
     planned = plan_builds(catalog, deployed, new_build=new_build, execution=Execution(settings.execution))
-    template, back = deployed[0].entry.subject_template, settings.back_pressure
-    subjects = disjoint({subject for one in deployed for subject in one.entry.subjects}, template)
+    back, everything = settings.back_pressure, deployed[0].entry.all_subjects
+    subjects = disjoint({subject for one in deployed for subject in one.entry.subjects}, everything)
     opened: dict[Lane, PlannedBuild] = {}
     unopened: list[Unopened] = []
     try:

@@ -64,6 +64,7 @@ def recipe(entry: ManifestView, program: Program, tenancy: Tenancy) -> Recipe:
             "on_error": entry.on_error.value,
             "limits": entry.limits.model_dump(),
             "partition_by": entry.partition_by,
+            **({} if entry.events is None else {"events": entry.events.terms()}),
             "changes": entry.changes,
         },
         tenancy=RecipeTenancy(tenancy.enabled, tenancy.default),
@@ -129,7 +130,7 @@ def limits_of(entry: ManifestView) -> Limits:
 
 def _require_subjects_of(entry: ManifestView, subjects: Sequence[str]) -> None:
     for subject in subjects:
-        if (problem := entry.subject_template.filter_problem(subject)) is not None:
+        if (problem := entry.filter_problem(subject)) is not None:
             raise ConfigurationError(f"setting subjects: {problem}")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -10,12 +12,19 @@ from projection.errors import DecodeError, ProjectionError, TenantAccessError
 from projection.lang.program import Meta
 from projection.lang.values.plain import plain_text
 from projection.model.envelope import Envelope, Tenancy, decode_envelope
+from projection.model.event_format.plan import NoEvent
+from projection.model.event_format.reader import FormatReader
 from projection.model.timestamp import parse_timestamp
 
 if TYPE_CHECKING:
+    from projection.model.event_format.declaration import EventFormat
     from projection.model.ids import TenantId
+    from projection.model.manifest import ManifestView
     from projection.model.subjects import SubjectTemplate
     from projection.stream.port import Message
+
+
+_REMEMBERED = 65_536  # tenants
 
 
 class Event(msgspec.Struct, eq=False, gc=False):
@@ -26,10 +35,11 @@ class Event(msgspec.Struct, eq=False, gc=False):
     envelope: Envelope | None = None
     meta: Any = None  # what programs see of the envelope
     error: ProjectionError | None = None
+    no_event: str = ""  # what it is where the manifest says that it is none
 
 
 class EventReader:
-    """Makes events of messages, by the subjects' form and the tenancy of the node."""
+    """Makes events of messages that hold envelopes, by the subjects' form and the tenancy of the node."""
 
     def __init__(self, template: SubjectTemplate, tenancy: Tenancy) -> None:
         self._tenant_of = template.tenant_reader()
@@ -57,6 +67,40 @@ class EventReader:
             return Event(message, tenant_id, envelope, meta_of(envelope, tenant_id, message.sequence))
         except (DecodeError, TenantAccessError) as error:
             return Event(message, tenant_id, error=error)
+
+
+class DescribedReader:
+    """Makes events of messages that a manifest describes."""
+
+    def __init__(self, described: EventFormat, tenancy: Tenancy) -> None:
+        self._format = FormatReader(described)
+        self._tenancy = tenancy
+        # There are fewer tenants than events, and each is an id to be checked.
+        self._owner = lru_cache(_REMEMBERED)(lambda named: tenancy.owner(named, None))
+
+    def read(self, message: Message, envelope: Envelope | None = None) -> Event:
+        """The event of a message, as `EventReader.read`."""
+        tenant_id = self._tenancy.default
+        try:
+            try:
+                envelope = envelope or self._format.read(message)
+            except DecodeError:
+                with suppress(ProjectionError):
+                    tenant_id = self._owner(self._format.tenant_of(message))
+                raise
+            tenant_id = self._owner(envelope.tenant_id)
+            return Event(message, tenant_id, envelope, meta_of(envelope, tenant_id, message.sequence))
+        except NoEvent as error:
+            return Event(message, tenant_id, no_event=str(error))
+        except (DecodeError, TenantAccessError) as error:
+            return Event(message, tenant_id, error=error)
+
+
+def event_reader(entry: ManifestView, tenancy: Tenancy) -> EventReader | DescribedReader:
+    """What makes events of the messages of a manifest."""
+    if entry.events is None:
+        return EventReader(entry.subject_template, tenancy)
+    return DescribedReader(entry.events, tenancy)
 
 
 def meta_of(envelope: Envelope, tenant_id: TenantId, sequence: int) -> Any:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from projection.errors import ErrorClass, ProjectionError
 from projection.lang.failures import Failure
+from projection.model.event_format.headers import chosen_headers
+from projection.model.event_format.reader import header_names
 from projection.model.ids import ViewId
 from projection.model.manifest import Policy
 from projection.model.parked import HELD_CODE, Disposition, ParkedEvent, Suspension, Unrecorded, parked_digest
@@ -74,6 +76,7 @@ class Parking:
     def __init__(self, deployed: DeployedView, store: ViewReader) -> None:
         self._deployed = deployed
         self._limits = deployed.entry.limits
+        self._header_names = header_names(deployed.entry.events)
         self.queues: dict[Target, _Queue] = {}  # what waits behind a parked event, by view
         self.tenants: dict[TenantId, Suspension] = {}  # that are suspended as a whole
         self._suspensions: dict[tuple[TenantId, ViewId | None], Suspension] = {}  # all there are
@@ -240,6 +243,8 @@ class Parking:
             disposition=disposition,
             subject=event.message.subject,
             envelope=event.message.data,
+            headers=tuple(sorted(chosen_headers(event.message.headers, self._header_names).items())),
+            stored="" if self._deployed.entry.events is None else event.message.time,
         )
         if disposition is Disposition.SKIPPED and self._kept >= self._limits.skipped:
             digest = parked_digest(parked)

@@ -9,7 +9,7 @@ from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Protocol
 
 from projection.engine.breaker import CircuitBreaker
-from projection.engine.event import EventReader
+from projection.engine.event import event_reader
 from projection.engine.fault_log import log_fault
 from projection.errors import StorageDamagedError, StorageError, StreamError, StreamIdentityError
 from projection.faults import contained
@@ -72,7 +72,7 @@ class Reading:
         self.caught_up = False
         self._host = host
         deployed = members[0].lane.deployed
-        self._read = EventReader(deployed.entry.subject_template, deployed.tenancy).read
+        self._read = event_reader(deployed.entry, deployed.tenancy).read
         self._breaker = CircuitBreaker(host.changed)  # of reading a store, while there is one member
         self._guests: list[Reading] = []  # readings of one lane, near enough to join this one
         self._awaited_at: int | None = None  # where this one, a guest, is waited for
@@ -167,11 +167,14 @@ class Reading:
         for number in range(start, len(messages)):
             lane = None
             if messages[number].no_event:
-                unhandled.passed_over(messages[number])
+                unhandled.passed_over(messages[number].no_event, messages[number].subject)
                 continue
             try:
                 event = read(messages[number])
                 envelope = event.envelope
+                if envelope is None and event.no_event:
+                    unhandled.passed_over(event.no_event, event.message.subject)
+                    continue
                 if envelope is None:
                     takers: Takers = [(member.lane, None) for member in self.members]
                 else:

@@ -5,6 +5,7 @@ A former build is folded, and its parked events are, when the manifest's files s
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from projection.engine.deployment import deploy, limits_of, recipe
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from projection.store.build import Build
 
 
-READING = ("subjects", "subject_template", "start", "tenancy")  # what decides which events a build has seen
+READING = ("subjects", "subject_template", "events", "start", "tenancy")  # what decides which events a build has seen
 
 
 def recipe_of(deployed: DeployedView) -> Recipe:
@@ -91,4 +92,6 @@ def _in_words(value: Any) -> str:
     """A setting of the manifest as people read it."""
     if isinstance(value, list):
         return ", ".join(value)
+    if isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False)
     return f"{value:,}" if isinstance(value, int) else str(value)

@@ -5,23 +5,23 @@ from __future__ import annotations
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from projection.engine.event import EventReader
+from projection.engine.event import Event, event_reader
 from projection.engine.lane import Lane
 from projection.engine.starts import before_start_in_file
 from projection.engine.summary import Summary
 from projection.engine.unhandled import Unhandled
-from projection.errors import ProjectionError
+from projection.errors import ConfigurationError, DecodeError, ProjectionError
 from projection.model.envelope import decode_envelope
 from projection.store.memory import MemoryLaneStore
 from projection.stream.port import Message
+from projection.stream.recorded import is_recorded, recorded_message
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from projection.engine.deployment import DeployedView
-    from projection.engine.event import Event
     from projection.model.envelope import Tenancy
-    from projection.model.subjects import SubjectTemplate
+    from projection.model.manifest import ManifestView
 
 _MAX_TYPES = 10_000
 _BATCH = 20_000  # events between two commits; the result does not depend on it
@@ -34,7 +34,7 @@ class Replay:
         self.lanes = [Lane(one, MemoryLaneStore()) for one in deployed]
         self.unhandled = Unhandled(lambda: (one.program for one in deployed))
         self._types: dict[tuple[str, str], bool] = {}  # of events, and whether no program handles them
-        self._read = UnderOwnSubjects(deployed[0].entry.subject_template, tenancy).read
+        self._events = FileEvents(deployed[0].entry, tenancy).read
 
     def run(self, events: Iterable[bytes], progress: Callable[[int], None] | None = None) -> Summary:
         """Fold envelopes, the first as sequence 1, as if each had been published under its own subject.
@@ -42,24 +42,26 @@ class Replay:
         Raises:
             LaneHaltedError: a policy says halt; nothing later was folded.
         """
-        began, sequence = perf_counter(), 0
+        began, count = perf_counter(), 0
         for lane in self.lanes:
             lane.move_to(before_start_in_file(lane.deployed))
-        for sequence, data in enumerate(events, 1):
-            event = self._read(sequence, data)
+        for count, event in enumerate(self._events(events), 1):
             self.unhandled.count += self._is_unhandled(event)
             for lane in self.lanes:
-                lane.apply(event)
+                if event.no_event:
+                    lane.move_to(event.message.sequence)
+                else:
+                    lane.apply(event)
                 if lane.halted is not None:
                     raise lane.halted
-            if sequence % _BATCH == 0:
-                self._commit(sequence, progress)
-        self._commit(sequence, progress)
-        return Summary.of(self.lanes, sequence, self.unhandled.count, perf_counter() - began)
+            if count % _BATCH == 0:
+                self._commit(count, progress)
+        self._commit(count, progress)
+        return Summary.of(self.lanes, count, self.unhandled.count, perf_counter() - began)
 
     def _is_unhandled(self, event: Event) -> bool:
         if (envelope := event.envelope) is None:
-            return False
+            return bool(event.no_event)
         key = envelope.aggregate_type, envelope.event_type
         if (found := self._types.get(key)) is None:
             if len(self._types) >= _MAX_TYPES:  # types that come from outside may not fill the memory
@@ -78,15 +80,48 @@ class Replay:
             progress(sequence)
 
 
-class UnderOwnSubjects:
-    """Makes events of envelopes that no log holds, as if each had been published under its own subject."""
+class FileEvents:
+    """Makes events of the lines of a file: messages that were recorded, and envelopes that no log holds.
 
-    def __init__(self, template: SubjectTemplate, tenancy: Tenancy) -> None:
-        self._template = template
-        self._reader = EventReader(template, tenancy)
+    An envelope is read as if it had been published under its own subject. Where the manifest describes other messages,
+    it has none.
+    """
 
-    def read(self, sequence: int, data: bytes) -> Event:
-        """The event as if it came from where it would have been published; one that nobody could is unreadable."""
+    def __init__(self, entry: ManifestView, tenancy: Tenancy) -> None:
+        self._template = entry.subject_template if entry.events is None else None
+        self._tenancy = tenancy
+        self._reader = event_reader(entry, tenancy)
+
+    def read(self, lines: Iterable[bytes]) -> Iterator[Event]:
+        """The events in their order. Envelopes are numbered, from 1 or behind the message before them.
+
+        Raises:
+            ConfigurationError: recorded messages are not in their order.
+        """
+        before = 0
+        for data in lines:
+            event = self.event(before + 1, data)
+            if event.message.sequence <= before:
+                raise ConfigurationError(
+                    f"the recorded message {event.message.sequence} stands behind {before}",
+                    hint="the messages of one stream have to stand in its order",
+                )
+            before = event.message.sequence
+            yield event
+
+    def event(self, sequence: int, data: bytes) -> Event:
+        """The event of one line; an envelope that nobody could publish is unreadable."""
+        nowhere = Message(sequence, "", data, "")
+        if is_recorded(data):
+            try:
+                return self._reader.read(recorded_message(data, sequence))
+            except DecodeError as error:
+                return Event(nowhere, self._tenancy.default, error=error)
+        if self._template is None:
+            try:
+                return self._reader.read(nowhere, decode_envelope(data))
+            except DecodeError as error:
+                return Event(nowhere, self._tenancy.default, error=error)
         envelope = None
         try:
             envelope = decode_envelope(data)

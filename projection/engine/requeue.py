@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from projection.engine.event import EventReader
+from projection.engine.event import event_reader
 from projection.engine.lane import Lane
+from projection.model.event_format.headers import headers_block
 from projection.model.parked import Disposition
 from projection.stream.port import Message
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from projection.engine.deployment import DeployedView
-    from projection.engine.event import Event
+    from projection.engine.event import DescribedReader, Event, EventReader
     from projection.model.ids import TenantId, ViewId
     from projection.model.parked import ParkedEvent
     from projection.store.port import LaneStore, ViewReader
@@ -49,16 +50,17 @@ def run_again(lane: Lane, view_id: ViewId, queue: Sequence[ParkedEvent]) -> None
         LaneHaltedError: an event fails again, and the policy says halt.
         StorageError: the view cannot be read.
     """
-    reader = EventReader(lane.deployed.entry.subject_template, lane.deployed.tenancy)
+    reader = event_reader(lane.deployed.entry, lane.deployed.tenancy)
     for one in queue:
         lane.unpark(one)
     for one in queue:
         lane.refold(read_again(one, reader), view_id)
 
 
-def read_again(parked: ParkedEvent, reader: EventReader) -> Event:
-    """The event as it came from the log; when the log stored it, no program can see."""
-    return reader.read(Message(parked.sequence, parked.subject, parked.envelope, ""))
+def read_again(parked: ParkedEvent, reader: EventReader | DescribedReader) -> Event:
+    """The event as it came from the log, with as much of the message as its format reads."""
+    headers = headers_block(dict(parked.headers))
+    return reader.read(Message(parked.sequence, parked.subject, parked.envelope, parked.stored, "", headers))
 
 
 def decided(store: LaneStore, deployed: DeployedView, parked: Queues | None = None) -> Lane:

@@ -51,4 +51,5 @@ class Sharing:
 
 def _events_of(lane: Lane) -> object:
     """What an event is made of a message by; a former build may do so in another way than the manifest does now."""
-    return lane.deployed.entry.subject_template, lane.deployed.tenancy
+    entry = lane.deployed.entry
+    return entry.subject_template, entry.events, lane.deployed.tenancy

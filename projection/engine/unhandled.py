@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from projection.lang.program import Program
-    from projection.stream.port import Message
 
 MAX_TYPES = 100  # that are told: types come from outside, and may be as many as somebody likes
 
@@ -39,13 +38,12 @@ class Unhandled:
         self._tell = tell
         self._tell_marker = tell_marker
 
-    def passed_over(self, message: Message) -> None:
+    def passed_over(self, kind: str, subject: str) -> None:
         """Count a message that is no event; the first one of its kind is told."""
-        kind = message.no_event
         self.count += 1
         self.markers[kind] = self.markers.get(kind, 0) + 1
         if self.markers[kind] == 1 and self._tell_marker is not None:
-            self._tell_marker(kind, message.subject)
+            self._tell_marker(kind, subject)
 
     def is_unhandled(self, aggregate_type: str, event_type: str) -> bool:
         """Whether no program handles events of this type; that is told."""

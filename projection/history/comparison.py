@@ -162,7 +162,7 @@ def _commit(lanes: Iterable[Lane]) -> int:
 
 def _subjects(pairs: Sequence[Pair]) -> tuple[str, ...]:
     filters = {subject for pair in pairs for deployed in pair for subject in deployed.entry.subjects}
-    return disjoint(filters, pairs[0].new.entry.subject_template)
+    return disjoint(filters, pairs[0].new.entry.all_subjects)
 
 
 def _compared(pair: Pair, old: Lane, new: Lane, most: int) -> Comparison:

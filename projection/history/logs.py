@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from contextlib import aclosing
+from itertools import islice, takewhile
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 from uuid import uuid4
 
-from projection.engine.event import EventReader
-from projection.engine.replay import UnderOwnSubjects
+from projection.engine.event import event_reader
+from projection.engine.replay import FileEvents
 from projection.engine.starts import before_start_in_file, before_start_in_stream
 from projection.model.checkpoint import LanePosition
 from projection.model.subjects import matcher
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from projection.engine.deployment import DeployedView
     from projection.engine.event import Event
     from projection.stream.connection import Nats
+    from projection.stream.port import Message
 
     Batches = AsyncGenerator[Sequence[Event], None]
 
@@ -58,11 +60,11 @@ class Log(Protocol):
 
 
 class FileLog:
-    """Implements `Log` on envelopes that are numbered from 1."""
+    """Implements `Log` on a file of recorded messages, or of envelopes, which are numbered from 1."""
 
-    def __init__(self, envelopes: Callable[[], Iterator[bytes]]) -> None:
+    def __init__(self, lines: Callable[[], Iterator[bytes]]) -> None:
         self.end = 0
-        self._envelopes = envelopes
+        self._lines = lines
 
     async def before_start(self, deployed: DeployedView) -> int:
         """See `Log.before_start`."""
@@ -72,12 +74,14 @@ class FileLog:
         self, deployed: DeployedView, subjects: Sequence[str], after: int, until: int | None = None
     ) -> Batches:
         """See `Log.read`."""
-        read, is_wanted = UnderOwnSubjects(deployed.entry.subject_template, deployed.tenancy).read, matcher(subjects)
-        numbered = islice(enumerate(self._envelopes(), 1), until)
-        while lines := list(islice(numbered, _BATCH)):
-            self.end = max(self.end, lines[-1][0])
-            events = [read(sequence, data) for sequence, data in lines if sequence > after]
-            yield [event for event in events if is_wanted(event.message.subject)]
+        is_wanted = matcher(subjects)
+        events = FileEvents(deployed.entry, deployed.tenancy).read(self._lines())
+        if until is not None:
+            events = takewhile(lambda event: event.message.sequence <= until, events)
+        while batch := list(islice(events, _BATCH)):
+            self.end = max(self.end, batch[-1].message.sequence)
+            behind = [event for event in batch if event.message.sequence > after and not event.no_event]
+            yield [event for event in behind if is_wanted(event.message.subject)]
 
 
 class StreamLog:
@@ -104,6 +108,20 @@ class StreamLog:
         self, deployed: DeployedView, subjects: Sequence[str], after: int, until: int | None = None
     ) -> Batches:
         """See `Log.read`."""
+        read = event_reader(deployed.entry, deployed.tenancy).read
+        async with aclosing(self.messages(subjects, after, until)) as batches:
+            async for batch in batches:
+                events = map(read, (one for one in batch if not one.no_event))
+                yield [event for event in events if not event.no_event]
+
+    async def messages(
+        self, subjects: Sequence[str], after: int = 0, until: int | None = None
+    ) -> AsyncGenerator[Sequence[Message], None]:
+        """The messages of some subjects behind a sequence, in batches, whatever they hold. To be closed.
+
+        Raises:
+            StreamError: see `Log.read`.
+        """
         if not subjects:
             return
         feed = JetStreamFeed(
@@ -114,7 +132,6 @@ class StreamLog:
             position=LanePosition(scanned=after),
             limits=_LIMITS,
         )
-        read = EventReader(deployed.entry.subject_template, deployed.tenancy).read
         try:
             await feed.open()
             self.end = self.end or (await self._jetstream.stream_info(self._stream)).state.last_seq
@@ -124,7 +141,7 @@ class StreamLog:
                 batch = await feed.next_batch()
                 if batch is not None:
                     scanned, heard = batch.scanned, monotonic()
-                    yield [read(one) for one in batch.messages if one.sequence <= until and not one.no_event]
+                    yield [one for one in batch.messages if one.sequence <= until]
                 elif feed.trouble is not None and monotonic() - heard > _PATIENCE_S:
                     raise feed.trouble
         finally:

@@ -28,6 +28,8 @@ def subjects_of(deployed: DeployedView, tenant_id: TenantId, view_id: ViewId, *,
         view_id: its id.
         of_any_type: whether to take all types of aggregates, also those of which the program handles no event.
     """
+    if deployed.entry.events is not None:  # what its subjects tell of a view's aggregate is not looked at
+        return Subjects(deployed.entry.subjects, are_own=False)
     checked, template, tenancy = deployed.program.checked, deployed.entry.subject_template, deployed.tenancy
     aggregates = partitioning(checked).aggregate_ids(view_id)
     # The empty token names the default tenant; where there are no tenants, both are its.
@@ -44,4 +46,4 @@ def subjects_of(deployed: DeployedView, tenant_id: TenantId, view_id: ViewId, *,
             except ValueError:  # an id too long for a subject: no event has it
                 continue
     found = common(wanted, deployed.entry.subjects)  # where any type will do, that covers the others
-    return Subjects(found and disjoint(found, template), aggregates is not None)
+    return Subjects(found and disjoint(found, deployed.entry.all_subjects), aggregates is not None)

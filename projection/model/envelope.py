@@ -74,7 +74,14 @@ class Tenancy(msgspec.Struct, frozen=True):
         Raises:
             TenantAccessError: the envelope names another tenant, or either names one while multi-tenancy is off.
         """
-        named = envelope.tenant_id
+        return self.owner(envelope.tenant_id, by_subject)
+
+    def owner(self, named: str | None, by_subject: TenantId | None) -> TenantId:
+        """The same, of an event that names this tenant.
+
+        Raises:
+            TenantAccessError: as `tenant_of`.
+        """
         if by_subject is None:
             try:
                 owner = TenantId(named or "") or self.default

@@ -13,10 +13,11 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from projection.errors import ConfigurationError
 from projection.model.checkpoint import Frozen
 from projection.model.documents import read_document
+from projection.model.event_format.declaration import EventFormat  # noqa: TC001 - pydantic reads it
 from projection.model.files import is_file
 from projection.model.ids import ViewType  # noqa: TC001 - pydantic reads it
 from projection.model.problems import Problem, problems
-from projection.model.subjects import DEFAULT_TEMPLATE, SubjectTemplate, overlapping
+from projection.model.subjects import DEFAULT_TEMPLATE, SubjectTemplate, filter_problem, meet
 from projection.model.timestamp import format_timestamp, parse_timestamp
 
 if TYPE_CHECKING:
@@ -103,12 +104,22 @@ class ManifestView(Frozen):
     view_type: ViewType
     program: Path  # absolute; a file in the manifest's folder or below
     subject_template: SubjectTemplate
+    events: EventFormat | None = None  # what describes the messages; None: they hold envelopes
     subjects: tuple[str, ...]  # sorted; never empty
     start: Start
     on_error: Policy
     limits: Limits
     partition_by: PartitionBy | None = None  # how the log may be split among lanes; None: one lane reads all of it
     changes: bool = False  # whether the store keeps when each view changed last, for those who follow changes
+
+    @property
+    def all_subjects(self) -> tuple[str, ...]:
+        """Filters that take every subject which events of this manifest may have."""
+        return (self.subject_template.filter(),) if self.events is None else self.events.filters
+
+    def filter_problem(self, subject_filter: str) -> str | None:
+        """What is wrong with a filter for subjects of this manifest; None when it takes such subjects."""
+        return _filter_problem(subject_filter, self.subject_template, self.events)
 
     def fold_settings(self) -> dict[str, Any]:
         """List all that the state depends on beside program and tenancy, by the manifest's names, as JSON values.
@@ -121,6 +132,7 @@ class ManifestView(Frozen):
             **{f"limits.{name}": getattr(self.limits, name) for name in FOLDED_LIMITS},
             "subjects": list(self.subjects),
             "subject_template": str(self.subject_template),
+            "events": None if self.events is None else self.events.terms(),
             "start": str(self.start),
         }
 
@@ -132,8 +144,9 @@ class ManifestView(Frozen):
         defaults = {
             "on_error": Policy.PARK.value,
             **{f"limits.{name}": Limits.model_fields[name].default for name in FOLDED_LIMITS},
-            "subjects": [self.subject_template.filter()],
+            "subjects": list(self.all_subjects),
             "subject_template": DEFAULT_TEMPLATE,
+            "events": None,
             "start": str(FIRST),
         }
         return {name: value for name, value in self.fold_settings().items() if value != defaults[name]}
@@ -158,6 +171,7 @@ class Manifest(Frozen):
 
     path: Path  # of the manifest file
     subject_template: SubjectTemplate
+    events: EventFormat | None = None
     views: tuple[ManifestView, ...]  # in the order of their view types; never empty
 
     @classmethod
@@ -171,8 +185,12 @@ class Manifest(Frozen):
             file = _File.model_validate_json(json.dumps(read_document(path)), strict=True)
         except ValidationError as error:
             raise _refusal(path, problems(error, _File)) from None
-        template = SubjectTemplate.parse(file.subject_template)
+        template = SubjectTemplate.parse(file.subject_template or DEFAULT_TEMPLATE)
         wrong: list[Problem] = []
+        if file.events is not None and file.subject_template is not None:
+            text = "stands beside `events`, which says in `subjects` what the subjects are: leave one of them out"
+            wrong.append(Problem(("subject_template",), text))
+        everything = (template.filter(),) if file.events is None else file.events.filters
         views = []
         for view_type, entry in sorted(file.views.items()):
             at = ("views", view_type)
@@ -180,8 +198,8 @@ class Manifest(Frozen):
                 wrong.append(
                     Problem(at, f"{str(view_type)!r} is taken by the data folder itself; give it another name")
                 )
-            subjects = tuple(sorted(entry.subjects or (template.filter(),)))
-            wrong += [Problem((*at, "subjects"), text) for text in _wrong_subjects(subjects, template)]
+            subjects = tuple(sorted(entry.subjects or everything))
+            wrong += [Problem((*at, "subjects"), text) for text in _wrong_subjects(subjects, template, file.events)]
             program = path.parent / entry.program
             if (problem := _wrong_program(entry.program, path.parent)) is not None:
                 wrong.append(Problem((*at, "program"), problem))
@@ -190,6 +208,7 @@ class Manifest(Frozen):
                 view_type=view_type,
                 program=program.resolve(),
                 subject_template=template,
+                events=file.events,
                 subjects=subjects,
                 start=entry.start,
                 on_error=entry.on_error,
@@ -200,7 +219,7 @@ class Manifest(Frozen):
             views.append(view)
         if wrong:
             raise _refusal(path, wrong)
-        return cls(path=path, subject_template=template, views=tuple(views))
+        return cls(path=path, subject_template=template, events=file.events, views=tuple(views))
 
 
 class _FileView(Frozen):
@@ -219,17 +238,28 @@ class _File(Frozen):
     """A manifest as it stands in the file; read with JSON's own types, so that nothing is converted on the quiet."""
 
     manifest: Literal[1]
-    subject_template: Annotated[str, AfterValidator(_template)] = DEFAULT_TEMPLATE
+    subject_template: Annotated[str, AfterValidator(_template)] | None = None
+    events: EventFormat | None = None
     views: Annotated[dict[ViewType, _FileView], Field(min_length=1)]
 
 
-def _wrong_subjects(subjects: tuple[str, ...], template: SubjectTemplate) -> list[str]:
-    wrong = [problem for subject in subjects if (problem := template.filter_problem(subject)) is not None]
+def _filter_problem(subject_filter: str, template: SubjectTemplate, events: EventFormat | None) -> str | None:
+    if events is None:
+        return template.filter_problem(subject_filter)
+    if (problem := filter_problem(subject_filter)) is not None:
+        return problem
+    if any(meet(subject_filter, one) for one in events.filters):
+        return None
+    return f"{subject_filter!r} takes none of the subjects in `events`: {', '.join(events.subjects)}"
+
+
+def _wrong_subjects(subjects: tuple[str, ...], template: SubjectTemplate, events: EventFormat | None) -> list[str]:
+    wrong = [problem for subject in subjects if (problem := _filter_problem(subject, template, events)) is not None]
     for index, one in enumerate(subjects):
         wrong += [
             f"{one!r} and {other!r} take some of the same subjects; a stream refuses that: name one filter for both"
             for other in subjects[index + 1 :]
-            if not wrong and overlapping(one, other)
+            if not wrong and meet(one, other)
         ]
     return wrong
 

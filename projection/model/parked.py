@@ -27,7 +27,7 @@ class ParkedEvent(Frozen):
     `view_id` is None where no view id came of the event: it is parked alone. `span` is `file:line:column` of the
     program, for errors of the program. `fold_identity` is what manifest and program gave when the event failed;
     decisions of an operator are no part of it, or a fold that knows them from its start would hold other bytes.
-    `envelope` holds the bytes as they came.
+    `envelope` holds the bytes of the message as they came.
 
     `message` and `span` are for people: they may quote a library, and may be worded better in any release.
     """
@@ -44,6 +44,15 @@ class ParkedEvent(Frozen):
     disposition: Disposition
     subject: str
     envelope: bytes
+    # Where the manifest describes the messages: the headers that it reads, in small letters, sorted by name, and when
+    # the log stored the message.
+    headers: tuple[tuple[str, str], ...] = ()
+    stored: str = ""
+
+    @property
+    def is_described(self) -> bool:
+        """Whether anything of the message is kept beside its envelope."""
+        return bool(self.stored or self.headers)
 
 
 def parked_digest(event: ParkedEvent) -> int:
@@ -62,6 +71,7 @@ def parked_digest(event: ParkedEvent) -> int:
         event.code,
         event.disposition.value,
         event.subject,
+        *((event.headers, event.stored) if event.is_described else ()),
     )
     return entry_digest(json.dumps(terms).encode(), event.envelope)  # which writes a NUL as \u0000
 

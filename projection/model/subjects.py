@@ -11,7 +11,7 @@ from projection.model.escaping import escape_token, unescape_token
 from projection.model.ids import TenantId
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
 DEFAULT_TEMPLATE = "tenant.<tenant>.aggregate.<type>.<id>"
 _NEVER_IN_TOKEN = re.compile(r"[\x00-\x20\x7f\ud800-\udfff]")
@@ -172,21 +172,44 @@ def common(ones: Collection[str], others: Collection[str]) -> tuple[str, ...]:
 
 
 def matcher(filters: Sequence[str]) -> Callable[[str], bool]:
-    """Whether a subject is taken by one of some filters, as the server decides it."""
+    """Whether a subject is taken by one of some filters, as the server decides it; none at all is taken as well.
+
+    An event that no stream holds may have none.
+    """
     patterns = "|".join(
         re.escape(one).replace(r"\*", r"[^.]+").replace(">", r".+")  # `re.escape` leaves `>` as it is
         for one in filters
     )
-    compiled = re.compile(patterns)
+    compiled = re.compile(f"(?:{patterns})?")
     return lambda subject: compiled.fullmatch(subject) is not None
 
 
-def disjoint(filters: Collection[str], template: SubjectTemplate) -> tuple[str, ...]:
+def disjoint(filters: Iterable[str], everything: Sequence[str]) -> tuple[str, ...]:
     """Filters that take at least what these take, and no subject twice, as a consumer wants them; sorted.
 
     Several view types may ask for overlapping subjects. Rather than cut filters into pieces, everything is read then.
+
+    Args:
+        filters: what is asked for.
+        everything: disjoint filters that take all of it.
     """
+    found = covering(filters)
+    overlap = any(meet(one, other) for index, one in enumerate(found) for other in found[index + 1 :])
+    return tuple(everything) if overlap else found
+
+
+def covering(filters: Iterable[str]) -> tuple[str, ...]:
+    """Those filters that no other one covers, sorted."""
     found = sorted(set(filters))
-    if any(overlapping(one, other) for index, one in enumerate(found) for other in found[index + 1 :]):
-        return (template.filter(),)
-    return tuple(found)
+    return tuple(one for one in found if not any(other != one and _covers(other, one) for other in found))
+
+
+def _covers(wide: str, narrow: str) -> bool:
+    """Whether a filter takes every subject that another one takes."""
+    wides, narrows = wide.split("."), narrow.split(".")
+    for at, token in enumerate(wides):
+        if token == ">":  # noqa: S105 - a wildcard
+            return len(narrows) > at
+        if at >= len(narrows) or narrows[at] == ">" or (token != "*" and token != narrows[at]):  # noqa: S105
+            return False
+    return len(wides) == len(narrows)

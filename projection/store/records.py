@@ -59,6 +59,8 @@ def parked_key(event: ParkedEvent) -> bytes:
 def encode_parked(event: ParkedEvent) -> bytes:
     """A parked event as JSON; its envelope may be any bytes and travels as base64."""
     fields = event.model_dump(mode="json", exclude={"envelope"})
+    if not event.is_described:
+        del fields["headers"], fields["stored"]
     return json.dumps({**fields, "envelope": b64encode(event.envelope).decode()}, ensure_ascii=False).encode()
 
 

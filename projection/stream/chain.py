@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from projection.model.event_format.headers import headers_block
+from projection.stream.frames import FrameDelivery
 from projection.stream.markers import no_event, no_event_in
 from projection.stream.port import Message
 
@@ -49,8 +51,9 @@ class Chain:
         self._reply = ".".join((*tokens[:head], "1.")), "".join(f".{token}" for token in tail)
         self._number, self.sequence, self.pending = number, sequence, pending
         kind = no_event(delivery.headers, is_empty=not delivery.data)
-        self.messages.append(Message(sequence, delivery.subject, delivery.data, time, kind))
-        self.size += len(delivery.data)
+        headers = delivery.block if isinstance(delivery, FrameDelivery) else headers_block(delivery.headers or {})
+        self.messages.append(Message(sequence, delivery.subject, delivery.data, time, kind, headers))
+        self.size += len(headers) + len(delivery.data)
         return None
 
     def add_frames(self, data: bytes, position: int, sid: bytes) -> int:
@@ -80,13 +83,15 @@ class Chain:
                     message = Message(sequence, subject.decode(), data[start:end], time.decode())
                 else:
                     kind = no_event_in(data, headers, start, is_empty=start == end)
-                    message = Message(sequence, subject.decode(), data[start:end], time.decode(), kind)
+                    message = Message(
+                        sequence, subject.decode(), data[start:end], time.decode(), kind, data[headers:start]
+                    )
             except UnicodeDecodeError:
                 break
             append(message)
             number += 1
             last, pending = sequence, held_back
-            size += end - start
+            size += end - headers
             position = end + 2
         if pending is not None:
             self._number, self.sequence, self.size, self.pending = number, last, size, int(pending)
@@ -98,7 +103,7 @@ class Chain:
         count = min(len(messages), count)
         if self.size > size:
             for index, message in enumerate(messages[:count]):
-                size -= len(message.data)
+                size -= len(message.headers) + len(message.data)
                 if size < 0:
                     count = max(1, index)
                     break
@@ -107,7 +112,7 @@ class Chain:
         else:
             taken = messages[:count]
             del messages[:count]
-            self.size -= sum(len(message.data) for message in taken)
+            self.size -= sum(len(message.headers) + len(message.data) for message in taken)
         beginning, end = self._reply
         last = taken[-1]
         # The server reads the two sequences in it; how many messages were pending is only for us.

@@ -38,11 +38,14 @@ class Delivery(Protocol):
     def headers(self) -> dict[str, str] | None: ...  # noqa: D102
 
 
-class _Delivery(NamedTuple):
+class FrameDelivery(NamedTuple):
+    """A delivery with the block of its headers as it came."""
+
     subject: str
     reply: str
     data: bytes
     headers: dict[str, str] | None
+    block: bytes
 
 
 class Receiver(Protocol):
@@ -144,8 +147,9 @@ class FrameParser:
             return position, 0  # the receiver may take this one and more at once
         else:
             body = start + int(header_size or 0)
-            headers = await self._headers_of(data[start:body])
-            receiver.receive(_Delivery(_text(subject), _text(reply or b""), data[body : end - len(_END)], headers))
+            block, message = data[start:body], data[body : end - len(_END)]
+            headers = await self._headers_of(block)
+            receiver.receive(FrameDelivery(_text(subject), _text(reply or b""), message, headers, block))
         return end, 0
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import deque
 from itertools import dropwhile, islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from projection.errors import DecodeError, ProjectionError, StreamError
 from projection.model.envelope import decode_envelope
+from projection.model.event_format.headers import all_headers
 from projection.stream.file_feed import read_events
 from projection.stream.jetstream import STREAM_NOT_FOUND, JetStream
 from projection.stream.publisher import Outgoing, Published, publish_all
+from projection.stream.recorded import is_recorded, recorded_message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,10 +26,11 @@ if TYPE_CHECKING:
 class FileLoading:
     """One loading of a file; stopped or failed, it knows from which line the next one has to go on.
 
-    An event's bytes are published as they stand in the file; its subject is made of its envelope by the template.
+    An event's bytes are published as they stand in the file; its subject is made of its envelope by the template. A
+    recorded message is published as it was: under its own subject, with its headers.
 
     Args:
-        path: one JSON envelope a line, `.gz` where it is compressed.
+        path: one JSON envelope, or one recorded message, a line; `.gz` where it is compressed.
         template: what the subjects look like.
         tenancy: whose an event is that names no tenant, and whether it may name one.
         from_line: the first line to publish, counted from 1.
@@ -50,6 +53,7 @@ class FileLoading:
         self._from_line = from_line
         self._limit = limit
         self._stopped = False
+        self._roots: set[str] = set()  # the first tokens of the subjects of recorded messages
 
     def check(self) -> int:
         """How many events there are to publish, each of them one that can be.
@@ -67,7 +71,8 @@ class FileLoading:
         Args:
             nats: the connection.
             stream: the stream's name.
-            create: make the stream where there is none, for all subjects of the template.
+            create: make the stream where there is none, for all subjects of the template, or those like the recorded
+                ones.
             progress: called with the number of events acknowledged so far.
 
         Raises:
@@ -76,7 +81,8 @@ class FileLoading:
         """
         jetstream = JetStream(nats)
         if create:
-            await jetstream.ensure_stream(stream, [self._template.filter()])
+            recorded = [one for root in sorted(self._roots) for one in (root, f"{root}.>")]
+            await jetstream.ensure_stream(stream, recorded or [self._template.filter()])
         else:
             await _stream_must_exist(jetstream, stream)
         sent: deque[int] = deque()  # the lines of the events that are not acknowledged yet
@@ -103,16 +109,33 @@ class FileLoading:
         lines = dropwhile(lambda numbered: numbered[0] < self._from_line, read_events(self._path))
         for line, data in islice(lines, self._limit):
             try:
-                envelope = decode_envelope(data)
-                tenant = self._tenancy.tenant_of(envelope, None)
-                subject = self._template.subject(tenant, envelope.aggregate_type, envelope.aggregate_id)
+                message = self._recorded(line, data) if is_recorded(data) else self._event(data)
             except ProjectionError as error:
                 raise type(error)(
                     f"line {line} of {str(self._path)!r}: {error.message}", hint=error.hint, code=error.code
                 ) from None
             except ValueError as error:
                 raise DecodeError(f"line {line} of {str(self._path)!r}: {error}") from None
-            yield line, Outgoing(subject, data)
+            yield line, message
+
+    def _event(self, data: bytes) -> Outgoing:
+        envelope = decode_envelope(data)
+        tenant = self._tenancy.tenant_of(envelope, None)
+        return Outgoing(self._template.subject(tenant, envelope.aggregate_type, envelope.aggregate_id), data)
+
+    def _recorded(self, line: int, data: bytes) -> Outgoing:
+        message = recorded_message(data, line)
+        headers = {name: text for name, text in all_headers(message.headers).items() if not _is_for_the_server(name)}
+        if wrong := [name for name, text in headers.items() if not isinstance(text, str)]:
+            raise DecodeError(f"the header {wrong[0]!r} has several values; one of a name can be published")
+        self._roots.add(message.subject.partition(".")[0])
+        return Outgoing(message.subject, message.data, cast("dict[str, str]", headers) or None)
+
+
+def _is_for_the_server(header: str) -> bool:
+    """Whether a header told the first server what to do, or what it did; an id of the publisher's is none of them."""
+    name = header.lower()
+    return name.startswith("nats-") and name != "nats-msg-id"
 
 
 async def _stream_must_exist(jetstream: JetStream, stream: str) -> None:

@@ -22,6 +22,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     data: bytes
     time: str  # when the log stored it, as the log writes it (nanoseconds since the epoch, decimal)
     no_event: str = ""  # what it is where it is no event: a word of `markers`
+    headers: bytes = b""  # the block of them, as NATS carries it; empty: there are none
 
 
 @dataclass(frozen=True, slots=True)

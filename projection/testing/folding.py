@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from projection.engine.deployment import load_deployment
 from projection.engine.parking import LaneHaltedError
-from projection.engine.replay import Replay, UnderOwnSubjects
+from projection.engine.replay import FileEvents, Replay
 from projection.engine.starts import before_start_in_file
 from projection.errors import ConfigurationError
 from projection.history.watching import WatchedViews
@@ -23,7 +23,7 @@ from projection.model.parked import Disposition
 from projection.model.problems import did_you_mean
 from projection.testing.coverage import measured
 from projection.testing.finding import manifest_of
-from projection.testing.given import FIRST_TIME, given_events
+from projection.testing.given import FIRST_TIME, given_events, recorded_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -110,8 +110,8 @@ class Projection:
             ConfigurationError: something is no event; names the place.
         """
         __tracebackhide__ = True  # a traceback of pytest ends where the test asks
-        time = after[-1].time if after else FIRST_TIME
-        new = tuple(given_events(events, self._folder, self.aggregate_of, time))
+        time = after[-1].envelope.timestamp if after else FIRST_TIME
+        new = tuple(given_events(events, self._folder, self.aggregate_of, time, recorded_by(self.deployed[0])))
         if self._warn is not None:
             for event in new:
                 self._warn_of(event, self._warn)
@@ -129,7 +129,7 @@ class Projection:
 
     def takes(self, event: GivenEvent) -> bool:
         """Whether some program reacts to such an event."""
-        return any(one.program.reaction(event.aggregate_type, event.event_type) for one in self.deployed)
+        return any(one.program.reaction(event.envelope.aggregate_type, event.event_type) for one in self.deployed)
 
     def event_types(self) -> list[str]:
         """The names under which events of the programs are published, sorted."""
@@ -173,7 +173,7 @@ class Folded:
         """The envelopes, one by one; when the fold comes for the next, the last one's gas is known."""
         for sequence, event in enumerate(self.given_events, 1):
             before = [lane.gas for lane in lanes]
-            yield event.envelope
+            yield event.line
             used = {str(lane.view_type): lane.gas - gas for lane, gas in zip(lanes, before, strict=True)}
             self.gas_by_event.append(EventGas(sequence, event.event_type, used))
 
@@ -262,11 +262,11 @@ class Folded:
         folded = self.given_events[: len(self.gas_by_event)]  # not those behind a halt
         if not folded:
             return
-        read = UnderOwnSubjects(deployed.entry.subject_template, _TENANCY).read
+        read = FileEvents(deployed.entry, _TENANCY).event
         views = WatchedViews(deployed, {(TenantId(tenant), ViewId(view_id))}, before_start_in_file(deployed))
         last: Effect | None = None
         for sequence, event in enumerate(folded, 1):
-            for effect in views.take(read(sequence, event.envelope)):
+            for effect in views.take(read(sequence, event.line)):
                 last = effect if effect.changes else last
         if last is None:
             return
@@ -307,6 +307,8 @@ def _wires(one: DeployedView) -> Iterator[tuple[str, str | None]]:
 
 
 def _type_in_subjects(entry: ManifestView) -> str | None:
+    if entry.events is not None:
+        return None
     at = entry.subject_template.tokens.index("<type>")
     found = entry.subjects[0].split(".")[at]
     return None if found == "*" else unescape_token(found)

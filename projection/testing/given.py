@@ -15,17 +15,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import msgspec
 
-from projection.errors import ConfigurationError, DecodeError
+from projection.engine.replay import FileEvents
+from projection.errors import ConfigurationError, DecodeError, ProjectionError
 from projection.inputs import read_input
 from projection.lang.values.plain import plain
-from projection.model.envelope import decode_envelope
+from projection.model.envelope import Envelope, decode_envelope
 from projection.model.problems import did_you_mean
 from projection.model.timestamp import parse_timestamp
 from projection.stream.file_feed import read_events
+from projection.stream.recorded import is_recorded, unnumbered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from projection.engine.deployment import DeployedView
 
 FIRST_TIME = "2000-01-01T00:00:00Z"  # of a first event that names none; a later one has that of the event before it
 DEFAULT_ID = "1"  # of the aggregate
@@ -36,17 +40,20 @@ Events: TypeAlias = OneEvent | PathLike[str] | Iterable[OneEvent]
 
 
 class GivenEvent(NamedTuple):
-    """One event: the bytes of its envelope, what stands in it, where it was written, and whether in the short form."""
+    """One event: the line that it is in a log, what it says, where it was written, and whether in the short form."""
 
-    envelope: bytes
-    aggregate_type: str
-    event_type: str
-    time: str
+    line: bytes  # of its envelope, or of a recorded message
+    envelope: Envelope
     place: str
     is_short: bool
 
+    @property
+    def event_type(self) -> str:
+        """Its type."""
+        return self.envelope.event_type
+
     def __str__(self) -> str:
-        payload = bytes(_fields.decode(self.envelope)["payload"]).decode()
+        payload = bytes(self.envelope.payload).decode()
         shown = payload if len(payload) <= MAX_SHOWN else payload[:MAX_SHOWN] + "…"
         return f"{self.event_type} {shown} ({self.place})"
 
@@ -69,7 +76,11 @@ _encode = msgspec.json.Encoder(decimal_format="number", enc_hook=plain).encode
 
 
 def given_events(
-    events: Events, folder: Path, aggregate_of: Callable[[str], str], time: str = FIRST_TIME
+    events: Events,
+    folder: Path,
+    aggregate_of: Callable[[str], str],
+    time: str = FIRST_TIME,
+    recorded: Callable[[bytes], Envelope | None] | None = None,
 ) -> Iterator[GivenEvent]:
     """The events in their order.
 
@@ -79,13 +90,19 @@ def given_events(
         folder: what a path starts from.
         aggregate_of: the type of aggregate that an event of this type belongs to, where its short form names none.
         time: of a first event that names none.
+        recorded: see `recorded_by`; None where there can be no recorded message.
 
     Raises:
         ConfigurationError: a file cannot be read, or something is no event; names the line of a file.
     """
     for place, data in _pieces(events, folder):
-        event = given_event(data, place, time, aggregate_of)
-        time = event.time
+        if recorded is not None and is_recorded(data):
+            if (envelope := _recorded(data, place, recorded)) is None:
+                continue
+            event = GivenEvent(unnumbered(data), envelope, place, is_short=False)
+        else:
+            event = given_event(data, place, time, aggregate_of)
+        time = event.envelope.timestamp
         yield event
 
 
@@ -159,6 +176,29 @@ def _require_json(value: object) -> None:
         _require_json(item)
 
 
+def recorded_by(deployed: DeployedView) -> Callable[[bytes], Envelope | None]:
+    """What reads the lines of recorded messages by what a manifest says of them; None of one that is no event.
+
+    It raises ProjectionError where a message cannot be read.
+    """
+    events = FileEvents(deployed.entry, deployed.tenancy)
+
+    def read(line: bytes) -> Envelope | None:
+        event = events.event(1, line)
+        if event.error is not None:
+            raise event.error
+        return event.envelope
+
+    return read
+
+
+def _recorded(line: bytes, place: str, recorded: Callable[[bytes], Envelope | None]) -> Envelope | None:
+    try:
+        return recorded(line)
+    except ProjectionError as error:
+        raise ConfigurationError(f"{place}: this is no event: {error.message}", hint=error.hint) from None
+
+
 def given_event(data: bytes, place: str, time: str, aggregate_of: Callable[[str], str]) -> GivenEvent:
     """The event in these bytes of JSON; see `given_events`, also for what it raises."""
     try:
@@ -170,7 +210,7 @@ def given_event(data: bytes, place: str, time: str, aggregate_of: Callable[[str]
         parse_timestamp(envelope.timestamp)
     except (msgspec.DecodeError, UnicodeDecodeError, DecodeError, ValueError) as error:
         raise _no_event(place, str(error)) from None
-    return GivenEvent(data, envelope.aggregate_type, envelope.event_type, envelope.timestamp, place, is_short)
+    return GivenEvent(data, envelope, place, is_short)
 
 
 def _envelope(data: bytes, names: Mapping[str, object], time: str, aggregate_of: Callable[[str], str]) -> bytes:

@@ -59,7 +59,7 @@ class _Run:
         }
         data = msgspec.json.encode({name: value for name, value in short.items() if value is not None})
         line, _ = self._source.position(step.span.start)
-        time = self._given[-1].time if self._given else FIRST_TIME
+        time = self._given[-1].envelope.timestamp if self._given else FIRST_TIME
         event = given_event(data, f"{self._source.name}:{line}", time, self._projection.aggregate_of)
         self._given = (*self._given, event)
 

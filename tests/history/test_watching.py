@@ -8,7 +8,7 @@ import pytest
 from history_support import ACCOUNT, deployed, event, events, moved, opened, replayed, view_of
 from hypothesis import given, settings
 
-from projection.engine.replay import UnderOwnSubjects
+from projection.engine.replay import FileEvents
 from projection.engine.starts import before_start_in_file
 from projection.history.changes import ABSENT
 from projection.history.watching import Effect, Outcome, WatchedViews
@@ -20,7 +20,7 @@ A = (DEFAULT_TENANT, ViewId("a"))
 
 def effects(one, given_events, *targets):
     views = WatchedViews(one, targets or [A], before_start_in_file(one))
-    read = UnderOwnSubjects(one.entry.subject_template, one.tenancy).read
+    read = FileEvents(one.entry, one.tenancy).event
     return [effect for number, data in enumerate(given_events, 1) for effect in views.take(read(number, data))], views
 
 

@@ -138,6 +138,7 @@ class TestFoldTerms:
             "limits.view_bytes": 1_048_576,
             "subjects": ["tenant.*.aggregate.*.*"],
             "subject_template": "tenant.<tenant>.aggregate.<type>.<id>",
+            "events": None,
             "start": "first",
         } == load(LEAST).views[0].fold_settings()
 
@@ -169,7 +170,7 @@ class TestFoldTerms:
 
     def test_each_field_of_an_entry_is_known_to_be_part_of_them_or_not(self):
         """A field that is added is no part of any identity until it is named, here and in `fold_settings`."""
-        folded = {"subject_template", "subjects", "start", "on_error", "limits"}
+        folded = {"subject_template", "subjects", "events", "start", "on_error", "limits"}
         beside = {"view_type", "program", "partition_by", "changes"}  # the program's digest is a term of its own
 
         assert folded | beside == set(ManifestView.model_fields)
@@ -201,7 +202,7 @@ class TestFoldTerms:
         (LEAST | {"manifest": 2}, "field manifest: 2 is not allowed; it must be 1"),
         (LEAST | {"manifest": "1"}, "field manifest: '1' is not allowed"),
         (LEAST | {"veiws": {}}, "field veiws: is not known; did you mean 'views'?"),
-        (LEAST | {"zzzzzz": {}}, "field zzzzzz: is not known; known here: manifest, subject_template, views"),
+        (LEAST | {"zzzzzz": {}}, "field zzzzzz: is not known; known here: events, manifest, subject_template, views"),
         ({"manifest": 1, "views": {}}, "field views: must not be empty"),
         ({"manifest": 1, "views": ["a"]}, "field views: must be a mapping, not a list"),
         ({"manifest": 1, "views": {"fine_summary": None}}, "field views.fine_summary: must be a mapping, not empty"),

@@ -35,6 +35,8 @@ FACTS = [
     {"disposition": Disposition.SKIPPED},
     {"subject": "tenant.acme.aggregate.order.2"},
     {"envelope": b"\xff["},
+    {"headers": (("ce-type", "Paid"),)},
+    {"stored": "1767225600000000000"},
 ]
 
 

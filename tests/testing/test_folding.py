@@ -93,7 +93,7 @@ def test_the_short_form_takes_the_type_of_aggregate_that_the_program_or_the_subj
     assert ["A1"] == list(Projection.load(folder).given(CREATED).views())
     write(tmp_path, {"fines.proj": FINES.replace('from "fine.created"', 'from "fine.created" of "ticket"')})
     (event,) = Projection.load(tmp_path / "fines.proj").given(CREATED).given_events
-    assert "ticket" == event.aggregate_type
+    assert "ticket" == event.envelope.aggregate_type
 
 
 def test_who_asks_for_a_view_that_is_not_there_is_told_what_is(fines):

@@ -21,12 +21,12 @@ from projection.lang.cost.bounds import bounds_of, payload_gas, view_gas
 from projection.lang.failures import Failure, key_too_long
 from projection.lang.program import payload_gas as gas_of_payload
 from projection.lang.source import Span
-from projection.model.envelope import Tenancy, decode_envelope
+from projection.model.envelope import Tenancy
 from projection.model.ids import TenantId
 from projection.model.keys import MAX_KEY_BYTES, encoded_view_key, is_key_too_long
 from projection.model.manifest import FIRST, Policy
 from projection.store.memory import MemoryLaneStore
-from projection.testing.given import given_events
+from projection.testing.given import given_events, recorded_by
 from projection.testing.json_values import Hints
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Subject:
 
     def read(self, events: Iterable[Mapping[str, Any]]) -> Iterator[GivenEvent]:
         """The events that are written in short form."""
-        return given_events(events, Path(), self.projection.aggregate_of)
+        return given_events(events, Path(), self.projection.aggregate_of, recorded=recorded_by(self._deployed))
 
     def observe(self, events: ShortEvents, *, commits: bool = False) -> list[Observation]:
         """What is remarkable about these events; with `commits`, whether they matter is looked at, too."""
@@ -119,7 +119,7 @@ class Subject:
 
         def envelopes() -> Iterator[bytes]:
             for event in given:
-                yield event.envelope
+                yield event.line
                 if commits:
                     replay.lanes[0].commit(None)
 
@@ -159,7 +159,7 @@ class Fold:
 
     def take(self, number: int, event: GivenEvent) -> Iterator[Observation]:
         """Fold one event."""
-        envelope = decode_envelope(event.envelope)
+        envelope = event.envelope
         reaction = self._program.reaction(envelope.aggregate_type, envelope.event_type)
         if reaction is None:
             return

@@ -1,0 +1,226 @@
+"""`projection inspect`: what is in a stream, and a draft of a manifest that reads it."""
+
+from __future__ import annotations
+
+import re
+from contextlib import aclosing
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from projection.cli.console import note, say
+from projection.cli.options import Config, NatsUrl, Stream
+from projection.cli.parameters import Option
+from projection.errors import ConfigurationError, ProjectionError
+
+if TYPE_CHECKING:
+    from projection.history.drafting import Draft
+    from projection.history.inspection import Inspection, Seen
+    from projection.model.settings import Settings
+    from projection.stream.jetstream import StreamInfo
+
+EXAMPLES = (
+    "projection inspect --stream ORDERS",
+    "projection inspect --stream ORDERS --sample 20000 --write orders",
+)
+
+
+def inspect(
+    *,
+    stream: Stream = None,
+    url: NatsUrl = None,
+    config: Config = None,
+    sample: Annotated[int, Option(metavar="N", min=1, max=1_000_000, help="How many messages to look at.")] = 1_000,
+    values: Annotated[bool, Option("--values", help="Show values of messages as well.")] = False,
+    write: Annotated[Path | None, Option(metavar="DIR", help="Write a manifest and a program to begin with.")] = None,
+) -> None:
+    """Look at the messages of a stream: subjects, encodings, headers, fields, and what may be an event in them.
+
+    Half of the sample are the first messages, half the last. The stream is left as it is, and no value of a message is
+    shown unless asked for. With --write, a manifest and event declarations are drafted into a folder: a person has to
+    look at them before they are relied on.
+    """
+    import asyncio
+
+    from projection.history.drafting import drafted
+    from projection.model.settings import Settings
+
+    settings = Settings.load(config, {"stream": stream, "nats.url": url})
+    if write is not None and write.exists() and any(write.iterdir()):
+        raise ConfigurationError(f"{write} is not empty", hint="name a folder that is not there yet")
+    info, inspection = asyncio.run(_inspected(settings, sample))
+    if not inspection.count:
+        raise ConfigurationError(f"stream {settings.stream!r} holds no message", hint="publish one, or name another")
+    draft = drafted(inspection)
+    _tell_stream(settings.stream, info, inspection)
+    _tell_messages(inspection, show_values=values)
+    _tell_draft(draft)
+    if write is not None:
+        _write(write, settings.stream, inspection, draft)
+
+
+async def _inspected(settings: Settings, sample: int) -> tuple[StreamInfo, Inspection]:
+    from projection.cli.connection import nats_connection
+    from projection.history.inspection import Inspection
+    from projection.history.logs import StreamLog
+    from projection.stream.connection import Nats
+    from projection.stream.jetstream import JetStream
+
+    inspection = Inspection()
+    async with await Nats.connect(nats_connection(settings.nats)) as nats:
+        info = await JetStream(nats).stream_info(settings.stream)
+        last = info.state.last_seq
+        first = max(info.state.first_seq, 1)
+        middle = max(first - 1 + (sample + 1) // 2, last - sample // 2)
+        for after, most in ((first - 1, (sample + 1) // 2), (middle, sample // 2)):
+            if after >= last or not most:
+                continue
+            messages = StreamLog(nats, settings.stream, "inspect").messages([">"], after)
+            async with aclosing(messages) as batches:
+                left = most
+                async for batch in batches:
+                    for message in batch[:left]:
+                        inspection.add(message)
+                    left -= len(batch[:left])
+                    if not left:
+                        break
+    return info, inspection
+
+
+def _tell_stream(stream: str, info: StreamInfo, inspection: Inspection) -> None:
+    from projection.stream.losses import losses
+
+    state = info.state
+    say(
+        f"stream {stream}: {state.messages:,} messages, sequences {state.first_seq:,} to {state.last_seq:,}; "
+        f"looked at {inspection.count:,}"
+    )
+    for setting, cost in losses(info.config):
+        say(f"  {setting}: {cost}")
+    say()
+
+
+def _tell_messages(inspection: Inspection, *, show_values: bool) -> None:
+    from projection.cli.tables import print_table
+    from projection.history.drafting import body_source
+
+    sizes = f"{inspection.median_size:,} bytes at the median, {max(inspection.sizes):,} at most"
+    say(f"bodies: {', '.join(f'{n:,} {name}' for name, n in inspection.encodings.most_common())}; {sizes}")
+    say()
+    subjects = [(_shape(shape.tokens), f"{shape.messages:,}") for shape in inspection.shapes]
+    print_table(("subjects", "messages"), subjects)
+    say()
+    places = [(f"header.{name}", seen) for name, seen in inspection.headers.items()]
+    places += [(body_source(path), seen) for path, seen in inspection.fields.items()]
+    head = ("place", "messages", "kind", "distinct", *(("values",) if show_values else ()))
+    print_table(head, [_row(source, seen, show_values=show_values) for source, seen in places], last_folds=True)
+
+
+def _shape(tokens: tuple[Seen, ...]) -> str:
+    """The tokens of subjects: those that are the same in all, and how many values the others have."""
+    return ".".join(next(iter(seen.values)) if len(seen.values) == 1 else f"({len(seen.values):,})" for seen in tokens)
+
+
+def _row(source: str, seen: Seen, *, show_values: bool) -> tuple[str, ...]:
+    from projection.history.inspection import MOST_DISTINCT
+
+    many = "+" if len(seen.values) >= MOST_DISTINCT else ""
+    row = (source, f"{seen.count:,}", seen.kind or "several", f"{len(seen.values):,}{many}" if seen.values else "")
+    return (*row, ", ".join(list(seen.values)[:3])) if show_values else row
+
+
+def _tell_draft(draft: Draft) -> None:
+    from projection.cli.tables import print_table
+
+    say()
+    if draft.candidates:
+        rows = [(part, one.source, one.reason) for part, found in draft.candidates.items() for one in found]
+        print_table(("may be the", "place", "because"), rows)
+        say()
+    for remark in draft.remarks:
+        say(remark)
+    if draft.events is not None:
+        say()
+        say(_manifest_text(draft.events))
+
+
+def _manifest_text(events: Any) -> str:
+    import yaml
+
+    if isinstance(events, str):
+        return f"events: {events}"
+    return yaml.safe_dump({"events": events}, sort_keys=False, default_flow_style=False).rstrip("\n")
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------
+
+_PROGRAM = """\
+
+## A draft that counts the events of each {what}: replace it by the views that you want.
+view {view} {{ events: int = 0 }}
+
+on {events} to {route} =>
+  let before = view ?? {{}};
+  before with {{ events += 1 }}
+"""
+
+
+def _write(folder: Path, stream: str, inspection: Inspection, draft: Draft) -> None:
+    """Write a manifest and its program, which check as they stand."""
+    from projection.cli.findings import shown_path
+    from projection.lang.schemas.declarations import declarations
+    from projection.lang.schemas.from_samples import Sample
+    from projection.lang.source import Source
+    from projection.lang.syntax.formatter import formatted
+
+    name = _name(stream)
+    sample, read = Sample(), _read(inspection, draft)
+    for event_type, payload, _ in read:
+        sample.add(event_type, payload)
+    if not read:
+        raise ConfigurationError("none of the messages could be read by the draft, and nothing was written")
+    has_ids = all(aggregate_id for _, _, aggregate_id in read)
+    notes = [
+        f"Read off {len(read):,} of {inspection.count:,} messages of stream {stream} by `projection inspect`.",
+        "Look at all that was guessed. Decimals have as many digits as were seen, and texts have no bound.",
+    ]
+    text = declarations(sample.events(), notes, name)
+    text += _PROGRAM.format(
+        what="aggregate" if has_ids else "type",
+        view=name.title().replace("_", ""),
+        events=", ".join(re.findall(r"^event (\w+)", text, re.MULTILINE)),
+        route="meta.aggregate_id" if has_ids else "meta.type",
+    )
+    program, manifest = folder / f"{name}.proj", folder / "manifest.yaml"
+    head = "" if draft.events is None else f"{_manifest_text(draft.events)}\n"
+    folder.mkdir(parents=True, exist_ok=True)
+    program.write_text(formatted(Source(program.name, text)), encoding="utf-8")
+    manifest.write_text(f"manifest: 1\n{head}views:\n  {name}: {{ program: {program.name} }}\n", encoding="utf-8")
+    for path in (program, manifest):
+        note(f"wrote {shown_path(path)}")
+
+
+def _read(inspection: Inspection, draft: Draft) -> list[tuple[str, Any, str]]:
+    """Type, payload and aggregate id of each message that the draft can read."""
+    import msgspec
+
+    from projection.engine.event import DescribedReader
+    from projection.model.envelope import Tenancy, decode_envelope
+    from projection.model.event_format.declaration import EventFormat
+
+    decode, found = msgspec.json.Decoder(float_hook=Decimal).decode, []
+    described = None if draft.events is None else DescribedReader(EventFormat.model_validate(draft.events), Tenancy())
+    for message, _ in inspection.samples:
+        try:
+            envelope = decode_envelope(message.data) if described is None else described.read(message).envelope
+        except ProjectionError:
+            continue
+        if envelope is not None:
+            found.append((envelope.event_type, decode(envelope.payload), envelope.aggregate_id))
+    return found
+
+
+def _name(stream: str) -> str:
+    """What a view type may be called, of the name of a stream."""
+    name = re.sub(r"[^a-z0-9]+", "_", stream.lower()).strip("_")
+    return name if name[:1].isalpha() else f"stream_{name}".rstrip("_")

@@ -1,0 +1,138 @@
+"""Commands over messages that a manifest describes: a file that `dump` wrote is as good as the stream."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from command_support import in_this_process, projection, refused
+
+from projection.errors import EXIT_USAGE
+from projection.testing.folding import Projection
+
+PROGRAM = """\
+proj 1
+projection orders
+
+event OrderPlaced { order: string, amount: decimal(2) }
+event OrderPaid { order: string, amount: decimal(2) }
+
+view Order { amount: decimal(2), paid: decimal(2) = 0.00, by: string }
+
+on OrderPlaced as e creates e.order => { amount: e.amount, by: meta.aggregate_id }
+on OrderPaid as e updates e.order => view with { paid += e.amount }
+"""
+EVENTS = {
+    "subjects": ["shop.<tenant>.Order-<id>"],
+    "event_type": "header.event-type",
+    "aggregate_id": "subject.<id>",
+    "tenant_id": "subject.<tenant>",
+    "payload": "body.data",
+    "ignore": {"body.draft": ["1"]},
+}
+
+
+def message(sequence: int, event_type: str, data: object, subject: str = "shop.north.Order-7", **body: object) -> str:
+    line = {
+        "sequence": sequence,
+        "subject": subject,
+        "time": "2026-03-01T10:00:00.123456789Z",
+        "headers": {"Event-Type": event_type},
+        "body": {"data": data, **body},
+    }
+    return json.dumps(line) + "\n"
+
+
+LINES = [
+    message(11, "OrderPlaced", {"order": "o-1", "amount": 12.5}),
+    message(12, "OrderPaid", {"order": "o-1", "amount": 9.5}, draft=1),
+    message(17, "OrderPaid", {"order": "o-1", "amount": 2.5}),
+    message(18, "OrderPaid", {"order": "o-1", "amount": 2.5}, "shop.north.Customer-7"),
+    message(19, "OrderPaid", {"order": "o-2", "amount": 2.5}),
+]
+VIEW = {"amount": 12.5, "paid": 2.5, "by": "7"}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "orders.proj").write_text(PROGRAM)
+    write_manifest(tmp_path, EVENTS)
+    (tmp_path / "events.jsonl").write_text("".join(LINES))
+    return tmp_path
+
+
+def write_manifest(folder, events: object) -> None:
+    views = {"orders": {"program": "orders.proj"}}
+    (folder / "manifest.yaml").write_text(json.dumps({"manifest": 1, "events": events, "views": views}))
+
+
+def test_a_file_is_folded_as_the_stream_would_be(folder):
+    ended = in_this_process("replay", "events.jsonl", folder=folder)
+    (found,) = [json.loads(line) for line in ended.stdout.splitlines()]
+    assert {"tenant_id": "north", "view_type": "orders", "view_id": "o-1", "view": VIEW} == found
+    assert "1 event is parked with R705; the first is event 19" in ended.stderr
+
+
+def test_a_summary_counts_what_is_no_event_as_unhandled(folder):
+    ended = in_this_process("replay", "events.jsonl", "--summary", folder=folder)
+    found = json.loads(ended.stdout)
+    assert (5, 1, 1, 2) == tuple(found[name] for name in ("events", "views", "parked", "unhandled"))
+
+
+def test_why_names_the_sequences_of_the_stream(folder):
+    ended = in_this_process("why", "orders", "o-1", "--tenant", "north", "--events", "events.jsonl", folder=folder)
+    assert 0 == ended.returncode, ended.stderr
+    assert ["event 11", "event 17"] == re.findall(r"^event \d+", ended.stdout, re.MULTILINE)
+
+
+def test_diff_folds_them_by_both_sides_programs(folder):
+    (folder / "former.proj").write_text(PROGRAM.replace("paid += e.amount", "paid += 2 * e.amount"))
+    ended = in_this_process("diff", "former.proj", "manifest.yaml", "--events", "events.jsonl", folder=folder)
+    assert "paid: 5.00 → 2.50" in ended.stdout, ended.stderr
+
+
+def test_trace_reads_one_of_them(folder):
+    ended = in_this_process("trace", "manifest.yaml", "--events", "events.jsonl", "--event", "2", folder=folder)
+    assert 0 == ended.returncode, ended.stderr
+    assert "paid" in ended.stdout  # of those that are events, the second
+
+
+def test_the_author_s_tests_take_them_beside_events_in_short_form(folder):
+    projection_ = Projection.load(folder / "manifest.yaml")
+    folded = projection_.given(folder / "events.jsonl")
+    assert VIEW == json.loads(json.dumps(folded.view("o-1", tenant="north"), default=float))
+    after = folded.given({"type": "OrderPaid", "data": {"order": "o-1", "amount": 1}, "tenant": "north"})
+    assert 3.5 == float(after.view("o-1", tenant="north")["paid"])
+
+
+def test_messages_out_of_order_are_refused(folder):
+    (folder / "events.jsonl").write_text("".join(reversed(LINES)))
+    ended = in_this_process("replay", "events.jsonl", folder=folder)
+    refused(ended, EXIT_USAGE, "the recorded message 18 stands behind 19")
+
+
+@pytest.mark.parametrize(
+    ("events", "said"),
+    [
+        ({**EVENTS, "event_type": "eventType"}, "field events.event_type.0: 'eventType' is not where a part"),
+        ({**EVENTS, "tenant_id": "subject.<tenannt>"}, "tenant_id: subject.<tenannt> is in none of `subjects`"),
+        ({**EVENTS, "event_typ": "body.x"}, "field events.event_typ: is not known; did you mean 'event_type'?"),
+        ({"payload": "body"}, "field events.event_type: is missing"),
+        ({**EVENTS, "timestamp": {"from": "body.at", "as": "ms"}}, "field events.timestamp.as"),
+        ("cloudevent", "events"),
+        (["cloudevents"], "events"),
+    ],
+)
+def test_a_description_that_is_wrong_is_named_with_its_field(folder, events, said):
+    write_manifest(folder, events)
+    ended = projection("check", folder=folder)
+    assert 1 == ended.returncode
+    assert said in ended.stdout + ended.stderr
+
+
+def test_beside_it_no_subject_template_may_stand(folder):
+    views = {"orders": {"program": "orders.proj"}}
+    manifest = {"manifest": 1, "events": EVENTS, "subject_template": "t.<type>.<id>", "views": views}
+    (folder / "manifest.yaml").write_text(json.dumps(manifest))
+    assert "subject_template: stands beside `events`" in projection("check", folder=folder).stdout

@@ -1,0 +1,214 @@
+"""`projection inspect`: what is in a stream that nobody described, and the manifest that it drafts."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import re
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+import yaml
+from command_support import projection, refused
+
+from projection.errors import EXIT_FAILED, EXIT_USAGE
+from projection.stream.address import NatsConnection
+from projection.stream.connection import Nats
+from projection.stream.jetstream import JetStream
+from projection.stream.publisher import Outgoing, publish_all
+
+TYPES = ("OrderPlaced", "OrderPaid")
+MONTH = datetime(2026, 3, 1, 10, tzinfo=UTC)
+
+
+def data(number: int) -> dict[str, object]:
+    return {"order": f"o-{number % 7}", "amount": number + 0.25}
+
+
+def at(number: int) -> datetime:
+    return MONTH + timedelta(minutes=number)
+
+
+def stamp(number: int) -> str:
+    return at(number).isoformat().replace("+00:00", "Z")
+
+
+def of(body: object, tail: str = "orders", headers: dict[str, str] | None = None) -> Outgoing:
+    return Outgoing(tail, json.dumps(body).encode(), headers)
+
+
+def cloud(number: int) -> dict[str, object]:
+    name, order = TYPES[number % 2], f"o-{number % 7}"
+    return {
+        "specversion": "1.0",
+        "type": name,
+        "source": "/s",
+        "subject": order,
+        "id": f"e{number}",
+        "time": stamp(number),
+    }
+
+
+# Of each kind, the messages by their number; and what is drafted.
+KINDS = {
+    "CloudEvents, structured": (lambda n: of({**cloud(n), "data": data(n)}), "cloudevents"),
+    "CloudEvents, binary": (
+        lambda n: of(data(n), headers={f"ce-{name}": str(value) for name, value in cloud(n).items()}),
+        "cloudevents",
+    ),
+    "CloudEvents of tenants": (
+        lambda n: of({**cloud(n), "tenantid": f"t{n % 3}", "data": data(n)}),
+        {"format": "cloudevents", "tenant_id": "attribute.tenantid"},
+    ),
+    "the type in the subject": (
+        lambda n: of({**data(n), "at": stamp(n)}, f"Order-{n % 7}.{TYPES[n % 2]}"),
+        {
+            "subjects": ["{stream}.Order-<id>.<event>"],
+            "event_type": "subject.<event>",
+            "aggregate_id": "subject.<id>",
+            "timestamp": "body.at",
+        },
+    ),
+    "metadata in headers": (
+        lambda n: of(
+            data(n),
+            headers={
+                "Event-Type": TYPES[n % 2],
+                "Stream-Id": f"o-{n % 7}",
+                "X-Tenant": f"t{n % 2}",
+                "Nats-Msg-Id": f"m{n}",
+                "Created": stamp(n),
+            },
+        ),
+        {
+            "event_type": "header.event-type",
+            "aggregate_id": "header.stream-id",
+            "timestamp": "header.created",
+            "tenant_id": "header.x-tenant",
+            "event_id": "header.nats-msg-id",
+        },
+    ),
+    "an envelope with epoch milliseconds": (
+        lambda n: of(
+            {
+                "id": n + 1,
+                "eventType": TYPES[n % 2],
+                "streamId": f"o-{n % 7}",
+                "timestamp": int(at(n).timestamp() * 1_000),
+                "data": data(n),
+                "metadata": {"correlationId": f"c{n}"},
+            }
+        ),
+        {
+            "event_type": "body.eventType",
+            "aggregate_id": "body.streamId",
+            "timestamp": {"from": "body.timestamp", "as": "epoch_ms"},
+            "payload": "body.data",
+            "event_id": "body.id",
+            "correlation_id": "body.metadata.correlationId",
+        },
+    ),
+    "our own envelopes": (
+        lambda n: of(
+            {
+                "event_type": TYPES[n % 2],
+                "aggregate_type": "order",
+                "aggregate_id": f"o-{n % 7}",
+                "timestamp": stamp(n),
+                "payload": data(n),
+            }
+        ),
+        None,
+    ),
+}
+
+
+def fill(url: str, stream: str, messages: list[Outgoing]) -> None:
+    async def publish() -> None:
+        async with await Nats.connect(NatsConnection(url)) as nats:
+            await JetStream(nats).ensure_stream(stream, [f"{stream}.>"])
+            await publish_all(nats, stream, [one._replace(subject=f"{stream}.{one.subject}") for one in messages])
+
+    asyncio.run(publish())
+
+
+@pytest.fixture
+def where(nats_server, stream_name):
+    return ("--url", nats_server.url, "--stream", stream_name)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_draft_reads_the_stream_as_it_stands(kind, nats_server, stream_name, where, tmp_path):
+    make, expected = KINDS[kind]
+    fill(nats_server.url, stream_name, [make(number) for number in range(30)])
+    ended = projection("inspect", *where, "--write", "draft", folder=tmp_path)
+    assert 0 == ended.returncode, ended.stderr
+    manifest = yaml.safe_load((tmp_path / "draft" / "manifest.yaml").read_text())
+    wanted = json.loads(json.dumps(expected).replace("{stream}", stream_name))
+    assert wanted == manifest.get("events")
+    checked = projection("check", "draft", folder=tmp_path)
+    assert 0 == checked.returncode, checked.stdout
+    assert {"L604"} >= set(re.findall(r"warning\[(\w+)\]", checked.stdout))  # that nothing reads a field yet
+    if expected is not None:
+        ended = projection("dump", "dumped.jsonl", *where, folder=tmp_path)
+        folded = projection("replay", "../dumped.jsonl", "--summary", folder=tmp_path / "draft")
+        found = json.loads(folded.stdout)
+        assert (30, 0, 0) == tuple(found[name] for name in ("events", "parked", "unhandled")), folded.stderr
+
+
+def test_what_is_shown_are_places_and_counts_and_no_values(nats_server, stream_name, where, tmp_path):
+    make, _ = KINDS["metadata in headers"]
+    fill(nats_server.url, stream_name, [make(number) for number in range(30)])
+    ended = projection("inspect", *where, folder=tmp_path, COLUMNS="120")
+    assert f"stream {stream_name}: 30 messages, sequences 1 to 30; looked at 30" in ended.stdout
+    assert "bodies: 30 JSON object" in ended.stdout
+    assert ["header.event-type", "30", "text", "2"] in [line.split() for line in ended.stdout.splitlines()]
+    assert ["body.amount", "30", "number", "30"] in [line.split() for line in ended.stdout.splitlines()]
+    assert "OrderPlaced" not in ended.stdout
+    assert "o-3" not in ended.stdout
+    assert "OrderPlaced" in projection("inspect", *where, "--values", folder=tmp_path).stdout
+
+
+def test_what_makes_a_rebuild_unsafe_is_said(nats_server, stream_name, where, tmp_path):
+    async def make() -> None:
+        async with await Nats.connect(NatsConnection(nats_server.url)) as nats:
+            config = {"name": stream_name, "subjects": [f"{stream_name}.>"], "max_msgs_per_subject": 5}
+            await nats.request(f"$JS.API.STREAM.CREATE.{stream_name}", json.dumps(config).encode())
+
+    asyncio.run(make())
+    fill(nats_server.url, stream_name, [of(data(1))])
+    ended = projection("inspect", *where, folder=tmp_path)
+    assert "max_msgs_per_subject=5: older messages of an aggregate are removed" in ended.stdout
+
+
+@pytest.mark.parametrize(("sample", "expected"), [(1, [1]), (4, [1, 2, 29, 30]), (5, [1, 2, 3, 29, 30]), (100, 30)])
+def test_a_sample_is_of_both_ends(nats_server, stream_name, where, tmp_path, sample, expected):
+    fill(nats_server.url, stream_name, [of({"n": number}) for number in range(1, 31)])
+    ended = projection("inspect", *where, "--sample", sample, "--values", folder=tmp_path, COLUMNS="200")
+    count = expected if isinstance(expected, int) else len(expected)
+    assert f"looked at {count}" in ended.stdout
+    if isinstance(expected, list):
+        (row,) = [line.split() for line in ended.stdout.splitlines() if line.startswith("body.n")]
+        assert str(len(expected)) == row[3]
+        assert [str(number) for number in expected[:3]] == [value.strip(",") for value in row[4:]]
+
+
+def test_other_encodings_are_told(nats_server, stream_name, where, tmp_path):
+    bodies = [b"", b"plain", b"\xff\xfe\xfa", gzip.compress(b"{}"), msgspec.msgpack.encode({"a": 1}), b"[1]", b"{}"]
+    fill(nats_server.url, stream_name, [Outgoing("x", body, None) for body in bodies])
+    ended = projection("inspect", *where, folder=tmp_path, COLUMNS="200")
+    for encoding in ("empty", "text", "binary", "gzip", "msgpack", "JSON, no object", "JSON object"):
+        assert f"1 {encoding}" in ended.stdout
+    assert "not all bodies are objects of JSON" in ended.stdout
+    assert "`event_type` is a guess" in ended.stdout
+
+
+def test_what_cannot_be_done_is_said(nats_server, stream_name, where, tmp_path):
+    refused(projection("inspect", *where, folder=tmp_path), EXIT_FAILED, stream_name)
+    fill(nats_server.url, stream_name, [])
+    refused(projection("inspect", *where, folder=tmp_path), EXIT_USAGE, "holds no message")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "x").touch()
+    refused(projection("inspect", *where, "--write", "full", folder=tmp_path), EXIT_USAGE, "full is not empty")
