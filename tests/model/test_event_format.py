@@ -186,7 +186,11 @@ class TestSubjects:
 
 def test_what_is_ignored_is_no_event():
     described = declared(ignore={"header.kind": ["command", "query"], "body.draft": ["1"]})
-    for message in ({"headers": {"Kind": "command"}}, {"body": {**ORDER, "draft": 1}}):
+    for message in (
+        {"headers": {"Kind": "command"}},
+        {"headers": {"Kind": "command"}, "body": b"\xff no JSON"},
+        {"body": {**ORDER, "draft": 1}},
+    ):
         with pytest.raises(NoEvent, match="ignored"):
             read(described, message.get("body", ORDER), headers=message.get("headers"))
     assert "Placed" == read(described, {**ORDER, "draft": 2}, headers={"kind": "event"}).event_type
@@ -326,6 +330,16 @@ class TestCloudEvents:
         assert "north" == read(described, {}, headers=headers).tenant_id
         assert "north" == FormatReader(described).tenant_of(Stored(data=b"{", headers=headers_block(headers)))
 
+    def test_what_is_ignored_is_so_in_both_modes(self):
+        described = EventFormat.model_validate({"format": "cloudevents", "ignore": {"attribute.type": ["draft"]}})
+        draft = {**CLOUD, "type": "draft"}
+        binary = {f"ce-{name}": value for name, value in draft.items()}
+        for headers, body in ((binary, b"no JSON"), ({}, draft)):
+            with pytest.raises(NoEvent, match="ignored"):
+                read(described, body, headers=headers)
+        assert "com.example.placed" == read(described, CLOUD).event_type
+        assert "com.example.placed" == read(described, {}, headers={**binary, "ce-type": CLOUD["type"]}).event_type
+
 
 class TestRefusals:
     @pytest.mark.parametrize(
@@ -352,6 +366,9 @@ class TestRefusals:
             ({"timestamp": {"from": "stored", "as": "epoch"}}, "epoch_s"),
             ({"timestamp": {"from": "body.at", "offset": "CET"}}, "no offset from UTC"),
             ({"ignore": {"kind": ["x"]}}, "is not where a part"),
+            ({"ignore": {"body": ["x"]}}, "is all of an event"),
+            ({"ignore": {"subject.<x>": ["x"]}}, "subject.<x> is in none of `subjects`"),
+            ({"ignore": {"attribute.type": ["x"]}}, "say `format: cloudevents`"),
             ({"ignore": {"header.kind": []}}, "ignore"),
             ({"unknown": 1}, "unknown"),
         ],

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from projection.model.checkpoint import Frozen
-from projection.model.event_format.sources import STORED, Constant, Sources, parse_source, sources_of
+from projection.model.event_format.sources import STORED, Constant, Source, Sources, sources_of
 from projection.model.event_format.subject_patterns import SubjectPattern
 from projection.model.event_format.times import TimeForm  # noqa: TC001 - pydantic reads it
 from projection.model.subjects import disjoint
@@ -113,8 +113,9 @@ class EventFormat(Frozen):
     @model_validator(mode="after")
     def _sources_exist(self) -> Self:
         places = {place for subject in self.subjects for place in SubjectPattern(subject).places}
-        for part in PARTS:
-            for source in sources_of(self.sources(part)):
+        ignored = {f"ignore.{text}": (text,) for text, _ in self.ignore}
+        for part, texts in {**{part: self.sources(part) for part in PARTS}, **ignored}.items():
+            for source in sources_of(texts):
                 where = f"{part}: {'.'.join((source.kind, *source.path))}"
                 if source.kind == "subject" and source.path and source.path[0] not in places:
                     raise ValueError(f"{where} is in none of `subjects`")
@@ -126,8 +127,8 @@ class EventFormat(Frozen):
                     raise ValueError(f"{where}: a payload is in the body")
                 if source.kind == STORED and part != "timestamp":
                     raise ValueError(f"{where} is a time; only `timestamp` can be taken from it")
-        for text, _ in self.ignore:
-            parse_source(text)
+                if part in ignored and source in (Source("body"), Source("attribute", ("data",))):
+                    raise ValueError(f"{where} is all of an event; name one field of it")
         return self
 
     def sources(self, part: str) -> Sources:

@@ -59,8 +59,8 @@ class Plan:
     elsewhere is then set.
 
     Args:
-        parts: the sources of each part of an envelope.
-        ignored: the values of sources that make a message no event.
+        parts: the sources of each part of an envelope, and of `ignored_0` and so on, one each.
+        ignored: the values of these that make a message no event.
         form: how timestamps are written.
         offset: of timestamps that name none.
         places: what the subject says, by the names of its places, in order.
@@ -70,7 +70,7 @@ class Plan:
     def __init__(
         self,
         parts: Mapping[str, Sequence[Source]],
-        ignored: Sequence[tuple[Source, frozenset[str]]],
+        ignored: Sequence[frozenset[str]],
         form: TimeForm,
         offset: str | None,
         places: Sequence[str],
@@ -80,10 +80,15 @@ class Plan:
         self._named = {part: ", ".join(map(_shown, sources)) for part, sources in parts.items()}
         self._fields: dict[str, Field] = {}  # of bodies, by attribute; those of parts that are nowhere else by the part
         self.header_names: set[str] = set()
-        self._ignored = [
-            (self._getter(f"ignored_{number}", source, _TEXT), values)
-            for number, (source, values) in enumerate(ignored)
-        ]
+        # What is no event may have any body: that is known from outside of it first, where it can be.
+        self._ignored_outside, self._ignored_inside = (
+            [
+                (self._getter(f"ignored_{number}", parts[f"ignored_{number}"][0], _TEXT), values)
+                for number, values in enumerate(ignored)
+                if (parts[f"ignored_{number}"][0].kind == "body") == is_inside
+            ]
+            for is_inside in (False, True)
+        )
         self._outer_tenant = [self._getter("", one, _TEXT) for one in parts["tenant_id"] if one.kind != "body"]
         self._version = None if version is None else self._getter("version", version, str)
         texts = {part: self._getters(part, parts[part], _TEXT) for part in TEXTS}
@@ -110,13 +115,11 @@ class Plan:
             NoEvent: the manifest says that it is none.
             DecodeError: see `FormatReader.read`.
         """
+        _require_event(self._ignored_outside, None, message, groups, headers)
         found = self._bodies.read(message.data)
         if self._version is not None:
             require_version(self._version(found, message, groups, headers))
-        for get, values in self._ignored:
-            value = get(found, message, groups, headers)
-            if value is not None and _text("ignored part", value) in values:
-                raise NoEvent("ignored")
+        _require_event(self._ignored_inside, found, message, groups, headers)
         for part, getters in self._elsewhere:
             for get in getters:
                 if (value := get(found, message, groups, headers)) is not None:
@@ -208,6 +211,13 @@ class Plan:
                 if type_ is msgspec.Raw:
                     return lambda body, _message, _groups, _headers: _present(getattr(body, name))
                 return lambda body, _message, _groups, _headers: getattr(body, name)
+
+
+def _require_event(ignored: Sequence[tuple[Getter, frozenset[str]]], *where: Any) -> None:
+    for get, values in ignored:
+        value = get(*where)
+        if value is not None and _text("ignored part", value) in values:
+            raise NoEvent("ignored")
 
 
 def _shown(source: Source) -> str:

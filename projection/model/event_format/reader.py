@@ -35,7 +35,8 @@ class FormatReader:
 
     def __init__(self, declared: EventFormat) -> None:
         parts = {part: sources_of(declared.sources(part)) for part in PARTS}
-        ignored = [(parse_source(text), frozenset(values)) for text, values in declared.ignore]
+        parts |= {f"ignored_{number}": (parse_source(text),) for number, (text, _) in enumerate(declared.ignore)}
+        ignored = [frozenset(values) for _, values in declared.ignore]
         written = declared.timestamp.form, declared.timestamp.offset
         self._is_cloudevents = declared.format == CLOUDEVENTS
         # For each template of a subject: what matches it, and how to read a message, with its attributes in the
