@@ -34,7 +34,7 @@ class Replay:
         self.lanes = [Lane(one, MemoryLaneStore()) for one in deployed]
         self.unhandled = Unhandled(lambda: (one.program for one in deployed))
         self._types: dict[tuple[str, str], bool] = {}  # of events, and whether no program handles them
-        self._events = FileEvents(deployed[0].entry, tenancy).read
+        self.file_events = FileEvents(deployed[0].entry, tenancy)
 
     def run(self, events: Iterable[bytes], progress: Callable[[int], None] | None = None) -> Summary:
         """Fold envelopes, the first as sequence 1, as if each had been published under its own subject.
@@ -45,7 +45,7 @@ class Replay:
         began, count = perf_counter(), 0
         for lane in self.lanes:
             lane.move_to(before_start_in_file(lane.deployed))
-        for count, event in enumerate(self._events(events), 1):
+        for count, event in enumerate(self.file_events.read(events), 1):
             self.unhandled.count += self._is_unhandled(event)
             for lane in self.lanes:
                 if event.no_event:

@@ -57,7 +57,7 @@ MUTANTS = [
     Mutant(
         "words in the digest",
         "model/parked.py",
-        (("        event.subject,\n    )", "        event.subject,\n        event.message,\n    )"),),
+        (("        event.subject,\n        *", "        event.subject,\n        event.message,\n        *"),),
         "tests/model/test_parked_digest.py",
     ),
     Mutant(
@@ -201,7 +201,7 @@ MUTANTS = [
     Mutant(
         "an index taken for built a piece too early",
         "store/index_building.py",
-        (("is_built, progress = len(chunk) < views,", "is_built, progress = len(chunk) <= views,"),),
+        (("self._is_last = len(chunk) < views", "self._is_last = len(chunk) <= views"),),
         "tests/engine/test_indexing.py::test_an_index_that_is_declared_later_is_built_from_the_views",
     ),
     Mutant(

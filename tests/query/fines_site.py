@@ -15,7 +15,7 @@ from projection.bundled import bundled
 from projection.engine.builds import open_store, plan_builds
 from projection.engine.deployment import load_deployment
 from projection.engine.lane import Lane
-from projection.engine.replay import Replay
+from projection.engine.replay import FileEvents, Replay
 from projection.lang.values.codec import encode
 from projection.model.envelope import Tenancy
 from projection.model.keys import ViewKey
@@ -87,7 +87,7 @@ class Folding(Replay):
     def go(self, events: Sequence[bytes]) -> None:
         for event in events:
             self.scanned += 1
-            self._lane.apply(self._read(self.scanned, event))
+            self._lane.apply(self.file_events.event(self.scanned, event))
         self._lane.commit(None)
 
 
@@ -110,7 +110,7 @@ class FinesSite:
             open_store(planned.build, planned.deployed, durability="process"),
             build=planned.build.number,
         )
-        self._writes = Replay(load_deployment(Manifest.load(manifest), Tenancy()), Tenancy())  # reads events for it
+        self._reads = FileEvents(planned.deployed.entry, Tenancy())
         self._queries = Queries(Serving(self._catalog, lambda _build: self._lane.store), QueryLimits(max_limit=10_000))
         self._written = 0
         self._turns: Queue[int] = Queue()
@@ -132,7 +132,7 @@ class FinesSite:
         """Fold the next events in one commit."""
         chunk = self._events[self._written : self._written + count]
         for sequence, event in enumerate(chunk, self._written + 1):
-            self._lane.apply(self._writes._read(sequence, event))
+            self._lane.apply(self._reads.event(sequence, event))
         self._written += len(chunk)
         self._lane.commit(None)
 
