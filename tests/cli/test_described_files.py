@@ -95,7 +95,7 @@ def test_diff_folds_them_by_both_sides_programs(folder):
 def test_trace_reads_one_of_them(folder):
     ended = in_this_process("trace", "manifest.yaml", "--events", "events.jsonl", "--event", "2", folder=folder)
     assert 0 == ended.returncode, ended.stderr
-    assert "paid" in ended.stdout  # of those that are events, the second
+    assert "paid" in ended.stdout  # the second event; ignored messages do not count
 
 
 def test_the_author_s_tests_take_them_beside_events_in_short_form(folder):

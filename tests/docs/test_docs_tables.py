@@ -8,9 +8,11 @@ import tomllib
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 from docs_pages import CHECKOUT, PAGES, anchors, blocks, cells, links, section, table
 from docs_tables import TABLES, Table, command_parameters
 
+from projection.model.event_format.declaration import EventFormat
 from projection.model.manifest import Manifest
 from projection.model.settings import Settings
 
@@ -146,3 +148,12 @@ def test_the_packages_of_the_language_are_those_that_the_architecture_page_names
     rows = page.partition("| package | what is in it |")[2].partition("\n\n")[0]
     packages = {path.parent.name for path in (CHECKOUT / "projection" / "lang").glob("*/__init__.py")}
     assert packages == set(re.findall(r"^\| `(\w+)` \|", rows, re.MULTILINE))
+
+
+def test_what_the_page_on_streams_says_of_events_is_what_a_manifest_takes() -> None:
+    page = (CHECKOUT / "docs" / "streams.md").read_text()
+    manifests = [yaml.safe_load(text) for text in re.findall(r"```yaml[^\n]*\n(.*?)```", page, re.DOTALL)]
+    described = [EventFormat.model_validate(one["events"]) for one in manifests]
+    assert ["cloudevents", "json"] == [one.format for one in described]
+    rows = re.findall(r"^\| (`[^|]+`) \| [^|]+ \| [^|]+ \|$", page[page.index("| key of `events` |") :], re.MULTILINE)
+    assert set(EventFormat.model_fields) == {name for row in rows for name in re.findall(r"`(\w+)`", row)}

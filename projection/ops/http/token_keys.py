@@ -32,7 +32,7 @@ _PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth"})  # members of pri
 _PUBLIC = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x")}  # what makes a public key
 _IS_EXPOSED = "is a private key, or the public one of such a key"
 _REPLACE_IT = (
-    "whoever has read the file can sign tokens with them: take them out of the file and have your provider replace them"
+    "anyone who can read the file can sign tokens: remove these keys from it, and have your provider replace them"
 )
 
 
