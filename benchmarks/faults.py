@@ -24,13 +24,16 @@ if TYPE_CHECKING:
 
 _NOTICED = "2 s of silence, 1.5 s for an answer, 2 s between attempts"
 _ELECTED = "an election among the others, 4 to 9 s; 3 s for an answer that never comes, 2 s between attempts"
-_FROZEN = "the connection ends after two missed pings, 15 s; 2 s to connect elsewhere, 3 s for an answer"
+_FROZEN = (
+    "3.5 s until the first attempt has failed; 5 s of failures, and 5 s for the attempt under way; "
+    "2 s to connect elsewhere, 3 s for an answer"
+)
 _ALONE = "the server has started; " + _NOTICED + "; 9 s where the cluster had to elect"
 _STARTED = "5 s while its name may still be held, 5 s for the process"
 _UNHEEDED = "nothing waits for the log"
 _BOUNDS_S = {
     "kill": (14.0, _ELECTED),
-    "pause": (20.0, _FROZEN),
+    "pause": (19.0, _FROZEN),
     "stop": (6.0, _NOTICED),
     "lame_duck": (6.0, _NOTICED),
     "step_down": (6.0, _NOTICED),
