@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from projection.errors import StorageError
 from projection.model.files import is_there
-from projection.store.disk import sync_folder, write_durably
+from projection.store.disk import FULL, disk_error, sync_folder, write_durably
 from projection.store.host import boot_id
 
 if TYPE_CHECKING:
@@ -49,6 +49,21 @@ class DirtyMark:
                 hint="set durability to `sync`",
             )
         write_durably(self._path, boot)
+
+    def try_set(self, *, discarded: bool) -> bool:
+        """Set the mark where it is not, and return whether it is set: a disk may have no room for it.
+
+        Args:
+            discarded: whether it is there, and of another boot.
+        """
+        try:
+            if discarded or not self.is_set():
+                self.set()
+        except OSError as error:
+            if discarded or disk_error("", error.errno).code != FULL:
+                raise
+            return False
+        return True
 
     def condemn(self) -> None:
         """The disk refused what memory had: no boot vouches for the store any more."""

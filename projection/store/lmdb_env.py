@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import time
 from contextlib import contextmanager, suppress
-from errno import EIO, ENOSPC, EROFS
+from errno import EROFS
 from typing import TYPE_CHECKING, Self, TypeAlias, TypeVar
 
 import lmdb
@@ -14,9 +14,7 @@ from projection.errors import StorageDamagedError, StorageError
 from projection.model.files import is_file
 from projection.store.dirty_mark import MARKS, DirtyMark
 from projection.store.disk import (
-    FULL,
     disk_error,
-    is_full,
     make_folder,
     reserve,
     storage_full,
@@ -25,6 +23,7 @@ from projection.store.disk import (
 )
 from projection.store.gate import Gate, OccupiedError, ShutError
 from projection.store.host import require_local
+from projection.store.lmdb_errors import LMDB_ERRORS, storage_error
 from projection.store.pages import require_sound, require_sound_head
 
 if TYPE_CHECKING:
@@ -43,15 +42,6 @@ MAX_READERS = 1024
 _LOCK_BYTES = MAX_READERS * 64 + 128  # of the file that all processes map to write themselves into
 PATIENCE = 10.0  # seconds that growing, mending and closing wait for this process's open transactions
 READER_CHECK_INTERVAL = 10.0  # seconds; a reader that was killed pins the pages it saw until its slot is freed
-_ERRORS = (lmdb.Error, ShutError)  # what a transaction may raise, and no caller ever sees
-_DAMAGE = (
-    lmdb.BadChecksumError,
-    lmdb.CorruptedError,
-    lmdb.InvalidError,
-    lmdb.PageNotFoundError,
-    lmdb.ProblemError,
-    lmdb.VersionMismatchError,
-)
 _ATTEMPTS = 3  # to begin a transaction, with a mending between two
 
 
@@ -73,18 +63,18 @@ class _Reading:
     def __enter__(self) -> Transaction:
         try:
             self._entry, self._transaction = self._begin(write=False)
-        except _ERRORS as error:
+        except LMDB_ERRORS as error:
             raise self._refused(error) from None
         return self._transaction
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         try:
             self._transaction.abort()
-        except _ERRORS as failure:
+        except LMDB_ERRORS as failure:
             error = error or failure
         finally:
             self._leave(self._entry)
-        if isinstance(error, _ERRORS):
+        if isinstance(error, LMDB_ERRORS):
             raise self._refused(error) from None
 
 
@@ -155,7 +145,7 @@ class Environment:
             if discarded := mark.is_outlived():
                 mark.discard()
             if not sync:
-                sync = not _is_marked(mark, discarded=discarded)
+                sync = not mark.try_set(discarded=discarded)
             elif discarded:
                 mark.clear()
             try:
@@ -244,7 +234,7 @@ class Environment:
             finally:
                 transaction.abort()
                 self._gate.leave(entry)
-        except _ERRORS as error:
+        except LMDB_ERRORS as error:
             raise self._refused(error) from None
 
     def update(self, work: Callable[[Transaction], _Result], on_written: Callable[[], None] | None = None) -> _Result:
@@ -270,7 +260,7 @@ class Environment:
                         return result
                 except lmdb.MapFullError:
                     self._grow()
-        except _ERRORS as error:
+        except LMDB_ERRORS as error:
             raise self._refused(error) from None
 
     @contextmanager
@@ -343,7 +333,7 @@ class Environment:
         try:
             with self._inside():
                 self._lmdb.reader_check()
-        except _ERRORS as error:
+        except LMDB_ERRORS as error:
             raise self._refused(error) from None
 
     def copy_to(self, path: Path) -> None:
@@ -406,37 +396,11 @@ class Environment:
             raise disk_error(f"{self.path} cannot be written: {error.strerror}", error.errno) from None
 
     def _refused(self, error: Exception) -> StorageError:
-        match error:
-            case ShutError():
-                return StorageError(f"the store at {self.path} is closed")
-            case _ if isinstance(error, _DAMAGE):
-                return StorageDamagedError(
-                    f"{self.path} is not a store, or it is damaged: {error}",
-                    hint="move it away and let the views be folded anew",
-                )
-            case lmdb.BadValsizeError():
-                return StorageError(f"the store at {self.path} cannot take a key or a value of that size")
-        number = getattr(error, "code", 0)
-        if number == EIO and is_full(self.path):
-            number = ENOSPC  # LMDB says so of a write of which only a part found room
-        message = f"the store at {self.path} cannot be used: {error}"
-        return disk_error(message, number) if number > 0 else StorageError(message)  # LMDB's own numbers are negative
+        return storage_error(self.path, error)
 
 
 def _has_data(path: Path) -> bool:
     return is_file(path / _DATA)
-
-
-def _is_marked(mark: DirtyMark, *, discarded: bool) -> bool:
-    """Have the mark say that a store is written without waiting for the disk, and return whether it does."""
-    try:
-        if discarded or not mark.is_set():
-            mark.set()
-    except OSError as error:
-        if discarded or disk_error("", error.errno).code != FULL:
-            raise
-        return False
-    return True
 
 
 def _is_open_elsewhere(path: Path) -> bool:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass
 from random import uniform
-from time import monotonic, time
+from time import monotonic
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -15,6 +14,7 @@ from projection.errors import StreamError, StreamIdentityError
 from projection.stream.flow import Flow
 from projection.stream.identity import check_identity, require_history
 from projection.stream.jetstream import STREAM_NOT_FOUND, JetStream, nanoseconds
+from projection.stream.log_end import LogEnd
 from projection.stream.losses import require_limits
 from projection.stream.node_name import TAKEN
 from projection.stream.opening import SILENCE_S, FeedLimits, Opening, Reader
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     from projection.model.checkpoint import LanePosition, StreamIdentity
     from projection.stream.connection import Nats
-    from projection.stream.jetstream import StreamInfo, StreamState
+    from projection.stream.jetstream import StreamInfo
+    from projection.stream.log_end import Look
     from projection.stream.node_name import NodeName
-    from projection.stream.port import Message
 
 _GATHER_S = 0.5  # the longest wait for a batch to fill while the server holds more
 _LOOK_S = 0.25  # between two looks at an idle stream
@@ -37,17 +37,6 @@ _LONGEST_BACKOFF_S = 2.0
 _ANSWER_S = 1.5  # what a server that lost its leader was asked is never answered: better to ask anew soon
 _LONGEST_ANSWER_S = 10.0  # of a server that is slow
 _IMPATIENT = 3  # failures in a row, until a server is taken for a slow one
-
-
-@dataclass(frozen=True, slots=True)
-class _Look:
-    """What the log said when it was asked whether it holds anything behind a sequence."""
-
-    after: int
-    moment: float  # Unix time, before it was asked
-    state: StreamState
-    unread: int | None  # the first message of ours behind it
-    again: StreamInfo | None = None  # asked last, where it holds messages that are not ours
 
 
 class JetStreamFeed:
@@ -86,13 +75,14 @@ class JetStreamFeed:
         self.identity: StreamIdentity | None = position.stream
         self._jetstream = JetStream(nats)
         self._reader = Reader(stream, consumer, tuple(subjects))
+        self._log_end = LogEnd(self._jetstream, self._reader)
         self._node_name = node_name
         self._position = position
         self._limits = limits or FeedLimits()
         self._choice = ServerChoice(nats)
         self._flow = Flow(self._limits.batch_bytes // 4, 2 * self._limits.in_flight)
         self._opening: Opening | None = None
-        self._looking: asyncio.Task[_Look] | None = None
+        self._looking: asyncio.Task[Look] | None = None
         self._is_look_due = False  # whether the last look failed
         self._deleting: set[asyncio.Task[None]] = set()  # consumers that nobody reads by any more
         self._taken = 0  # messages on their way out of the opening
@@ -151,7 +141,7 @@ class JetStreamFeed:
         if self._opening is None:
             return False
         try:
-            _, unread = await self._unread()
+            _, unread = await self._log_end.unread(self._position.scanned)
         except StreamError:
             return False
         return unread is None
@@ -320,30 +310,13 @@ class JetStreamFeed:
         try:
             last = messages[-1]
             if last.sequence - self._position.scanned > len(messages):
-                await self._require_history(opening, messages)
+                await self._log_end.require_history(opening.consumer, self._position.scanned, messages)
             self._checkpoints.append((last.sequence, reply))
             await opening.ask()
         finally:
             self._taken = 0
         self._advance(scanned=last.sequence, scanned_time=last.time, applied=last.sequence, applied_time=last.time)
         return Batch(messages, last.sequence, last.time)
-
-    async def _require_history(self, opening: Opening, messages: Sequence[Message]) -> None:
-        """Make sure that what a batch jumped over is not ours.
-
-        A stream goes on in silence behind what it lost, and a consumer behind what somebody told it to leave out. Asked
-        after the batch came: what begins before the batch was whole when the batch was made.
-        """
-        info = await self._jetstream.stream_info(self._reader.stream)
-        consumer = await self._jetstream.consumer_info(self._reader.stream, opening.consumer)
-        if consumer is None or set(consumer.config.filter_subjects) != set(self._reader.subjects):
-            raise StreamError(f"somebody changed consumer {opening.consumer!r}")
-        needed = self._position.scanned + 1
-        for message in messages:  # what is in the batch is needed no more
-            if message.sequence != needed:
-                break
-            needed += 1
-        require_history(self._reader.stream, info, needed)
 
     async def _look(self, opening: Opening) -> Batch | None:
         """Move on over messages that are not ours, while nothing comes.
@@ -357,7 +330,7 @@ class JetStreamFeed:
             )  # else there is something, and it comes
             if is_idle and monotonic() - self._looked_at >= _LOOK_S:
                 self._looked_at = monotonic()
-                self._looking = asyncio.create_task(self._look_at_end())
+                self._looking = asyncio.create_task(self._log_end.look(self._position.scanned))
                 self._looking.add_done_callback(lambda _: opening.arrived.set())
             return None
         if not looking.done():
@@ -376,7 +349,7 @@ class JetStreamFeed:
             self._is_look_due, self.trouble = False, None
         return None if look.after != self._position.scanned else await self._looked(look)
 
-    async def _looked(self, look: _Look) -> Batch | None:
+    async def _looked(self, look: Look) -> Batch | None:
         last = look.state.last_seq
         self._failures = 0
         self._choice.answered()
@@ -397,31 +370,6 @@ class JetStreamFeed:
         stored = str(nanoseconds(look.state.last_ts))
         self._advance(scanned=last, scanned_time=stored)
         return Batch((), last, stored)
-
-    async def _look_at_end(self) -> _Look:
-        moment, after = time(), self._position.scanned
-        state, unread = await self._unread()
-        if unread is not None or state.last_seq <= after:
-            return _Look(after, moment, state, unread)
-        # Asked last: what is still there now was there when the log was asked for messages of ours.
-        return _Look(after, moment, state, None, await self._jetstream.stream_info(self._reader.stream))
-
-    async def _unread(self) -> tuple[StreamState, int | None]:
-        """The end of the log, and then the first message of ours up to there that was not returned yet, if any.
-
-        The log is asked and not the consumer: on a busy server a consumer's count of pending messages runs behind the
-        stream, and a message would be passed over for ever (14 of 6,413 looks found it so). The end is read first:
-        what is stored later is not spoken of.
-        """
-        stream, start = self._reader.stream, self._position.scanned + 1
-        state = (await self._jetstream.stream_info(stream)).state
-        if state.last_seq < start:
-            return state, None
-        for subject in self._reader.subjects:
-            found = await self._jetstream.next_sequence(stream, subject, start)
-            if found is not None and found <= state.last_seq:
-                return state, found
-        return state, None
 
     def _advance(self, **update: object) -> None:
         self._failures = 0

@@ -119,13 +119,13 @@ MUTANTS = [
     ),
     Mutant(
         "idle rule without its second half",
-        "stream/feed.py",
+        "stream/log_end.py",
         (("if unread is not None or state.last_seq <= after:", "if state.last_seq <= after:"),),
         "tests/stream/test_jetstream_feed.py::test_scanned_never_passes_a_message_that_is_stored_and_not_yet_delivered",
     ),
     Mutant(
         "the end of the log read after the question for the next message",
-        "stream/feed.py",
+        "stream/log_end.py",
         (
             (
                 "                return state, found\n        return state, None\n",

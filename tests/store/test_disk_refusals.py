@@ -13,7 +13,7 @@ from namespaces import run_apart
 from patience import WITHIN_S
 
 from projection.errors import StorageDamagedError, StorageError
-from projection.store import lmdb_env
+from projection.store import lmdb_env, lmdb_errors
 from projection.store.disk import disk_error
 from projection.store.lmdb_reader import LmdbViewReader
 from projection.store.lmdb_store import LmdbLaneStore
@@ -168,5 +168,5 @@ class TestDamage:
 
     def test_the_damage_codes_of_lmdb_are_known(self) -> None:
         assert {lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.InvalidError, lmdb.VersionMismatchError} <= {
-            *lmdb_env._DAMAGE
+            *lmdb_errors.DAMAGE
         }

@@ -11,7 +11,7 @@ from lane_child import KEYS
 from store_processes import Start
 
 from projection.errors import StorageDamagedError, StorageError
-from projection.store import dirty_mark, lmdb_env
+from projection.store import dirty_mark
 from projection.store.dirty_mark import MARKS, DirtyMark
 from projection.store.lmdb_reader import LmdbViewReader
 from projection.store.lmdb_store import LmdbLaneStore
@@ -64,7 +64,7 @@ def test_a_store_whose_mark_finds_no_room_waits_for_the_disk_until_it_is_opened_
         assert not store.waits_for_disk
         # As after a kill: the mark is there, and needs no room.
         monkeypatch.setattr(dirty_mark, "write_durably", no_room)
-        assert lmdb_env._is_marked(DirtyMark(path), discarded=False)
+        assert DirtyMark(path).try_set(discarded=False)
 
 
 @BOTH

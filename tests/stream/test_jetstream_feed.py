@@ -158,7 +158,7 @@ async def test_scanned_never_passes_a_message_that_waits_in_the_client(log: Log)
 
     await eventually(delivered)
     assert not await feed.caught_up()
-    assert await feed._looked(await feed._look_at_end()) is None
+    assert await feed._looked(await feed._log_end.look(feed._position.scanned)) is None
     assert log.ours == sequences(await read(feed, 21))
     await feed.close()
 
@@ -181,7 +181,7 @@ async def test_scanned_never_passes_a_message_that_is_stored_while_the_log_is_as
         return found
 
     monkeypatch.setattr(feed._jetstream, "next_sequence", ask_and_be_overtaken)
-    batch = await feed._looked(await feed._look_at_end())
+    batch = await feed._looked(await feed._log_end.look(feed._position.scanned))
     assert batch is not None
     assert (1, []) == (batch.scanned, list(batch.messages))
     monkeypatch.undo()
@@ -205,7 +205,7 @@ async def test_scanned_does_not_move_when_the_stream_is_made_anew_while_the_log_
         return await ask(stream, subject, start)
 
     monkeypatch.setattr(feed._jetstream, "next_sequence", be_overtaken_and_ask)
-    assert await feed._looked(await feed._look_at_end()) is None
+    assert await feed._looked(await feed._log_end.look(feed._position.scanned)) is None
     monkeypatch.undo()
     with pytest.raises(StreamIdentityError, match="made anew"):
         await read(feed, 5)
