@@ -1,0 +1,665 @@
+"""Bodies in other encodings than JSON: what JSON each becomes, what is refused and how, and how little it may cost."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import math
+import tracemalloc
+from base64 import b64encode
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+import cbor2
+import fastavro
+import msgspec
+import pytest
+from encoded import COMPRESSIONS, DESCRIPTORS, ENCODINGS, MESSAGES, SCHEMAS, encoded, write_schemas, zstd
+from hypothesis import example, given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from projection.errors import ConfigurationError, DecodeError
+from projection.model.event_format.declaration import EventFormat
+from projection.model.event_format.encodings import compressed
+from projection.model.event_format.encodings.avro import MAX_READS, AvroSchemas
+from projection.model.event_format.encodings.cbor import cbor_as_json
+from projection.model.event_format.encodings.compressed import decompressed
+from projection.model.event_format.encodings.declaration import Encoding
+from projection.model.event_format.encodings.msgpack import msgpack_as_json
+from projection.model.event_format.encodings.protobuf import ProtobufMessages
+from projection.model.event_format.headers import headers_block
+from projection.model.event_format.plan import NoEvent
+from projection.model.event_format.reader import FormatReader
+from projection.model.manifest import Manifest
+from projection.model.timestamp import parse_timestamp
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MIB = 1024 * 1024
+decode_exactly = msgspec.json.Decoder(float_hook=Decimal).decode
+
+
+def everything() -> Any:
+    return ProtobufMessages(DESCRIPTORS, {"*": "shop.v1.Everything"}).as_json
+
+
+def avro(schema: Any) -> Any:
+    return AvroSchemas({"*": json.dumps(schema).encode()}).as_json
+
+
+def code_of(read: Any, body: bytes) -> str:
+    with pytest.raises(DecodeError) as caught:
+        read(body, None)
+    return caught.value.code
+
+
+# --- one rule for each kind of value ----------------------------------------------------------------------------------
+
+KEYS = st.text(max_size=5).map("k{}".format) | st.integers(-(2**63), 2**64 - 1)
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats()
+    | st.text(max_size=40)
+    | st.binary(max_size=40),
+    lambda inner: st.lists(inner, max_size=20) | st.dictionaries(KEYS, inner, max_size=20),
+    max_leaves=20,
+)
+
+
+def as_form(value: Any) -> Any:
+    """What a value is to become, as it is read from JSON."""
+    match value:
+        case float():
+            name = "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+            return {"float": Decimal(repr(value)) if math.isfinite(value) else name}
+        case bytes():
+            return b64encode(value).decode()
+        case list():
+            return [as_form(one) for one in value]
+        case dict():
+            return {str(key): as_form(one) for key, one in value.items()}
+    return value
+
+
+@pytest.mark.property
+@given(VALUES)
+@example([-1, -32, -33, -128, -129, 127, 128, 255, 256, 2**16, 2**32, -(2**15) - 1, -(2**31) - 1])
+@example(["x" * 31, "x" * 32, "x" * 256, "x" * 65_536, b"x" * 256, b"x" * 65_536, [1] * 65_536, {"k": {}}])
+def test_a_value_becomes_the_json_that_it_means(value):
+    """What is written by msgspec and by cbor2 is read, whatever width it has."""
+    for encode, read in ((msgspec.msgpack.encode, msgpack_as_json), (cbor2.dumps, cbor_as_json)):
+        found = decode_exactly(read(encode(value), None))
+        assert str(as_form(value)) == str(found)  # as texts, for 1 == 1.0 == True
+
+
+@given(st.datetimes(timezones=st.just(UTC)))
+def test_timestamps_become_rfc_3339(moment):
+    at = MESSAGES["Everything"]()
+    at.at.FromDatetime(moment)
+    seconds = (moment - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(seconds=1)
+    texts = [
+        decode_exactly(msgpack_as_json(msgspec.msgpack.encode(moment), None)),
+        decode_exactly(cbor_as_json(cbor2.dumps(moment), None)),
+        decode_exactly(cbor_as_json(cbor2.dumps(cbor2.CBORTag(1, int(seconds // 1))), None)),
+        decode_exactly(everything()(at.SerializeToString(), None))["at"],
+    ]
+    out = io.BytesIO()
+    schema = {"type": "long", "logicalType": "timestamp-micros"}
+    fastavro.schemaless_writer(out, schema, moment)
+    texts.append(decode_exactly(avro(schema)(out.getvalue(), None)))
+    whole = moment.replace(microsecond=0)
+    assert [moment, moment, whole, moment, moment] == [parse_timestamp(text).time for text in texts]
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        (cbor2.CBORTag(1, 1772359200.123), '"2026-03-01T10:00:00.123000Z"'),
+        (cbor2.CBORTag(1, -1), '"1969-12-31T23:59:59Z"'),
+        (2**64, "18446744073709551616"),
+        (-(2**64) - 1, "-18446744073709551617"),
+        (Decimal("1.50"), "1.50"),
+        (Decimal("-15E+3"), "-1.5E+4"),
+        (cbor2.CBORTag(55799, {"a": 1}), '{"a":1}'),
+        (cbor2.CBORTag(32, "http://a"), '"http://a"'),
+        (cbor2.undefined, "null"),
+    ],
+)
+def test_what_cbor_says_by_tags_is_understood(written, expected):
+    assert expected.encode() == cbor_as_json(cbor2.dumps(written), None)
+
+
+def test_what_has_no_length_ends_at_its_break():
+    body = bytes.fromhex("bf 61 61 9f 01 02 ff 7f 61 62 61 63 ff 5f 41 00 ff ff")
+    assert b'{"a":[1,2],"bc":"AA=="}' == cbor_as_json(body, None)
+
+
+def test_a_message_has_all_its_fields_but_those_that_can_be_absent():
+    message = MESSAGES["Everything"](
+        double=0.1,
+        float=0.1,
+        int32=-5,
+        uint64=2**64 - 1,
+        bytes=b"ab",
+        status=7,
+        counts={3: 4, -1: 5},
+        many=[1, math.nan],
+    )
+    message.at.FromJsonString("2026-03-01T10:00:00.123456789Z")
+    message.wait.FromTimedelta(timedelta(seconds=-1.5))
+    message.note.value = "x"
+    message.any.struct_value.update({"n": 1.5, "l": [None, True, {}]})
+    found = decode_exactly(everything()(message.SerializeToString(), None))
+    empty = decode_exactly(everything()(b"", None))
+    nothing = {"float": Decimal("0.0")}
+    assert {"double": nothing, "float": nothing, "string": "", "bytes": "", "bool": False, "status": "OPEN"} == {
+        name: value for name, value in empty.items() if value is False or value not in (0, [], {})
+    }
+    assert {
+        "double": {"float": Decimal("0.1")},
+        "float": {"float": Decimal("0.10000000149011612")},  # of 32 bits, which is another number
+        "int32": -5,
+        "uint64": 2**64 - 1,
+        "bytes": "YWI=",
+        "status": "7",  # which the descriptors do not know
+        "at": "2026-03-01T10:00:00.123456Z",
+        "wait": "-PT1.500000000S",
+        "note": "x",
+        "any": {"l": [None, True, {}], "n": {"float": Decimal("1.5")}},
+        "counts": {"-1": 5, "3": 4},
+        "many": [{"float": Decimal("1.0")}, {"float": "NaN"}],
+    } == {name: value for name, value in found.items() if name not in empty or value != empty[name]}
+    assert "maybe" not in empty
+    assert 0 == decode_exactly(everything()(MESSAGES["Everything"](maybe=0).SerializeToString(), None))["maybe"]
+
+
+def test_avro_s_logical_types_are_what_they_stand_for():
+    schema = {
+        "type": "record",
+        "name": "R",
+        "fields": [
+            {"name": "amount", "type": {"type": "bytes", "logicalType": "decimal", "precision": 20, "scale": 2}},
+            {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}},
+            {"name": "day", "type": {"type": "int", "logicalType": "date"}},
+            {"name": "id", "type": ["null", {"type": "string", "logicalType": "uuid"}]},
+            {"name": "ratio", "type": "double"},
+            {"name": "raw", "type": {"type": "fixed", "name": "F", "size": 2}},
+            {"name": "status", "type": {"type": "enum", "name": "S", "symbols": ["OPEN", "PAID"]}},
+            {"name": "counts", "type": {"type": "map", "values": "int"}},
+        ],
+    }
+    value = {
+        "amount": Decimal("-12.50"),
+        "at": datetime(2026, 3, 1, 10, 0, 0, 123_000, tzinfo=UTC),
+        "day": 19_782,
+        "id": None,
+        "ratio": 0.5,
+        "raw": b"\x00\xff",
+        "status": "PAID",
+        "counts": {"a": 1},
+    }
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, fastavro.parse_schema(schema), value)
+    assert (
+        b'{"amount":-12.50,"at":"2026-03-01T10:00:00.123000Z","day":"2024-02-29","id":null,"ratio":{"float":0.5},'
+        b'"raw":"AP8=","status":"PAID","counts":{"a":1}}'
+    ) == avro(schema)(out.getvalue(), None)
+
+
+# --- what is refused --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"", "D101"),
+        (b"\xc1", "D101"),
+        (b"\x01\x01", "D101"),
+        (b"\x92\x01", "D101"),
+        (b"\xa2a", "D101"),
+        (b"\xa1\xff", "D101"),
+        (b"\xdd\xff\xff\xff\xff", "D101"),
+        (b"\xdb\xff\xff\xff\xffab", "D101"),
+        (b"\xcf\x00", "D101"),
+        (b"\x81\xc3\x01", "D102"),  # keys that are neither texts nor integers
+        (b"\x81\xcb" + b"\0" * 8 + b"\x01", "D102"),
+        (b"\x81\xc4\x01a\x01", "D102"),
+        (b"\xd4\x05a", "D102"),  # extensions
+        (b"\xc7\x00\x01", "D102"),
+        (b"\xd4\xffa", "D102"),
+        (b"\xd7\xff" + b"\xff" * 8, "D102"),  # a nanosecond too many
+        (b"\xc7\x0c\xff" + b"\0" * 4 + b"\x7f" + b"\xff" * 7, "D102"),  # a year too far
+        (b"\x91" * 128 + b"\x90", "D102"),
+        (b"\x91" * 100_000, "D102"),
+        (b"\xdb" + (8 * MIB).to_bytes(4) + b"a" * 8 * MIB, "D104"),
+    ],
+)
+def test_what_msgpack_cannot_say_is_refused(body, code):
+    assert code == code_of(msgpack_as_json, body)
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ("", "D101"),
+        ("ff", "D101"),
+        ("1f", "D101"),
+        ("1c", "D101"),
+        ("df", "D101"),
+        ("fc", "D101"),
+        ("0101", "D101"),
+        ("8201", "D101"),
+        ("6261", "D101"),
+        ("61ff", "D101"),
+        ("9bffffffffffffffff", "D101"),
+        ("7f6161", "D101"),
+        ("7f4161ff", "D101"),
+        ("7f7f6161ffff", "D101"),
+        ("7f61c361a9ff", "D101"),  # one character in two texts
+        ("a1f501", "D102"),
+        ("a1410001", "D102"),
+        ("a1c2410001", "D102"),
+        ("f0", "D102"),
+        ("d81c80", "D102"),  # shared values, and references to them
+        ("d81d00", "D102"),
+        ("c26100", "D102"),
+        ("c482018203", "D102"),
+        ("c4821a7fffffff01", "D102"),
+        ("c4c3", "D102"),
+        ("c16161", "D102"),
+        ("c1f97e00", "D102"),
+        ("c11b7fffffffffffffff", "D102"),
+        ("c2590101" + "ff" * 257, "D102"),
+        ("81" * 128 + "80", "D102"),
+        ("c6" * 100_000 + "00", "D102"),
+    ],
+)
+def test_what_cbor_cannot_say_is_refused(body, code):
+    assert code == code_of(cbor_as_json, bytes.fromhex(body))
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"\xff", "D101"),
+        (b"\0\0\0\0\x07\0\x0a\x00", "D101"),
+        (b"\x52\x01\xff", "D101"),  # no UTF-8
+        (b"\x92\x01" * 200, "D101"),
+        (b"\x6a\x02\x10\xff", "D101"),
+        (b"\x6a\x0b\x10\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", "D102"),  # a timestamp of fewer nanoseconds than none
+    ],
+)
+def test_what_is_no_such_message_is_refused(body, code):
+    assert code == code_of(everything(), body)
+
+
+@pytest.mark.parametrize(
+    ("schema", "body", "code"),
+    [
+        ("string", b"", "D101"),
+        ("string", b"\x08ab", "D101"),
+        ("string", b"\x02\xff", "D101"),
+        ("string", b"\x02aa", "D101"),
+        ("string", b"\x01", "D101"),
+        (["null", "string"], b"\x08", "D101"),
+        ({"type": "enum", "name": "E", "symbols": ["A"]}, b"\x08", "D101"),
+        ({"type": "array", "items": "boolean"}, b"\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01", "D101"),
+        ({"type": "long", "logicalType": "timestamp-millis"}, b"\xff" * 9 + b"\x01", "D102"),
+    ],
+)
+def test_what_was_not_written_by_the_schema_is_refused(schema, body, code):
+    assert code == code_of(avro(schema), body)
+
+
+@pytest.mark.parametrize("begin", [b"\0\0\0\0\x07", b"\xc3\x01" + b"8bytes.."])
+def test_the_frame_of_a_schema_registry_is_told(begin):
+    body = encoded("avro", {"order": "o-1", "cents": 5}, "OrderPaid")
+    with pytest.raises(DecodeError, match="the id of a schema registry") as caught:
+        avro(SCHEMAS["OrderPaid"])(begin + body, None)
+    assert "D101" == caught.value.code
+    with pytest.raises(DecodeError, match="the id of a schema registry"):
+        everything()(b"\0\0\0\0\x07\0" + body, None)
+
+
+@pytest.mark.parametrize(
+    ("schema", "said"),
+    [
+        ({"type": "record", "name": "L", "fields": [{"name": "next", "type": ["null", "L"]}]}, "record L holds itself"),
+        ({"type": "array", "items": "null"}, "items without a byte"),
+        ({"type": "array", "items": {"type": "record", "name": "E", "fields": []}}, "items without a byte"),
+        ({"type": "array", "items": {"type": "fixed", "name": "F", "size": 0}}, "items without a byte"),
+        ("nothing", "no Avro schema"),
+        ({"type": "record"}, "no Avro schema"),
+        (5, "no Avro schema"),
+    ],
+)
+def test_a_schema_whose_bodies_have_no_bounds_is_refused(schema, said):
+    with pytest.raises(ValueError, match=said):
+        avro(schema)
+
+
+# --- whatever comes ---------------------------------------------------------------------------------------------------
+
+READERS = {
+    "msgpack": msgpack_as_json,
+    "cbor": cbor_as_json,
+    "protobuf": everything(),
+    "avro": avro(SCHEMAS["OrderPlaced"]),
+    "avro of any": avro(
+        ["null", "long", "double", {"type": "map", "values": ["bytes", {"type": "array", "items": "string"}]}]
+    ),
+}
+SOUND = [
+    *(msgspec.msgpack.encode(one) for one in ([1, 2.5, {"a": None}], datetime(2026, 3, 1, tzinfo=UTC))),
+    *(cbor2.dumps(one) for one in ([1, 2.5, {"a": None}], datetime(2026, 3, 1, tzinfo=UTC), 2**70, Decimal("1.5"))),
+    MESSAGES["Everything"](double=1, string="a", counts={1: 2}, many=[1, 2]).SerializeToString(),
+    encoded("avro", {"order": "o-1", "cents": 5, "lines": [{"sku": "s", "quantity": 2}]}, "OrderPlaced"),
+]
+
+
+def outcome(read: Any, *arguments: Any) -> tuple[str, bytes]:
+    """The code of a refusal, and what was read, or else null."""
+    try:
+        return "", read(*arguments)
+    except DecodeError as error:
+        return error.code, b"null"
+
+
+@st.composite
+def hostile_bodies(draw: st.DrawFn) -> bytes:
+    """Anything, and what is nearly sound."""
+    body = bytearray(draw(st.binary(max_size=40) | st.sampled_from(SOUND)))
+    for _ in range(draw(st.integers(0, 3))):
+        at = draw(st.integers(0, len(body)))
+        body[at : at + draw(st.integers(0, 2))] = draw(st.binary(max_size=3))
+    return bytes(body)
+
+
+@pytest.mark.property
+@given(hostile_bodies())
+def test_whatever_comes_is_json_or_a_refusal(body):
+    for read in READERS.values():
+        code, found = outcome(read, body, None)
+        assert code in ("", "D101", "D102")
+        msgspec.json.decode(found, type=msgspec.Raw)
+
+
+@pytest.mark.property
+@given(hostile_bodies(), st.sampled_from(["gzip", "zstd"]), st.booleans())
+def test_whatever_is_compressed_or_is_not_comes_out_or_is_refused(body, name, is_compressed):
+    code, found = outcome(decompressed, COMPRESSIONS[name](body) if is_compressed else body, name)
+    assert code in (("",) if is_compressed else ("", "D101"))
+    assert body == found or not is_compressed
+
+
+def peak_of(read: Any, *arguments: Any) -> tuple[int, str]:
+    """The memory that reading takes at most, in bytes, and the code of a refusal."""
+    tracemalloc.start()
+    try:
+        read(*arguments)
+    except DecodeError as error:
+        return tracemalloc.get_traced_memory()[1], error.code
+    finally:
+        tracemalloc.stop()
+    return 0, ""
+
+
+@pytest.mark.parametrize("name", ["gzip", "zstd"])
+@pytest.mark.parametrize("times", [1, 40])
+def test_a_bomb_takes_no_more_memory_than_an_event_may_have(name, times):
+    part = COMPRESSIONS[name](b"\0" * (1 * MIB)) if times > 1 else COMPRESSIONS[name](b"\0" * 80 * MIB)
+    body = part * times
+    assert len(body) < 100_000
+    peak, code = peak_of(decompressed, body, name)
+    assert "D104" == code
+    assert peak < 20 * MIB
+
+
+@pytest.mark.parametrize(
+    ("read", "body"),
+    [
+        (msgpack_as_json, b"\xdd" + (100_000).to_bytes(4) + b"\x90" * 99_999),
+        (msgpack_as_json, (b"\xdd\x00\xff\xff\xff") * 20_000),
+        (cbor_as_json, b"\x9f" + b"\x80" * 100_000),
+        (cbor_as_json, b"\x5f" + b"\x40" * 100_000),
+        (avro({"type": "array", "items": "boolean"}), b"\x01" * 60_000),
+    ],
+)
+def test_a_body_of_many_values_takes_a_few_bytes_for_each(read, body):
+    peak, code = peak_of(read, body, None)
+    assert code in ("D101", "D102")
+    assert peak < 40 * len(body) + 64 * 1024
+
+
+def test_the_values_of_a_large_body_are_counted(monkeypatch):
+    monkeypatch.setattr("projection.model.event_format.encodings.avro.MAX_READS", 1_000)
+    body = b"\x80\x80\x10" + b"\x01" * 131_072 + b"\0"
+    with pytest.raises(DecodeError, match="more than 1,000 values"):
+        avro({"type": "array", "items": "boolean"})(body, None)
+    assert MAX_READS > 131_072
+
+
+# --- compressed bodies ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["gzip", "x-gzip", " GZIP", "zstd"])
+def test_what_a_header_says_is_undone(name):
+    compress = COMPRESSIONS["zstd" if name == "zstd" else "gzip"]
+    assert b"ab" * 50 == decompressed(compress(b"ab" * 50), name)
+    assert b"abcd" == decompressed(compress(b"ab") + compress(b"cd"), name)
+    assert b"" == decompressed(compress(b""), name)
+
+
+@pytest.mark.parametrize(
+    ("body", "name", "code", "said"),
+    [
+        (gzip.compress(b"ab" * 50)[:-1], "gzip", "D101", "not gzip: it ends too early"),
+        (gzip.compress(b"ab" * 50)[:12], "gzip", "D101", "not gzip"),
+        (gzip.compress(b"ab") + b"x" * 20, "gzip", "D101", "not gzip"),
+        (b"{}", "gzip", "D101", "not gzip"),
+        (b"", "gzip", "D101", "not gzip"),
+        (gzip.compress(b"") * 65, "gzip", "D101", "more than 64 parts"),
+        (zstd.compress(b"ab" * 50)[:-1], "zstd", "D101", "not zstd: it ends too early"),
+        (zstd.compress(b"ab" * 50)[:-5] + b"12345", "zstd", "D101", "not zstd"),
+        (b"{}", "zstd", "D101", "not zstd"),
+        (b"{}", "br", "D102", "'br': Brotli is not read; gzip and zstd are read"),
+        (b"{}", "s2", "D102", "no library for Python reads S2"),
+        (b"{}", "gzip, zstd", "D102", "gzip and zstd are read"),
+    ],
+)
+def test_what_is_damaged_or_unknown_is_refused(body, name, code, said):
+    with pytest.raises(DecodeError, match=said) as caught:
+        decompressed(body, name)
+    assert code == caught.value.code
+
+
+def test_the_library_that_is_missing_is_named(monkeypatch):
+    def missing(name: str) -> None:
+        raise ModuleNotFoundError(name=name.partition(".")[0])
+
+    monkeypatch.setattr(compressed, "import_module", missing)
+    monkeypatch.setattr(compressed.sys, "version_info", (3, 13))
+    with pytest.raises(ConfigurationError, match=r"pip install 'projection-node\[zstd\]'"):
+        decompressed(b"", "zstd")
+
+
+# --- what a manifest says ---------------------------------------------------------------------------------------------
+
+
+def load(folder: Path, events: Any) -> Manifest:
+    write_schemas(folder)
+    (folder / "orders.proj").write_text("proj 1\n")
+    manifest = {"manifest": 1, "events": events, "views": {"orders": {"program": "orders.proj"}}}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return Manifest.load(folder / "manifest.json")
+
+
+def described(encoding: Any, **parts: Any) -> dict[str, Any]:
+    return {"event_type": "header.kind", "encoding": encoding, **parts}
+
+
+def identity(manifest: Manifest) -> str:
+    return sha256(json.dumps(manifest.views[0].fold_terms(), sort_keys=True).encode()).hexdigest()
+
+
+def test_the_identities_of_folds_of_json_are_those_that_they_always_were(tmp_path):
+    mapped = {
+        "event_type": "body.type",
+        "subjects": ["a.<id>"],
+        "aggregate_id": "subject.<id>",
+        "timestamp": {"from": ["body.at", "stored"], "as": "epoch_ms"},
+        "ignore": {"header.k": ["v"]},
+    }
+    was = {
+        "a17ae268d9d69954523328f9c4b615a5fe8637b3f5a6ab580a00a51e54f472c5": "cloudevents",
+        "5ae216da678277fc8f93b72e9682c7fa26a476afa15239fc306c88fd9da68c2a": mapped,
+    }
+    assert list(was) == [identity(load(tmp_path, events)) for events in was.values()]
+    assert list(was)[1] == identity(load(tmp_path, {**mapped, "encoding": "json"}))
+
+
+def test_each_encoding_and_what_its_schemas_say_is_an_identity_of_its_own(tmp_path):
+    found = {identity(load(tmp_path, described(one))) for pair in ENCODINGS.values() for one in pair[:1]}
+    assert len(ENCODINGS) == len(found)
+    before = identity(load(tmp_path, described(ENCODINGS["protobuf"][0])))
+    (tmp_path / "other").mkdir()
+    renamed = {"protobuf": {**ENCODINGS["protobuf"][0]["protobuf"], "descriptors": "other/same.bin"}}
+    (tmp_path / "other/same.bin").write_bytes(DESCRIPTORS)
+    assert before == identity(load(tmp_path, described(renamed)))
+    (tmp_path / "other/same.bin").write_bytes(DESCRIPTORS + DESCRIPTORS.replace(b"shop", b"more"))
+    assert before != identity(load(tmp_path, described(renamed)))
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_what_a_build_keeps_of_a_manifest_reads_without_its_files(name, tmp_path):
+    loaded = load(tmp_path, described(ENCODINGS[name][0])).views[0].events
+    again = EventFormat.model_validate(json.loads(json.dumps(loaded.terms())))
+    assert (loaded, hash(loaded)) == (again, hash(again))
+    body = encoded(name, {"order": "o-1", "cents": 5}, "OrderPaid")
+    (tmp_path / "shop.binpb").unlink()
+    found = FormatReader(again).read(Stored(body, {"kind": "OrderPaid"}))
+    assert {"order": "o-1", "cents": 5} == json.loads(bytes(found.payload))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "said"),
+    [
+        ("xml", "is no encoding: json, msgpack, cbor"),
+        ({"msgpack": {}}, "is no encoding"),
+        ("protobuf", "descriptors: FILE"),
+        ("avro", "schemas: {EVENT_TYPE: FILE}"),
+        ({"protobuf": {"descriptors": "a"}}, "messages"),
+        ({"protobuf": {"descriptors": "a", "messages": {}}}, "messages"),
+    ],
+)
+def test_what_is_no_encoding_is_refused(encoding, said):
+    with pytest.raises(ValidationError) as caught:
+        EventFormat.model_validate(described(encoding))
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "said"),
+    [
+        (
+            {"protobuf": {"descriptors": "gone.bin", "messages": "a.B"}},
+            "protobuf.descriptors: 'gone.bin' does not exist",
+        ),
+        ({"protobuf": {"descriptors": "../x", "messages": "a.B"}}, "not a path inside the manifest's folder"),
+        ({"protobuf": {"descriptors": "shop.binpb", "messages": "a.B"}}, "no message 'a.B'; it has shop.v1.Everything"),
+        ({"protobuf": {"descriptors": "orders.proj", "messages": "a.B"}}, "protoc --include_imports"),
+        ({"avro": {"schemas": {"*": "gone.avsc"}}}, r"avro.schemas.*: 'gone.avsc' does not exist"),
+        ({"avro": {"schemas": "orders.proj"}}, "no Avro schema"),
+    ],
+)
+def test_schemas_that_cannot_be_used_are_refused_with_their_field(encoding, said, tmp_path):
+    with pytest.raises(ConfigurationError, match=r"field events\.encoding") as caught:
+        load(tmp_path, described(encoding))
+    assert said in str(caught.value)
+
+
+def test_a_type_that_is_in_the_body_cannot_say_how_the_body_is_read(tmp_path):
+    events = described(ENCODINGS["avro"][0], event_type="body.kind")
+    with pytest.raises(ConfigurationError, match=r"body\.kind is read by the schema of its type"):
+        load(tmp_path, events)
+    load(tmp_path, described(ENCODINGS["avro"][1], event_type="body.kind"))
+
+
+# --- in messages ------------------------------------------------------------------------------------------------------
+
+
+class Stored:
+    subject, time = "shop.orders", "1767225600123456789"
+
+    def __init__(self, data: bytes, headers: dict[str, str] | None = None) -> None:
+        self.data, self.headers = data, headers_block(headers or {})
+
+
+def reader(encoding: Any, **parts: Any) -> FormatReader:
+    return FormatReader(EventFormat.model_validate(described(encoding, **parts)))
+
+
+def test_a_message_of_a_type_without_a_schema_is_no_event(tmp_path):
+    loaded = load(tmp_path, described(ENCODINGS["protobuf"][0])).views[0].events
+    with pytest.raises(NoEvent, match="of a type without a schema"):
+        FormatReader(loaded).read(Stored(b"\xff", {"kind": "OrderRenamed"}))
+
+
+def test_what_is_ignored_is_so_before_its_body_is_read():
+    found = reader("msgpack", ignore={"header.kind": ["draft"]})
+    with pytest.raises(NoEvent, match="ignored"):
+        found.read(Stored(b"\xc1", {"kind": "draft", "content-encoding": "br"}))
+
+
+@pytest.mark.parametrize("seconds", [1772359200.125, "1772359200.125"])
+def test_a_float_can_be_a_time(seconds):
+    body = msgspec.msgpack.encode({"at": seconds})
+    found = reader("msgpack", timestamp={"from": "body.at", "as": "epoch_s"}).read(Stored(body, {"kind": "OrderPaid"}))
+    assert "2026-03-01T10:00:00.125000Z" == found.timestamp
+
+
+CE = {"ce-specversion": "1.0", "ce-type": "OrderPaid", "ce-id": "1", "ce-source": "/s"}
+
+
+@pytest.mark.parametrize(
+    ("content_type", "encoding", "written"),
+    [
+        ("application/msgpack", "msgpack", "msgpack"),
+        ("application/x-msgpack; v=1", "msgpack", "msgpack"),
+        ("", "msgpack", "msgpack"),
+        ("application/json", "msgpack", "json"),
+        ("application/cbor", "cbor", "cbor"),
+        ("application/protobuf", "protobuf", "protobuf"),
+        ("application/avro", "avro", "avro"),
+    ],
+)
+def test_the_data_of_a_cloudevent_is_read_by_its_content_type(content_type, encoding, written, tmp_path):
+    loaded = load(tmp_path, {"format": "cloudevents", "encoding": ENCODINGS[encoding][0]}).views[0].events
+    body = encoded(written, {"order": "o-1", "cents": 5}, "OrderPaid")
+    binary = Stored(body, CE | ({"Content-Type": content_type} if content_type else {}))
+    structured = {"specversion": "1.0", "type": "OrderPaid", "id": "1", "source": "/s"}
+    as_base64 = structured | {"datacontenttype": content_type or None, "data_base64": b64encode(body).decode()}
+    in_json = structured | {"data": {"order": "o-1", "cents": 5}}
+    for message in (binary, *(Stored(json.dumps(one).encode()) for one in (as_base64, in_json))):
+        found = FormatReader(loaded).read(message)
+        assert ("OrderPaid", {"order": "o-1", "cents": 5}) == (found.event_type, json.loads(bytes(found.payload)))
+
+
+@pytest.mark.parametrize("content_type", ["application/cbor", "text/plain", "application/cloudevents+protobuf"])
+def test_other_data_of_a_cloudevent_is_refused_as_before(content_type, tmp_path):
+    events = {"format": "cloudevents", "encoding": "msgpack"}
+    loaded = EventFormat.model_validate(events)
+    with pytest.raises(DecodeError, match="CloudEvent") as caught:
+        FormatReader(loaded).read(Stored(b"\x80", CE | {"Content-Type": content_type}))
+    assert "D102" == caught.value.code
+
+
+def test_an_encoding_is_named_as_manifests_name_it():
+    assert ["json", "msgpack"] == [Encoding.model_validate(one).model_dump() for one in ("json", "msgpack")]
