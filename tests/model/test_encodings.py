@@ -8,7 +8,7 @@ import json
 import math
 import tracemalloc
 from base64 import b64encode
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -193,6 +193,13 @@ def test_avro_s_logical_types_are_what_they_stand_for():
             {"name": "raw", "type": {"type": "fixed", "name": "F", "size": 2}},
             {"name": "status", "type": {"type": "enum", "name": "S", "symbols": ["OPEN", "PAID"]}},
             {"name": "counts", "type": {"type": "map", "values": "int"}},
+            {"name": "open", "type": {"type": "int", "logicalType": "time-millis"}},
+            {"name": "local", "type": {"type": "long", "logicalType": "local-timestamp-micros"}},
+            {
+                "name": "exact",
+                "type": {"type": "fixed", "name": "D", "size": 2, "logicalType": "decimal", "precision": 4},
+            },
+            {"name": "other", "type": {"type": "int", "logicalType": "phase-of-the-moon"}},
         ],
     }
     value = {
@@ -204,13 +211,36 @@ def test_avro_s_logical_types_are_what_they_stand_for():
         "raw": b"\x00\xff",
         "status": "PAID",
         "counts": {"a": 1},
+        "open": time(8, 30),
+        "local": datetime(2026, 3, 1, 10),  # noqa: DTZ001 - it is at no place
+        "exact": Decimal(1_234),
+        "other": 3,
     }
     out = io.BytesIO()
     fastavro.schemaless_writer(out, fastavro.parse_schema(schema), value)
     assert (
         b'{"amount":-12.50,"at":"2026-03-01T10:00:00.123000Z","day":"2024-02-29","id":null,"ratio":{"float":0.5},'
-        b'"raw":"AP8=","status":"PAID","counts":{"a":1}}'
+        b'"raw":"AP8=","status":"PAID","counts":{"a":1},"open":"08:30:00","local":"2026-03-01T10:00:00",'
+        b'"exact":1234,"other":3}'
     ) == avro(schema)(out.getvalue(), None)
+
+
+def test_a_decimal_of_avro_keeps_the_digits_that_its_schema_does_not_allow():
+    """The library rounds it to its precision."""
+    schema = {"type": "bytes", "logicalType": "decimal", "precision": 3, "scale": 2}
+    assert b"1234.56" == avro(schema)(b"\x06" + (123_456).to_bytes(3), None)
+
+
+def test_texts_are_escaped_in_one_way_for_good():
+    """Gas is counted by it."""
+    text = "".join(map(chr, (*range(32), 0x22, 0x2F, 0x5C, 0x7F, 0x85, 0x2028, 0xFFFF, 0x1F600)))
+    escapes = {0x08: "\\b", 0x09: "\\t", 0x0A: "\\n", 0x0C: "\\f", 0x0D: "\\r"}
+    control = "".join(escapes.get(one, f"\\u{one:04x}") for one in range(32))
+    expected = f'"{control}\\"/\\\\\x7f\x85\u2028\uffff\U0001f600"'.encode()
+    assert [expected] * 2 == [
+        msgpack_as_json(msgspec.msgpack.encode(text), None),
+        cbor_as_json(cbor2.dumps(text), None),
+    ]
 
 
 # --- what is refused --------------------------------------------------------------------------------------------------
@@ -312,6 +342,9 @@ def test_what_is_no_such_message_is_refused(body, code):
         ({"type": "enum", "name": "E", "symbols": ["A"]}, b"\x08", "D101"),
         ({"type": "array", "items": "boolean"}, b"\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01", "D101"),
         ({"type": "long", "logicalType": "timestamp-millis"}, b"\xff" * 9 + b"\x01", "D102"),
+        ({"type": "int", "logicalType": "date"}, b"\xfe\xff\xff\xff\x0f", "D102"),
+        ({"type": "int", "logicalType": "time-millis"}, b"\x01", "D102"),
+        ({"type": "bytes", "logicalType": "decimal", "precision": 4}, b"\x84\x02" + b"\x7f" * 130, "D102"),
     ],
 )
 def test_what_was_not_written_by_the_schema_is_refused(schema, body, code):
@@ -335,6 +368,7 @@ def test_the_frame_of_a_schema_registry_is_told(begin):
         ({"type": "array", "items": "null"}, "items without a byte"),
         ({"type": "array", "items": {"type": "record", "name": "E", "fields": []}}, "items without a byte"),
         ({"type": "array", "items": {"type": "fixed", "name": "F", "size": 0}}, "items without a byte"),
+        ({"type": "bytes", "logicalType": "decimal", "precision": 2, "scale": -1}, "the scale -1"),
         ("nothing", "no Avro schema"),
         ({"type": "record"}, "no Avro schema"),
         (5, "no Avro schema"),

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
-from datetime import date, datetime, time
+from datetime import date
 from decimal import Decimal
+from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import fastavro
+from fastavro.read import LOGICAL_READERS
 from fastavro.schema import SchemaParseException
 
 from projection.model.event_format.encodings.json_form import (
+    MAX_EXPONENT,
+    MAX_INTEGER_BITS,
     broken,
     encode_text,
+    moment,
     require_room,
     unfit,
     write_decimal,
@@ -56,8 +60,6 @@ class AvroSchemas:
         file = BytesIO(body) if len(body) <= _FEW else _Counted(body)
         try:
             value = fastavro.schemaless_reader(file, schema)
-        except OverflowError as error:
-            raise unfit(f"a date or a timestamp cannot be read: {error}") from None
         except (EOFError, LookupError, TypeError, ValueError, _TooManyError) as error:
             raise broken("avro", f"{str(error) or 'it ends too early'}{_hint(body)}") from None
         if (left := len(body) - file.tell()) > 0:
@@ -96,7 +98,7 @@ def _hint(body: bytes) -> str:
 def _parsed(text: bytes) -> Any:
     named: dict[str, Any] = {}
     try:
-        schema = fastavro.parse_schema(json.loads(text), named_schemas=named)
+        schema = fastavro.parse_schema(_with_own_types(json.loads(text)), named_schemas=named)
         _least(schema, named, {}, ())
     except _RefusedError as error:
         raise ValueError(str(error)) from None
@@ -176,9 +178,71 @@ def _write(out: bytearray, value: Any) -> None:
             write_octets(out, value)
         case Decimal():
             write_decimal(out, value)
-        case datetime() | date() | time():
-            out += b'"%b"' % value.isoformat().replace("+00:00", "Z").encode()
-        case UUID():
-            out += b'"%b"' % str(value).encode()
         case _:
             raise unfit(f"a value is a {type(value).__name__}")
+
+
+# --- logical types ----------------------------------------------------------------------------------------------------
+# The library's own readers round a decimal that has more digits than its schema says, and another release may know more
+# types. What a body means must not change with it, so the types have names and readers of ours.
+
+
+def _decimal(octets: bytes, schema: Any, _reader: Any) -> Decimal:
+    number = int.from_bytes(octets, signed=True)
+    if number.bit_length() > MAX_INTEGER_BITS:
+        raise unfit("a decimal has too many digits")
+    return Decimal((number < 0, tuple(map(int, str(abs(number)))), -schema.get("scale", 0)))
+
+
+def _date(days: int, _schema: Any, _reader: Any) -> str:
+    try:
+        return date.fromordinal(_EPOCH + days).isoformat()
+    except (OverflowError, ValueError):
+        raise unfit("a date lies outside the years 1 to 9999") from None
+
+
+def _timestamp(unit: str, number: int, _schema: Any, _reader: Any) -> str:
+    return moment(str(number), unit)
+
+
+def _local(unit: str, number: int, _schema: Any, _reader: Any) -> str:
+    return moment(str(number), unit).removesuffix("Z")
+
+
+def _time(unit: str, number: int, _schema: Any, _reader: Any) -> str:
+    day, _, text = moment(str(number), unit).removesuffix("Z").partition("T")
+    if day != "1970-01-01":
+        raise unfit("a time of day is longer than a day")
+    return text
+
+
+_EPOCH = date(1970, 1, 1).toordinal()
+_OWN = "projection-"
+_UNITS = {"millis": "ms", "micros": "us", "nanos": "ns"}
+_LOGICAL: dict[str, Any] = {
+    "bytes-decimal": _decimal,
+    "fixed-decimal": _decimal,
+    "int-date": _date,
+    "int-time-millis": partial(_time, "ms"),
+    "long-time-micros": partial(_time, "us"),
+    **{f"long-timestamp-{name}": partial(_timestamp, unit) for name, unit in _UNITS.items()},
+    **{f"long-local-timestamp-{name}": partial(_local, unit) for name, unit in _UNITS.items()},
+}
+for _key, _read in _LOGICAL.items():
+    LOGICAL_READERS[_key.replace("-", f"-{_OWN}", 1)] = _read
+
+
+def _with_own_types(schema: Any) -> Any:
+    """A schema with the names of logical types that are read here, and without those that are not."""
+    if isinstance(schema, list):
+        return [_with_own_types(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {key: _with_own_types(one) for key, one in schema.items() if key != "logicalType"}
+    name = schema.get("logicalType")
+    if isinstance(found.get("type"), str) and f"{found['type']}-{name}" in _LOGICAL:
+        found["logicalType"] = f"{_OWN}{name}"
+        scale = found.get("scale", 0)
+        if not (isinstance(scale, int) and 0 <= scale <= MAX_EXPONENT):
+            raise _RefusedError(f"a decimal has the scale {scale!r:.40}, which is none of 0 to {MAX_EXPONENT}")
+    return found

@@ -7,6 +7,7 @@ from struct import Struct
 from struct import error as StructError  # noqa: N812
 from typing import TYPE_CHECKING
 
+from projection.model.envelope import MAX_ENVELOPE_BYTES
 from projection.model.event_format.encodings.json_form import (
     MAX_EXPONENT,
     MAX_INTEGER_BITS,
@@ -15,6 +16,7 @@ from projection.model.event_format.encodings.json_form import (
     encode_text,
     moment,
     require_room,
+    short_key,
     too_deep,
     unfit,
     write_decimal,
@@ -116,14 +118,14 @@ def _string(data: bytes, at: int, major: int, length: int | None) -> tuple[bytes
 def _list(data: bytes, at: int, count: int | None, out: bytearray, levels: int) -> int:
     if not levels:
         raise too_deep()
-    out += b"["
-    number = 0
-    while number != count and not (count is None and data[at] == _BREAK):
-        if number:
-            out += b","
-        at = _value(data, at, out, levels - 1)
-        require_room(out)
-        number += 1
+    begin, levels, left = len(out), levels - 1, -1 if count is None else count
+    while left and not (count is None and data[at] == _BREAK):
+        out += b","
+        at = _value(data, at, out, levels)
+        if len(out) > MAX_ENVELOPE_BYTES:
+            require_room(out)
+        left -= 1
+    out[begin : begin + 1] = b"["  # the first comma
     out += b"]"
     return at if count is not None else at + 1
 
@@ -131,26 +133,42 @@ def _list(data: bytes, at: int, count: int | None, out: bytearray, levels: int) 
 def _map(data: bytes, at: int, count: int | None, out: bytearray, levels: int) -> int:
     if not levels:
         raise too_deep()
-    out += b"{"
-    number = 0
-    while number != count and not (count is None and data[at] == _BREAK):
-        if number:
-            out += b","
-        major = data[at] >> 5
-        if major == _TEXT:
-            at = _value(data, at, out, 0)
-        elif major in (_INTEGER, _NEGATIVE):
-            out += b'"'
-            at = _value(data, at, out, 0)
-            out += b'"'
+    begin, levels, size = len(out), levels - 1, len(data)
+    left = -1 if count is None else count
+    while left and not (count is None and data[at] == _BREAK):
+        first = data[at]  # short keys and short texts are most of what there is: they take no call of ours
+        if 0x60 <= first < 0x78 and (end := at + first - 0x5F) < size:
+            out += short_key(data[at + 1 : end])
+            at = end
         else:
-            raise unfit("a key of a map is neither a text nor an integer")
-        out += b":"
-        at = _value(data, at, out, levels - 1)
-        require_room(out)
-        number += 1
+            at = _long_key(data, at, out)
+        first = data[at]
+        if 0x60 <= first < 0x78 and (end := at + first - 0x5F) <= size:
+            out += encode_text(data[at + 1 : end].decode())
+            at = end
+        else:
+            at = _value(data, at, out, levels)
+        if len(out) > MAX_ENVELOPE_BYTES:
+            require_room(out)
+        left -= 1
+    out[begin : begin + 1] = b"{"  # the first comma
     out += b"}"
     return at if count is not None else at + 1
+
+
+def _long_key(data: bytes, at: int, out: bytearray) -> int:
+    major = data[at] >> 5
+    out += b","
+    if major == _TEXT:
+        at = _value(data, at, out, 0)
+    elif major in (_INTEGER, _NEGATIVE):
+        out += b'"'
+        at = _value(data, at, out, 0)
+        out += b'"'
+    else:
+        raise unfit("a key of a map is neither a text nor an integer")
+    out += b":"
+    return at
 
 
 def _other(data: bytes, at: int, low: int, out: bytearray) -> int:

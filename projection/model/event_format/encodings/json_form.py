@@ -6,6 +6,7 @@ It is appended to a `bytearray` while a body is read, so a hostile body costs no
 from __future__ import annotations
 
 from binascii import b2a_base64
+from functools import lru_cache
 from math import isfinite
 from typing import TYPE_CHECKING
 
@@ -81,6 +82,16 @@ def moment(number: str, unit: str) -> str:
         raise unfit(f"a timestamp cannot be read: {error}") from None
 
 
+@lru_cache(4096)
+def short_key(octets: bytes) -> bytes:
+    """A comma and the key of an object, of UTF-8 that is short; events have the same keys again and again.
+
+    Raises:
+        UnicodeDecodeError: it is none.
+    """
+    return b"," + encode_text(octets.decode()) + b":"
+
+
 def require_room(out: bytearray) -> None:
     """Refuse a body whose JSON is larger than an event may be.
 
@@ -88,9 +99,7 @@ def require_room(out: bytearray) -> None:
         DecodeError: D104.
     """
     if len(out) > MAX_ENVELOPE_BYTES:
-        raise DecodeError(
-            f"as JSON, the event is more than {MAX_ENVELOPE_BYTES} bytes; no more are allowed", code="D104"
-        )
+        raise DecodeError(f"as JSON, the event is more than {MAX_ENVELOPE_BYTES} bytes, which are allowed", code="D104")
 
 
 def broken(encoding: str, why: str) -> DecodeError:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from struct import Struct, error
 from typing import TYPE_CHECKING
 
+from projection.model.envelope import MAX_ENVELOPE_BYTES
 from projection.model.event_format.encodings.json_form import (
     MAX_LEVELS,
     broken,
     encode_text,
     require_room,
+    short_key,
     too_deep,
     unfit,
     write_float,
@@ -105,12 +107,13 @@ def _text(data: bytes, at: int, length: int, out: bytearray) -> int:
 def _list(data: bytes, at: int, count: int, out: bytearray, levels: int) -> int:
     if not levels:
         raise too_deep()
-    out += b"["
-    for number in range(count):
-        if number:
-            out += b","
-        at = _value(data, at, out, levels - 1)
-        require_room(out)
+    begin, levels = len(out), levels - 1
+    for _ in range(count):
+        out += b","
+        at = _value(data, at, out, levels)
+        if len(out) > MAX_ENVELOPE_BYTES:
+            require_room(out)
+    out[begin : begin + 1] = b"["  # the first comma
     out += b"]"
     return at
 
@@ -118,23 +121,38 @@ def _list(data: bytes, at: int, count: int, out: bytearray, levels: int) -> int:
 def _map(data: bytes, at: int, count: int, out: bytearray, levels: int) -> int:
     if not levels:
         raise too_deep()
-    out += b"{"
-    for number in range(count):
-        if number:
-            out += b","
-        first = data[at]
-        if 0xA0 <= first < 0xC0 or 0xD9 <= first <= 0xDB:
-            at = _value(data, at, out, 0)
-        elif first < 0x80 or first >= 0xE0 or 0xCC <= first <= 0xD3:
-            out += b'"'
-            at = _value(data, at, out, 0)
-            out += b'"'
+    begin, levels, size = len(out), levels - 1, len(data)
+    for _ in range(count):
+        first = data[at]  # short keys and short texts are most of what there is: they take no call of ours
+        if 0xA0 <= first < 0xC0 and (end := at + first - 0x9F) < size:
+            out += short_key(data[at + 1 : end])
+            at = end
         else:
-            raise unfit("a key of a map is neither a text nor an integer")
-        out += b":"
-        at = _value(data, at, out, levels - 1)
-        require_room(out)
+            at = _long_key(data, at, first, out)
+        first = data[at]
+        if 0xA0 <= first < 0xC0 and (end := at + first - 0x9F) <= size:
+            out += encode_text(data[at + 1 : end].decode())
+            at = end
+        else:
+            at = _value(data, at, out, levels)
+        if len(out) > MAX_ENVELOPE_BYTES:
+            require_room(out)
+    out[begin : begin + 1] = b"{"  # the first comma
     out += b"}"
+    return at
+
+
+def _long_key(data: bytes, at: int, first: int, out: bytearray) -> int:
+    out += b","
+    if 0xA0 <= first < 0xC0 or 0xD9 <= first <= 0xDB:
+        at = _value(data, at, out, 0)
+    elif first < 0x80 or first >= 0xE0 or 0xCC <= first <= 0xD3:
+        out += b'"'
+        at = _value(data, at, out, 0)
+        out += b'"'
+    else:
+        raise unfit("a key of a map is neither a text nor an integer")
+    out += b":"
     return at
 
 
