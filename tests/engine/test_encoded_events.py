@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from decimal import localcontext
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 import yaml
-from encoded import COMPRESSIONS, ENCODINGS, MESSAGES, encoded, write_schemas, zstd
+from encoded import COMPRESSIONS, DESCRIPTORS, ENCODINGS, MESSAGES, encoded, write_schemas, zstd
 from engine_support import TENANCY
 from hypothesis import given
 from hypothesis import strategies as st
 from node_support import contents_of
 from test_described_events import publish, recorded
 
-from projection.engine.deployment import load_deployment
+from projection.engine.deployment import load_deployment, recipe
 from projection.engine.event import event_reader
 from projection.engine.lane import Lane
+from projection.engine.recipes import recipe_differences
 from projection.engine.replay import Replay
 from projection.lang.values.numbers import EXACT
 from projection.model.event_format.encodings import compressed
@@ -182,6 +184,21 @@ def test_an_empty_message_that_does_not_fit_is_parked(tmp_path):
     lane.apply(reader.read(Message(1, "s.OrderPaid", b"", "1", "", headers_block({"at": AT}))))
     lane.commit(None)
     assert ["D105"] == [one.code for one in lane.store.parked()]
+
+
+def test_what_differs_between_schemas_is_told_by_their_digests(tmp_path):
+    """And not by all that the files hold."""
+    manifest, recipes = STREAMS["protobuf"][0], []
+    for name in ("one", "other"):
+        deploy(tmp_path / name, manifest, "s")
+        if recipes:
+            (tmp_path / name / "shop.binpb").write_bytes(DESCRIPTORS + DESCRIPTORS.replace(b"shop", b"more"))
+        (one,) = load_deployment(Manifest.load(tmp_path / name / "manifest.yaml"), TENANCY)
+        recipes.append(recipe(one.entry, one.program, one.tenancy))
+    (told,) = recipe_differences(*recipes).values()
+    before, after = re.findall(r'"descriptors": "(sha256:[0-9a-f]{16})"', told)
+    assert before != after
+    assert len(told) < 700
 
 
 async def test_a_node_without_the_library_halts_and_says_which(site, monkeypatch):

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _UNSIGNED = {24: Struct(">B"), 25: Struct(">H"), 26: Struct(">I"), 27: Struct(">Q")}
 _FLOATS = {25: Struct(">e"), 26: Struct(">f"), 27: Struct(">d")}
 _WORDS = {20: b"false", 21: b"true", 22: b"null", 23: b"null"}  # 23 is undefined
+_MOST_PARTS = 65_536  # of a text or of bytes, each of which may be empty
 _INDEFINITE, _BREAK = 31, 0xFF
 _INTEGER, _NEGATIVE, _OCTETS, _TEXT, _LIST, _MAP, _TAG, _OTHER = range(8)  # major types
 _MOMENT, _BIG, _NEGATIVE_BIG, _FRACTION = 1, 2, 3, 4  # tags
@@ -103,8 +104,11 @@ def _string(data: bytes, at: int, major: int, length: int | None) -> tuple[bytes
         if end > len(data):
             raise _early()
         return data[at:end], end
-    parts = bytearray()
+    parts, count = bytearray(), 0
     while (first := data[at]) != _BREAK:
+        count += 1
+        if count > _MOST_PARTS:
+            raise unfit(f"a text or bytes have more than {_MOST_PARTS:,} parts")
         if first >> 5 != major or first & 0x1F == _INDEFINITE:
             raise broken("cbor", "a part of a text or of bytes is none")
         length, at = (first & 0x1F, at + 1) if first & 0x1F < 24 else _argument(data, at + 1, major, first & 0x1F)
