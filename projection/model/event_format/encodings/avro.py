@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _SINGLE_OBJECT = b"\xc3\x01"  # what begins Avro's own frame around a message, with the schema's fingerprint
 _MAY_BE_FRAMED = "; it begins as messages with the id of a schema registry do, which are not read"
 _FEW = 65_536  # bytes: values of larger bodies are counted
-MAX_READS = 2_000_000  # of one body; about one a value, each of which takes up to 250 bytes of memory
+MAX_READS = 1_000_000  # of one body; at least one a value, each of which takes up to 250 bytes of memory
 
 
 class AvroSchemas:
