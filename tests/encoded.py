@@ -14,6 +14,9 @@ import fastavro
 import msgspec
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, timestamp_pb2
 
+from projection.model.event_format.encodings.avro import AvroSchemas
+from projection.model.event_format.encodings.protobuf import ProtobufMessages
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -167,3 +170,13 @@ def encoded(encoding: str, value: Any, message: str) -> bytes:
             return out.getvalue()
         case _:
             return json.dumps(value).encode()
+
+
+def everything() -> Any:
+    """What makes JSON of a message with a field of each kind."""
+    return ProtobufMessages(DESCRIPTORS, {"*": "shop.v1.Everything"}).as_json
+
+
+def avro(schema: Any) -> Any:
+    """What makes JSON of what was written by a schema."""
+    return AvroSchemas({"*": json.dumps(schema).encode()}).as_json

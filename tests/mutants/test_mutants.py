@@ -223,7 +223,7 @@ MUTANTS = [
             ("one.decompress(rest, MAX_ENVELOPE_BYTES + 1 - len(found))", "one.decompress(rest)"),
             ("if len(found) > MAX_ENVELOPE_BYTES:", "if False:"),
         ),
-        "tests/model/test_encodings.py::test_a_bomb_takes_no_more_memory_than_an_event_may_have",
+        "tests/model/test_refused_bodies.py::test_a_bomb_takes_no_more_memory_than_an_event_may_have",
     ),
     Mutant(
         "the header of a compressed body not kept",
@@ -235,7 +235,7 @@ MUTANTS = [
         "records that hold themselves",
         "model/event_format/encodings/avro.py",
         (("            if schema in around:\n", "            if False:\n"),),
-        "tests/model/test_encodings.py::test_a_schema_whose_bodies_have_no_bounds_is_refused",
+        "tests/model/test_refused_bodies.py::test_a_schema_whose_bodies_have_no_bounds_is_refused",
     ),
     Mutant(
         "schemas left out of the identity",
