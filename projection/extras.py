@@ -5,6 +5,7 @@ from __future__ import annotations
 from projection.errors import ConfigurationError
 
 EXTRAS = {
+    "avro": frozenset({"fastavro"}),
     "client": frozenset({"httpx"}),
     "node": frozenset(
         {
@@ -12,8 +13,10 @@ EXTRAS = {
             "uvicorn", "uvloop",
         }
     ),
+    "protobuf": frozenset({"google"}),
     "testing": frozenset({"hypothesis", "pytest", "syrupy"}),
     "websocket": frozenset({"aiohttp"}),
+    "zstd": frozenset({"backports"}),
 }  # fmt: skip
 
 

@@ -178,7 +178,10 @@ def _write(folder: Path, stream: str, inspection: Inspection, draft: Draft) -> N
     for event_type, payload, _ in read:
         sample.add(event_type, payload)
     if not read:
-        raise ConfigurationError("none of the messages could be read by the draft, and nothing was written")
+        raise ConfigurationError(
+            "none of the messages could be read by the draft, and nothing was written",
+            hint=draft.remarks[-1] if draft.remarks else None,
+        )
     has_ids = all(aggregate_id for _, _, aggregate_id in read)
     notes = [
         f"Read off {len(read):,} of {inspection.count:,} messages of stream {stream} by `projection inspect`.",

@@ -242,7 +242,10 @@ class Lane:
         The event is kept whole for each of them: where that would be too much, the others count as unknown.
         """
         known = reaction.known_ids(envelope.payload, event.meta)
-        most = max(self.deployed.entry.limits.ids_per_event, _MOST_PARKED_BYTES // len(event.message.data))
+        size = max(
+            len(event.message.data), len(bytes(envelope.payload))
+        )  # of a compressed event, the payload is larger
+        most = max(self.deployed.entry.limits.ids_per_event, _MOST_PARKED_BYTES // size)
         ids = known.ids[:most]
         return [*ids] if ids and known.complete and ids == known.ids else [*ids, None]
 

@@ -6,6 +6,8 @@ A former build is folded, and its parked events are, when the manifest's files s
 from __future__ import annotations
 
 import json
+from base64 import b64decode
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from projection.engine.deployment import deploy, limits_of, recipe
@@ -88,10 +90,19 @@ def recipe_differences(before: Recipe, after: Recipe) -> dict[str, str]:
     return found
 
 
+def _with_digests(value: Any) -> Any:
+    """The same with a digest in place of what a file held."""
+    if isinstance(value, dict) and value.keys() == {"base64"}:
+        return f"sha256:{sha256(b64decode(value['base64'])).hexdigest()[:16]}"
+    if isinstance(value, dict):
+        return {name: _with_digests(one) for name, one in value.items()}
+    return value
+
+
 def _in_words(value: Any) -> str:
     """A setting of the manifest as people read it."""
     if isinstance(value, list):
         return ", ".join(value)
     if isinstance(value, dict):
-        return json.dumps(value, ensure_ascii=False)
+        return json.dumps(_with_digests(value), ensure_ascii=False)
     return f"{value:,}" if isinstance(value, int) else str(value)

@@ -7,6 +7,7 @@ from os.path import commonprefix
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from projection.errors import ProjectionError
+from projection.history.inspection import FRAMED
 from projection.model.envelope import decode_envelope
 from projection.model.event_format.times import with_offset
 from projection.model.timestamp import parse_timestamp
@@ -116,8 +117,9 @@ def _fits(part: str, seen: Seen) -> str:
 def time_form(seen: Seen) -> str | None:
     """How timestamps are written, as `as` of the manifest says it, or `local` for those without an offset."""
     values = list(seen.values)[:200]
-    if all(value.lstrip("-").isdigit() for value in values):
-        numbers = [int(value) for value in values]
+    whole = [value.partition(".")[0] for value in values]
+    if all(value.lstrip("-").isdigit() for value in whole):
+        numbers = [int(value) for value in whole]
         if all(number in _TICKS for number in numbers):
             return "dotnet_ticks"
         return next((name for name, unit in _UNITS if all(unit / 2 <= number < 5 * unit for number in numbers)), None)
@@ -163,13 +165,14 @@ def _is_cloudevents(inspection: Inspection) -> bool:
 def _of_cloudevents(inspection: Inspection) -> Draft:
     remarks = ["the messages are CloudEvents"]
     tenants = _candidates(inspection, "tenant_id")
+    encoding = _encoding(inspection, remarks)
     if not tenants:
-        return Draft("cloudevents", {}, remarks)
+        return Draft({"format": "cloudevents", **encoding} if encoding else "cloudevents", {}, remarks)
     name = tenants[0].source.partition(".")[2]
     attribute = name.removeprefix("ce-")
     is_attribute = tenants[0].source.startswith("body.") or attribute != name
     source = f"attribute.{attribute}" if is_attribute else tenants[0].source
-    return Draft({"format": "cloudevents", "tenant_id": source}, {"tenant_id": tenants}, remarks)
+    return Draft({"format": "cloudevents", "tenant_id": source, **encoding}, {"tenant_id": tenants}, remarks)
 
 
 def _mapped(inspection: Inspection, candidates: dict[str, list[Candidate]]) -> Draft:
@@ -197,10 +200,32 @@ def _mapped(inspection: Inspection, candidates: dict[str, list[Candidate]]) -> D
                 remarks.append("timestamps name no offset from UTC: `offset` is a guess")
     if "timestamp" not in best:
         remarks.append("no place was found that holds when an event happened: the time when it was stored counts")
-    others = [name for name in inspection.encodings if name != "JSON object"]
+    return Draft(events | _encoding(inspection, remarks), candidates, remarks)
+
+
+def _encoding(inspection: Inspection, remarks: list[str]) -> dict[str, str]:
+    """What a manifest says of the encoding; what else bodies are becomes remarks."""
+    ((encoding, count),) = inspection.objects.most_common(1) or [("json", 0)]
+    names = {"json": "JSON object"}
+    others = [name for name in inspection.encodings if not name.endswith(names.get(encoding, encoding))]
     if others:
-        remarks.append(f"not all bodies are objects of JSON: {', '.join(sorted(others))}")
-    return Draft(events, candidates, remarks)
+        what = "JSON" if encoding == "json" else encoding
+        remarks.append(f"not all bodies are objects of {what}: {', '.join(sorted(others))}")
+    if any(name.endswith("binary") for name in others):
+        remarks.append(
+            "what is binary may be protobuf or Avro; a manifest reads these by their descriptors or schemas: "
+            "encoding: {protobuf: {descriptors: FILE, messages: {EVENT_TYPE: package.Message}}}, "
+            "or {avro: {schemas: {EVENT_TYPE: FILE}}}"
+        )
+    if any(name.endswith(FRAMED) for name in others):
+        remarks.append(f"what is {FRAMED} (a zero byte and the id of a schema) is not read")
+    if any("without a header" in name for name in others):
+        remarks.append(
+            "a node decompresses what the header content-encoding says; without it, such bodies are not read"
+        )
+    if any(seen.kinds["float"] for seen in inspection.fields.values()):
+        remarks.append("binary floats are no exact numbers: a program has to say how they are rounded")
+    return {} if encoding == "json" or not count else {"encoding": encoding}
 
 
 def _in_subjects(inspection: Inspection, part: str) -> Candidate | None:

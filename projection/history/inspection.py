@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from projection.model.event_format.headers import all_headers
+from projection.errors import DecodeError
+from projection.model.event_format.encodings.cbor import cbor_as_json
+from projection.model.event_format.encodings.compressed import HEADER, decompressed
+from projection.model.event_format.encodings.msgpack import msgpack_as_json
+from projection.model.event_format.headers import all_headers, chosen_headers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +24,31 @@ MOST_DISTINCT = 5_000  # values of one place that are told apart
 _MOST_PLACES = 500  # fields and headers that are looked at
 _MAX_DEPTH = 3  # of fields
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
-_MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"\xff\x06\x00\x00sNaPpY": "snappy"}
+_MAGIC = {
+    b"\x1f\x8b": "gzip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"\xff\x06\x00\x00sNaPpY": "snappy",
+    b"\xff\x06\x00\x00S2sTwO": "s2",
+}
+_BINARY = (("msgpack", msgpack_as_json), ("cbor", cbor_as_json))
+FRAMED = "framed by a schema registry"
+
+
+class BinaryFloat(NamedTuple):
+    """A number of another encoding that is no exact one."""
+
+    digits: Any
+
+    def __str__(self) -> str:
+        return str(self.digits)
+
+
+class Body(NamedTuple):
+    """What a body is."""
+
+    name: str  # as people read it
+    encoding: str = ""  # as a manifest names it; empty where none reads it
+    value: Any = None
 
 
 class Seen:
@@ -66,7 +94,8 @@ class Inspection:
     def __init__(self) -> None:
         self.count = 0
         self.sizes: list[int] = []  # of bodies, in bytes
-        self.encodings: Counter[str] = Counter()
+        self.encodings: Counter[str] = Counter()  # as people read them
+        self.objects: Counter[str] = Counter()  # bodies that are objects, by their encodings as a manifest names them
         self.headers: dict[str, Seen] = {}  # by their names in small letters
         self.fields: dict[tuple[str, ...], Seen] = {}  # of bodies that are objects of JSON
         self.samples: list[tuple[Message, Any]] = []  # each message with its body where that is an object
@@ -81,13 +110,14 @@ class Inspection:
             seen.add(token)
         for name, value in all_headers(message.headers).items():
             self._note(self.headers, name.lower(), value if isinstance(value, str) else value[0])
-        encoding, body = encoding_of(message.data)
-        self.encodings[encoding] += 1
-        is_object = isinstance(body, dict)
+        body = body_of(message)
+        self.encodings[body.name] += 1
+        is_object = bool(body.encoding) and isinstance(body.value, dict)
         if is_object:
-            for path, value in _fields(body):
+            self.objects[body.encoding] += 1
+            for path, value in _fields(body.value, has_floats=body.encoding != "json"):
                 self._note(self.fields, path, value)
-        self.samples.append((message, body if is_object else None))
+        self.samples.append((message, body.value if is_object else None))
 
     def _note(self, places: dict[Any, Seen], key: Any, value: Any) -> None:
         if key in places or len(places) < _MOST_PLACES:
@@ -116,6 +146,8 @@ def kind_of(value: Any) -> str:
             return "text"
         case int():
             return "int"
+        case BinaryFloat():
+            return "float"
         case Decimal() | float():
             return "number"
         case dict():
@@ -124,36 +156,61 @@ def kind_of(value: Any) -> str:
             return "list"
 
 
-def encoding_of(data: bytes) -> tuple[str, Any]:
-    """How a body is written, and what it holds where that is JSON."""
+def body_of(message: Message) -> Body:
+    """What the body of a message is, once it is decompressed.
+
+    Raises:
+        ConfigurationError: what decompresses it is not installed.
+    """
+    coding = chosen_headers(message.headers, (HEADER,)).get(HEADER, "").strip().lower()
+    try:
+        data = decompressed(message.data, coding)
+    except DecodeError:
+        return Body(f"damaged {coding}" if coding in ("gzip", "x-gzip", "zstd") else f"compressed with {coding}")
+    found = _recognized(data)
+    return found._replace(name=f"{coding} of {found.name}") if coding not in ("", "identity") else found
+
+
+def _recognized(data: bytes) -> Body:
     if not data:
-        return "empty", None
+        return Body("empty")
     for magic, name in _MAGIC.items():
         if data.startswith(magic):
-            return name, None
+            return Body(f"{name} without a header {HEADER}")
     try:
-        body = _decode(data)
+        value = _decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
         pass
     else:
-        return ("JSON object" if isinstance(body, dict) else "JSON, no object"), body
-    try:
-        if isinstance(body := msgspec.msgpack.decode(data), (dict, list)):
-            return "msgpack", None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
-        pass
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return "binary", None
-    return "text", None
+        return Body("JSON object" if isinstance(value, dict) else "JSON, no object", "json", value)
+    for name, as_json in _BINARY:
+        try:
+            value = _decode(as_json(data, None))
+        except (DecodeError, msgspec.DecodeError, ValueError):
+            continue
+        if isinstance(value, (dict, list)):
+            return Body(name, name, value)
+    if _is_text(data):
+        return Body("text")
+    return Body(FRAMED if data[0] == 0 and len(data) > 5 else "binary")
 
 
-def _fields(body: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+def _fields(
+    body: dict[str, Any], path: tuple[str, ...] = (), *, has_floats: bool
+) -> Iterator[tuple[tuple[str, ...], Any]]:
     for name, value in body.items():
         if value is None:
             continue
         here = (*path, name)
-        yield here, value
-        if isinstance(value, dict) and len(here) < _MAX_DEPTH:
-            yield from _fields(value, here)
+        is_float = has_floats and isinstance(value, dict) and value.keys() == {"float"}
+        yield here, BinaryFloat(value["float"]) if is_float else value
+        if isinstance(value, dict) and not is_float and len(here) < _MAX_DEPTH:
+            yield from _fields(value, here, has_floats=has_floats)
+
+
+def _is_text(data: bytes) -> bool:
+    """Whether it is for people: short messages of binary encodings are UTF-8 often enough."""
+    try:
+        return not any(one < " " and one not in "\t\r\n" for one in data.decode())
+    except UnicodeDecodeError:
+        return False

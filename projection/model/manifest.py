@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from projection.errors import ConfigurationError
+from projection.inputs import open_input
 from projection.model.checkpoint import Frozen
 from projection.model.documents import read_document
 from projection.model.event_format.declaration import EventFormat  # noqa: TC001 - pydantic reads it
+from projection.model.event_format.encodings.coding import coding
+from projection.model.event_format.encodings.declaration import MAX_SCHEMA_BYTES
 from projection.model.files import is_file
 from projection.model.ids import ViewType  # noqa: TC001 - pydantic reads it
 from projection.model.problems import Problem, problems
@@ -190,7 +193,9 @@ class Manifest(Frozen):
         if file.events is not None and file.subject_template is not None:
             text = "stands beside `events`, which says in `subjects` what the subjects are: leave one of them out"
             wrong.append(Problem(("subject_template",), text))
-        everything = (template.filter(),) if file.events is None else file.events.filters
+        events, unread = _with_files(file.events, path.parent)
+        wrong += unread
+        everything = (template.filter(),) if events is None else events.filters
         views = []
         for view_type, entry in sorted(file.views.items()):
             at = ("views", view_type)
@@ -199,16 +204,16 @@ class Manifest(Frozen):
                     Problem(at, f"{str(view_type)!r} is taken by the data folder itself; give it another name")
                 )
             subjects = tuple(sorted(entry.subjects or everything))
-            wrong += [Problem((*at, "subjects"), text) for text in _wrong_subjects(subjects, template, file.events)]
+            wrong += [Problem((*at, "subjects"), text) for text in _wrong_subjects(subjects, template, events)]
             program = path.parent / entry.program
-            if (problem := _wrong_program(entry.program, path.parent)) is not None:
+            if (problem := _wrong_file(entry.program, path.parent)) is not None:
                 wrong.append(Problem((*at, "program"), problem))
                 continue
             view = ManifestView(
                 view_type=view_type,
                 program=program.resolve(),
                 subject_template=template,
-                events=file.events,
+                events=events,
                 subjects=subjects,
                 start=entry.start,
                 on_error=entry.on_error,
@@ -219,7 +224,7 @@ class Manifest(Frozen):
             views.append(view)
         if wrong:
             raise _refusal(path, wrong)
-        return cls(path=path, subject_template=template, events=file.events, views=tuple(views))
+        return cls(path=path, subject_template=template, events=events, views=tuple(views))
 
 
 class _FileView(Frozen):
@@ -264,15 +269,45 @@ def _wrong_subjects(subjects: tuple[str, ...], template: SubjectTemplate, events
     return wrong
 
 
-def _wrong_program(program: str, folder: Path) -> str | None:
-    """What is wrong with this path of a program; None when nothing is."""
+def _wrong_file(name: str, folder: Path) -> str | None:
+    """What is wrong with this path of a program or a schema; None when nothing is."""
     try:
-        target = Path(os.path.realpath(folder / program))  # `resolve` meets a loop of links otherwise in every version
-        if Path(program).is_absolute() or not target.is_relative_to(folder.resolve()):
-            return f"{program!r} is not a path inside the manifest's folder"
-        return None if is_file(target) else f"{program!r} does not exist (looked for the file {target})"
+        target = Path(os.path.realpath(folder / name))  # `resolve` meets a loop of links otherwise in every version
+        if Path(name).is_absolute() or not target.is_relative_to(folder.resolve()):
+            return f"{name!r} is not a path inside the manifest's folder"
+        return None if is_file(target) else f"{name!r} does not exist (looked for the file {target})"
     except (OSError, ValueError):  # a NUL, a name that is too long
-        return f"{program!r} is not a path of a file"
+        return f"{name!r} is not a path of a file"
+
+
+def _with_files(events: EventFormat | None, folder: Path) -> tuple[EventFormat | None, list[Problem]]:
+    """The description with the contents of its schemas, and what is wrong with them.
+
+    Raises:
+        ConfigurationError: the encoding takes a library that is not installed.
+    """
+    if events is None:
+        return None, []
+    at, wrong = ("events", "encoding"), []
+    for field, name in events.encoding.files():
+        if (problem := _wrong_file(name, folder)) is not None:
+            wrong.append(Problem((*at, *field), problem))
+    if wrong:
+        return events, wrong
+
+    def read(name: str) -> bytes:
+        with open_input(folder / name) as file:
+            data = file.read(MAX_SCHEMA_BYTES + 1)
+        if len(data) > MAX_SCHEMA_BYTES:
+            raise ValueError(f"{name} is longer than {MAX_SCHEMA_BYTES:,} bytes")
+        return data
+
+    try:
+        found = events.model_copy(update={"encoding": events.encoding.with_files(read)})
+        coding(found.encoding)
+    except (OSError, ValueError) as error:
+        return events, [Problem(at, f"cannot be read: {error}")]
+    return found, []
 
 
 def _refusal(path: Path, wrong: list[Problem]) -> ManifestInvalidError:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
+from base64 import b64encode
+from decimal import Decimal
 
+import cbor2
 import pytest
 from command_support import in_this_process, projection, refused
 
@@ -54,11 +58,20 @@ LINES = [
 VIEW = {"amount": 12.5, "paid": 2.5, "by": "7"}
 
 
-@pytest.fixture
-def folder(tmp_path):
+def packed(line: str) -> str:
+    """The same message with its body as CBOR, compressed."""
+    fields = json.loads(line, parse_float=Decimal)
+    body = gzip.compress(cbor2.dumps(fields.pop("body")), mtime=0)
+    fields["headers"]["Content-Encoding"] = "gzip"
+    return json.dumps({**fields, "body_base64": b64encode(body).decode()}) + "\n"
+
+
+@pytest.fixture(params=["JSON", "CBOR, compressed"])
+def folder(tmp_path, request):
     (tmp_path / "orders.proj").write_text(PROGRAM)
-    write_manifest(tmp_path, EVENTS)
-    (tmp_path / "events.jsonl").write_text("".join(LINES))
+    is_packed = request.param != "JSON"
+    write_manifest(tmp_path, {**EVENTS, "encoding": "cbor"} if is_packed else EVENTS)
+    (tmp_path / "events.jsonl").write_text("".join(map(packed, LINES) if is_packed else LINES))
     return tmp_path
 
 
@@ -107,7 +120,8 @@ def test_the_author_s_tests_take_them_beside_events_in_short_form(folder):
 
 
 def test_messages_out_of_order_are_refused(folder):
-    (folder / "events.jsonl").write_text("".join(reversed(LINES)))
+    lines = (folder / "events.jsonl").read_text().splitlines(keepends=True)
+    (folder / "events.jsonl").write_text("".join(reversed(lines)))
     ended = in_this_process("replay", "events.jsonl", folder=folder)
     refused(ended, EXIT_USAGE, "the recorded message 18 stands behind 19")
 
@@ -120,19 +134,26 @@ def test_messages_out_of_order_are_refused(folder):
         ({**EVENTS, "event_typ": "body.x"}, "field events.event_typ: is not known; did you mean 'event_type'?"),
         ({"payload": "body"}, "field events.event_type: is missing"),
         ({**EVENTS, "timestamp": {"from": "body.at", "as": "ms"}}, "field events.timestamp.as"),
+        ({**EVENTS, "encoding": "xml"}, "field events.encoding: 'xml' is no encoding: json, msgpack, cbor"),
+        (
+            {**EVENTS, "encoding": {"avro": {"schemas": "gone.avsc"}}},
+            "field events.encoding.avro.schemas.*: 'gone.avsc' does not exist",
+        ),
         ("cloudevent", "events"),
         (["cloudevents"], "events"),
     ],
 )
-def test_a_description_that_is_wrong_is_named_with_its_field(folder, events, said):
-    write_manifest(folder, events)
-    ended = projection("check", folder=folder)
+def test_a_description_that_is_wrong_is_named_with_its_field(tmp_path, events, said):
+    (tmp_path / "orders.proj").write_text(PROGRAM)
+    write_manifest(tmp_path, events)
+    ended = projection("check", folder=tmp_path)
     assert 1 == ended.returncode
     assert said in ended.stdout + ended.stderr
 
 
-def test_beside_it_no_subject_template_may_stand(folder):
+def test_beside_it_no_subject_template_may_stand(tmp_path):
+    (tmp_path / "orders.proj").write_text(PROGRAM)
     views = {"orders": {"program": "orders.proj"}}
     manifest = {"manifest": 1, "events": EVENTS, "subject_template": "t.<type>.<id>", "views": views}
-    (folder / "manifest.yaml").write_text(json.dumps(manifest))
-    assert "subject_template: stands beside `events`" in projection("check", folder=folder).stdout
+    (tmp_path / "manifest.yaml").write_text(json.dumps(manifest))
+    assert "subject_template: stands beside `events`" in projection("check", folder=tmp_path).stdout

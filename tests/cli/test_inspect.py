@@ -8,10 +8,12 @@ import json
 import re
 from datetime import UTC, datetime, timedelta
 
+import cbor2
 import msgspec
 import pytest
 import yaml
 from command_support import projection, refused
+from encoded import encoded, zstd
 
 from projection.errors import EXIT_FAILED, EXIT_USAGE
 from projection.stream.address import NatsConnection
@@ -50,6 +52,22 @@ def cloud(number: int) -> dict[str, object]:
         "time": stamp(number),
     }
 
+
+def enveloped(number: int) -> dict[str, object]:
+    return {
+        "eventType": TYPES[number % 2],
+        "streamId": f"o-{number % 7}",
+        "timestamp": at(number).timestamp() + 0.25,
+        "data": {**data(number), "lines": [{"sku": "s", "price": 0.5}], "raw": "x"},
+    }
+
+
+ENVELOPED = {
+    "event_type": "body.eventType",
+    "aggregate_id": "body.streamId",
+    "timestamp": {"from": "body.timestamp", "as": "epoch_s"},
+    "payload": "body.data",
+}
 
 # Of each kind, the messages by their number; and what is drafted.
 KINDS = {
@@ -109,6 +127,28 @@ KINDS = {
             "event_id": "body.id",
             "correlation_id": "body.metadata.correlationId",
         },
+    ),
+    "msgpack": (
+        lambda n: Outgoing("orders", msgspec.msgpack.encode(enveloped(n)), None),
+        {**ENVELOPED, "encoding": "msgpack"},
+    ),
+    "CBOR, compressed with zstd": (
+        lambda n: Outgoing("orders", zstd.compress(cbor2.dumps(enveloped(n))), {"Content-Encoding": "zstd"}),
+        {**ENVELOPED, "encoding": "cbor"},
+    ),
+    "JSON, compressed with gzip": (
+        lambda n: of(enveloped(n), headers={"Content-Encoding": "gzip"})._replace(
+            data=gzip.compress(json.dumps(enveloped(n)).encode())
+        ),
+        ENVELOPED,
+    ),
+    "CloudEvents, binary, msgpack": (
+        lambda n: Outgoing(
+            "orders",
+            msgspec.msgpack.encode(data(n)),
+            {f"ce-{name}": str(value) for name, value in cloud(n).items()} | {"Content-Type": "application/msgpack"},
+        ),
+        {"format": "cloudevents", "encoding": "msgpack"},
     ),
     "our own envelopes": (
         lambda n: of(
@@ -196,13 +236,35 @@ def test_a_sample_is_of_both_ends(nats_server, stream_name, where, tmp_path, sam
 
 
 def test_other_encodings_are_told(nats_server, stream_name, where, tmp_path):
-    bodies = [b"", b"plain", b"\xff\xfe\xfa", gzip.compress(b"{}"), msgspec.msgpack.encode({"a": 1}), b"[1]", b"{}"]
-    fill(nats_server.url, stream_name, [Outgoing("x", body, None) for body in bodies])
+    packed = gzip.compress(b"{}")
+    bodies = [b"", b"plain", b"\xff\xfe\xfa", packed, msgspec.msgpack.encode({"a": 1}), b"[1]", b"{}", b"{}"]
+    bodies += [cbor2.dumps({"a": 1}), b"\0\0\0\0\x07\x0a\x03o-1", zstd.compress(b"x")]
+    under = [(packed, "gzip"), (zstd.compress(cbor2.dumps({})), "zstd"), (b"{}", "gzip"), (b"{}", "br")]
+    messages = [Outgoing("x", body, None) for body in bodies]
+    messages += [Outgoing("x", body, {"content-encoding": name}) for body, name in under]
+    fill(nats_server.url, stream_name, messages)
     ended = projection("inspect", *where, folder=tmp_path, COLUMNS="200")
-    for encoding in ("empty", "text", "binary", "gzip", "msgpack", "JSON, no object", "JSON object"):
-        assert f"1 {encoding}" in ended.stdout
+    for found in (
+        *("1 empty", "1 text", "1 binary", "1 msgpack", "1 cbor", "1 JSON, no object", "2 JSON object"),
+        *("1 gzip without a header content-encoding", "1 zstd without a header", "1 framed by a schema registry"),
+        *("1 gzip of JSON object", "1 zstd of cbor", "1 damaged gzip", "1 compressed with br"),
+    ):
+        assert found in ended.stdout
     assert "not all bodies are objects of JSON" in ended.stdout
     assert "`event_type` is a guess" in ended.stdout
+    assert "(a zero byte and the id of a schema) is not read" in ended.stdout
+
+
+def test_what_protobuf_and_avro_take_is_said(nats_server, stream_name, where, tmp_path):
+    order = {"order": "o-1\xff", "cents": 2**40, "lines": []}
+    fill(nats_server.url, stream_name, [Outgoing("x", encoded("protobuf", order, "OrderPlaced"), None)] * 3)
+    ended = projection("inspect", *where, folder=tmp_path, COLUMNS="200")
+    assert "3 binary" in ended.stdout
+    assert "encoding: {protobuf: {descriptors: FILE, messages: {EVENT_TYPE: package.Message}}}" in ended.stdout
+    ended = projection("inspect", *where, "--write", "draft", folder=tmp_path)
+    assert EXIT_USAGE == ended.returncode
+    assert "nothing was written" in ended.stderr
+    assert "descriptors" in ended.stderr
 
 
 def test_what_cannot_be_done_is_said(nats_server, stream_name, where, tmp_path):

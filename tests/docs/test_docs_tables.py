@@ -154,6 +154,6 @@ def test_what_the_page_on_streams_says_of_events_is_what_a_manifest_takes() -> N
     page = (CHECKOUT / "docs" / "streams.md").read_text()
     manifests = [yaml.safe_load(text) for text in re.findall(r"```yaml[^\n]*\n(.*?)```", page, re.DOTALL)]
     described = [EventFormat.model_validate(one["events"]) for one in manifests]
-    assert ["cloudevents", "json"] == [one.format for one in described]
+    assert ["cloudevents", "json", "json", "json"] == [one.format for one in described]
     rows = re.findall(r"^\| (`[^|]+`) \| [^|]+ \| [^|]+ \|$", page[page.index("| key of `events` |") :], re.MULTILINE)
     assert set(EventFormat.model_fields) == {name for row in rows for name in re.findall(r"`(\w+)`", row)}

@@ -211,6 +211,39 @@ MUTANTS = [
         "tests/query/test_following.py::TestPlacesAsTexts",
     ),
     Mutant(
+        "a float taken for the number of its digits",
+        "model/event_format/encodings/json_form.py",
+        (("""b'{"float":%b}' % repr(value).encode()""", "repr(value).encode()"),),
+        "tests/lang/test_binary_floats.py",
+    ),
+    Mutant(
+        "a compressed body without a bound",
+        "model/event_format/encodings/compressed.py",
+        (
+            ("one.decompress(rest, MAX_ENVELOPE_BYTES + 1 - len(found))", "one.decompress(rest)"),
+            ("if len(found) > MAX_ENVELOPE_BYTES:", "if False:"),
+        ),
+        "tests/model/test_refused_bodies.py::test_a_bomb_takes_no_more_memory_than_an_event_may_have",
+    ),
+    Mutant(
+        "the header of a compressed body not kept",
+        "model/event_format/reader.py",
+        (("        self.header_names.add(HEADER)\n", ""),),
+        "tests/engine/test_encoded_events.py::test_what_was_parked_compressed_is_read_again",
+    ),
+    Mutant(
+        "records that hold themselves",
+        "model/event_format/encodings/avro.py",
+        (("            if schema in around:\n", "            if False:\n"),),
+        "tests/model/test_refused_bodies.py::test_a_schema_whose_bodies_have_no_bounds_is_refused",
+    ),
+    Mutant(
+        "schemas left out of the identity",
+        "model/event_format/encodings/declaration.py",
+        (("contents(self.protobuf.descriptors)})", "Contents(base64='')})"),),
+        "tests/model/test_encodings.py::test_each_encoding_and_what_its_schemas_say_is_an_identity_of_its_own",
+    ),
+    Mutant(
         "changes recorded where their commit began",
         "store/changes.py",
         (("scanned = commit.position.scanned", "scanned = commit.base.scanned"),),

@@ -219,6 +219,8 @@ class _Seen:
                 value, note = values.shape(name)
                 found = f"{len(self._fields)} different keys in {self.kinds['object']:,} objects"
                 return Entries(key, value), "; ".join(one for one in (found, note) if one)
+        if self._fields.keys() == {"float"} and set(self._fields["float"].kinds) == {"number"}:
+            return Fields("Float", (FieldShape("float", Single("decimal")),)), "a binary float: say how to round it"
         return self.fields(name)
 
     def merge(self, other: _Seen) -> None:

@@ -14,7 +14,7 @@ import msgspec
 
 from projection.errors import DecodeError
 from projection.lang import types as ty
-from projection.lang.values.mending import MisfitError, mend_json, mend_record
+from projection.lang.values.mending import ROUND_IT, FloatMisfitError, MisfitError, mend_json, mend_record
 from projection.lang.values.numbers import DIGITS
 from projection.nested import shallow
 
@@ -40,7 +40,8 @@ class Codec:
         """The record in these bytes of JSON; undeclared fields are ignored.
 
         Raises:
-            DecodeError: D105, with the path of the field that does not fit.
+            DecodeError: D105, with the path of the field that does not fit; D106, a binary float stands where a decimal
+                is declared.
         """
         try:
             try:
@@ -51,7 +52,10 @@ class Codec:
         except InvalidOperation:
             raise DecodeError(f"the payload does not fit {self._record}: {_BEYOND}", code="D105") from None
         except (msgspec.DecodeError, UnicodeDecodeError, MisfitError) as error:
-            raise DecodeError(f"the payload does not fit {self._record}: {error}", code="D105") from None
+            code = "D106" if isinstance(error, FloatMisfitError) else "D105"
+            is_float = "got `object`" in str(error) and b'{"float":' in bytes(data)  # where no decimal is declared
+            hint = f"if a binary float stands there, {ROUND_IT}" if is_float else None
+            raise DecodeError(f"the payload does not fit {self._record}: {error}", hint=hint, code=code) from None
 
 
 class JsonCodec:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     Mend = Callable[[Any], Any]
 
+ROUND_IT = "declare it as a type `{ float: decimal }`, and round its `float` where it is used"
 # Trailing zeros may go (`Rounded` is no trap), digits may not.
 _STRICT = Context(prec=DIGITS, Emin=-DIGITS, Emax=DIGITS, traps=[Inexact, InvalidOperation, Overflow])
 
@@ -44,6 +45,10 @@ class MisfitError(ValueError):
 
     def __str__(self) -> str:
         return f"{self.args[0]} - at `${self.path}`" if self.path else str(self.args[0])
+
+
+class FloatMisfitError(MisfitError):
+    """A binary float where an exact number is declared."""
 
 
 def mend_record(record: ty.Record, made: dict[ty.Record, Mend | None]) -> Mend | None:
@@ -233,6 +238,8 @@ def _number(value: Any) -> Decimal:
         return value
     if type(value) is int:
         return Decimal(value)
+    if type(value) is dict and value.keys() == {"float"}:  # as a body in a binary encoding has it
+        raise FloatMisfitError(f"Expected a number, got a binary float; {ROUND_IT}")
     raise MisfitError(f"Expected a number, got `{type(value).__name__}`")
 
 

@@ -22,11 +22,15 @@ _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _JSON = re.compile(r"(?:application|text)/(?:[^;\s]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
 
 
-def is_binary(headers: Mapping[str, str]) -> bool:
+def is_binary(headers: Mapping[str, str], media_types: Sequence[str] = ()) -> bool:
     """Whether the attributes of a message stand in its headers, and not in its body.
 
+    Args:
+        headers: of the message.
+        media_types: how its data may be written instead of JSON.
+
     Raises:
-        DecodeError: D102, it is a batch, of another format than JSON, or its data is no JSON.
+        DecodeError: D102, it is a batch, of another format than JSON, or its data is in none of these encodings.
     """
     content = headers.get(CONTENT_TYPE, "").lower()
     if content.startswith(_STRUCTURED):
@@ -37,9 +41,15 @@ def is_binary(headers: Mapping[str, str]) -> bool:
         return False
     if VERSION not in headers:
         return False  # as servers older than headers had them: there is only the body
-    if content and not _JSON.fullmatch(content):
-        raise DecodeError(f"the data of the CloudEvent is {content}; JSON is read", code="D102")
+    if content and not is_json(content) and content.partition(";")[0].strip() not in media_types:
+        read = " and ".join(("JSON", *media_types[:1]))
+        raise DecodeError(f"the data of the CloudEvent is {content}; {read} is read", code="D102")
     return True
+
+
+def is_json(content_type: str) -> bool:
+    """Whether a content type says that something is JSON."""
+    return _JSON.fullmatch(content_type) is not None
 
 
 def require_version(version: str | None) -> None:

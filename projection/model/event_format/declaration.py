@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from projection.model.checkpoint import Frozen
+from projection.model.event_format.encodings.declaration import JSON, Encoding
 from projection.model.event_format.sources import STORED, Constant, Source, Sources, sources_of
 from projection.model.event_format.subject_patterns import SubjectPattern
 from projection.model.event_format.times import TimeForm  # noqa: TC001 - pydantic reads it
@@ -94,6 +95,7 @@ class EventFormat(Frozen):
     event_id: Sources = ()
     correlation_id: Sources = ()
     traceparent: Sources = ()
+    encoding: Encoding = JSON
     # What is no event: a message whose source has one of these values.
     ignore: Annotated[
         tuple[tuple[str, Values], ...],
@@ -127,6 +129,9 @@ class EventFormat(Frozen):
                     raise ValueError(f"{where}: a payload is in the body")
                 if source.kind == STORED and part != "timestamp":
                     raise ValueError(f"{where} is a time; only `timestamp` can be taken from it")
+                is_late = part == "event_type" and source.kind == "body" and self.encoding.event_types
+                if is_late:
+                    raise ValueError(f'{where} is read by the schema of its type: name one for all types, `"*"`')
                 if part in ignored and source in (Source("body"), Source("attribute", ("data",))):
                     raise ValueError(f"{where} is all of an event; name one field of it")
         return self

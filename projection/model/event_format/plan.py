@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Protocol, cast
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Protocol, cast
 
 import msgspec
 
 from projection.errors import DecodeError
 from projection.model.envelope import MAX_TEXT
 from projection.model.event_format.bodies import ABSENT, Bodies, Field
-from projection.model.event_format.cloudevents import data_of, require_version, unescaped
+from projection.model.event_format.cloudevents import data_of, is_json, require_version, unescaped
+from projection.model.event_format.encodings.compressed import HEADER, decompressed
 from projection.model.event_format.times import counted_timestamp, with_offset
 from projection.nested import shallow
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from projection.model.envelope import Envelope
+    from projection.model.event_format.encodings.coding import AsJson
     from projection.model.event_format.sources import Source
     from projection.model.event_format.times import TimeForm
 
@@ -30,6 +32,7 @@ _DEFAULTS = dict.fromkeys((*TEXTS, "trace_id", "timestamp")) | {
     "payload": ABSENT,
 }
 _TEXT = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)] | int
+NO_SCHEMA = "of a type without a schema"
 _NOTHING = msgspec.Raw(b"{}")
 _decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
 _decode_text = msgspec.json.Decoder(str).decode
@@ -46,6 +49,15 @@ class StoredMessage(Protocol):
     def headers(self) -> bytes: ...  # noqa: D102 - as NATS carries them; empty: none
     @property
     def time(self) -> str: ...  # noqa: D102 - when it was stored, in nanoseconds since the epoch
+
+
+class _Decoded(NamedTuple):
+    """A message whose body was made JSON."""
+
+    subject: str
+    data: bytes
+    headers: bytes
+    time: str
 
 
 class NoEvent(Exception):  # noqa: N818 - nothing is wrong
@@ -65,6 +77,7 @@ class Plan:
         offset: of timestamps that name none.
         places: what the subject says, by the names of its places, in order.
         version: where a message says of which version of CloudEvents it is; None where it need not be one.
+        as_json: what makes JSON of data that is written otherwise.
     """
 
     def __init__(
@@ -75,7 +88,9 @@ class Plan:
         offset: str | None,
         places: Sequence[str],
         version: Source | None = None,
+        as_json: AsJson | None = None,
     ) -> None:
+        self._as_json = as_json
         self._form, self._offset, self._places = form, offset, places
         self._named = {part: ", ".join(map(_shown, sources)) for part, sources in parts.items()}
         self._fields: dict[str, Field] = {}  # of bodies, by attribute; those of parts that are nowhere else by the part
@@ -90,6 +105,7 @@ class Plan:
             for is_inside in (False, True)
         )
         self._outer_tenant = [self._getter("", one, _TEXT) for one in parts["tenant_id"] if one.kind != "body"]
+        self._outer_type = [self._getter("", one, _TEXT) for one in parts["event_type"] if one.kind != "body"]
         self._version = None if version is None else self._getter("version", version, str)
         texts = {part: self._getters(part, parts[part], _TEXT) for part in TEXTS}
         self._elsewhere = [(part, getters) for part, getters in texts.items() if getters and part not in self._fields]
@@ -103,19 +119,28 @@ class Plan:
         others = {name: default for name, default in _DEFAULTS.items() if name not in self._fields}
         self._bodies = Bodies(self._fields, others)
 
-    def envelope(self, message: StoredMessage, groups: Sequence[str], headers: Mapping[str, str]) -> Envelope:
+    def envelope(
+        self, message: StoredMessage, groups: Sequence[str], headers: Mapping[str, str], *, is_coded: bool = False
+    ) -> Envelope:
         """The envelope of a message.
 
         Args:
             message: of the log.
             groups: what its subject says at each place.
-            headers: of the message, those of `header_names`.
+            headers: of the message, those of `header_names`, and how its body is compressed.
+            is_coded: whether its body is written in the encoding that the manifest names.
 
         Raises:
             NoEvent: the manifest says that it is none.
             DecodeError: see `FormatReader.read`.
         """
         _require_event(self._ignored_outside, None, message, groups, headers)
+        if is_coded or HEADER in headers:
+            data = decompressed(message.data, headers.get(HEADER, ""))
+            if is_coded:
+                event_type = self._outer(self._outer_type, "event_type", message, groups, headers)
+                data = self._converted(data, event_type)
+            message = _Decoded(message.subject, data, message.headers, message.time)
         found = self._bodies.read(message.data)
         if self._version is not None:
             require_version(self._version(found, message, groups, headers))
@@ -138,8 +163,19 @@ class Plan:
 
     def outer_tenant(self, message: StoredMessage, groups: Sequence[str], headers: Mapping[str, str]) -> str | None:
         """The tenant, as far as it can be told without the body."""
-        values = (get(None, message, groups, headers) for get in self._outer_tenant)
-        return next((_text("tenant_id", value) for value in values if value is not None), None)
+        return self._outer(self._outer_tenant, "tenant_id", message, groups, headers)
+
+    def _outer(self, getters: Sequence[Getter], part: str, *where: Any) -> str | None:
+        values = (get(None, *where) for get in getters)
+        return next((_text(part, value) for value in values if value is not None), None)
+
+    def _converted(self, data: bytes, event_type: str | None) -> bytes:
+        """The JSON of data in the encoding of the manifest."""
+        if self._as_json is None:
+            return data
+        if (found := self._as_json(data, event_type)) is None:
+            raise NoEvent(NO_SCHEMA)
+        return found
 
     def _time(self, *where: Any) -> str:
         for get, is_stored in zip(self._times, self._is_stored, strict=True):
@@ -150,7 +186,7 @@ class Plan:
                     return counted_timestamp(value, "epoch_ns")
                 if self._form == "rfc3339":
                     return with_offset(value, self._offset) if self._offset else str(value)
-                text = bytes(value).decode() if isinstance(value, msgspec.Raw) else value
+                text = _number_text(bytes(value)) if isinstance(value, msgspec.Raw) else value
                 return counted_timestamp(_decode_text(text) if text.startswith('"') else text, self._form)
             except ValueError as error:
                 raise DecodeError(f"the timestamp of the event: {error}", code="D102") from None
@@ -161,6 +197,13 @@ class Plan:
             if (value := get(*where)) is not None:
                 return cast("msgspec.Raw", value)
         raise self._missing("payload")
+
+    def _of_base64(self, text: str | None, media_type: str | None, event_type: str) -> msgspec.Raw | None:
+        """The data of a structured CloudEvent in another encoding than JSON."""
+        if text is None:
+            return None
+        data = data_of(text)
+        return whole(data if is_json(media_type or "") else self._converted(data, event_type))
 
     def _missing(self, part: str) -> DecodeError:
         return DecodeError(f"the event has no {part}: nothing at {self._named[part]}", code="D102")
@@ -201,7 +244,12 @@ class Plan:
                 return lambda _body, _message, _groups, headers: unescaped(headers.get(attribute))
             case "base64":
                 self._fields[name] = Field(source.path, str)
-                return lambda body, _message, _groups, _headers: _of_base64(getattr(body, name))
+                if self._as_json is None:
+                    return lambda body, _message, _groups, _headers: _of_base64(getattr(body, name))
+                self._fields[written := f"{name}_written"] = Field(("datacontenttype",), str)
+                return lambda body, _message, _groups, _headers: self._of_base64(
+                    getattr(body, name), getattr(body, written), body.event_type
+                )
             case "nothing":
                 return lambda _body, _message, _groups, _headers: _NOTHING
             case _ if not source.path:
@@ -211,6 +259,11 @@ class Plan:
                 if type_ is msgspec.Raw:
                     return lambda body, _message, _groups, _headers: _present(getattr(body, name))
                 return lambda body, _message, _groups, _headers: getattr(body, name)
+
+
+def _number_text(raw: bytes) -> str:
+    """A number as it stands in JSON; of a binary float, its digits."""
+    return raw.removeprefix(b'{"float":').removesuffix(b"}").decode()
 
 
 def _require_event(ignored: Sequence[tuple[Getter, frozenset[str]]], *where: Any) -> None:

@@ -9,6 +9,8 @@ from projection.errors import DecodeError
 from projection.model.envelope import MAX_ENVELOPE_BYTES
 from projection.model.event_format import cloudevents
 from projection.model.event_format.declaration import CLOUDEVENTS, PARTS
+from projection.model.event_format.encodings.coding import MEDIA_TYPES, coding
+from projection.model.event_format.encodings.compressed import HEADER
 from projection.model.event_format.headers import chosen_headers
 from projection.model.event_format.plan import NoEvent, Plan
 from projection.model.event_format.sources import parse_source, sources_of
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from projection.model.event_format.plan import StoredMessage
 
 OTHER_SUBJECT = "of another subject"  # that no template of the manifest takes, though a filter does
+_COMPRESSED = re.compile(rb"\r\ncontent-encoding:", re.IGNORECASE)
 _NO_HEADERS: Mapping[str, str] = {}
 
 
@@ -39,6 +42,9 @@ class FormatReader:
         ignored = [frozenset(values) for _, values in declared.ignore]
         written = declared.timestamp.form, declared.timestamp.offset
         self._is_cloudevents = declared.format == CLOUDEVENTS
+        as_json = coding(declared.encoding)
+        self._is_coded = as_json is not None
+        self._media_types = MEDIA_TYPES[declared.encoding.name]
         # For each template of a subject: what matches it, and how to read a message, with its attributes in the
         # headers and in the body.
         self._plans: list[tuple[Callable[[str], re.Match[str] | None], Plan, Plan]] = []
@@ -47,25 +53,28 @@ class FormatReader:
         for pattern in map(SubjectPattern, declared.subjects):
             if self._is_cloudevents:
                 inside, outside = cloudevents.in_body(parts), cloudevents.in_headers(parts)
-                binary = Plan(outside, ignored, *written, pattern.places, cloudevents.VERSION_IN_HEADERS)
-                plan = Plan(inside, ignored, *written, pattern.places, cloudevents.VERSION_IN_BODY)
+                binary = Plan(outside, ignored, *written, pattern.places, cloudevents.VERSION_IN_HEADERS, as_json)
+                plan = Plan(inside, ignored, *written, pattern.places, cloudevents.VERSION_IN_BODY, as_json)
             else:
-                binary = plan = Plan(parts, ignored, *written, pattern.places)
+                binary = plan = Plan(parts, ignored, *written, pattern.places, None, as_json)
             self._plans.append((re.compile(pattern.regex).fullmatch, binary, plan))
             self.header_names |= plan.header_names | binary.header_names
+        self._are_any_read = bool(self.header_names)
+        self.header_names.add(HEADER)
 
     def read(self, message: StoredMessage) -> Envelope:
         """The envelope of a message.
 
         Raises:
             NoEvent: the message is none.
-            DecodeError: D101 its body is not JSON, D102 a part is missing or not what it should be, D104 it is too
-                large.
+            DecodeError: D101 its body is not in its encoding, D102 a part is missing or not what it should be, D104 it
+                is too large.
+            ConfigurationError: what decompresses it is not installed.
         """
         if len(message.data) > MAX_ENVELOPE_BYTES:
             raise DecodeError(f"the event is {len(message.data)} bytes; {MAX_ENVELOPE_BYTES} are allowed", code="D104")
-        plan, groups, headers = self._found(message)
-        return plan.envelope(message, groups, headers)
+        plan, groups, headers, is_coded = self._found(message)
+        return plan.envelope(message, groups, headers, is_coded=is_coded)
 
     def tenant_of(self, message: StoredMessage) -> str | None:
         """The tenant of a message that cannot be read, as far as its subject and headers tell.
@@ -73,17 +82,23 @@ class FormatReader:
         Raises:
             DecodeError, NoEvent: they do not.
         """
-        plan, groups, headers = self._found(message)
+        plan, groups, headers, _ = self._found(message)
         return plan.outer_tenant(message, groups, headers)
 
-    def _found(self, message: StoredMessage) -> tuple[Plan, Sequence[str], Mapping[str, str]]:
-        """How to read a message, what its subject says at each place, and its headers."""
+    def _found(self, message: StoredMessage) -> tuple[Plan, Sequence[str], Mapping[str, str], bool]:
+        """How to read a message, what its subject says at each place, its headers, and whether its body is no JSON."""
         for match, binary, plan in self._plans:
             if (found := match(message.subject)) is not None:
                 headers = self._headers(message.headers)
-                is_binary = self._is_cloudevents and cloudevents.is_binary(headers)
-                return binary if is_binary else plan, found.groups(), headers
+                if not self._is_cloudevents:
+                    return plan, found.groups(), headers, self._is_coded
+                if not cloudevents.is_binary(headers, self._media_types):
+                    return plan, found.groups(), headers, False
+                is_json = cloudevents.is_json(headers.get(cloudevents.CONTENT_TYPE, ""))
+                return binary, found.groups(), headers, self._is_coded and not is_json
         raise NoEvent(OTHER_SUBJECT)
 
     def _headers(self, block: bytes) -> Mapping[str, str]:
-        return chosen_headers(block, self.header_names) if block and self.header_names else _NO_HEADERS
+        if block and (self._are_any_read or _COMPRESSED.search(block)):
+            return chosen_headers(block, self.header_names)
+        return _NO_HEADERS

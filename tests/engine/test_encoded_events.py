@@ -1,0 +1,293 @@
+"""Streams of other encodings than JSON, and compressed ones, read by a node: the same views, and what cannot be read."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from decimal import localcontext
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+import yaml
+from encoded import COMPRESSIONS, DESCRIPTORS, ENCODINGS, MESSAGES, encoded, write_schemas, zstd
+from engine_support import TENANCY
+from hypothesis import given
+from hypothesis import strategies as st
+from node_support import contents_of
+from test_described_events import publish, recorded
+
+from projection.engine.deployment import load_deployment, recipe
+from projection.engine.event import event_reader
+from projection.engine.lane import Lane
+from projection.engine.recipes import recipe_differences
+from projection.engine.replay import Replay
+from projection.lang.values.numbers import EXACT
+from projection.model.event_format.encodings import compressed
+from projection.model.event_format.headers import headers_block
+from projection.model.manifest import Manifest
+from projection.store.memory import MemoryLaneStore
+from projection.stream.port import Message
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from projection.engine.deployment import DeployedView
+
+ORDERS = """\
+proj 1
+projection orders
+
+type Float { float: decimal }
+type Line { sku: string(60), quantity: int }
+event OrderPlaced { order: string(60), cents?: int, price?: Float, lines: list<Line>(50) = [] }
+event OrderPaid { order: string(60), cents: int }
+
+view Order { total: decimal(2), paid: decimal(2) = 0.00, skus: list<string(60)>(50) = [], on?: date }
+
+on OrderPlaced as e to e.order => {
+  total: if e.price == none then div(e.cents ?? 0, 100, 2, "half_up") else round(e.price.float, 2, "half_up"),
+  skus: [line.sku for line in e.lines if line.quantity != 0], on: meta.date
+}
+on OrderPaid as e updates e.order => view with { paid += div(e.cents, 100, 2, "half_up") }
+"""
+AT = "2026-03-01T10:00:00Z"
+PLACED, PAID = {"order": "o-1", "cents": 1250, "lines": [{"sku": "TEA", "quantity": 2}]}, {"order": "o-1", "cents": 250}
+BROKEN = b"\xc1\xff"  # in each encoding
+VIEW = {"total": 12.50, "paid": 2.50, "skus": ["TEA"], "on": "2026-03-01"}
+
+
+def deploy(folder: Path, manifest: str, stream: str = "") -> tuple[DeployedView, ...]:
+    folder.mkdir(exist_ok=True)
+    (folder / "orders.proj").write_text(ORDERS)
+    write_schemas(folder)
+    (folder / "manifest.yaml").write_text(manifest.replace("{stream}", stream))
+    return load_deployment(Manifest.load(folder / "manifest.yaml"), TENANCY)
+
+
+def headers(kind: str, **more: str) -> dict[str, str]:
+    return {"kind": kind, "at": AT, **more}
+
+
+# Of each kind: the manifest, two messages, each with the end of its subject, and one that does not fit.
+STREAMS: dict[str, tuple[str, list[tuple[str, bytes, Any]], bytes]] = {
+    "msgpack": (
+        """\
+manifest: 1
+events:
+  event_type: body.type
+  timestamp: { from: body.at, as: epoch_s }
+  payload: body.data
+  encoding: msgpack
+views:
+  orders: { program: orders.proj }
+""",
+        [
+            ("x", msgspec.msgpack.encode({"type": kind, "at": 1_772_359_200.0, "data": data}), None)
+            for kind, data in (
+                ("OrderPlaced", {"order": "o-1", "price": 12.499999999999998, "lines": PLACED["lines"]}),
+                ("OrderPaid", PAID),
+            )
+        ],
+        msgspec.msgpack.encode({"type": "OrderPaid", "at": 0, "data": {"order": "o-1", "cents": 2.5}}),
+    ),
+    "protobuf": (
+        """\
+manifest: 1
+events:
+  subjects: ["{stream}.<event>"]
+  event_type: subject.<event>
+  timestamp: header.at
+  encoding: { protobuf: { descriptors: shop.binpb, messages: { OrderPlaced: shop.v1.OrderPlaced, OrderPaid: shop.v1.OrderPaid } } }
+views:
+  orders: { program: orders.proj }
+""",
+        [
+            ("OrderPlaced", encoded("protobuf", PLACED, "OrderPlaced"), {"at": AT}),
+            ("OrderPaid", encoded("protobuf", PAID, "OrderPaid"), {"at": AT}),
+        ],
+        MESSAGES["OrderPaid"](order="o-1" * 30).SerializeToString(),
+    ),
+    "gzip": (
+        """\
+manifest: 1
+events:
+  event_type: body.type
+  timestamp: body.at
+  payload: body.data
+views:
+  orders: { program: orders.proj }
+""",
+        [
+            (
+                "x",
+                gzip.compress(json.dumps({"type": kind, "at": AT, "data": data}).encode()),
+                {"Content-Encoding": "gzip"},
+            )
+            for kind, data in (("OrderPlaced", PLACED), ("OrderPaid", PAID))
+        ],
+        gzip.compress(json.dumps({"type": "OrderPaid", "at": AT, "data": {"order": 1}}).encode()),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", STREAMS)
+async def test_an_unprepared_stream_becomes_views(site, kind):
+    manifest, messages, _ = STREAMS[kind]
+    assert len(manifest.splitlines()) <= 10
+    deployed = deploy(site.folder / "manifest", manifest, site.stream)
+    await publish(site, messages)
+    _, found = await site.catch_up(deployed)
+    views, parked, scanned, _ = found["orders"]
+    assert ([], 2) == (parked, scanned)
+    ((_, data),) = views
+    assert VIEW == json.loads(data)
+
+
+@pytest.mark.parametrize("kind", STREAMS)
+async def test_what_was_recorded_folds_to_the_same_bytes(site, kind):
+    """What cannot be read, and what does not fit, is parked as it came, and so is what waits behind it."""
+    manifest, messages, misfit = STREAMS[kind]
+    tail, _, more = messages[-1]
+    deployed = deploy(site.folder / "manifest", manifest, site.stream)
+    await publish(site, [*messages, (tail, BROKEN, more), (tail, misfit, more), messages[-1]])
+    async with site.node(deployed) as node:
+        await node.run(until_caught_up=True)
+        live, digest = contents_of(node), {lane.view_type: str(lane.store.digest()) for lane in node.lanes}
+    codes = [one.code for one in live["orders"][1]]
+    assert ["D101", "D105"] == codes[:2]
+    assert {BROKEN, misfit} <= {one.envelope for one in live["orders"][1]}
+    replay = Replay(deployed, TENANCY)
+    replay.run(await recorded(site, deployed))
+    assert live == contents_of(replay)
+    assert digest == replay.digests()
+
+
+async def test_what_was_parked_compressed_is_read_again(site):
+    """Its header is kept, though no part of an event is taken from one."""
+    manifest, messages, _ = STREAMS["gzip"]
+    deployed = deploy(site.folder / "manifest", manifest)
+    paid, placed = messages[1], messages[0]
+    await publish(site, [paid, placed])
+    _, found = await site.catch_up(deployed)
+    first, second = found["orders"][1]
+    assert (("R705", (("content-encoding", "gzip"),)), "P000") == ((first.code, first.headers), second.code)
+
+
+def test_an_empty_message_that_does_not_fit_is_parked(tmp_path):
+    """A message of protobuf whose fields all have their defaults has no byte."""
+    manifest, _, _ = STREAMS["protobuf"]
+    (deployed,) = deploy(tmp_path, manifest.replace("OrderPaid: shop.v1.OrderPaid", "OrderPaid: shop.v1.Line"), "s")
+    lane = Lane(deployed, MemoryLaneStore())
+    reader = event_reader(deployed.entry, deployed.tenancy)
+    lane.apply(reader.read(Message(1, "s.OrderPaid", b"", "1", "", headers_block({"at": AT}))))
+    lane.commit(None)
+    assert ["D105"] == [one.code for one in lane.store.parked()]
+
+
+def test_what_differs_between_schemas_is_told_by_their_digests(tmp_path):
+    """And not by all that the files hold."""
+    manifest, recipes = STREAMS["protobuf"][0], []
+    for name in ("one", "other"):
+        deploy(tmp_path / name, manifest, "s")
+        if recipes:
+            (tmp_path / name / "shop.binpb").write_bytes(DESCRIPTORS + DESCRIPTORS.replace(b"shop", b"more"))
+        (one,) = load_deployment(Manifest.load(tmp_path / name / "manifest.yaml"), TENANCY)
+        recipes.append(recipe(one.entry, one.program, one.tenancy))
+    (told,) = recipe_differences(*recipes).values()
+    before, after = re.findall(r'"descriptors": "(sha256:[0-9a-f]{16})"', told)
+    assert before != after
+    assert len(told) < 700
+
+
+async def test_a_node_without_the_library_halts_and_says_which(site, monkeypatch):
+    """Two nodes may not differ in what they park by what is installed."""
+
+    def missing(name: str) -> None:
+        raise ModuleNotFoundError(name="backports")
+
+    manifest, messages, _ = STREAMS["gzip"]
+    deployed = deploy(site.folder / "manifest", manifest)
+    body = zstd.compress(gzip.decompress(messages[0][1]))
+    await publish(site, [messages[0], ("x", body, {"Content-Encoding": "zstd"})])
+    with monkeypatch.context() as patched:
+        patched.setattr(compressed, "import_module", missing)
+        async with site.node(deployed) as node:
+            await node.run(until_caught_up=True)
+            (lane,) = node.lanes
+            assert "pip install 'projection-node[zstd]'" in str(lane.halted)
+    _, found = await site.catch_up(deployed)
+    assert (1, [], 2) == (len(found["orders"][0]), found["orders"][1], found["orders"][2])
+
+
+# --- all encodings, compressions and mappings -------------------------------------------------------------------------
+
+TEXTS = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=20)
+LINES = st.lists(st.fixed_dictionaries({"sku": TEXTS, "quantity": st.integers(-(2**63), 2**63 - 1)}), max_size=3)
+EVENTS = st.lists(
+    st.tuples(
+        st.just("OrderPlaced"),
+        st.fixed_dictionaries({"order": TEXTS, "cents": st.integers(-(2**50), 2**50), "lines": LINES}),
+    )
+    | st.tuples(st.just("OrderPaid"), st.fixed_dictionaries({"order": TEXTS, "cents": st.integers(-(2**50), 2**50)})),
+    min_size=1,
+    max_size=4,
+)
+OUTSIDE = {"event_type": "header.kind", "aggregate_id": "header.id", "timestamp": "header.at"}
+INSIDE = {"event_type": "body.kind", "aggregate_id": "body.id", "timestamp": "body.at", "payload": "body.data"}
+
+
+@pytest.fixture(scope="module")
+def deployments(tmp_path_factory):
+    """Of each encoding, a deployment for each mapping."""
+    folder, found = tmp_path_factory.mktemp("encodings"), {}
+    for name, (outside, inside) in ENCODINGS.items():
+        for mapping, parts in (
+            ("outside", {**OUTSIDE, "encoding": outside}),
+            ("inside", {**INSIDE, "encoding": inside}),
+            ("cloudevents", {"format": "cloudevents", "encoding": outside}),
+        ):
+            manifest = {"manifest": 1, "events": parts, "views": {"orders": {"program": "orders.proj"}}}
+            found[name, mapping] = deploy(folder, yaml.safe_dump(manifest))
+    return found
+
+
+def message(sequence: int, kind: str, data: Any, encoding: str, mapping: str, compression: str | None) -> Message:
+    more = {} if compression is None else {"Content-Encoding": compression}
+    if mapping == "inside":
+        body = encoded(
+            encoding, {"kind": kind, "id": f"id-{sequence}", "at": AT, "data": {"lines": [], **data}}, "Message"
+        )
+    else:
+        body = encoded(encoding, data, kind)
+    if mapping == "outside":
+        more |= {"kind": kind, "id": f"id-{sequence}", "at": AT}
+    if mapping == "cloudevents":
+        attributes = {"type": kind, "subject": f"id-{sequence}", "time": AT, "id": "1", "specversion": "1.0"}
+        more |= {f"ce-{name}": value for name, value in attributes.items()} | {
+            "Content-Type": f"application/{encoding}"
+        }
+    return Message(sequence, "shop.orders", COMPRESSIONS[compression](body), "1", "", headers_block(more))
+
+
+@pytest.mark.property
+@given(EVENTS, st.sampled_from([*COMPRESSIONS]))
+def test_events_in_every_encoding_and_mapping_are_one_fold(deployments, events, compression):
+    """The same envelopes, and so the same views and the same digest."""
+    found = {}
+    for (encoding, mapping), (deployed,) in deployments.items():
+        reader, lane, envelopes = event_reader(deployed.entry, deployed.tenancy), Lane(deployed, MemoryLaneStore()), []
+        with localcontext(EXACT):
+            for number, (kind, data) in enumerate(events, 1):
+                event = reader.read(message(number, kind, data, encoding, mapping, compression))
+                assert event.envelope is not None, event.error
+                payload = {"lines": [], **json.loads(bytes(event.envelope.payload))}
+                envelopes.append((event.envelope.event_type, event.envelope.aggregate_id, event.meta.time, payload))
+                if kind == "OrderPlaced":  # what is parked differs in its bytes
+                    lane.apply(event)
+            lane.commit(None)
+        assert [] == list(lane.store.parked())
+        found[encoding, mapping] = envelopes, str(lane.store.digest()), list(lane.store.scan(None, lane.view_type))
+    first = found["json", "outside"]
+    assert all(first == one for one in found.values())
