@@ -136,3 +136,63 @@ def test_beside_it_no_subject_template_may_stand(folder):
     manifest = {"manifest": 1, "events": EVENTS, "subject_template": "t.<type>.<id>", "views": views}
     (folder / "manifest.yaml").write_text(json.dumps(manifest))
     assert "subject_template: stands beside `events`" in projection("check", folder=folder).stdout
+
+
+# --- fixtures -----------------------------------------------------------------------------------------------------------
+
+
+def test_recorded_messages_beside_a_program_are_held_against_it(folder):
+    lines = [
+        *LINES,
+        message(20, "OrderPaid", {"order": "o-1", "amount": "much"}),
+        message(21, "OrderPayd", {"order": "o-1", "amount": 1}),
+        message(22, "OrderPaid", {"order": "o-1", "amount": "much"}, draft=1),  # which is no event
+        '{"subject": "shop.north.Order-7", "body": {}}\n',
+        '{"subject": "shop.north.Order-7", "body": 1, "body_base64": "AA=="}\n',
+    ]
+    (folder / "events.jsonl").write_text("".join(lines))
+    ended = in_this_process("check", folder=folder)
+    headers = [line for line in ended.stdout.splitlines() if line.startswith(("error", "warning", " -->"))]
+    codes = ["error[D105", "warning[L680", "error[D102", "error[D101"]
+    assert codes == [line.partition("]")[0] for line in headers[::2]], ended.stdout
+    assert [f" --> events.jsonl:{line}:1" for line in (6, 7, 9, 10)] == headers[1::2]
+    assert "did you mean 'OrderPaid'?" in ended.stdout
+
+
+def test_the_manifest_beside_a_program_counts_also_where_only_the_program_is_named(folder):
+    ended = in_this_process("check", "orders.proj", folder=folder)
+    assert (0, "") == (ended.returncode, ended.stdout), ended.stderr
+    (folder / "manifest.yaml").unlink()
+    ended = in_this_process("check", "orders.proj", folder=folder)
+    assert "help: no `events` of a manifest here describe this message, so it is read as an envelope" in ended.stdout
+    assert len(LINES) == ended.stdout.count("error[D103]")
+
+
+def test_a_message_need_fit_one_of_the_manifests_that_describe_it(folder):
+    other = {**EVENTS, "payload": "body.nowhere"}
+    (folder / "other").mkdir()
+    views = {"orders": {"program": "orders.proj"}}
+    (folder / "other.yaml").write_text(json.dumps({"manifest": 1, "events": other, "views": views}))
+    for paths in (("other.yaml", "manifest.yaml"), ("manifest.yaml", "other.yaml")):
+        assert 0 == in_this_process("check", *paths, folder=folder).returncode
+    assert 1 == in_this_process("check", "other.yaml", folder=folder).returncode
+
+
+def test_scenarios_hold_recorded_messages_and_have_snapshots_of_them(folder):
+    inline = [json.loads(LINES[0]), {"type": "OrderPaid", "data": {"order": "o-1", "amount": 1}, "tenant": "north"}]
+    (folder / "inline.scenario.json").write_text(json.dumps({"manifest": "manifest.yaml", "events": inline}))
+    (folder / "file.scenario.json").write_text(json.dumps({"manifest": "manifest.yaml", "events": "events.jsonl"}))
+    assert "" == in_this_process("check", folder=folder).stdout
+    assert 0 == in_this_process("test", "--update", folder=folder).returncode
+    snapshot = (folder / "__snapshots__" / "file.scenario.views").read_text()
+    assert "o-1" in snapshot
+    assert "2.50" in snapshot
+    ended = in_this_process("test", folder=folder)
+    assert 0 == ended.returncode, ended.stdout + ended.stderr
+    (folder / "events.jsonl").write_text("".join(LINES).replace("2.5", "3.5"))
+    ended = in_this_process("test", folder=folder)
+    assert 1 == ended.returncode
+    assert "3.50" in ended.stdout + ended.stderr
+    inline[0]["body"]["data"]["amount"] = "much"
+    (folder / "inline.scenario.json").write_text(json.dumps({"manifest": "manifest.yaml", "events": inline}))
+    assert "error[D105]" in in_this_process("check", folder=folder).stdout
