@@ -15,18 +15,19 @@ if TYPE_CHECKING:
 
 CONTENT_TYPE = "content-type"
 VERSION = "ce-specversion"
-MODE_HEADERS = (CONTENT_TYPE, VERSION)
+DATA_TYPE = "ce-datacontenttype"  # as the binding for NATS has it; that for HTTP says it as the content type
+MODE_HEADERS = (CONTENT_TYPE, VERSION, DATA_TYPE)
 VERSION_IN_HEADERS, VERSION_IN_BODY = Source("ce", (VERSION,)), Source("body", ("specversion",))
 _STRUCTURED = "application/cloudevents"
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
-_JSON = re.compile(r"(?:application|text)/(?:[^;\s]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
+_JSON = re.compile(r"[^/;\s]+/(?:[^/;\s]+\+)?json\s*(?:;.*)?", re.IGNORECASE | re.DOTALL)
 
 
 def is_binary(headers: Mapping[str, str]) -> bool:
     """Whether the attributes of a message stand in its headers, and not in its body.
 
     Raises:
-        DecodeError: D102, it is a batch, of another format than JSON, or its data is no JSON.
+        DecodeError: D102, it is a batch, or of another format than JSON.
     """
     content = headers.get(CONTENT_TYPE, "").lower()
     if content.startswith(_STRUCTURED):
@@ -35,11 +36,18 @@ def is_binary(headers: Mapping[str, str]) -> bool:
             what = "a batch of CloudEvents" if kind.startswith("-batch") else f"a CloudEvent as {content}"
             raise DecodeError(f"the message is {what}; one CloudEvent as JSON, or in binary mode, is read", code="D102")
         return False
-    if VERSION not in headers:
-        return False  # as servers older than headers had them: there is only the body
+    return VERSION in headers  # servers older than headers had the body only
+
+
+def require_json(headers: Mapping[str, str]) -> None:
+    """Refuse data of a message in binary mode whose type is not JSON.
+
+    Raises:
+        DecodeError: D102.
+    """
+    content = unescaped(headers.get(DATA_TYPE)) or headers.get(CONTENT_TYPE, "")
     if content and not _JSON.fullmatch(content):
-        raise DecodeError(f"the data of the CloudEvent is {content}; JSON is read", code="D102")
-    return True
+        raise DecodeError(f"the data of the CloudEvent is {content:.80}; JSON is read", code="D102")
 
 
 def require_version(version: str | None) -> None:
@@ -68,7 +76,7 @@ def _in_headers(source: Source) -> Source:
     if source.kind != "attribute":
         return source
     (name,) = source.path
-    return Source("body") if name == "data" else Source("ce", (f"ce-{name}",))
+    return Source("data") if name == "data" else Source("ce", (f"ce-{name}",))
 
 
 def _in_body(source: Source) -> tuple[Source, ...]:

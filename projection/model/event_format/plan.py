@@ -9,7 +9,7 @@ import msgspec
 from projection.errors import DecodeError
 from projection.model.envelope import MAX_TEXT
 from projection.model.event_format.bodies import ABSENT, Bodies, Field
-from projection.model.event_format.cloudevents import data_of, require_version, unescaped
+from projection.model.event_format.cloudevents import data_of, require_json, require_version, unescaped
 from projection.model.event_format.times import counted_timestamp, with_offset
 from projection.nested import shallow
 
@@ -30,7 +30,8 @@ _DEFAULTS = dict.fromkeys((*TEXTS, "trace_id", "timestamp")) | {
     "payload": ABSENT,
 }
 _TEXT = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)] | int
-_NOTHING = msgspec.Raw(b"{}")
+_TEXT_OR_FLAG = _TEXT | bool  # as attributes of CloudEvents may be, and what tells events from others
+_NOTHING, _NULL = msgspec.Raw(b"{}"), b"null"
 _decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
 _decode_text = msgspec.json.Decoder(str).decode
 
@@ -83,7 +84,7 @@ class Plan:
         # What is no event may have any body: that is known from outside of it first, where it can be.
         self._ignored_outside, self._ignored_inside = (
             [
-                (self._getter(f"ignored_{number}", parts[f"ignored_{number}"][0], _TEXT), values)
+                (self._getter(f"ignored_{number}", parts[f"ignored_{number}"][0], _TEXT_OR_FLAG), values)
                 for number, values in enumerate(ignored)
                 if (parts[f"ignored_{number}"][0].kind == "body") == is_inside
             ]
@@ -91,7 +92,9 @@ class Plan:
         )
         self._outer_tenant = [self._getter("", one, _TEXT) for one in parts["tenant_id"] if one.kind != "body"]
         self._version = None if version is None else self._getter("version", version, str)
-        texts = {part: self._getters(part, parts[part], _TEXT) for part in TEXTS}
+        self._is_binary = version is not None and version.kind == "ce"
+        text = _TEXT if version is None else _TEXT_OR_FLAG
+        texts = {part: self._getters(part, parts[part], text) for part in TEXTS}
         self._elsewhere = [(part, getters) for part, getters in texts.items() if getters and part not in self._fields]
         self._in_body = [part for part in TEXTS if part in self._fields]
         is_counted = form != "rfc3339"
@@ -116,6 +119,8 @@ class Plan:
             DecodeError: see `FormatReader.read`.
         """
         _require_event(self._ignored_outside, None, message, groups, headers)
+        if self._is_binary and message.data:
+            require_json(headers)
         found = self._bodies.read(message.data)
         if self._version is not None:
             require_version(self._version(found, message, groups, headers))
@@ -202,6 +207,8 @@ class Plan:
             case "base64":
                 self._fields[name] = Field(source.path, str)
                 return lambda body, _message, _groups, _headers: _of_base64(getattr(body, name))
+            case "data":  # of a CloudEvent in binary mode
+                return lambda _body, message, _groups, _headers: _present(whole(message.data or _NULL)) or _NOTHING
             case "nothing":
                 return lambda _body, _message, _groups, _headers: _NOTHING
             case _ if not source.path:
@@ -233,6 +240,8 @@ def _present(raw: msgspec.Raw) -> msgspec.Raw | None:
 
 
 def _text(part: str, value: str | int) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
     # Python writes no integer of very many digits.
     is_long = isinstance(value, int) and value.bit_length() > 4 * MAX_TEXT
     text = "" if is_long else str(value)
