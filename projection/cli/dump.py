@@ -148,9 +148,13 @@ async def _dump(
 
     count = last = 0
     async with await Nats.connect(nats_connection(settings.nats)) as nats:
-        if (await JetStream(nats).stream_info(settings.stream)).state.last_seq < wanted.start:
+        state = (await JetStream(nats).stream_info(settings.stream)).state
+        if state.last_seq < wanted.start or not state.messages:
             return 0, 0
-        messages = StreamLog(nats, settings.stream, "dump").messages([subject], wanted.start - 1, wanted.stop - 1)
+        if state.first_seq > wanted.start:
+            note(f"stream {settings.stream!r} begins at {state.first_seq:,}: what was before that is gone")
+        after = max(state.first_seq, wanted.start) - 1
+        messages = StreamLog(nats, settings.stream, "dump").messages([subject], after, wanted.stop - 1)
         async with aclosing(messages) as batches:
             async for batch in batches:
                 events = [one for one in batch if not one.no_event][: None if limit is None else limit - count]

@@ -153,6 +153,23 @@ def test_a_message_whose_line_would_not_be_read_again_is_named(dumped, monkeypat
     assert before == sorted(folder.iterdir())
 
 
+def test_a_stream_whose_beginning_is_gone_is_dumped_from_where_it_begins(dumped, stream_name):
+    folder, where, _ = dumped
+
+    async def trim() -> None:
+        async with await Nats.connect(NatsConnection(where[1])) as nats:
+            config = {"name": f"{stream_name}_T", "subjects": [f"{stream_name}_T.>"], "max_msgs": 2}
+            await JetStream(nats)._call(f"STREAM.CREATE.{stream_name}_T", config, object)
+            messages = [Outgoing(f"{stream_name}_T.a", b"%d" % number) for number in range(5)]
+            await publish_all(nats, f"{stream_name}_T", messages)
+
+    asyncio.run(trim())
+    ended = in_this_process("dump", "late.jsonl", *where[:3], f"{stream_name}_T", folder=folder)
+    assert 0 == ended.returncode, ended.stderr
+    assert f"stream '{stream_name}_T' begins at 4: what was before that is gone" in ended.stderr
+    assert [4, 5] == [json.loads(line)["sequence"] for line in (folder / "late.jsonl").read_text().splitlines()]
+
+
 def test_a_file_that_exists_is_left_as_it_is(dumped):
     folder, where, _ = dumped
     before = (folder / "all.jsonl").read_bytes()

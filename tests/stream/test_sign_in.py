@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from account_jwts import account_of_tiers
 from certificates import Authority
 from configured_server import ConfiguredServer
 from hypothesis import given
@@ -118,6 +119,26 @@ async def test_a_seed_signs_in_and_is_read_anew(tmp_path: Path) -> None:
         path.write_text(seed_text())
         with pytest.raises(StreamError, match=r"refuses? (these|the) credentials"):
             await Nats.connect(connection)
+
+
+@pytest.mark.parametrize("way", ["user", "token", "credentials"])
+async def test_each_way_in_reads_and_another_secret_is_refused(tmp_path: Path, way: str) -> None:
+    path, other = tmp_path / "user.creds", tmp_path / "other.creds"
+    of_accounts = account_of_tiers(path, "R1")
+    account_of_tiers(other, "R1")  # of another operator
+    configured, given, wrong = {
+        "user": (
+            {"authorization": {"user": "node", "password": "hush"}},
+            {"user": "node", "password": "hush"},
+            {"user": "node", "password": "hash"},
+        ),
+        "token": ({"authorization": {"token": "hush"}}, {"token": "hush"}, {"token": "hash"}),
+        "credentials": (of_accounts, {"credentials": path}, {"credentials": other}),
+    }[way]
+    with ConfiguredServer(tmp_path / "nats", **configured) as server:
+        await folds(NatsConnection(server.url, **given), "WAY")
+        with pytest.raises(StreamError, match=r"refuses? (these|the) credentials"):
+            await Nats.connect(NatsConnection(server.url, **wrong))
 
 
 async def answers(nats: Nats) -> bool:
