@@ -7,8 +7,13 @@ import re
 
 import pytest
 from command_support import in_this_process, projection, refused
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from projection.errors import EXIT_USAGE
+from projection.model.pseudonyms import Pseudonyms
+from projection.stream.pseudonymizing import Pseudonymizer
+from projection.stream.recorded import recorded_line, recorded_message
 from projection.testing.folding import Projection
 
 PROGRAM = """\
@@ -196,3 +201,25 @@ def test_scenarios_hold_recorded_messages_and_have_snapshots_of_them(folder):
     inline[0]["body"]["data"]["amount"] = "much"
     (folder / "inline.scenario.json").write_text(json.dumps({"manifest": "manifest.yaml", "events": inline}))
     assert "error[D105]" in in_this_process("check", folder=folder).stdout
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(orders=st.lists(st.tuples(st.integers(0, 99), st.integers(0, 9), st.booleans()), max_size=12))
+def test_a_log_with_pseudonyms_folds_to_the_same_views_under_pseudonyms(folder, orders):
+    """References still meet: ids of short texts, in bodies and in subjects, and nothing is lost or put together."""
+    pseudonyms = Pseudonyms(b"0123456789abcdef")
+    change = Pseudonymizer(pseudonyms, ("body.data.order", "subject.<id>"), EVENTS["subjects"]).message
+    lines = [
+        message(
+            sequence, "OrderPaid" if paid else "OrderPlaced", {"order": f"o{order}", "amount": 1.5}, subject
+        ).encode()
+        for sequence, (order, customer, paid) in enumerate(orders, 1)
+        for subject in [f"shop.north.Order-{customer}"]
+    ]
+    changed = [recorded_line(change(recorded_message(line, 1))) for line in lines]
+    projection_ = Projection.load(folder / "manifest.yaml")
+    before, after = projection_.given(lines), projection_.given(changed)
+    of, name = {"of": "orders", "tenant": "north"}, pseudonyms.text
+    expected = {name(id_): {**view, "by": name(view["by"])} for id_, view in before.views(**of).items()}
+    assert expected == after.views(**of)
+    assert [(one.sequence, one.code) for one in before.parked()] == [(one.sequence, one.code) for one in after.parked()]
