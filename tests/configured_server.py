@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+
+from patience import wait_until
 
 from projection.stream.embedded import EmbeddedServer
 
 if TYPE_CHECKING:
+    import subprocess
     from pathlib import Path
 
 
@@ -31,3 +35,20 @@ class ConfiguredServer(EmbeddedServer):
         file = super()._configure()
         file.write_text(json.dumps({**json.loads(file.read_text()), **self.more}, indent=2))
         return file
+
+
+class TlsFirstServer(ConfiguredServer):
+    """One that says nothing before a client has begun to encrypt: its file of ports tells that it listens."""
+
+    def _await_ready(self, guard: subprocess.Popen[bytes]) -> None:
+        assert guard.stdout is not None
+        self._pid = int(guard.stdout.readline())
+        ports = self._directory / f"nats-server_{self._pid}.ports"
+
+        def known() -> bool:
+            with suppress(OSError, ValueError):  # not written yet, or half
+                self._port = int(json.loads(ports.read_text())["nats"][0].rpartition(":")[2])
+                return True
+            return False
+
+        wait_until(known)

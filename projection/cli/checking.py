@@ -7,18 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from projection.cli.findings import Finding, in_line, in_source, shown_path
-from projection.errors import ConfigurationError, DecodeError
+from projection.cli.fixtures import Fit, RecordedMessages
+from projection.errors import ConfigurationError
 from projection.inputs import read_input
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from projection.cli.comparing import Compared
     from projection.lang.check.checker import CheckedProgram
     from projection.lang.program import Limits
-    from projection.lang.reporting import Diagnostic
     from projection.lang.source import Source
-    from projection.model.envelope import Envelope
     from projection.model.manifest import ManifestView
 
 _MANIFESTS = (".yaml", ".yml", ".toml", ".json")
@@ -63,18 +62,22 @@ def checked(paths: Iterable[Path]) -> Report:
     programs, problems = named_programs(paths, report)
     found = dict.fromkeys(problems)  # each once: two manifests may name one program
     report.program_count = len(programs)
-    by_folder: dict[Path, list[CheckedProgram]] = {}
+    by_folder: dict[Path, tuple[list[CheckedProgram], list[ManifestView]]] = {}
     for path, views in programs.items():
         program, problems = _program(path, views)
         found |= dict.fromkeys(problems)
-        known = by_folder.setdefault(path.parent, [])
+        known, named = by_folder.setdefault(path.parent, ([], []))
+        named += views
         if program is not None:
             known.append(program)
             report.programs.append(program)
-    for folder, known in by_folder.items():
-        for file in sorted({file for pattern in _FIXTURES for file in folder.glob(pattern)}):
+    for folder, (known, named) in by_folder.items():
+        if not (files := sorted({file for pattern in _FIXTURES for file in folder.glob(pattern)})):
+            continue
+        fit = Fit(known, RecordedMessages(folder, named))
+        for file in files:
             report.fixture_count += 1
-            found |= dict.fromkeys(_fixture(file, known))
+            found |= dict.fromkeys(_scenario(file, known) if file.name.endswith(_SCENARIOS) else _events(file, fit))
     report.findings = sorted(found, key=lambda one: (one.place, not one.is_error, one.code))
     return report
 
@@ -222,23 +225,14 @@ def _limits(view: ManifestView) -> Limits:
 # --- events kept beside programs -------------------------------------------------------------------------------------
 
 
-def _fixture(path: Path, programs: list[CheckedProgram]) -> Iterator[Finding]:
-    if path.name.endswith(_SCENARIOS):
-        yield from _scenario(path, programs)
-        return
+def _events(path: Path, fit: Fit) -> Iterator[Finding]:
     from projection.stream.file_feed import read_events
-    from projection.stream.recorded import is_recorded
 
     name = shown_path(path)
-    fit = _Fit(programs)
     try:
         for line, data in read_events(path):
-            if is_recorded(data):  # what it says is the manifest's to say, and `replay` reads it
-                continue
-            if (error := fit.error(data)) is not None:
-                yield in_line(name, line, error.code, error.message, error.hint or "")
-            elif (lint := fit.unhandled(data)) is not None:
-                yield in_line(name, line, lint.code, lint.message, lint.help, lint.severity)
+            for one in fit.problems(data):
+                yield in_line(name, line, one.code, one.message, one.hint, one.severity)
     except ConfigurationError as error:
         yield in_line(name, 1, "D101", error.message)
 
@@ -259,81 +253,13 @@ def _scenario(path: Path, programs: list[CheckedProgram]) -> Iterator[Finding]:
         if not (path.parent / scenario.events).is_file():
             yield _in_field(path, ("events",), f"there is no file {shown_path(path.parent / scenario.events)}")
         return
-    fit, encode = _Fit(programs), msgspec.json.Encoder(decimal_format="number").encode
+    fit = Fit(programs, RecordedMessages(scenario.projection))
+    encode = msgspec.json.Encoder(decimal_format="number").encode
     for index, event in enumerate(scenario.events):
-        if (misfit := fit.error(encode(event))) is not None:
-            finding = _in_field(path, ("events", index), misfit.message)
-            yield replace(finding, code=misfit.code)
-        elif (lint := fit.unhandled(encode(event))) is not None:
-            finding = _in_field(path, ("events", index), lint.message)
-            place = finding.place
-            yield in_line(place.file, place.line, lint.code, lint.message, lint.help, lint.severity)
-
-
-class _Fit:
-    """Whether events are envelopes, or their short form, and fit what the programs of a folder declare."""
-
-    def __init__(self, programs: Iterable[CheckedProgram]) -> None:
-        from projection.lang.handled import HandledTypes
-        from projection.lang.values.codec import Codec
-
-        programs = list(programs)
-        self._handled = HandledTypes.of(programs)
-        self._told: set[tuple[str, str]] = set()
-        self._known = [
-            (set(event.wires or (name,)), event.aggregate_type, Codec(program.events[name]))
-            for program in programs
-            for name, event in program.event_declarations.items()
-        ]
-
-    def error(self, data: bytes) -> DecodeError | None:
-        """What is wrong with an event's JSON; None where nothing is, or where no program declares such an event."""
-        from projection.model.timestamp import parse_timestamp
-
-        try:
-            envelope = self._envelope(data)
-            parse_timestamp(envelope.timestamp)
-            for wires, aggregate_type, codec in self._known:
-                if envelope.event_type in wires and aggregate_type in (None, envelope.aggregate_type):
-                    codec.decode(envelope.payload)
-        except DecodeError as error:
-            return error
-        except ValueError as error:
-            return DecodeError(f"the event is not an envelope: {error}", code="D102")
-        return None
-
-    def unhandled(self, data: bytes) -> Diagnostic | None:
-        """That no program handles events of this type; once for each type. Of an event with which nothing is wrong."""
-        from projection.lang.diagnostics import unhandled_event
-        from projection.lang.handled import shown
-        from projection.lang.source import Span
-
-        envelope = self._envelope(data)
-        key = envelope.aggregate_type, envelope.event_type
-        if self._handled.takes(*key) or key in self._told or not self._handled.types:
-            return None  # a folder without a program that checks has other troubles
-        self._told.add(key)
-        return unhandled_event(
-            Span(0, 0), shown(envelope.event_type), shown(envelope.aggregate_type), self._handled.guess(*key)
-        )
-
-    def _envelope(self, data: bytes) -> Envelope:
-        import msgspec
-
-        from projection.model.envelope import decode_envelope
-
-        try:
-            fields: Mapping[str, object] = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            fields = {}
-        if "type" not in fields or "event_type" in fields:
-            return decode_envelope(data)
-        from projection.testing.given import FIRST_TIME, given_event
-
-        try:
-            return given_event(data, "", FIRST_TIME, self._aggregate_of).envelope
-        except ConfigurationError as error:
-            raise DecodeError(error.message.removeprefix(": "), hint=error.hint, code="D102") from None
-
-    def _aggregate_of(self, event_type: str) -> str:
-        return next((of for wires, of, _ in self._known if event_type in wires and of), "aggregate")
+        for one in fit.problems(encode(event)):
+            finding = _in_field(path, ("events", index), one.message)
+            if one.severity == "error":
+                yield replace(finding, code=one.code)
+            else:
+                place = finding.place
+                yield in_line(place.file, place.line, one.code, one.message, one.hint, one.severity)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO, cast
@@ -10,18 +11,22 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, cast
 from projection.cli.console import note, print_json
 from projection.cli.options import Config, NatsUrl, Stream
 from projection.cli.parameters import Argument, Option
-from projection.errors import ConfigurationError
+from projection.errors import ConfigurationError, DecodeError
+from projection.inputs import read_input
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from projection.model.settings import Settings
+    from projection.stream.port import Message
+    from projection.stream.pseudonymizing import Pseudonymizer
 
 EXAMPLES = (
     "projection dump events.jsonl --stream ORDERS",
     "projection dump events.jsonl.gz --stream ORDERS --subject 'shop.order.>'",
     "projection dump events.jsonl --stream ORDERS --limit 1000",
     "projection dump events.jsonl --stream ORDERS --from 5001 --to 6000",
+    "projection dump events.jsonl --stream ORDERS --pseudonymize body.customer.email --key-file pseudonyms.key",
 )
 
 
@@ -35,11 +40,23 @@ def dump(
     from_: Annotated[int, Option("--from", metavar="SEQUENCE", min=1, help="The first sequence.")] = 1,
     to: Annotated[int | None, Option(metavar="SEQUENCE", min=1, help="The last one; else the stream's end.")] = None,
     limit: Annotated[int | None, Option(metavar="N", min=1, help="N messages at most.")] = None,
+    pseudonymize: Annotated[
+        list[str] | None,
+        Option(
+            metavar="PLACE", help="Replace what is there: body.FIELD, header.NAME, subject.<PLACE>; may be repeated."
+        ),
+    ] = None,
+    subjects: Annotated[
+        list[str] | None, Option(metavar="TEMPLATE", help="Templates with the places of subjects; may be repeated.")
+    ] = None,
+    key_file: Annotated[Path | None, Option(metavar="FILE", help="The secret key of pseudonyms.")] = None,
+    key_variable: Annotated[str | None, Option(metavar="NAME", help="The environment variable that holds it.")] = None,
 ) -> None:
     """Write the messages of a stream to a file: sequence, subject, time, headers and body of each.
 
-    The file appears once it is whole; one that exists is not overwritten. The stream is left as it is. The result is
-    one JSON object on stdout.
+    The file appears once it is whole; one that exists is not overwritten. The stream is left as it is. With
+    --pseudonymize, values are replaced by others of the same shape; equal values by equal ones, in all files that are
+    written with the same key. The result is one JSON object on stdout.
     """
     import asyncio
 
@@ -51,10 +68,50 @@ def dump(
         raise ConfigurationError(f"option --subject: {problem}")
     if file.exists():
         raise ConfigurationError(f"{file} exists already", hint="name another file, or remove this one")
+    pseudonymizer = _pseudonymizer(pseudonymize or [], subjects or [], key_file, key_variable)
+    change = None if pseudonymizer is None else pseudonymizer.message
     with _written(file) as out:
-        count, last = asyncio.run(_dump(out, settings, subject, range(from_, (to or 2**63) + 1), limit))
+        count, last = asyncio.run(_dump(out, settings, subject, range(from_, (to or 2**63) + 1), limit, change))
     note(f"wrote {count:,} messages of stream {settings.stream!r} to {file}")
-    print_json({"messages": count, "last_sequence": last})
+    result: dict[str, object] = {"messages": count, "last_sequence": last}
+    if pseudonymizer is not None:
+        result["pseudonymized"] = pseudonymizer.counts
+        for place in (place for place, values in pseudonymizer.counts.items() if not values and count):
+            note(f"{place} is in none of these messages, and nothing was replaced for it: look whether it is misspelt")
+    print_json(result)
+
+
+def _pseudonymizer(
+    places: list[str], subjects: list[str], key_file: Path | None, key_variable: str | None
+) -> Pseudonymizer | None:
+    from projection.model.pseudonyms import LEAST_KEY_BYTES, Pseudonyms
+    from projection.model.subjects import DEFAULT_TEMPLATE
+    from projection.stream.pseudonymizing import Pseudonymizer
+
+    if not places:
+        if subjects or key_file or key_variable:
+            raise ConfigurationError("--subjects, --key-file and --key-variable go with --pseudonymize")
+        return None
+    if (key_file is None) == (key_variable is None):
+        raise ConfigurationError(
+            "--pseudonymize needs a key: name one --key-file or one --key-variable",
+            hint="`openssl rand -hex 32 > pseudonyms.key` makes one; keep it apart from what is dumped",
+        )
+    if key_file is not None:
+        where = str(key_file)
+        try:
+            key = read_input(key_file).strip()
+        except OSError as error:
+            raise ConfigurationError(f"{where} cannot be read: {error.strerror}") from None
+    else:
+        where = f"environment variable {key_variable}"
+        key = os.environb.get(os.fsencode(key_variable or ""), b"").strip()
+    if len(key) < LEAST_KEY_BYTES:
+        raise ConfigurationError(
+            f"{where} holds a key of {len(key)} bytes; at least {LEAST_KEY_BYTES} are needed",
+            hint="`openssl rand -hex 32` makes a good one",
+        )
+    return Pseudonymizer(Pseudonyms(key), places, subjects or [DEFAULT_TEMPLATE])
 
 
 @contextmanager
@@ -75,25 +132,50 @@ def _written(file: Path) -> Iterator[BinaryIO]:
         draft.unlink(missing_ok=True)
 
 
-async def _dump(out: BinaryIO, settings: Settings, subject: str, wanted: range, limit: int | None) -> tuple[int, int]:
+async def _dump(
+    out: BinaryIO,
+    settings: Settings,
+    subject: str,
+    wanted: range,
+    limit: int | None,
+    change: Callable[[Message], Message] | None,
+) -> tuple[int, int]:
     """How many messages were written, and the sequence of the last."""
     from projection.cli.connection import nats_connection
     from projection.history.logs import StreamLog
     from projection.stream.connection import Nats
     from projection.stream.jetstream import JetStream
-    from projection.stream.recorded import recorded_line
 
     count = last = 0
     async with await Nats.connect(nats_connection(settings.nats)) as nats:
-        if (await JetStream(nats).stream_info(settings.stream)).state.last_seq < wanted.start:
+        state = (await JetStream(nats).stream_info(settings.stream)).state
+        if state.last_seq < wanted.start or not state.messages:
             return 0, 0
-        messages = StreamLog(nats, settings.stream, "dump").messages([subject], wanted.start - 1, wanted.stop - 1)
+        if state.first_seq > wanted.start:
+            note(f"stream {settings.stream!r} begins at {state.first_seq:,}: what was before that is gone")
+        after = max(state.first_seq, wanted.start) - 1
+        messages = StreamLog(nats, settings.stream, "dump").messages([subject], after, wanted.stop - 1)
         async with aclosing(messages) as batches:
             async for batch in batches:
                 events = [one for one in batch if not one.no_event][: None if limit is None else limit - count]
-                out.writelines(recorded_line(one) + b"\n" for one in events)
+                out.writelines(_line(one if change is None else change(one)) for one in events)
                 count += len(events)
                 last = events[-1].sequence if events else last
                 if count == limit:
                     break
     return count, last
+
+
+def _line(message: Message) -> bytes:
+    from projection.stream.file_feed import MAX_LINE_BYTES
+    from projection.stream.recorded import recorded_line
+
+    line = recorded_line(message)
+    if len(line) > MAX_LINE_BYTES:
+        raise DecodeError(
+            f"message {message.sequence} has {len(message.data)} bytes: its line would have {len(line)}, and "
+            f"{MAX_LINE_BYTES} are read again",
+            hint="leave it out, by --subject, --from and --to: no event is so large",
+            code="D104",
+        )
+    return line + b"\n"

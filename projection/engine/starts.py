@@ -53,12 +53,12 @@ class StreamStart:
         self._is_looked_at = True
         for setting, cost in losses(config):
             log.warning("the stream may lose events", stream=self._stream, setting=setting, cost=cost)
-        # A stream without subjects is a mirror, or copies others: what it holds has the subjects of those.
-        if config.subjects and not any(meet(one, other) for one in config.subjects for other in self._subjects):
+        stored = config.stored_subjects
+        if stored and not any(meet(one, other) for one in stored for other in self._subjects):
             log.warning(
                 "no event can come: the stream has other subjects than the manifest reads",
                 stream=self._stream,
-                has=_listed(config.subjects),
+                has=_listed(stored),
                 read=_listed(self._subjects),
                 hint="compare the manifest's `subjects` and `subject_template` with the stream's subjects",
             )

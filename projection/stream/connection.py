@@ -12,6 +12,7 @@ import nats.errors
 
 from projection.errors import ConfigurationError, StreamError
 from projection.jitter import CHANCE
+from projection.model.event_format.headers import headers_block
 from projection.stream.frames import frames_of, parser_of, read_frames
 from projection.stream.library_client import LibraryClient, web_socket
 
@@ -32,6 +33,8 @@ _NEVER_S = 3_600.0
 _VIOLATION = "permissions violation"  # what a server begins such an answer with
 _NO_ANSWERS = f"{_VIOLATION} for subscription"
 _OF_ACKNOWLEDGING = '"$js.ack.'
+TOO_LARGE = "stream.payload"  # the code of an error: no server of this configuration takes the message
+_FLUSH_S = 10.0  # of a publish; one whose connection ends in the wrong moment would wait for ever
 _PING_S = 5  # a dead peer is found after two missed pings; the library's own default takes four minutes
 
 
@@ -191,14 +194,16 @@ class Nats:
             StreamError: no connection, or the message is one that cannot be sent.
         """
         client = self._client if self._client.is_connected else await self._live()
-        try:
-            await client.publish(subject, data, reply, headers=None if headers is None else dict(headers))
-        except nats.errors.MaxPayloadError:
+        # The library counts the data only, and a server that gets too much ends the connection.
+        if (size := len(data) + (len(headers_block(headers)) if headers else 0)) > client.max_payload:
             raise StreamError(
-                f"a message of {len(data)} bytes to {subject!r} is larger than the {client.max_payload} bytes that "
+                f"a message of {size} bytes to {subject!r} is larger than the {client.max_payload} bytes that "
                 f"{self.hosts} takes",
                 hint="raise max_payload in the server's configuration",
-            ) from None
+                code=TOO_LARGE,
+            )
+        try:
+            await client.publish(subject, data, reply, headers=None if headers is None else dict(headers))
         except (nats.errors.Error, OSError) as error:
             raise StreamError(f"a message to {subject!r} cannot be sent to {self.hosts}: {_reason(error)}") from None
 
@@ -299,6 +304,7 @@ class Nats:
                 reconnect_time_wait=_RECONNECT_WAIT_S,  # type: ignore[arg-type]  # it is only ever slept
                 ping_interval=_PING_S,
                 max_outstanding_pings=2,
+                flush_timeout=_FLUSH_S,
                 error_cb=self._on_error,
                 disconnected_cb=on_loss,
                 tls=connection.ssl_context(),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from projection.errors import StreamIdentityError
 from projection.model.checkpoint import StreamIdentity
+from projection.stream.losses import losses
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -64,12 +65,21 @@ def require_history(stream: str, info: StreamInfo, needed: int) -> None:
     Raises:
         StreamIdentityError: it begins behind that.
     """
-    first = info.state.first_seq
-    if first > needed:
+    first, mirror = info.state.first_seq, info.config.mirror
+    if first <= needed:
+        return
+    if mirror is None or not mirror.is_partial:
         raise StreamIdentityError(
             f"stream {stream!r} begins at {first}: the messages {needed} to {first - 1}, which are still to be read, "
             "are gone",
             hint=f"restore them, or fold anew from sequence {first} on",
+        )
+    if any(losses(info.config)):  # else what is missing was left out
+        raise StreamIdentityError(
+            f"stream {stream!r} copies a part of {mirror.name!r} under its sequences and begins at {first}: it cannot "
+            f"be known whether the messages {needed} to {first - 1} were left out of it or lost",
+            hint="make the mirror one that loses nothing, with `--deny-delete --deny-purge` and no limits; or read a "
+            f"stream that has {mirror.name!r} as its source, with the same filter: it counts from 1",
         )
 
 

@@ -27,6 +27,7 @@ _STREAM_NAME_IN_USE = "stream.10058"
 _NANOSECONDS = 1_000_000_000
 REQUEST_S = 5.0
 _LOST_S = 5.0  # since a copy was heard of, as it is each second; it takes the server ten to see so itself
+_OF_MANY_TOKENS = ("{{split", "{{slice")  # of a transform, whose result may have any number of tokens
 _T = TypeVar("_T")
 
 
@@ -51,6 +52,19 @@ class ConsumerLimits(msgspec.Struct, frozen=True):
     max_ack_pending: int = 0
 
 
+class StreamMirror(msgspec.Struct, frozen=True):
+    """Which stream another one copies, under the same sequences."""
+
+    name: str = ""
+    filter_subject: str = ""
+    subject_transforms: tuple[dict[str, str], ...] = ()
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether it leaves messages out; their sequences are then missing, at the beginning as well."""
+        return bool(self.filter_subject or self.subject_transforms)
+
+
 class StreamConfig(msgspec.Struct, frozen=True):
     """What we read of a stream's configuration."""
 
@@ -66,7 +80,18 @@ class StreamConfig(msgspec.Struct, frozen=True):
     deny_delete: bool = False
     deny_purge: bool = False
     subject_transform: dict[str, str] | None = None  # messages are stored under other subjects than they are sent to
+    mirror: StreamMirror | None = None
+    sources: tuple[StreamMirror, ...] = ()
     consumer_limits: ConsumerLimits = ConsumerLimits()
+
+    @property
+    def stored_subjects(self) -> tuple[str, ...]:
+        """Filters of the subjects that its messages may have; none where that is not to be told from here."""
+        destination = (self.subject_transform or {}).get("dest", "")
+        if self.mirror is not None or self.sources or any(one in destination.lower() for one in _OF_MANY_TOKENS):
+            return ()
+        transformed = ".".join("*" if "{{" in token else token for token in destination.split("."))
+        return (*self.subjects, transformed) if transformed else self.subjects
 
     def inactive_s(self, wanted_s: float) -> float:
         """How long a consumer may be left alone until the server deletes it, as the stream allows it at most."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from projection.errors import StreamError
+from projection.stream.connection import TOO_LARGE
 from projection.stream.jetstream import JetStream
 
 if TYPE_CHECKING:
@@ -167,7 +168,14 @@ class _Publishing:
                 before = (self.last or self._base) + len(window.waiting)
                 window.waiting.append(message)
                 window.size += len(message.data)
-                await self._send(window, _behind(message, before) if self._alone else message)
+                try:
+                    await self._send(window, _behind(message, before) if self._alone else message)
+                except StreamError as error:  # all before it is settled first: whoever goes on knows where
+                    window.waiting.pop()
+                    window.size -= len(message.data)
+                    window.sent -= 1
+                    await self.finish()
+                    raise self._failed(error.message) from None
                 return
             await self._mend(window)
 
@@ -181,6 +189,11 @@ class _Publishing:
             await self._mend(window)
 
     async def _send(self, window: _Window, message: Outgoing) -> None:
+        """Send a message; what keeps it from arriving is the window's failure.
+
+        Raises:
+            StreamError: (TOO_LARGE) the server will never take it.
+        """
         window.sent += 1
         if window.losses != self._nats.losses:
             window.failure = window.failure or "the connection was lost"
@@ -190,6 +203,8 @@ class _Publishing:
                     message.subject, message.data, reply=f"{window.inbox}.{window.sent}", headers=message.headers
                 )
             except StreamError as error:
+                if error.code == TOO_LARGE:
+                    raise
                 window.failure = error.message
 
     async def _wait(self, window: _Window, count: int, size: int) -> None:
@@ -202,6 +217,7 @@ class _Publishing:
                 async with asyncio.timeout(0.25):
                     await window.moved.wait()
             except TimeoutError:
+                self._require_permission(window)
                 if window.losses != self._nats.losses:
                     window.failure = "the connection was lost"
             if len(window.waiting) != seen:
@@ -240,9 +256,15 @@ class _Publishing:
         if self._progress is not None:
             self._progress(self.count)
 
+    def _require_permission(self, window: _Window) -> None:
+        """End with what the server said, where it does not let us publish the oldest message: it will not later."""
+        if window.waiting and (refusal := self._nats.refused(window.waiting[0].subject)) is not None:
+            raise self._failed(f"{self._nats.hosts} says {refusal!r}")
+
     async def _mend(self, window: _Window) -> None:
         """Find out what the stream holds of the messages under way, and send the others again."""
         reason = str(window.failure)
+        self._require_permission(window)
         await self._subscription.end()
         self._retries += 1
         while True:
@@ -264,7 +286,10 @@ class _Publishing:
         self._window.waiting.extend(window.waiting)
         self._window.size = sum(len(message.data) for message in window.waiting)
         for place, message in enumerate(window.waiting):
-            await self._send(self._window, _behind(message, end + place))
+            try:
+                await self._send(self._window, _behind(message, end + place))
+            except StreamError as error:
+                raise self._failed(error.message) from None
 
     async def _settle(self, waiting: deque[Outgoing]) -> int:
         """Take what the stream holds behind the last acknowledged message as acknowledged; the stream's end."""

@@ -11,8 +11,13 @@ from decimal import Decimal
 import cbor2
 import pytest
 from command_support import in_this_process, projection, refused
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from projection.errors import EXIT_USAGE
+from projection.model.pseudonyms import Pseudonyms
+from projection.stream.pseudonymizing import Pseudonymizer
+from projection.stream.recorded import recorded_line, recorded_message
 from projection.testing.folding import Projection
 
 PROGRAM = """\
@@ -64,6 +69,14 @@ def packed(line: str) -> str:
     body = gzip.compress(cbor2.dumps(fields.pop("body")), mtime=0)
     fields["headers"]["Content-Encoding"] = "gzip"
     return json.dumps({**fields, "body_base64": b64encode(body).decode()}) + "\n"
+
+
+@pytest.fixture
+def plain(tmp_path):
+    (tmp_path / "orders.proj").write_text(PROGRAM)
+    write_manifest(tmp_path, EVENTS)
+    (tmp_path / "events.jsonl").write_text("".join(LINES))
+    return tmp_path
 
 
 @pytest.fixture(params=["JSON", "CBOR, compressed"])
@@ -157,3 +170,85 @@ def test_beside_it_no_subject_template_may_stand(tmp_path):
     manifest = {"manifest": 1, "events": EVENTS, "subject_template": "t.<type>.<id>", "views": views}
     (tmp_path / "manifest.yaml").write_text(json.dumps(manifest))
     assert "subject_template: stands beside `events`" in projection("check", folder=tmp_path).stdout
+
+
+# --- fixtures -----------------------------------------------------------------------------------------------------------
+
+
+def test_recorded_messages_beside_a_program_are_held_against_it(plain):
+    lines = [
+        *LINES,
+        message(20, "OrderPaid", {"order": "o-1", "amount": "much"}),
+        message(21, "OrderPayd", {"order": "o-1", "amount": 1}),
+        message(22, "OrderPaid", {"order": "o-1", "amount": "much"}, draft=1),  # which is no event
+        '{"subject": "shop.north.Order-7", "body": {}}\n',
+        '{"subject": "shop.north.Order-7", "body": 1, "body_base64": "AA=="}\n',
+    ]
+    (plain / "events.jsonl").write_text("".join(lines))
+    ended = in_this_process("check", folder=plain)
+    headers = [line for line in ended.stdout.splitlines() if line.startswith(("error", "warning", " -->"))]
+    codes = ["error[D105", "warning[L680", "error[D102", "error[D101"]
+    assert codes == [line.partition("]")[0] for line in headers[::2]], ended.stdout
+    assert [f" --> events.jsonl:{line}:1" for line in (6, 7, 9, 10)] == headers[1::2]
+    assert "did you mean 'OrderPaid'?" in ended.stdout
+
+
+def test_the_manifest_beside_a_program_counts_also_where_only_the_program_is_named(plain):
+    ended = in_this_process("check", "orders.proj", folder=plain)
+    assert (0, "") == (ended.returncode, ended.stdout), ended.stderr
+    (plain / "manifest.yaml").unlink()
+    ended = in_this_process("check", "orders.proj", folder=plain)
+    assert "help: no `events` of a manifest here describe this message, so it is read as an envelope" in ended.stdout
+    assert len(LINES) == ended.stdout.count("error[D103]")
+
+
+def test_a_message_need_fit_one_of_the_manifests_that_describe_it(plain):
+    other = {**EVENTS, "payload": "body.nowhere"}
+    (plain / "other").mkdir()
+    views = {"orders": {"program": "orders.proj"}}
+    (plain / "other.yaml").write_text(json.dumps({"manifest": 1, "events": other, "views": views}))
+    for paths in (("other.yaml", "manifest.yaml"), ("manifest.yaml", "other.yaml")):
+        assert 0 == in_this_process("check", *paths, folder=plain).returncode
+    assert 1 == in_this_process("check", "other.yaml", folder=plain).returncode
+
+
+def test_scenarios_hold_recorded_messages_and_have_snapshots_of_them(plain):
+    inline = [json.loads(LINES[0]), {"type": "OrderPaid", "data": {"order": "o-1", "amount": 1}, "tenant": "north"}]
+    (plain / "inline.scenario.json").write_text(json.dumps({"manifest": "manifest.yaml", "events": inline}))
+    (plain / "file.scenario.json").write_text(json.dumps({"manifest": "manifest.yaml", "events": "events.jsonl"}))
+    assert "" == in_this_process("check", folder=plain).stdout
+    assert 0 == in_this_process("test", "--update", folder=plain).returncode
+    snapshot = (plain / "__snapshots__" / "file.scenario.views").read_text()
+    assert "o-1" in snapshot
+    assert "2.50" in snapshot
+    ended = in_this_process("test", folder=plain)
+    assert 0 == ended.returncode, ended.stdout + ended.stderr
+    (plain / "events.jsonl").write_text("".join(LINES).replace("2.5", "3.5"))
+    ended = in_this_process("test", folder=plain)
+    assert 1 == ended.returncode
+    assert "3.50" in ended.stdout + ended.stderr
+    inline[0]["body"]["data"]["amount"] = "much"
+    (plain / "inline.scenario.json").write_text(json.dumps({"manifest": "manifest.yaml", "events": inline}))
+    assert "error[D105]" in in_this_process("check", folder=plain).stdout
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(orders=st.lists(st.tuples(st.integers(0, 99), st.integers(0, 9), st.booleans()), max_size=12))
+def test_a_log_with_pseudonyms_folds_to_the_same_views_under_pseudonyms(plain, orders):
+    """References still meet: ids of short texts, in bodies and in subjects, and nothing is lost or put together."""
+    pseudonyms = Pseudonyms(b"0123456789abcdef")
+    change = Pseudonymizer(pseudonyms, ("body.data.order", "subject.<id>"), EVENTS["subjects"]).message
+    lines = [
+        message(
+            sequence, "OrderPaid" if paid else "OrderPlaced", {"order": f"o{order}", "amount": 1.5}, subject
+        ).encode()
+        for sequence, (order, customer, paid) in enumerate(orders, 1)
+        for subject in [f"shop.north.Order-{customer}"]
+    ]
+    changed = [recorded_line(change(recorded_message(line, 1))) for line in lines]
+    projection_ = Projection.load(plain / "manifest.yaml")
+    before, after = projection_.given(lines), projection_.given(changed)
+    of, name = {"of": "orders", "tenant": "north"}, pseudonyms.text
+    expected = {name(id_): {**view, "by": name(view["by"])} for id_, view in before.views(**of).items()}
+    assert expected == after.views(**of)
+    assert [(one.sequence, one.code) for one in before.parked()] == [(one.sequence, one.code) for one in after.parked()]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import re
 
 import pytest
-from command_support import projection, refused
+from command_support import in_this_process, projection, refused
 
 from projection.errors import EXIT_FAILED, EXIT_USAGE
 from projection.stream.address import NatsConnection
@@ -92,6 +93,81 @@ def test_a_part_of_a_stream(dumped, stream_name, options, expected):
     ended = projection("dump", "part.jsonl", *where, *chosen, folder=folder)
     assert 0 == ended.returncode, ended.stderr
     assert expected == [json.loads(line)["sequence"] for line in (folder / "part.jsonl").read_text().splitlines()]
+
+
+def test_chosen_places_get_pseudonyms_that_are_equal_in_all_files_of_one_key(dumped, stream_name, monkeypatch):
+    folder, where, _ = dumped
+    (folder / "key").write_text("a secret of the team\n")
+    monkeypatch.setenv("OUR_KEY", "a secret of the team")
+    json_only = ("--to", "1")
+    chosen = ("--pseudonymize", "body.n", "--pseudonymize", "header.x-kind", "--pseudonymize", "subject.<id>")
+    subjects = ("--subjects", f"{stream_name}.<id>")
+    ended = projection("dump", "a.jsonl", *where, *json_only, *chosen, *subjects, "--key-file", "key", folder=folder)
+    counts = {"body.n": 1, "header.x-kind": 1, "subject.<id>": 1}
+    assert {"messages": 1, "last_sequence": 1, "pseudonymized": counts} == json.loads(ended.stdout), ended.stderr
+    (found,) = [json.loads(line) for line in (folder / "a.jsonl").read_text().splitlines()]
+    assert {"Nats-Msg-Id": "m1"}.items() < found["headers"].items()
+    assert re.fullmatch("[a-z]{5}", found["headers"]["X-Kind"])
+    assert "event" != found["headers"]["X-Kind"]
+    assert re.fullmatch(rf"{stream_name}\.[a-z]", found["subject"])
+    with_variable = (*json_only, *chosen, *subjects, "--key-variable", "OUR_KEY")
+    assert 0 == in_this_process("dump", "b.jsonl", *where, *with_variable, folder=folder).returncode
+    assert (folder / "a.jsonl").read_bytes() == (folder / "b.jsonl").read_bytes()
+
+
+def test_a_place_that_no_message_has_is_told(dumped):
+    folder, where, _ = dumped
+    (folder / "key").write_text("a secret of the team\n")
+    chosen = ("--to", "1", "--pseudonymize", "body.m", "--key-file", "key")
+    ended = in_this_process("dump", "c.jsonl", *where, *chosen, folder=folder)
+    assert "body.m is in none of these messages, and nothing was replaced for it" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "said"),
+    [
+        (("--pseudonymize", "body.n"), EXIT_USAGE, "needs a key"),
+        (("--pseudonymize", "body.n", "--key-file", "k", "--key-variable", "K"), EXIT_USAGE, "name one --key-file or"),
+        (("--pseudonymize", "body.n", "--key-file", "none"), EXIT_USAGE, "none cannot be read"),
+        (("--pseudonymize", "body.n", "--key-variable", "NONE"), EXIT_USAGE, "variable NONE holds a key of 0 bytes"),
+        (("--pseudonymize", "n", "--key-file", "key"), EXIT_USAGE, "is not where a part of an event can be"),
+        (("--pseudonymize", "body.n", "--subjects", "a..b", "--key-file", "key"), EXIT_USAGE, "option --subjects"),
+        (("--key-file", "key"), EXIT_USAGE, "go with --pseudonymize"),
+        (("--pseudonymize", "body.n", "--key-file", "key"), EXIT_FAILED, "message 2 cannot be pseudonymized"),
+    ],
+)
+def test_what_cannot_be_pseudonymized_is_said_and_leaves_nothing(dumped, options, status, said):
+    folder, where, _ = dumped
+    (folder / "key").write_text("a secret of the team\n")
+    before = sorted(folder.iterdir())
+    refused(in_this_process("dump", "x.jsonl", *where, *options, folder=folder), status, said)
+    assert before == sorted(folder.iterdir())
+
+
+def test_a_message_whose_line_would_not_be_read_again_is_named(dumped, monkeypatch):
+    folder, where, _ = dumped
+    monkeypatch.setattr("projection.stream.file_feed.MAX_LINE_BYTES", 40)
+    before = sorted(folder.iterdir())
+    ended = in_this_process("dump", "x.jsonl", *where, folder=folder)
+    refused(ended, EXIT_FAILED, "message 1 has 10 bytes: its line would have")
+    assert before == sorted(folder.iterdir())
+
+
+def test_a_stream_whose_beginning_is_gone_is_dumped_from_where_it_begins(dumped, stream_name):
+    folder, where, _ = dumped
+
+    async def trim() -> None:
+        async with await Nats.connect(NatsConnection(where[1])) as nats:
+            config = {"name": f"{stream_name}_T", "subjects": [f"{stream_name}_T.>"], "max_msgs": 2}
+            await JetStream(nats)._call(f"STREAM.CREATE.{stream_name}_T", config, object)
+            messages = [Outgoing(f"{stream_name}_T.a", b"%d" % number) for number in range(5)]
+            await publish_all(nats, f"{stream_name}_T", messages)
+
+    asyncio.run(trim())
+    ended = in_this_process("dump", "late.jsonl", *where[:3], f"{stream_name}_T", folder=folder)
+    assert 0 == ended.returncode, ended.stderr
+    assert f"stream '{stream_name}_T' begins at 4: what was before that is gone" in ended.stderr
+    assert [4, 5] == [json.loads(line)["sequence"] for line in (folder / "late.jsonl").read_text().splitlines()]
 
 
 def test_a_file_that_exists_is_left_as_it_is(dumped):

@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 
 from projection.errors import ConfigurationError
 from projection.model.envelope import MAX_ENVELOPE_BYTES
-from projection.stream.file_feed import read_events
+from projection.model.event_format.headers import headers_block
+from projection.stream.file_feed import MAX_LINE_BYTES, read_events
+from projection.stream.port import Message
+from projection.stream.recorded import recorded_line, recorded_message
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,14 +50,23 @@ def test_damaged_gzip_names_the_last_good_line(tmp_path: Path, damage) -> None:
         list(read_events(path))
 
 
-def test_a_line_may_be_as_long_as_an_event_and_no_longer(tmp_path: Path) -> None:
+def test_a_line_may_be_as_long_as_a_recorded_event_and_no_longer(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
-    longest = b"x" * MAX_ENVELOPE_BYTES
+    longest = b"x" * MAX_LINE_BYTES
     path.write_bytes(b"{}\n" + longest + b"\r\n{}\n")
     assert [(1, b"{}"), (2, longest), (3, b"{}")] == list(read_events(path))
     path.write_bytes(b"{}\n" + longest + b"x\n")
-    with pytest.raises(ConfigurationError, match=r"line 2 of .* has more than 8388608 bytes"):
+    with pytest.raises(ConfigurationError, match=f"line 2 of .* has more than {MAX_LINE_BYTES} bytes"):
         list(read_events(path))
     path.write_bytes(b"{}\n" + longest + b"x" * 1_000_000)
     with pytest.raises(ConfigurationError, match="line 2 of"):
         list(read_events(path))
+
+
+@pytest.mark.parametrize("body", [b"\xff" * MAX_ENVELOPE_BYTES, b'"' + b"x" * (MAX_ENVELOPE_BYTES - 2) + b'"'])
+def test_a_body_of_the_size_of_the_largest_event_is_read_again_from_a_file(tmp_path: Path, body: bytes) -> None:
+    message = Message(7, "shop." + "x" * 1_000, body, "1", "", headers_block({"a": "y" * 4_000}))
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(recorded_line(message) + b"\n")
+    ((_, line),) = read_events(path)
+    assert message == recorded_message(line, 1)

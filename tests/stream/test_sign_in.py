@@ -7,8 +7,9 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from account_jwts import account_of_tiers
 from certificates import Authority
-from configured_server import ConfiguredServer
+from configured_server import ConfiguredServer, TlsFirstServer
 from hypothesis import given
 from hypothesis import strategies as st
 from patience import eventually
@@ -120,6 +121,26 @@ async def test_a_seed_signs_in_and_is_read_anew(tmp_path: Path) -> None:
             await Nats.connect(connection)
 
 
+@pytest.mark.parametrize("way", ["user", "token", "credentials"])
+async def test_each_way_in_reads_and_another_secret_is_refused(tmp_path: Path, way: str) -> None:
+    path, other = tmp_path / "user.creds", tmp_path / "other.creds"
+    of_accounts = account_of_tiers(path, "R1")
+    account_of_tiers(other, "R1")  # of another operator
+    configured, given, wrong = {
+        "user": (
+            {"authorization": {"user": "node", "password": "hush"}},
+            {"user": "node", "password": "hush"},
+            {"user": "node", "password": "hash"},
+        ),
+        "token": ({"authorization": {"token": "hush"}}, {"token": "hush"}, {"token": "hash"}),
+        "credentials": (of_accounts, {"credentials": path}, {"credentials": other}),
+    }[way]
+    with ConfiguredServer(tmp_path / "nats", **configured) as server:
+        await folds(NatsConnection(server.url, **given), "WAY")
+        with pytest.raises(StreamError, match=r"refuses? (these|the) credentials"):
+            await Nats.connect(NatsConnection(server.url, **wrong))
+
+
 async def answers(nats: Nats) -> bool:
     try:
         return bool(await nats.request("$JS.API.INFO"))
@@ -182,6 +203,40 @@ async def test_an_account_that_imports_the_api_under_other_subjects_reads(tmp_pa
         await folds(NatsConnection(server.url, user="b", password="x", api="JS.far.API"), "FAR")
 
 
+async def test_an_account_that_imports_the_api_of_one_stream_reads_that_one(tmp_path: Path) -> None:
+    """No more than what docs/operating.md lists for a node is exported, and no other stream is reached."""
+    calls = ("STREAM.INFO", "STREAM.MSG.GET"), ("CONSUMER.CREATE", "CONSUMER.INFO", "CONSUMER.DELETE")
+    services = [f"{call}.FAR" for call in calls[0]] + [f"{call}.FAR.*" for call in calls[1]]
+    exports = [{"service": f"$JS.API.{one}"} for one in services]
+    exports += [
+        {"service": "$JS.API.CONSUMER.MSG.NEXT.FAR.*", "response_type": "stream"},
+        {"service": "$JS.ACK.FAR.>"},
+    ]
+    imports = [
+        {"service": {"account": "A", "subject": f"$JS.API.{one}"}, "to": f"JS.far.API.{one}"}
+        for one in (*services, "CONSUMER.MSG.NEXT.FAR.*")
+    ]
+    imports.append({"service": {"account": "A", "subject": "$JS.ACK.FAR.>"}})
+    accounts = {
+        "A": {"jetstream": "enabled", "users": [{"user": "a", "password": "x"}], "exports": exports},
+        "B": {"users": [{"user": "b", "password": "x"}], "imports": imports},
+    }
+    with ConfiguredServer(tmp_path / "nats", accounts=accounts) as server:
+        async with await Nats.connect(NatsConnection(server.url, user="a", password="x")) as owner:
+            log = await Log(JetStream(owner), "FAR").create()
+            await log.publish(50)
+            await log.publish(5, "theirs")
+            await Log(JetStream(owner), "NEAR").create()
+        async with await Nats.connect(NatsConnection(server.url, user="b", password="x", api="JS.far.API")) as nats:
+            far = JetStream(nats)
+            feed = Log(far, "FAR").feed(node_name=NodeName(far, "FAR", "me"))
+            await feed.open()
+            assert log.ours == sequences(await read(feed, 55))
+            await feed.close()
+            with pytest.raises(StreamError, match=r"nobody at .* answers requests"):
+                await far.stream_info("NEAR")
+
+
 async def test_consumers_have_as_many_copies_as_the_settings_say(log: Log) -> None:
     feed = log.feed(limits=FeedLimits(replicas=3))
     with pytest.raises(StreamError, match="replicas > 1 not supported in non-clustered mode"):
@@ -217,19 +272,19 @@ async def test_consumers_are_forgotten_as_soon_as_the_stream_wants_it(log: Log) 
 # --- TLS --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("first", [False, True])
-async def test_certificates_renewed_in_place_are_read_at_the_next_connect(tmp_path: Path, *, first: bool) -> None:
+@pytest.mark.parametrize("first", [False, "auto", True])
+async def test_certificates_renewed_in_place_are_read_at_the_next_connect(tmp_path: Path, *, first: bool | str) -> None:
     """Of the server and of the node, by another authority: the files are the same, and what is in them is not."""
     before, after = Authority("before"), Authority("after")
     theirs, ours = before.write(tmp_path, "server"), before.write(tmp_path, "node")
-    tls = {**theirs, "verify": True, "handshake_first": "auto" if first else False}
-    with ConfiguredServer(tmp_path / "nats", tls=tls) as server:
+    tls = {**theirs, "verify": True, "handshake_first": first}
+    with (TlsFirstServer if first is True else ConfiguredServer)(tmp_path / "nats", tls=tls) as server:
         connection = NatsConnection(
             server.url,
             tls_ca=tmp_path / "node-ca.pem",
             tls_certificate=tmp_path / "node.pem",
             tls_key=tmp_path / "node.key",
-            tls_first=first,
+            tls_first=bool(first),
         )
         assert ours["ca_file"] == str(connection.tls_ca)
         async with await Nats.connect(connection) as nats:

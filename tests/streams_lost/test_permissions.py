@@ -1,4 +1,4 @@
-"""What a node's user needs, as docs/operating.md lists it: that is enough, and what is missing is named at once."""
+"""What users of nodes and commands need, as docs/operating.md lists it: that is enough, and what is missing is named."""
 
 from __future__ import annotations
 
@@ -15,12 +15,18 @@ from node_support import Site
 from patience import eventually
 
 from projection.engine.assembly import open_node
+from projection.errors import StreamError
+from projection.history import logs
+from projection.history.logs import StreamLog
+from projection.model.envelope import Tenancy
+from projection.model.subjects import DEFAULT_TEMPLATE, SubjectTemplate
 from projection.store.catalog import Catalog
 from projection.stream.address import NatsConnection
 from projection.stream.connection import Nats
+from projection.stream.loading import FileLoading
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from structlog.typing import EventDict
 
@@ -30,10 +36,17 @@ STREAM = "events"
 COUNT = 50
 _PAGE = (Path(__file__).parents[2] / "docs/operating.md").read_text()
 _SECTION = _PAGE.partition("\n## What the server has to permit\n")[2].partition("\n## ")[0]
-PUBLISH = [
-    subject for row in re.findall(r"^\| (`.*?) \|", _SECTION, re.MULTILINE) for subject in row.strip("`").split("`, `")
-]
-SUBSCRIBE = re.findall(r"subscribe to `(\S+)`", _SECTION)
+_OF_NODE, _OF_LOADER, _OF_READER, *_ = _SECTION.split("\n### ")
+
+
+def listed(part: str) -> list[str]:
+    """The subjects of a table."""
+    rows = re.findall(r"^\| (`.*?) \|", part, re.MULTILINE)
+    return [subject for row in rows for subject in row.strip("`").split("`, `")]
+
+
+PUBLISH, LOADS, READS = listed(_OF_NODE), listed(_OF_LOADER)[:-1], listed(_OF_READER)
+SUBSCRIBE = re.findall(r"subscribe to `(\S+)`", _OF_NODE)
 NEEDED = [subject for subject in PUBLISH if not subject.startswith("$JS.ACK.")]
 
 
@@ -44,13 +57,17 @@ def user(name: str, publish: list[str], subscribe: list[str]) -> dict[str, objec
 
 def lacking(subject: str) -> str:
     """The user who may do all that is needed but this."""
-    return f"without-{re.sub('[^A-Z]', '', subject)}"
+    return f"without-{re.sub('[^A-Za-z]', '', subject)}"
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConfiguredServer]:
     users = [{"user": "admin", "password": "x"}, user("node", PUBLISH, SUBSCRIBE), user("deaf", PUBLISH, ["other.>"])]
     users += [user(lacking(one), [other for other in PUBLISH if other != one], SUBSCRIBE) for one in PUBLISH]
+    for role, subjects in (("loader", LOADS), ("reader", READS)):
+        users.append(user(role, subjects, SUBSCRIBE))
+        others = {one: [other for other in subjects if other != one] for one in subjects}
+        users += [user(f"{role}-{lacking(one)}", rest, SUBSCRIBE) for one, rest in others.items()]
     with ConfiguredServer(tmp_path_factory.mktemp("nats"), authorization={"users": users}) as started:
         yield started
 
@@ -77,7 +94,7 @@ async def node_of(site: Site, name: str) -> AsyncIterator[Node]:
 
 
 def test_the_page_lists_them() -> None:
-    assert 7 == len(PUBLISH)
+    assert (7, 3, 6) == (len(PUBLISH), len(LOADS), len(READS))
     assert ["_INBOX.>"] == SUBSCRIBE
 
 
@@ -89,7 +106,7 @@ async def test_what_the_page_lists_is_enough_for_every_start(site: Site, name: s
             await at(node, end, task)
             await eventually(lambda: node.is_ready, task)
             assert recorded(await held(site)) == records(node.lanes[0])
-    assert not [line for line in logged if line["event"] == "trouble"]
+    assert not [line for line in logged if "Violation" in line.get("reason", "")]  # slow answers are no matter
 
 
 @pytest.mark.parametrize("subject", NEEDED)
@@ -108,3 +125,61 @@ async def test_a_node_that_may_hear_nothing_says_so(site: Site) -> None:
         named = 'Permissions Violation for Subscription to "_INBOX.'
         await eventually(lambda: named in node.troubles().get("stream", ""), task, lambda: str(node.troubles()))
         assert not node.is_ready
+
+
+# --- commands -----------------------------------------------------------------------------------------------------------
+
+
+async def load(site: Site, name: str) -> None:
+    """Load a file of events, as `projection load` does."""
+    path = site.folder / "loaded.jsonl"
+    path.write_bytes(b"\n".join(some(COUNT)))
+    template = SubjectTemplate.parse(DEFAULT_TEMPLATE)
+    async with await Nats.connect(NatsConnection(site.url, user=name, password="x")) as nats:
+        await FileLoading(path, template, Tenancy()).publish(nats, STREAM)
+
+
+async def dumped(site: Site, name: str) -> list[int]:
+    """The sequences of one tenant's messages, which others stand between and behind, as `projection dump` reads them."""
+    async with await Nats.connect(NatsConnection(site.url, user=name, password="x")) as nats:
+        batches = StreamLog(nats, STREAM, "dump").messages(["tenant.a.>"])
+        return [message.sequence async for batch in batches for message in batch]
+
+
+@pytest.fixture
+async def default_site(site: Site) -> Site:
+    await site.create_anew(subjects=["tenant.>"])
+    return site
+
+
+@pytest.mark.parametrize("name", ["loader", f"loader-{lacking('$JS.API.STREAM.MSG.GET.events')}"])
+async def test_what_the_page_lists_is_enough_to_load(default_site: Site, name: str) -> None:
+    await load(default_site, name)
+    assert COUNT == len(await held(default_site))
+
+
+async def names(subject: str, command: Callable[[], Awaitable[object]]) -> bool:
+    """Whether a command ends with what the server says of a subject; a server that is slow may be told of instead."""
+    try:
+        await command()
+    except StreamError as error:
+        return f'Permissions Violation for Publish to "{subject.rstrip("*>")}' in error.message
+    raise AssertionError(f"{subject} is not needed")
+
+
+@pytest.mark.parametrize("subject", LOADS[:2])
+async def test_what_a_loader_lacks_is_named(default_site: Site, subject: str) -> None:
+    await eventually(lambda: names(subject, lambda: load(default_site, f"loader-{lacking(subject)}")))
+
+
+@pytest.mark.parametrize("name", ["reader", f"reader-{lacking('$JS.API.CONSUMER.DELETE.events.*')}"])
+async def test_what_the_page_lists_is_enough_to_read(default_site: Site, name: str) -> None:
+    await load(default_site, "loader")
+    assert list(range(1, COUNT + 1, 2)) == await dumped(default_site, name)
+
+
+@pytest.mark.parametrize("subject", READS[:-1])
+async def test_what_a_reader_lacks_is_named(default_site: Site, subject: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "_PATIENCE_S", 0.0)
+    await load(default_site, "loader")
+    await eventually(lambda: names(subject, lambda: dumped(default_site, f"reader-{lacking(subject)}")))

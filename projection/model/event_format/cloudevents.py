@@ -15,22 +15,19 @@ if TYPE_CHECKING:
 
 CONTENT_TYPE = "content-type"
 VERSION = "ce-specversion"
-MODE_HEADERS = (CONTENT_TYPE, VERSION)
+DATA_TYPE = "ce-datacontenttype"  # as the binding for NATS has it; that for HTTP says it as the content type
+MODE_HEADERS = (CONTENT_TYPE, VERSION, DATA_TYPE)
 VERSION_IN_HEADERS, VERSION_IN_BODY = Source("ce", (VERSION,)), Source("body", ("specversion",))
 _STRUCTURED = "application/cloudevents"
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
-_JSON = re.compile(r"(?:application|text)/(?:[^;\s]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
+_JSON = re.compile(r"[^/;\s]+/(?:[^/;\s]+\+)?json\s*(?:;.*)?", re.IGNORECASE | re.DOTALL)
 
 
-def is_binary(headers: Mapping[str, str], media_types: Sequence[str] = ()) -> bool:
+def is_binary(headers: Mapping[str, str]) -> bool:
     """Whether the attributes of a message stand in its headers, and not in its body.
 
-    Args:
-        headers: of the message.
-        media_types: how its data may be written instead of JSON.
-
     Raises:
-        DecodeError: D102, it is a batch, of another format than JSON, or its data is in none of these encodings.
+        DecodeError: D102, it is a batch, or of another format than JSON.
     """
     content = headers.get(CONTENT_TYPE, "").lower()
     if content.startswith(_STRUCTURED):
@@ -39,12 +36,28 @@ def is_binary(headers: Mapping[str, str], media_types: Sequence[str] = ()) -> bo
             what = "a batch of CloudEvents" if kind.startswith("-batch") else f"a CloudEvent as {content}"
             raise DecodeError(f"the message is {what}; one CloudEvent as JSON, or in binary mode, is read", code="D102")
         return False
-    if VERSION not in headers:
-        return False  # as servers older than headers had them: there is only the body
+    return VERSION in headers  # servers older than headers had the body only
+
+
+def data_type(headers: Mapping[str, str]) -> str:
+    """The type that a message in binary mode says its data has, in small letters; empty where it says none."""
+    return (unescaped(headers.get(DATA_TYPE)) or headers.get(CONTENT_TYPE, "")).strip().lower()
+
+
+def require_readable(headers: Mapping[str, str], media_types: Sequence[str]) -> None:
+    """Refuse data of a message in binary mode whose type is not read.
+
+    Args:
+        headers: of the message.
+        media_types: how its data may be written instead of JSON.
+
+    Raises:
+        DecodeError: D102.
+    """
+    content = data_type(headers)
     if content and not is_json(content) and content.partition(";")[0].strip() not in media_types:
         read = " and ".join(("JSON", *media_types[:1]))
-        raise DecodeError(f"the data of the CloudEvent is {content}; {read} is read", code="D102")
-    return True
+        raise DecodeError(f"the data of the CloudEvent is {content:.80}; {read} is read", code="D102")
 
 
 def is_json(content_type: str) -> bool:
@@ -78,7 +91,7 @@ def _in_headers(source: Source) -> Source:
     if source.kind != "attribute":
         return source
     (name,) = source.path
-    return Source("body") if name == "data" else Source("ce", (f"ce-{name}",))
+    return Source("data") if name == "data" else Source("ce", (f"ce-{name}",))
 
 
 def _in_body(source: Source) -> tuple[Source, ...]:

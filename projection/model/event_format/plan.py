@@ -9,7 +9,7 @@ import msgspec
 from projection.errors import DecodeError
 from projection.model.envelope import MAX_TEXT
 from projection.model.event_format.bodies import ABSENT, Bodies, Field
-from projection.model.event_format.cloudevents import data_of, is_json, require_version, unescaped
+from projection.model.event_format.cloudevents import data_of, is_json, require_readable, require_version, unescaped
 from projection.model.event_format.encodings.compressed import HEADER, decompressed
 from projection.model.event_format.times import counted_timestamp, with_offset
 from projection.nested import shallow
@@ -33,7 +33,8 @@ _DEFAULTS = dict.fromkeys((*TEXTS, "trace_id", "timestamp")) | {
 }
 _TEXT = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)] | int
 NO_SCHEMA = "of a type without a schema"
-_NOTHING = msgspec.Raw(b"{}")
+_TEXT_OR_FLAG = _TEXT | bool  # as attributes of CloudEvents may be, and what tells events from others
+_NOTHING, _NULL = msgspec.Raw(b"{}"), b"null"
 _decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
 _decode_text = msgspec.json.Decoder(str).decode
 
@@ -78,6 +79,7 @@ class Plan:
         places: what the subject says, by the names of its places, in order.
         version: where a message says of which version of CloudEvents it is; None where it need not be one.
         as_json: what makes JSON of data that is written otherwise.
+        media_types: what the type of such data may be, in CloudEvents.
     """
 
     def __init__(
@@ -89,8 +91,9 @@ class Plan:
         places: Sequence[str],
         version: Source | None = None,
         as_json: AsJson | None = None,
+        media_types: Sequence[str] = (),
     ) -> None:
-        self._as_json = as_json
+        self._as_json, self._media_types = as_json, media_types
         self._form, self._offset, self._places = form, offset, places
         self._named = {part: ", ".join(map(_shown, sources)) for part, sources in parts.items()}
         self._fields: dict[str, Field] = {}  # of bodies, by attribute; those of parts that are nowhere else by the part
@@ -98,7 +101,7 @@ class Plan:
         # What is no event may have any body: that is known from outside of it first, where it can be.
         self._ignored_outside, self._ignored_inside = (
             [
-                (self._getter(f"ignored_{number}", parts[f"ignored_{number}"][0], _TEXT), values)
+                (self._getter(f"ignored_{number}", parts[f"ignored_{number}"][0], _TEXT_OR_FLAG), values)
                 for number, values in enumerate(ignored)
                 if (parts[f"ignored_{number}"][0].kind == "body") == is_inside
             ]
@@ -107,7 +110,9 @@ class Plan:
         self._outer_tenant = [self._getter("", one, _TEXT) for one in parts["tenant_id"] if one.kind != "body"]
         self._outer_type = [self._getter("", one, _TEXT) for one in parts["event_type"] if one.kind != "body"]
         self._version = None if version is None else self._getter("version", version, str)
-        texts = {part: self._getters(part, parts[part], _TEXT) for part in TEXTS}
+        self._is_binary = version is not None and version.kind == "ce"
+        text = _TEXT if version is None else _TEXT_OR_FLAG
+        texts = {part: self._getters(part, parts[part], text) for part in TEXTS}
         self._elsewhere = [(part, getters) for part, getters in texts.items() if getters and part not in self._fields]
         self._in_body = [part for part in TEXTS if part in self._fields]
         is_counted = form != "rfc3339"
@@ -135,6 +140,9 @@ class Plan:
             DecodeError: see `FormatReader.read`.
         """
         _require_event(self._ignored_outside, None, message, groups, headers)
+        if self._is_binary and message.data:
+            require_readable(headers, self._media_types)
+        is_coded = is_coded and not (self._is_binary and not message.data)  # an event without data
         if is_coded or HEADER in headers:
             data = decompressed(message.data, headers.get(HEADER, ""))
             if is_coded:
@@ -250,6 +258,8 @@ class Plan:
                 return lambda body, _message, _groups, _headers: self._of_base64(
                     getattr(body, name), getattr(body, written), body.event_type
                 )
+            case "data":  # of a CloudEvent in binary mode
+                return lambda _body, message, _groups, _headers: _present(whole(message.data or _NULL)) or _NOTHING
             case "nothing":
                 return lambda _body, _message, _groups, _headers: _NOTHING
             case _ if not source.path:
@@ -286,6 +296,8 @@ def _present(raw: msgspec.Raw) -> msgspec.Raw | None:
 
 
 def _text(part: str, value: str | int) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
     # Python writes no integer of very many digits.
     is_long = isinstance(value, int) and value.bit_length() > 4 * MAX_TEXT
     text = "" if is_long else str(value)

@@ -44,7 +44,6 @@ class FormatReader:
         self._is_cloudevents = declared.format == CLOUDEVENTS
         as_json = coding(declared.encoding)
         self._is_coded = as_json is not None
-        self._media_types = MEDIA_TYPES[declared.encoding.name]
         # For each template of a subject: what matches it, and how to read a message, with its attributes in the
         # headers and in the body.
         self._plans: list[tuple[Callable[[str], re.Match[str] | None], Plan, Plan]] = []
@@ -53,8 +52,9 @@ class FormatReader:
         for pattern in map(SubjectPattern, declared.subjects):
             if self._is_cloudevents:
                 inside, outside = cloudevents.in_body(parts), cloudevents.in_headers(parts)
-                binary = Plan(outside, ignored, *written, pattern.places, cloudevents.VERSION_IN_HEADERS, as_json)
-                plan = Plan(inside, ignored, *written, pattern.places, cloudevents.VERSION_IN_BODY, as_json)
+                coded = as_json, MEDIA_TYPES[declared.encoding.name]
+                binary = Plan(outside, ignored, *written, pattern.places, cloudevents.VERSION_IN_HEADERS, *coded)
+                plan = Plan(inside, ignored, *written, pattern.places, cloudevents.VERSION_IN_BODY, *coded)
             else:
                 binary = plan = Plan(parts, ignored, *written, pattern.places, None, as_json)
             self._plans.append((re.compile(pattern.regex).fullmatch, binary, plan))
@@ -92,9 +92,9 @@ class FormatReader:
                 headers = self._headers(message.headers)
                 if not self._is_cloudevents:
                     return plan, found.groups(), headers, self._is_coded
-                if not cloudevents.is_binary(headers, self._media_types):
+                if not cloudevents.is_binary(headers):
                     return plan, found.groups(), headers, False
-                is_json = cloudevents.is_json(headers.get(cloudevents.CONTENT_TYPE, ""))
+                is_json = cloudevents.is_json(cloudevents.data_type(headers))
                 return binary, found.groups(), headers, self._is_coded and not is_json
         raise NoEvent(OTHER_SUBJECT)
 
