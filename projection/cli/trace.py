@@ -64,11 +64,12 @@ class _Tracing:
     def lines(self) -> Iterator[str]:
         """All that happens, in the order in which it does."""
         from projection.cli.steps import shortened
+        from projection.engine.event import with_message
         from projection.errors import DecodeError
         from projection.lang.failures import Failure
         from projection.lang.program import payload_gas
 
-        event = self._history.event(self._number)
+        event = with_message(self._history.event(self._number), self._program.message_parts)
         given = self._history.given[self._number - 1]
         yield shortened(f"event {self._number}: {given}", self._width)
         store = self._history.store_before(self._number)

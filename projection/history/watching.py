@@ -11,6 +11,7 @@ from enum import StrEnum
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from projection.engine.event import with_message
 from projection.engine.lane import Lane
 from projection.engine.parking import LaneHaltedError
 from projection.errors import DecodeError, ProjectionError
@@ -130,6 +131,7 @@ class WatchedViews:
 
         An event that reached no view is told of as well: it may have been meant for one of these.
         """
+        event = with_message(event, self._deployed.program.message_parts)
         wanted = self._views.get(event.tenant_id)
         message, envelope = event.message, event.envelope
         if not wanted or message.sequence <= self._before_start or self.halted is not None:

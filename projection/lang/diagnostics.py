@@ -387,6 +387,11 @@ def group_key(span: Span) -> Diagnostic:
     return Diagnostic("T324", "`group` needs one key", span, help="write `group(x by x.key for x in xs)`")
 
 
+def bad_header(span: Span, why: str, help_: str) -> Diagnostic:
+    """T327: a header that is not read by its name, or that no program can read."""
+    return Diagnostic("T327", why, span, help=help_)
+
+
 def no_such_presence(span: Span, why: str) -> Diagnostic:
     """T325: `has` of something that does not come with an event, or always does."""
     return Diagnostic("T325", f"`has` asks whether an event gave a field: {why}", span, help="write `has(e.field)`")
@@ -567,10 +572,10 @@ def constant_condition(span: Span, *, always: bool) -> Diagnostic:
     return Diagnostic("L606", f"this is always {str(always).lower()}", span, severity="warning")
 
 
-def sequence_read(span: Span) -> Diagnostic:
+def stream_read(span: Span, field: str, help_: str) -> Diagnostic:
     """L607: a view that depends on where the stream keeps its events."""
-    message = "`meta.sequence` is another one when the events are loaded into another stream"
-    return Diagnostic("L607", message, span, help="count in the view, or use the event's own", severity="warning")
+    message = f"`meta.{field}` is another one when the events are loaded into another stream"
+    return Diagnostic("L607", message, span, help=help_, severity="warning")
 
 
 def ambiguous_id(span: Span, parts: Sequence[str]) -> Diagnostic:

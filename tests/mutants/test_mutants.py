@@ -61,6 +61,18 @@ MUTANTS = [
         "tests/model/test_parked_digest.py",
     ),
     Mutant(
+        "headers of a message only where a manifest describes it",
+        "engine/parking.py",
+        (("{*header_names(deployed.entry.events), *parts.headers}", "{*header_names(deployed.entry.events)}"),),
+        "tests/engine/test_message_parts.py::test_what_a_parked_event_keeps_of_its_message_is_what_the_program_reads",
+    ),
+    Mutant(
+        "parked events without what is read of their messages",
+        "engine/adoption.py",
+        (("if lacking and self._queues:", "if False:"),),
+        "tests/engine/test_message_parts.py::test_a_program_that_reads_more_than_parked_events_keep_cannot_adopt_them",
+    ),
+    Mutant(
         "defaults in the identity",
         "model/manifest.py",
         (("if value != defaults[name]}", "}"),),

@@ -17,6 +17,7 @@ from projection.lang.check.work import MAX_STEPS, TooMuchWorkError
 from projection.lang.cost.segments import with_charges
 from projection.lang.digest import digest
 from projection.lang.immutable import Immutable
+from projection.lang.message_parts import MessageParts, message_parts
 from projection.lang.reporting import (
     MAX_PROBLEMS,
     Diagnostic,
@@ -50,6 +51,7 @@ class CheckedProgram(Immutable, frozen=True):
     event_declarations: Mapping[str, syn.Event]
     indexes: tuple[tuple[tuple[str, bool], ...], ...]
     core: core.Program
+    message_parts: MessageParts
     digest: str
     tests: tuple[Test, ...]
     warnings: tuple[Diagnostic, ...]
@@ -138,6 +140,7 @@ class _Checker:
                 {name: core.Function(name, one.slots, with_charges(one.body)) for name, one in functions.items()},
                 tuple(one.rebuilt(with_charges) for one in handlers),
             ),
+            message_parts(handlers),
             digest(EDITION, self.schema, functions, handlers),
             tests,
             tuple(sorted(self.warnings, key=lambda one: one.span)),

@@ -143,6 +143,7 @@ class _Layout:
             "arm": self._body,
             "otherwise": self._body,
             "test": self._test,
+            "given": self._given,
             **dict.fromkeys(("default", "field_value", "key_value", "case", "set_path", "add_path"), self._assigned),
             **dict.fromkeys(_CHAINS, self._chain),
         }
@@ -315,6 +316,16 @@ class _Layout:
             *end,
             _token(bracket.closing),
         )
+
+    def _given(self, part: Part) -> Doc:
+        """An event of a test; what is said of its message stands on the same line, or below it."""
+        clauses = ("stored_at", "subject", "headers")
+        of_message = [i for i, one in enumerate(part.inside) if isinstance(one, Part) and one.rule in clauses]
+        if not of_message:
+            return self._row(part)
+        head, rest = part.inside[: of_message[0]], part.inside[of_message[0] : -1]
+        docs = [Row(Line(), *_lead(one), self.doc(one, part.rule)) for one in rest]
+        return Group(Row(self._words(head, part.rule), Indented(Row(*docs)), self.doc(part.inside[-1], part.rule)))
 
 
 def _items(elements: Sequence[Element]) -> list[tuple[list[Element], Token | None]]:

@@ -425,7 +425,7 @@ Json: TypeAlias = JsonValue | JsonList | JsonObject
 
 
 class Given(Immutable, frozen=True):
-    """`event Name { … } of "type" "id" at "…";`; a quoted name is a type as it stands on the wire."""
+    """`event Name { … } of "type" "id" at "…" …;`; a quoted name is a type as it stands on the wire."""
 
     span: Span
     name: str
@@ -434,6 +434,9 @@ class Given(Immutable, frozen=True):
     payload: JsonObject
     aggregate: tuple[str, str] | None  # its type and its id
     at: tuple[str, Span] | None
+    stored_at: tuple[str, Span] | None = None
+    subject: tuple[str, Span] | None = None
+    headers: JsonObject | None = None
 
 
 class Expect(Immutable, frozen=True):

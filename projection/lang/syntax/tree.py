@@ -118,7 +118,7 @@ class Builder(ExpressionTrees):
         return syn.Test(self.span(tree), self.plain_text(name), self.span(name), tuple(steps))
 
     def _given(self, tree: Node) -> syn.Given:
-        name, whose, at = token(tree, 0), child(tree, "whose"), child(tree, "at")
+        name, whose, headers = token(tree, 0), child(tree, "whose"), child(tree, "headers")
         return syn.Given(
             self.span(tree),
             self._word(name),
@@ -126,8 +126,15 @@ class Builder(ExpressionTrees):
             name.type == "STRING",
             cast("syn.JsonObject", self._json(trees(tree)[0])),
             None if whose is None else (self.plain_text(token(whose, 0)), self.plain_text(token(whose, 1))),
-            (self.plain_text(token(at, 0)), self.span(token(at, 0))) if at is not None else None,
+            self._said(child(tree, "at")),
+            self._said(child(tree, "stored_at")),
+            self._said(child(tree, "subject")),
+            None if headers is None else cast("syn.JsonObject", self._json(trees(headers)[0])),
         )
+
+    def _said(self, tree: Node | None) -> tuple[str, Span] | None:
+        """The text that a part of an event is given with."""
+        return None if tree is None else (self.plain_text(token(tree, 0)), self.span(token(tree, 0)))
 
     def _expect(self, tree: Node) -> syn.Expect:
         return syn.Expect(self.span(tree), self.expression(trees(tree)[0]))

@@ -12,10 +12,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from projection.engine.event import meta_of
+import msgspec
+
+from projection.engine.event import with_message
 from projection.engine.lane import Lane
 from projection.engine.parking import LaneHaltedError
-from projection.engine.replay import Replay
+from projection.engine.replay import FileEvents, Replay
 from projection.errors import DecodeError
 from projection.lang.cost.bounds import bounds_of, payload_gas, view_gas
 from projection.lang.failures import Failure, key_too_long
@@ -95,6 +97,7 @@ class Subject:
         on_error = Policy.PARK if deployed.entry.on_error is Policy.HALT else deployed.entry.on_error
         entry = deployed.entry.model_copy(update={"start": FIRST, "on_error": on_error})
         self._deployed = replace(deployed, entry=entry)
+        self.events = FileEvents(entry, Tenancy())
         self.hints = Hints.of(deployed.program.checked)
         self.bounds = Bounds(deployed)
 
@@ -159,12 +162,14 @@ class Fold:
 
     def take(self, number: int, event: GivenEvent) -> Iterator[Observation]:
         """Fold one event."""
-        envelope = event.envelope
+        found = with_message(self._subject.events.event(number, event.line), self._program.message_parts)
+        if (envelope := found.envelope) is None:
+            return
         reaction = self._program.reaction(envelope.aggregate_type, envelope.event_type)
         if reaction is None:
             return
-        tenant = TenantId(envelope.tenant_id or "")
-        meta, again = (meta_of(envelope, tenant, sequence) for sequence in (number, number + 1))
+        tenant, meta = found.tenant_id, found.meta
+        again = msgspec.structs.replace(meta, sequence=number + 1)
         try:
             payload, targets, gas = reaction.take(envelope.payload, meta)
         except DecodeError:
