@@ -100,7 +100,7 @@ SAMPLES = {  # where a word is a keyword
     "proj": "proj 1", "projection": "projection p", "event": "event E {}", "type": "type T = int", "view": "view V {}",
     "index": "index by n", "fn": "fn f() -> int = 1", "on": "on E to none => keep", "test": 'test "t" {}',
     "headers": 'event E {} headers { a: "b" };', "subject": 'event E {} subject "a";',
-    "stored_at": 'event E {} stored_at "a";',
+    "stored_at": 'event E {} stored_at "a";', "was": "event E {} was F => {}",
 }  # fmt: skip
 
 

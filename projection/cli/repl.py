@@ -132,7 +132,7 @@ class _Conversation:
         from projection.lang.check.expressions import KEYWORDS
         from projection.lang.library import BUILTINS
 
-        functions = self._session.checked.core.functions
+        functions = (one.name for one in self._session.checked.core.functions.values() if not one.makes_event)
         return sorted({*self._session.names(), *functions, *BUILTINS, *KEYWORDS, *self._commands})
 
     def answer(self, text: str) -> Iterator[str]:

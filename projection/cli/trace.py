@@ -142,7 +142,9 @@ class _Tracing:
 
         line = self._program.checked.source.position(handler.span.start)[0]
         each = "" if handler.source is None else f" for {shown_value(item)}"
-        return shortened(f"on {', '.join(handler.events) or '*'} {handler.target} (line {line}){each}", self._width)
+        made = "".join(f", {name}" for name in reversed(handler.via))
+        on = f"on {', '.join(handler.events) or '*'} {handler.target}"
+        return shortened(f"{on} (line {line}{made}){each}", self._width)
 
     def _changes(self, view_id: str, before: Any, after: Any) -> Iterator[str]:
         from projection.cli.steps import shortened, shown_value

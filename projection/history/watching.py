@@ -69,7 +69,7 @@ class Effect:
     outcome: Outcome
     before: bytes | None = None  # the view's JSON; None where there was no view
     after: bytes | None = None
-    lines: tuple[int, ...] = ()  # of the program: the handlers that ran, in their order
+    lines: tuple[int, ...] = ()  # of the program: the handlers that ran, in their order, behind what made their event
     gas: int = 0  # of decoding, routing, and this view's handlers
     reason: Reason | None = None
     releases: bool = False  # an erasure: what was parked for the view is discarded
@@ -158,8 +158,9 @@ class WatchedViews:
 
     def _fold(self, event: Event, view_id: ViewId, steps: Sequence[Step]) -> Effect:
         target = (event.tenant_id, view_id)
-        source = self._deployed.program.checked.source
-        lines = dict.fromkeys(source.position(run.handler.span.start)[0] for run, _ in steps)
+        source, functions = self._deployed.program.checked.source, self._deployed.program.checked.core.functions
+        spans = [span for run, _ in steps for span in (*run.handler.made_by(functions), run.handler.span)]
+        lines = dict.fromkeys(source.position(span.start)[0] for span in spans)
         before, gas = self.view(*target), self._lane.gas
         outcome, reason, releases = Outcome.UNCHANGED, None, False
         try:

@@ -489,6 +489,23 @@ def too_many_parts(span: Span, what: str, found: int, limit: int) -> Diagnostic:
     return Diagnostic("S415", f"there are {found} {what}, and {limit} are allowed", span)
 
 
+def event_was_itself(span: Span, cycle: Sequence[str]) -> Diagnostic:
+    """S416: an event that is an old form of itself."""
+    return Diagnostic("S416", f"an event cannot be an old form of itself: {' was '.join(cycle)}", span)
+
+
+def handler_of_old_form(span: Span, old: str, event: str) -> Diagnostic:
+    """S417: a handler of an event that is turned into another one before handlers see it."""
+    message = f"no handler sees `{old}`: it becomes `{event}`"
+    return Diagnostic("S417", message, span, help=f"write `on {event}`")
+
+
+def old_form_twice(span: Span, event: str, old: str) -> Diagnostic:
+    """S418: two ways to make an event of one old form."""
+    message = f"`{event}` says twice what becomes of `{old}`"
+    return Diagnostic("S418", message, span, help="give one `was` several arms: `when … => … else => …`")
+
+
 def route_against_partitions(span: Span, route: str, why: str) -> Diagnostic:
     """S412: a route under which events of one view would fall into several partitions."""
     help_ = "use `partition_by: view` or `tenant`, or put `meta.aggregate_id` into the id: `key(meta.aggregate_id, …)`"

@@ -34,9 +34,10 @@ class MessageParts(Immutable, frozen=True):
         return (*(f'meta.headers["{name}"]' for name in missing), *["meta.stored_at"] * (self.stored_at > stored_at))
 
 
-def message_parts(handlers: Iterable[core.Handler]) -> MessageParts:
-    """What handlers read of messages; functions see no `meta`."""
-    parts = (part for one in handlers for part in (one.source, one.route, one.body) if part is not None)
+def message_parts(handlers: Iterable[core.Handler], made: Iterable[core.Core]) -> MessageParts:
+    """What handlers read of messages, and the functions that make events of old forms; no others see `meta`."""
+    parts = [part for one in handlers for part in (one.source, one.route, one.body) if part is not None]
+    parts += made
     fields, headers = set[str](), set[str]()
     for node in (node for part in parts for node in _nodes(part)):
         match node:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from projection.lang import core
 from projection.lang import types as ty
+from projection.lang.check.rewriting import META
 from projection.lang.values.codec import largest
 from projection.lang.values.numbers import DIGITS, MAX_INT, MIN_INT
 from projection.lang.values.times import MAX_DURATION, MIN_DURATION, duration_text
@@ -71,6 +72,7 @@ class Hints:
         routes = [node for one in handlers for part in (one.source, one.route) if part for node in _nodes(part)]
         bodies = [node for one in handlers for node in _nodes(one.body)]
         functions = [node for one in checked.core.functions.values() for node in _nodes(one.body)]
+        old_forms = [node for one in checked.core.functions.values() if one.makes_event for node in _nodes(one.body)]
         everything = [*routes, *bodies, *functions]
         constants = [one for node in everything if isinstance(node, core.Const) for one in _singles(node.value)]
         return cls(
@@ -82,7 +84,12 @@ class Hints:
                 node.field
                 for node in everything
                 if isinstance(node, core.Get) and isinstance(node.base, core.Local) and node.base.slot == core.META
-            ),
+            )
+            | {
+                node.field
+                for node in old_forms
+                if isinstance(node, core.Get) and isinstance(node.base, core.Local) and node.base.slot == META
+            },
             checked.message_parts,
         )
 

@@ -138,6 +138,9 @@ class _Layout:
             "loop": self._loop,
             "event_names": self._filled,
             "function": self._body,
+            "event": self._event,
+            "upcast": self._upcast,
+            **dict.fromkeys(("becomes", "becomes_when", "becomes_else"), self._body),
             "handler": self._handler,
             "arms": self._arms,
             "arm": self._body,
@@ -284,6 +287,20 @@ class _Layout:
         ):
             return Row(head, Hanging(self.doc(body[0], rule), SHORT))
         return Group(Row(head, Indented(Row(Line(), self._words(body, rule)))), SHORT)
+
+    def _event(self, part: Part) -> Doc:
+        """A declaration, and its old forms on lines of their own."""
+        olds = [one for one in part.inside if isinstance(one, Part) and one.rule == "upcast"]
+        head = self._words(part.inside[: len(part.inside) - len(olds)], part.rule)
+        return Row(head, Indented(Row(*(Row(_new_line(one), self.doc(one, part.rule)) for one in olds))))
+
+    def _upcast(self, part: Part) -> Doc:
+        at = next(i for i, one in enumerate(part.inside) if isinstance(one, Part) and one.rule != "binding")
+        head, arms = self._words(part.inside[:at], part.rule), part.inside[at:]
+        if isinstance(first := arms[0], Part) and first.rule == "becomes":
+            sign, *result = first.inside
+            return self._below(Row(head, Text(" "), self.doc(sign, first.rule)), result, first.rule)
+        return Row(head, Indented(Row(*(Row(_new_line(one), self.doc(one, part.rule)) for one in arms))))
 
     def _handler(self, part: Part) -> Doc:
         word, names, *rest, body = part.inside

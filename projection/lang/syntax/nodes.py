@@ -312,8 +312,27 @@ class Field(Immutable, frozen=True):
     default: Expression | None
 
 
+class Made(Immutable, frozen=True):
+    """`when condition => result` behind `was`; `=>` alone and `else` have no condition."""
+
+    span: Span
+    condition: Expression | None
+    result: Expression
+
+
+class Upcast(Immutable, frozen=True):
+    """`was Name as name => result`: an old form of an event, and what the event is made of it."""
+
+    span: Span
+    old: str
+    old_span: Span
+    name: str | None
+    name_span: Span | None
+    arms: tuple[Made, ...]
+
+
 class Event(Immutable, frozen=True):
-    """`event Name from "…" of "…" { fields }`."""
+    """`event Name from "…" of "…" { fields } was …`."""
 
     span: Span
     name: str
@@ -321,6 +340,7 @@ class Event(Immutable, frozen=True):
     wires: tuple[str, ...]
     aggregate_type: str | None
     fields: tuple[Field, ...]
+    upcasts: tuple[Upcast, ...] = ()
 
 
 class Record(Immutable, frozen=True):

@@ -38,8 +38,25 @@ class Builder(ExpressionTrees):
         name = token(tree, 0)
         of = child(tree, "of")
         aggregate_type = self.plain_text(token(of, 0)) if of is not None else None
+        upcasts = tuple(self._upcast(one) for one in trees(tree) if one.data == "upcast")
         return syn.Event(
-            self.span(tree), str(name), self.span(name), self._wires(tree), aggregate_type, self._fields(tree)
+            self.span(tree), str(name), self.span(name), self._wires(tree), aggregate_type, self._fields(tree), upcasts
+        )
+
+    def _upcast(self, tree: Node) -> syn.Upcast:
+        name, binding, arms = token(tree, 0), child(tree, "binding"), list[syn.Made]()
+        for arm in trees(tree):
+            if arm.data != "binding":
+                *condition, result = trees(arm)
+                test = self.expression(condition[0]) if condition else None
+                arms.append(syn.Made(self.span(arm), test, self.expression(result)))
+        return syn.Upcast(
+            self.span(tree),
+            str(name),
+            self.span(name),
+            str(token(binding, 0)) if binding is not None else None,
+            self.span(token(binding, 0)) if binding is not None else None,
+            tuple(arms),
         )
 
     def _record(self, tree: Node) -> syn.Record:

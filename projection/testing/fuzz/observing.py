@@ -19,7 +19,7 @@ from projection.engine.lane import Lane
 from projection.engine.parking import LaneHaltedError
 from projection.engine.replay import FileEvents, Replay
 from projection.errors import DecodeError
-from projection.lang.cost.bounds import bounds_of, payload_gas, view_gas
+from projection.lang.cost.bounds import HandlerBound, bounds_of, payload_gas, view_gas
 from projection.lang.failures import Failure, key_too_long
 from projection.lang.program import payload_gas as gas_of_payload
 from projection.lang.source import Span
@@ -137,17 +137,22 @@ class Bounds:
     def __init__(self, deployed: DeployedView) -> None:
         program = deployed.program
         self.limits: Limits = program.limits
-        self._handlers = {bound.span: bound for bound in bounds_of(program.checked, program.limits)}
+        self._handlers = {
+            (bound.span, bound.events, bound.via): bound for bound in bounds_of(program.checked, program.limits)
+        }
         self._view = view_gas(program.checked.view, program.limits)
 
     def route(self, handlers: Sequence[Handler]) -> int:
         """The most gas that checking and routing an event may take."""
-        return payload_gas().most + sum(self._handlers[one.span].route.gas.most for one in handlers)
+        return payload_gas().most + sum(self._of(one).route.gas.most for one in handlers)
 
     def steps(self, steps: Sequence[Step]) -> tuple[int, int]:
         """The most gas and memory that these steps may take on one view."""
-        bodies = [self._handlers[run.handler.span].body for run, _item in steps]
+        bodies = [self._of(run.handler).body for run, _item in steps]
         return 2 * self._view.most + sum(one.gas.most for one in bodies), sum(one.alloc.most for one in bodies)
+
+    def _of(self, handler: Handler) -> HandlerBound:
+        return self._handlers[handler.span, handler.events, handler.via]
 
 
 class Fold:
