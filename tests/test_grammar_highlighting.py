@@ -93,12 +93,14 @@ def programs_in(page):
 def keywords():
     """Every word that the grammar of the language names."""
     rules_only = re.sub(r"//[^\n]*", "", LARK)
-    return sorted(set(re.findall(r'"([a-z]+)"', rules_only)))
+    return sorted(set(re.findall(r'"([a-z][a-z_]*)"', rules_only)))
 
 
 SAMPLES = {  # where a word is a keyword
     "proj": "proj 1", "projection": "projection p", "event": "event E {}", "type": "type T = int", "view": "view V {}",
     "index": "index by n", "fn": "fn f() -> int = 1", "on": "on E to none => keep", "test": 'test "t" {}',
+    "headers": 'event E {} headers { a: "b" };', "subject": 'event E {} subject "a";',
+    "stored_at": 'event E {} stored_at "a";', "was": "event E {} was F => {}",
 }  # fmt: skip
 
 

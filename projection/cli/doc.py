@@ -119,6 +119,9 @@ def _declaration(source: Source, declaration: syn.Declaration) -> Iterator[str]:
             if isinstance(declaration, syn.Event):
                 yield from _on_the_wire(declaration)
             yield from _fields(source, declaration.fields)
+            if isinstance(declaration, syn.Event) and declaration.upcasts:
+                old = " or ".join(f"`{one.old}`" for one in declaration.upcasts)
+                yield from ("", f"Was {old}: such events are turned into this one.")
         case syn.Alias() | syn.Index():
             yield from ("", f"`{_text(source, *declaration.span)}`")
             yield from _comment(source, declaration.span.start)

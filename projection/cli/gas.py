@@ -80,7 +80,8 @@ def _table(
     yield f"  reading the view takes {_range(view)} gas, writing it the same"
     for bound in bounds:
         line = program.source.position(bound.span.start)[0]
-        yield f"  {line:>4}  on {', '.join(bound.events) or '*'}"
+        made = f" ({', '.join(reversed(bound.via))})" if bound.via else ""
+        yield f"  {line:>4}  on {', '.join(bound.events) or '*'}{made}"
         whole = bound.apply()
         rows = (
             ("route", bound.route.gas, limits.route_gas),
@@ -130,6 +131,7 @@ def _as_json(
             {
                 "line": program.source.position(bound.span.start)[0],
                 "events": list(bound.events),
+                **({"via": list(bound.via)} if bound.via else {}),
                 "route_gas": between(bound.route.gas),
                 "gas": between(bound.apply().gas),
                 "alloc": between(bound.apply().alloc),

@@ -104,7 +104,7 @@ def _envelopes(path: Path, deployed: Sequence[DeployedView]) -> Iterator[bytes]:
     from projection.stream.file_feed import read_events
     from projection.stream.recorded import is_recorded
     from projection.testing.folding import Projection
-    from projection.testing.given import given_events
+    from projection.testing.given import given_events, recorded_by
 
     if path.suffix != ".json" and is_recorded(next((data for _, data in read_events(path)), b"")):
         yield from (data for _, data in read_events(path))
@@ -114,4 +114,5 @@ def _envelopes(path: Path, deployed: Sequence[DeployedView]) -> Iterator[bytes]:
         yield from (data for _, data in read_events(path))
         return
     aggregate_of = Projection(path.name, deployed, Path()).aggregate_of
-    yield from (event.line for event in given_events(path, Path(), aggregate_of))
+    events = given_events(path, Path(), aggregate_of, recorded=recorded_by(deployed[0]))
+    yield from (event.line for event in events)

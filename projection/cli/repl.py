@@ -132,7 +132,7 @@ class _Conversation:
         from projection.lang.check.expressions import KEYWORDS
         from projection.lang.library import BUILTINS
 
-        functions = self._session.checked.core.functions
+        functions = (one.name for one in self._session.checked.core.functions.values() if not one.makes_event)
         return sorted({*self._session.names(), *functions, *BUILTINS, *KEYWORDS, *self._commands})
 
     def answer(self, text: str) -> Iterator[str]:
@@ -178,6 +178,10 @@ class _Conversation:
         yield from (f"{number:>{width}}  {one}" for number, one in enumerate(given, 1))
 
     def _event(self, rest: str) -> Iterator[str]:
+        from projection.engine.event import with_message
+        from projection.lang.message_parts import MessageParts
+        from projection.model.event_format.headers import all_headers
+
         history = self._needed()
         if not rest:
             self._session.stand_at(None, None)
@@ -193,7 +197,11 @@ class _Conversation:
         if reaction is None:
             raise ConfigurationError(f"the program takes no event {event.envelope.event_type!r}")
         payload = reaction.decode(event.envelope.payload)
-        self._session.stand_at(payload, event.meta)
+        named = tuple(name.lower() for name in all_headers(event.message.headers))  # an input may ask for any of them
+        whole = with_message(event, MessageParts(named, subject=True, stored_at=True))
+        if whole.error is not None:
+            raise whole.error
+        self._session.stand_at(payload, whole.meta)
         self._tenant = event.tenant_id
         self._stand_before(int(rest))
         yield f"e is {history.given[int(rest) - 1]}"

@@ -64,11 +64,12 @@ class _Tracing:
     def lines(self) -> Iterator[str]:
         """All that happens, in the order in which it does."""
         from projection.cli.steps import shortened
+        from projection.engine.event import with_message
         from projection.errors import DecodeError
         from projection.lang.failures import Failure
         from projection.lang.program import payload_gas
 
-        event = self._history.event(self._number)
+        event = with_message(self._history.event(self._number), self._program.message_parts)
         given = self._history.given[self._number - 1]
         yield shortened(f"event {self._number}: {given}", self._width)
         store = self._history.store_before(self._number)
@@ -141,7 +142,9 @@ class _Tracing:
 
         line = self._program.checked.source.position(handler.span.start)[0]
         each = "" if handler.source is None else f" for {shown_value(item)}"
-        return shortened(f"on {', '.join(handler.events) or '*'} {handler.target} (line {line}){each}", self._width)
+        made = "".join(f", {name}" for name in reversed(handler.via))
+        on = f"on {', '.join(handler.events) or '*'} {handler.target}"
+        return shortened(f"{on} (line {line}{made}){each}", self._width)
 
     def _changes(self, view_id: str, before: Any, after: Any) -> Iterator[str]:
         from projection.cli.steps import shortened, shown_value

@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 from projection.engine.builds import open_store
-from projection.engine.event import event_reader
+from projection.engine.event import event_reader, with_message
 from projection.engine.lane import Lane
 from projection.engine.recipes import READING, deployed_by, deployed_like, differences, recipe_of
 from projection.engine.requeue import queues, read_again, run_again
 from projection.engine.shapes import misfit
 from projection.errors import ConfigurationError, DecodeError, StorageError
 from projection.lang.failures import Failure
+from projection.model.event_format.reader import header_names
 from projection.model.parked import Disposition
 from projection.store.build import Build, Lineage
 from projection.store.indexes import declared_indexes
@@ -133,9 +134,10 @@ class _Takeover:
         self.build = replace(
             former, base_identity=deployed.base_identity, recipe=recipe_of(deployed).encode(), lineage=lineage
         )
-        self._former, self._draft, self._program = former, draft, deployed.program
+        self._former, self._draft, self._deployed, self._program = former, draft, deployed, deployed.program
         self._reader = event_reader(deployed.entry, deployed.tenancy)
         self._queues = queues(draft)
+        self._require_kept_parts()
         self._suspended = draft.suspensions()
         suspended = {(one.tenant_id, one.view_id) for one in self._suspended}
         self._places: dict[tuple[TenantId, int], set[str]] = {}  # the views that an event is parked for
@@ -157,9 +159,22 @@ class _Takeover:
             0, position, position, digest=draft.digest(), fold_identity=self.build.fold_identity
         )
 
+    def _require_kept_parts(self) -> None:
+        """A parked event keeps of its message what the former program read, and no more."""
+        events = self._deployed.entry.events
+        kept = deployed_like(self._former).program.checked.message_parts
+        headers = {*header_names(events), *kept.headers}
+        parts = self._program.checked.message_parts
+        lacking = parts.lacking(headers, stored_at=kept.stored_at or events is not None)
+        if lacking and self._queues:
+            raise ConfigurationError(
+                f"the program reads {', '.join(lacking)}, which events that are parked in {self._former} do not keep",
+                hint="`projection run --new-build` folds the log from the start",
+            )
+
     def _destinations(self, parked: ParkedEvent) -> Collection[str] | None:
         """The views that the new program takes an event to; None where it fails before it comes to any."""
-        event = read_again(parked, self._reader)
+        event = with_message(read_again(parked, self._reader), self._program.message_parts)
         if event.envelope is None:
             return None
         reaction = self._program.reaction(event.envelope.aggregate_type, event.envelope.event_type)

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from projection.errors import DecodeError, ProjectionError, TenantAccessError
-from projection.lang.program import Meta
+from projection.lang.program import MessageMeta, Meta
 from projection.lang.values.plain import plain_text
-from projection.model.envelope import Envelope, Tenancy, decode_envelope
+from projection.model.envelope import MAX_TEXT, Envelope, Tenancy, decode_envelope
+from projection.model.event_format.headers import chosen_headers
 from projection.model.event_format.plan import NoEvent
 from projection.model.event_format.reader import FormatReader
 from projection.model.timestamp import parse_timestamp
 
 if TYPE_CHECKING:
+    from projection.lang.message_parts import MessageParts
     from projection.model.event_format.declaration import EventFormat
     from projection.model.ids import TenantId
     from projection.model.manifest import ManifestView
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
 
 _REMEMBERED = 65_536  # tenants
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Event(msgspec.Struct, eq=False, gc=False):
@@ -101,6 +105,34 @@ def event_reader(entry: ManifestView, tenancy: Tenancy) -> EventReader | Describ
     if entry.events is None:
         return EventReader(entry.subject_template, tenancy)
     return DescribedReader(entry.events, tenancy)
+
+
+def with_message(event: Event, parts: MessageParts | None) -> Event:
+    """The event as a program sees it that reads these parts of its message; None: it reads none.
+
+    What is wrong with such a part is in the event that is returned: other programs can take it.
+    """
+    if parts is None or event.envelope is None:
+        return event
+    message = event.message
+    headers = chosen_headers(message.headers, parts.headers) if parts.headers and message.headers else {}
+    texts = {f"header {name!r}": text for name, text in headers.items()}
+    for name, text in {**texts, "subject": message.subject if parts.subject else ""}.items():
+        if len(text) > MAX_TEXT:
+            error = DecodeError(f"the {name} of the message is longer than {MAX_TEXT} characters", code="D102")
+            return Event(message, event.tenant_id, error=error)
+    meta = MessageMeta(
+        **{name: getattr(event.meta, name) for name in Meta.__struct_fields__},
+        _headers=headers,
+        _stored_at=stored_at(message) if parts.stored_at else None,
+        _subject=message.subject if parts.subject else "",
+    )
+    return Event(message, event.tenant_id, event.envelope, meta)
+
+
+def stored_at(message: Message) -> datetime | None:
+    """When the log stored a message; None where no log has, as of a line of a file. What is finer than µs is cut."""
+    return _EPOCH + timedelta(microseconds=int(message.time) // 1_000) if message.time else None
 
 
 def meta_of(envelope: Envelope, tenant_id: TenantId, sequence: int) -> Any:

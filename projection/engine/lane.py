@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from projection.engine.event import with_message
 from projection.engine.parking import LaneHaltedError, Parking, Trouble
 from projection.engine.view_cache import CACHED_BYTES, CachedView, ViewCache
 from projection.errors import DecodeError, ProjectionError, StorageDamagedError
@@ -69,6 +70,7 @@ class Lane:
         self.gas = 0  # used by the programs since the lane was opened
         self.epoch = store.claim()
         self._program = deployed.program
+        self._message_parts = deployed.program.message_parts
         self._matches = None if sees_only_own else matcher(deployed.entry.subjects)
         self._parking = Parking(deployed, store)
         self._cache = ViewCache(cached_bytes)
@@ -128,6 +130,8 @@ class Lane:
             return
         if self._matches is not None and not self._matches(message.subject):
             return
+        if self._message_parts is not None:
+            event = with_message(event, self._message_parts)
         try:
             self._fold(event, reaction)
         except LaneHaltedError as halted:
@@ -279,6 +283,7 @@ class Lane:
             LaneHaltedError: the policy says halt.
             StorageError: the view cannot be read.
         """
+        event = with_message(event, self._message_parts)
         envelope = event.envelope
         if envelope is None or (reaction := self.reaction(envelope.aggregate_type, envelope.event_type)) is None:
             return

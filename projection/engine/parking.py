@@ -76,7 +76,9 @@ class Parking:
     def __init__(self, deployed: DeployedView, store: ViewReader) -> None:
         self._deployed = deployed
         self._limits = deployed.entry.limits
-        self._header_names = header_names(deployed.entry.events)
+        parts = deployed.program.checked.message_parts
+        self._header_names = {*header_names(deployed.entry.events), *parts.headers}
+        self._keeps_time = deployed.entry.events is not None or parts.stored_at
         self.queues: dict[Target, _Queue] = {}  # what waits behind a parked event, by view
         self.tenants: dict[TenantId, Suspension] = {}  # that are suspended as a whole
         self._suspensions: dict[tuple[TenantId, ViewId | None], Suspension] = {}  # all there are
@@ -244,7 +246,7 @@ class Parking:
             subject=event.message.subject,
             envelope=event.message.data,
             headers=tuple(sorted(chosen_headers(event.message.headers, self._header_names).items())),
-            stored="" if self._deployed.entry.events is None else event.message.time,
+            stored=event.message.time if self._keeps_time else "",
         )
         if disposition is Disposition.SKIPPED and self._kept >= self._limits.skipped:
             digest = parked_digest(parked)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from time import perf_counter
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from projection.engine.event import Event, event_reader
 from projection.engine.lane import Lane
@@ -14,13 +17,13 @@ from projection.errors import ConfigurationError, DecodeError, ProjectionError
 from projection.model.envelope import decode_envelope
 from projection.store.memory import MemoryLaneStore
 from projection.stream.port import Message
-from projection.stream.recorded import is_recorded, recorded_message
+from projection.stream.recorded import holds_envelope, is_recorded, recorded_message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from projection.engine.deployment import DeployedView
-    from projection.model.envelope import Tenancy
+    from projection.model.envelope import Envelope, Tenancy
     from projection.model.manifest import ManifestView
 
 _MAX_TYPES = 10_000
@@ -114,7 +117,7 @@ class FileEvents:
         nowhere = Message(sequence, "", data, "")
         if is_recorded(data):
             try:
-                return self._reader.read(recorded_message(data, sequence))
+                return self._recorded(recorded_message(data, sequence), is_envelope=holds_envelope(data))
             except DecodeError as error:
                 return Event(nowhere, self._tenancy.default, error=error)
         if self._template is None:
@@ -123,9 +126,23 @@ class FileEvents:
             except DecodeError as error:
                 return Event(nowhere, self._tenancy.default, error=error)
         envelope = None
-        try:
+        with suppress(ProjectionError):
             envelope = decode_envelope(data)
-            subject = self._template.subject(envelope.tenant_id or "", envelope.aggregate_type, envelope.aggregate_id)
-        except (ProjectionError, ValueError):
-            subject = self._template.subject("", "unreadable", "unreadable")
-        return self._reader.read(Message(sequence, subject, data, ""), envelope)
+        return self._reader.read(Message(sequence, self._subject(envelope), data, ""), envelope)
+
+    def _recorded(self, message: Message, *, is_envelope: bool) -> Event:
+        if not is_envelope:
+            return self._reader.read(message)
+        envelope = decode_envelope(message.data)
+        if not message.subject and self._template is not None:
+            message = msgspec.structs.replace(message, subject=self._subject(envelope))
+        return self._reader.read(message, envelope)
+
+    def _subject(self, envelope: Envelope | None) -> str:
+        """Where an envelope would be published; one that nobody could publish is anywhere."""
+        template = self._template
+        assert template is not None  # noqa: S101 - who calls it has looked
+        if envelope is not None:
+            with suppress(ProjectionError, ValueError):
+                return template.subject(envelope.tenant_id or "", envelope.aggregate_type, envelope.aggregate_id)
+        return template.subject("", "unreadable", "unreadable")

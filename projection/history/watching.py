@@ -11,6 +11,7 @@ from enum import StrEnum
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from projection.engine.event import with_message
 from projection.engine.lane import Lane
 from projection.engine.parking import LaneHaltedError
 from projection.errors import DecodeError, ProjectionError
@@ -68,7 +69,7 @@ class Effect:
     outcome: Outcome
     before: bytes | None = None  # the view's JSON; None where there was no view
     after: bytes | None = None
-    lines: tuple[int, ...] = ()  # of the program: the handlers that ran, in their order
+    lines: tuple[int, ...] = ()  # of the program: the handlers that ran, in their order, behind what made their event
     gas: int = 0  # of decoding, routing, and this view's handlers
     reason: Reason | None = None
     releases: bool = False  # an erasure: what was parked for the view is discarded
@@ -130,6 +131,7 @@ class WatchedViews:
 
         An event that reached no view is told of as well: it may have been meant for one of these.
         """
+        event = with_message(event, self._deployed.program.message_parts)
         wanted = self._views.get(event.tenant_id)
         message, envelope = event.message, event.envelope
         if not wanted or message.sequence <= self._before_start or self.halted is not None:
@@ -156,8 +158,9 @@ class WatchedViews:
 
     def _fold(self, event: Event, view_id: ViewId, steps: Sequence[Step]) -> Effect:
         target = (event.tenant_id, view_id)
-        source = self._deployed.program.checked.source
-        lines = dict.fromkeys(source.position(run.handler.span.start)[0] for run, _ in steps)
+        source, functions = self._deployed.program.checked.source, self._deployed.program.checked.core.functions
+        spans = [span for run, _ in steps for span in (*run.handler.made_by(functions), run.handler.span)]
+        lines = dict.fromkeys(source.position(span.start)[0] for span in spans)
         before, gas = self.view(*target), self._lane.gas
         outcome, reason, releases = Outcome.UNCHANGED, None, False
         try:

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from projection.lang.immutable import Immutable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from projection.lang.operations import Operation
     from projection.lang.source import Span
@@ -194,6 +194,11 @@ class Function(Immutable, frozen=True):
     slots: int
     body: Core
 
+    @property
+    def makes_event(self) -> bool:
+        """Whether it makes an event of its old form and of `meta`; no function that a program calls has such a name."""
+        return " was " in self.name
+
 
 # The slots of a handler's frame that are filled before it runs.
 VIEW, ID, EVENT, META, ITEM, FIRST_FREE = range(6)
@@ -213,11 +218,18 @@ class Handler(Immutable, frozen=True):
     body: Core
     slots: int
     only_deletes: bool = False
+    # The functions that make the event that it is over of the one that is stored, from that one on; of the events that
+    # are taken as they are, none.
+    via: tuple[str, ...] = ()
 
     def rebuilt(self, change: Callable[[Core], Core]) -> Handler:
         """The same handler with each of its computations changed."""
         source = None if self.source is None else change(self.source)
         return replace(self, source=source, route=change(self.route), body=change(self.body))
+
+    def made_by(self, functions: Mapping[str, Function]) -> tuple[Span, ...]:
+        """Where it is written how its event is made of the one that is stored; nowhere, where they are one."""
+        return tuple(functions[name].body.span for name in self.via)
 
     @property
     def unset(self) -> tuple[None, ...]:

@@ -387,6 +387,11 @@ def group_key(span: Span) -> Diagnostic:
     return Diagnostic("T324", "`group` needs one key", span, help="write `group(x by x.key for x in xs)`")
 
 
+def bad_header(span: Span, why: str, help_: str) -> Diagnostic:
+    """T327: a header that is not read by its name, or that no program can read."""
+    return Diagnostic("T327", why, span, help=help_)
+
+
 def no_such_presence(span: Span, why: str) -> Diagnostic:
     """T325: `has` of something that does not come with an event, or always does."""
     return Diagnostic("T325", f"`has` asks whether an event gave a field: {why}", span, help="write `has(e.field)`")
@@ -484,6 +489,23 @@ def too_many_parts(span: Span, what: str, found: int, limit: int) -> Diagnostic:
     return Diagnostic("S415", f"there are {found} {what}, and {limit} are allowed", span)
 
 
+def event_was_itself(span: Span, cycle: Sequence[str]) -> Diagnostic:
+    """S416: an event that is an old form of itself."""
+    return Diagnostic("S416", f"an event cannot be an old form of itself: {' was '.join(cycle)}", span)
+
+
+def handler_of_old_form(span: Span, old: str, event: str) -> Diagnostic:
+    """S417: a handler of an event that is turned into another one before handlers see it."""
+    message = f"no handler sees `{old}`: it becomes `{event}`"
+    return Diagnostic("S417", message, span, help=f"write `on {event}`")
+
+
+def old_form_twice(span: Span, event: str, old: str) -> Diagnostic:
+    """S418: two ways to make an event of one old form."""
+    message = f"`{event}` says twice what becomes of `{old}`"
+    return Diagnostic("S418", message, span, help="give one `was` several arms: `when … => … else => …`")
+
+
 def route_against_partitions(span: Span, route: str, why: str) -> Diagnostic:
     """S412: a route under which events of one view would fall into several partitions."""
     help_ = "use `partition_by: view` or `tenant`, or put `meta.aggregate_id` into the id: `key(meta.aggregate_id, …)`"
@@ -567,10 +589,10 @@ def constant_condition(span: Span, *, always: bool) -> Diagnostic:
     return Diagnostic("L606", f"this is always {str(always).lower()}", span, severity="warning")
 
 
-def sequence_read(span: Span) -> Diagnostic:
+def stream_read(span: Span, field: str, help_: str) -> Diagnostic:
     """L607: a view that depends on where the stream keeps its events."""
-    message = "`meta.sequence` is another one when the events are loaded into another stream"
-    return Diagnostic("L607", message, span, help="count in the view, or use the event's own", severity="warning")
+    message = f"`meta.{field}` is another one when the events are loaded into another stream"
+    return Diagnostic("L607", message, span, help=help_, severity="warning")
 
 
 def ambiguous_id(span: Span, parts: Sequence[str]) -> Diagnostic:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from projection.lang.check.schema import Schema
 
-_UNSEEN = ("span", "calls", "slots", "item_gas", "item_alloc")  # places, and what follows from the rest
+_UNSEEN = ("span", "calls", "slots", "item_gas", "item_alloc", "via")  # places, and what follows from the rest
 
 
 def digest(

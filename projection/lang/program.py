@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from datetime import datetime
 from decimal import getcontext, localcontext, setcontext
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -34,8 +35,17 @@ if TYPE_CHECKING:
 
     from projection.lang.run.executors import Routine
 
-build_structs([ty.META])
-Meta = ty.META.made()  # of an event, made from its fields by name
+_META = ty.Record("meta", "meta", {name: one for name, one in ty.META.fields.items() if name not in ty.OF_MESSAGE})
+build_structs([_META])
+ty.META.struct = Meta = _META.made()  # of an event, made from its fields by name
+# The same with the parts of the message that a program may read besides: see `projection.lang.message_parts`.
+MessageMeta = msgspec.defstruct(
+    "meta",
+    [("_headers", dict[str, str]), ("_stored_at", datetime | None), ("_subject", str)],
+    bases=(Meta,),
+    kw_only=True,
+    gc=False,
+)
 
 _ENOUGH = 1_000  # gas, for a route that only reads a field
 _ONCE = (None,)  # the items of a handler without `for`
@@ -94,6 +104,8 @@ class Program:
         self.checked = checked
         self.name = checked.name
         self.digest = checked.digest
+        # What is read of messages besides events; None where nothing is.
+        self.message_parts = None if checked.message_parts.are_none else checked.message_parts
         self.limits = limits or Limits()
         self._gas, self._alloc = self.limits.gas, self.limits.alloc
         made = executor(execution, checked.core.functions) if isinstance(execution, Execution) else execution

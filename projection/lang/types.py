@@ -232,7 +232,13 @@ _META_FIELDS: dict[str, Type] = {
     "tenant_id": TEXT,
     "time": TIMESTAMP,
     "type": TEXT,
+    "headers": Map(TEXT, TEXT),
+    "subject": TEXT,
+    "stored_at": Optional(TIMESTAMP),
 }
+# Parts of the message that an event came in, and the fields that hold them, which no program can name. They are there
+# only for programs that read them (`projection.lang.message_parts`).
+OF_MESSAGE = {"headers": "_headers", "subject": "_subject", "stored_at": "_stored_at"}
 for _name, _type in _META_FIELDS.items():
     META.fields[_name] = Field(_name, _type, (_name,), REQUIRED, Span(0, 0))
 

@@ -44,8 +44,8 @@ class ParkedEvent(Frozen):
     disposition: Disposition
     subject: str
     envelope: bytes
-    # Where the manifest describes the messages: the headers that it reads, in small letters, sorted by name, and when
-    # the log stored the message.
+    # Where the manifest describes the messages, or the program reads parts of them: the headers that are read, in small
+    # letters, sorted by name, and when the log stored the message.
     headers: tuple[tuple[str, str], ...] = ()
     stored: str = ""
 

@@ -132,11 +132,12 @@ class FileLoading:
 
     def _recorded(self, line: int, data: bytes) -> Outgoing:
         message = recorded_message(data, line)
+        subject = message.subject or self._event(message.data).subject
         headers = {name: text for name, text in all_headers(message.headers).items() if not _is_for_the_server(name)}
         if wrong := [name for name, text in headers.items() if not isinstance(text, str)]:
             raise DecodeError(f"the header {wrong[0]!r} has several values; one of a name can be published")
-        self._roots.add(message.subject.partition(".")[0])
-        return Outgoing(message.subject, message.data, cast("dict[str, str]", headers) or None)
+        self._roots.add(subject.partition(".")[0])
+        return Outgoing(subject, message.data, cast("dict[str, str]", headers) or None)
 
 
 def _is_for_the_server(header: str) -> bool:

@@ -2,6 +2,9 @@
 
 A line is a JSON object with the message's `sequence`, `subject`, `time`, `headers` and `body`. A body that is no JSON,
 or JSON over several lines, is there as `body_base64`; it comes back byte for byte either way.
+
+Authors may write an `envelope` instead of a body: then that is what the message holds, whatever a manifest says of
+messages, and it needs no subject.
 """
 
 from __future__ import annotations
@@ -22,11 +25,12 @@ _NANOSECONDS = 1_000_000_000
 
 class _Line(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     sequence: int | None = None
-    subject: str
+    subject: str | None = None
     time: str | None = None
     headers: dict[str, str | list[str]] = {}
     body: msgspec.Raw = msgspec.Raw()
     body_base64: str | None = None
+    envelope: msgspec.Raw = msgspec.Raw()
 
 
 _decode = msgspec.json.Decoder(_Line).decode
@@ -37,13 +41,23 @@ _encode = msgspec.json.Encoder().encode
 
 def is_recorded(line: bytes) -> bool:
     """Whether a line holds a recorded message, and not an envelope or its short form."""
-    if b'"subject"' not in line:
+    if b'"subject"' not in line and b'"envelope"' not in line:
         return False
+    names = _names(line)
+    has_body = "subject" in names and not names.isdisjoint(("body", "body_base64"))
+    return "event_type" not in names and (has_body or "envelope" in names)
+
+
+def holds_envelope(line: bytes) -> bool:
+    """Whether a recorded line has an envelope in place of a body."""
+    return b'"envelope"' in line and "envelope" in _names(line)
+
+
+def _names(line: bytes) -> frozenset[str]:
     try:
-        names = _decode_names(line).keys()
+        return frozenset(_decode_names(line))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-    return "subject" in names and not names.isdisjoint(("body", "body_base64")) and "event_type" not in names
+        return frozenset()
 
 
 def recorded_line(message: Message) -> bytes:
@@ -72,18 +86,25 @@ def recorded_message(line: bytes, sequence: int) -> Message:
 
     Raises:
         DecodeError: D101, the line is no recorded message.
+
+    Returns:
+        The message; its subject is empty where an envelope has none.
     """
     try:
         found = _decode(line)
-        if found.body_base64 is not None and bytes(found.body):
+        body = bytes(found.body) or bytes(found.envelope)
+        if (found.body_base64 is not None and body) or (bytes(found.body) and bytes(found.envelope)):
             raise _refused("it has two bodies")
-        body = bytes(found.body) if found.body_base64 is None else b64decode(found.body_base64, validate=True)
+        if found.subject is None and not bytes(found.envelope):
+            raise _refused("it has no subject")
+        if found.body_base64 is not None:
+            body = b64decode(found.body_base64, validate=True)
         time = "" if found.time is None else _nanoseconds(found.time)
         headers = headers_block(found.headers)
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
         raise _refused(str(error)) from None
     number = sequence if found.sequence is None else found.sequence
-    return Message(number, found.subject, body, time, "", headers)
+    return Message(number, found.subject or "", body, time, "", headers)
 
 
 def unnumbered(line: bytes) -> bytes:

@@ -56,6 +56,8 @@ def _words(part: Part, shown: str) -> str:
             return f"`{shown}` never ran"
         case Part.FUNCTION:
             return f"the function that is `{shown}` was never called"
+        case Part.OLD_FORM:
+            return f"no event was made by `{shown}`"
         case Part.ITEM:
             return f"nothing came into `{shown}`"
         case Part.NONE | Part.PRESENT if "??" in shown:

@@ -49,7 +49,7 @@ def _record(one: ProgramCoverage) -> Iterator[str]:
     yield "TN:"
     yield f"SF:{one.source.name}"
     at = {point: one.source.position(point.span.start)[0] for point in one.hits}
-    routines = [point for point in one.hits if point.part in (Part.HANDLER, Part.FUNCTION)]
+    routines = [point for point in one.hits if point.part in (Part.HANDLER, Part.FUNCTION, Part.OLD_FORM)]
     names = {point: f"{point.part}:{at[point]}" for point in routines}
     yield from (f"FN:{at[point]},{names[point]}" for point in routines)
     yield from (f"FNDA:{one.hits[point]},{names[point]}" for point in routines)

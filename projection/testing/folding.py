@@ -21,6 +21,7 @@ from projection.model.ids import DEFAULT_TENANT, TenantId, ViewId
 from projection.model.keys import ViewKey
 from projection.model.parked import Disposition
 from projection.model.problems import did_you_mean
+from projection.model.subjects import matcher
 from projection.testing.coverage import measured
 from projection.testing.finding import manifest_of
 from projection.testing.given import FIRST_TIME, given_events, recorded_by
@@ -124,7 +125,19 @@ class Projection:
             warn(f"{event.place}: no program of {self.name} takes event {event.event_type!r}; {known}")
 
     def fold(self, events: tuple[GivenEvent, ...]) -> Folded:
-        """What comes of events that have been read already."""
+        """What comes of events that have been read already.
+
+        Raises:
+            ConfigurationError: one is given a subject that is not read.
+        """
+        filters = list(dict.fromkeys(one for view in self.deployed for one in view.entry.subjects))
+        is_read = matcher(filters)
+        for event in events:
+            if event.subject is not None and not is_read(event.subject):
+                raise ConfigurationError(
+                    f"{event.place}: no view type reads the subject {event.subject!r}",
+                    hint=f"subjects that are read: {', '.join(filters)}",
+                )
         return Folded(self, events)
 
     def takes(self, event: GivenEvent) -> bool:

@@ -3,6 +3,9 @@
 The short form says what matters in a test, and the rest has defaults:
 
     {"type": "Payment", "data": {"fine_id": "A1", "amount_paid": 10.10}, "at": "2001-02-03T00:00:00Z"}
+
+What it says of the message that the event came in (`headers`, `subject`, `stored_at`) makes it a recorded message, with
+an envelope for its body.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from projection.model.envelope import Envelope, decode_envelope
 from projection.model.problems import did_you_mean
 from projection.model.timestamp import parse_timestamp
 from projection.stream.file_feed import read_events
-from projection.stream.recorded import is_recorded, unnumbered
+from projection.stream.recorded import is_recorded, recorded_message, unnumbered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,6 +49,7 @@ class GivenEvent(NamedTuple):
     envelope: Envelope
     place: str
     is_short: bool
+    subject: str | None = None  # that the short form names
 
     @property
     def event_type(self) -> str:
@@ -67,6 +71,9 @@ class _Short(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     tenant: str = ""
     event_id: str | None = None
     correlation_id: str | None = None
+    headers: dict[str, str] = {}
+    subject: str | None = None
+    stored_at: str | None = None
 
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -204,20 +211,37 @@ def given_event(data: bytes, place: str, time: str, aggregate_of: Callable[[str]
     try:
         names = _fields.decode(data)
         is_short = "event_type" not in names
+        line, subject = data, None
         if is_short:
-            data = _envelope(data, names, time, aggregate_of)
+            short = _shorts(data, names)
+            data = _envelope(short, time, aggregate_of)
+            line, subject = _in_message(short, data), short.subject
         envelope = decode_envelope(data)
         parse_timestamp(envelope.timestamp)
     except (msgspec.DecodeError, UnicodeDecodeError, DecodeError, ValueError) as error:
         raise _no_event(place, str(error)) from None
-    return GivenEvent(data, envelope, place, is_short)
+    return GivenEvent(line, envelope, place, is_short, subject)
 
 
-def _envelope(data: bytes, names: Mapping[str, object], time: str, aggregate_of: Callable[[str], str]) -> bytes:
+def _shorts(data: bytes, names: Mapping[str, object]) -> _Short:
     for name in names:
         if name not in _Short.__struct_fields__:
             raise ValueError(f"the field {name!r} is not known; {did_you_mean(name, _Short.__struct_fields__)}")
-    short = _short.decode(data)
+    return _short.decode(data)
+
+
+def _in_message(short: _Short, envelope: bytes) -> bytes:
+    """The line of an event: its envelope, or the message that it came in, where something is said of that."""
+    parts = {"subject": short.subject, "time": short.stored_at, "headers": short.headers}
+    said = {name: value for name, value in parts.items() if value}
+    if not said:
+        return envelope
+    line = _encode({**said, "envelope": msgspec.Raw(envelope)})
+    recorded_message(line, 1)  # which says what is wrong with it
+    return line
+
+
+def _envelope(short: _Short, time: str, aggregate_of: Callable[[str], str]) -> bytes:
     fields = {
         "tenant_id": short.tenant,
         "aggregate_type": aggregate_of(short.type) if short.aggregate is None else short.aggregate,

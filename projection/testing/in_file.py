@@ -56,6 +56,9 @@ class _Run:
             "at": step.at,
             "aggregate": step.aggregate_type,
             "id": step.aggregate_id,
+            "stored_at": step.stored_at,
+            "subject": step.subject,
+            "headers": dict(step.headers),
         }
         data = msgspec.json.encode({name: value for name, value in short.items() if value is not None})
         line, _ = self._source.position(step.span.start)

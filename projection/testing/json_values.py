@@ -16,14 +16,17 @@ from hypothesis import strategies as st
 
 from projection.lang import core
 from projection.lang import types as ty
+from projection.lang.check.rewriting import META
 from projection.lang.values.codec import largest
 from projection.lang.values.numbers import DIGITS, MAX_INT, MIN_INT
 from projection.lang.values.times import MAX_DURATION, MIN_DURATION, duration_text
+from projection.model.envelope import MAX_TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from projection.lang.check.checker import CheckedProgram
+    from projection.lang.message_parts import MessageParts
 
 Values: TypeAlias = "st.SearchStrategy[Any]"
 
@@ -34,6 +37,7 @@ _ABSENT = object()
 _FILLED = 200  # items or code points: a declared bound up to this is met often, a larger one only at the ends
 _MOST_BYTES = 256 * 1024  # of a value that is as large as may be; an event has a few of these at most
 _LONG_ID = 1_000  # no key of a store takes it
+_LONG_HEADER = MAX_TEXT
 _SOME = 3  # items of a list that is just some list
 _DAYS = ("2024-02-29", "2024-03-01", "2024-12-31")
 # All that UTF-8 can say. `codec="utf-8"` would be the same, but hypothesis tries each character first: a second or two.
@@ -59,6 +63,7 @@ class Hints:
     ints: tuple[int, ...]
     decimals: tuple[Decimal, ...]
     meta: frozenset[str]  # the fields of `meta` that are read
+    message_parts: MessageParts
 
     @classmethod
     def of(cls, checked: CheckedProgram) -> Hints:
@@ -67,6 +72,7 @@ class Hints:
         routes = [node for one in handlers for part in (one.source, one.route) if part for node in _nodes(part)]
         bodies = [node for one in handlers for node in _nodes(one.body)]
         functions = [node for one in checked.core.functions.values() for node in _nodes(one.body)]
+        old_forms = [node for one in checked.core.functions.values() if one.makes_event for node in _nodes(one.body)]
         everything = [*routes, *bodies, *functions]
         constants = [one for node in everything if isinstance(node, core.Const) for one in _singles(node.value)]
         return cls(
@@ -78,7 +84,13 @@ class Hints:
                 node.field
                 for node in everything
                 if isinstance(node, core.Get) and isinstance(node.base, core.Local) and node.base.slot == core.META
-            ),
+            )
+            | {
+                node.field
+                for node in old_forms
+                if isinstance(node, core.Get) and isinstance(node.base, core.Local) and node.base.slot == META
+            },
+            checked.message_parts,
         )
 
 
@@ -250,6 +262,18 @@ class JsonValues:
             return items | st.dictionaries(names, st.none() | inner, max_size=_SOME)
 
         return st.recursive(single, around, max_leaves=6)
+
+    def headers(self) -> Values:
+        """Headers of a message: some of those that the program reads."""
+        known = [text for text in self._hints.texts if len(text) <= _LONG_HEADER and text.isprintable()]
+        text = st.sampled_from(tuple(dict.fromkeys((*IDS, *known, ""))))
+        if self._extremes:
+            text |= _long("x", _LONG_HEADER)
+        return st.fixed_dictionaries({}, optional=dict.fromkeys(self._hints.message_parts.headers, text))
+
+    def stored(self) -> Values:
+        """When a log stored a message."""
+        return self._timestamps()
 
     def objects(self) -> Values:
         """Objects of JSON, with names that the program asks for."""

@@ -148,7 +148,7 @@ class _Types:
         self._checked = checked
         self._illegal = illegal
         self._values = JsonValues(hints, extremes=extremes)
-        self._around = _around(hints, tenants)
+        self._around = _around(hints, tenants, self._values)
 
     def of(self, *, beginnings: bool = False) -> st.SearchStrategy[Event]:
         """Events of all types, or of those that views can begin with, where there are such."""
@@ -187,17 +187,22 @@ def _other_type(checked: CheckedProgram) -> str:
     return next(name for name in (OTHER_TYPE, *(f"{OTHER_TYPE}{n}" for n in range(1, 1_000))) if name not in known)
 
 
-def _around(hints: Hints, tenants: Sequence[str]) -> st.SearchStrategy[Event] | None:
+def _around(hints: Hints, tenants: Sequence[str], values: JsonValues) -> st.SearchStrategy[Event] | None:
     """What stands around a payload: only what can matter to the program, so that small events stay small."""
     fields: dict[str, Any] = {}
     optional: dict[str, Any] = {}
     if len(tenants) > 1 or tenants[0]:
         fields["tenant"] = st.sampled_from(tuple(tenants))
-    if "aggregate_id" in hints.meta:
+    parts = hints.message_parts
+    if "aggregate_id" in hints.meta or parts.subject:  # which a subject has a place for
         fields["id"] = st.sampled_from(IDS)
     for name in ("event_id", "correlation_id"):
         if name in hints.meta:
             optional[name] = st.sampled_from(IDS)
+    if parts.headers:
+        optional["headers"] = values.headers()
+    if parts.stored_at:
+        optional["stored_at"] = values.stored()
     return st.fixed_dictionaries(fields, optional=optional) if fields or optional else None
 
 

@@ -91,6 +91,15 @@ def test_at_an_event_its_fields_are_there_and_views_are_as_before_it(folder):
     assert "error[N201]: no variable `e` here" in ended.stdout
 
 
+def test_at_an_event_every_part_of_its_message_is_there(folder):
+    event = {**EVENTS[0], "headers": {"X-Channel": "web"}, "stored_at": "2024-03-01T00:00:00Z"}
+    (folder / "events.jsonl").write_text(json.dumps(event))
+    ended = loaded(
+        folder, ":event 1", 'meta.headers["x-channel"]', 'meta.headers["other"]', "meta.stored_at", "meta.subject"
+    )
+    assert ['"web"', "null", '"2024-03-01T00:00:00Z"', '"tenant.%-.aggregate.aggregate.1"'] == values(ended)[1:]
+
+
 def test_at_an_event_views_are_those_of_its_tenant(folder):
     event = {"type": "Counted", "tenant": "t", "data": {"id": "a", "n": 7}}
     (folder / "events.jsonl").write_text(f"{json.dumps(event)}\n{json.dumps(event)}\n")

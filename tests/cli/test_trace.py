@@ -134,3 +134,12 @@ def test_what_takes_the_place_of_none_is_shown_with_its_value_and_not_with_the_t
     ended = projection("trace", "p.proj", "--events", "events.jsonl", "--event", "1", folder=tmp_path)
     (line,) = [line for line in ended.stdout.splitlines() if "  e.n ?? 7" in line]
     assert "7" == line.split()[-1]
+
+
+def test_what_is_read_of_the_message_is_shown(tmp_path):
+    program = COUNTER.replace("total += e.n", 'total += length(meta.headers["x-channel"] ?? "")')
+    (tmp_path / "counter.proj").write_text(program)
+    (tmp_path / "events.jsonl").write_text(json.dumps({**EVENTS[0], "headers": {"X-Channel": "web"}}))
+    shown = trace(tmp_path, 1).stdout
+    assert '"web"' in shown
+    assert "total: 3" in shown

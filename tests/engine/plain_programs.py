@@ -12,7 +12,7 @@ from projection.lang.check.sessions import NO_PROGRAM, Session
 from projection.lang.failures import Failure
 from projection.lang.library import BUILTINS, OPERATORS
 from projection.lang.operations import parse_signature
-from projection.lang.program import Meta
+from projection.lang.program import MessageMeta
 from projection.lang.reporting import ProgramInvalidError
 from projection.lang.source import Source
 
@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from projection.lang.operations import Operation, Pattern
 
 ID = "A:1"
-META = Meta(
+META = MessageMeta(
     aggregate_id="A", aggregate_type="thing", correlation_id="c", date=date(2024, 2, 29), event_id="e", sequence=1,
-    tenant_id="north", time=datetime(2024, 2, 29, tzinfo=UTC), type="Happened",
+    tenant_id="north", time=datetime(2024, 2, 29, tzinfo=UTC), type="Happened", _headers={"x": "y"}, _subject="s",
+    _stored_at=datetime(2024, 2, 29, tzinfo=UTC),
 )  # fmt: skip
-VALUES = ("id", *(f"meta.{name}" for name in ty.META.fields))
+VALUES = ("id", 'meta.headers["x"]', *(f"meta.{name}" for name in ty.META.fields if name != "headers"))
 _OF_EACH_TYPE = ("id", "meta.tenant_id", "meta.sequence", "meta.date", "meta.time")
 _WHOLE = (
     "{}", "[{}]", "set([{}])", '"{{{}}}"', "if {} == {} then {} else {}", "[one for one in [{}]]",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +15,7 @@ from projection.cli.trace import _Tracing
 from projection.engine.adoption import adopt
 from projection.engine.builds import open_store, plan_builds
 from projection.engine.decisions import drop
-from projection.engine.event import EventReader
+from projection.engine.event import EventReader, with_message
 from projection.engine.lane import Lane
 from projection.engine.recipes import deployed_by
 from projection.engine.requeue import settle
@@ -23,11 +24,13 @@ from projection.history.explaining import explain
 from projection.history.logs import FileLog
 from projection.lang.check.sessions import NO_PROGRAM, Session
 from projection.lang.library import BUILTINS
-from projection.lang.program import Meta, Program
+from projection.lang.message_parts import MessageParts
+from projection.lang.program import MessageMeta, Program
 from projection.lang.run.executors import Execution
 from projection.lang.source import Source
 from projection.lang.values.codec import encode
 from projection.model.envelope import decode_envelope
+from projection.model.event_format.headers import headers_block
 from projection.model.ids import TenantId, ViewId, ViewType
 from projection.model.keys import ViewKey
 from projection.model.parked import Drop
@@ -35,9 +38,10 @@ from projection.model.timestamp import parse_timestamp
 from projection.store.catalog import Catalog
 from projection.store.memory import MemoryLaneStore
 from projection.stream.port import Message
+from projection.stream.recorded import recorded_line
 from projection.testing.folding import Projection
 from projection.testing.fuzz.observing import Fold, Subject
-from projection.testing.given import given_event
+from projection.testing.given import given_events, recorded_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -57,8 +61,10 @@ FIRST, SECOND = EVENTS = tuple(
     for number in (1, 2)
 )  # fmt: skip
 MESSAGES = [
-    Message(number, "tenant.north.aggregate.thing.A", data, "1700000000") for number, data in enumerate(EVENTS, 1)
+    Message(number, "tenant.north.aggregate.thing.A", data, f"17{'0' * 17}", "", headers_block({"X": "y"}))
+    for number, data in enumerate(EVENTS, 1)
 ]
+LINES = [recorded_line(one) for one in MESSAGES]
 _BUILTINS_OF_OTHER_TYPES = {"all", "any", "base64", "fail", "hex", "parse_utf8", "total_seconds"}
 
 
@@ -89,9 +95,10 @@ def expected(both) -> Views:
     found: Views = {}
     one = decode_envelope(SECOND)
     moment = parse_timestamp(one.timestamp)
-    meta = Meta(
+    meta = MessageMeta(
         aggregate_id="A", aggregate_type="thing", correlation_id="c", date=moment.date, event_id="e2", sequence=2,
-        tenant_id="north", time=moment.time, type="Happened",
+        tenant_id="north", time=moment.time, type="Happened", _headers={"x": "y"}, _subject=MESSAGES[1].subject,
+        _stored_at=datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC),
     )  # fmt: skip
     for deployed in both["lax"]:
         program = deployed.program
@@ -191,14 +198,14 @@ def test_an_adoption(both, expected, execution, tmp_path):
 async def test_what_why_tells(both, expected, execution):
     found = {}
     for one in run_by(execution, both["lax"]):
-        explained = await explain(FileLog(lambda: iter(EVENTS)), one, NORTH, THING)
+        explained = await explain(FileLog(lambda: iter(LINES)), one, NORTH, THING)
         found[one.entry.view_type] = explained.view
     assert expected == found
 
 
 async def test_what_diff_tells(both, expected, execution):
     pairs = [Pair(*sides) for sides in zip(*(run_by(execution, both[one]) for one in ("strict", "lax")), strict=True)]
-    compared = await compare(FileLog(lambda: iter(EVENTS)), pairs, 10, lambda _doing, _sequence: None)
+    compared = await compare(FileLog(lambda: iter(LINES)), pairs, 10, lambda _doing, _sequence: None)
     assert expected == {one.pair.new.entry.view_type: one.views[0].new for one in compared}
 
 
@@ -207,7 +214,7 @@ def test_what_fuzz_folds(both, expected, execution, folder):
     for one in run_by(execution, both["lax"]):
         projection = Projection("things", [one], folder)
         subject = Subject(projection, one)
-        given = [given_event(data, "here", "", projection.aggregate_of) for data in EVENTS]
+        given = given_events(LINES, folder, projection.aggregate_of, recorded=recorded_by(one))
         fold = Fold(subject)
         signs = [seen.sign.what for number, event in enumerate(given, 1) for seen in fold.take(number, event)]
         assert {"", "commits"} >= {sign for sign in signs if sign[:1] in ("R", "O", "D")}
@@ -241,7 +248,8 @@ def test_what_trace_shows(both):
 
 
 def test_what_the_repl_computes():
-    meta = EventReader(TEMPLATE, TENANCY).read(MESSAGES[1]).meta
+    read = EventReader(TEMPLATE, TENANCY).read(MESSAGES[1])
+    meta = with_message(read, MessageParts(("x",), subject=True, stored_at=True)).meta
     session = Session(Source("", NO_PROGRAM))
     session.look_at(THING, None)
     session.stand_at(None, meta)

@@ -65,14 +65,15 @@ class ProgramBounds:
     """The bounds of a program's handlers."""
 
     def __init__(self, program: Program) -> None:
-        self._bounds = {bound.span: bound for bound in bounds_of(program.checked, program.limits)}
+        bounds = bounds_of(program.checked, program.limits)
+        self._bounds = {(bound.span, bound.events, bound.via): bound for bound in bounds}
         self._view = view_gas(program.checked.view, program.limits)
 
     def holds_for_route(self, handlers: Iterable[core.Handler], used: int, *, failed: bool = False) -> None:
         """What decoding and routing one event took."""
         found = payload_gas()
         for handler in handlers:
-            found = found.plus(self._bounds[handler.span].route.gas)
+            found = found.plus(self._bounds[handler.span, handler.events, handler.via].route.gas)
         assert used <= found.most
         assert failed or found.least <= used
 
@@ -80,13 +81,14 @@ class ProgramBounds:
         """What one event took on one view; how much was allocated is not known of what failed."""
         found, allocated, count = Range(0, 2 * self._view.most), Range(), dict[Any, int]()
         for run, _item in steps:
-            bound = self._bounds[run.handler.span]
+            key = (run.handler.span, run.handler.events, run.handler.via)
+            bound = self._bounds[key]
             found, allocated = found.plus(bound.body.gas), allocated.plus(bound.body.alloc)
-            count[bound.span] = count.get(bound.span, 0) + 1
-            assert count[bound.span] <= bound.runs.most
+            count[key] = count.get(key, 0) + 1
+            assert count[key] <= bound.runs.most
         assert gas <= found.most
         assert failed or found.least <= gas
-        assert gas <= 2 * self._view.most + sum(self._bounds[span].apply().gas.most for span in count)
+        assert gas <= 2 * self._view.most + sum(self._bounds[key].apply().gas.most for key in count)
         if alloc is not None:
             assert alloc <= allocated.most
             assert failed or allocated.least <= alloc

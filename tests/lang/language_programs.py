@@ -12,7 +12,7 @@ from language_generator import FIELDS, OVER_EVENT, PRODUCTIONS, TYPES, Grammar, 
 from projection.lang.program import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from random import Random
 
 # Of the view: declaration, name, the type of expressions that fit, and whether each new view has to have it.
@@ -46,7 +46,10 @@ _FUNCTIONS = {
     ),
 }  # fmt: skip
 _CALLS = {"f1(e.n, e.row)": "int", "f2(e.s, e.m, e.row)": "string", "f3(e.xs, e.any, e.row)": "row"}
-_SMALL = "event Small { id: string, n: int, opt?: int }\n"
+_SMALL = "{ id: string, n: int, opt?: int }"
+_SMALL_SCOPE = {"e.id": "string", "e.n": "int", "e.opt": "int?"}
+_COPIED = {name: f"e.{name}" for name in re.findall(r"(\w+)\??: ", FIELDS)}  # an event of these, as it is
+_REPLACED = {"n": "int", "s": "string", "flag": "bool", "text": "string?", "row": "row", "xs": "list<int>", "k": "int"}
 _ROUTES = ['"a"', "key(e.k)", '"r{e.k}"', "e.text", "(if e.flag then none else e.late)", "key(e.color, e.flag)", "e.s"]
 _ROUTES_OF_ITEMS = {
     "row": ["x.name", "key(x.color)", "x.note", "(if x.q > 1 then none else x.name)"],
@@ -85,8 +88,8 @@ def _limits(random: Random) -> Limits:
 
 
 def _event(random: Random) -> tuple[str, str]:
-    name = random.choice(["In", "In", "In", "Also", "also-this", "Small", "Other"])
-    if name == "Small":
+    name = random.choice(["In", "In", "In", "Also", "also-this", "Small", "Other", "Old", "Old", "Medium"])
+    if name in ("Small", "Medium"):
         return name, json.dumps({"id": random.choice(["a", "0", "r1", ""]), "n": random.randrange(-3, 9)})
     if random.random() < 0.1:
         return name, spoilt(random, event(random)).encode("utf-8", "replace").decode()
@@ -112,12 +115,45 @@ class _Program:
         for name in self._functions:
             head, type_, scope = _FUNCTIONS[name]
             functions.append(f"{head} = {self._write(OVER_NOTHING, type_, self._known(scope))}\n")
-        also = f'event Also from "also-this" | "Also" {{{FIELDS}}}\n'
+        also = f'event Also from "also-this" | "Also" {{{FIELDS}}}{self._was_old(self._copy)}\n'
+        in_, small = self._was_old(self._copy), self._was_old(self._small)
+        small += self._was("Medium", self._small, OVER_NOTHING, _SMALL_SCOPE)
         declarations = [
-            f"event In {{{FIELDS}}}\n", also if any("Also as e" in one for one in handlers) else "", _SMALL, TYPES,
+            f"event In {{{FIELDS}}}{in_}\n", also if any("Also as e" in one for one in handlers) else "",
+            f"event Small {_SMALL}{small}\nevent Old {{{FIELDS}}}\n",
+            f"event Medium {_SMALL}{self._was_old(self._small)}\n", TYPES,
             f"view Out {{ {', '.join(self._declared)} }}\n", *functions,
         ]  # fmt: skip
         return "proj 1\nprojection generated\n" + "".join(declarations) + "".join(handlers)
+
+    def _was_old(self, record: Callable[[Grammar, Mapping[str, str]], str]) -> str:
+        return self._was("Old", record, OVER_EVENT, self._known(_CALLS))
+
+    def _was(
+        self, old: str, record: Callable[[Grammar, Mapping[str, str]], str], grammar: Grammar, scope: Mapping[str, str]
+    ) -> str:
+        """How an event is made of an old form, in some programs."""
+        random = self.random
+        if random.random() < 0.5:
+            return ""
+        arms = []
+        for _ in range(random.choice([0, 0, 1, 2])):
+            arms.append(f"when {self._write(grammar, 'bool', scope)} => {record(grammar, scope)}")
+        if not arms:
+            return f" was {old} as e => {record(grammar, scope)}"
+        return "\n  ".join([f" was {old} as e", *arms, *[f"else => {record(grammar, scope)}"] * random.randrange(2)])
+
+    def _small(self, grammar: Grammar, scope: Mapping[str, str]) -> str:
+        """A record of `Small`, or of `Medium`."""
+        id_ = self.random.choice(['"a"', self._write(grammar, "string", scope)])
+        n, opt = self._write(grammar, "int", scope), self._write(grammar, "int?", scope)
+        return self.random.choice([f"{{ id: {id_}, n: {n}, opt: {opt} }}", f"let kept = {n}; {{ id: {id_}, n: kept }}"])
+
+    def _copy(self, grammar: Grammar, scope: Mapping[str, str]) -> str:
+        """A record of `In`, or of `Also`: that of `Old`, with something else in it."""
+        changed = self.random.sample(list(_REPLACED), 2)
+        written = {name: self._write(grammar, _REPLACED[name], scope) for name in changed}
+        return "{ " + ", ".join(f"{name}: {value}" for name, value in {**_COPIED, **written}.items()) + " }"
 
     def _known(self, scope: Mapping[str, str]) -> dict[str, str]:
         """A scope without calls of functions that this program does not have."""
@@ -140,7 +176,7 @@ class _Program:
             ["e.flag and «bool»", "e.k > «int» or «bool»", "e.s != «string»", "e.text == none and «bool»"],
         )
         if events == "Small":
-            grammar, scope = OVER_NOTHING, {"e.id": "string", "e.n": "int", "e.opt": "int?"}
+            grammar, scope = OVER_NOTHING, _SMALL_SCOPE
             routes, tests = ["e.id", "key(e.n)", '"a"'], ["e.n > «int»", "e.opt == none and «bool»"]
         elif events == "*":
             grammar, scope = OVER_NOTHING, {"e": "json", "e.a": "json?"}

@@ -17,7 +17,7 @@ from projection.lang import types as ty
 from projection.lang.check.checker import CheckedProgram, _Checker, check
 from projection.lang.cost.segments import with_charges
 from projection.lang.failures import Failure
-from projection.lang.program import Limits, Meta, Program
+from projection.lang.program import Limits, MessageMeta, Program
 from projection.lang.reporting import Diagnostic, ProgramInvalidError
 from projection.lang.run.executors import Execution, executor
 from projection.lang.run.interpreter import Meter
@@ -30,6 +30,7 @@ from projection.lang.values.codec import Codec, encode
 from projection.lang.values.mending import parse_timestamp
 from projection.lang.values.numbers import EXACT, MAX_INT, MIN_INT
 from projection.lang.values.structs import build_structs
+from projection.model.envelope import MAX_TEXT
 
 CASES = Path(__file__).parent / "cases"
 TIME = "2024-02-29T23:30:00+01:00"
@@ -188,8 +189,11 @@ def meta(time: str = TIME, **fields: Any) -> Any:
         "tenant_id": "t",
         "time": parse_timestamp(time),
         "type": "T",
+        "_headers": {"channel": "web", "empty": "", "long": "x" * MAX_TEXT},
+        "_stored_at": parse_timestamp("2024-03-01T00:00:00Z"),
+        "_subject": "tenant.t.aggregate.fine.a-1",
     }
-    return Meta(**{**plain, **fields})
+    return MessageMeta(**{**plain, **fields})
 
 
 class Outcome(NamedTuple):

@@ -61,6 +61,36 @@ MUTANTS = [
         "tests/model/test_parked_digest.py",
     ),
     Mutant(
+        "headers of a message only where a manifest describes it",
+        "engine/parking.py",
+        (("{*header_names(deployed.entry.events), *parts.headers}", "{*header_names(deployed.entry.events)}"),),
+        "tests/engine/test_message_parts.py::test_what_a_parked_event_keeps_of_its_message_is_what_the_program_reads",
+    ),
+    Mutant(
+        "parked events without what is read of their messages",
+        "engine/adoption.py",
+        (("if lacking and self._queues:", "if False:"),),
+        "tests/engine/test_message_parts.py::test_a_program_that_reads_more_than_parked_events_keep_cannot_adopt_them",
+    ),
+    Mutant(
+        "old forms made whole for their routes",
+        "lang/check/rewriting.py",
+        (("if read is None or leaves", "if True or leaves"),),
+        "tests/engine/test_old_forms.py::test_an_old_form_that_cannot_be_turned_is_parked_for_its_view_and_later_events_wait",
+    ),
+    Mutant(
+        "old forms of old forms left out",
+        "lang/check/upcasts.py",
+        (("            yield from self._of_old_forms(derived)\n", ""),),
+        "tests/lang/test_upcasting.py::TestWhatBecomesOfOldForms::test_it_goes_on_through_any_number_of_forms",
+    ),
+    Mutant(
+        "slots of a function over those of its handler",
+        "lang/check/rewriting.py",
+        (("META: core.META}, slots - FIRST_FREE)", "META: core.META}, 0)"),),
+        "tests/lang/test_upcasting.py::test_variables_of_a_route_and_of_what_it_reads_are_kept_apart",
+    ),
+    Mutant(
         "defaults in the identity",
         "model/manifest.py",
         (("if value != defaults[name]}", "}"),),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from projection.errors import DecodeError
 from projection.model.event_format.headers import all_headers, chosen_headers, headers_block
 from projection.stream.port import Message
-from projection.stream.recorded import is_recorded, recorded_line, recorded_message
+from projection.stream.recorded import holds_envelope, is_recorded, recorded_line, recorded_message
 
 NAMES = st.text("abcXYZ-_0", min_size=1, max_size=8)
 VALUES = st.text(st.characters(exclude_characters="\r\n", exclude_categories=("Cs",)), max_size=20).map(str.strip)
@@ -50,6 +50,9 @@ def test_a_message_comes_back_byte_for_byte(sequence, subject, body, headers, ti
         (b'{"subject":"a","body":1', False),
         (b'{"subject":' + b"[" * 100_000, False),
         (b"[]", False),
+        (b'{"envelope":{"event_type":"X"}}', True),
+        (b'{"event_type":"X","payload":{},"envelope":1}', False),
+        (b'{"event_type":"X","payload":{"envelope":1}}', False),
     ],
 )
 def test_an_envelope_is_not_taken_for_one(line, expected):
@@ -66,6 +69,8 @@ def test_an_envelope_is_not_taken_for_one(line, expected):
         ('"body":1,"sequence":"7"', "sequence"),
         ('"body":1,"bodies":1', "bodies"),
         ('"body":1,"body_base64":""', "two bodies"),
+        ('"body":1,"envelope":{}', "two bodies"),
+        ('"envelope":{},"body_base64":""', "two bodies"),
     ],
 )
 def test_what_is_no_message_is_said(more, said):
@@ -77,6 +82,15 @@ def test_what_is_no_message_is_said(more, said):
 
 def test_one_without_a_sequence_gets_the_next():
     assert 5 == recorded_message(b'{"subject":"a","body":1}', 5).sequence
+
+
+def test_an_envelope_in_the_place_of_a_body_needs_no_subject():
+    line = b'{"envelope":{"event_type":"X"},"headers":{"A":"b"}}'
+    found = recorded_message(line, 3)
+    assert ("", b'{"event_type":"X"}', {"A": "b"}) == (found.subject, found.data, all_headers(found.headers))
+    assert (True, False) == (holds_envelope(line), holds_envelope(b'{"subject":"envelope","body":"envelope"}'))
+    with pytest.raises(DecodeError, match="no subject"):
+        recorded_message(b'{"body":1}', 1)
 
 
 def test_headers_are_found_however_they_are_written():

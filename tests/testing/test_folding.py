@@ -14,6 +14,7 @@ from projection.errors import ConfigurationError
 from projection.lang.reporting import ProgramInvalidError
 from projection.testing.finding import find
 from projection.testing.folding import NoSuchViewError, Projection
+from projection.testing.in_file import run_test
 
 MANIFEST = (
     "manifest: 1\nviews:\n  fines: {program: fines.proj, on_error: halt, subjects: ['tenant.*.aggregate.fine.*']}\n"
@@ -203,3 +204,44 @@ def test_a_folder_without_a_projection_and_a_program_with_errors_are_errors(tmp_
     write(tmp_path, {"fines.proj": FINES.replace("e.amount }", "e.amont }", 1)})
     with pytest.raises(ProgramInvalidError):
         Projection.load(tmp_path)
+
+
+SEEN = """\
+proj 1
+projection seen
+event Paid { id: string }
+view Seen { by: string, subject: string, stored?: timestamp }
+on Paid as e creates e.id =>
+  { by: meta.headers["x-channel"] ?? "-", subject: meta.subject, stored: meta.stored_at }
+test "what is said of a message" {
+  event Paid { id: "a" } stored_at "2001-01-01T00:00:00Z" headers { "X-Channel": "web" };
+  expect view("a").by == "web" and view("a").stored == parse_timestamp("2001-01-01T00:00:00Z");
+  event Paid { id: "b" } subject "tenant.%-.aggregate.other.b";
+  expect view("b").subject == "tenant.%-.aggregate.other.b" and view("b").stored == none;
+}
+"""
+
+
+@pytest.fixture
+def seen(tmp_path):
+    (tmp_path / "seen.proj").write_text(SEEN)
+    return Projection.load(tmp_path / "seen.proj")
+
+
+def test_a_test_says_what_is_around_its_event_in_a_message(seen):
+    (test,) = seen.deployed[0].program.checked.tests
+    run_test(seen, test)
+
+
+def test_an_event_in_short_form_says_it_likewise_and_a_plain_one_has_the_subject_it_would_be_published_under(seen):
+    folded = seen.given([{"type": "Paid", "data": {"id": "a"}, "headers": {"x-channel": "shop"}}, PAID_B])
+    assert "shop" == folded.view("a")["by"]
+    assert {"by": "-", "subject": "tenant.%-.aggregate.aggregate.1", "stored": None} == folded.view("b")
+
+
+PAID_B = {"type": "Paid", "data": {"id": "b"}}
+
+
+def test_a_subject_that_nothing_reads_is_a_mistake(seen):
+    with pytest.raises(ConfigurationError, match="no view type reads the subject 'elsewhere'"):
+        seen.given({**PAID_B, "subject": "elsewhere"})

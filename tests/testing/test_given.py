@@ -168,3 +168,23 @@ def test_a_line_of_a_file_that_is_no_event_is_named(tmp_path):
     (tmp_path / "events.jsonl").write_text(f'{FULL}\n\n{{"event_type": "Paid"}}\n')
     with pytest.raises(ConfigurationError, match=r"events\.jsonl:3: this is no event: "):
         read(Path("events.jsonl"), tmp_path)
+
+
+def test_what_the_short_form_says_of_the_message_makes_it_a_recorded_one():
+    (plain, said) = read(
+        [{"type": "Paid"}, {"type": "Paid", "headers": {"X": "1"}, "stored_at": "2001-01-01T00:00:00Z"}]
+    )
+    assert plain.line == json.dumps(json.loads(plain.line), separators=(",", ":")).encode()
+    assert {"time": "2001-01-01T00:00:00Z", "headers": {"X": "1"}, "envelope": json.loads(plain.line)} == json.loads(
+        said.line
+    )
+    (named,) = read({"type": "Paid", "subject": "a.b"})
+    assert ("a.b", "a.b") == (named.subject, json.loads(named.line)["subject"])
+
+
+@pytest.mark.parametrize(
+    "more", [{"headers": {"a:b": "x"}}, {"headers": {"a": "x\r\ny"}}, {"stored_at": "today"}, {"headers": {"a": 1}}]
+)
+def test_a_message_that_cannot_be_is_none(more):
+    with pytest.raises(ConfigurationError, match="event 1: this is no event"):
+        read([{"type": "Paid", **more}])

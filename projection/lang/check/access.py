@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from projection.lang import core
@@ -14,6 +15,23 @@ from projection.lang.syntax import nodes as syn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+_HEADER = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # a token of RFC 9110
+# What another stream with the same events has otherwise, and what to read instead.
+_OF_A_STREAM = {
+    "sequence": "count in the view, or use the event's own",
+    "stored_at": "use `meta.time`, which is when it happened",
+}
+
+
+def is_header(name: str) -> bool:
+    """Whether a message can have a header of this name."""
+    return _HEADER.fullmatch(name) is not None
+
+
+def is_for_the_server(header: str) -> bool:
+    """Whether a header, in small letters, says what a server should do or did; an id of the publisher's does not."""
+    return header.startswith("nats-") and header != "nats-msg-id"
 
 
 class Access(Updates):
@@ -39,6 +57,8 @@ class Access(Updates):
                 value = Typed(value.core, value.type.inner)
             if isinstance(step, syn.Get) and not step.optional:
                 value = self.reached(value, step.base)
+            if value.type is ty.META and isinstance(step, syn.Get) and step.field == "headers":
+                return self._steps(self._header(value, step, steps[position + 1 :]), steps[position + 2 :])
             if not isinstance(step, syn.Present) and step.optional and isinstance(value.type, ty.Optional):
                 slot = self.new_slot()
                 local = core.Local(step.base.span, slot)
@@ -90,9 +110,32 @@ class Access(Updates):
             record = base.type
             return self.report(diag.unknown_field(get.field_span, get.field, str(record), record.fields, record.line))
         self.schema.reads.add((base.type.name, get.field))
-        if base.type is ty.META and get.field == "sequence":
-            self.warnings.append(diag.sequence_read(get.span))
-        return Typed(core.Get(get.span, base.core, get.field), field.type)
+        if base.type is not ty.META:
+            return Typed(core.Get(get.span, base.core, get.field), field.type)
+        if (help_ := _OF_A_STREAM.get(get.field)) is not None:
+            self.warnings.append(diag.stream_read(get.span, get.field, help_))
+        return Typed(core.Get(get.span, base.core, ty.OF_MESSAGE.get(get.field, get.field)), field.type)
+
+    def _header(self, meta: Typed, get: syn.Get, rest: Sequence[syn.Get | syn.At | syn.Present]) -> Typed:
+        """`meta.headers["name"]`: which headers are read is known from the text, so that no others are kept."""
+        step = rest[0] if rest else None
+        if not isinstance(step, syn.At) or step.optional or not isinstance(step.key, syn.Text):
+            why = "headers are read one by one, each by a name that is written out"
+            return self.report(diag.bad_header(get.span, why, 'write `meta.headers["name"]`'))
+        name = "".join(part for part in step.key.parts if isinstance(part, str))
+        if len(step.key.parts) != 1 or not is_header(name):
+            help_ = "a name is of letters, digits and `-`, as `event-type`"
+            return self.report(diag.bad_header(step.key.span, "this is no name of a header", help_))
+        if name != name.lower():
+            help_ = f'write `meta.headers["{name.lower()}"]`, which is found however a publisher writes it'
+            return self.report(diag.bad_header(step.key.span, "names of headers are written in small letters", help_))
+        if is_for_the_server(name):
+            why = f"`{name}` is of a server and not of the publisher, and is not there in another stream"
+            return self.report(diag.bad_header(step.key.span, why, "of these, only `nats-msg-id` can be read"))
+        self.schema.reads.add((ty.META.name, get.field))
+        headers = Typed(core.Get(get.span, meta.core, ty.OF_MESSAGE["headers"]), ty.META.fields["headers"].type)
+        key = Typed(core.Const(step.key.span, name), ty.String(len(name), name))
+        return self.apply(OPERATORS["[]"], "[…]", [headers, key], step.span)
 
     def path(self, expression: syn.Expression) -> tuple[str, ...]:
         """`a.b.c` as names; empty where the expression is no such path."""

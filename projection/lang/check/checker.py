@@ -9,14 +9,16 @@ from projection.lang import diagnostics as diag
 from projection.lang import types as ty
 from projection.lang.check.depths import MAX_DEPTH, depth
 from projection.lang.check.expressions import KEYWORDS, Expressions, Signature
-from projection.lang.check.handlers import HandlerChecker
+from projection.lang.check.handlers import EVERY, HandlerChecker
 from projection.lang.check.in_file_tests import Expectation, Test, TestChecker
 from projection.lang.check.lints import HANDLERS, TESTS, invisible, unused
 from projection.lang.check.schema import Schema
+from projection.lang.check.upcasts import UpcastChecker
 from projection.lang.check.work import MAX_STEPS, TooMuchWorkError
 from projection.lang.cost.segments import with_charges
 from projection.lang.digest import digest
 from projection.lang.immutable import Immutable
+from projection.lang.message_parts import MessageParts, message_parts
 from projection.lang.reporting import (
     MAX_PROBLEMS,
     Diagnostic,
@@ -31,7 +33,7 @@ from projection.lang.syntax.parser import parse
 from projection.lang.values.structs import build_structs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 
 EDITION = 1
@@ -50,6 +52,7 @@ class CheckedProgram(Immutable, frozen=True):
     event_declarations: Mapping[str, syn.Event]
     indexes: tuple[tuple[tuple[str, bool], ...], ...]
     core: core.Program
+    message_parts: MessageParts
     digest: str
     tests: tuple[Test, ...]
     warnings: tuple[Diagnostic, ...]
@@ -107,6 +110,7 @@ class _Checker:
         self.calls: dict[str, frozenset[str]] = {}
         self.callees_first: list[str] = []
         self.depths: dict[str, int] = {}
+        self.upcasts = UpcastChecker(self.schema, self._expressions, problems, self.warnings)
 
     def run(self) -> CheckedProgram | None:
         """What was checked; None, with problems reported, where it is no program."""
@@ -115,6 +119,8 @@ class _Checker:
         self.schema.load(self.tree, self._constant)
         self._functions()
         handlers = self._handlers()
+        self.upcasts.check(self.tree)
+        self.calls[HANDLERS] |= self.upcasts.calls
         if complete and self.schema.view is None:
             self.problems.append(diag.no_view(Span(0, 1)))
         if complete and not any(isinstance(one, syn.Handler) for one in self.tree.declarations):
@@ -122,8 +128,12 @@ class _Checker:
         tests = self._tests()
         if self.problems or self.schema.view is None or self.tree.name is None:
             return None
-        functions = {name: core.Function(name, one.slots, folded(one.body)) for name, one in self.functions.items()}
-        handlers = [one.rebuilt(folded) for one in handlers]
+        if (found := self._with_old_forms(handlers)) is None:
+            return None
+        made = {name: self.upcasts.functions[name] for one in found for name in one.via}
+        every = {**self.functions, **dict(sorted(made.items()))}
+        functions = {name: core.Function(name, one.slots, folded(one.body)) for name, one in every.items()}
+        handlers = [one.rebuilt(folded) for one in found]
         self.warnings += [*unused(self.tree, self.schema, self.calls), *invisible(self.source)]
         return CheckedProgram(
             self.source,
@@ -138,6 +148,7 @@ class _Checker:
                 {name: core.Function(name, one.slots, with_charges(one.body)) for name, one in functions.items()},
                 tuple(one.rebuilt(with_charges) for one in handlers),
             ),
+            message_parts(handlers, [functions[name].body for name in made]),
             digest(EDITION, self.schema, functions, handlers),
             tests,
             tuple(sorted(self.warnings, key=lambda one: one.span)),
@@ -228,6 +239,18 @@ class _Checker:
         handlers = [checker.check(one) for one in self.tree.declarations if isinstance(one, syn.Handler)]
         self.calls[HANDLERS] = frozenset(checker.calls)
         return handlers
+
+    def _with_old_forms(self, handlers: Iterable[core.Handler]) -> list[core.Handler] | None:
+        """The handlers, each with those of old forms behind it; None, which is reported, where one nests too deeply."""
+        for name, function in self.upcasts.functions.items():
+            self.depths[name] = depth(self.depths, function.body) + 2
+        found: list[core.Handler] = []
+        for one in (derived for handler in handlers for derived in self.upcasts.handlers(handler)):
+            levels = depth(self.depths, one.source, one.route, one.body)
+            if self._is_too_deep(levels, one.span, f"on {', '.join(one.events) or EVERY}"):
+                return None
+            found.append(one)
+        return found
 
     def _tests(self) -> tuple[Test, ...]:
         tests = [one for one in self.tree.declarations if isinstance(one, syn.Test)]

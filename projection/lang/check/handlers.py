@@ -143,7 +143,7 @@ class HandlerChecker:
     def _body(self, checker: Expressions, handler: syn.Handler, view: ty.Type) -> core.Core:
         arms: list[tuple[core.Core | None, core.Core]] = []
         for position, arm in enumerate(handler.arms):
-            condition = None if arm.condition is None else self._condition(checker, handler, position)
+            condition = arm_condition(checker, handler.arms, position, self._problems, self._warnings)
             if_true, if_false = (
                 checker.proven(arm.condition) if arm.condition is not None else (frozenset(), frozenset())
             )
@@ -163,23 +163,6 @@ class HandlerChecker:
             node = result if condition is None else core.If(condition.span, condition, result, node)
         return node
 
-    def _condition(self, checker: Expressions, handler: syn.Handler, position: int) -> core.Core:
-        """The condition of an arm, which leaves something to all arms."""
-        written = handler.arms[position].condition
-        if written is None:
-            raise AssertionError(handler)
-        before = len(self._problems)
-        condition = checker.condition(written)
-        always = checker.constant_truth(condition) if len(self._problems) == before else None
-        if always is False:
-            self._problems.append(diag.unreachable_arm(written.span, "its condition is always false"))
-        elif always and position + 1 < len(handler.arms):
-            behind = handler.arms[position + 1].span
-            self._problems.append(diag.unreachable_arm(behind, "the condition before it is always true"))
-        elif always:
-            self._warnings.append(diag.constant_condition(written.span, always=True))
-        return condition
-
     # ids
 
     def _warn_of_ambiguous_id(self, checker: Expressions, written: syn.Expression) -> None:
@@ -196,6 +179,30 @@ class HandlerChecker:
         ]
         if len(free) > 1:
             self._warnings.append(diag.ambiguous_id(written.span, free))
+
+
+def arm_condition(
+    checker: Expressions,
+    arms: Sequence[syn.Arm | syn.Made],
+    position: int,
+    problems: list[Diagnostic],
+    warnings: list[Diagnostic],
+) -> core.Core | None:
+    """The condition of an arm, which leaves something to all arms; None where it has none."""
+    written = arms[position].condition
+    if written is None:
+        return None
+    before = len(problems)
+    condition = checker.condition(written)
+    always = checker.constant_truth(condition) if len(problems) == before else None
+    if always is False:
+        problems.append(diag.unreachable_arm(written.span, "its condition is always false"))
+    elif always and position + 1 < len(arms):
+        behind = arms[position + 1].span
+        problems.append(diag.unreachable_arm(behind, "the condition before it is always true"))
+    elif always:
+        warnings.append(diag.constant_condition(written.span, always=True))
+    return condition
 
 
 def _is_free(type_: ty.Type) -> bool:

@@ -10,6 +10,7 @@ from projection.errors import DecodeError
 from projection.lang import core
 from projection.lang import diagnostics as diag
 from projection.lang import types as ty
+from projection.lang.check.access import is_header
 from projection.lang.check.expressions import Expressions
 from projection.lang.check.places import Typed, form
 from projection.lang.cost.segments import with_charges
@@ -29,7 +30,10 @@ if TYPE_CHECKING:
 
 
 class Given(Immutable, frozen=True):
-    """An event that a test folds; `payload` is its JSON by names on the wire, `at` its timestamp as written."""
+    """An event that a test folds; `payload` is its JSON by names on the wire, `at` its timestamp as written.
+
+    `stored_at`, `subject` and `headers` are of the message that it came in, as far as the test says something of that.
+    """
 
     span: Span
     event_type: str  # on the wire
@@ -37,6 +41,9 @@ class Given(Immutable, frozen=True):
     aggregate_id: str | None  # None where the test does not say it
     payload: bytes
     at: str | None
+    stored_at: str | None = None
+    subject: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 class Lookup(Immutable, frozen=True):
@@ -170,12 +177,14 @@ class TestChecker:
                 names = dict.fromkeys([*known, *self._schema.wires()])
                 self._problems.append(diag.unknown_event(given.name_span, given.name, names))
             return None
-        if given.at is not None and not _is_timestamp(given.at[0]):
-            self._problems.append(diag.bad_timestamp(given.at[1], given.at[0]))
+        for moment in (given.at, given.stored_at):
+            if moment is not None and not _is_timestamp(moment[0]):
+                self._problems.append(diag.bad_timestamp(moment[1], moment[0]))
         payload = encode(_plain(given.payload))
         aggregate_type, aggregate_id = given.aggregate or (None if declared is None else declared.aggregate_type, None)
+        at, stored_at, subject = (part and part[0] for part in (given.at, given.stored_at, given.subject))
         found = Given(
-            given.span, wire, aggregate_type, aggregate_id, payload, None if given.at is None else given.at[0]
+            given.span, wire, aggregate_type, aggregate_id, payload, at, stored_at, subject, self._headers(given)
         )
         if declared is None:
             return found
@@ -184,6 +193,18 @@ class TestChecker:
         if self._is_sound and len(self._problems) == before:
             self._decoded(given, self._schema.events[declared.name], payload)
         return found
+
+    def _headers(self, given: syn.Given) -> tuple[tuple[str, str], ...]:
+        found = {}
+        for name, span, value in () if given.headers is None else given.headers.members:
+            if not isinstance(value, syn.JsonValue) or not isinstance(text := value.value, str):
+                self._problems.append(diag.bad_header(span, f"the header `{name}` is no text", "write a text"))
+            elif not is_header(name) or "\r" in text or "\n" in text:
+                help_ = "a name is of letters, digits and `-`; a text stands on one line"
+                self._problems.append(diag.bad_header(span, "no message has such a header", help_))
+            else:
+                found[name] = text
+        return tuple(found.items())
 
     def _declared(self, given: syn.Given) -> tuple[syn.Event | None, str]:
         """The declaration that a test names, as it is declared or as on the wire; and the name that is published."""

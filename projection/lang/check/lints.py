@@ -25,6 +25,7 @@ HANDLERS, TESTS = "on", "test"  # who calls functions, beside functions
 def unused(program: syn.Program, schema: Schema, calls: Mapping[str, frozenset[str]]) -> Iterator[Diagnostic]:
     """Events, fields of events, types and functions without a use; `calls` tells who calls which functions."""
     handled = {name for one in program.declarations if isinstance(one, syn.Handler) for name, _span in one.events}
+    handled |= {was.old for one in program.declarations if isinstance(one, syn.Event) for was in one.upcasts}
     reads = {(event, field) for names, field in schema.reads for event in names.split(", ")}
     needed = _needed(calls)
     for one in program.declarations:

@@ -66,6 +66,7 @@ class HandlerBound(NamedTuple):
     runs: Range  # how often one event may run the body on one view
     route_terms: tuple[Term, ...]  # the largest first
     body_terms: tuple[Term, ...]
+    via: tuple[str, ...] = ()  # see `core.Handler`
     is_known: bool = True  # False where finding it out takes too much work: then nothing is said of the most
 
     def apply(self) -> Bound:
@@ -97,7 +98,8 @@ def _bounded(checked: CheckedProgram, handler: core.Handler, abstract: Abstract,
         return _handler(checked, handler, abstract, sizes)
     except TooMuchWorkError:
         most = Bound(Range(0, MOST), Range(0, MOST))
-        return HandlerBound(handler.span, handler.events, most, most, Range(0, MOST), (), (), is_known=False)
+        span, events, via = handler.span, handler.events, handler.via
+        return HandlerBound(span, events, most, most, Range(0, MOST), (), (), via, is_known=False)
 
 
 def _handler(checked: CheckedProgram, handler: core.Handler, abstract: Abstract, sizes: Sizes) -> HandlerBound:
@@ -127,6 +129,7 @@ def _handler(checked: CheckedProgram, handler: core.Handler, abstract: Abstract,
         runs,
         _terms(checked, routing.parts.values()),
         _terms(checked, repeated.parts.values()),
+        handler.via,
     )
 
 
@@ -162,10 +165,10 @@ def problems(checked: CheckedProgram, limits: Limits) -> list[Diagnostic]:
     The payload is left out: it is limited in bytes, and a publisher can always send more than is declared.
     """
     bounds, found = bounds_of(checked, limits), list[Diagnostic]()
-    told: set[tuple[Span, ...]] = set()
+    told: set[tuple[tuple[Span, tuple[str, ...]], ...]] = set()
     for event in dict.fromkeys(event for bound in bounds for event in bound.events or (ANY_EVENT,)):
         taking = [bound for bound in bounds if event in (bound.events or (ANY_EVENT,))]
-        spans = tuple(bound.span for bound in taking)
+        spans = tuple((bound.span, bound.via) for bound in taking)
         if spans in told:
             continue  # what takes several events is told of once
         told.add(spans)

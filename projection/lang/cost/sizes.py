@@ -229,7 +229,8 @@ class Sizes:
                 return Size(0, type_.max or ty.DEFAULT_CONTAINER, value, key=key, origin=origin)
             case ty.Record():
                 if type_ not in self._known:
-                    self._known[type_] = Size(fields=tuple(self._fields(type_)))
+                    # A program that reads nothing of the message has a `meta` without its parts.
+                    self._known[type_] = Size(fields=tuple(self._fields(type_)), is_partial=type_.kind == "meta")
                 return self._known[type_]
             case ty.Int():
                 return INTEGER
@@ -241,13 +242,25 @@ class Sizes:
                 return SINGLE
 
     def _fields(self, record: ty.Record) -> Iterator[tuple[str, Size]]:
-        for name, one in record.fields.items():
-            if record.kind == "meta" and isinstance(one.type, (ty.String, ty.Optional)):
-                yield name, Size(0, META_TEXT, is_text=True, is_partial=isinstance(one.type, ty.Optional))
-            else:
+        if record.kind == "meta":
+            for name, one in record.fields.items():
+                yield ty.OF_MESSAGE.get(name, name), self._of_meta(one.type)
+        else:
+            for name, one in record.fields.items():
                 yield name, self.of(one.type, Origin(f"{record.name}.{name}", str(one.type), one.span))
         # Further wire names have fields of their own, which no program can name but which count.
         yield from ((name, SINGLE) for name in record.made().__struct_fields__ if name not in record.fields)
+
+    def _of_meta(self, type_: ty.Type) -> Size:
+        match type_:
+            case ty.Optional():
+                return either(NONE, self._of_meta(type_.inner))
+            case ty.String():
+                return text(0, META_TEXT)
+            case ty.Map():
+                return Size(0, ty.DEFAULT_CONTAINER, text(0, META_TEXT), key=text(0, META_TEXT))
+            case _:
+                return self.of(type_)
 
 
 # --- of values -------------------------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ class Part(StrEnum):
 
     HANDLER = "handler"
     FUNCTION = "function"
+    OLD_FORM = "old form"  # of an event: what makes the event of it
     TRUE = "true"  # a condition that was
     FALSE = "false"  # a condition that was not
     NONE = "none"  # a value that was none, where that makes a difference: `x ?? y`, `x?.y`, `x == none`
@@ -44,7 +45,7 @@ class Point(NamedTuple):
 def points(program: core.Program) -> list[Point]:
     """All points of a program, in the order of its text."""
     found = [Point(handler.span, Part.HANDLER) for handler in program.handlers]
-    found += [Point(function.body.span, Part.FUNCTION) for function in program.functions.values()]
+    found += [_entered(function) for function in program.functions.values()]
     bodies = [function.body for function in program.functions.values()]
     for handler in program.handlers:
         bodies += [node for node in (handler.source, handler.route, handler.body) if node is not None]
@@ -60,6 +61,10 @@ def _inside(node: core.Core) -> Iterator[Point]:
         yield Point(node.span, Part.ITEM)
     for part in core.parts(node):
         yield from _inside(part)
+
+
+def _entered(function: core.Function) -> Point:
+    return Point(function.body.span, Part.OLD_FORM if function.makes_event else Part.FUNCTION)
 
 
 def _outcome(condition: core.Core, *, holds: bool) -> Point:
@@ -94,7 +99,7 @@ class Covering(Interpreted):
 class _Teller(Interpreter):
     def __init__(self, program: core.Program, reached: Callable[[Point], None]) -> None:
         super().__init__(program.functions)
-        self._bodies = {name: function.body.span for name, function in program.functions.items()}
+        self._entered = {name: _entered(function) for name, function in program.functions.items()}
         self._reached = reached
 
     def _if(self, node: core.If, frame: list[Any], meter: Meter) -> Any:
@@ -103,7 +108,7 @@ class _Teller(Interpreter):
         return self.run(node.yes if holds else node.no, frame, meter)
 
     def _call(self, node: core.Call, frame: list[Any], meter: Meter) -> Any:
-        self._reached(Point(self._bodies[node.function], Part.FUNCTION))
+        self._reached(self._entered[node.function])
         return super()._call(node, frame, meter)
 
     def _taken(

@@ -138,11 +138,15 @@ class _Layout:
             "loop": self._loop,
             "event_names": self._filled,
             "function": self._body,
+            "event": self._event,
+            "upcast": self._upcast,
+            **dict.fromkeys(("becomes", "becomes_when", "becomes_else"), self._body),
             "handler": self._handler,
             "arms": self._arms,
             "arm": self._body,
             "otherwise": self._body,
             "test": self._test,
+            "given": self._given,
             **dict.fromkeys(("default", "field_value", "key_value", "case", "set_path", "add_path"), self._assigned),
             **dict.fromkeys(_CHAINS, self._chain),
         }
@@ -284,6 +288,20 @@ class _Layout:
             return Row(head, Hanging(self.doc(body[0], rule), SHORT))
         return Group(Row(head, Indented(Row(Line(), self._words(body, rule)))), SHORT)
 
+    def _event(self, part: Part) -> Doc:
+        """A declaration, and its old forms on lines of their own."""
+        olds = [one for one in part.inside if isinstance(one, Part) and one.rule == "upcast"]
+        head = self._words(part.inside[: len(part.inside) - len(olds)], part.rule)
+        return Row(head, Indented(Row(*(Row(_new_line(one), self.doc(one, part.rule)) for one in olds))))
+
+    def _upcast(self, part: Part) -> Doc:
+        at = next(i for i, one in enumerate(part.inside) if isinstance(one, Part) and one.rule != "binding")
+        head, arms = self._words(part.inside[:at], part.rule), part.inside[at:]
+        if isinstance(first := arms[0], Part) and first.rule == "becomes":
+            sign, *result = first.inside
+            return self._below(Row(head, Text(" "), self.doc(sign, first.rule)), result, first.rule)
+        return Row(head, Indented(Row(*(Row(_new_line(one), self.doc(one, part.rule)) for one in arms))))
+
     def _handler(self, part: Part) -> Doc:
         word, names, *rest, body = part.inside
         clauses = [i for i, one in enumerate(rest) if isinstance(one, Part) and one.rule in ("each", "target")]
@@ -315,6 +333,16 @@ class _Layout:
             *end,
             _token(bracket.closing),
         )
+
+    def _given(self, part: Part) -> Doc:
+        """An event of a test; what is said of its message stands on the same line, or below it."""
+        clauses = ("stored_at", "subject", "headers")
+        of_message = [i for i, one in enumerate(part.inside) if isinstance(one, Part) and one.rule in clauses]
+        if not of_message:
+            return self._row(part)
+        head, rest = part.inside[: of_message[0]], part.inside[of_message[0] : -1]
+        docs = [Row(Line(), *_lead(one), self.doc(one, part.rule)) for one in rest]
+        return Group(Row(self._words(head, part.rule), Indented(Row(*docs)), self.doc(part.inside[-1], part.rule)))
 
 
 def _items(elements: Sequence[Element]) -> list[tuple[list[Element], Token | None]]:

@@ -312,8 +312,27 @@ class Field(Immutable, frozen=True):
     default: Expression | None
 
 
+class Made(Immutable, frozen=True):
+    """`when condition => result` behind `was`; `=>` alone and `else` have no condition."""
+
+    span: Span
+    condition: Expression | None
+    result: Expression
+
+
+class Upcast(Immutable, frozen=True):
+    """`was Name as name => result`: an old form of an event, and what the event is made of it."""
+
+    span: Span
+    old: str
+    old_span: Span
+    name: str | None
+    name_span: Span | None
+    arms: tuple[Made, ...]
+
+
 class Event(Immutable, frozen=True):
-    """`event Name from "…" of "…" { fields }`."""
+    """`event Name from "…" of "…" { fields } was …`."""
 
     span: Span
     name: str
@@ -321,6 +340,7 @@ class Event(Immutable, frozen=True):
     wires: tuple[str, ...]
     aggregate_type: str | None
     fields: tuple[Field, ...]
+    upcasts: tuple[Upcast, ...] = ()
 
 
 class Record(Immutable, frozen=True):
@@ -425,7 +445,7 @@ Json: TypeAlias = JsonValue | JsonList | JsonObject
 
 
 class Given(Immutable, frozen=True):
-    """`event Name { … } of "type" "id" at "…";`; a quoted name is a type as it stands on the wire."""
+    """`event Name { … } of "type" "id" at "…" …;`; a quoted name is a type as it stands on the wire."""
 
     span: Span
     name: str
@@ -434,6 +454,9 @@ class Given(Immutable, frozen=True):
     payload: JsonObject
     aggregate: tuple[str, str] | None  # its type and its id
     at: tuple[str, Span] | None
+    stored_at: tuple[str, Span] | None = None
+    subject: tuple[str, Span] | None = None
+    headers: JsonObject | None = None
 
 
 class Expect(Immutable, frozen=True):

@@ -38,8 +38,25 @@ class Builder(ExpressionTrees):
         name = token(tree, 0)
         of = child(tree, "of")
         aggregate_type = self.plain_text(token(of, 0)) if of is not None else None
+        upcasts = tuple(self._upcast(one) for one in trees(tree) if one.data == "upcast")
         return syn.Event(
-            self.span(tree), str(name), self.span(name), self._wires(tree), aggregate_type, self._fields(tree)
+            self.span(tree), str(name), self.span(name), self._wires(tree), aggregate_type, self._fields(tree), upcasts
+        )
+
+    def _upcast(self, tree: Node) -> syn.Upcast:
+        name, binding, arms = token(tree, 0), child(tree, "binding"), list[syn.Made]()
+        for arm in trees(tree):
+            if arm.data != "binding":
+                *condition, result = trees(arm)
+                test = self.expression(condition[0]) if condition else None
+                arms.append(syn.Made(self.span(arm), test, self.expression(result)))
+        return syn.Upcast(
+            self.span(tree),
+            str(name),
+            self.span(name),
+            str(token(binding, 0)) if binding is not None else None,
+            self.span(token(binding, 0)) if binding is not None else None,
+            tuple(arms),
         )
 
     def _record(self, tree: Node) -> syn.Record:
@@ -118,7 +135,7 @@ class Builder(ExpressionTrees):
         return syn.Test(self.span(tree), self.plain_text(name), self.span(name), tuple(steps))
 
     def _given(self, tree: Node) -> syn.Given:
-        name, whose, at = token(tree, 0), child(tree, "whose"), child(tree, "at")
+        name, whose, headers = token(tree, 0), child(tree, "whose"), child(tree, "headers")
         return syn.Given(
             self.span(tree),
             self._word(name),
@@ -126,8 +143,15 @@ class Builder(ExpressionTrees):
             name.type == "STRING",
             cast("syn.JsonObject", self._json(trees(tree)[0])),
             None if whose is None else (self.plain_text(token(whose, 0)), self.plain_text(token(whose, 1))),
-            (self.plain_text(token(at, 0)), self.span(token(at, 0))) if at is not None else None,
+            self._said(child(tree, "at")),
+            self._said(child(tree, "stored_at")),
+            self._said(child(tree, "subject")),
+            None if headers is None else cast("syn.JsonObject", self._json(trees(headers)[0])),
         )
+
+    def _said(self, tree: Node | None) -> tuple[str, Span] | None:
+        """The text that a part of an event is given with."""
+        return None if tree is None else (self.plain_text(token(tree, 0)), self.span(token(tree, 0)))
 
     def _expect(self, tree: Node) -> syn.Expect:
         return syn.Expect(self.span(tree), self.expression(trees(tree)[0]))

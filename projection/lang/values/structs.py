@@ -84,8 +84,8 @@ def presence(name: str) -> str:
 
 
 def has_field(event: Any, name: str) -> bool:
-    """Whether the event gave a field that its program asks for by `has`, be it null."""
-    return bool(getattr(event, presence(name)))
+    """Whether the event gave a field that its program asks for by `has`, be it null; of one that is made, not none."""
+    return bool(getattr(event, presence(name))) or getattr(event, name) is not None
 
 
 def _annotation(type_: ty.Type, *, outside: bool) -> Any:

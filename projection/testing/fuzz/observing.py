@@ -12,12 +12,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from projection.engine.event import meta_of
+import msgspec
+
+from projection.engine.event import with_message
 from projection.engine.lane import Lane
 from projection.engine.parking import LaneHaltedError
-from projection.engine.replay import Replay
+from projection.engine.replay import FileEvents, Replay
 from projection.errors import DecodeError
-from projection.lang.cost.bounds import bounds_of, payload_gas, view_gas
+from projection.lang.cost.bounds import HandlerBound, bounds_of, payload_gas, view_gas
 from projection.lang.failures import Failure, key_too_long
 from projection.lang.program import payload_gas as gas_of_payload
 from projection.lang.source import Span
@@ -95,6 +97,7 @@ class Subject:
         on_error = Policy.PARK if deployed.entry.on_error is Policy.HALT else deployed.entry.on_error
         entry = deployed.entry.model_copy(update={"start": FIRST, "on_error": on_error})
         self._deployed = replace(deployed, entry=entry)
+        self.events = FileEvents(entry, Tenancy())
         self.hints = Hints.of(deployed.program.checked)
         self.bounds = Bounds(deployed)
 
@@ -134,17 +137,22 @@ class Bounds:
     def __init__(self, deployed: DeployedView) -> None:
         program = deployed.program
         self.limits: Limits = program.limits
-        self._handlers = {bound.span: bound for bound in bounds_of(program.checked, program.limits)}
+        self._handlers = {
+            (bound.span, bound.events, bound.via): bound for bound in bounds_of(program.checked, program.limits)
+        }
         self._view = view_gas(program.checked.view, program.limits)
 
     def route(self, handlers: Sequence[Handler]) -> int:
         """The most gas that checking and routing an event may take."""
-        return payload_gas().most + sum(self._handlers[one.span].route.gas.most for one in handlers)
+        return payload_gas().most + sum(self._of(one).route.gas.most for one in handlers)
 
     def steps(self, steps: Sequence[Step]) -> tuple[int, int]:
         """The most gas and memory that these steps may take on one view."""
-        bodies = [self._handlers[run.handler.span].body for run, _item in steps]
+        bodies = [self._of(run.handler).body for run, _item in steps]
         return 2 * self._view.most + sum(one.gas.most for one in bodies), sum(one.alloc.most for one in bodies)
+
+    def _of(self, handler: Handler) -> HandlerBound:
+        return self._handlers[handler.span, handler.events, handler.via]
 
 
 class Fold:
@@ -159,12 +167,14 @@ class Fold:
 
     def take(self, number: int, event: GivenEvent) -> Iterator[Observation]:
         """Fold one event."""
-        envelope = event.envelope
+        found = with_message(self._subject.events.event(number, event.line), self._program.message_parts)
+        if (envelope := found.envelope) is None:
+            return
         reaction = self._program.reaction(envelope.aggregate_type, envelope.event_type)
         if reaction is None:
             return
-        tenant = TenantId(envelope.tenant_id or "")
-        meta, again = (meta_of(envelope, tenant, sequence) for sequence in (number, number + 1))
+        tenant, meta = found.tenant_id, found.meta
+        again = msgspec.structs.replace(meta, sequence=number + 1)
         try:
             payload, targets, gas = reaction.take(envelope.payload, meta)
         except DecodeError:
