@@ -154,6 +154,7 @@ OTHERS = {
     "adopt": "node",
     "why stock 1": "node",
     "query stock": "node",
+    "sink postgres:///reports": "postgres",
     "query stock --url http://127.0.0.1:1 --tenant x": "client",
 }
 

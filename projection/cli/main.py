@@ -87,6 +87,7 @@ _COMMANDS = {
         "replay",
         "run",
         "show",
+        "sink",
         "test",
         "trace",
         "verify",
