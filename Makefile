@@ -13,7 +13,7 @@ PYTHONS = $(shell for p in $(PYTHON) python3.11 python3.12 python3.13 python3.14
 RESOLUTION ?=
 REQUIREMENTS := $(if $(RESOLUTION),--requirement $(VENV)/requirements.txt,--require-hashes --requirement lock.txt)
 # Everything that development needs, resolved by uv; it names no index, so that each machine uses its own.
-RESOLVE = $(VENV)/bin/uv pip compile --quiet --no-header --extra node --extra client --extra embedded --extra postgres \
+RESOLVE = $(VENV)/bin/uv pip compile --quiet --no-header --extra node --extra client --extra embedded --extra parquet --extra postgres \
   --extra testing --extra websocket --group test --group lint --group bench --group build
 
 .PHONY: demo test lint pytest test-all test-slow bench docs format clean lock

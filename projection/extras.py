@@ -12,6 +12,7 @@ EXTRAS = {
             "uvicorn", "uvloop",
         }
     ),
+    "parquet": frozenset({"pyarrow"}),
     "postgres": frozenset({"psycopg"}),
     "testing": frozenset({"hypothesis", "pytest", "syrupy"}),
     "websocket": frozenset({"aiohttp"}),

@@ -155,6 +155,7 @@ OTHERS = {
     "why stock 1": "node",
     "query stock": "node",
     "sink postgres:///reports": "postgres",
+    "export stock out.jsonl": "node",
     "query stock --url http://127.0.0.1:1 --tenant x": "client",
 }
 

@@ -73,6 +73,7 @@ _COMMANDS = {
         "doc",
         "dump",
         "explain",
+        "export",
         "export-schema",
         "fmt",
         "fuzz",
