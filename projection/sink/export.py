@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import msgspec
 
 from projection.errors import ConfigurationError
-from projection.model.keys import VIEWS, ViewKey
+from projection.model.keys import VIEWS, ViewKey, owner_and_id
 from projection.store.ranges import after
 
 if TYPE_CHECKING:
@@ -58,8 +58,7 @@ def export(served: Served, view_type: ViewType, tenant_id: TenantId | None, writ
     with closing(writer), served.reader.snapshot() as snapshot:
         position = snapshot.position
         for key, view in snapshot.entries(prefix, after(prefix)):
-            of = ViewKey.parse(key.decode())
-            writer.write(str(of.tenant_id), str(of.view_id), view)  # plain texts, as encoders want them
+            writer.write(*owner_and_id(key), view)
             count += 1
     return Exported(count, position)
 

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
-from projection.model.keys import VIEWS, ViewKey, encoded_view_key
+from projection.model.keys import VIEWS, encoded_view_key, owner_and_id
 from projection.query.errors import ChangesOffError
 from projection.store.changes import Stage, change_index, changes_after, horizon, tenants_with_changes
 from projection.store.ranges import after
@@ -86,8 +86,7 @@ def page(
             if size <= 0:
                 return found, last
             last = key
-            of = ViewKey.parse(key.decode())
-            found.append((of.tenant_id, of.view_id, view))
+            found.append((*owner_and_id(key), view))
             size -= len(view)
     return found, last if len(found) == PIECE_VIEWS else None
 
