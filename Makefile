@@ -14,7 +14,8 @@ RESOLUTION ?=
 REQUIREMENTS := $(if $(RESOLUTION),--requirement $(VENV)/requirements.txt,--require-hashes --requirement lock.txt)
 # Everything that development needs, resolved by uv; it names no index, so that each machine uses its own.
 RESOLVE = $(VENV)/bin/uv pip compile --quiet --no-header --extra node --extra client --extra embedded --extra testing \
-  --extra websocket --extra avro --extra protobuf --extra zstd --group test --group lint --group bench --group build
+  --extra avro --extra parquet --extra postgres --extra protobuf --extra websocket --extra zstd \
+  --group test --group lint --group bench --group build
 
 .PHONY: demo test lint pytest test-all test-slow bench docs format clean lock
 demo: $(READY)

@@ -13,6 +13,8 @@ EXTRAS = {
             "uvicorn", "uvloop",
         }
     ),
+    "parquet": frozenset({"pyarrow"}),
+    "postgres": frozenset({"psycopg"}),
     "protobuf": frozenset({"google"}),
     "testing": frozenset({"hypothesis", "pytest", "syrupy"}),
     "websocket": frozenset({"aiohttp"}),

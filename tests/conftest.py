@@ -21,6 +21,8 @@ from projection.stream.embedded import EmbeddedServer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from postgres_server import PostgresServer
+
 ANY_PORT = "127.0.0.1:0"
 
 # Whoever starts the tests in the background may have SIGINT ignored, and every process would inherit that.
@@ -72,3 +74,22 @@ def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedSe
 def stream_name() -> str:
     """A name that no other test uses."""
     return f"S{uuid4().hex[:12]}"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server for the whole session, one a worker; tests that harm a server start their own."""
+    import postgres_server
+
+    if (programs := postgres_server.binaries()) is None:
+        pytest.skip(postgres_server.NONE)
+    with postgres_server.PostgresServer(programs) as server:
+        beside.add(server.pid)
+        yield server
+        beside.discard(server.pid)
+
+
+@pytest.fixture
+def database(postgres: PostgresServer) -> str:
+    """The URL of an empty database."""
+    return postgres.new_database()

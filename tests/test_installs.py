@@ -159,6 +159,8 @@ OTHERS = {
     "adopt": "node",
     "why stock 1": "node",
     "query stock": "node",
+    "sink postgres:///reports": "postgres",
+    "export stock out.jsonl": "node",
     "query stock --url http://127.0.0.1:1 --tenant x": "client",
 }
 

@@ -32,6 +32,7 @@ class Report:
     programs: list[CheckedProgram] = field(default_factory=list)
     program_count: int = 0  # with those that do not check
     manifest_count: int = 0
+    entries: list[tuple[Path, ManifestView]] = field(default_factory=list)  # of manifests, each with its file
     fixture_count: int = 0
     findings: list[Finding] = field(default_factory=list)
     compared: Compared | None = None  # with a former version, where that was asked for
@@ -71,6 +72,7 @@ def checked(paths: Iterable[Path]) -> Report:
         if program is not None:
             known.append(program)
             report.programs.append(program)
+            found |= dict.fromkeys(one for entry in report.entries for one in _columns(*entry, path, program))
     for folder, (known, named) in by_folder.items():
         if not (files := sorted({file for pattern in _FIXTURES for file in folder.glob(pattern)})):
             continue
@@ -119,6 +121,7 @@ def named_programs(paths: Iterable[Path], report: Report) -> tuple[dict[Path, li
         found += problems
         for view in deployed:
             programs.setdefault(view.program, []).append(view)
+            report.entries.append((path, view))
     return programs, found
 
 
@@ -214,6 +217,21 @@ def _program(path: Path, views: Iterable[ManifestView]) -> tuple[CheckedProgram 
     found = [*program.warnings, *(one for each in limits for one in bounds.problems(program, each))]
     found += [one for view in views for one in partition.problems(program, view.partition_by)]
     return program, [in_source(program.source, one) for one in found]
+
+
+def _columns(manifest: Path, view: ManifestView, path: Path, program: CheckedProgram) -> Iterator[Finding]:
+    """What is wrong with the columns of an entry, where this is its program."""
+    if not view.columns or view.program != path:
+        return
+    from projection.query.schema import ViewSchema
+    from projection.sink.columns import Rows
+
+    schema = ViewSchema.of(program.source.name, program.source.text)
+    for place, column in enumerate(view.columns):
+        try:
+            Rows(view.view_type, schema, [column])
+        except ConfigurationError as error:
+            yield _in_field(manifest, ("views", view.view_type, "columns", place), str(error))
 
 
 def _limits(view: ManifestView) -> Limits:

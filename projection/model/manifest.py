@@ -114,6 +114,7 @@ class ManifestView(Frozen):
     limits: Limits
     partition_by: PartitionBy | None = None  # how the log may be split among lanes; None: one lane reads all of it
     changes: bool = False  # whether the store keeps when each view changed last, for those who follow changes
+    columns: tuple[str, ...] = ()  # paths of fields that have a column of their own where the views are in tables
 
     @property
     def all_subjects(self) -> tuple[str, ...]:
@@ -127,8 +128,8 @@ class ManifestView(Frozen):
     def fold_settings(self) -> dict[str, Any]:
         """List all that the state depends on beside program and tenancy, by the manifest's names, as JSON values.
 
-        `partition_by` is no part of it: it says which lane folds a view, and every lane folds it alike. Nor is
-        `changes`: what is kept beside the views does not change them.
+        `partition_by` is no part of it: it says which lane folds a view, and every lane folds it alike. Nor are
+        `changes` and `columns`: what is kept beside the views does not change them.
         """
         return {
             "on_error": self.on_error.value,
@@ -220,6 +221,7 @@ class Manifest(Frozen):
                 limits=entry.limits,
                 partition_by=entry.partition_by,
                 changes=entry.changes,
+                columns=entry.columns,
             )
             views.append(view)
         if wrong:
@@ -237,6 +239,7 @@ class _FileView(Frozen):
     limits: Limits = Limits()
     partition_by: PartitionBy | None = None
     changes: bool = False
+    columns: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=1_000)], ...], Field(max_length=500)] = ()
 
 
 class _File(Frozen):

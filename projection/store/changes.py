@@ -19,7 +19,8 @@ from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, Self
 
-from projection.model.escaping import escape_part, unescape_id
+from projection.model.escaping import escape_part, unescape_id, unescape_part
+from projection.model.ids import TenantId
 from projection.model.keys import VIEWS
 from projection.model.state_digest import entry_digest
 from projection.store.ranges import after
@@ -28,7 +29,6 @@ from projection.store.records import CHANGES, shortened
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from projection.model.ids import TenantId
     from projection.store.port import Commit, Snapshot
 
 MAX_TOMBSTONES = 100_000  # of one tenant, 200 bytes or so each; who was away for longer gets everything anew
@@ -154,6 +154,15 @@ def changes_after(snapshot: Snapshot, tenant_id: TenantId, scanned: int, part: b
     for key, value in snapshot.entries(start, after(prefix)):
         position, of_id = key[len(prefix) :].split(b":", 1)
         yield Change(int(position), of_id, unescape_id((value or of_id).decode()))
+
+
+def tenants_with_changes(snapshot: Snapshot) -> Iterator[TenantId]:
+    """All tenants of which something has changed since the index was switched on, in the order of their keys."""
+    start = _ENTRIES
+    while (key := next(iter(snapshot.keys(start, after(_ENTRIES))), None)) is not None:
+        tenant = key.split(b":", 2)[1]
+        yield TenantId(unescape_part(tenant.decode()))
+        start = after(b"%b%b:" % (_ENTRIES, tenant))
 
 
 def disagreements(snapshot: Snapshot) -> list[str]:

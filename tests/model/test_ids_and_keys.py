@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from projection.lang.library import BUILTINS
 from projection.model.escaping import escape_id, escape_part, escape_token, unescape_id, unescape_part, unescape_token
 from projection.model.ids import DEFAULT_TENANT, TenantId, ViewId, ViewType
-from projection.model.keys import MAX_KEY_BYTES, CheckpointKey, ViewKey, is_key_too_long
+from projection.model.keys import MAX_KEY_BYTES, CheckpointKey, ViewKey, is_key_too_long, owner_and_id
 from projection.testing.hostile_ids import tenant_ids, view_ids
 
 texts = tenant_ids().map(str)
@@ -113,6 +113,7 @@ class TestKeys:
     @given(view_keys)
     def test_a_view_key_survives(self, key):
         parsed = ViewKey.parse(str(key))
+        assert (key.tenant_id, key.view_id) == owner_and_id(key.encode())
 
         assert key == parsed
         assert [TenantId, ViewType, ViewId] == [type(part) for part in parsed]

@@ -123,7 +123,13 @@ class TestFoldTerms:
 
     def test_what_is_at_its_default_is_no_part_of_them(self, load):
         (least,) = load(LEAST).views
-        spelled_out = {"start": "first", "on_error": "park", "limits": Limits().model_dump(), "changes": False}
+        spelled_out = {
+            "start": "first",
+            "on_error": "park",
+            "limits": Limits().model_dump(),
+            "changes": False,
+            "columns": [],
+        }
         (whole,) = load(with_view(**spelled_out, subjects=["tenant.*.aggregate.*.*"])).views
 
         assert {} == least.fold_terms() == whole.fold_terms()
@@ -171,7 +177,13 @@ class TestFoldTerms:
     def test_each_field_of_an_entry_is_known_to_be_part_of_them_or_not(self):
         """A field that is added is no part of any identity until it is named, here and in `fold_settings`."""
         folded = {"subject_template", "subjects", "events", "start", "on_error", "limits"}
-        beside = {"view_type", "program", "partition_by", "changes"}  # the program's digest is a term of its own
+        beside = {
+            "view_type",
+            "program",
+            "partition_by",
+            "changes",
+            "columns",
+        }  # the program's digest is a term of its own
 
         assert folded | beside == set(ManifestView.model_fields)
         assert set(FOLDED_LIMITS) | LIMITS_BESIDE_THE_FOLD == set(Limits.model_fields)

@@ -347,6 +347,27 @@ MUTANTS = [
         (("if level is not None and position.scanned >= level[0]:", "if level is not None:"),),
         "tests/query/test_service.py::test_an_answer_says_up_to_when_all_events_are_in_it",
     ),
+    Mutant(
+        "rows in PostgreSQL and their position in transactions of their own",
+        "sink/filling.py",
+        (
+            ('cannot be written"), connection.transaction():', 'cannot be written"):'),
+            ("with connection.transaction():  # what", "if True:  # what"),
+        ),
+        "tests/sink/test_sink_tables.py::test_a_sink_that_ends_at_any_statement_leaves_the_rows_of_the_position_that_it_says",
+    ),
+    Mutant(
+        "forgotten deletions stay as rows",
+        "sink/reading.py",
+        (("if horizon(snapshot, tenant_id) > mark.scanned:", "if False:"),),
+        "tests/sink/test_sink_tables.py::test_one_who_was_away_while_deletions_were_forgotten_is_filled_anew",
+    ),
+    Mutant(
+        "a setting that was reset names the default tenant",
+        "sink/tables.py",
+        (("nullif(current_setting('projection.tenant', true), '')", "current_setting('projection.tenant', true)"),),
+        "tests/sink/test_sink_tables.py::test_row_level_security_shows_a_tenant_its_own_rows_and_nobody_elses",
+    ),
 ]
 
 
