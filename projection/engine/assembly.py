@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from projection.model.settings import Settings
     from projection.store.build import Build
     from projection.store.catalog import Catalog
+    from projection.store.port import LaneStore
     from projection.stream.connection import Nats
     from projection.stream.port import Feed
 
@@ -67,14 +68,13 @@ def open_node(
         StorageError: a store cannot be opened; one that is damaged halts its view type only.
     """
     planned = plan_builds(catalog, deployed, new_build=new_build, execution=Execution(settings.execution))
-    back, everything = settings.back_pressure, deployed[0].entry.all_subjects
-    subjects = disjoint({subject for one in deployed for subject in one.entry.subjects}, everything)
+    opener = Opener(settings, deployed, catalog.node_id, nats, len(planned))
     opened: dict[Lane, PlannedBuild] = {}
     unopened: list[Unopened] = []
     try:
         for one in planned:
             try:
-                lane = _lane_at_start(one, settings, subjects, len(planned))
+                lane = opener.lane(one)
             except (StorageDamagedError, LaneHaltedError) as error:
                 unopened.append(Unopened(one.build, error))
             except ProjectionError:
@@ -87,42 +87,98 @@ def open_node(
         for lane in opened:
             lane.store.close()
         raise
-    limits = FeedLimits(
-        back.batch,
-        max(back.batch_bytes, _LEAST_SHARED_BYTES),
-        back.linger_ms / 1000,
-        back.in_flight,
-        float(back.ack_timeout_s),
-        settings.nats.consumer_replicas,
-    )
-
-    alone = _share(limits, max(len(opened), 1))
-    node_name = NodeName(JetStream(nats), settings.stream, settings.consumer_name(catalog.node_id, "node", 0))
-
-    def feed(members: Sequence[Lane], shared: bool) -> Feed:
-        first = min(members, key=lambda lane: lane.scanned)
-        wanted = subjects if shared else first.deployed.entry.subjects
-        name = _feed_name(wanted, None if shared else opened[first].build)
-        return JetStreamFeed(
-            nats,
-            stream=settings.stream,
-            consumer=settings.consumer_name(catalog.node_id, name, 0),
-            subjects=wanted,
-            position=first.here(first.position.stream),
-            limits=limits if shared else alone,
-            node_name=node_name,
-        )
-
     return Node(
         list(opened),
-        feed,
-        back,
-        StreamStart(JetStream(nats), settings.stream, subjects),
+        opener,
+        settings.back_pressure,
+        StreamStart(JetStream(nats), settings.stream, opener.subjects),
         settings.stop_timeout_s,
         _cutovers(catalog, opened, must_see_all=not accept_fewer_messages),
         settings.http.ready_max_lag_s,
         unopened,
+        catalog.paused(),
     )
+
+
+class Opener:
+    """Opens what lanes need, as settings and manifest describe it."""
+
+    def __init__(
+        self, settings: Settings, deployed: Sequence[DeployedView], node_id: str, nats: Nats, lanes: int
+    ) -> None:
+        """An opener for one node.
+
+        Args:
+            settings: of the node.
+            deployed: what the manifest deploys.
+            node_id: the node's name.
+            nats: the connection; it stays the caller's to close.
+            lanes: how many share what the node has.
+        """
+        everything = deployed[0].entry.all_subjects
+        self.subjects = disjoint({subject for one in deployed for subject in one.entry.subjects}, everything)
+        self._settings = settings
+        self._node_id = node_id
+        self._nats = nats
+        self._lanes = max(lanes, 1)
+        back = settings.back_pressure
+        self._shared = FeedLimits(
+            back.batch,
+            max(back.batch_bytes, _LEAST_SHARED_BYTES),
+            back.linger_ms / 1000,
+            back.in_flight,
+            float(back.ack_timeout_s),
+            settings.nats.consumer_replicas,
+        )
+        self._alone = _share(self._shared, self._lanes)
+        self._node_name = NodeName(JetStream(nats), settings.stream, settings.consumer_name(node_id, "node", 0))
+
+    def feed(self, members: Sequence[Lane], shared: bool) -> Feed:
+        """A closed feed for some lanes: the one that all can share, or one for a lane by itself."""
+        first = min(members, key=lambda lane: lane.scanned)
+        wanted = self.subjects if shared else first.deployed.entry.subjects
+        name = _feed_name(wanted, None if shared else first)
+        return JetStreamFeed(
+            self._nats,
+            stream=self._settings.stream,
+            consumer=self._settings.consumer_name(self._node_id, name, 0),
+            subjects=wanted,
+            position=first.here(first.position.stream),
+            limits=self._shared if shared else self._alone,
+            node_name=self._node_name,
+        )
+
+    def lane(self, one: PlannedBuild) -> Lane:
+        """A lane on the store of a build, which is opened.
+
+        Raises:
+            ConfigurationError: it starts at a time that is still to come.
+            StorageError: the store cannot be opened.
+        """
+        store = open_store(one.build, one.deployed, durability=self._settings.durability)
+        try:
+            store.declare_changes(wanted=one.deployed.entry.changes)
+            lane = self.lane_on(store, one.deployed, one.build.number)
+            if lane.position == LanePosition():
+                require_start_in_past(one.deployed)
+        except BaseException:
+            store.close()
+            raise
+        return lane
+
+    def lane_on(self, store: LaneStore, deployed: DeployedView, build: int) -> Lane:
+        """A lane on an open store, which it claims.
+
+        Raises:
+            StorageError: the store cannot be written.
+        """
+        return Lane(
+            deployed,
+            store,
+            build=build,
+            sees_only_own=set(self.subjects) == set(deployed.entry.subjects),
+            cached_bytes=self._settings.back_pressure.cached_bytes // self._lanes,
+        )
 
 
 def _share(limits: FeedLimits, lanes: int) -> FeedLimits:
@@ -132,33 +188,6 @@ def _share(limits: FeedLimits, lanes: int) -> FeedLimits:
         batch=min(limits.batch, max(_LEAST_BATCH, limits.batch // lanes)),
         batch_bytes=min(limits.batch_bytes, max(_LEAST_BATCH_BYTES, limits.batch_bytes // lanes)),
     )
-
-
-def _lane_at_start(one: PlannedBuild, settings: Settings, subjects: Sequence[str], lanes: int) -> Lane:
-    lane = _open_lane(one, settings, subjects, lanes)
-    try:
-        if lane.position == LanePosition():
-            require_start_in_past(one.deployed)
-    except BaseException:
-        lane.store.close()
-        raise
-    return lane
-
-
-def _open_lane(one: PlannedBuild, settings: Settings, subjects: Sequence[str], lanes: int) -> Lane:
-    store = open_store(one.build, one.deployed, durability=settings.durability)
-    try:
-        store.declare_changes(wanted=one.deployed.entry.changes)
-        return Lane(
-            one.deployed,
-            store,
-            build=one.build.number,
-            sees_only_own=set(subjects) == set(one.deployed.entry.subjects),
-            cached_bytes=settings.back_pressure.cached_bytes // lanes,
-        )
-    except BaseException:
-        store.close()
-        raise
 
 
 def _not_opened(build: Build, error: Exception) -> Unopened:
@@ -189,7 +218,7 @@ def _stored_position(build: Build) -> LanePosition | None:
         return None
 
 
-def _feed_name(subjects: Sequence[str], build: Build | None) -> str:
+def _feed_name(subjects: Sequence[str], lane: Lane | None) -> str:
     """Equal for equal readings, so that a restart replaces its own consumer and no other's."""
-    whose = "" if build is None else f"{build.view_type} {build.number}"
+    whose = "" if lane is None else f"{lane.view_type} {lane.build}"
     return hashlib.sha256("\n".join((*subjects, whose)).encode()).hexdigest()[:8]

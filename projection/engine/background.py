@@ -17,12 +17,13 @@ class Background:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def begin(self, doing: str, work: Coroutine[object, object, None]) -> None:
-        """Begin some work; `doing` says what it is."""
+    def begin(self, doing: str, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        """Begin some work; `doing` says what it is. The task ends without an error."""
         task = asyncio.create_task(_told(doing, work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(lambda _: work.close())  # of one that was canceled before it began
+        return task
 
     @property
     def unfinished(self) -> list[asyncio.Task[None]]:
