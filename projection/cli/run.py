@@ -161,7 +161,7 @@ async def _run(
             once=until_caught_up,
         )
         signals.stop_by(node.stop)
-        if listener is not None:
+        if not until_caught_up:
             await opened.enter_async_context(serving(listener, node, catalog, settings))
         with progress("folding", None, say=_log_progress) as advance:
 

@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
-from projection.engine.builds import open_store
+from projection.engine.builds import open_store, remove_leftovers
 from projection.engine.event import event_reader
 from projection.engine.lane import Lane
 from projection.engine.recipes import READING, deployed_by, deployed_like, differences, recipe_of
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from projection.engine.deployment import DeployedView
-    from projection.model.ids import TenantId, ViewType
+    from projection.model.ids import TenantId
     from projection.model.parked import ParkedEvent
     from projection.store.audit import Author
     from projection.store.catalog import Catalog, CatalogReader
@@ -107,7 +107,7 @@ def adopted(catalog: Catalog, former: Build, deployed: DeployedView, reader: Lmd
     Raises:
         LaneHaltedError, StorageError: as in `adopt`. Nothing is left of what was begun.
     """
-    _remove_leftovers(catalog, former.view_type)
+    remove_leftovers(catalog, former.view_type)
     draft = reader.beside(_Draft)
     takeover = _Takeover(former, deployed, draft)
     build = replace(takeover.build, number=catalog.reserve(former.view_type))
@@ -275,11 +275,3 @@ def _settle(former: Build) -> None:
         found = reader.fold_identity()
     if found != former.fold_identity:
         open_store(former, deployed_by(former)).close()
-
-
-def _remove_leftovers(catalog: Catalog, view_type: ViewType) -> None:
-    """Remove what adoptions have left behind that did not come to their end."""
-    known = {str(build.number) for build in catalog.builds(view_type)}
-    for folder in (catalog.data / view_type).iterdir():
-        if folder.name.isdecimal() and folder.name not in known:
-            shutil.rmtree(folder, ignore_errors=True)

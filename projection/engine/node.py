@@ -11,7 +11,7 @@ import asyncio
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic, perf_counter
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import structlog
 
@@ -299,6 +299,10 @@ class Node:
             StreamError: the server cannot be asked.
         """
         await self._start_up.look([lane], self.opener.feed([lane], True), self.halt)
+
+    def wait_for(self, operation: asyncio.Task[Any]) -> None:
+        """Wait for an operator's work before the node ends, as long as a stop may take."""
+        self._background.watch(operation)
 
     async def _begin(self, *, once: bool) -> None:
         """Have all lanes read that can."""

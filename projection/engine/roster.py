@@ -89,6 +89,18 @@ class Roster:
         """Whether a lane reads nothing until its view type is resumed."""
         return lane.view_type in self.paused
 
+    def hold(self, view_type: ViewType) -> None:
+        """Have no build of a view type replaced until `release`."""
+        self._cutovers.held.add(view_type)
+
+    def release(self, view_type: ViewType) -> None:
+        """See `hold`."""
+        self._cutovers.held.discard(view_type)
+
+    def cutover_to(self, lane: Lane) -> Cutover | None:
+        """By which a lane is to take the place of another; None where it is not."""
+        return next((one for one in self._cutovers.pending if one.new is lane), None)
+
     async def retire(self, lane: Lane) -> None:
         """Have a lane read no more, store what it folded, and write nothing more; its store stays open.
 
