@@ -117,6 +117,7 @@ class Opener:
         """
         everything = deployed[0].entry.all_subjects
         self.subjects = disjoint({subject for one in deployed for subject in one.entry.subjects}, everything)
+        self.execution = Execution(settings.execution)
         self._settings = settings
         self._node_id = node_id
         self._nats = nats

@@ -25,7 +25,7 @@ from projection.model.checkpoint import LanePosition
 from projection.store.audit import AuditRecord
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 
     from projection.engine.adoption import Adoption
     from projection.engine.decisions import Dropped
@@ -158,7 +158,7 @@ class Operations:
         view_type = deployed.entry.view_type
         former, lane = self._serving(view_type)
         adoptable(self._catalog, deployed)
-        self._require_alone(view_type, lane)
+        require_no_candidate(self._catalog, view_type, (one.build for one in self._roster.of(view_type)))
         async with self._at_rest(lane) as store:
             # Not in the workshop: others fold on beside the copy, however long that takes.
             adoption = await asyncio.to_thread(adopted, self._catalog, former, deployed, store)
@@ -199,7 +199,7 @@ class Operations:
 
     async def _rebuild(self, view_type: ViewType, author: Author) -> Build:
         answers, lane = self._serving(view_type)
-        self._require_alone(view_type, lane)
+        require_no_candidate(self._catalog, view_type, (one.build for one in self._roster.of(view_type)))
         audit = AuditRecord("rebuild", view_type, author, {"former_build": answers.number})
         build = await self._in_thread(lambda: begun(self._catalog, lane.deployed, answers, audit))
         try:
@@ -248,15 +248,6 @@ class Operations:
             )
         return build, lane
 
-    def _require_alone(self, view_type: ViewType, lane: Lane) -> None:
-        for other in self._roster.of(view_type):
-            if other is not lane:
-                raise ConfigurationError(
-                    f"build {other.build} of view type {view_type} is under way to take its place",
-                    hint=f"wait until it answers, or give it up with `projection builds delete {view_type} "
-                    f"{other.build}`",
-                )
-
     @asynccontextmanager
     async def _at_rest(self, lane: Lane) -> AsyncIterator[LmdbLaneStore]:
         """Have a store to oneself, with all stored that its lane folded; another lane goes on from there afterwards.
@@ -295,6 +286,27 @@ class Operations:
 
     async def _in_thread(self, work: Callable[[], _Result]) -> _Result:
         return await self._node.workshop.alone(work)
+
+
+def require_no_candidate(catalog: Catalog, view_type: ViewType, folded: Iterable[int] = ()) -> None:
+    """Make sure that no build is under way to take the place of the one that answers.
+
+    Args:
+        catalog: of the data folder.
+        view_type: whose builds.
+        folded: the builds that a node folds.
+
+    Raises:
+        ConfigurationError: one is.
+    """
+    answers, candidate = catalog.require(view_type), catalog.candidate(view_type)
+    others = {*folded, *(() if candidate is None else (candidate.number,))} - {answers.number}
+    if others:
+        number = max(others)
+        raise ConfigurationError(
+            f"build {number} of view type {view_type} is under way to take the place of build {answers.number}",
+            hint=f"wait until it answers, or give it up: `projection builds delete {view_type} {number}`",
+        )
 
 
 def deletable(builds: list[Build], answers: Build, number: int) -> Build:

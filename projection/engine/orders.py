@@ -49,14 +49,20 @@ class DropOrder(Order, frozen=True, kw_only=True, forbid_unknown_fields=True):
     view_id: str | None = None  # null: it has reached no view
 
     @property
-    def choice(self) -> Drop:
-        """The event.
+    def place(self) -> tuple[TenantId, int, ViewId | None]:
+        """Whose event, its number, and the view that it is parked for.
 
         Raises:
             ConfigurationError: an id is none.
         """
         view_id = None if self.view_id is None else _checked(ViewId, self.view_id)
-        return Drop(self.sequence, _checked(TenantId, self.tenant_id), view_id)
+        return _checked(TenantId, self.tenant_id), self.sequence, view_id
+
+    @property
+    def choice(self) -> Drop:
+        """The same as a decision; raises as `place`."""
+        tenant_id, sequence, view_id = self.place
+        return Drop(sequence, tenant_id, view_id)
 
 
 class AdoptOrder(Order, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from projection.engine.lane import Lane
     from projection.engine.readiness import CatchingUp
     from projection.engine.subscriptions import Subscriptions
+    from projection.lang.run.executors import Execution
     from projection.model.ids import ViewType
     from projection.store.port import LaneStore
     from projection.stream.port import Feed
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 class LaneOpener(Protocol):
     """Opens what lanes need."""
+
+    execution: Execution  # how programs are run
 
     def feed(self, members: Sequence[Lane], shared: bool) -> Feed:
         """A closed feed for some lanes: the one that all can share, or one for a lane by itself."""

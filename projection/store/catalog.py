@@ -302,6 +302,7 @@ class Catalog(_Catalogue):
             _put(transaction, build)
             if serves:
                 _point(transaction, _SERVING, build)
+                transaction.delete(_CANDIDATE.encode() + build.view_type.encode())  # it was to replace another one
             if is_candidate:
                 _point(transaction, _CANDIDATE, build)
             if audit is not None:

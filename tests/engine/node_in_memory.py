@@ -9,6 +9,7 @@ from engine_support import TALLIES, Log, added, broken, deploy, feed
 
 from projection.engine.lane import Lane
 from projection.engine.node import Node
+from projection.lang.run.executors import Execution
 from projection.model.settings import BackPressure
 from projection.model.subjects import matcher
 from projection.store.memory import MemoryLaneStore
@@ -108,6 +109,8 @@ class MemoryStart:
 
 class MemoryOpener:
     """Opens feeds of a log in memory."""
+
+    execution = Execution.COMPILED
 
     def __init__(self, log: Log, lanes: Sequence[Lane]) -> None:
         self._log = log

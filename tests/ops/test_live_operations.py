@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
-from ops_support import PROGRAM, fine, served
-from patience import eventually
+from ops_support import fine, served
 
 from projection.model.ids import ViewType
-from projection.store.control_socket import connect
 
 FINES = ViewType("fines")
 BY = {"view_type": "fines", "by": "alice", "reason": "as the ticket says"}

@@ -19,8 +19,7 @@ from projection.engine.orders import (
     Order,
 )
 from projection.engine.recipes import deployed_from
-from projection.errors import ErrorClass, ProjectionError
-from projection.lang.run.executors import Execution
+from projection.errors import ConfigurationError, ErrorClass, ProjectionError
 from projection.model.recipe import Recipe
 from projection.ops.http.access import OfOperator
 from projection.ops.http.described import answered
@@ -112,7 +111,9 @@ async def adopt(request: Request) -> Response:
         raise RequestError("http.invalid", f"recipe: {error}") from None
 
     async def work() -> AdoptCame:
-        deployed = deployed_from(recipe, Execution.COMPILED)
+        deployed = deployed_from(recipe, service.node.opener.execution)
+        if deployed.entry.view_type != order.view_type:
+            raise ConfigurationError(f"the recipe is of view type {deployed.entry.view_type}, not {order.view_type}")
         return AdoptCame.of(await service.operations.adopt(deployed, order.author(service.door)))
 
     return _answer(await _came(work()))
