@@ -53,10 +53,8 @@ def door_to(data: Path) -> Iterator[Door]:
         ConfigurationError: there is no such folder.
         StorageError: a node has it that cannot be reached, or it cannot be used.
     """
-    from projection.store.catalog import CatalogReader
     from projection.store.control_socket import connect
 
-    CatalogReader.open(data).close()  # which makes none
     if (connected := connect(data)) is not None:
         connection = _Connection(connected)
         try:

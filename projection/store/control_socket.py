@@ -53,7 +53,7 @@ def connect(data: Path, timeout_s: float | None = None) -> socket.socket | None:
     try:
         with _reachable(data) as path:
             found.connect(path)
-    except (FileNotFoundError, ConnectionRefusedError):
+    except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
         found.close()
         return None
     except OSError as error:
