@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 from projection.cli.console import print_json, say
 from projection.cli.options import Config, Reason, Storage
 from projection.cli.parameters import Argument, Option
+from projection.lang.printable import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from projection.engine.orders import Order
+    from projection.store.audit import AuditRecord
 
 EXAMPLES_OF_PAUSE = ('projection pause shop_orders --reason "the orders service is being moved"',)
 EXAMPLES_OF_RESUME = ("projection resume shop_orders",)
@@ -68,7 +70,6 @@ def audit(
 
     Reads while a node writes.
     """
-    from projection.cli.tables import print_table
     from projection.store.catalog import CatalogReader
 
     with CatalogReader.open(_data(config, storage)) as catalog:
@@ -77,25 +78,17 @@ def audit(
         for one in found:
             print_json(one.as_json())
         return
+    for one in found:
+        say(printable(_told(one)))
     if not found:
         say("nothing was done yet")
-        return
-    print_table(
-        ("when", "who", "by", "what", "view type", "details", "reason"),
-        [
-            (
-                one.at,
-                one.author.name,
-                one.author.door,
-                one.operation,
-                one.view_type,
-                ", ".join(f"{name} {value}" for name, value in one.details.items()),
-                one.author.reason,
-            )
-            for one in found
-        ],
-        last_folds=True,
-    )
+
+
+def _told(one: AuditRecord) -> str:
+    details = ", ".join(f"{name} {value}" for name, value in one.details.items() if value is not None)
+    told = f"{one.at[:19]}Z  {one.operation} {one.view_type}{f' ({details})' if details else ''}"
+    reason = f": {one.author.reason}" if one.author.reason else ""
+    return f"{told}, by {one.author.name} ({one.author.door}){reason}"
 
 
 def _data(config: Path | None, storage: Path | None) -> Path:
