@@ -17,7 +17,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from projection.engine.orders import AdoptCame, AdoptOrder, BuildCame, DeleteOrder, Done, DropCame, DropOrder, Order
+    from projection.engine.orders import (
+        AdoptCame,
+        AdoptOrder,
+        BuildCame,
+        DeleteOrder,
+        DeployCame,
+        DeployOrder,
+        Done,
+        DropCame,
+        DropOrder,
+        Order,
+    )
 
 _Came = TypeVar("_Came")
 _REFUSED = range(400, 500)
@@ -31,6 +42,9 @@ class Door(Protocol):
 
     def adopt(self, order: AdoptOrder) -> AdoptCame:
         """Have a corrected program take over the views as they are."""
+
+    def deploy(self, order: DeployOrder) -> DeployCame:
+        """Fold what a manifest says from here on."""
 
     def pause(self, order: Order) -> Done:
         """Fold nothing for a view type until it is resumed."""
@@ -95,6 +109,9 @@ class _OfNode:
     def adopt(self, order: AdoptOrder) -> AdoptCame:
         return self._ordered("adopt", order, orders.AdoptCame)
 
+    def deploy(self, order: DeployOrder) -> DeployCame:
+        return self._ordered("deploy", order, orders.DeployCame)
+
     def pause(self, order: Order) -> Done:
         return self._ordered("pause", order, orders.Done)
 
@@ -107,7 +124,7 @@ class _OfNode:
     def delete(self, order: DeleteOrder) -> BuildCame:
         return self._ordered("delete", order, orders.BuildCame)
 
-    def _ordered(self, name: str, order: Order, kind: type[_Came]) -> _Came:
+    def _ordered(self, name: str, order: Order | DeployOrder, kind: type[_Came]) -> _Came:
         """What comes of an order.
 
         Raises:

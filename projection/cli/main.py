@@ -76,6 +76,7 @@ _COMMANDS = {
         "builds",
         "check",
         "demo",
+        "deploy",
         "diff",
         "doc",
         "dump",

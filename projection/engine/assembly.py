@@ -115,8 +115,7 @@ class Opener:
             nats: the connection; it stays the caller's to close.
             lanes: how many share what the node has.
         """
-        everything = deployed[0].entry.all_subjects
-        self.subjects = disjoint({subject for one in deployed for subject in one.entry.subjects}, everything)
+        self.subjects = subjects_of(deployed)
         self.execution = Execution(settings.execution)
         self._settings = settings
         self._node_id = node_id
@@ -133,6 +132,11 @@ class Opener:
         )
         self._alone = _share(self._shared, self._lanes)
         self._node_name = NodeName(JetStream(nats), settings.stream, settings.consumer_name(node_id, "node", 0))
+
+    def take(self, deployed: Sequence[DeployedView]) -> bool:
+        """Open lanes and feeds for another manifest from here on; whether lanes that are open must be made anew."""
+        before, self.subjects = self.subjects, subjects_of(deployed)
+        return set(before) != set(self.subjects)
 
     def feed(self, members: Sequence[Lane], shared: bool) -> Feed:
         """A closed feed for some lanes: the one that all can share, or one for a lane by itself."""
@@ -178,8 +182,14 @@ class Opener:
             store,
             build=build,
             sees_only_own=set(self.subjects) == set(deployed.entry.subjects),
+            shares=self.subjects,
             cached_bytes=self._settings.back_pressure.cached_bytes // self._lanes,
         )
+
+
+def subjects_of(deployed: Sequence[DeployedView]) -> tuple[str, ...]:
+    """What the view types of a manifest read together."""
+    return disjoint({subject for one in deployed for subject in one.entry.subjects}, deployed[0].entry.all_subjects)
 
 
 def _share(limits: FeedLimits, lanes: int) -> FeedLimits:
@@ -198,16 +208,22 @@ def _not_opened(build: Build, error: Exception) -> Unopened:
 
 
 def _cutovers(catalog: Catalog, opened: Mapping[Lane, PlannedBuild], *, must_see_all: bool) -> list[Cutover]:
-    """Who takes whose place: a former build that cannot be folded on answers all the same."""
     found = []
     for lane, one in opened.items():
         if one.replaces is not None:
             old = next((other for other, of in opened.items() if of.build == one.replaces), None)
-            former = _stored_position(one.replaces) if old is None else None
-            # Builds that read other events have seen other numbers of them.
-            compares = must_see_all and not {*READING} & build_differences(one.replaces, one.build).keys()
-            found.append(Cutover(lane, old, partial(catalog.serve, one.build), former, compares))
+            found.append(cutover(catalog, one.build, lane, one.replaces, old, must_see_all=must_see_all))
     return found
+
+
+def cutover(
+    catalog: Catalog, build: Build, lane: Lane, answers: Build, old: Lane | None, *, must_see_all: bool = True
+) -> Cutover:
+    """How a build takes the place of the one that answers, which answers all the same where no lane folds it."""
+    former = _stored_position(answers) if old is None else None
+    # Builds that read other events have seen other numbers of them.
+    compares = must_see_all and not {*READING} & build_differences(answers, build).keys()
+    return Cutover(lane, old, partial(catalog.serve, build), former, compares)
 
 
 def _stored_position(build: Build) -> LanePosition | None:

@@ -125,7 +125,7 @@ def begun(catalog: Catalog, one: DeployedView, answers: Build | None, audit: Aud
         recipe_of(one).encode(),
         drops=() if answers is None else answers.drops,
     )
-    catalog.record(build, serves=answers is None, is_candidate=audit is not None, audit=audit)
+    catalog.record(build, serves=answers is None, is_candidate=answers is not None and audit is not None, audit=audit)
     return build
 
 

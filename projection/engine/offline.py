@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from projection.engine.adoption import adopt
 from projection.engine.builds import begun, remove_build
 from projection.engine.decisions import drop
+from projection.engine.deploying import Change, deployed_together, plan_deployment
 from projection.engine.operations import deletable, require_no_candidate
-from projection.engine.orders import AdoptCame, BuildCame, Done, DropCame
+from projection.engine.orders import AdoptCame, BuildCame, DeployCame, Done, DropCame, StepCame
 from projection.engine.recipes import deployed_by, deployed_from
+from projection.lang.run.executors import Execution
 from projection.model.recipe import Recipe
 from projection.store.audit import AuditRecord
 
 if TYPE_CHECKING:
-    from projection.engine.orders import AdoptOrder, DeleteOrder, DropOrder, Order
+    from projection.engine.deploying import Step
+    from projection.engine.orders import AdoptOrder, DeleteOrder, DeployOrder, DropOrder, Order
+    from projection.store.audit import Author
     from projection.store.catalog import Catalog
 
 
@@ -33,6 +38,21 @@ class OfflineOperations:
         """See `Operations.adopt`."""
         deployed = deployed_from(Recipe.decode(order.recipe))
         return AdoptCame.of(adopt(self._catalog, deployed, order.author("offline")))
+
+    def deploy(self, order: DeployOrder) -> DeployCame:
+        """See `Operations.deploy`; what is new, or has another recipe only, the next start sees to."""
+        deployed = deployed_together([Recipe.decode(one) for one in order.recipes], Execution.COMPILED)
+        steps = plan_deployment(self._catalog, deployed)
+        return DeployCame([StepCame.of(self._step(step, order.author("offline"))) for step in steps])
+
+    def _step(self, step: Step, author: Author) -> Step:
+        audit = AuditRecord("deploy", step.view_type, author, {"change": str(step.change), "why": step.why})
+        if step.deployed is None or step.change not in (Change.ANEW, Change.BACK):
+            return step
+        if step.build is None:
+            return replace(step, build=begun(self._catalog, step.deployed, step.answers, audit))
+        self._catalog.record(step.build, is_candidate=True, audit=audit)
+        return step
 
     def pause(self, order: Order) -> Done:
         """See `Operations.pause`."""

@@ -9,26 +9,29 @@ from __future__ import annotations
 import asyncio
 import shutil
 from contextlib import asynccontextmanager
-from functools import partial
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
 from projection.engine.adoption import adoptable, adopted, record_adoption
+from projection.engine.assembly import cutover
 from projection.engine.builds import PlannedBuild, begun, remove_build, taking_decisions
-from projection.engine.cutover import Cutover
 from projection.engine.decisions import drop_in
+from projection.engine.deploying import Change, plan_deployment
 from projection.engine.fault_log import log_fault
+from projection.engine.recipes import recipe_of
 from projection.errors import ConfigurationError, StreamError
 from projection.faults import contained
 from projection.model.checkpoint import LanePosition
 from projection.store.audit import AuditRecord
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 
     from projection.engine.adoption import Adoption
     from projection.engine.decisions import Dropped
+    from projection.engine.deploying import Step
     from projection.engine.deployment import DeployedView
     from projection.engine.lane import Lane
     from projection.engine.node import Node
@@ -41,23 +44,30 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 _Result = TypeVar("_Result")
+_LEFT_OUT = "the manifest no longer names it"
 _RESUME = "`projection resume` tries again"
 
 
 class Operations:
     """The operations of one node. An operation that was begun is brought to its end, whoever asked for it."""
 
-    def __init__(self, node: Node, catalog: Catalog) -> None:
+    def __init__(self, node: Node, catalog: Catalog, release: Callable[[ViewType], None]) -> None:
         """Operations of a node.
 
         Args:
             node: open; its lanes' stores are in LMDB.
             catalog: of its data folder.
+            release: closes what this process has opened to read a view type that the node does not fold.
         """
         self._node = node
         self._roster = node.roster
         self._catalog = catalog
+        self._release = release
         self._one = asyncio.Lock()
+
+    def begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """Begin some work with these operations that nobody waits for but the end of the node."""
+        self._node.wait_for(asyncio.create_task(work))
 
     async def drop(self, view_type: ViewType, choice: Drop, author: Author) -> Dropped:
         """Leave out a parked event; see `decisions.drop`. A build under way takes the decision over.
@@ -106,6 +116,17 @@ class Operations:
         """
         return await self._do(view_type, self._rebuild(view_type, author))
 
+    async def deploy(self, deployed: Sequence[DeployedView], author: Author) -> list[Step]:
+        """Fold what a manifest says from here on: what it changes anew, beside the builds that answer until then.
+
+        Raises:
+            ConfigurationError: another build of a view type that is to change is under way; nothing changed.
+            StreamError: the stream cannot be asked.
+            StorageError: the folder cannot be written. What was begun before goes on, and a later deployment, or the
+                next start with this manifest, does the rest.
+        """
+        return await self._do(None, self._deploy(deployed, author))
+
     async def delete(self, view_type: ViewType, number: int, author: Author) -> Build:
         """Delete a build that does not answer; one that is under way is given up.
 
@@ -115,19 +136,20 @@ class Operations:
         """
         return await self._do(view_type, self._delete(view_type, number, author))
 
-    async def _do(self, view_type: ViewType, work: Coroutine[Any, Any, _Result]) -> _Result:
+    async def _do(self, view_type: ViewType | None, work: Coroutine[Any, Any, _Result]) -> _Result:
         """Do an operation alone, in a task of its own: whoever asked may go."""
         task = asyncio.create_task(self._alone(view_type, work))
         self._node.wait_for(task)
         return await asyncio.shield(task)
 
-    async def _alone(self, view_type: ViewType, work: Coroutine[Any, Any, _Result]) -> _Result:
+    async def _alone(self, view_type: ViewType | None, work: Coroutine[Any, Any, _Result]) -> _Result:
         async with self._one:
-            self._roster.hold(view_type)
+            held = self._catalog.view_types() if view_type is None else [view_type]
+            self._roster.hold(held)
             try:
                 return await work
             finally:
-                self._roster.release(view_type)
+                self._roster.release(held)
                 self._node.changed()
 
     # one operation each
@@ -144,15 +166,15 @@ class Operations:
 
     async def _decided_as_well(self, lane: Lane, answers: Build) -> None:
         """Have a build under way know what was decided about the one that answers; it may have to be folded anew."""
-        cutover = self._roster.cutover_to(lane)
+        pending = self._roster.cutover_to(lane)
         build = self._catalog.build(lane.view_type, lane.build)
         await self._roster.remove(lane)
         build = await self._in_thread(lambda: taking_decisions(self._catalog, lane.deployed, build, answers))
         new = await self._in_thread(lambda: self._node.opener.lane(PlannedBuild(lane.deployed.within(build), build)))
         await self._look_at(new)
         old = next(one for one in self._roster.of(lane.view_type) if one.build == answers.number)
-        must_see_all = cutover is None or cutover.must_see_all
-        self._roster.add(new, Cutover(new, old, partial(self._catalog.serve, build), must_see_all=must_see_all))
+        must_see_all = pending is None or pending.must_see_all
+        self._roster.add(new, cutover(self._catalog, build, new, answers, old, must_see_all=must_see_all))
 
     async def _adopt(self, deployed: DeployedView, author: Author) -> Adoption:
         view_type = deployed.entry.view_type
@@ -201,23 +223,93 @@ class Operations:
         answers, lane = self._serving(view_type)
         require_no_candidate(self._catalog, view_type, (one.build for one in self._roster.of(view_type)))
         audit = AuditRecord("rebuild", view_type, author, {"former_build": answers.number})
-        build = await self._in_thread(lambda: begun(self._catalog, lane.deployed, answers, audit))
+        return await self._begin(lane.deployed, answers, audit)
+
+    async def _begin(
+        self, deployed: DeployedView, answers: Build | None, audit: AuditRecord, former: Build | None = None
+    ) -> Build:
+        """Fold a new build, or a former one again, beside the one that answers, until it takes its place.
+
+        Raises:
+            StreamError: the stream cannot be asked; no build was made.
+            StorageError: it cannot be written; no build was made.
+        """
+        build = await self._in_thread(lambda: self._made(deployed, answers, audit, former))
         try:
-            new = await self._in_thread(
-                lambda: self._node.opener.lane(PlannedBuild(lane.deployed.within(build), build, answers))
-            )
+            planned = PlannedBuild(deployed.within(build), build, answers)
+            new = await self._in_thread(lambda: self._node.opener.lane(planned))
             try:
-                await self._node.look_at(new)
+                if new.position == LanePosition():
+                    await self._node.look_at(new)
             except BaseException:
                 new.store.close()
                 raise
         except BaseException:
-            given_up = AuditRecord("rebuild given up", view_type, author, {"build": build.number})
-            await self._in_thread(lambda: remove_build(self._catalog, build, given_up))
+            if former is None and answers is not None:
+                given_up = replace(audit, operation=f"{audit.operation} given up", details={"build": build.number})
+                await self._in_thread(lambda: remove_build(self._catalog, build, given_up))
             raise
-        self._roster.add(new, Cutover(new, lane, partial(self._catalog.serve, build)))
-        log.info("folding anew beside the build that answers", view_type=view_type, build=build.number, by=author.name)
+        if answers is None:
+            self._roster.add(new)
+        else:
+            old = next((one for one in self._roster.of(build.view_type) if one.build == answers.number), None)
+            self._roster.add(new, cutover(self._catalog, build, new, answers, old))
+        log.info("a build is under way", view_type=build.view_type, build=build.number, by=audit.author.name)
         return build
+
+    def _made(self, deployed: DeployedView, answers: Build | None, audit: AuditRecord, former: Build | None) -> Build:
+        if former is None:
+            return begun(self._catalog, deployed, answers, audit)
+        assert answers is not None  # noqa: S101 - there is a former one
+        build = replace(former, recipe=recipe_of(deployed).encode())
+        self._catalog.record(build, is_candidate=True, audit=audit)
+        return taking_decisions(self._catalog, deployed, build, answers)
+
+    async def _deploy(self, deployed: Sequence[DeployedView], author: Author) -> list[Step]:
+        steps = plan_deployment(self._catalog, deployed)
+        if self._node.opener.take(deployed):
+            for lane in list(self._roster.lanes):  # what messages come to it may be others from here on
+                async with self._at_rest(lane):
+                    pass
+        return [await self._step(step, author) for step in steps]
+
+    async def _step(self, step: Step, author: Author) -> Step:
+        lanes = self._roster.of(step.view_type)
+        if self._roster.paused.get(step.view_type) == _LEFT_OUT and step.change is not Change.LEFT:
+            del self._roster.paused[step.view_type]
+            for lane in lanes:
+                async with self._at_rest(lane):
+                    pass
+            lanes = self._roster.of(step.view_type)
+        audit = AuditRecord("deploy", step.view_type, author, {"change": str(step.change), "why": step.why})
+        if step.change is Change.LEFT:
+            self._roster.paused.setdefault(step.view_type, _LEFT_OUT)
+            for lane in lanes:  # the stores stay open, for they are served
+                await self._roster.retire(lane)
+        elif step.change is Change.ON:
+            await self._with_recipe(step, lanes, audit)
+        elif step.deployed is not None and step.change is not Change.UNDER_WAY:
+            return replace(step, build=await self._begin(step.deployed, step.answers, audit, step.build))
+        return step
+
+    async def _with_recipe(self, step: Step, lanes: Sequence[Lane], audit: AuditRecord) -> None:
+        """Go on with the build that answers by what the manifest says of it now: the fold is the same."""
+        assert step.deployed is not None  # noqa: S101 - it goes on
+        assert step.build is not None  # noqa: S101 - it answers
+        lane = next((one for one in lanes if one.build == step.build.number), None)
+        if lane is None:  # a manifest had left it out
+            self._release(step.view_type)
+            # In one go with that: LMDB opens a store once in a process, and the next query would read it.
+            new = self._node.opener.lane(PlannedBuild(step.deployed.within(step.build), step.build))
+            await self._look_at(new)
+            self._roster.add(new)
+        if step.why:
+            build = replace(step.build, recipe=recipe_of(step.deployed).encode())
+            await self._in_thread(lambda: self._catalog.record(build, audit=audit))
+        if lane is not None and step.why:
+            async with self._at_rest(lane, step.deployed) as store:
+                wanted = step.deployed.entry.changes
+                await self._in_thread(lambda: store.declare_changes(wanted=wanted))
 
     async def _delete(self, view_type: ViewType, number: int, author: Author) -> Build:
         answers = self._catalog.require(view_type)
@@ -249,10 +341,14 @@ class Operations:
         return build, lane
 
     @asynccontextmanager
-    async def _at_rest(self, lane: Lane) -> AsyncIterator[LmdbLaneStore]:
+    async def _at_rest(self, lane: Lane, deployed: DeployedView | None = None) -> AsyncIterator[LmdbLaneStore]:
         """Have a store to oneself, with all stored that its lane folded; another lane goes on from there afterwards.
 
         Unless the lane was removed meanwhile, or cannot go on: then it halts and says so.
+
+        Args:
+            lane: whose store.
+            deployed: as it is folded afterwards, where that is not as before.
         """
         store: Any = lane.store
         try:
@@ -260,12 +356,12 @@ class Operations:
             yield store
         finally:
             if lane in self._roster.lanes:
-                await self._go_on(lane)
+                await self._go_on(lane, deployed or lane.deployed)
 
-    async def _go_on(self, lane: Lane) -> None:
+    async def _go_on(self, lane: Lane, deployed: DeployedView) -> None:
         try:
             build = self._catalog.build(lane.view_type, lane.build)
-            deployed = lane.deployed.within(build)
+            deployed = deployed.within(build)
             new = await self._in_thread(lambda: self._node.opener.lane_on(lane.store, deployed, lane.build))
             await self._look_at(new)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this view type's

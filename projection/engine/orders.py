@@ -14,6 +14,7 @@ from projection.store.audit import Author
 if TYPE_CHECKING:
     from projection.engine.adoption import Adoption
     from projection.engine.decisions import Dropped
+    from projection.engine.deploying import Step
     from projection.store.audit import Door
     from projection.store.build import Build
 
@@ -30,7 +31,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     def author(self, door: Door) -> Author:
         """Who gives it, for the audit."""
-        return Author(self.by[:_MAX_TEXT], door, self.reason[:_MAX_TEXT])
+        return _author(self.by, door, self.reason)
 
     def of(self) -> ViewType:
         """The view type.
@@ -75,6 +76,18 @@ class DeleteOrder(Order, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Delete a build that does not answer."""
 
     build: int
+
+
+class DeployOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Fold what a manifest says from here on."""
+
+    recipes: list[str]  # JSON: of each view type, the program's text and what the manifest says of it
+    by: str
+    reason: str = ""
+
+    def author(self, door: Door) -> Author:
+        """Who gives it, for the audit."""
+        return _author(self.by, door, self.reason)
 
 
 class Waiting(msgspec.Struct, frozen=True):
@@ -145,10 +158,34 @@ class BuildCame(msgspec.Struct, frozen=True):
         return cls(str(build.view_type), build.number)
 
 
+class StepCame(msgspec.Struct, frozen=True):
+    """What a deployment does with one view type."""
+
+    view_type: str
+    change: str
+    why: str
+    build: int | None  # that is folded from here on; null where it is still to be made, or is none
+
+    @classmethod
+    def of(cls, step: Step) -> StepCame:
+        """The same of a step in this process."""
+        return cls(str(step.view_type), str(step.change), step.why, None if step.build is None else step.build.number)
+
+
+class DeployCame(msgspec.Struct, frozen=True):
+    """What comes of a deployment."""
+
+    steps: list[StepCame]
+
+
 class Done(msgspec.Struct, frozen=True):
     """What was ordered is done, and there is nothing more to say."""
 
     view_type: str
+
+
+def _author(by: str, door: Door, reason: str) -> Author:
+    return Author(by[:_MAX_TEXT], door, reason[:_MAX_TEXT])
 
 
 def _checked(kind: type[_Id], text: str) -> _Id:

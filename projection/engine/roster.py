@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from projection.engine.builds import PlannedBuild
     from projection.engine.committers import Committers, Halt
@@ -29,6 +29,9 @@ class LaneOpener(Protocol):
     """Opens what lanes need."""
 
     execution: Execution  # how programs are run
+
+    def take(self, deployed: Sequence[DeployedView]) -> bool:
+        """Open lanes and feeds for another manifest from here on; whether lanes that are open must be made anew."""
 
     def feed(self, members: Sequence[Lane], shared: bool) -> Feed:
         """A closed feed for some lanes: the one that all can share, or one for a lane by itself."""
@@ -92,13 +95,13 @@ class Roster:
         """Whether a lane reads nothing until its view type is resumed."""
         return lane.view_type in self.paused
 
-    def hold(self, view_type: ViewType) -> None:
-        """Have no build of a view type replaced until `release`."""
-        self._cutovers.held.add(view_type)
+    def hold(self, view_types: Iterable[ViewType]) -> None:
+        """Have no build of these view types replaced until `release`."""
+        self._cutovers.held.update(view_types)
 
-    def release(self, view_type: ViewType) -> None:
+    def release(self, view_types: Iterable[ViewType]) -> None:
         """See `hold`."""
-        self._cutovers.held.discard(view_type)
+        self._cutovers.held.difference_update(view_types)
 
     def cutover_to(self, lane: Lane) -> Cutover | None:
         """By which a lane is to take the place of another; None where it is not."""
@@ -140,7 +143,7 @@ class Roster:
         self._remove(old)
 
     async def remove(self, lane: Lane) -> None:
-        """Remove a lane that does not serve, with its cutover, and wait until its store is closed."""
+        """Remove a lane, with its cutover, and wait until its store is closed."""
         self._cutovers.forget(lane)
         await self._remove(lane)
 

@@ -121,6 +121,9 @@ class MemoryOpener:
         subjects = [subject for some in own for subject in some]
         return MemoryFeed(self._log.messages, subjects, min(lane.scanned for lane in members))
 
+    def take(self, deployed: Any) -> bool:
+        raise NotImplementedError
+
     def lane(self, one: Any) -> Lane:
         raise NotImplementedError
 

@@ -126,6 +126,8 @@ async def served(
     """A node with its server, in this event loop."""
     async with await Nats.connect(NatsConnection(nats_url)) as nats:
         site = await Site(nats, nats_url, stream, folder).create()
+        if entry and "subjects" in entry:
+            entry = entry | {"subjects": [one.format(stream=stream) for one in entry["subjects"]]}
         deployed = deploy(
             folder / "deployed", programs or {"fines": PROGRAM}, template=site.template, entries={"fines": entry or {}}
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from uuid import uuid4
 
 import pytest
 from engine_support import deploy
@@ -169,7 +170,7 @@ async def test_a_rebuild_takes_over_once_it_is_level_and_comes_to_the_same(site)
 
 async def test_a_rebuild_goes_on_after_a_restart(site):
     async with site(EVENTS) as one:
-        one.node.roster.hold(FINES)  # so that no build is replaced before the node ends
+        one.node.roster.hold([FINES])  # so that no build is replaced before the node ends
         one.node.roster.hold = one.node.roster.release = lambda _: None
         await ordered(one, "rebuild")
         refused = await ordered(one, "rebuild", 409)
@@ -182,7 +183,7 @@ async def test_a_rebuild_goes_on_after_a_restart(site):
 
 async def test_a_decision_reaches_the_build_that_is_under_way(site):
     async with site(EVENTS) as one:
-        one.node.roster.hold(FINES)
+        one.node.roster.hold([FINES])
         one.node.roster.hold = one.node.roster.release = lambda _: None
         await ordered(one, "rebuild")
         await eventually(lambda: all(lane.position.scanned == 4 for lane in one.node.lanes))
@@ -201,7 +202,7 @@ async def test_a_build_that_does_not_answer_is_deleted_and_one_that_answers_is_n
         assert "has no build 7" in (await ordered(one, "delete", 409, build=7))["detail"]
         await ordered(one, "delete", build=1)
         assert ([2], ["2"]) == (numbers(one), [path.name for path in (one.site.data / "fines").iterdir()])
-        one.node.roster.hold(FINES)
+        one.node.roster.hold([FINES])
         one.node.roster.hold = one.node.roster.release = lambda _: None
         await ordered(one, "rebuild")
         await ordered(one, "delete", build=3)
@@ -268,3 +269,114 @@ async def test_what_is_no_order_is_refused(site, body):
         unknown = await one.post("/v1/operations/pause", {**BY, "view_type": "nobody"})
         assert 409 == unknown.status_code
         assert "has no view type 'nobody'" in unknown.json()["detail"]
+
+
+# --- deployments ------------------------------------------------------------------------------------------------------
+
+DOUBLED = PROGRAM.replace("n: e.n,", "n: e.n * 2,")
+BY_N = PROGRAM.replace("index by status, balance desc", "index by n")
+
+
+def recipes(folder, one, programs, **entries):
+    found = deploy(folder, programs, template=one.site.template, entries=entries)
+    return [recipe_of(view).encode() for view in found]
+
+
+async def deployed_as(one, tmp_path, programs, status=200, **entries):
+    """What a deployment does: of each view type what, and why."""
+    folder = tmp_path / f"deployment-{uuid4().hex}"
+    order = {"recipes": recipes(folder, one, programs, **entries), "by": "alice"}
+    answer = await one.post("/v1/operations/deploy", order)
+    assert status == answer.status_code, answer.text
+    if status != 200:
+        return answer.json()
+    return {step["view_type"]: (step["change"], step["build"]) for step in answer.json()["steps"]}
+
+
+async def test_a_changed_program_folds_anew_and_takes_over_and_the_former_one_can_come_back(site, tmp_path):
+    async with site(EVENTS) as one:
+        assert {"fines": ("folds anew", 2)} == await deployed_as(one, tmp_path, {"fines": DOUBLED})
+        await eventually(lambda: serving(one) == 2)
+        await one.publish([fine("b", 4)])
+        assert 8 == await n_of(one, "b")
+        assert {"fines": ("goes back", 1)} == await deployed_as(one, tmp_path, {"fines": PROGRAM})
+        await eventually(lambda: serving(one) == 1 and len(one.node.lanes) == 1)
+        assert 4 == await n_of(one, "b"), "it has folded what it lacked"
+        assert {"fines": ("goes on", 1)} == await deployed_as(one, tmp_path, {"fines": PROGRAM})
+    async with site() as one:
+        assert (4, 1) == (await n_of(one, "b"), serving(one))
+
+
+async def test_an_index_is_built_without_a_restart_and_the_fold_goes_on(site, tmp_path):
+    async with site(EVENTS) as one:
+        assert {"fines": ("goes on", 1)} == await deployed_as(one, tmp_path, {"fines": BY_N})
+        await one.publish([fine("c", 7)])
+        explained = await one.post("/v1/query/explain", {"view": "fines", "filter": "n == 7"})
+        await eventually(lambda: one.node.lanes[0].indexer is not None)
+        assert 1 == explained.json()["returned"]
+
+        async def plan():
+            return (await one.post("/v1/query/explain", {"view": "fines", "filter": "n == 7"})).json()["plan"]
+
+        for _ in range(1_000):
+            if (found := await plan()) == "index range":
+                break
+            await asyncio.sleep(0.01)
+        assert "index range" == found
+
+
+async def test_view_types_come_and_go_and_what_is_left_out_is_served(site, tmp_path):
+    others = PROGRAM.replace("projection fines", "projection others")
+    async with site(EVENTS) as one:
+        both = {"fines": PROGRAM, "others": others}
+        assert {"fines": ("goes on", 1), "others": ("is new", 1)} == await deployed_as(one, tmp_path, both)
+        await eventually(lambda: min(lane.position.scanned for lane in one.node.lanes) == 4)
+        assert 3 == (await one.get("/v1/views/others/b")).json()["view"]["n"]
+        left = await deployed_as(one, tmp_path, {"others": others})
+        assert {"others": ("goes on", 1), "fines": ("is left out", None)} == left
+        last = await one.site.publish([fine("b", 9)])
+        await eventually(lambda: one.node.roster.of(ViewType("others"))[0].position.scanned == last)
+        assert (3, 9) == (await n_of(one, "b"), (await one.get("/v1/views/others/b")).json()["view"]["n"])
+        assert one.node.is_ready
+        await deployed_as(one, tmp_path, both)
+        await eventually(lambda: one.node.roster.of(FINES)[0].position.scanned == last)
+        assert 9 == await n_of(one, "b")
+    async with site() as one:  # with the first manifest: others is served, and not open
+        assert 9 == (await one.get("/v1/views/others/b")).json()["view"]["n"]
+        assert {"fines": ("goes on", 1), "others": ("goes on", 1)} == await deployed_as(one, tmp_path, both)
+        last = await one.site.publish([fine("b", 5)])
+        await eventually(lambda: min(lane.position.scanned for lane in one.node.lanes) == last)
+        assert 5 == (await one.get("/v1/views/others/b")).json()["view"]["n"]
+
+
+async def test_other_subjects_are_read_from_the_next_deployment_on(site, tmp_path):
+    async with site([*EVENTS, fine("k", 6, tenant="k")], entry={"subjects": ["{stream}.t.aggregate.*.*"]}) as one:
+        assert 404 == (await one.get("/v1/views/fines/k", tenant="k")).status_code
+        others = PROGRAM.replace("projection fines", "projection others")
+        stream = one.site.stream
+        wanted = {"fines": {"subjects": [f"{stream}.t.aggregate.*.*"]}, "others": {"subjects": [f"{stream}.k.aggregate.*.*"]}}
+        both = await deployed_as(one, tmp_path, {"fines": PROGRAM, "others": others}, **wanted)
+        assert {"fines": ("goes on", 1), "others": ("is new", 1)} == both
+        await eventually(lambda: min(lane.position.scanned for lane in one.node.lanes) == 5)
+        assert 6 == (await one.get("/v1/views/others/k", tenant="k")).json()["view"]["n"]
+        last = await one.site.publish([fine("k", 7, tenant="k"), fine("b", 8)])
+        await eventually(lambda: min(lane.position.scanned for lane in one.node.lanes) == last)
+        assert 404 == (await one.get("/v1/views/fines/k", tenant="k")).status_code
+        assert 404 == (await one.get("/v1/views/others/b")).status_code
+        assert (8, 7) == (await n_of(one, "b"), (await one.get("/v1/views/others/k", tenant="k")).json()["view"]["n"])
+
+
+async def test_a_deployment_that_cannot_be_changes_nothing(site, tmp_path):
+    async with site(EVENTS) as one:
+        (recipe,) = recipes(tmp_path / "sound", one, {"fines": PROGRAM})
+        broken = recipe.replace("proj 1", "proj 1 nonsense")
+        for wanted in ([], [recipe, recipe], [broken]):
+            answer = await one.post("/v1/operations/deploy", {"recipes": wanted, "by": "alice"})
+            assert 409 == answer.status_code, answer.text
+        assert 400 == (await one.post("/v1/operations/deploy", {"recipes": ["{"], "by": "alice"})).status_code
+        one.node.roster.hold([FINES])
+        one.node.roster.hold = one.node.roster.release = lambda _: None
+        await deployed_as(one, tmp_path, {"fines": DOUBLED})
+        refused = await deployed_as(one, tmp_path, {"fines": PROGRAM}, 409)
+        assert "build 2 of view type fines is under way" in refused["detail"]
+        assert ([1, 2], 3) == (numbers(one), await n_of(one, "b"))

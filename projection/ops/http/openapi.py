@@ -35,6 +35,8 @@ _OF_OPERATIONS = (
     orders.DropOrder,
     orders.AdoptOrder,
     orders.DeleteOrder,
+    orders.DeployOrder,
+    orders.DeployCame,
     orders.DropCame,
     orders.AdoptCame,
     orders.BuildCame,

@@ -8,15 +8,19 @@ from urllib.parse import urlsplit
 import msgspec
 from fastapi import APIRouter, Depends, Request, Response
 
+from projection.engine.deploying import deployed_together
 from projection.engine.orders import (
     AdoptCame,
     AdoptOrder,
     BuildCame,
     DeleteOrder,
+    DeployCame,
+    DeployOrder,
     Done,
     DropCame,
     DropOrder,
     Order,
+    StepCame,
 )
 from projection.engine.recipes import deployed_from
 from projection.errors import ConfigurationError, ErrorClass, ProjectionError
@@ -32,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
 _JSON = "application/json"
-_Order = TypeVar("_Order", bound=Order)
+_Order = TypeVar("_Order", bound=Order | DeployOrder)
 _Came = TypeVar("_Came")
 _AUTHOR = {"by": "alice", "reason": "the gateway sent it twice"}
 _FINES = {"view_type": "fine_summary", **_AUTHOR}
@@ -105,16 +109,38 @@ async def drop(request: Request) -> Response:
 async def adopt(request: Request) -> Response:
     """What is parked runs again by the new program. The recipe is what `projection adopt` makes of a manifest."""
     order, service = await _order(request, AdoptOrder), service_of(request)
-    try:
-        recipe = Recipe.decode(order.recipe)
-    except ValueError as error:
-        raise RequestError("http.invalid", f"recipe: {error}") from None
+    recipe = _recipe(order.recipe)
 
     async def work() -> AdoptCame:
         deployed = deployed_from(recipe, service.node.opener.execution)
         if deployed.entry.view_type != order.view_type:
             raise ConfigurationError(f"the recipe is of view type {deployed.entry.view_type}, not {order.view_type}")
         return AdoptCame.of(await service.operations.adopt(deployed, order.author(service.door)))
+
+    return _answer(await _came(work()))
+
+
+@router.post(
+    "/deploy",
+    summary="Fold what a manifest says from here on",
+    operation_id="deploy",
+    **_described(
+        "DeployOrder",
+        {"recipes": ["{…}"], **_AUTHOR},
+        "DeployCame",
+        {"steps": [{"view_type": "fine_summary", "change": "folds anew", "why": "the program", "build": 4}]},
+        "What is done with each view type.",
+    ),
+)
+async def deploy(request: Request) -> Response:
+    """What changes is folded beside the builds that answer until then. What is not named is folded no more."""
+    order, service = await _order(request, DeployOrder), service_of(request)
+    recipes = [_recipe(one) for one in order.recipes]
+
+    async def work() -> DeployCame:
+        deployed = deployed_together(recipes, service.node.opener.execution)
+        steps = await service.operations.deploy(deployed, order.author(service.door))
+        return DeployCame([StepCame.of(step) for step in steps])
 
     return _answer(await _came(work()))
 
@@ -177,6 +203,13 @@ async def delete(request: Request) -> Response:
     order, service = await _order(request, DeleteOrder), service_of(request)
     build = await _came(service.operations.delete(order.of(), order.build, order.author(service.door)))
     return _answer(BuildCame.of(build))
+
+
+def _recipe(text: str) -> Recipe:
+    try:
+        return Recipe.decode(text)
+    except ValueError as error:
+        raise RequestError("http.invalid", f"recipe: {error}") from None
 
 
 async def _order(request: Request, kind: type[_Order]) -> _Order:

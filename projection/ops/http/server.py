@@ -115,7 +115,7 @@ async def serving(
     )
     metrics = Metrics(node, lambda: changes.streams)
     owner = Access(settings.http.access, settings.tenancy, Owner(settings.http.access.operator_scope))
-    operations = Operations(node, catalog)
+    operations = Operations(node, catalog, queries.serving.release)
     service = Service(node, operations, queries, owner, metrics, changes, settings.http, "socket")
     doors: list[tuple[_Server, socket.socket]] = []
     control = _control(catalog.data)
