@@ -49,7 +49,7 @@ def fuzz(
     twice, on views that grow, and on gas near its limit. Each is shown with the fewest events that it takes.
     Exit status: 0 no fault, 1 a fault, 2 there is nothing to search.
     """
-    from random import randrange
+    from random import Random
 
     from projection.testing.folding import Projection
 
@@ -58,7 +58,7 @@ def fuzz(
         raise ConfigurationError(f"{write} is no name of a scenario", hint=f"let it end in {_SCENARIO}")
     from projection.testing.fuzz.fuzzing import fuzz as search
 
-    seed = randrange(_SEEDS) if seed is None else seed  # noqa: S311 - no secret
+    seed = Random().randrange(_SEEDS) if seed is None else seed  # noqa: S311 - no secret
     projection = Projection.load(path, view_type)
     if not projection.deployed:
         known = ", ".join(str(one.entry.view_type) for one in Projection.load(path).deployed)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import random
 from typing import TYPE_CHECKING
 
 from projection.client.errors import UnreachableError
+from projection.jitter import jittered
 
 if TYPE_CHECKING:
     from projection.client.calls import Answer
@@ -38,4 +38,4 @@ class Attempts:
 
 def backoff(failed: int, longest_s: float = _LONGEST_PAUSE_S) -> float:
     """A pause after so many failures in a row."""
-    return min(longest_s, _PAUSE_S * 2.0 ** min(failed - 1, 10)) * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+    return jittered(min(longest_s, _PAUSE_S * 2.0 ** min(failed - 1, 10)))

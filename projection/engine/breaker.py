@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from random import uniform
 from typing import TYPE_CHECKING
+
+from projection.jitter import jittered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +32,7 @@ class CircuitBreaker:
         """Wait until a call may be tried: at once while closed, else for a pause that grows with each failure."""
         if self._failures:
             longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (self._failures - 1))
-            await asyncio.sleep(longest * uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
+            await asyncio.sleep(jittered(longest))
 
     def failed(self, error: ProjectionError) -> None:
         """A call failed: the breaker is open."""

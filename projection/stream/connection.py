@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from random import sample
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
 import nats.errors
 
 from projection.errors import ConfigurationError, StreamError
+from projection.jitter import CHANCE
 from projection.stream.frames import frames_of, parser_of, read_frames
 from projection.stream.library_client import LibraryClient, web_socket
 
@@ -291,7 +291,7 @@ class Nats:
             options["token"] = self._over_tls(client, connection.token)
         attempt = asyncio.ensure_future(
             client.connect(
-                sample(connection.urls, len(connection.urls)),  # clients spread over the servers
+                CHANCE.sample(connection.urls, len(connection.urls)),  # clients spread over the servers
                 dont_randomize=True,  # so that a connection which is lost is made anew to another server, in turn
                 name=self._name,
                 connect_timeout=_CONNECT_S,

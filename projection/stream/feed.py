@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextlib import suppress
-from random import uniform
 from time import monotonic
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from projection.errors import StreamError, StreamIdentityError
+from projection.jitter import jittered
 from projection.stream.flow import Flow
 from projection.stream.identity import check_identity, require_history
 from projection.stream.jetstream import STREAM_NOT_FOUND, JetStream, nanoseconds
@@ -274,7 +274,7 @@ class JetStreamFeed:
         self.trouble = error
         # The first retry is at once: a deleted consumer or a new leader is no reason to wait.
         pause = min(_LONGEST_BACKOFF_S, _BACKOFF_S * 2**self._failures) if self._failures else 0.0
-        self._retry_at = monotonic() + uniform(0.5, 1.0) * pause  # noqa: S311 - jitter, not a secret
+        self._retry_at = monotonic() + jittered(pause)
         self._failures = min(self._failures + 1, 10)
 
     async def _gather(self, opening: Opening) -> None:
