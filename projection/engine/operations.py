@@ -310,6 +310,7 @@ class Operations:
             async with self._at_rest(lane, step.deployed) as store:
                 wanted = step.deployed.entry.changes
                 await self._in_thread(lambda: store.declare_changes(wanted=wanted))
+            self._release(step.view_type)  # what is asked from here on goes by what the program says now
 
     async def _delete(self, view_type: ViewType, number: int, author: Author) -> Build:
         answers = self._catalog.require(view_type)

@@ -17,6 +17,7 @@ from projection.engine.orders import DeleteOrder, DropOrder, Order
 from projection.engine.recipes import recipe_of
 from projection.errors import ConfigurationError
 from projection.model.ids import ViewType
+from projection.store.indexes import described
 
 FINES = ViewType("fines")
 BY = {"view_type": "fines", "by": "alice", "reason": "as the ticket says"}
@@ -307,22 +308,23 @@ async def test_a_changed_program_folds_anew_and_takes_over_and_the_former_one_ca
         assert (4, 1) == (await n_of(one, "b"), serving(one))
 
 
+def built(one):
+    """What there is an index by."""
+    with one.node.lanes[0].store.snapshot() as snapshot:
+        return [described(index.keys) for index in snapshot.indexes if index.built]
+
+
 async def test_an_index_is_built_without_a_restart_and_the_fold_goes_on(site, tmp_path):
     async with site(EVENTS) as one:
         assert {"fines": ("goes on", 1)} == await deployed_as(one, tmp_path, {"fines": BY_N})
         await one.publish([fine("c", 7)])
-        explained = await one.post("/v1/query/explain", {"view": "fines", "filter": "n == 7"})
-        await eventually(lambda: one.node.lanes[0].indexer is not None)
-        assert 1 == explained.json()["returned"]
 
-        async def plan():
-            return (await one.post("/v1/query/explain", {"view": "fines", "filter": "n == 7"})).json()["plan"]
+        async def explained():
+            return (await one.post("/v1/query/explain", {"view": "fines", "filter": "n == 7"})).json()
 
-        for _ in range(1_000):
-            if (found := await plan()) == "index range":
-                break
-            await asyncio.sleep(0.01)
-        assert "index range" == found
+        await eventually(lambda: built(one) == ["n"])
+        found = await explained()
+        assert ("n", "an index range, in order", 1) == (found["index"], found["plan"], found["returned"])
 
 
 async def test_view_types_come_and_go_and_what_is_left_out_is_served(site, tmp_path):
@@ -354,7 +356,10 @@ async def test_other_subjects_are_read_from_the_next_deployment_on(site, tmp_pat
         assert 404 == (await one.get("/v1/views/fines/k", tenant="k")).status_code
         others = PROGRAM.replace("projection fines", "projection others")
         stream = one.site.stream
-        wanted = {"fines": {"subjects": [f"{stream}.t.aggregate.*.*"]}, "others": {"subjects": [f"{stream}.k.aggregate.*.*"]}}
+        wanted = {
+            "fines": {"subjects": [f"{stream}.t.aggregate.*.*"]},
+            "others": {"subjects": [f"{stream}.k.aggregate.*.*"]},
+        }
         both = await deployed_as(one, tmp_path, {"fines": PROGRAM, "others": others}, **wanted)
         assert {"fines": ("goes on", 1), "others": ("is new", 1)} == both
         await eventually(lambda: min(lane.position.scanned for lane in one.node.lanes) == 5)

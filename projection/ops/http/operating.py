@@ -33,7 +33,7 @@ from projection.ops.http.service import service_of
 from projection.ops.http.views import json_body
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
 
 _JSON = "application/json"
 _Order = TypeVar("_Order", bound=Order | DeployOrder)
@@ -78,8 +78,9 @@ def _described(name: str, example: dict[str, Any], answer: str, came: dict[str, 
 async def drop(request: Request) -> Response:
     """A new build takes the decision over."""
     order, service = await _order(request, DropOrder), service_of(request)
-    dropped = _came(service.operations.drop(order.of(), order.choice, order.author(service.door)))
-    return _answer(DropCame.of(await dropped))
+    author = order.author(service.door)
+    dropped = await _came(lambda: service.operations.drop(order.of(), order.choice, author))
+    return _answer(DropCame.of(dropped))
 
 
 @router.post(
@@ -117,7 +118,7 @@ async def adopt(request: Request) -> Response:
             raise ConfigurationError(f"the recipe is of view type {deployed.entry.view_type}, not {order.view_type}")
         return AdoptCame.of(await service.operations.adopt(deployed, order.author(service.door)))
 
-    return _answer(await _came(work()))
+    return _answer(await _came(work))
 
 
 @router.post(
@@ -142,7 +143,7 @@ async def deploy(request: Request) -> Response:
         steps = await service.operations.deploy(deployed, order.author(service.door))
         return DeployCame([StepCame.of(step) for step in steps])
 
-    return _answer(await _came(work()))
+    return _answer(await _came(work))
 
 
 @router.post(
@@ -154,7 +155,7 @@ async def deploy(request: Request) -> Response:
 async def pause(request: Request) -> Response:
     """Also over restarts. A node that has paused view types is ready all the same."""
     order, service = await _order(request, Order), service_of(request)
-    await _came(service.operations.pause(order.of(), order.author(service.door)))
+    await _came(lambda: service.operations.pause(order.of(), order.author(service.door)))
     return _answer(Done(order.view_type))
 
 
@@ -167,7 +168,7 @@ async def pause(request: Request) -> Response:
 async def resume(request: Request) -> Response:
     """Where the reason of a halt is still there, it halts again."""
     order, service = await _order(request, Order), service_of(request)
-    await _came(service.operations.resume(order.of(), order.author(service.door)))
+    await _came(lambda: service.operations.resume(order.of(), order.author(service.door)))
     return _answer(Done(order.view_type))
 
 
@@ -182,7 +183,7 @@ async def resume(request: Request) -> Response:
 async def rebuild(request: Request) -> Response:
     """The former build answers until the new one is level with it."""
     order, service = await _order(request, Order), service_of(request)
-    build = await _came(service.operations.rebuild(order.of(), order.author(service.door)))
+    build = await _came(lambda: service.operations.rebuild(order.of(), order.author(service.door)))
     return _answer(BuildCame.of(build))
 
 
@@ -201,7 +202,7 @@ async def rebuild(request: Request) -> Response:
 async def delete(request: Request) -> Response:
     """One that is under way is given up."""
     order, service = await _order(request, DeleteOrder), service_of(request)
-    build = await _came(service.operations.delete(order.of(), order.build, order.author(service.door)))
+    build = await _came(lambda: service.operations.delete(order.of(), order.build, order.author(service.door)))
     return _answer(BuildCame.of(build))
 
 
@@ -225,14 +226,14 @@ async def _order(request: Request, kind: type[_Order]) -> _Order:
         raise RequestError("http.invalid", f"the body is no order: {error}") from None
 
 
-async def _came(work: Awaitable[_Came]) -> _Came:
+async def _came(work: Callable[[], Awaitable[_Came]]) -> _Came:
     """What came of an operation; why it was not done is told, for only operators ask.
 
     Raises:
         RequestError: it was refused, or could not be done now.
     """
     try:
-        return await work
+        return await work()
     except ProjectionError as error:
         if error.error_class is ErrorClass.PRODUCT:
             raise
