@@ -33,6 +33,10 @@ def load(
     stream: Stream = None,
     url: NatsUrl = None,
     create: Annotated[bool, Option("--create", help="Make the stream where there is none.")] = False,
+    shared: Annotated[
+        bool,
+        Option("--shared", help="Others publish to the stream meanwhile; a failing cluster may cost the order."),
+    ] = False,
     subject_template: Annotated[
         str, Option(metavar="TEMPLATE", help="The subjects; each <place> becomes one escaped token.")
     ] = DEFAULT_TEMPLATE,
@@ -43,8 +47,9 @@ def load(
     """Publish the events of a file to a stream, in order and once each.
 
     All events are checked first: one that is wrong is named with its line, and nothing is published. Each is published
-    as it stands in the file; messages of `projection dump` are, with their subjects and headers. The result is one JSON
-    object on stdout.
+    as it stands in the file; messages of `projection dump` are, with their subjects and headers. Each is stored right
+    behind the one before it, so nobody else may publish to the stream meanwhile, unless --shared says so. The result is
+    one JSON object on stdout.
     """
     import asyncio
 
@@ -60,7 +65,7 @@ def load(
     total = _check(loading)
     began = time.monotonic()
     try:
-        published = asyncio.run(_publish(loading, settings, create, total))
+        published = asyncio.run(_publish(loading, settings, total, create=create, shared=shared))
     except StreamError as error:
         raise _with_way_out(error, loading, from_line) from None
     seconds = time.monotonic() - began
@@ -89,7 +94,7 @@ def _check(loading: FileLoading) -> int:
         raise type(error)(error.message, hint=hint, code=error.code) from None
 
 
-async def _publish(loading: FileLoading, settings: Settings, create: bool, total: int) -> Published:
+async def _publish(loading: FileLoading, settings: Settings, total: int, *, create: bool, shared: bool) -> Published:
     import asyncio
 
     from projection.cli.connection import nats_connection
@@ -104,7 +109,7 @@ async def _publish(loading: FileLoading, settings: Settings, create: bool, total
     async with await Nats.connect(nats_connection(settings.nats)) as nats:
         loop.add_signal_handler(signal.SIGINT, interrupt)
         with progress("publishing", total) as advance:
-            return await loading.publish(nats, settings.stream, create=create, progress=advance)
+            return await loading.publish(nats, settings.stream, create=create, shared=shared, progress=advance)
 
 
 def _with_way_out(error: StreamError, loading: FileLoading, from_line: int) -> StreamError:

@@ -64,15 +64,22 @@ class FileLoading:
         return sum(1 for _ in self._events())
 
     async def publish(
-        self, nats: Nats, stream: str, *, create: bool = False, progress: Callable[[int], None] | None = None
+        self,
+        nats: Nats,
+        stream: str,
+        *,
+        create: bool = False,
+        shared: bool = False,
+        progress: Callable[[int], None] | None = None,
     ) -> Published:
-        """Publish the events, once each and in order; nobody else may publish to the stream meanwhile.
+        """Publish the events, once each and in order.
 
         Args:
             nats: the connection.
             stream: the stream's name.
             create: make the stream where there is none, for all subjects of the template, or those like the recorded
                 ones.
+            shared: whether others publish to the stream meanwhile; see `alone` of `publish_all`.
             progress: called with the number of events acknowledged so far.
 
         Raises:
@@ -99,7 +106,7 @@ class FileLoading:
                 sent.append(line)
                 yield message
 
-        return await publish_all(nats, stream, outgoing(), progress=acknowledged)
+        return await publish_all(nats, stream, outgoing(), progress=acknowledged, alone=not shared)
 
     def stop(self) -> None:
         """Send nothing more: `publish` ends as soon as everything that was sent is acknowledged."""

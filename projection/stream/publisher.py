@@ -53,6 +53,7 @@ async def publish_all(
     *,
     window: int = _WINDOW,
     progress: Callable[[int], None] | None = None,
+    alone: bool = False,
 ) -> Published:
     """Publish messages so that the stream holds each of them once, in this order.
 
@@ -67,12 +68,15 @@ async def publish_all(
         messages: what to publish.
         window: how many messages may be unacknowledged.
         progress: called with the number of messages acknowledged so far.
+        alone: whether nobody else publishes to the stream meanwhile. Then each message is stored only right behind its
+            predecessor. Otherwise a cluster that changes its leader may lose some of those under way and store later
+            ones, which is told, and cannot be mended.
 
     Raises:
         StreamError: the server cannot be used, refuses a message, or the order cannot be kept; says how many messages
             are acknowledged in order.
     """
-    publishing = _Publishing(nats, stream, window, progress)
+    publishing = _Publishing(nats, stream, window, progress, alone=alone)
     await publishing.start()
     try:
         async for message in _each(messages):
@@ -119,7 +123,9 @@ class _Window:
 
 
 class _Publishing:
-    def __init__(self, nats: Nats, stream: str, window: int, progress: Callable[[int], None] | None) -> None:
+    def __init__(
+        self, nats: Nats, stream: str, window: int, progress: Callable[[int], None] | None, *, alone: bool
+    ) -> None:
         self.count = 0  # acknowledged in order
         self.first = 0
         self.last = 0
@@ -128,6 +134,7 @@ class _Publishing:
         self._stream = stream
         self._limit = window
         self._progress = progress
+        self._alone = alone
         self._retries = 0
         self._base = 0  # the stream's end before our first message
         self._keeps_subjects = True  # whether a message is stored under the subject that it was published to
@@ -157,9 +164,10 @@ class _Publishing:
             if len(window.waiting) >= self._limit or window.size >= _WINDOW_BYTES:
                 await self._wait(window, self._limit // 2, _WINDOW_BYTES // 2)
             if window.failure is None:
+                before = (self.last or self._base) + len(window.waiting)
                 window.waiting.append(message)
                 window.size += len(message.data)
-                await self._send(window, message)
+                await self._send(window, _behind(message, before) if self._alone else message)
                 return
             await self._mend(window)
 
@@ -256,8 +264,7 @@ class _Publishing:
         self._window.waiting.extend(window.waiting)
         self._window.size = sum(len(message.data) for message in window.waiting)
         for place, message in enumerate(window.waiting):
-            guard = {"Nats-Expected-Last-Sequence": str(end + place)}
-            await self._send(self._window, message._replace(headers={**(message.headers or {}), **guard}))
+            await self._send(self._window, _behind(message, end + place))
 
     async def _settle(self, waiting: deque[Outgoing]) -> int:
         """Take what the stream holds behind the last acknowledged message as acknowledged; the stream's end."""
@@ -281,3 +288,9 @@ class _Publishing:
             f"the first {self.count} messages are stored in order, up to sequence {self.last or self._base}",
             hint="what follows them may be there in part",
         )
+
+
+def _behind(message: Outgoing, sequence: int) -> Outgoing:
+    """The message as the stream stores it right behind a sequence, and nowhere else."""
+    guard = {"Nats-Expected-Last-Sequence": str(sequence)}
+    return message._replace(headers={**(message.headers or {}), **guard})

@@ -118,4 +118,4 @@ async def _publish(
                 if number % _AT_ONCE == 0 and not hurry.is_set():
                     await asyncio.sleep(pause_s)
 
-        await publish_all(nats, STREAM, left())
+        await publish_all(nats, STREAM, left(), alone=True)

@@ -154,3 +154,30 @@ async def test_a_stream_that_stores_under_other_subjects_mends_itself_as_any(
 
     assert count == (await publish_all(moved.nats, name, numbered(moved, count), progress=cut)).count
     assert list(range(count)) == await stored(moved, count, subjects=[f"{name}.>"])
+
+
+def losing(log: Log, monkeypatch: pytest.MonkeyPatch, lost: range) -> None:
+    """A leader loses some messages on their way, and the next one takes later ones, as it was seen in a cluster."""
+    publish, seen = log.nats.publish, iter(range(10**6))
+
+    async def lossy(subject: str, data: bytes, **more: object) -> None:
+        if next(seen) not in lost:
+            await publish(subject, data, **more)
+
+    monkeypatch.setattr(log.nats, "publish", lossy)
+
+
+async def test_what_a_cluster_loses_on_its_way_leaves_no_gap_where_nobody_else_publishes(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher_module, "_RETRY_PAUSE_S", 0.01)
+    losing(log, monkeypatch, range(52, 92))
+    assert Published(300, 1, 300) == await publish_all(log.nats, log.name, numbered(log, 300), alone=True)
+    assert list(range(300)) == await stored(log, 300)
+
+
+async def test_beside_others_a_gap_is_told(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publisher_module, "_RETRY_PAUSE_S", 0.01)
+    losing(log, monkeypatch, range(52, 92))
+    with pytest.raises(StreamError, match=r"holds another message at 53 .* the first 52 messages are stored in order"):
+        await publish_all(log.nats, log.name, numbered(log, 300))
