@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from projection.query.folder import FolderQueries
     from projection.query.form import Query
     from projection.query.reading import parked_events
+    from projection.store.audit import Author
     from projection.store.catalog import Catalog
     from projection.testing.folding import Folded, Projection
 
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Adoption",
     "AsyncClient",
+    "Author",
     "Catalog",
     "Client",
     "ConfigurationError",
@@ -93,6 +95,7 @@ __all__ = [
 _PLACES = {
     "Adoption": "projection.engine.adoption",
     "AsyncClient": "projection.client.async_client",
+    "Author": "projection.store.audit",
     "Catalog": "projection.store.catalog",
     "Client": "projection.client.client",
     "ConfigurationError": "projection.errors",

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from projection.cli.console import note, print_json
-from projection.cli.options import Config, ManifestFile, Storage
+from projection.cli.options import Config, ManifestFile, Reason, Storage
 from projection.cli.parameters import Argument, Option
 from projection.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from projection.engine.adoption import Adoption
     from projection.engine.deployment import DeployedView
+    from projection.engine.orders import AdoptCame
     from projection.model.settings import Settings
     from projection.store.catalog import Catalog, CatalogReader
 
@@ -27,6 +26,7 @@ def adopt(
     view_type: Annotated[str | None, Argument(help="The view type, as the manifest names it.")] = None,
     *,
     every: Annotated[bool, Option("--all", help="Every view type that is folded differently by now.")] = False,
+    reason: Reason = "",
     dry_run: Annotated[bool, Option("--dry-run", help="Write nothing; show what would come of it.")] = False,
     json: Annotated[bool, Option("--json", help="One JSON object for each view type.")] = False,
     manifest: ManifestFile = None,
@@ -35,12 +35,15 @@ def adopt(
 ) -> None:
     """Let a corrected program take over the views as they are, and run the parked events.
 
-    The build that answers is copied and stays as it is; the copy answers as soon as it is complete. No node may be
-    running on the data folder, but for --dry-run.
+    The build that answers is copied and stays as it is; the copy answers as soon as it is complete. A node may be
+    running on the data folder: it goes on with the copy. Its manifest must say the same by its next start.
     """
-    from projection.cli.data_folder import taken
-    from projection.engine.adoption import adopt as take_over
+    import msgspec
+
+    from projection.cli.door import door_to, whoever
     from projection.engine.adoption import preview
+    from projection.engine.orders import AdoptCame, AdoptOrder
+    from projection.engine.recipes import recipe_of
     from projection.model.settings import Settings
     from projection.store.catalog import CatalogReader
 
@@ -48,21 +51,24 @@ def adopt(
         raise ConfigurationError("name a view type, or say --all")
     settings = Settings.load(config, {"manifest": manifest, "storage": storage})
     deployed = _deployed(settings, view_type)
-    came: list[Adoption] = []
+    came: list[AdoptCame] = []
 
-    def tell(adoption: Adoption) -> None:
+    def tell(adoption: AdoptCame) -> None:
         came.append(adoption)
         if json:
-            print_json(_as_json(adoption))
+            print_json(msgspec.structs.asdict(adoption))
 
-    if dry_run:
-        with CatalogReader.open(settings.storage) as reader:
-            for one in _changed(reader, deployed) if every else deployed:
-                tell(preview(reader, one))
-    else:
-        with taken(settings.storage) as catalog:
-            for one in _changed(catalog, deployed) if every else deployed:
-                tell(take_over(catalog, one))
+    with CatalogReader.open(settings.storage) as reader:
+        chosen = _changed(reader, deployed) if every else list(deployed)
+        if dry_run:
+            for one in chosen:
+                tell(AdoptCame.of(preview(reader, one)))
+    if not dry_run and chosen:
+        with door_to(settings.storage) as door:
+            for one in chosen:
+                recipe = recipe_of(one).encode()
+                order = AdoptOrder(view_type=one.entry.view_type, by=whoever(), reason=reason, recipe=recipe)
+                tell(door.adopt(order))
     if not came:
         note("there is nothing to adopt: every view type is folded by the program that the manifest names")
     elif not json:
@@ -91,25 +97,15 @@ def _changed(catalog: Catalog | CatalogReader, deployed: tuple[DeployedView, ...
     ]
 
 
-def _as_json(came: Adoption) -> dict[str, Any]:
-    numbers = {name: value for name, value in asdict(came).items() if name not in ("former", "build")}
-    return {
-        "view_type": str(came.former.view_type),
-        "former_build": came.former.number,
-        "build": None if came.build is None else came.build.number,
-        **numbers,
-    }
-
-
-def _print_table(came: list[Adoption]) -> None:
+def _print_table(came: list[AdoptCame]) -> None:
     from projection.cli.tables import print_table
 
     print_table(
         ("view type", "build", "at", "views changed", "taken", "gone", "still parked"),
         [
             (
-                one.former.view_type,
-                f"{one.former.number} → {'new' if one.build is None else one.build.number}",
+                one.view_type,
+                f"{one.former_build} → {'new' if one.build is None else one.build}",
                 one.scanned,
                 one.views_changed,
                 one.taken,
@@ -121,14 +117,14 @@ def _print_table(came: list[Adoption]) -> None:
     )
     for one in came:
         if one.skipped:
-            note(f"{one.former.view_type}: {sum(one.skipped.values()):,} events were recorded and skipped")
+            note(f"{one.view_type}: {sum(one.skipped.values()):,} events were recorded and skipped")
         if one.suspended:
             note(
-                f"{one.former.view_type}: {one.suspended:,} views or tenants stay suspended, because later events are "
+                f"{one.view_type}: {one.suspended:,} views or tenants stay suspended, because later events are "
                 "missing from the build; `projection run --new-build` folds them from the start"
             )
         if one.late:
             note(
-                f"{one.former.view_type}: {one.late:,} events that had reached no view now would, and stay parked: "
+                f"{one.view_type}: {one.late:,} events that had reached no view now would, and stay parked: "
                 "they would come behind later events; `projection run --new-build` folds them where they belong"
             )

@@ -53,22 +53,30 @@ class _Group(click.Group):
     def _made(self, name: str, place: _Place) -> click.Command:
         module = import_module(f"projection.cli.{place.module}")
         function, examples = getattr(module, place.function), getattr(module, place.examples)
-        if name == place.module == "parked":
-            return _Group(name, _PARKED, help=function.__doc__, epilog=examples_shown(examples))
+        if (below := _GROUPS.get(name)) is not None and place.function == name:
+            return _Group(name, below, help=function.__doc__, epilog=examples_shown(examples))
         return command(function, examples, name)
 
 
-_PARKED = {
-    "list": _Place("parked", "list_", "EXAMPLES_OF_LIST"),
-    "show": _Place("parked", "show", "EXAMPLES_OF_SHOW"),
-    "drop": _Place("parked", "drop", "EXAMPLES_OF_DROP"),
+_GROUPS = {
+    group: {name: _Place(group, function, f"EXAMPLES_OF_{name.upper()}") for name, function in functions.items()}
+    for group, functions in {
+        "builds": {"list": "list_", "show": "show", "delete": "delete"},
+        "parked": {"list": "list_", "show": "show", "drop": "drop"},
+    }.items()
 }
+_CHANGING = ("audit", "pause", "rebuild", "resume")
 _COMMANDS = {
-    name: _Place(name.replace("-", "_"), name.replace("-", "_"))
+    name: _Place("changing", name, f"EXAMPLES_OF_{name.upper()}")
+    if name in _CHANGING
+    else _Place(name.replace("-", "_"), name.replace("-", "_"))
     for name in (
         "adopt",
+        "audit",
+        "builds",
         "check",
         "demo",
+        "deploy",
         "diff",
         "doc",
         "dump",
@@ -83,9 +91,12 @@ _COMMANDS = {
         "load",
         "new",
         "parked",
+        "pause",
         "query",
+        "rebuild",
         "repl",
         "replay",
+        "resume",
         "run",
         "show",
         "sink",

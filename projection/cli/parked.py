@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from projection.cli.console import note, print_json, say
-from projection.cli.options import Config, Storage
+from projection.cli.options import Config, Reason, Storage
 from projection.cli.parameters import Argument, Option
 from projection.errors import ConfigurationError, ProjectionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from projection.engine.decisions import Dropped
+    from projection.engine.orders import DropCame
     from projection.model.parked import ParkedEvent
 
 EXAMPLES = (
@@ -147,6 +147,7 @@ def drop(
     *,
     view_id: Annotated[str | None, Option("--id", metavar="ID", help="The view that it is parked for.")] = None,
     alone: Annotated[bool, Option("--alone", help="It reached no view, and is parked alone.")] = False,
+    reason: Reason = "",
     json: _Json = False,
     storage: Storage = None,
     config: Config = None,
@@ -154,11 +155,10 @@ def drop(
     """Leave a parked event out for good.
 
     What waits behind it goes on, in order. The decision is part of what the build is folded by, and a new build takes
-    it over. No node may be running on the data folder.
+    it over. A node may be running on the data folder.
     """
-    from projection.cli.data_folder import taken
-    from projection.engine.decisions import drop as decide
-    from projection.model.ids import ViewId, ViewType
+    from projection.cli.door import door_to, whoever
+    from projection.engine.orders import DropOrder
     from projection.model.settings import Settings
 
     if alone == (view_id is not None):
@@ -167,11 +167,17 @@ def drop(
     found = [event for event in _of_event(data, view_type, sequence) if event.view_id == view_id]
     if not found:
         raise _not_parked(view_type, sequence, view_id)
-    with taken(data) as catalog:
-        dropped = decide(
-            catalog, ViewType(view_type), found[0].tenant_id, sequence, None if view_id is None else ViewId(view_id)
-        )
-    print_json(_what_came(dropped)) if json else say(_told(dropped))
+    order = DropOrder(
+        view_type=view_type,
+        by=whoever(),
+        reason=reason,
+        sequence=sequence,
+        tenant_id=str(found[0].tenant_id),
+        view_id=view_id,
+    )
+    with door_to(data) as door:
+        came = door.drop(order)
+    print_json(_what_came(found[0], came)) if json else say(_told(found[0], came))
 
 
 def _of_event(data: Path, view_type: str, sequence: int) -> list[ParkedEvent]:
@@ -235,30 +241,28 @@ def _print_event(event: ParkedEvent) -> None:
         say(printable(line))
 
 
-def _what_came(dropped: Dropped) -> dict[str, Any]:
-    event = dropped.event
+def _what_came(event: ParkedEvent, came: DropCame) -> dict[str, Any]:
     return {
         "view_type": str(event.view_type),
         "tenant_id": str(event.tenant_id),
         "view_id": None if event.view_id is None else str(event.view_id),
         "sequence": event.sequence,
-        "fold_identity": dropped.build.fold_identity,
-        "taken": dropped.taken,
-        "waiting": [{"sequence": one.sequence, "code": one.code} for one in dropped.waiting],
+        "fold_identity": came.fold_identity,
+        "taken": came.taken,
+        "waiting": [{"sequence": one.sequence, "code": one.code} for one in came.waiting],
     }
 
 
-def _told(dropped: Dropped) -> str:
+def _told(event: ParkedEvent, came: DropCame) -> str:
     from projection.lang.printable import printable
 
-    event = dropped.event
     said = f"dropped event {event.sequence} of tenant {str(event.tenant_id)!r}"
     if event.view_id is None:
         return printable(said)
-    said += f" for the view {str(event.view_id)!r}, which has taken {_events(dropped.taken)} that waited behind it"
-    if dropped.waiting:
-        head = dropped.waiting[0]
-        said += f"; still parked: {_events(len(dropped.waiting))}, first {head.sequence} ({head.code}: {head.message})"
+    said += f" for the view {str(event.view_id)!r}, which has taken {_events(came.taken)} that waited behind it"
+    if came.waiting:
+        head = came.waiting[0]
+        said += f"; still parked: {_events(len(came.waiting))}, first {head.sequence} ({head.code}: {head.message})"
     return printable(said)
 
 

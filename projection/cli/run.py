@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from projection.cli.console import Figures
     from projection.engine.deployment import DeployedView
     from projection.engine.node import Progress
+    from projection.engine.operations import Operations
     from projection.engine.summary import Summary
     from projection.errors import ProjectionError
     from projection.model.settings import Settings
@@ -79,16 +80,11 @@ def run(
     import asyncio
 
     from projection.cli.logs import configure_logs, end_logs
-    from projection.engine.deployment import load_deployment
-    from projection.lang.run.executors import Execution
-    from projection.model.manifest import Manifest
     from projection.model.settings import Settings
 
     options = {"manifest": manifest, "stream": stream, "nats.url": url, "storage": storage, "http.listen": listen}
     settings = Settings.load(config, options)
-    deployed = load_deployment(
-        Manifest.load(settings.manifest), settings.tenancy, settings.subjects, Execution(settings.execution)
-    )
+    deployed = _load_deployment(settings)
     configure_logs()
     ways = {
         "until_caught_up": until_caught_up,
@@ -161,8 +157,9 @@ async def _run(
             once=until_caught_up,
         )
         signals.stop_by(node.stop)
-        if listener is not None:
-            await opened.enter_async_context(serving(listener, node, catalog, settings))
+        if not until_caught_up:
+            service = await opened.enter_async_context(serving(listener, node, catalog, settings))
+            signals.reload_by(lambda: service.operations.begin(_deployed_anew(settings, service.operations)))
         with progress("folding", None, say=_log_progress) as advance:
 
             def show(now: Progress) -> None:
@@ -170,6 +167,31 @@ async def _run(
 
             summary = await node.run(until_caught_up=until_caught_up, on_progress=show)
         return _Ended(summary, [*node.halts, *node.refused], node.abandoned)
+
+
+async def _deployed_anew(settings: Settings, operations: Operations) -> None:
+    """Deploy what the manifest says by now; where that cannot be, everything goes on as before."""
+    import asyncio
+
+    import structlog
+
+    from projection.errors import ProjectionError
+    from projection.store.audit import Author
+
+    try:
+        deployed = await asyncio.to_thread(_load_deployment, settings)
+        await operations.deploy(deployed, Author("SIGHUP", "socket"))
+    except ProjectionError as error:
+        structlog.get_logger().error("the manifest was not deployed", reason=error.message, hint=error.hint)
+
+
+def _load_deployment(settings: Settings) -> tuple[DeployedView, ...]:
+    from projection.engine.deployment import load_deployment
+    from projection.lang.run.executors import Execution
+    from projection.model.manifest import Manifest
+
+    execution = Execution(settings.execution)
+    return load_deployment(Manifest.load(settings.manifest), settings.tenancy, settings.subjects, execution)
 
 
 async def _once_there_is_room(open_: Callable[[], _Opened], signals: _Signals, *, once: bool) -> _Opened:
@@ -228,8 +250,11 @@ class _Signals:
     def __init__(self) -> None:
         self._asked = False
         self._stop: Callable[[], object] = _nothing
+        self._reload: Callable[[], object] = _nothing
         for signum in (signal.SIGINT, signal.SIGTERM):
             signal.signal(signum, self._receive)  # not the loop's own way: that one waits for the loop
+        if hasattr(signal, "SIGHUP"):  # of a terminal that was closed, nohup has the process know nothing
+            signal.signal(signal.SIGHUP, lambda *_: self._reload())
 
     def stop_by(self, stop: Callable[[], object]) -> None:
         """Say how to stop from now on; called in the event loop, in which it is done."""
@@ -239,6 +264,13 @@ class _Signals:
         self._stop = lambda: loop.call_soon_threadsafe(stop)
         if self._asked:
             stop()
+
+    def reload_by(self, reload: Callable[[], object]) -> None:
+        """Say how to read the manifest anew from now on, which SIGHUP asks for; called in the event loop."""
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        self._reload = lambda: loop.call_soon_threadsafe(reload)
 
     def _receive(self, number: int, _: object) -> None:
         if self._asked:

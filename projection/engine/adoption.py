@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
-from projection.engine.builds import open_store
+from projection.engine.builds import open_store, remove_leftovers
 from projection.engine.event import event_reader, with_message
 from projection.engine.lane import Lane
 from projection.engine.recipes import READING, deployed_by, deployed_like, differences, recipe_of
@@ -21,6 +21,7 @@ from projection.errors import ConfigurationError, DecodeError, StorageError
 from projection.lang.failures import Failure
 from projection.model.event_format.reader import header_names
 from projection.model.parked import Disposition
+from projection.store.audit import BY_PROGRAM, AuditRecord
 from projection.store.build import Build, Lineage
 from projection.store.indexes import declared_indexes
 from projection.store.lmdb_reader import LmdbViewReader
@@ -31,10 +32,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from projection.engine.deployment import DeployedView
-    from projection.model.ids import TenantId, ViewType
+    from projection.model.ids import TenantId
     from projection.model.parked import ParkedEvent
+    from projection.store.audit import Author
     from projection.store.catalog import Catalog, CatalogReader
     from projection.store.indexes import DeclaredIndex, StoredIndex
+    from projection.store.lmdb_reader import LmdbLane
     from projection.store.port import LaneStore
 
 
@@ -62,12 +65,12 @@ def preview(catalog: Catalog | CatalogReader, deployed: DeployedView) -> Adoptio
         LaneHaltedError: the new program fails on a parked event, or too many stay parked, and it may not go on.
         StorageError: the store cannot be read.
     """
-    former = _adoptable(catalog, deployed)
+    former = adoptable(catalog, deployed)
     with _Draft.open(former.lane_path()) as draft:
         return _Takeover(former, deployed, draft).adoption()
 
 
-def adopt(catalog: Catalog, deployed: DeployedView) -> Adoption:
+def adopt(catalog: Catalog, deployed: DeployedView, author: Author = BY_PROGRAM) -> Adoption:
     """Have a program take over the build that answers for its view type, from where that is.
 
     Each parked queue runs again in order, at its view only, until an event fails again; that one and what follows stay
@@ -78,28 +81,57 @@ def adopt(catalog: Catalog, deployed: DeployedView) -> Adoption:
     Args:
         catalog: of the data folder; no node has it.
         deployed: the program and what the manifest says of it.
+        author: whose decision it is.
 
     Raises:
         ConfigurationError: there is nothing to adopt, or this program cannot take it over.
         LaneHaltedError: the new program fails on a parked event, or too many stay parked, and it may not go on.
         StorageError: a store cannot be read or written. The former build answers in any case.
     """
-    former = _adoptable(catalog, deployed)
+    former = adoptable(catalog, deployed)
     _settle(former)
-    _remove_leftovers(catalog, former.view_type)
-    with _Draft.open(former.lane_path()) as draft:
-        takeover = _Takeover(former, deployed, draft)
-        adoption = takeover.adoption()
-        build = replace(takeover.build, number=catalog.reserve(former.view_type))
-        try:
-            draft.copy_to(build.lane_path())
-            with LmdbLaneStore.open(build.lane_path(), build.fold_identity, earlier={former.fold_identity}) as store:
-                takeover.write(store)
-        except BaseException:
-            shutil.rmtree(build.lane_path().parent, ignore_errors=True)
-            raise
-    catalog.record(build, serves=True)
-    return replace(adoption, build=build)
+    with LmdbViewReader.open(former.lane_path()) as reader:
+        adoption = adopted(catalog, former, deployed, reader)
+    record_adoption(catalog, adoption, author)
+    return adoption
+
+
+def adopted(catalog: Catalog, former: Build, deployed: DeployedView, reader: LmdbLane) -> Adoption:
+    """Make the build that is to answer; it does not yet, and the catalogue does not know of it.
+
+    Args:
+        catalog: of the data folder.
+        former: the build that answers, as `adoptable` gave it; nobody writes to it meanwhile.
+        deployed: as in `adopt`.
+        reader: of its store.
+
+    Raises:
+        LaneHaltedError, StorageError: as in `adopt`. Nothing is left of what was begun.
+    """
+    remove_leftovers(catalog, former.view_type)
+    draft = reader.beside(_Draft)
+    takeover = _Takeover(former, deployed, draft)
+    build = replace(takeover.build, number=catalog.reserve(former.view_type))
+    try:
+        draft.copy_to(build.lane_path())
+        with LmdbLaneStore.open(build.lane_path(), build.fold_identity, earlier={former.fold_identity}) as store:
+            takeover.write(store)
+    except BaseException:
+        shutil.rmtree(build.lane_path().parent, ignore_errors=True)
+        raise
+    return replace(takeover.adoption(), build=build)
+
+
+def record_adoption(catalog: Catalog, adoption: Adoption, author: Author) -> None:
+    """Have the build of an adoption answer from here on.
+
+    Raises:
+        StorageError: the catalogue cannot be written.
+    """
+    assert adoption.build is not None  # noqa: S101 - it was made
+    details = {"former_build": adoption.former.number, "build": adoption.build.number, "taken": adoption.taken}
+    audit = AuditRecord("adopt", adoption.former.view_type, author, details)
+    catalog.record(adoption.build, serves=True, audit=audit)
 
 
 class _Draft(LmdbViewReader):
@@ -229,7 +261,7 @@ class _Takeover:
         store.commit(replace(self._commit, epoch=store.claim()))
 
 
-def _adoptable(catalog: Catalog | CatalogReader, deployed: DeployedView) -> Build:
+def adoptable(catalog: Catalog | CatalogReader, deployed: DeployedView) -> Build:
     """The build that answers, if this program can take it over.
 
     Raises:
@@ -258,11 +290,3 @@ def _settle(former: Build) -> None:
         found = reader.fold_identity()
     if found != former.fold_identity:
         open_store(former, deployed_by(former)).close()
-
-
-def _remove_leftovers(catalog: Catalog, view_type: ViewType) -> None:
-    """Remove what adoptions have left behind that did not come to their end."""
-    known = {str(build.number) for build in catalog.builds(view_type)}
-    for folder in (catalog.data / view_type).iterdir():
-        if folder.name.isdecimal() and folder.name not in known:
-            shutil.rmtree(folder, ignore_errors=True)

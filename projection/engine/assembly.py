@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from projection.model.settings import Settings
     from projection.store.build import Build
     from projection.store.catalog import Catalog
+    from projection.store.port import LaneStore
     from projection.stream.connection import Nats
     from projection.stream.port import Feed
 
@@ -67,14 +68,13 @@ def open_node(
         StorageError: a store cannot be opened; one that is damaged halts its view type only.
     """
     planned = plan_builds(catalog, deployed, new_build=new_build, execution=Execution(settings.execution))
-    back, everything = settings.back_pressure, deployed[0].entry.all_subjects
-    subjects = disjoint({subject for one in deployed for subject in one.entry.subjects}, everything)
+    opener = Opener(settings, deployed, catalog.node_id, nats, len(planned))
     opened: dict[Lane, PlannedBuild] = {}
     unopened: list[Unopened] = []
     try:
         for one in planned:
             try:
-                lane = _lane_at_start(one, settings, subjects, len(planned))
+                lane = opener.lane(one)
             except (StorageDamagedError, LaneHaltedError) as error:
                 unopened.append(Unopened(one.build, error))
             except ProjectionError:
@@ -87,42 +87,109 @@ def open_node(
         for lane in opened:
             lane.store.close()
         raise
-    limits = FeedLimits(
-        back.batch,
-        max(back.batch_bytes, _LEAST_SHARED_BYTES),
-        back.linger_ms / 1000,
-        back.in_flight,
-        float(back.ack_timeout_s),
-        settings.nats.consumer_replicas,
-    )
-
-    alone = _share(limits, max(len(opened), 1))
-    node_name = NodeName(JetStream(nats), settings.stream, settings.consumer_name(catalog.node_id, "node", 0))
-
-    def feed(members: Sequence[Lane], shared: bool) -> Feed:
-        first = min(members, key=lambda lane: lane.scanned)
-        wanted = subjects if shared else first.deployed.entry.subjects
-        name = _feed_name(wanted, None if shared else opened[first].build)
-        return JetStreamFeed(
-            nats,
-            stream=settings.stream,
-            consumer=settings.consumer_name(catalog.node_id, name, 0),
-            subjects=wanted,
-            position=first.here(first.position.stream),
-            limits=limits if shared else alone,
-            node_name=node_name,
-        )
-
     return Node(
         list(opened),
-        feed,
-        back,
-        StreamStart(JetStream(nats), settings.stream, subjects),
+        opener,
+        settings.back_pressure,
+        StreamStart(JetStream(nats), settings.stream, opener.subjects),
         settings.stop_timeout_s,
         _cutovers(catalog, opened, must_see_all=not accept_fewer_messages),
         settings.http.ready_max_lag_s,
         unopened,
+        catalog.paused(),
     )
+
+
+class Opener:
+    """Opens what lanes need, as settings and manifest describe it."""
+
+    def __init__(
+        self, settings: Settings, deployed: Sequence[DeployedView], node_id: str, nats: Nats, lanes: int
+    ) -> None:
+        """An opener for one node.
+
+        Args:
+            settings: of the node.
+            deployed: what the manifest deploys.
+            node_id: the node's name.
+            nats: the connection; it stays the caller's to close.
+            lanes: how many share what the node has.
+        """
+        self.subjects = subjects_of(deployed)
+        self.execution = Execution(settings.execution)
+        self._settings = settings
+        self._node_id = node_id
+        self._nats = nats
+        self._lanes = max(lanes, 1)
+        back = settings.back_pressure
+        self._shared = FeedLimits(
+            back.batch,
+            max(back.batch_bytes, _LEAST_SHARED_BYTES),
+            back.linger_ms / 1000,
+            back.in_flight,
+            float(back.ack_timeout_s),
+            settings.nats.consumer_replicas,
+        )
+        self._alone = _share(self._shared, self._lanes)
+        self._node_name = NodeName(JetStream(nats), settings.stream, settings.consumer_name(node_id, "node", 0))
+
+    def take(self, deployed: Sequence[DeployedView]) -> bool:
+        """Open lanes and feeds for another manifest from here on; whether lanes that are open must be made anew."""
+        before, self.subjects = self.subjects, subjects_of(deployed)
+        return set(before) != set(self.subjects)
+
+    def feed(self, members: Sequence[Lane], shared: bool) -> Feed:
+        """A closed feed for some lanes: the one that all can share, or one for a lane by itself."""
+        first = min(members, key=lambda lane: lane.scanned)
+        wanted = self.subjects if shared else first.deployed.entry.subjects
+        name = _feed_name(wanted, None if shared else first)
+        return JetStreamFeed(
+            self._nats,
+            stream=self._settings.stream,
+            consumer=self._settings.consumer_name(self._node_id, name, 0),
+            subjects=wanted,
+            position=first.here(first.position.stream),
+            limits=self._shared if shared else self._alone,
+            node_name=self._node_name,
+        )
+
+    def lane(self, one: PlannedBuild) -> Lane:
+        """A lane on the store of a build, which is opened.
+
+        Raises:
+            ConfigurationError: it starts at a time that is still to come.
+            StorageError: the store cannot be opened.
+        """
+        store = open_store(one.build, one.deployed, durability=self._settings.durability)
+        try:
+            store.declare_changes(wanted=one.deployed.entry.changes)
+            lane = self.lane_on(store, one.deployed, one.build.number)
+            if lane.position == LanePosition():
+                require_start_in_past(one.deployed)
+        except BaseException:
+            store.close()
+            raise
+        return lane
+
+    def lane_on(self, store: LaneStore, deployed: DeployedView, build: int) -> Lane:
+        """A lane on an open store, which it claims.
+
+        Raises:
+            StorageError: the store cannot be written.
+        """
+        return Lane(
+            deployed,
+            store,
+            build=build,
+            sees_only_own=set(self.subjects) == set(deployed.entry.subjects),
+            shares=self.subjects,
+            cached_bytes=self._settings.back_pressure.cached_bytes // self._lanes,
+        )
+
+
+def subjects_of(deployed: Sequence[DeployedView]) -> tuple[str, ...]:
+    """What the view types of a manifest read together."""
+    return disjoint({subject for one in deployed for subject in one.entry.subjects}, deployed[0].entry.all_subjects)
 
 
 def _share(limits: FeedLimits, lanes: int) -> FeedLimits:
@@ -134,33 +201,6 @@ def _share(limits: FeedLimits, lanes: int) -> FeedLimits:
     )
 
 
-def _lane_at_start(one: PlannedBuild, settings: Settings, subjects: Sequence[str], lanes: int) -> Lane:
-    lane = _open_lane(one, settings, subjects, lanes)
-    try:
-        if lane.position == LanePosition():
-            require_start_in_past(one.deployed)
-    except BaseException:
-        lane.store.close()
-        raise
-    return lane
-
-
-def _open_lane(one: PlannedBuild, settings: Settings, subjects: Sequence[str], lanes: int) -> Lane:
-    store = open_store(one.build, one.deployed, durability=settings.durability)
-    try:
-        store.declare_changes(wanted=one.deployed.entry.changes)
-        return Lane(
-            one.deployed,
-            store,
-            build=one.build.number,
-            sees_only_own=set(subjects) == set(one.deployed.entry.subjects),
-            cached_bytes=settings.back_pressure.cached_bytes // lanes,
-        )
-    except BaseException:
-        store.close()
-        raise
-
-
 def _not_opened(build: Build, error: Exception) -> Unopened:
     doing = f"opening {build}"
     log_fault(error, doing)
@@ -168,16 +208,22 @@ def _not_opened(build: Build, error: Exception) -> Unopened:
 
 
 def _cutovers(catalog: Catalog, opened: Mapping[Lane, PlannedBuild], *, must_see_all: bool) -> list[Cutover]:
-    """Who takes whose place: a former build that cannot be folded on answers all the same."""
     found = []
     for lane, one in opened.items():
         if one.replaces is not None:
             old = next((other for other, of in opened.items() if of.build == one.replaces), None)
-            former = _stored_position(one.replaces) if old is None else None
-            # Builds that read other events have seen other numbers of them.
-            compares = must_see_all and not {*READING} & build_differences(one.replaces, one.build).keys()
-            found.append(Cutover(lane, old, partial(catalog.serve, one.build), former, compares))
+            found.append(cutover(catalog, one.build, lane, one.replaces, old, must_see_all=must_see_all))
     return found
+
+
+def cutover(
+    catalog: Catalog, build: Build, lane: Lane, answers: Build, old: Lane | None, *, must_see_all: bool = True
+) -> Cutover:
+    """How a build takes the place of the one that answers, which answers all the same where no lane folds it."""
+    former = _stored_position(answers) if old is None else None
+    # Builds that read other events have seen other numbers of them.
+    compares = must_see_all and not {*READING} & build_differences(answers, build).keys()
+    return Cutover(lane, old, partial(catalog.serve, build), former, compares)
 
 
 def _stored_position(build: Build) -> LanePosition | None:
@@ -189,7 +235,7 @@ def _stored_position(build: Build) -> LanePosition | None:
         return None
 
 
-def _feed_name(subjects: Sequence[str], build: Build | None) -> str:
+def _feed_name(subjects: Sequence[str], lane: Lane | None) -> str:
     """Equal for equal readings, so that a restart replaces its own consumer and no other's."""
-    whose = "" if build is None else f"{build.view_type} {build.number}"
+    whose = "" if lane is None else f"{lane.view_type} {lane.build}"
     return hashlib.sha256("\n".join((*subjects, whose)).encode()).hexdigest()[:8]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from projection.engine.fault_log import suppress_faults
 
@@ -15,17 +15,22 @@ class Background:
     """Runs what nothing depends on; that some of it fails is told, and no more."""
 
     def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
 
-    def begin(self, doing: str, work: Coroutine[object, object, None]) -> None:
-        """Begin some work; `doing` says what it is."""
+    def begin(self, doing: str, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        """Begin some work; `doing` says what it is. The task ends without an error."""
         task = asyncio.create_task(_told(doing, work))
+        self.watch(task)
+        task.add_done_callback(lambda _: work.close())  # of one that was canceled before it began
+        return task
+
+    def watch(self, task: asyncio.Task[Any]) -> None:
+        """Wait at the end of the node for what somebody else looks after."""
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        task.add_done_callback(lambda _: work.close())  # of one that was canceled before it began
 
     @property
-    def unfinished(self) -> list[asyncio.Task[None]]:
+    def unfinished(self) -> list[asyncio.Task[Any]]:
         """What is still under way."""
         return list(self._tasks)
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from projection.engine.deployment import DeployedView
+    from projection.model.ids import ViewType
+    from projection.store.audit import AuditRecord
     from projection.store.catalog import Catalog
 
 log = structlog.get_logger()
@@ -69,7 +71,7 @@ def plan_builds(
     planned = []
     for one, answers, build in zip(deployed, serving, found, strict=True):
         if build is None:
-            build = _made(catalog, one, answers)  # noqa: PLW2901
+            build = begun(catalog, one, answers)  # noqa: PLW2901
         elif build.recipe != (recipe := recipe_of(one).encode()):  # comments, indexes: the fold is the same
             build = replace(build, recipe=recipe)  # noqa: PLW2901
             catalog.record(build)
@@ -90,8 +92,12 @@ def plan_builds(
 def _found(catalog: Catalog, one: DeployedView, answers: Build | None) -> Build | None:
     """The build of this program, manifest and tenancy: the one that answers, else the last that was begun.
 
-    Where events are missing from the one that answers, a later one may be under way to take its place.
+    Another one may be under way to take the place of the one that answers: by an operator's word, or since events are
+    missing there.
     """
+    candidate = catalog.candidate(one.entry.view_type)
+    if candidate is not None and candidate.base_identity == one.base_identity:
+        return candidate
     same = [build for build in catalog.builds(one.entry.view_type) if build.base_identity == one.base_identity]
     if answers is not None and answers.base_identity == one.base_identity:
         later = [build for build in same if build.number > answers.number and build.lineage is None]
@@ -99,8 +105,18 @@ def _found(catalog: Catalog, one: DeployedView, answers: Build | None) -> Build 
     return same[-1] if same else None
 
 
-def _made(catalog: Catalog, one: DeployedView, answers: Build | None) -> Build:
-    """A new build. It serves where none does; else it takes over the decisions of the one that does."""
+def begun(catalog: Catalog, one: DeployedView, answers: Build | None, audit: AuditRecord | None = None) -> Build:
+    """Begin a new build. It serves where none does; else it takes over the decisions of the one that does.
+
+    Args:
+        catalog: of the data folder.
+        one: what is to be folded.
+        answers: the build that answers for the view type, if one does.
+        audit: of an operator's word that this one is to take its place, which holds for later starts as well.
+
+    Raises:
+        StorageError: the catalogue cannot be written.
+    """
     build = Build(
         catalog.data,
         one.entry.view_type,
@@ -109,8 +125,26 @@ def _made(catalog: Catalog, one: DeployedView, answers: Build | None) -> Build:
         recipe_of(one).encode(),
         drops=() if answers is None else answers.drops,
     )
-    catalog.record(build, serves=answers is None)
+    catalog.record(build, serves=answers is None, is_candidate=answers is not None and audit is not None, audit=audit)
     return build
+
+
+def remove_build(catalog: Catalog, build: Build, audit: AuditRecord) -> None:
+    """Forget a build that does not serve, and delete what it came to.
+
+    Raises:
+        StorageError: the catalogue cannot be written; nothing changed.
+    """
+    catalog.forget(build, audit)
+    remove_leftovers(catalog, build.view_type)
+
+
+def remove_leftovers(catalog: Catalog, view_type: ViewType) -> None:
+    """Delete the folders of builds that the catalogue does not know: what made or deleted them was interrupted."""
+    known = {str(build.number) for build in catalog.builds(view_type)}
+    for folder in (catalog.data / view_type).iterdir():
+        if folder.name.isdecimal() and folder.name not in known:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _require_found(

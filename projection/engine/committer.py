@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from enum import Enum, auto
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from projection.engine.breaker import CircuitBreaker
 from projection.engine.durations import Durations
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from projection.engine.lane import Lane
     from projection.model.checkpoint import StreamIdentity
 
+_Result = TypeVar("_Result")
 _GLANCE_S = 0.05  # between two looks whether a turn came
 
 
@@ -62,6 +63,11 @@ class Workshop:
                     await written.wait()
         await done
 
+    async def alone(self, work: Callable[[], _Result]) -> _Result:
+        """Do something in a thread while nothing is folded and nothing is written, however long it takes."""
+        async with self.turn:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
     def close(self) -> None:
         """Give the threads back, whatever they are at."""
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -96,15 +102,15 @@ class Committer:
         self._task: asyncio.Task[None] | None = None  # the last commit
         self._turn: _Turn = _Turn.TO_COME  # of the last commit
         self._since = self.began  # when the last commit began, or its turn came
-        self._is_closing = False
+        self._is_over = False
 
     def begin(self) -> None:
         """Have all that was folded since the last commit written; the last one must be settled.
 
-        Returns at once. What is folded before the writing has begun is part of the commit. A lane whose store is being
-        closed writes nothing more: whoever waited for its last commit may not know of it yet.
+        Returns at once. What is folded before the writing has begun is part of the commit. A lane that was retired
+        writes nothing more: whoever waited for its last commit may not know of it yet.
         """
-        if not self._is_closing:
+        if not self._is_over:
             self.began = self._since = monotonic()
             self._turn = _Turn.TO_COME
             self._task = asyncio.create_task(self._write(self.stream))
@@ -159,15 +165,32 @@ class Committer:
 
     async def _write_alone(self, write: Callable[[Callable[[], None]], None]) -> None:
         async with self._free:
-            if not self._is_closing:
+            if not self._is_over:
                 await self._workshop.run(lambda: None, write)
+
+    async def retire(self) -> None:
+        """Write what is folded, and then nothing any more; the store stays open. Idempotent.
+
+        Of a lane that has halted, nothing more is written than what is under way.
+
+        Raises:
+            StaleCommitError, StorageDamagedError: as `settle`; then nothing more is written, either.
+        """
+        try:
+            await self.settle()
+            if self.lane.halted is None and self.lane.scanned > self.lane.position.scanned:
+                self.begin()
+                await self.settle()
+        finally:
+            self._is_over = True
+        await self.rest()
 
     async def close(self) -> None:
         """Close the store once nothing more is written to it, whatever the last commit came to; idempotent.
 
         If this is canceled, the store stays open: a thread may be writing to it.
         """
-        self._is_closing = True
+        self._is_over = True
         if self._task is not None:
             await asyncio.wait({self._task})
         async with self._free:

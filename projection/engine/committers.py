@@ -35,7 +35,9 @@ class Committers:
             on_change: called when the state of one changes.
         """
         self.by_lane = {lane: Committer(lane, workshop, on_change) for lane in lanes}
+        self._workshop = workshop
         self._building: dict[Lane, asyncio.Task[None]] = {}  # of indexes, in the background
+        self._finishing: dict[Lane, asyncio.Task[None]] = {}  # what lanes folded before they halted
         self._removed: list[Committer] = []
         self._background = background
         self._on_change = on_change
@@ -52,8 +54,17 @@ class Committers:
 
     def build_indexes(self, halt: Halt) -> None:
         """Begin to build the indexes that stores lack; a lane where that fails is halted."""
-        for lane, member in self.by_lane.items():
-            self._building[lane] = asyncio.create_task(self._build_indexes(member, halt))
+        for lane in self.by_lane:
+            self._build(lane, halt)
+
+    def add(self, lane: Lane, halt: Halt) -> Committer:
+        """Add a lane, and begin to build the indexes that its store lacks."""
+        member = self.by_lane[lane] = Committer(lane, self._workshop, self._on_change)
+        self._build(lane, halt)
+        return member
+
+    def _build(self, lane: Lane, halt: Halt) -> None:
+        self._building[lane] = asyncio.create_task(self._build_indexes(self.by_lane[lane], halt))
 
     async def _build_indexes(self, member: Committer, halt: Halt) -> None:
         try:
@@ -70,15 +81,34 @@ class Committers:
 
     def finish(self, member: Committer) -> None:
         """Write what a lane folded before it halted, in the background."""
-        self._background.begin(f"the last commit of view type {member.lane.view_type}", _write_last(member))
+        doing = f"the last commit of view type {member.lane.view_type}"
+        self._finishing[member.lane] = self._background.begin(doing, _write_last(member))
 
-    def remove(self, lane: Lane) -> None:
+    async def retire(self, lane: Lane) -> None:
+        """Write what a lane that reads no more has folded, and then nothing any more; its store stays open.
+
+        Raises:
+            StaleCommitError, StorageDamagedError: it cannot be written.
+        """
+        tasks = [self._building.pop(lane, None), self._finishing.pop(lane, None)]
+        if tasks[0] is not None:
+            tasks[0].cancel()
+        await asyncio.gather(*(task for task in tasks if task is not None), return_exceptions=True)
+        await self.by_lane[lane].retire()
+
+    def replace(self, lane: Lane, new: Lane, halt: Halt) -> Committer:
+        """Have a lane on the same store take the place of one that was retired."""
+        del self.by_lane[lane]
+        return self.add(new, halt)
+
+    def remove(self, lane: Lane) -> asyncio.Task[None]:
         """Remove a lane, and close its store once its last commit is stored, in the background."""
         member = self.by_lane.pop(lane)
+        self._finishing.pop(lane, None)
         if (building := self._building.pop(lane, None)) is not None:
             building.cancel()
         self._removed.append(member)
-        self._background.begin(f"closing a build of view type {lane.view_type}", member.close())
+        return self._background.begin(f"closing a build of view type {lane.view_type}", member.close())
 
     async def settle(self, until: float, halt: Halt) -> bool:
         """Wait for the last commits until a moment of the monotonic clock, and return whether all is stored.

@@ -6,7 +6,7 @@ error.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import structlog
@@ -49,16 +49,28 @@ class Cutovers:
         self.pending = list(cutovers)
         self.refused: list[ProjectionError] = []  # why builds may not serve
         self.delayed: dict[ViewType, StorageError] = {}  # why a build does not serve yet, although it could
+        self.held: set[ViewType] = set()  # the view types of which no build is replaced for now
 
     @property
     def standby(self) -> set[Lane]:
         """The lanes of new builds that are folded while another lane of their view type serves."""
         return {one.new for one in self.pending if one.old is not None}
 
-    @property
-    def may_end(self) -> bool:
-        """Whether no cutover can still be made: each was made or refused, or its new build has halted."""
-        return all(one.new.halted is not None for one in self.pending)
+    def may_end(self, is_paused: Callable[[Lane], bool]) -> bool:
+        """Whether no cutover can still be made: each was made or refused, or its new build has halted or is paused."""
+        return all(one.new.halted is not None or is_paused(one.new) for one in self.pending)
+
+    def replaced(self, lane: Lane, new: Lane) -> None:
+        """A lane has taken the place of another on the same store."""
+        self.pending = [
+            replace(one, new=new if one.new is lane else one.new, old=new if one.old is lane else one.old)
+            for one in self.pending
+        ]
+
+    def forget(self, lane: Lane) -> None:
+        """Make no cutover to a lane."""
+        self.pending = [one for one in self.pending if one.new is not lane]
+        self.delayed.pop(lane.view_type, None)
 
     async def attempt(self, one: Cutover, feed: Feed | None) -> bool:
         """Make a pending cutover if it is due, and return whether it was made.
@@ -83,8 +95,8 @@ class Cutovers:
         return made
 
     def _try(self, one: Cutover) -> bool:
-        if one.new.halted is not None:  # while the end of the log was looked at
-            return False
+        if one.new.halted is not None or one not in self.pending or one.new.view_type in self.held:
+            return False  # since the end of the log was looked at
         if one.must_see_all and (fewer := fewer_messages(one)) is not False:
             if fewer is not None:
                 self.give_up(one)

@@ -22,7 +22,7 @@ from projection.store.indexes import Indexer, declared_indexes
 from projection.store.port import Commit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from projection.engine.deployment import DeployedView
     from projection.engine.event import Event
@@ -51,6 +51,7 @@ class Lane:
         *,
         build: int = 0,
         sees_only_own: bool = False,
+        shares: Collection[str] = (),
         cached_bytes: int = CACHED_BYTES,
     ) -> None:
         """A lane on a store that no one else writes.
@@ -60,12 +61,14 @@ class Lane:
             store: where to; the lane claims it.
             build: the number of the build, where the catalogue has one.
             sees_only_own: whether whoever brings the events brings none outside the lane's subjects.
+            shares: the subjects of a reading that it may share with others, which are made for the same ones.
             cached_bytes: of views' JSON that the lane may keep at hand; decoded, they take some times as much.
         """
         self.deployed = deployed
         self.view_type = deployed.entry.view_type
         self.build = build
         self.store = store
+        self.shares = frozenset(shares)
         self.halted: ProjectionError | None = None
         self.gas = 0  # used by the programs since the lane was opened
         self.epoch = store.claim()

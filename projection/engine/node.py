@@ -11,7 +11,7 @@ import asyncio
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic, perf_counter
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import structlog
 
@@ -22,6 +22,7 @@ from projection.engine.committers import Committers
 from projection.engine.cutover import Cutovers
 from projection.engine.fault_log import log_fault
 from projection.engine.readiness import CatchingUp
+from projection.engine.roster import Roster
 from projection.engine.start_up import StartUp
 from projection.engine.status_log import StatusLog
 from projection.engine.subscriptions import Subscriptions
@@ -39,13 +40,13 @@ if TYPE_CHECKING:
     from projection.engine.durations import Durations
     from projection.engine.lane import Lane
     from projection.engine.reading import Reading
+    from projection.engine.roster import LaneOpener
     from projection.engine.starts import StreamStart
     from projection.errors import ProjectionError
     from projection.model.ids import ViewType
     from projection.model.settings import BackPressure
     from projection.store.build import Build
     from projection.store.port import ViewReader
-    from projection.stream.port import Feed
 
 log = structlog.get_logger()
 
@@ -78,25 +79,27 @@ class Node:
     def __init__(
         self,
         lanes: Sequence[Lane],
-        feeds: Callable[[Sequence[Lane], bool], Feed],
+        opener: LaneOpener,
         back_pressure: BackPressure,
         start: StreamStart,
         stop_timeout_s: float = 10.0,
         cutovers: Sequence[Cutover] = (),
         max_lag_s: float | None = None,
         unopened: Sequence[Unopened] = (),
+        paused: Mapping[ViewType, str] | None = None,
     ) -> None:
         """A node that is still.
 
         Args:
             lanes: open; they are the node's to close.
-            feeds: a closed feed for some lanes: the one that all can share, or one for a lane by itself.
+            opener: opens feeds, and lanes that come later.
             back_pressure: how much may be under way.
             start: what is asked of the stream before it is read.
             stop_timeout_s: how long the last commits may take.
             cutovers: which lanes are to replace which.
             max_lag_s: the largest lag with which the node is ready; None: any.
             unopened: the builds that have no lane.
+            paused: the view types of which nothing is folded for now, and why.
         """
         self.lanes = list(lanes)
         self.unopened = tuple(unopened)
@@ -111,14 +114,24 @@ class Node:
             self._status_log.tell_unhandled,
             self._status_log.tell_marker,
         )
-        self._feeds = feeds
+        self.opener = opener
         self._start_up = StartUp(start, self.changed)
         self._catching_up = CatchingUp(max_lag_s)
         self._cutovers = Cutovers(cutovers)
         self._stop_timeout_s = stop_timeout_s
         self._background = Background()
         self._committers = Committers(lanes, self.workshop, self._background, self.changed)
-        self._subscriptions = Subscriptions(feeds, self, self._background)
+        self._subscriptions = Subscriptions(opener.feed, self, self._background)
+        self.roster = Roster(
+            self.lanes,
+            paused or {},
+            self._subscriptions,
+            self._committers,
+            self._cutovers,
+            self._catching_up,
+            lambda: self._start_up.is_over,
+            self.halt,
+        )
         self._news = asyncio.Event()
         self._fault: ProjectionError | None = None  # of the supervision itself, in its last round
         self._watchdog = Watchdog(_HELD_UP_S, self.changed)
@@ -185,9 +198,16 @@ class Node:
         return self._catching_up.events_to_go(self._left(self._subscriptions.by_lane()))
 
     def _left(self, readings: Mapping[Lane, Reading]) -> dict[Lane, int | None]:
-        """Messages still to be folded, by lane that serves; one on standby does not count until its cutover."""
-        standby = self._cutovers.standby
-        return {lane: readings[lane].left if lane in readings else None for lane in self.lanes if lane not in standby}
+        """Messages still to be folded, by lane that serves; one on standby does not count until its cutover.
+
+        What is paused does not count, either: its views are served, and are as old as they are meant to be.
+        """
+        standby, roster = self._cutovers.standby, self.roster
+        return {
+            lane: readings[lane].left if lane in readings else None
+            for lane in self.lanes
+            if lane not in standby and not roster.is_paused(lane)
+        }
 
     @property
     def refused(self) -> list[ProjectionError]:
@@ -270,13 +290,29 @@ class Node:
         """
         await self._start_up.run(partial(self._begin, once=once), once=once)
         if self.lanes and not once:
-            await self._catching_up.follow_end(self._feeds(self.lanes, True))
+            await self._catching_up.follow_end(self.opener.feed(self.lanes, True))
+
+    async def look_at(self, lane: Lane) -> None:
+        """Move a lane that has folded nothing yet to where it starts, and halt one that cannot follow the stream.
+
+        Raises:
+            StreamError: the server cannot be asked.
+        """
+        await self._start_up.look([lane], self.opener.feed([lane], True), self.halt)
+
+    def wait_for(self, operation: asyncio.Task[Any]) -> None:
+        """Wait for an operator's work before the node ends, as long as a stop may take."""
+        self._background.watch(operation)
 
     async def _begin(self, *, once: bool) -> None:
         """Have all lanes read that can."""
         if self.lanes:
-            await self._start_up.look(self.lanes, self._feeds(self.lanes, True), self.halt)
-            members = [member for lane, member in self._committers.by_lane.items() if lane.halted is None]
+            await self._start_up.look(self.lanes, self.opener.feed(self.lanes, True), self.halt)
+            members = [
+                member
+                for lane, member in self._committers.by_lane.items()
+                if lane.halted is None and not self.roster.is_paused(lane)
+            ]
             await self._subscriptions.begin(members, once=once)
 
     async def _look_after(self, on_progress: Callable[[Progress], None] | None) -> None:
@@ -341,7 +377,11 @@ class Node:
         """Whether every reading has come to the end of the log, and nothing else is still to be done there."""
         if not self._subscriptions.readings:
             return True  # every lane has halted
-        return self._cutovers.may_end and not self._committers.are_building and self._subscriptions.have_caught_up
+        return (
+            self._cutovers.may_end(self.roster.is_paused)
+            and not self._committers.are_building
+            and self._subscriptions.have_caught_up
+        )
 
     def _tell(self) -> None:
         self._status_log.tell(self.troubles(), self.lanes, is_ready=self.is_ready)
@@ -360,18 +400,12 @@ class Node:
             try:
                 reading = self._subscriptions.of(one.new)
                 if await self._cutovers.attempt(one, None if reading is None else reading.feed) and one.old is not None:
-                    self._catching_up.replaced(one.old, one.new)
-                    self._let_go(one.old)
+                    self.roster.take_over(one.old, one.new)
             except StreamError:
                 raise
             except Exception as error:  # noqa: BLE001 - it is this build's, whatever it is
                 self._cutovers.give_up(one)
                 self.halt(one.new, error, "replacing the former build")
-
-    def _let_go(self, lane: Lane) -> None:
-        self.lanes.remove(lane)
-        self._subscriptions.dismiss(lane)
-        self._committers.remove(lane)
 
     # the end
 

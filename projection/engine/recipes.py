@@ -55,14 +55,22 @@ def deployed_like(build: Build, execution: Execution = Execution.COMPILED) -> De
         ConfigurationError: it cannot use it.
     """
     try:
-        kept = Recipe.decode(build.recipe)
-        source, entry = Source(kept.program.name, kept.program.text), kept.entry
-        tenancy = Tenancy(kept.tenancy.enabled, TenantId(kept.tenancy.default))
-        return deploy(entry, Program(check(source), limits_of(entry), execution), tenancy)
+        return deployed_from(Recipe.decode(build.recipe), execution)
     except (ProjectionError, ValueError) as error:
         raise ConfigurationError(
             f"the program that {build} keeps cannot be used: {error}", hint="use the version that made the build"
         ) from None
+
+
+def deployed_from(recipe: Recipe, execution: Execution = Execution.COMPILED) -> DeployedView:
+    """The view type that a recipe is of.
+
+    Raises:
+        ProgramInvalidError: the program does not check.
+    """
+    source, entry = Source(recipe.program.name, recipe.program.text), recipe.entry
+    tenancy = Tenancy(recipe.tenancy.enabled, TenantId(recipe.tenancy.default))
+    return deploy(entry, Program(check(source), limits_of(entry), execution), tenancy)
 
 
 def differences(build: Build, deployed: DeployedView) -> dict[str, str]:

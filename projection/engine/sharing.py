@@ -50,6 +50,6 @@ class Sharing:
 
 
 def _events_of(lane: Lane) -> object:
-    """What an event is made of a message by; a former build may do so in another way than the manifest does now."""
+    """What messages come, and what an event is made of one by; that may be other than what the manifest says now."""
     entry = lane.deployed.entry
-    return entry.subject_template, entry.events, lane.deployed.tenancy
+    return entry.subject_template, entry.events, lane.deployed.tenancy, lane.shares

@@ -99,6 +99,17 @@ class Subscriptions:
         task = self.readings[reading] = asyncio.create_task(reading.run())
         task.add_done_callback(lambda _: self._host.changed())
 
+    def start(self, member: Committer) -> None:
+        """Have a lane read that has come to the node while it runs.
+
+        Where no reading is shared, this one is from here on: lanes that come later, or stand by themselves, join it.
+        """
+        if self._shared is None or not self._shared.members:
+            self._shared = Reading(self._feeds([member.lane], True), [member], self._host)
+            self._start(self._shared)
+        else:
+            self._start_alone(member)
+
     def _start_alone(self, member: Committer) -> None:
         self._start(Reading(self._feeds([member.lane], False), [member], self._host))
 

@@ -266,6 +266,11 @@ class Serving:
             former.close()
         return served
 
+    def release(self, view_type: ViewType) -> None:
+        """Close what was opened here for a view type; the next query opens it anew, or takes what is open by then."""
+        if (served := self._served.pop(view_type, None)) is not None:
+            served.close()
+
     def close(self) -> None:
         """Close what was opened here; idempotent."""
         for served in self._served.values():

@@ -12,6 +12,7 @@ from projection.errors import ConfigurationError, StorageError
 from projection.model.files import is_folder
 from projection.model.ids import TenantId, ViewId, ViewType
 from projection.model.parked import Drop
+from projection.store.audit import records, write_record
 from projection.store.build import Build, Lineage
 from projection.store.folder_lock import FolderLock, require_same_host
 from projection.store.format import Kind, check_stamp, stamp_or_check
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from projection.store.audit import AuditRecord
     from projection.store.lmdb_env import Transaction
 
 _FOLDER = "catalog"
@@ -35,6 +37,8 @@ _ALL_BUILDS = "build:"
 _CURSOR_KEY = b"cursor_key"
 _LAST_NUMBER = "last_number:{}"  # outlives its build, so that no number is ever used again
 _SERVING = "serving:"
+_CANDIDATE = "candidate:"  # the build that is to take the place of the one that serves
+_PAUSED = "paused:"
 
 
 class _Catalogue:
@@ -93,6 +97,38 @@ class _Catalogue:
         with self._understood():
             pointer = self._environment.get(_SERVING.encode() + view_type.encode())
             return None if pointer is None else int(pointer)
+
+    def candidate(self, view_type: ViewType) -> Build | None:
+        """The build that was begun to take the place of the one that answers; None where none was.
+
+        Raises:
+            StorageError: the catalogue cannot be read.
+        """
+        with self._understood(), self._environment.read() as transaction:
+            pointer = transaction.get(_CANDIDATE.encode() + view_type.encode())
+            return None if pointer is None else self._build(transaction, view_type, int(pointer))
+
+    def paused(self) -> dict[ViewType, str]:
+        """The view types that are paused, and why.
+
+        Raises:
+            StorageError: the catalogue cannot be read.
+        """
+        with self._understood(), self._environment.read() as transaction:
+            prefix = _PAUSED.encode()
+            return {
+                ViewType(key[len(prefix) :].decode()): reason.decode()
+                for key, reason in entries_below(transaction, prefix)
+            }
+
+    def audit(self) -> list[AuditRecord]:
+        """What operators have done, the oldest first.
+
+        Raises:
+            StorageError: the catalogue cannot be read.
+        """
+        with self._understood(), self._environment.read() as transaction:
+            return list(records(transaction))
 
     def build(self, view_type: ViewType, number: int) -> Build:
         """A recorded build.
@@ -247,8 +283,16 @@ class Catalog(_Catalogue):
         with self._understood():
             return self._environment.update(count)
 
-    def record(self, build: Build, *, serves: bool = False) -> None:
-        """Record a build as it is now, and have it serve its view type from here on if it `serves`.
+    def record(
+        self, build: Build, *, serves: bool = False, is_candidate: bool = False, audit: AuditRecord | None = None
+    ) -> None:
+        """Record a build as it is now.
+
+        Args:
+            build: which.
+            serves: whether it serves its view type from here on.
+            is_candidate: whether it is to, as soon as it is level with the one that does.
+            audit: what this is the effect of.
 
         Raises:
             StorageError: the catalogue cannot be written.
@@ -257,7 +301,12 @@ class Catalog(_Catalogue):
         def write(transaction: Transaction) -> None:
             _put(transaction, build)
             if serves:
-                transaction.put(_SERVING.encode() + build.view_type.encode(), b"%d" % build.number)
+                _point(transaction, _SERVING, build)
+                transaction.delete(_CANDIDATE.encode() + build.view_type.encode())  # it was to replace another one
+            if is_candidate:
+                _point(transaction, _CANDIDATE, build)
+            if audit is not None:
+                write_record(transaction, audit)
 
         self._change(write)
 
@@ -267,8 +316,52 @@ class Catalog(_Catalogue):
         Raises:
             StorageError: the catalogue cannot be written.
         """
-        pointer = _SERVING.encode() + build.view_type.encode()
-        self._change(lambda transaction: transaction.put(pointer, b"%d" % build.number))
+
+        def write(transaction: Transaction) -> None:
+            _point(transaction, _SERVING, build)
+            _is_no_candidate(transaction, build)
+
+        self._change(write)
+
+    def forget(self, build: Build, audit: AuditRecord) -> None:
+        """Forget a build that does not serve; its number is not used again.
+
+        Raises:
+            StorageError: the catalogue cannot be written.
+        """
+
+        def write(transaction: Transaction) -> None:
+            transaction.delete(_BUILD.format(build.view_type, build.number).encode())
+            _is_no_candidate(transaction, build)
+            write_record(transaction, audit)
+
+        self._change(write)
+
+    def pause(self, view_type: ViewType, audit: AuditRecord) -> None:
+        """Note that nothing is folded for a view type until it is resumed.
+
+        Raises:
+            StorageError: the catalogue cannot be written.
+        """
+
+        def write(transaction: Transaction) -> None:
+            transaction.put(_PAUSED.encode() + view_type.encode(), audit.author.reason.encode())
+            write_record(transaction, audit)
+
+        self._change(write)
+
+    def resume(self, view_type: ViewType, audit: AuditRecord) -> None:
+        """Note that a view type is folded again.
+
+        Raises:
+            StorageError: the catalogue cannot be written.
+        """
+
+        def write(transaction: Transaction) -> None:
+            transaction.delete(_PAUSED.encode() + view_type.encode())
+            write_record(transaction, audit)
+
+        self._change(write)
 
     def _change(self, write: Callable[[Transaction], object]) -> None:
         try:
@@ -293,6 +386,16 @@ def _take(transaction: Transaction, path: Path, node_id: str | None) -> str:
 
 def _put(transaction: Transaction, build: Build) -> None:
     transaction.put(_BUILD.format(build.view_type, build.number).encode(), _encoded(build))
+
+
+def _point(transaction: Transaction, kind: str, build: Build) -> None:
+    transaction.put(kind.encode() + build.view_type.encode(), b"%d" % build.number)
+
+
+def _is_no_candidate(transaction: Transaction, build: Build) -> None:
+    key = _CANDIDATE.encode() + build.view_type.encode()
+    if transaction.get(key) == b"%d" % build.number:
+        transaction.delete(key)
 
 
 def _encoded(build: Build) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from projection.model.checkpoint import Checkpoint
 from projection.model.keys import VIEWS, CheckpointKey, ViewKey
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from projection.model.parked import ParkedEvent, Suspension, Unrecorded
     from projection.store.indexes import DeclaredIndex, StoredIndex
     from projection.store.lmdb_env import Transaction
+
+_Lane = TypeVar("_Lane", bound="LmdbLane")
 
 
 class LmdbLane:
@@ -154,6 +156,10 @@ class LmdbLane:
             StorageError: there is something at `path`, it cannot be written, or the store cannot be read.
         """
         self._environment.copy_to(path)
+
+    def beside(self, kind: type[_Lane]) -> _Lane:
+        """Another view of this store, which this process has open; it is closed with this one."""
+        return kind(self._environment)
 
     def close(self) -> None:
         """See `ViewReader.close`. Waits for reads and writes of other threads; open scans raise at their next step."""

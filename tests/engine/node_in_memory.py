@@ -9,6 +9,7 @@ from engine_support import TALLIES, Log, added, broken, deploy, feed
 
 from projection.engine.lane import Lane
 from projection.engine.node import Node
+from projection.lang.run.executors import Execution
 from projection.model.settings import BackPressure
 from projection.model.subjects import matcher
 from projection.store.memory import MemoryLaneStore
@@ -106,6 +107,30 @@ class MemoryStart:
         pass
 
 
+class MemoryOpener:
+    """Opens feeds of a log in memory."""
+
+    execution = Execution.COMPILED
+
+    def __init__(self, log: Log, lanes: Sequence[Lane]) -> None:
+        self._log = log
+        self._lanes = lanes
+
+    def feed(self, members: Sequence[Lane], shared: bool) -> Any:
+        own = [one.deployed.entry.subjects for one in (self._lanes if shared else members)]
+        subjects = [subject for some in own for subject in some]
+        return MemoryFeed(self._log.messages, subjects, min(lane.scanned for lane in members))
+
+    def take(self, deployed: Any) -> bool:
+        raise NotImplementedError
+
+    def lane(self, one: Any) -> Lane:
+        raise NotImplementedError
+
+    def lane_on(self, store: Any, deployed: DeployedView, build: int) -> Lane:
+        return Lane(deployed, store, build=build)
+
+
 class Folder:
     """What outlives a node: a store for each view type."""
 
@@ -121,13 +146,8 @@ class Folder:
         self.lanes = {lane.view_type: lane for lane in lanes}
         found = cutovers(self.lanes["tallies"])
 
-        def feed_of(members: Sequence[Lane], shared: bool) -> Any:
-            own = [one.deployed.entry.subjects for one in (lanes if shared else members)]
-            subjects = [subject for some in own for subject in some]
-            return MemoryFeed(self.log.messages, subjects, min(lane.scanned for lane in members))
-
         lanes += more
-        return Node(lanes, feed_of, BackPressure(), MemoryStart(), cutovers=found)
+        return Node(lanes, MemoryOpener(self.log, lanes), BackPressure(), MemoryStart(), cutovers=found)
 
     @property
     def is_at_end(self) -> bool:

@@ -120,13 +120,16 @@ async def served(
     http: dict[str, Any] | None = None,
     trust: ssl.SSLContext | bool = True,
     entry: dict[str, Any] | None = None,
+    programs: dict[str, str] | None = None,
     **more: Any,
 ) -> AsyncIterator[Served]:
     """A node with its server, in this event loop."""
     async with await Nats.connect(NatsConnection(nats_url)) as nats:
         site = await Site(nats, nats_url, stream, folder).create()
+        if entry and "subjects" in entry:
+            entry = entry | {"subjects": [one.format(stream=stream) for one in entry["subjects"]]}
         deployed = deploy(
-            folder / "deployed", {"fines": PROGRAM}, template=site.template, entries={"fines": entry or {}}
+            folder / "deployed", programs or {"fines": PROGRAM}, template=site.template, entries={"fines": entry or {}}
         )
         more["http"] = {"listen": "127.0.0.1:0", **(http or {})}
         settings = site.settings(**more)

@@ -35,15 +35,15 @@ class Reader(NamedTuple):
 class Access:
     """Who may do what: by the mode of the settings, and by whether tenants exist."""
 
-    def __init__(self, settings: AccessSettings, tenancy: Tenancy) -> None:
-        """Access by these settings.
+    def __init__(self, settings: AccessSettings, tenancy: Tenancy, way: Way | None = None) -> None:
+        """Access by these settings, or in another way than they say.
 
         Raises:
             ConfigurationError: a key or a secret cannot be used.
         """
         self._operator_scope = settings.operator_scope
         self._tenancy = tenancy
-        self._way = _way(settings)
+        self._way = way or _way(settings)
 
     async def look(self) -> None:
         """Take in what has changed outside; see `Way.look`."""
@@ -116,6 +116,17 @@ class _Loopback(_Unchanging):
             raise RequestError(
                 "access.host", "in access mode none the server answers to localhost, 127.0.0.1 and [::1] only"
             )
+        return Principal(_tenant(only(headers, TENANT.encode()) or b""), self._scopes)
+
+
+class Owner(_Unchanging):
+    """Whoever may open a socket in the data folder, and so its stores: an operator, and the tenant that they name."""
+
+    def __init__(self, operator_scope: str) -> None:
+        self._scopes = frozenset({operator_scope})
+
+    def principal(self, headers: Headers) -> Principal:
+        """See `Way`."""
         return Principal(_tenant(only(headers, TENANT.encode()) or b""), self._scopes)
 
 

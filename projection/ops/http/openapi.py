@@ -8,6 +8,7 @@ import msgspec
 from fastapi.openapi.utils import get_openapi
 
 from projection import __version__
+from projection.engine import orders
 from projection.ops.http.operations import Health, Readiness
 from projection.ops.http.problems import Problem, documented
 from projection.query.answers import CatalogAnswer, Explanation, QueryAnswer, ViewAnswer
@@ -28,6 +29,18 @@ _ANYWHERE = (  # what any request may be answered with
     "http.too_large",
     "internal",
     "storage",
+)
+_OF_OPERATIONS = (
+    orders.Order,
+    orders.DropOrder,
+    orders.AdoptOrder,
+    orders.DeleteOrder,
+    orders.DeployOrder,
+    orders.DeployCame,
+    orders.DropCame,
+    orders.AdoptCame,
+    orders.BuildCame,
+    orders.Done,
 )
 _OPEN = ("/health", "/ready")
 _ACCESS = ("access.denied", "access.forbidden", "access.missing")
@@ -78,7 +91,7 @@ def _complete(operation: dict[str, Any], *, is_open: bool) -> None:
 
 
 def _of_answers() -> dict[str, Any]:
-    answers = (Problem, ViewAnswer, QueryAnswer, Explanation, CatalogAnswer, Health, Readiness)
+    answers = (Problem, ViewAnswer, QueryAnswer, Explanation, CatalogAnswer, Health, Readiness, *_OF_OPERATIONS)
     _, schemas = msgspec.json.schema_components(answers, ref_template=_REF.format("{name}"))
     return dict(schemas)
 

@@ -30,6 +30,7 @@ class Readiness(msgspec.Struct, frozen=True, omit_defaults=True):
     # For operators only, as the numbers of others are in it:
     troubles: dict[str, str] | None = None  # what keeps the node from being ready, by what it concerns
     events_to_go: int | None = None  # until it has caught up; left out where it has, or where that is not known yet
+    paused: dict[str, str] = {}  # view types of which nothing is folded until they are resumed, and why
 
 
 @router.get(
@@ -74,7 +75,8 @@ async def ready(request: Request) -> Response:
     is_ready = node.is_ready
     readiness = Readiness(is_ready)
     if service.access.is_operator(request.scope["headers"]):
-        readiness = Readiness(is_ready, node.unready(), node.events_to_go)
+        paused = {str(view_type): reason for view_type, reason in node.roster.paused.items()}
+        readiness = Readiness(is_ready, node.unready(), node.events_to_go, paused)
     return Response(msgspec.json.encode(readiness), 200 if is_ready else 503, media_type=_JSON)
 
 

@@ -40,6 +40,8 @@ KINDS = {
     "http.slow": Kind(408, "The request did not come in time"),
     "http.too_large": Kind(413, "The body is too large"),
     "internal": Kind(500, "The server has a fault"),
+    "operation.refused": Kind(409, "The operation cannot be done as it is asked for"),
+    "operation.unavailable": Kind(503, "The operation cannot be done now"),
     "query.busy": Kind(429, "Too much is asked at a time"),
     "query.changes_off": Kind(409, "The view type keeps no changes"),
     "query.cursor_gone": Kind(410, "The build that the cursor belongs to no longer answers"),

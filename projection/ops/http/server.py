@@ -9,15 +9,17 @@ import os
 import socket
 import ssl
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
 import structlog
 import uvicorn
 
-from projection.errors import ConfigurationError
+from projection.engine.operations import Operations
+from projection.errors import ConfigurationError, StorageError
 from projection.model.http_settings import Address
-from projection.ops.http.access import Access
+from projection.ops.http.access import Access, Owner
 from projection.ops.http.app import application
 from projection.ops.http.connections import Connections
 from projection.ops.http.handshake import TlsServer
@@ -27,9 +29,11 @@ from projection.ops.metrics import Metrics
 from projection.query.change_feed import ChangeFeed
 from projection.query.service import Queries
 from projection.query.serving import Serving
+from projection.store import control_socket
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
+    from pathlib import Path
 
     from projection.engine.node import Node
     from projection.model.http_settings import HttpSettings, TlsSettings
@@ -86,16 +90,21 @@ class Listener:
 
 
 @asynccontextmanager
-async def serving(listener: Listener, node: Node, catalog: Catalog, settings: Settings) -> AsyncIterator[Service]:
-    """Answer queries about a node until the end of the block; then streams end, and what is under way is answered.
+async def serving(
+    listener: Listener | None, node: Node, catalog: Catalog, settings: Settings
+) -> AsyncIterator[Service]:
+    """Answer queries about a node, and take operators' orders, until the end of the block.
+
+    Then streams end, and what is under way is answered. Whoever has the data folder's files is answered at a socket
+    there, as an operator.
 
     Args:
-        listener: where; it is closed at the end.
+        listener: where queries are answered; it is closed at the end. None: nowhere else.
         node: open, and open still at the end.
         catalog: of its data folder.
         settings: of the node.
     """
-    limits = listener.settings.limits
+    limits = settings.http.limits
     queries = Queries(Serving(catalog, node.reader_of), settings.query, node)
     changes = ChangeFeed(
         queries.serving,
@@ -105,26 +114,45 @@ async def serving(listener: Listener, node: Node, catalog: Catalog, settings: Se
         streams_per_tenant=limits.streams_per_tenant,
     )
     metrics = Metrics(node, lambda: changes.streams)
-    service = Service(node, queries, listener.access, metrics, changes, listener.settings)
-    server = _Server(listener, service)
-    task = asyncio.create_task(server.serve([listener.bound]))
-    task.add_done_callback(lambda _: node.stop() if not service.stopping.is_set() else None)  # it has failed
-    log.info("serving", url=listener.url, access=listener.settings.access.mode)
+    owner = Access(settings.http.access, settings.tenancy, Owner(settings.http.access.operator_scope))
+    operations = Operations(node, catalog, queries.serving.release)
+    service = Service(node, operations, queries, owner, metrics, changes, settings.http, "socket")
+    doors: list[tuple[_Server, socket.socket]] = []
+    control = _control(catalog.data)
+    if control is not None:
+        doors.append((_Server(service, None), control))
+    if listener is not None:
+        service = replace(service, access=listener.access, door="http")
+        doors.append((_Server(service, listener.tls), listener.bound))
+        log.info("serving", url=listener.url, access=settings.http.access.mode)
+    tasks = [asyncio.create_task(server.serve([bound])) for server, bound in doors]
+    for task in tasks:
+        task.add_done_callback(lambda _: node.stop() if not service.stopping.is_set() else None)  # it has failed
     try:
         yield service
     finally:
         service.stopping.set()
-        server.should_exit = True
+        for server, _ in doors:
+            server.should_exit = True
         try:
-            await task
+            await asyncio.gather(*tasks)
         finally:
             queries.close()
 
 
+def _control(data: Path) -> socket.socket | None:
+    """The socket of a data folder; None where the disk has no room for it, or the system none of that kind."""
+    try:
+        return control_socket.listen(data)
+    except StorageError as error:
+        log.warning("commands cannot reach this node", reason=error.message, hint="stop it to give operators' orders")
+        return None
+
+
 class _Server(uvicorn.Server):
-    def __init__(self, listener: Listener, service: Service) -> None:
-        self._tls = listener.tls
-        self._connections = Connections(listener.settings.limits.connections)
+    def __init__(self, service: Service, tls: ssl.SSLContext | None) -> None:
+        self._tls = tls
+        self._connections = Connections(service.settings.limits.connections)
         super().__init__(_config(application(service), partial(BoundedProtocol, self._connections)))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

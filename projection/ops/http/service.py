@@ -10,11 +10,13 @@ if TYPE_CHECKING:
     from fastapi import Request
 
     from projection.engine.node import Node
+    from projection.engine.operations import Operations
     from projection.model.http_settings import HttpSettings
     from projection.ops.http.access import Access
     from projection.ops.metrics import Metrics
     from projection.query.change_feed import ChangeFeed
     from projection.query.service import Queries
+    from projection.store.audit import Door
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +24,13 @@ class Service:
     """A node that is asked, and what it is asked through."""
 
     node: Node
+    operations: Operations
     queries: Queries
     access: Access
     metrics: Metrics
     changes: ChangeFeed
     settings: HttpSettings
+    door: Door = "http"  # by which requests come
     stopping: asyncio.Event = field(default_factory=asyncio.Event)  # streams are to end
 
 

@@ -141,7 +141,7 @@ async def views(request: Request, reader: OfTenant, view_type: Type) -> Response
 async def query(request: Request, reader: OfTenant) -> Response:
     """A query in the form of docs/query.md."""
     queries = service_of(request).queries
-    asked_for = await queries.read(await _body(request))
+    asked_for = await queries.read(await json_body(request))
     asking = queries.query(reader.tenant_id, asked_for, while_waiting=place_of(request).left())
     answer = await unless_gone(request, asking)
     return Response(msgspec.json.encode(answer), media_type=_JSON)
@@ -160,7 +160,7 @@ async def query(request: Request, reader: OfTenant) -> Response:
 async def explain(request: Request, reader: OfTenant) -> Response:
     """The query is run, and what comes of it is not sent."""
     queries = service_of(request).queries
-    asked_for = await queries.read(await _body(request))
+    asked_for = await queries.read(await json_body(request))
     asking = queries.explain(reader.tenant_id, asked_for, while_waiting=place_of(request).left())
     answer = await unless_gone(request, asking)
     return Response(msgspec.json.encode(answer), media_type=_JSON)
@@ -195,7 +195,12 @@ def _has(request: Request, tag: str) -> bool:
     return "*" in tags or any(one.removeprefix("W/") == tag.removeprefix("W/") for one in tags)
 
 
-async def _body(request: Request) -> bytes:
+async def json_body(request: Request) -> bytes:
+    """The body of a request without parameters.
+
+    Raises:
+        RequestError: it is not sent as plain JSON.
+    """
     none_expected(request.scope["query_string"])
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != _JSON:

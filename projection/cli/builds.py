@@ -1,0 +1,141 @@
+"""`projection builds`: the builds of a data folder, and deleting those that no longer answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from projection.cli.console import print_json, say
+from projection.cli.options import Config, Reason, Storage
+from projection.cli.parameters import Argument, Option
+from projection.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from projection.engine.inventory import BuildState
+
+EXAMPLES = (
+    "projection builds list",
+    "projection builds show shop_orders 2",
+    "projection builds delete shop_orders 1",
+)
+EXAMPLES_OF_LIST = ("projection builds list", "projection builds list shop_orders --json")
+EXAMPLES_OF_SHOW = ("projection builds show shop_orders 2",)
+EXAMPLES_OF_DELETE = (
+    "projection builds delete shop_orders 1",
+    'projection builds delete shop_orders 3 --reason "slow"',
+)
+
+_ViewType = Annotated[str, Argument(help="The view type, as the manifest names it.")]
+_Number = Annotated[int, Argument(help="The number of the build.", min=1)]
+
+
+def builds() -> None:
+    """Show the builds of view types, and delete those that do not answer.
+
+    A build is what one program has folded. One of each view type answers; another may be under way to take its place.
+    """
+
+
+def list_(
+    view_type: Annotated[str | None, Argument(help="One view type; else all.")] = None,
+    *,
+    json: Annotated[bool, Option("--json", help="One JSON object for each build.")] = False,
+    storage: Storage = None,
+    config: Config = None,
+) -> None:
+    """List builds: which one answers, how far each is, and what it takes on the disk.
+
+    Reads while a node writes.
+    """
+    from projection.cli.tables import print_table
+    from projection.engine.inventory import build_states
+    from projection.model.settings import Settings
+    from projection.store.catalog import CatalogReader
+
+    with CatalogReader.open(Settings.load(config, {"storage": storage}).storage) as catalog:
+        found = build_states(catalog, None if view_type is None else catalog.require(_name(view_type)).view_type)
+    if json:
+        for one in found:
+            print_json(_as_json(one))
+        return
+    print_table(
+        ("view type", "build", "state", "at", "views", "parked", "disk"),
+        [
+            (
+                one.build.view_type,
+                one.build.number,
+                one.state,
+                "-" if one.scanned is None else one.scanned,
+                "-" if one.views is None else one.views,
+                "-" if one.parked is None else one.parked,
+                _size(one.bytes),
+            )
+            for one in found
+        ],
+    )
+
+
+def show(view_type: _ViewType, number: _Number, *, storage: Storage = None, config: Config = None) -> None:
+    """Print all that is known of one build, as a JSON object: its program, settings, decisions and lineage.
+
+    Reads while a node writes.
+    """
+    from projection.engine.inventory import build_states
+    from projection.model.settings import Settings
+    from projection.store.catalog import CatalogReader
+
+    with CatalogReader.open(Settings.load(config, {"storage": storage}).storage) as catalog:
+        found = {one.build.number: one for one in build_states(catalog, catalog.require(_name(view_type)).view_type)}
+    if number not in found:
+        shown = ", ".join(map(str, found))
+        raise ConfigurationError(f"view type {view_type} has no build {number}", hint=f"it has: {shown}")
+    print_json(_as_json(found[number]) | found[number].made_of)
+
+
+def delete(
+    view_type: _ViewType, number: _Number, *, reason: Reason = "", storage: Storage = None, config: Config = None
+) -> None:
+    """Delete a build that does not answer, and its files; one that is under way is given up.
+
+    A node may be running on the data folder.
+    """
+    from projection.cli.door import door_to, whoever
+    from projection.engine.orders import DeleteOrder
+    from projection.model.settings import Settings
+
+    order = DeleteOrder(view_type=view_type, by=whoever(), reason=reason, build=number)
+    with door_to(Settings.load(config, {"storage": storage}).storage) as door:
+        came = door.delete(order)
+    say(f"deleted build {came.build} of view type {came.view_type}")
+
+
+def _name(text: str) -> Any:
+    from projection.model.ids import ViewType
+
+    try:
+        return ViewType(text)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None
+
+
+def _as_json(one: BuildState) -> dict[str, Any]:
+    return {
+        "view_type": str(one.build.view_type),
+        "build": one.build.number,
+        "state": one.state,
+        "paused": one.paused,
+        "fold_identity": one.build.fold_identity,
+        "scanned": one.scanned,
+        "views": one.views,
+        "parked": one.parked,
+        "bytes": one.bytes,
+        "problem": one.problem,
+    }
+
+
+def _size(count: int) -> str:
+    size = float(count)
+    for unit in ("B", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:,.0f} {unit}"
+        size /= 1024
+    return f"{size:,.1f} GiB"

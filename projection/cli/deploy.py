@@ -1,0 +1,71 @@
+"""`projection deploy`: have a node fold what a manifest says from here on, while it runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from projection.cli.console import note, print_json
+from projection.cli.options import Config, ManifestFile, Reason, Storage
+from projection.cli.parameters import Option
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from projection.engine.orders import StepCame
+
+EXAMPLES = (
+    "projection deploy --dry-run",
+    "projection deploy --manifest manifest.yaml",
+    'projection deploy --reason "long visits count"',
+)
+
+
+def deploy(
+    *,
+    manifest: ManifestFile = None,
+    dry_run: Annotated[bool, Option("--dry-run", help="Write nothing; show what would be done, and why.")] = False,
+    reason: Reason = "",
+    json: Annotated[bool, Option("--json", help="One JSON object for each view type.")] = False,
+    storage: Storage = None,
+    config: Config = None,
+) -> None:
+    """Fold what a manifest says from here on; all its programs are checked first.
+
+    What is folded differently from now on folds anew, beside the build that answers until the new one is level. What is
+    the same goes on, with the indexes that the program names now. A node that is running on the data folder begins at
+    once; else the next start does. Give the node's own manifest the same by its next start.
+    """
+    from projection.cli.door import door_to, whoever
+    from projection.engine.deploying import plan_deployment
+    from projection.engine.deployment import load_deployment
+    from projection.engine.orders import DeployOrder, StepCame
+    from projection.engine.recipes import recipe_of
+    from projection.model.manifest import Manifest
+    from projection.model.settings import Settings
+    from projection.store.catalog import CatalogReader
+
+    settings = Settings.load(config, {"manifest": manifest, "storage": storage})
+    deployed = load_deployment(Manifest.load(settings.manifest), settings.tenancy, settings.subjects)
+    if dry_run:
+        with CatalogReader.open(settings.storage) as catalog:
+            steps: Sequence[StepCame] = [StepCame.of(one) for one in plan_deployment(catalog, deployed)]
+    else:
+        order = DeployOrder(recipes=[recipe_of(one).encode() for one in deployed], by=whoever(), reason=reason)
+        with door_to(settings.storage) as door:
+            steps = door.deploy(order).steps
+    _print(steps, as_json=json)
+    if dry_run:
+        note("note: nothing was done")
+
+
+def _print(steps: Sequence[StepCame], *, as_json: bool) -> None:
+    from msgspec.structs import asdict
+
+    from projection.cli.tables import print_table
+
+    if as_json:
+        for one in steps:
+            print_json(asdict(one))
+        return
+    rows = [(one.view_type, one.change, "-" if one.build is None else one.build, one.why or "-") for one in steps]
+    print_table(("view type", "it", "build", "what is different"), rows, last_folds=True)

@@ -1,0 +1,195 @@
+"""Operators' orders and what came of them, as they go through the doors of a running node: JSON objects."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from projection.errors import ConfigurationError
+from projection.model.ids import TenantId, ViewId, ViewType
+from projection.model.parked import Drop
+from projection.store.audit import Author
+
+if TYPE_CHECKING:
+    from projection.engine.adoption import Adoption
+    from projection.engine.decisions import Dropped
+    from projection.engine.deploying import Step
+    from projection.store.audit import Door
+    from projection.store.build import Build
+
+_Id = TypeVar("_Id", ViewType, ViewId, TenantId)
+_MAX_TEXT = 1_000  # characters of a name or a reason
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What every order says."""
+
+    view_type: str
+    by: str  # who gives it, by their own word
+    reason: str = ""
+
+    def author(self, door: Door) -> Author:
+        """Who gives it, for the audit."""
+        return _author(self.by, door, self.reason)
+
+    def of(self) -> ViewType:
+        """The view type.
+
+        Raises:
+            ConfigurationError: it is no name of one.
+        """
+        return _checked(ViewType, self.view_type)
+
+
+class DropOrder(Order, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Leave out a parked event."""
+
+    sequence: int
+    tenant_id: str
+    view_id: str | None = None  # null: it has reached no view
+
+    @property
+    def place(self) -> tuple[TenantId, int, ViewId | None]:
+        """Whose event, its number, and the view that it is parked for.
+
+        Raises:
+            ConfigurationError: an id is none.
+        """
+        view_id = None if self.view_id is None else _checked(ViewId, self.view_id)
+        return _checked(TenantId, self.tenant_id), self.sequence, view_id
+
+    @property
+    def choice(self) -> Drop:
+        """The same as a decision; raises as `place`."""
+        tenant_id, sequence, view_id = self.place
+        return Drop(sequence, tenant_id, view_id)
+
+
+class AdoptOrder(Order, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Have a corrected program take over the views as they are."""
+
+    recipe: str  # JSON: the program's text and what the manifest says of it (model/recipe.py)
+
+
+class DeleteOrder(Order, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Delete a build that does not answer."""
+
+    build: int
+
+
+class DeployOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Fold what a manifest says from here on."""
+
+    recipes: list[str]  # JSON: of each view type, the program's text and what the manifest says of it
+    by: str
+    reason: str = ""
+
+    def author(self, door: Door) -> Author:
+        """Who gives it, for the audit."""
+        return _author(self.by, door, self.reason)
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """An event that is still parked behind one that was left out."""
+
+    sequence: int
+    code: str
+    message: str
+
+
+class DropCame(msgspec.Struct, frozen=True):
+    """What came of leaving out an event."""
+
+    build: int
+    fold_identity: str
+    taken: int  # events behind it that the view has taken
+    waiting: list[Waiting]
+
+    @classmethod
+    def of(cls, dropped: Dropped) -> DropCame:
+        """The same of a decision that was made in this process."""
+        waiting = [Waiting(one.sequence, one.code, one.message) for one in dropped.waiting]
+        return cls(dropped.build.number, dropped.build.fold_identity, dropped.taken, waiting)
+
+
+class AdoptCame(msgspec.Struct, frozen=True):
+    """What came of an adoption; see `Adoption`."""
+
+    view_type: str
+    former_build: int
+    build: int | None
+    scanned: int
+    views_changed: int
+    taken: int
+    gone: int
+    late: int
+    parked: dict[str, int]
+    skipped: dict[str, int]
+    suspended: int
+
+    @classmethod
+    def of(cls, came: Adoption) -> AdoptCame:
+        """The same of an adoption in this process."""
+        return cls(
+            view_type=str(came.former.view_type),
+            former_build=came.former.number,
+            build=None if came.build is None else came.build.number,
+            scanned=came.scanned,
+            views_changed=came.views_changed,
+            taken=came.taken,
+            gone=came.gone,
+            late=came.late,
+            parked=dict(came.parked),
+            skipped=dict(came.skipped),
+            suspended=came.suspended,
+        )
+
+
+class BuildCame(msgspec.Struct, frozen=True):
+    """Which build an order was about."""
+
+    view_type: str
+    build: int
+
+    @classmethod
+    def of(cls, build: Build) -> BuildCame:
+        """The same of a build in this process."""
+        return cls(str(build.view_type), build.number)
+
+
+class StepCame(msgspec.Struct, frozen=True):
+    """What a deployment does with one view type."""
+
+    view_type: str
+    change: str
+    why: str
+    build: int | None  # that is folded from here on; null where it is still to be made, or is none
+
+    @classmethod
+    def of(cls, step: Step) -> StepCame:
+        """The same of a step in this process."""
+        return cls(str(step.view_type), str(step.change), step.why, None if step.build is None else step.build.number)
+
+
+class DeployCame(msgspec.Struct, frozen=True):
+    """What comes of a deployment."""
+
+    steps: list[StepCame]
+
+
+class Done(msgspec.Struct, frozen=True):
+    """What was ordered is done, and there is nothing more to say."""
+
+    view_type: str
+
+
+def _author(by: str, door: Door, reason: str) -> Author:
+    return Author(by[:_MAX_TEXT], door, reason[:_MAX_TEXT])
+
+
+def _checked(kind: type[_Id], text: str) -> _Id:
+    try:
+        return kind(text)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None

@@ -1,0 +1,246 @@
+"""The endpoints by which operators change a node while it runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+from fastapi import APIRouter, Depends, Request, Response
+
+from projection.engine.deploying import deployed_together
+from projection.engine.orders import (
+    AdoptCame,
+    AdoptOrder,
+    BuildCame,
+    DeleteOrder,
+    DeployCame,
+    DeployOrder,
+    Done,
+    DropCame,
+    DropOrder,
+    Order,
+    StepCame,
+)
+from projection.engine.recipes import deployed_from
+from projection.errors import ConfigurationError, ErrorClass, ProjectionError
+from projection.model.recipe import Recipe
+from projection.ops.http.access import OfOperator
+from projection.ops.http.described import answered
+from projection.ops.http.parameters import none_expected
+from projection.ops.http.problems import RequestError, documented
+from projection.ops.http.service import service_of
+from projection.ops.http.views import json_body
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+_JSON = "application/json"
+_Order = TypeVar("_Order", bound=Order | DeployOrder)
+_Came = TypeVar("_Came")
+_AUTHOR = {"by": "alice", "reason": "the gateway sent it twice"}
+_FINES = {"view_type": "fine_summary", **_AUTHOR}
+
+
+async def _same_origin(request: Request) -> None:
+    """Refuse what a page of another site has a browser send: it may come from the operator's own machine."""
+    origin = request.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+        raise RequestError("access.forbidden", "pages of other sites give no orders")
+
+
+router = APIRouter(prefix="/v1/operations", tags=["operations"], dependencies=[OfOperator, Depends(_same_origin)])
+
+
+def _described(name: str, example: dict[str, Any], answer: str, came: dict[str, Any], says: str) -> dict[str, Any]:
+    content = {_JSON: {"schema": {"$ref": f"#/components/schemas/{name}"}, "example": example}}
+    return {
+        "openapi_extra": {"requestBody": {"required": True, "content": content}},
+        "responses": {
+            **documented("http.media_type", "operation.refused", "operation.unavailable"),
+            **answered(answer, came, says),
+        },
+    }
+
+
+@router.post(
+    "/drop",
+    summary="Leave out a parked event for good",
+    operation_id="drop",
+    **_described(
+        "DropOrder",
+        {**_FINES, "sequence": 1024, "tenant_id": "north", "view_id": "A1"},
+        "DropCame",
+        {"build": 3, "fold_identity": "9b3c6e0f5a1d", "taken": 2, "waiting": []},
+        "It is left out, and what waited behind it was folded as far as it goes.",
+    ),
+)
+async def drop(request: Request) -> Response:
+    """A new build takes the decision over."""
+    order, service = await _order(request, DropOrder), service_of(request)
+    author = order.author(service.door)
+    dropped = await _came(lambda: service.operations.drop(order.of(), order.choice, author))
+    return _answer(DropCame.of(dropped))
+
+
+@router.post(
+    "/adopt",
+    summary="Have a corrected program take over the views as they are",
+    operation_id="adopt",
+    **_described(
+        "AdoptOrder",
+        {**_FINES, "recipe": "{…}"},
+        "AdoptCame",
+        {
+            "view_type": "fine_summary",
+            "former_build": 3,
+            "build": 4,
+            "scanned": 561470,
+            "views_changed": 2,
+            "taken": 3,
+            "gone": 0,
+            "late": 0,
+            "parked": {},
+            "skipped": {},
+            "suspended": 0,
+        },
+        "It folds, and its build answers.",
+    ),
+)
+async def adopt(request: Request) -> Response:
+    """What is parked runs again by the new program. The recipe is what `projection adopt` makes of a manifest."""
+    order, service = await _order(request, AdoptOrder), service_of(request)
+    recipe = _recipe(order.recipe)
+
+    async def work() -> AdoptCame:
+        deployed = deployed_from(recipe, service.node.opener.execution)
+        if deployed.entry.view_type != order.view_type:
+            raise ConfigurationError(f"the recipe is of view type {deployed.entry.view_type}, not {order.view_type}")
+        return AdoptCame.of(await service.operations.adopt(deployed, order.author(service.door)))
+
+    return _answer(await _came(work))
+
+
+@router.post(
+    "/deploy",
+    summary="Fold what a manifest says from here on",
+    operation_id="deploy",
+    **_described(
+        "DeployOrder",
+        {"recipes": ["{…}"], **_AUTHOR},
+        "DeployCame",
+        {"steps": [{"view_type": "fine_summary", "change": "folds anew", "why": "the program", "build": 4}]},
+        "What is done with each view type.",
+    ),
+)
+async def deploy(request: Request) -> Response:
+    """What changes is folded beside the builds that answer until then. What is not named is folded no more."""
+    order, service = await _order(request, DeployOrder), service_of(request)
+    recipes = [_recipe(one) for one in order.recipes]
+
+    async def work() -> DeployCame:
+        deployed = deployed_together(recipes, service.node.opener.execution)
+        steps = await service.operations.deploy(deployed, order.author(service.door))
+        return DeployCame([StepCame.of(step) for step in steps])
+
+    return _answer(await _came(work))
+
+
+@router.post(
+    "/pause",
+    summary="Fold nothing for a view type until it is resumed",
+    operation_id="pause",
+    **_described("Order", _FINES, "Done", {"view_type": "fine_summary"}, "Its views are served as they are."),
+)
+async def pause(request: Request) -> Response:
+    """Also over restarts. A node that has paused view types is ready all the same."""
+    order, service = await _order(request, Order), service_of(request)
+    await _came(lambda: service.operations.pause(order.of(), order.author(service.door)))
+    return _answer(Done(order.view_type))
+
+
+@router.post(
+    "/resume",
+    summary="Go on with a view type that was paused, or that has halted",
+    operation_id="resume",
+    **_described("Order", _FINES, "Done", {"view_type": "fine_summary"}, "It goes on behind its last commit."),
+)
+async def resume(request: Request) -> Response:
+    """Where the reason of a halt is still there, it halts again."""
+    order, service = await _order(request, Order), service_of(request)
+    await _came(lambda: service.operations.resume(order.of(), order.author(service.door)))
+    return _answer(Done(order.view_type))
+
+
+@router.post(
+    "/rebuild",
+    summary="Fold a view type anew, beside the build that answers",
+    operation_id="rebuild",
+    **_described(
+        "Order", _FINES, "BuildCame", {"view_type": "fine_summary", "build": 4}, "The new build is under way."
+    ),
+)
+async def rebuild(request: Request) -> Response:
+    """The former build answers until the new one is level with it."""
+    order, service = await _order(request, Order), service_of(request)
+    build = await _came(lambda: service.operations.rebuild(order.of(), order.author(service.door)))
+    return _answer(BuildCame.of(build))
+
+
+@router.post(
+    "/delete",
+    summary="Delete a build that does not answer",
+    operation_id="deleteBuild",
+    **_described(
+        "DeleteOrder",
+        {**_FINES, "build": 2},
+        "BuildCame",
+        {"view_type": "fine_summary", "build": 2},
+        "It is gone, and so are its files.",
+    ),
+)
+async def delete(request: Request) -> Response:
+    """One that is under way is given up."""
+    order, service = await _order(request, DeleteOrder), service_of(request)
+    build = await _came(lambda: service.operations.delete(order.of(), order.build, order.author(service.door)))
+    return _answer(BuildCame.of(build))
+
+
+def _recipe(text: str) -> Recipe:
+    try:
+        return Recipe.decode(text)
+    except ValueError as error:
+        raise RequestError("http.invalid", f"recipe: {error}") from None
+
+
+async def _order(request: Request, kind: type[_Order]) -> _Order:
+    """The order in a request.
+
+    Raises:
+        RequestError: it is none.
+    """
+    none_expected(request.scope["query_string"])
+    try:
+        return msgspec.json.decode(await json_body(request), type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise RequestError("http.invalid", f"the body is no order: {error}") from None
+
+
+async def _came(work: Callable[[], Awaitable[_Came]]) -> _Came:
+    """What came of an operation; why it was not done is told, for only operators ask.
+
+    Raises:
+        RequestError: it was refused, or could not be done now.
+    """
+    try:
+        return await work()
+    except ProjectionError as error:
+        if error.error_class is ErrorClass.PRODUCT:
+            raise
+        is_ours = error.error_class is ErrorClass.INFRASTRUCTURE
+        code = "operation.unavailable" if is_ours else "operation.refused"
+        raise RequestError(code, error.message, hint=error.hint) from error
+
+
+def _answer(came: object) -> Response:
+    return Response(msgspec.json.encode(came), media_type=_JSON)
