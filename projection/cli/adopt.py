@@ -67,7 +67,7 @@ def adopt(
         with door_to(settings.storage) as door:
             for one in chosen:
                 recipe = recipe_of(one).encode()
-                order = AdoptOrder(view_type=one.entry.view_type, by=whoever(), reason=reason, recipe=recipe)
+                order = AdoptOrder(view_type=str(one.entry.view_type), by=whoever(), reason=reason, recipe=recipe)
                 tell(door.adopt(order))
     if not came:
         note("there is nothing to adopt: every view type is folded by the program that the manifest names")

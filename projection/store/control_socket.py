@@ -46,6 +46,12 @@ def listen(data: Path) -> socket.socket:
     return bound
 
 
+def remove(data: Path) -> None:
+    """Take the socket away that nobody listens at any more; the data folder is still this process's."""
+    with suppress(OSError), _reachable(data) as path:
+        Path(path).unlink()
+
+
 def connect(data: Path, timeout_s: float | None = None) -> socket.socket | None:
     """Connect to the node that has a data folder; None where none listens there."""
     found = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, TypeVar
 
 from cluster import SIZE, called, make_stream
 from crash_log import STREAM
 from crash_site import CrashSite
 from loader import Loader, message
-from patience import eventually
+from patience import WITHIN_S, eventually
 
 from projection.errors import StreamError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
     from cluster import Cluster
     from link import Link
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from projection.stream.jetstream import JetStream
     from projection.stream.publisher import Outgoing
 
+T = TypeVar("T")
 _AT_ONCE = b'{"batch": 1000, "no_wait": true}'
 _ASKED_EVERY_S = 0.1
 
@@ -46,6 +48,17 @@ class ClusterSite(CrashSite):
         by_links = self.server.connection_by(self.server.to_nodes)
         files = {f"PROJECTION_NATS__{name.upper()}_FILE": str(path) for name, path in self.server.client_files.items()}
         return {"PROJECTION_NATS__URL": by_links.url, **files}
+
+    def _ask(self, question: Callable[[JetStream], Awaitable[T]]) -> T:
+        """Again and again while the cluster chooses whom to ask."""
+        until = monotonic() + WITHIN_S
+        while True:
+            try:
+                return super()._ask(question)
+            except StreamError as error:
+                if "temporarily unavailable" not in error.message or monotonic() > until:
+                    raise
+            sleep(_ASKED_EVERY_S)
 
     def _message(self, number: int, event: bytes) -> Outgoing:
         return message(number, event)

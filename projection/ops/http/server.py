@@ -137,6 +137,8 @@ async def serving(
         try:
             await asyncio.gather(*tasks)
         finally:
+            if control is not None:
+                control_socket.remove(catalog.data)
             queries.close()
 
 
