@@ -40,7 +40,9 @@ def print_json(value: object) -> None:
     """Write one value to stdout as one line of JSON in UTF-8, decimals as exact numbers."""
     import msgspec
 
-    line = msgspec.json.Encoder(decimal_format="number").encode(value)
+    from projection.lang.values.plain import plain
+
+    line = msgspec.json.Encoder(decimal_format="number", enc_hook=plain).encode(value)
     sys.stdout.flush()
     sys.stdout.buffer.write(line + b"\n")
 

@@ -11,6 +11,7 @@ import msgspec
 
 from projection.engine import orders
 from projection.errors import ConfigurationError, ProjectionError, StorageError
+from projection.lang.values.plain import plain
 
 if TYPE_CHECKING:
     import socket
@@ -70,7 +71,7 @@ def door_to(data: Path) -> Iterator[Door]:
     from projection.store.control_socket import connect
 
     if (connected := connect(data)) is not None:
-        connection = _Connection(connected)
+        connection = _Connection(data, connected)
         try:
             yield _OfNode(connection)
         finally:
@@ -92,8 +93,18 @@ def whoever() -> str:
 
 
 class _Connection(HTTPConnection):
-    def __init__(self, connected: socket.socket) -> None:
+    """HTTP over the socket in a data folder; one that the node has ended is opened anew for the next order."""
+
+    def __init__(self, data: Path, connected: socket.socket) -> None:
         super().__init__("localhost")
+        self._data = data
+        self.sock = connected
+
+    def connect(self) -> None:
+        from projection.store.control_socket import connect
+
+        if (connected := connect(self._data)) is None:
+            raise ConnectionRefusedError("nobody listens in the data folder")
         self.sock = connected
 
 
@@ -133,7 +144,9 @@ class _OfNode:
         """
         headers = {"content-type": "application/json"}
         try:
-            self._connection.request("POST", f"/v1/operations/{name}", msgspec.json.encode(order), headers)
+            self._connection.request(
+                "POST", f"/v1/operations/{name}", msgspec.json.encode(order, enc_hook=plain), headers
+            )
             answer = self._connection.getresponse()
             body = answer.read()
         except (OSError, HTTPException) as error:

@@ -26,7 +26,7 @@ EXAMPLES = (
     "projection dump events.jsonl.gz --stream ORDERS --subject 'shop.order.>'",
     "projection dump events.jsonl --stream ORDERS --limit 1000",
     "projection dump events.jsonl --stream ORDERS --from 5001 --to 6000",
-    "projection dump events.jsonl --stream ORDERS --pseudonymize body.customer.email --key-file pseudonyms.key",
+    "projection dump o.jsonl --stream ORDERS --pseudonymize body.by --key-file k",
 )
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = (
     "projection sink postgres://sink@db.internal/reports",
-    "projection sink postgres://sink@db.internal/reports shop_orders shop_customers",
+    "projection sink postgres://sink@db.internal/reports shop_orders shop_sales",
     "projection sink postgres:///reports --schema read --metrics-port 9187",
     "projection sink postgres:///reports --until-level",
 )

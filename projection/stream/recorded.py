@@ -71,10 +71,15 @@ def recorded_line(message: Message) -> bytes:
         "sequence": message.sequence,
         "subject": message.subject,
         "time": f"{moment:%Y-%m-%dT%H:%M:%S}.{nanoseconds % _NANOSECONDS:09d}Z",
-        "headers": all_headers(message.headers),
+        "headers": {name: text for name, text in all_headers(message.headers).items() if not _is_a_guard(name)},
         **body,
     }
     return _encode({name: value for name, value in fields.items() if value != {}})
+
+
+def _is_a_guard(header: str) -> bool:
+    """Whether a header told the server what to check before it stored the message, as `load` does."""
+    return header.lower().startswith("nats-expected-")
 
 
 def recorded_message(line: bytes, sequence: int) -> Message:

@@ -109,6 +109,30 @@ MUTANTS = [
         "tests/engine/test_migration.py::test_each_store_is_sound_and_goes_on",
     ),
     Mutant(
+        "a build under way that is not told what was decided",
+        "engine/operations.py",
+        (("        for one in candidates:\n", "        for one in ():\n"),),
+        "tests/ops/test_live_operations.py::test_a_decision_reaches_the_build_that_is_under_way",
+    ),
+    Mutant(
+        "a pause that ends with the process",
+        "store/catalog.py",
+        (("            transaction.put(_PAUSED.encode() + view_type.encode(), audit.author.reason.encode())\n", ""),),
+        "tests/ops/test_live_operations.py::test_a_paused_view_type_is_served_and_not_folded_until_it_is_resumed_over_restarts_too",
+    ),
+    Mutant(
+        "a rebuild that a restart forgets",
+        "engine/builds.py",
+        (("    if candidate is not None and candidate.base_identity == one.base_identity:\n", "    if False:\n"),),
+        "tests/ops/test_live_operations.py::test_a_rebuild_goes_on_after_a_restart",
+    ),
+    Mutant(
+        "a cutover while an operation is at work",
+        "engine/cutover.py",
+        ((" or one.new.view_type in self.held:", ":"),),
+        "tests/ops/test_live_operations.py::test_a_decision_reaches_the_build_that_is_under_way",
+    ),
+    Mutant(
         "start one off",
         "stream/opening.py",
         (('"opt_start_seq": sequence,', '"opt_start_seq": sequence + 1,'),),

@@ -284,7 +284,11 @@ async def test_numbers_used_again_are_noticed_where_the_node_had_only_looked_and
     backup.take()
     await eventually(lambda: reachable(site))
     await site.publish([b"{}"] * 20, subject=other)
-    await caught_up(site, deployed)
+    async with site.node(deployed) as node:
+        running = asyncio.create_task(node.run())
+        await eventually(lambda: node.lanes[0].position.scanned == 50)
+        node.stop()
+        await running
     backup.put_back()
     await eventually(lambda: reachable(site))
     await site.publish(some(40))  # 31 to 70; the node looked up to 50
