@@ -292,12 +292,12 @@ def test_what_a_header_says_is_undone(name):
 @pytest.mark.parametrize(
     ("body", "name", "code", "said"),
     [
-        (gzip.compress(b"ab" * 50)[:-1], "gzip", "D101", "not gzip: it ends too early"),
-        (gzip.compress(b"ab" * 50)[:12], "gzip", "D101", "not gzip"),
-        (gzip.compress(b"ab") + b"x" * 20, "gzip", "D101", "not gzip"),
+        (gzip.compress(b"ab" * 50, mtime=0)[:-1], "gzip", "D101", "not gzip: it ends too early"),
+        (gzip.compress(b"ab" * 50, mtime=0)[:12], "gzip", "D101", "not gzip"),
+        (gzip.compress(b"ab", mtime=0) + b"x" * 20, "gzip", "D101", "not gzip"),
         (b"{}", "gzip", "D101", "not gzip"),
         (b"", "gzip", "D101", "not gzip"),
-        (gzip.compress(b"") * 65, "gzip", "D101", "more than 64 parts"),
+        (gzip.compress(b"", mtime=0) * 65, "gzip", "D101", "more than 64 parts"),
         (zstd.compress(b"ab" * 50)[:-1], "zstd", "D101", "not zstd: it ends too early"),
         (zstd.compress(b"ab" * 50)[:-5] + b"12345", "zstd", "D101", "not zstd"),
         (b"{}", "zstd", "D101", "not zstd"),
