@@ -55,6 +55,7 @@ def pytest_report_header() -> str:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     sampling.scale_examples(items, long="property" in config.option.markexpr)
+    sampling.rotate(items)
 
 
 def pytest_sessionfinish() -> None:

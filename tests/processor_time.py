@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from sampling import DEAR_S
 
 try:
     import resource
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
 SHOWN = 20
+RECORDED = "DEAR_TESTS"  # the variable that names where to write which tests are dear
 beside: set[int] = set()  # processes that live on beyond a test and work for it: their time is the test's as well
 LEAST_S = 0.1
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK") if resource else 1
@@ -72,6 +74,8 @@ class ProcessorTime:
         """Behind everything else; workers have ended and been waited for by now, so that the total has their time."""
         if not self._tests or resource is None or hasattr(config, "workerinput"):
             return
+        if (path := os.environ.get(RECORDED)) is not None:
+            Path(path).write_text("".join(f"{test}\n" for test in self._dear()))
         writer = config.get_terminal_writer()
         writer.sep("=", "processor time of the slowest tests")
         for test, seconds in self._tests.most_common(SHOWN):
@@ -80,3 +84,10 @@ class ProcessorTime:
             writer.line(f"{seconds:8.2f} s  {test}")
         minutes, seconds = divmod(processor_time(), 60)
         writer.line(f"processor time of the whole run: {minutes:.0f} min {seconds:.0f} s")
+
+    def _dear(self) -> list[str]:
+        """The tests that take long, each with all its parameters, by what they take on average."""
+        found: dict[str, list[float]] = {}
+        for test, seconds in self._tests.items():
+            found.setdefault(test.partition("[")[0], []).append(seconds)
+        return sorted(test for test, taken in found.items() if sum(taken) / len(taken) >= DEAR_S)

@@ -1,4 +1,4 @@
-"""How much of the large matrices and of the property tests a run of the tests takes; the rest belongs to `make test-all`.
+"""How much of the large matrices, of the property tests and of the dear tests a run takes; the rest is `make test-all`'s.
 
 Both follow one seed, which is shown at the head of a run and can be given: `SAMPLE_SEED=17 make test`. It is in the
 environment so that all workers of a run, and what they start, collect the same tests.
@@ -7,6 +7,7 @@ environment so that all workers of a run, and what they start, collect the same 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 
 SEED = "SAMPLE_SEED"
 ALL = "all"  # in place of a seed
-PART = 4  # a short run tries one of so many examples
+PART = 4  # a short run tries one of so many examples, and of so many tests that are dear
+DEAR_S = 0.5  # of processor time, from which on a test is dear
+DEAR = Path(__file__).parent / "dear_tests.txt"  # which are: SAMPLE_SEED=all DEAR_TESTS=tests/dear_tests.txt make test
 LEAST = 10  # examples, or as many as the test has
 TIMES = 2  # so many times its examples in the long form
 
@@ -39,6 +42,15 @@ def sampled(cases: Iterable[Any], count: int) -> list[Any]:
     return [
         case if number in chosen else pytest.param(case, marks=pytest.mark.long) for number, case in enumerate(cases)
     ]
+
+
+def rotate(items: Iterable[pytest.Item]) -> None:
+    """Leave most of the dear tests to the long run, others for each seed."""
+    dear, seed = set(DEAR.read_text().splitlines()), os.environ[SEED]
+    for item in items:
+        test, _, _ = item.nodeid.partition("[")
+        if seed != ALL and test in dear and Random(f"{seed} {item.nodeid}").randrange(PART):
+            item.add_marker("long")
 
 
 def scale_examples(items: Iterable[pytest.Item], *, long: bool) -> None:

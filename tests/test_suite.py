@@ -13,7 +13,8 @@ import sampling
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from patience import WITHIN_S
-from sampling import ALL, LEAST, PART, SEED, TIMES, sampled, scale_examples
+from processor_time import RECORDED
+from sampling import ALL, LEAST, PART, SEED, TIMES, rotate, sampled, scale_examples
 from warm_commands import warm_commands
 
 TESTS = Path(__file__).parent
@@ -67,6 +68,40 @@ def test_a_property_test_tries_so_many_examples(request, own, in_short, in_long,
     assert len(tried) == (in_long if long else in_short)
 
 
+class Item:
+    """Of a test that is dear, or is not."""
+
+    def __init__(self, nodeid):
+        self.nodeid, self.markers = nodeid, []
+
+    def add_marker(self, name):
+        self.markers.append(name)
+
+
+def test_of_the_dear_tests_a_quarter_is_short_and_others_for_each_seed(monkeypatch, tmp_path):
+    (tmp_path / "dear.txt").write_text("tests/test_a.py::test_dear\n")
+    monkeypatch.setattr(sampling, "DEAR", tmp_path / "dear.txt")
+    found = []
+    for seed in range(40):
+        monkeypatch.setenv(SEED, str(seed))
+        dear = [Item(f"tests/test_a.py::test_dear[{number}]") for number in range(20)]
+        cheap = [Item("tests/test_a.py::test_dear_one"), Item("tests/test_b.py::test_dear")]
+        rotate([*dear, *cheap])
+        assert [[], []] == [one.markers for one in cheap]
+        found.append([one.nodeid for one in dear if not one.markers])
+    assert 40 * 20 // PART * 0.7 < sum(map(len, found)) < 40 * 20 // PART * 1.3
+    assert 20 == len({one for ids in found for one in ids}), "each comes sooner or later"
+    monkeypatch.setenv(SEED, ALL)
+    rotate(dear := [Item("tests/test_a.py::test_dear")])
+    assert [[]] == [one.markers for one in dear]
+
+
+def test_dear_tests_are_tests():
+    for line in sampling.DEAR.read_text().splitlines():
+        path, name, *_ = line.split("::")
+        assert name in (TESTS.parent / path).read_text(), line
+
+
 def test_a_run_has_one_seed():
     assert os.environ[SEED]
     assert f"{SEED}={os.environ[SEED]}" in sampling.header()
@@ -106,13 +141,16 @@ def test_a_run_ends_with_its_processor_time_and_the_slowest_tests(tmp_path, work
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     ended = subprocess.run(
         [sys.executable, "-m", "pytest", *QUIET, *workers, "-c", "/dev/null", "--rootdir", tmp_path, tmp_path],
-        env={**environment, "PYTHONPATH": str(TESTS)},
+        env={**environment, "PYTHONPATH": str(TESTS), RECORDED: str(tmp_path / "dear.txt")},
         capture_output=True,
         text=True,
         timeout=WITHIN_S,
         check=False,
     )
     assert ended.returncode == 0, ended.stdout
+    dear = (tmp_path / "dear.txt").read_text()
+    assert "test_busy.py::test_whose_child_works\n" in dear
+    assert "test_that_does_nothing" not in dear
     *_, first, second, total = ended.stdout.splitlines()
     assert first.endswith("test_busy.py::test_whose_child_works")
     assert second.endswith("test_busy.py::test_that_works")
