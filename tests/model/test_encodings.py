@@ -91,11 +91,11 @@ def test_a_value_becomes_the_json_that_it_means(value):
 def test_timestamps_become_rfc_3339(moment):
     at = MESSAGES["Everything"]()
     at.at.FromDatetime(moment)
-    seconds = (moment - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(seconds=1)
+    seconds = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(seconds=1)
     texts = [
         decode_exactly(msgpack_as_json(msgspec.msgpack.encode(moment), None)),
         decode_exactly(cbor_as_json(cbor2.dumps(moment), None)),
-        decode_exactly(cbor_as_json(cbor2.dumps(cbor2.CBORTag(1, int(seconds // 1))), None)),
+        decode_exactly(cbor_as_json(cbor2.dumps(cbor2.CBORTag(1, seconds)), None)),
         decode_exactly(everything()(at.SerializeToString(), None))["at"],
     ]
     out = io.BytesIO()
