@@ -341,6 +341,7 @@ class Lane:
         """The feed has looked this far without a gap; `time` is when the log stored what is there."""
         if self.halted is None and scanned > self._scanned:
             self._scanned, self._seen = scanned, (scanned, time)
+            self._counted = max(self._counted, scanned)  # what is before its start is never the lane's
 
     # committing
 

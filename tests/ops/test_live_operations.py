@@ -395,3 +395,15 @@ async def test_a_deployment_that_cannot_be_changes_nothing(site, tmp_path):
         refused = await deployed_as(one, tmp_path, {"fines": PROGRAM}, 409)
         assert "build 2 of view type fines is under way" in refused["detail"]
         assert ([1, 2], 3) == (numbers(one), await n_of(one, "b"))
+
+
+async def test_a_view_type_that_starts_later_has_seen_as_many_messages_once_more(site):
+    """Beside others that read from the first on, or by itself: what is before its start is none of its messages."""
+    others = PROGRAM.replace("projection fines", "projection others")
+    both = {"fines": PROGRAM, "others": others}
+    async with site(EVENTS, programs=both, entry={"start": {"sequence": 3}}) as one:
+        await eventually(lambda: {lane.position.scanned for lane in one.node.lanes} == {4})
+        assert {2} == {lane.position.messages for lane in one.node.roster.of(FINES)}
+        await ordered(one, "rebuild")
+        await eventually(lambda: serving(one) == 2 or one.node.refused)
+        assert [] == one.node.refused
