@@ -353,6 +353,19 @@ def test_one_view_has_its_share_of_the_gas_and_all_have_the_rest():
     assert refused.value.limit == "gas"
 
 
+def weighed(form):
+    """Bytes that a compiled filter takes, with what everybody made meanwhile and kept."""
+    gc.collect()
+    tracemalloc.start()
+    try:
+        compiled = compile_filter(things(), Query.read(form).filter, ROOM)
+        compiled.compile()
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+
+
 @pytest.mark.parametrize(
     "name",
     ["or of entries", "paths into json", "in", "in, of decimals", "text: long text", "text: in, of decimals",
@@ -362,13 +375,6 @@ def test_a_filter_weighs_no_more_than_is_thought(name):
     make, size = FAMILIES[name]
     form = {"view": "things", "filter": make(4 * size)}
     compile_filter(things(), Query.read(form).filter, ROOM).compile()
-    gc.collect()
-    tracemalloc.start()
-    try:
-        compiled = compile_filter(things(), Query.read(form).filter, ROOM)
-        compiled.compile()
-        gc.collect()
-        found = tracemalloc.get_traced_memory()[0]
-    finally:
-        tracemalloc.stop()
+    found = min(weighed(form) for _ in range(3))  # other threads may make something meanwhile
+    compiled = compile_filter(things(), Query.read(form).filter, ROOM)
     assert found <= _QUERY_WEIGHT + _BYTE_WEIGHT * len(str(form)) + _NODE_WEIGHT * compiled.nodes
