@@ -161,7 +161,10 @@ class Operations:
             dropped = await self._in_thread(lambda: drop_in(store, self._catalog, build, lane.deployed, choice, author))
         log.info("dropped a parked event", view_type=view_type, sequence=choice.sequence, by=author.name)
         for one in candidates:
-            await self._decided_as_well(one, dropped.build)
+            try:
+                await self._decided_as_well(one, dropped.build)
+            except Exception as error:  # noqa: BLE001 - the decision is made: the next start tells that build as well
+                log_fault(error, "telling a build under way", view_type=view_type, build=one.build)
         return dropped
 
     async def _decided_as_well(self, lane: Lane, answers: Build) -> None:

@@ -15,7 +15,7 @@ from patience import eventually
 from projection.cli.door import door_to
 from projection.engine.orders import DeleteOrder, DropOrder, Order
 from projection.engine.recipes import recipe_of
-from projection.errors import ConfigurationError
+from projection.errors import ConfigurationError, StorageError
 from projection.model.ids import ViewType
 from projection.store.indexes import described
 
@@ -194,6 +194,27 @@ async def test_a_decision_reaches_the_build_that_is_under_way(site):
         one.node._cutovers.held.clear()
         await eventually(lambda: serving(one) == 2)
         assert 2 == await n_of(one, "a")
+
+
+async def test_a_decision_is_made_also_where_the_build_under_way_cannot_be_told_before_the_next_start(
+    site, monkeypatch
+):
+    async with site(EVENTS) as one:
+        one.node.roster.hold([FINES])
+        one.node.roster.hold = one.node.roster.release = lambda _: None
+        await ordered(one, "rebuild")
+        await eventually(lambda: all(lane.position.scanned == 4 for lane in one.node.lanes))
+
+        def refused(_):
+            raise StorageError("the disk is full")
+
+        monkeypatch.setattr(one.node.opener, "lane", refused)
+        assert 1 == (await ordered(one, "drop", **BROKEN_A))["taken"]
+        assert 2 == await n_of(one, "a")
+    async with site() as one:
+        await eventually(lambda: serving(one) == 2)
+        assert 2 == await n_of(one, "a")
+        assert {1: 1, 2: 1} == {build.number: len(build.drops) for build in one.site.catalog.builds(FINES)}
 
 
 async def test_a_build_that_does_not_answer_is_deleted_and_one_that_answers_is_not(site):
