@@ -69,7 +69,7 @@ class Roster:
         """The roster of a node that is still.
 
         Args:
-            lanes: of the node, which sees what becomes of them.
+            lanes: of the node, which shares this list.
             paused: the view types of which nothing is folded, and why.
             subscriptions: by which lanes read.
             committers: that write for them.
@@ -104,7 +104,7 @@ class Roster:
         self._cutovers.held.difference_update(view_types)
 
     def cutover_to(self, lane: Lane) -> Cutover | None:
-        """By which a lane is to take the place of another; None where it is not."""
+        """The pending cutover to a lane; None where there is none."""
         return next((one for one in self._cutovers.pending if one.new is lane), None)
 
     async def retire(self, lane: Lane) -> None:
@@ -129,7 +129,7 @@ class Roster:
 
         Args:
             lane: open; it is the node's to close. It stands where it is to begin.
-            cutover: by which it is to take the place of another.
+            cutover: to this lane, where it is to replace another.
         """
         self.lanes.append(lane)
         if cutover is not None:

@@ -38,7 +38,7 @@ class Pseudonyms:
     """Stand-ins for values; equal ones for equal values and an equal key, wherever and whenever they are asked for.
 
     Args:
-        key: secret; who has it can find out the values again.
+        key: secret; whoever knows it can recover the values.
     """
 
     def __init__(self, key: bytes) -> None:

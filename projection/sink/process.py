@@ -163,7 +163,7 @@ class Sink:
             if not is_same(serving.of(view_type).build for view_type in self.fillings):
                 log.info("the node's data folder is another one, and is opened again")
                 return False
-            if is_level:  # one who has many tenants to ask for waits for as long as that takes
+            if is_level:  # with many tenants to ask for, that takes its time
                 stopping.wait(max(PACE_S, monotonic() - began))
         return True
 

@@ -37,7 +37,7 @@ _ALL_BUILDS = "build:"
 _CURSOR_KEY = b"cursor_key"
 _LAST_NUMBER = "last_number:{}"  # outlives its build, so that no number is ever used again
 _SERVING = "serving:"
-_CANDIDATE = "candidate:"  # the build that is to take the place of the one that serves
+_CANDIDATE = "candidate:"  # the build that is to replace the serving one
 _PAUSED = "paused:"
 
 
@@ -291,7 +291,7 @@ class Catalog(_Catalogue):
         Args:
             build: which.
             serves: whether it serves its view type from here on.
-            is_candidate: whether it is to, as soon as it is level with the one that does.
+            is_candidate: whether it is to replace the serving build once it has caught up.
             audit: what this is the effect of.
 
         Raises:

@@ -84,7 +84,7 @@ def presence(name: str) -> str:
 
 
 def has_field(event: Any, name: str) -> bool:
-    """Whether the event gave a field that its program asks for by `has`, be it null; of one that is made, not none."""
+    """Whether an event has a field that its program asks for by `has`; in an upcast event, whether it is not none."""
     return bool(getattr(event, presence(name))) or getattr(event, name) is not None
 
 
