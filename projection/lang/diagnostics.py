@@ -502,7 +502,7 @@ def handler_of_old_form(span: Span, old: str, event: str) -> Diagnostic:
 
 def old_form_twice(span: Span, event: str, old: str) -> Diagnostic:
     """S418: two ways to make an event of one old form."""
-    message = f"`{event}` says twice what becomes of `{old}`"
+    message = f"`{event}` has two `was` clauses for `{old}`"
     return Diagnostic("S418", message, span, help="give one `was` several arms: `when … => … else => …`")
 
 
