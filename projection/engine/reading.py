@@ -78,7 +78,8 @@ class Reading:
         self._awaited_at: int | None = None  # where this one, a guest, is waited for
         self._is_there = asyncio.Event()
         self._takers: dict[tuple[str, str], Takers] = {}
-        self._openings = 0
+        self._openings = 0  # of the feed, when the log was held against the members
+        self._unchecked: StreamError | None = None  # why the log could not be held against them
         self._unfolded = 0  # messages of the batch under way
         self._window: tuple[float, dict[Lane, int]] = (monotonic(), {})
 
@@ -91,7 +92,7 @@ class Reading:
     @property
     def trouble(self) -> ProjectionError | None:
         """Why nothing is read for now."""
-        return self.feed.trouble or self._breaker.trouble
+        return self._unchecked or self.feed.trouble or self._breaker.trouble
 
     async def run(self) -> None:
         """See the class.
@@ -319,8 +320,10 @@ class Reading:
                         await self.feed.check(member.lane.here(member.lane.position.stream))
                     except StreamIdentityError as error:
                         self._halt(member, error, "reading")
-                self._openings = opening
-            except StreamError:
+                self._openings, self._unchecked = opening, None
+            except StreamError as error:
+                self._unchecked = error
+                self._host.changed()
                 await _first_of(asyncio.sleep(_PERSIST_S), self._host.stopping.wait())
         return self._openings == self.feed.openings
 

@@ -15,7 +15,7 @@ from projection.engine.committer import Committer, Workshop
 from projection.engine.lane import Lane
 from projection.engine.reading import Reading
 from projection.engine.unhandled import Unhandled
-from projection.errors import StorageError, StreamIdentityError
+from projection.errors import StorageError, StreamError, StreamIdentityError
 from projection.model.settings import BackPressure
 from projection.store.memory import MemoryLaneStore
 from projection.stream.port import Batch
@@ -226,4 +226,25 @@ async def test_a_lane_that_is_ahead_of_a_log_that_was_made_anew_halts_and_takes_
     assert [ahead.lane] == host.halted
     assert (EVENTS, 5) == (low.lane.scanned, ahead.lane.scanned)
     assert ({("a", "x"): EVENTS}, {}) == (totals(low.lane.store), totals(ahead.lane.store))
+    host.workshop.close()
+
+
+async def test_a_log_that_cannot_be_held_against_the_lanes_is_a_trouble_until_it_can(tmp_path):
+    """What was read waits for that answer: a node that said nothing would stand still and seem well."""
+    log, host, deployed = Log(*(added("x") for _ in range(EVENTS))), TheHost(), deploy(tmp_path)
+
+    class Silent(OneByOne):
+        failures = 2
+
+        async def check(self, position: LanePosition) -> None:
+            if self.failures:
+                self.failures -= 1
+                raise StreamError("no answer")
+
+    member = Committer(Lane(deployed[0], MemoryLaneStore()), host.workshop)
+    host.reading = Reading(Silent(log, 0), [member], host)
+    await asyncio.wait_for(host.reading.run(), WITHIN_S)
+    await member.settle()
+    assert ["no answer", None] == host.troubles[-2:]
+    assert {("a", "x"): EVENTS} == totals(member.lane.store)
     host.workshop.close()
