@@ -255,8 +255,9 @@ class Nats:
         if self._is_down:
             async with self._connecting:
                 if self._is_down:
-                    if self._client.is_closed:
+                    if self._is_made:
                         self._lost(self._client)
+                        await _close(self._client)
                     try:
                         await self._connect()
                     except ConfigurationError as error:  # a file that was there has gone
@@ -268,8 +269,14 @@ class Nats:
 
     @property
     def _is_down(self) -> bool:
-        """Whether nobody tries any more: the library gives up on some errors, such as an expired sign-in."""
-        return not self._is_made or self._client.is_closed
+        """Whether nobody tries any more: the library gives up on some errors, such as an expired sign-in.
+
+        Its attempts to come back also end, without a word, by any error that it does not expect.
+        """
+        client = self._client
+        coming_back = client._reconnection_task  # noqa: SLF001 - the library has no public word for it
+        has_ended = coming_back is not None and coming_back.done()
+        return not self._is_made or client.is_closed or (has_ended and not client.is_connected)
 
     async def _connect(self) -> None:
         connection = self._connection

@@ -139,6 +139,21 @@ async def test_a_client_that_the_library_gave_up_is_replaced(log: Log) -> None:
     assert before < log.nats.losses
 
 
+async def test_a_client_whose_coming_back_ended_by_an_error_that_the_library_does_not_know_is_replaced(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = log.nats._client
+
+    async def fail() -> None:
+        raise RuntimeError("readuntil() called while another coroutine is already waiting for incoming data")
+
+    monkeypatch.setattr(client, "_process_connect_init", fail)
+    client._transport.close()
+    await eventually(lambda: client._reconnection_task is not None and client._reconnection_task.done())
+    assert isinstance(client._reconnection_task.exception(), RuntimeError)
+    await eventually(log.reachable)
+
+
 async def test_calls_on_a_closed_connection_fail(nats_server: EmbeddedServer) -> None:
     nats = await Nats.connect(NatsConnection(nats_server.url))
     await nats.close()
