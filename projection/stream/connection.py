@@ -35,6 +35,7 @@ _NO_ANSWERS = f"{_VIOLATION} for subscription"
 _OF_ACKNOWLEDGING = '"$js.ack.'
 TOO_LARGE = "stream.payload"  # the code of an error: no server of this configuration takes the message
 _FLUSH_S = 10.0  # of a publish; one whose connection ends in the wrong moment would wait for ever
+_GOODBYE_S = 2.0  # for what is still to be sent when a connection is closed, to a server that may be frozen
 _PING_S = 5  # a dead peer is found after two missed pings; the library's own default takes four minutes
 
 
@@ -117,9 +118,8 @@ class Nats:
 
     def go_elsewhere(self) -> None:
         """Lose this connection, for one to the next server, where more than one is known; else do nothing."""
-        transport = self._client._transport  # noqa: SLF001 - the library has no public word for it
-        if self._client.is_connected and len(self._client.servers) > 1 and transport is not None:
-            transport.close()  # type: ignore[no-untyped-call]
+        if self._client.is_connected and len(self._client.servers) > 1:
+            self._client.abandon()
 
     async def request(self, subject: str, body: bytes = b"", *, timeout_s: float = 5.0) -> bytes:
         """The answer to one request; time that a slow link spends on what comes before it does not count.
@@ -396,16 +396,19 @@ def _speaks_tls(client: Client) -> bool:
     return over_tls or bool(client._server_info.get("tls_required"))  # noqa: SLF001
 
 
-async def _close(client: Client) -> None:
+async def _close(client: LibraryClient) -> None:
     # Closing sends what is pending; over a connection that is gone already, some versions of Python answer with a
     # TypeError, and half of the library's cleaning up is left undone.
     writer = getattr(client._transport, "_io_writer", None)  # noqa: SLF001 - as above
     if writer is not None and writer.is_closing():
         _forget_pending(client)
+    giving_up = asyncio.get_running_loop().call_later(_GOODBYE_S, client.abandon)
     try:
         await client.close()
     except (nats.errors.Error, OSError, AssertionError):
         return  # it asserts that it was once connected
+    finally:
+        giving_up.cancel()
 
 
 def _reason(error: BaseException | None) -> str:

@@ -50,6 +50,19 @@ class LibraryClient(Client):
         await socket.open(s.uri.geturl(), context, self._connect_s)
         self._transport = socket  # type: ignore[assignment]  # it has all that the library calls
 
+    def abandon(self) -> None:
+        """Lose the connection at once, with all that was not sent: a frozen server would never take it."""
+        writer = getattr(self._transport, "_io_writer", None)
+        if writer is not None:
+            writer.transport.abort()
+        elif self._transport is not None:
+            self._transport.close()  # type: ignore[no-untyped-call]
+
+    async def _attempt_reconnect(self) -> None:
+        """The library's own word for it, which begins by waiting for the end of the connection that is lost."""
+        self.abandon()
+        await super()._attempt_reconnect()
+
     async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
         """The same: servers of which a cluster tells would be taken for ones that speak no WebSocket."""
         if self._connection.is_websocket:

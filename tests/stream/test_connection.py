@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
+from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING
 
 import pytest
+from link import Link
 from patience import WITHIN_S, eventually
 
 from projection.errors import ConfigurationError, StreamError
@@ -152,6 +155,63 @@ async def test_a_client_whose_coming_back_ended_by_an_error_that_the_library_doe
     await eventually(lambda: client._reconnection_task is not None and client._reconnection_task.done())
     assert isinstance(client._reconnection_task.exception(), RuntimeError)
     await eventually(log.reachable)
+
+
+@pytest.mark.parametrize("leaves", [False, True], ids=["found by pings", "left at once"])
+async def test_a_frozen_server_that_takes_nothing_more_is_left_for_another(
+    nats_server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch, leaves: bool
+) -> None:
+    """What was not sent to it is waited for by nobody, neither on the way to another server nor at the end."""
+    monkeypatch.setattr(connection, "_PING_S", 0.2)
+    async with Link(nats_server.url) as one, Link(nats_server.url) as other:
+        nats = await Nats.connect(NatsConnection(f"{one.url},{other.url}"))
+        await silenced_with_something_unsent(nats, one, other)
+        if leaves:
+            nats.go_elsewhere()
+
+        async def reachable() -> bool:
+            try:
+                return bool(await nats.request("$JS.API.INFO"))
+            except StreamError:
+                return False
+
+        await eventually(reachable)
+        assert nats.losses
+        await nats.close()
+
+
+async def test_a_connection_to_a_frozen_server_that_takes_nothing_more_is_closed(nats_server: EmbeddedServer) -> None:
+    async with Link(nats_server.url) as one, Link(nats_server.url) as other:
+        nats = await Nats.connect(NatsConnection(f"{one.url},{other.url}"))
+        await silenced_with_something_unsent(nats, one, other)
+        await asyncio.wait_for(nats.close(), WITHIN_S)
+
+
+async def silenced_with_something_unsent(nats: Nats, *links: Link) -> None:
+    """Silence the link that is used, and send until no more is taken."""
+    port = nats._client.connected_url.port
+    next(link for link in links if link.url.endswith(f":{port}")).silence()
+    writer = nats._client._transport._io_writer
+
+    is_enough = asyncio.Event()
+
+    async def send() -> None:
+        with suppress(StreamError):  # the connection is lost already
+            while not is_enough.is_set():
+                await nats.publish("nobody.listens", bytes(100_000))
+                await asyncio.sleep(0)
+
+    sending = asyncio.create_task(send())
+    sizes = [0]
+
+    def is_stuck() -> bool:
+        sizes.append(writer.transport.get_write_buffer_size())
+        return sizes[-1] == sizes[-2] > 0
+
+    await eventually(lambda: nats.losses or is_stuck())
+    is_enough.set()  # not only canceled: the library may swallow that
+    sending.cancel()
+    await asyncio.gather(sending, return_exceptions=True)
 
 
 async def test_calls_on_a_closed_connection_fail(nats_server: EmbeddedServer) -> None:
