@@ -157,7 +157,9 @@ def everything(node: Node) -> list[tuple[Any, ...]]:
 class Commits:
     """The commits of a lane, which a test can hold up: while they are written, or while the disk is waited for."""
 
-    def __init__(self, lane: Lane) -> None:
+    def __init__(self, lane: Lane, then: Callable[[], None] = lambda: None) -> None:
+        """Those of a lane; `then` is called behind each."""
+        self._then = then
         self.positions: list[tuple[int, int]] = []  # where each began and ended
         self.seconds = 0.0  # that each takes
         self.before = False  # whether it takes that while it is written
@@ -173,6 +175,7 @@ class Commits:
         if not self.before:
             self._wait()
         self.positions.append((commit.base.scanned, commit.position.scanned))
+        self._then()
 
     def _wait(self) -> None:
         assert self.may_go.wait(WITHIN_S)

@@ -14,6 +14,8 @@ from engine_support import deploy, envelope
 from lost_support import RECORDS, Commits, at, consumers, held, noted, recorded, recorders, records, running
 from patience import eventually
 
+from projection.engine import reading as reading_module
+
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Callable
@@ -169,7 +171,10 @@ on Noted as e to e.id =>
 """
 
 
-async def test_a_lane_whose_program_works_long_does_not_hold_up_the_others_for_long(site: Site) -> None:
+async def test_a_lane_whose_program_works_long_does_not_hold_up_the_others_for_long(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock that goes on with the work alone: on a busy machine, the programs are not what takes the time."""
     count = 1_500
     numbers = list(range(200))
     await site.publish([envelope("Noted", {"id": "x", "numbers": numbers}) for _ in range(count)])
@@ -178,6 +183,10 @@ async def test_a_lane_whose_program_works_long_does_not_hold_up_the_others_for_l
     back_pressure = {"work_ms": 50, "linger_ms": 1, "patience_ms": int(1000 * PATIENCE_S)}
     async with site.node(deployed, back_pressure=back_pressure) as node, running(node) as reading:
         heavy, quick = sorted(node.lanes, key=lambda lane: lane.view_type)
-        await eventually(lambda: quick.position.scanned == count, reading)
-        assert heavy.position.scanned < count / 2
+        began, meanwhile = monotonic(), list[int]()
+        monkeypatch.setattr(
+            reading_module, "monotonic", lambda: began + (heavy.gas + quick.gas) * reading_module._GAS_S
+        )
+        Commits(quick, lambda: meanwhile.append(heavy.position.scanned))
         await at(node, count, reading)
+        assert meanwhile[-1] < count / 2
