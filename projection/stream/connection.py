@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
-from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
@@ -15,6 +13,7 @@ from projection.jitter import CHANCE
 from projection.model.event_format.headers import headers_block
 from projection.stream.frames import frames_of, parser_of, read_frames
 from projection.stream.library_client import LibraryClient, web_socket
+from projection.stream.refusals import Refusals, is_refusal, reason
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -28,11 +27,7 @@ if TYPE_CHECKING:
 
 _CONNECT_S = 2  # a server that is there answers at once; the user waits for this one
 _RECONNECT_WAIT_S = 0.25
-_REFUSALS = 16  # that are kept: a node asks for no more kinds of things
 _NEVER_S = 3_600.0
-_VIOLATION = "permissions violation"  # what a server begins such an answer with
-_NO_ANSWERS = f"{_VIOLATION} for subscription"
-_OF_ACKNOWLEDGING = '"$js.ack.'
 TOO_LARGE = "stream.payload"  # the code of an error: no server of this configuration takes the message
 _FLUSH_S = 10.0  # of a publish; one whose connection ends in the wrong moment would wait for ever
 _GOODBYE_S = 2.0  # for what is still to be sent when a connection is closed, to a server that may be frozen
@@ -69,7 +64,7 @@ class Nats:
         self.hosts = connection.hosts
         self.api = connection.api
         self.losses = 0  # how often the connection was lost; what was under way at such a moment may be lost too
-        self._refusals: deque[str] = deque(maxlen=_REFUSALS)  # of the server's permissions on this connection
+        self._refusals = Refusals()
         self._connection = connection
         self._name = name
         if connection.is_websocket:
@@ -145,7 +140,7 @@ class Nats:
         except (nats.errors.Error, OSError) as error:
             if (refused := self.refused(subject)) is not None and isinstance(error, TimeoutError):
                 raise self._not_permitted(subject, refused) from None
-            raise StreamError(f"{self.hosts} does not answer a request to {subject!r}: {_reason(error)}") from None
+            raise StreamError(f"{self.hosts} does not answer a request to {subject!r}: {reason(error)}") from None
         finally:
             self._awaited.pop(answer, None)
             answer.cancel()
@@ -172,11 +167,7 @@ class Nats:
 
     def refused(self, subject: str) -> str | None:
         """What the server said, where its permissions keep our words to a subject, or any answer, from arriving."""
-        for refusal in self._refusals:
-            lower = refusal.lower()
-            if f'"{subject}"'.lower() in lower or _NO_ANSWERS in lower:
-                return refusal
-        return None
+        return self._refusals.of(subject)
 
     def _not_permitted(self, subject: str, refusal: str) -> StreamError:
         return StreamError(
@@ -205,7 +196,7 @@ class Nats:
         try:
             await client.publish(subject, data, reply, headers=None if headers is None else dict(headers))
         except (nats.errors.Error, OSError) as error:
-            raise StreamError(f"a message to {subject!r} cannot be sent to {self.hosts}: {_reason(error)}") from None
+            raise StreamError(f"a message to {subject!r} cannot be sent to {self.hosts}: {reason(error)}") from None
 
     async def subscribe(self, subject: str, callback: Callable[[Delivery], Awaitable[None]]) -> Subscription:
         """Call the callback with what comes for the subject, in order.
@@ -243,7 +234,7 @@ class Nats:
         try:
             return await client.subscribe(subject, cb=callback, pending_msgs_limit=0, pending_bytes_limit=0)
         except (nats.errors.Error, OSError) as error:
-            raise StreamError(f"{subject!r} cannot be subscribed at {self.hosts}: {_reason(error)}") from None
+            raise StreamError(f"{subject!r} cannot be subscribed at {self.hosts}: {reason(error)}") from None
 
     def new_inbox(self) -> str:
         """A subject that nobody else uses."""
@@ -263,7 +254,7 @@ class Nats:
                     except ConfigurationError as error:  # a file that was there has gone
                         raise StreamError(error.message) from None
         if not self._client.is_connected:
-            why = f" ({_reason(self._last_error)})" if self._last_error else ""
+            why = f" ({reason(self._last_error)})" if self._last_error else ""
             raise StreamError(f"the connection to {self.hosts} is lost{why}; it is tried again")
         return self._client
 
@@ -339,7 +330,7 @@ class Nats:
         error = attempt.exception() if attempt.done() else self._last_error
         if error is not None or not attempt.done():
             raise StreamError(
-                f"no connection to a NATS server at {self.hosts}: {_reason(error)}",
+                f"no connection to a NATS server at {self.hosts}: {reason(error)}",
                 hint="start one there, or name another URL in the settings",
             )
         if self._connection.wants_tls and not _speaks_tls(client):
@@ -358,7 +349,7 @@ class Nats:
     async def _on_error(self, error: Exception) -> None:
         self._last_error = error
         text = str(error).removeprefix("nats: ")
-        if _VIOLATION in text.lower():
+        if is_refusal(text):
             self._refuse(text)
         self._tries_left -= 1
         if self._tries_left <= 0:
@@ -367,10 +358,7 @@ class Nats:
     def _refuse(self, text: str) -> None:
         parser = parser_of(self._client)
         said = "" if parser is None else parser.last_error
-        refusal = said if said.lower() == text.lower() else text
-        if _OF_ACKNOWLEDGING in refusal.lower():
-            return  # a display: nobody waits for it
-        self._refusals.append(refusal)
+        self._refusals.add(said if said.lower() == text.lower() else text)
         for answer, subject in self._awaited.items():
             if self.refused(subject) is not None:
                 answer.cancel()  # it will never come
@@ -409,21 +397,3 @@ async def _close(client: LibraryClient) -> None:
         return  # it asserts that it was once connected
     finally:
         giving_up.cancel()
-
-
-def _reason(error: BaseException | None) -> str:
-    match error:
-        case None | TimeoutError():  # the library's own timeout is one too
-            return "no answer"
-        case ConnectionRefusedError():
-            return "nothing listens there"
-        case ConnectionResetError():  # it may come before the server's own word on the matter
-            return "it broke the connection off, as servers do that refuse the credentials"
-        case ssl.SSLCertVerificationError():
-            return f"its certificate is refused: {error.verify_message}"
-        case ssl.SSLError():
-            return f"TLS failed ({error.reason or error})"
-        case _ if "authorization violation" in str(error).lower():
-            return "it refuses these credentials"
-        case _:
-            return str(error).removeprefix("nats: ").strip() or type(error).__name__
