@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from projection.engine.deployment import DeployedView
     from projection.engine.event import Event
-    from projection.lang.program import Reaction, Step
+    from projection.lang.program import Step
+    from projection.lang.reaction import Reaction
     from projection.model.checkpoint import StreamIdentity
     from projection.model.envelope import Envelope
     from projection.model.ids import TenantId

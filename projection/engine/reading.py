@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from projection.engine.lane import Lane
     from projection.engine.unhandled import Unhandled
     from projection.errors import ProjectionError
-    from projection.lang.program import Reaction
+    from projection.lang.reaction import Reaction
     from projection.model.envelope import Envelope
     from projection.model.settings import BackPressure
     from projection.stream.port import Batch, Feed, Message

@@ -24,7 +24,8 @@ from projection.engine.reading import Reading
 from projection.engine.view_cache import ViewCache
 from projection.engine.watchdog import Watchdog
 from projection.errors import StorageError
-from projection.lang.program import Program, Reaction
+from projection.lang.program import Program
+from projection.lang.reaction import Reaction
 from projection.model.manifest import Policy
 from projection.query.watching import LaneWatch
 from projection.store.memory import MemoryLaneStore
