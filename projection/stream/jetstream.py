@@ -122,6 +122,11 @@ class StreamInfo(msgspec.Struct, frozen=True):
     cluster: StreamCluster | None = None
 
     @property
+    def leader(self) -> str | None:
+        """Who answered."""
+        return None if self.cluster is None else self.cluster.leader
+
+    @property
     def is_current(self) -> bool:
         """Whether whoever answered leads a majority of the copies; else the log may have gone on without it."""
         if self.cluster is None:
@@ -240,8 +245,12 @@ class JetStream:
 
     async def next_sequence(self, stream: str, subject: str, start: int) -> int | None:
         """The first message of the subject (wildcards allowed) at or after a sequence, by the log itself."""
-        message = await self._message(stream, {"seq": start, "next_by_subj": subject})
+        message = await self.next_message(stream, start, subject)
         return None if message is None else message.seq
+
+    async def next_message(self, stream: str, start: int, subject: str = ">") -> StoredMessage | None:
+        """The first message of the subject (wildcards allowed) at or after a sequence; None where there is none."""
+        return await self._message(stream, {"seq": start, "next_by_subj": subject})
 
     async def last_sequence_before(self, stream: str, time: str) -> int:
         """The last sequence that was stored before a time (RFC 3339); the stream's last where nothing came after."""
