@@ -24,6 +24,7 @@ CONSUMER_NOT_FOUND = "stream.10014"
 CONSUMER_EXISTS = "stream.10148"
 _MESSAGE_NOT_FOUND = "stream.10037"
 _STREAM_NAME_IN_USE = "stream.10058"
+_NO_TIME = "0001-01-01T00:00:00Z"
 _NANOSECONDS = 1_000_000_000
 REQUEST_S = 5.0
 _LOST_S = 5.0  # since a copy was heard of, as it is each second; it takes the server ten to see so itself
@@ -43,6 +44,11 @@ class StreamState(msgspec.Struct, frozen=True):
     last_seq: int
     messages: int
     last_ts: str = ""  # when the last one was stored; RFC 3339, nanoseconds
+
+    @property
+    def last_time(self) -> str | None:
+        """The same in nanoseconds since the epoch; None where the server does not know: a message that was deleted."""
+        return None if self.last_ts in ("", _NO_TIME) else str(nanoseconds(self.last_ts))
 
 
 class ConsumerLimits(msgspec.Struct, frozen=True):

@@ -38,6 +38,7 @@ class Stall(NamedTuple):
 
     seconds: float  # until all was published and folded
     left: int  # events to fold when the last fault was over
+    skipped: int  # sequences of the stream, up to its last message, that hold none
 
     def check(self) -> None:
         """No stall is longer than what is stated, but on slower machines."""
@@ -89,7 +90,8 @@ class ClusterSchedule:
                     sequences = site.sequences()
                     assert self.events == len(sequences)
                     wait_until(lambda: _runs(node, site) and site.has_committed(sequences[-1]), site.node_log)
-                    stall = Stall(monotonic() - over, sum(one > position for one in sequences))
+                    left = sum(one > position for one in sequences)
+                    stall = Stall(monotonic() - over, left, sequences[-1] - self.events)
             stall.check()
             site.check_all()
             site.mend()

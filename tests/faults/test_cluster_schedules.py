@@ -54,7 +54,10 @@ class Clusters(ExitStack):
             error.add_note(f"again with CRASH_SEED={schedule.seed}; what is left lies in {folder}")
             raise
         shutil.rmtree(folder)
-        print(f"seed {schedule.seed}: {stall.seconds:.1f} s from the last fault's end, {stall.left} events to fold")
+        print(
+            f"seed {schedule.seed}: {stall.seconds:.1f} s from the last fault's end, {stall.left} events to fold, "
+            f"{stall.skipped} sequences skipped"
+        )
         return stall
 
     def _given(self, tls: bool) -> Cluster:
