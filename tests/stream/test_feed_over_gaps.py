@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+from secrets import randbits
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -18,6 +21,9 @@ if TYPE_CHECKING:
 
     from projection.stream.embedded import EmbeddedServer
     from projection.stream.port import Batch
+
+FEW, MANY = 8, 100
+TIME_BOX_S = 30.0
 
 
 async def delete(log: Log, gone: Iterable[int]) -> None:
@@ -87,3 +93,54 @@ async def test_a_message_at_a_sequence_that_was_passed_over_ends_the_reading(
     with pytest.raises(StreamIdentityError, match="ends at 13, but it was read up to 23"):
         await read(feed, 26)
     await feed.close()
+
+
+async def read_while_others_delete(seed: int, log: Log) -> None:
+    """Publish, delete and read in turn; each message that is not deleted before it is read comes once, in order."""
+    dice = random.Random(seed)
+    log = await Log(log.jetstream, f"{log.name}_{seed}").create()
+    feed = log.feed()
+    await feed.open()
+    found, deleted, scanned = list[int](), set[int](), 0
+    await log.publish(1)  # it stays: a stream that begins later has lost something
+    for _ in range(dice.randrange(3, 12)):
+        match dice.choice(("ours", "theirs", "delete", "read", "open anew")):
+            case "ours":
+                await log.publish(dice.randrange(1, 20))
+            case "theirs":
+                await log.publish(dice.randrange(1, 5), "theirs")
+            case "delete" if there := sorted({*log.ours[1:]} - deleted):
+                gone = dice.choice((dice.sample(there, dice.randrange(1, len(there) + 1)), there[-5:]))
+                await delete(log, gone)
+                deleted.update(gone)
+            case "read":
+                last = (await log.jetstream.stream_info(log.name)).state.last_seq
+                if scanned < last:
+                    found += sequences(await read(feed, last))
+                    scanned = last
+            case "open anew" if scanned:
+                position = feed._position
+                await feed.close()
+                feed = log.feed(position)
+                await feed.open()
+    last = (await log.jetstream.stream_info(log.name)).state.last_seq
+    found += sequences(await read(feed, last)) if scanned < last else []
+    await feed.close()
+    assert found == sorted(set(found))
+    assert {*log.ours} - deleted <= set(found) <= {*log.ours}
+
+
+async def test_whatever_others_delete_what_stays_comes_once_and_in_order(log: Log) -> None:
+    first = randbits(32)
+    print(f"{FEW} schedules, seeds from {first} on")
+    for seed in range(first, first + FEW):
+        await read_while_others_delete(seed, log)
+
+
+@pytest.mark.long
+async def test_in_many_schedules_what_stays_comes_once_and_in_order(log: Log) -> None:
+    first, until, count = randbits(32), monotonic() + TIME_BOX_S, 0
+    while count < MANY or monotonic() < until:
+        await read_while_others_delete(first + count, log)
+        count += 1
+    print(f"{count} schedules, seeds from {first} on")
