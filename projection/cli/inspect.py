@@ -70,17 +70,17 @@ async def _inspected(settings: Settings, sample: int) -> tuple[StreamInfo, Inspe
     async with await Nats.connect(nats_connection(settings.nats)) as nats:
         info = await JetStream(nats).stream_info(settings.stream)
         last = info.state.last_seq
-        first = max(info.state.first_seq, 1)
-        middle = max(first - 1 + (sample + 1) // 2, last - sample // 2)
-        for after, most in ((first - 1, (sample + 1) // 2), (middle, sample // 2)):
-            if after >= last or not most:
+        looked_at = max(info.state.first_seq, 1) - 1  # the first half may reach far, where sequences hold no message
+        for after, most in ((looked_at, (sample + 1) // 2), (last - sample // 2, sample // 2)):
+            if max(after, looked_at) >= last or not most:
                 continue
-            messages = StreamLog(nats, settings.stream, "inspect").messages([">"], after)
+            messages = StreamLog(nats, settings.stream, "inspect").messages([">"], max(after, looked_at))
             async with aclosing(messages) as batches:
                 left = most
                 async for batch in batches:
                     for message in batch[:left]:
                         inspection.add(message)
+                        looked_at = message.sequence
                     left -= len(batch[:left])
                     if not left:
                         break

@@ -55,7 +55,9 @@ class _OfSink(Collector):
         connected.add_metric((), float(self._sink.is_connected))
         of = ("view_type",)
         scanned = GaugeMetricFamily("projection_sink_scanned", "Up to where all changes are in the table.", labels=of)
-        events = GaugeMetricFamily("projection_sink_lag_events", "Events that the node has seen beyond.", labels=of)
+        events = GaugeMetricFamily(
+            "projection_sink_lag_events", "At most so many events the node has read beyond.", labels=of
+        )
         seconds = GaugeMetricFamily("projection_sink_lag_seconds", "Since the table was last level.", labels=of)
         rows = CounterMetricFamily("projection_sink_rows", "Rows written and deleted.", labels=of)
         for view_type, filling in list(self._sink.fillings.items()):

@@ -43,7 +43,7 @@ class Lag(NamedTuple):
     """How far a table is behind the node."""
 
     scanned: int  # the table holds all changes up to here
-    events: int  # that the node has seen beyond
+    events: int  # at most so many the node has read beyond: sequences, of which some may hold none
     seconds: float  # since the table was last level
 
 

@@ -13,7 +13,7 @@ from projection.errors import StreamError, StreamIdentityError
 from projection.jitter import jittered
 from projection.stream.flow import Flow
 from projection.stream.identity import check_identity, require_history
-from projection.stream.jetstream import STREAM_NOT_FOUND, JetStream, nanoseconds
+from projection.stream.jetstream import STREAM_NOT_FOUND, JetStream
 from projection.stream.log_end import LogEnd
 from projection.stream.losses import require_limits
 from projection.stream.node_name import TAKEN
@@ -304,7 +304,11 @@ class JetStreamFeed:
             except TimeoutError:
                 return
 
-    async def _take(self, opening: Opening) -> Batch:
+    async def _take(self, opening: Opening) -> Batch | None:
+        first, scanned = opening.messages[0].sequence, self._position.scanned
+        if first <= scanned:  # an end that a former leader told, which the log does not have
+            await self._drop(f"message {first} came, and the stream had been read up to {scanned}")
+            return None
         messages, reply = opening.take()
         self._taken = len(messages)
         try:
@@ -367,7 +371,7 @@ class JetStreamFeed:
             await self._drop("the stream is no longer the one that was asked")
             return None
         require_history(self._reader.stream, look.again, look.after + 1)
-        stored = str(nanoseconds(look.state.last_ts))
+        stored = look.state.last_time or self._position.scanned_time
         self._advance(scanned=last, scanned_time=stored)
         return Batch((), last, stored)
 

@@ -24,6 +24,7 @@ CONSUMER_NOT_FOUND = "stream.10014"
 CONSUMER_EXISTS = "stream.10148"
 _MESSAGE_NOT_FOUND = "stream.10037"
 _STREAM_NAME_IN_USE = "stream.10058"
+_NO_TIME = "0001-01-01T00:00:00Z"
 _NANOSECONDS = 1_000_000_000
 REQUEST_S = 5.0
 _LOST_S = 5.0  # since a copy was heard of, as it is each second; it takes the server ten to see so itself
@@ -43,6 +44,11 @@ class StreamState(msgspec.Struct, frozen=True):
     last_seq: int
     messages: int
     last_ts: str = ""  # when the last one was stored; RFC 3339, nanoseconds
+
+    @property
+    def last_time(self) -> str | None:
+        """The same in nanoseconds since the epoch; None where the server does not know: a message that was deleted."""
+        return None if self.last_ts in ("", _NO_TIME) else str(nanoseconds(self.last_ts))
 
 
 class ConsumerLimits(msgspec.Struct, frozen=True):
@@ -120,6 +126,11 @@ class StreamInfo(msgspec.Struct, frozen=True):
     state: StreamState
     config: StreamConfig = StreamConfig()
     cluster: StreamCluster | None = None
+
+    @property
+    def leader(self) -> str | None:
+        """Who answered."""
+        return None if self.cluster is None else self.cluster.leader
 
     @property
     def is_current(self) -> bool:
@@ -240,8 +251,12 @@ class JetStream:
 
     async def next_sequence(self, stream: str, subject: str, start: int) -> int | None:
         """The first message of the subject (wildcards allowed) at or after a sequence, by the log itself."""
-        message = await self._message(stream, {"seq": start, "next_by_subj": subject})
+        message = await self.next_message(stream, start, subject)
         return None if message is None else message.seq
+
+    async def next_message(self, stream: str, start: int, subject: str = ">") -> StoredMessage | None:
+        """The first message of the subject (wildcards allowed) at or after a sequence; None where there is none."""
+        return await self._message(stream, {"seq": start, "next_by_subj": subject})
 
     async def last_sequence_before(self, stream: str, time: str) -> int:
         """The last sequence that was stored before a time (RFC 3339); the stream's last where nothing came after."""

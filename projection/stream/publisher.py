@@ -61,7 +61,8 @@ async def publish_all(
     At most `window` messages wait for their acknowledgement. When one is refused or does not come, nothing more is
     sent; the log itself is asked what it holds behind the last acknowledged message. If that is exactly the next of
     ours, publishing goes on behind it (eight times in a row at most), else it ends with an error. So nobody else may
-    publish to the stream while an interruption is mended; until one happens, anybody may.
+    publish to the stream while an interruption is mended; until one happens, anybody may. Sequences that hold no
+    message are passed over: a cluster may skip some when its leader changes, and messages can be deleted.
 
     Args:
         nats: the connection.
@@ -71,7 +72,8 @@ async def publish_all(
         progress: called with the number of messages acknowledged so far.
         alone: whether nobody else publishes to the stream meanwhile. Then each message is stored only right behind its
             predecessor. Otherwise a cluster that changes its leader may lose some of those under way and store later
-            ones, which is told, and cannot be mended.
+            ones, which is told, and cannot be mended. The same is left where the stream skips sequences of its own
+            while messages are under way: one may have been sent for the very place that the end skips to.
 
     Raises:
         StreamError: the server cannot be used, refuses a message, or the order cannot be kept; says how many messages
@@ -137,12 +139,12 @@ class _Publishing:
         self._progress = progress
         self._alone = alone
         self._retries = 0
-        self._base = 0  # the stream's end before our first message
+        self._end = 0  # of the stream, as far as we know; our last message is not always there
         self._keeps_subjects = True  # whether a message is stored under the subject that it was published to
 
     async def start(self) -> None:
         info = await self._jetstream.stream_info(self._stream)
-        self._base = info.state.last_seq
+        self._end = info.state.last_seq
         self._keeps_subjects = info.config.subject_transform is None
         await self._new_window()
 
@@ -165,7 +167,7 @@ class _Publishing:
             if len(window.waiting) >= self._limit or window.size >= _WINDOW_BYTES:
                 await self._wait(window, self._limit // 2, _WINDOW_BYTES // 2)
             if window.failure is None:
-                before = (self.last or self._base) + len(window.waiting)
+                before = self._end + len(window.waiting)
                 window.waiting.append(message)
                 window.size += len(message.data)
                 try:
@@ -252,6 +254,7 @@ class _Publishing:
     def _stored(self, sequence: int) -> None:
         self.first = self.first or sequence
         self.last = sequence
+        self._end = max(self._end, sequence)  # the server may have known the message, by its id
         self.count += 1
         if self._progress is not None:
             self._progress(self.count)
@@ -272,7 +275,7 @@ class _Publishing:
                 raise self._failed(reason)
             await asyncio.sleep(_RETRY_PAUSE_S * self._retries)  # what is still on the wire arrives meanwhile
             try:
-                end = await self._settle(window.waiting)
+                await self._settle(window.waiting)
                 await self._new_window()
                 break
             except StreamError as error:
@@ -285,24 +288,35 @@ class _Publishing:
         # instead of coming in between.
         self._window.waiting.extend(window.waiting)
         self._window.size = sum(len(message.data) for message in window.waiting)
+        end = self._end
         for place, message in enumerate(window.waiting):
             try:
                 await self._send(self._window, _behind(message, end + place))
             except StreamError as error:
                 raise self._failed(error.message) from None
 
-    async def _settle(self, waiting: deque[Outgoing]) -> int:
-        """Take what the stream holds behind the last acknowledged message as acknowledged; the stream's end."""
-        end = (await self._jetstream.stream_info(self._stream)).state.last_seq
-        for sequence in range((self.last or self._base) + 1, end + 1):
-            stored = await self._jetstream.message(self._stream, sequence)
-            if not waiting or stored is None or not self._is_of(stored, waiting[0]):
+    async def _settle(self, waiting: deque[Outgoing]) -> None:
+        """Take what the stream holds behind its end as we knew it as acknowledged, and know its end anew."""
+        info = await self._jetstream.stream_info(self._stream)
+        end = info.state.last_seq
+        if end < self._end:  # a new leader may not have come so far yet
+            raise StreamError(
+                f"stream {self._stream!r} ends at sequence {end}, but it acknowledged messages up to {self._end}"
+            )
+        while self._end < end:
+            stored = await self._jetstream.next_message(self._stream, self._end + 1)
+            if stored is None or stored.seq > end:
+                break
+            if not waiting or not self._is_of(stored, waiting[0]):
                 raise StreamError(
-                    f"stream {self._stream!r} holds another message at {sequence} than the one to come", code=_DISORDER
+                    f"stream {self._stream!r} holds another message at {stored.seq} than the one to come",
+                    code=_DISORDER,
                 )
             waiting.popleft()
-            self._stored(sequence)
-        return end
+            self._stored(stored.seq)
+        if self._end < end and (await self._jetstream.stream_info(self._stream)).leader != info.leader:
+            raise StreamError(f"stream {self._stream!r} changed its leader")  # which may not hold yet what is there
+        self._end = end
 
     def _is_of(self, stored: StoredMessage, sent: Outgoing) -> bool:
         return stored.data == sent.data and (stored.subject == sent.subject or not self._keeps_subjects)
@@ -310,7 +324,7 @@ class _Publishing:
     def _failed(self, reason: str) -> StreamError:
         return StreamError(
             f"publishing to stream {self._stream!r} ended: {reason}; "
-            f"the first {self.count} messages are stored in order, up to sequence {self.last or self._base}",
+            f"the first {self.count} messages are stored in order, up to sequence {self.last or self._end}",
             hint="what follows them may be there in part",
         )
 

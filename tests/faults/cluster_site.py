@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import contextmanager, suppress
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cluster import SIZE, called, make_stream
 from crash_log import STREAM
@@ -14,9 +14,10 @@ from loader import Loader, message
 from patience import WITHIN_S, eventually
 
 from projection.errors import StreamError
+from projection.stream.publisher import Outgoing, publish_all
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from cluster import Cluster
     from link import Link
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from projection.stream.address import NatsConnection
     from projection.stream.frames import Delivery
     from projection.stream.jetstream import JetStream
-    from projection.stream.publisher import Outgoing
 
 T = TypeVar("T")
 _AT_ONCE = b'{"batch": 1000, "no_wait": true}'
@@ -90,6 +90,17 @@ class ClusterSite(CrashSite):
     def _links(self) -> list[Link]:
         return [*self.server.to_nodes, *self.server.to_loaders]
 
+    def skip(self, count: int) -> None:
+        """Have the stream go on behind so many sequences that hold no message."""
+
+        async def publish_and_delete(jetstream: JetStream) -> None:
+            for _ in range(count):
+                gone = Outgoing(f"{STREAM}.nothing", b"")
+                stored = await publish_all(jetstream.nats, STREAM, [gone])
+                await called(jetstream, f"STREAM.MSG.DELETE.{STREAM}", seq=stored.last)
+
+        self._ask(publish_and_delete)
+
     # and be over
 
     def restore(self) -> None:
@@ -109,12 +120,34 @@ class ClusterSite(CrashSite):
 
     # what it leaves
 
+    def is_committed(self) -> bool:
+        return self.has_committed(self.sequences()[-1])
+
+    def sequences(self, position: int = 0) -> Sequence[int]:
+        """As the stream has them: where its leader changes, a cluster may skip some."""
+
+        async def held(jetstream: JetStream) -> list[int]:
+            state: dict[str, Any] = {}
+
+            async def has_come_so_far() -> bool:  # a new leader may not have, or be none yet
+                answer = await called(jetstream, f"STREAM.INFO.{STREAM}", deleted_details=True)
+                state.update(answer.get("state", {}))
+                return "error" not in answer and state["last_seq"] >= position
+
+            await eventually(has_come_so_far)
+            deleted = set(state.get("deleted") or ())
+            found = [one for one in range(max(1, state["first_seq"]), state["last_seq"] + 1) if one not in deleted]
+            assert len(found) == state["messages"], state
+            return found
+
+        return self._ask(held)
+
     def check_stream(self) -> None:
         """The stream has each event of the log once, and in its order."""
 
         async def ids(jetstream: JetStream) -> list[str]:
             found: list[str] = []
-            last: list[int] = []
+            messages: list[int] = []
 
             async def take(delivery: Delivery) -> None:
                 if delivery.reply:
@@ -125,8 +158,8 @@ class ClusterSite(CrashSite):
             async def is_made() -> bool:  # a cluster that was mended just now may be choosing its leader
                 with suppress(StreamError):
                     await jetstream.create_consumer(STREAM, "ids", config)
-                    last.append((await jetstream.stream_info(STREAM)).state.last_seq)
-                return bool(last)
+                    messages.append((await jetstream.stream_info(STREAM)).state.messages)
+                return bool(messages)
 
             await eventually(is_made)
             inbox = jetstream.nats.new_inbox()
@@ -135,7 +168,7 @@ class ClusterSite(CrashSite):
             async def have_come() -> bool:  # a consumer that is new may not hear what it is asked
                 await jetstream.nats.publish(jetstream.next_subject(STREAM, "ids"), _AT_ONCE, reply=inbox)
                 await asyncio.sleep(_ASKED_EVERY_S)
-                return len(found) >= last[-1]
+                return len(found) >= messages[-1]
 
             await eventually(have_come)
             return found

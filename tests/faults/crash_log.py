@@ -12,6 +12,8 @@ from projection.engine.replay import Replay
 from projection.model.ids import TenantId
 from projection.model.keys import CheckpointKey
 from projection.model.subjects import SubjectTemplate
+from projection.stream.port import Message
+from projection.stream.recorded import recorded_line
 from projection.testing.shop import DEFAULT_TENANTS, shop_lines
 
 if TYPE_CHECKING:
@@ -103,6 +105,14 @@ def subject_of(data: bytes) -> str:
         return TEMPLATE.subject(event["tenant_id"], event["aggregate_type"], event["aggregate_id"])
     except (ValueError, KeyError):
         return TEMPLATE.subject("", "unreadable", "unreadable")
+
+
+def as_stored(log: Sequence[bytes], sequences: Sequence[int]) -> Sequence[bytes]:
+    """The first events of a log, for a replay, under the sequences that a stream gave them."""
+    if not sequences or sequences[-1] == len(sequences):
+        return log[: len(sequences)]
+    messages = (Message(sequence, subject_of(data), data, "0") for sequence, data in zip(sequences, log, strict=False))
+    return [recorded_line(message) for message in messages]
 
 
 class Told(NamedTuple):

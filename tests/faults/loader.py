@@ -65,11 +65,11 @@ class Loader:
         if error is None:
             self.hurry()
             self._thread.join(WITHIN_S)
-        done = not self._thread.is_alive()
+        done = self.is_done
         self._is_over.set()
         self._process.kill()
         self._thread.join()
-        assert error is not None or done, f"it does not end: {self._log.read_text()[-2_000:]}"
+        assert error is not None or done, f"it does not end: {self.log()}"
 
     def kill(self) -> None:
         """SIGKILL, wherever it is."""
@@ -78,6 +78,15 @@ class Loader:
     def hurry(self) -> None:
         """Have it publish what is left without pauses."""
         self._hurry.set()
+
+    def log(self) -> str:
+        """The end of its log."""
+        return self._log.read_text()[-2_000:]
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all is stored."""
+        return not self._thread.is_alive()
 
     def _follow(self) -> None:
         while True:
@@ -110,7 +119,7 @@ async def _publish(
     connection: NatsConnection, events: Sequence[bytes], before: int, pause_s: float, hurry: SharedEvent
 ) -> None:
     async with await Nats.connect(connection) as nats:
-        stored = (await JetStream(nats).stream_info(STREAM)).state.last_seq - before
+        stored = (await JetStream(nats).stream_info(STREAM)).state.messages - before
 
         async def left() -> AsyncIterator[Outgoing]:
             for number, event in enumerate(events[stored:], before + stored + 1):

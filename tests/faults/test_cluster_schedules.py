@@ -7,6 +7,7 @@ machine's speed allows.
 from __future__ import annotations
 
 import os
+import random
 import shutil
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,8 @@ from typing import TYPE_CHECKING
 import pytest
 from cluster import Cluster, form
 from cluster_schedules import ClusterSchedule
+from cluster_site import ClusterSite
+from crash_log import make_log
 
 from projection.stream import publisher
 
@@ -51,7 +54,10 @@ class Clusters(ExitStack):
             error.add_note(f"again with CRASH_SEED={schedule.seed}; what is left lies in {folder}")
             raise
         shutil.rmtree(folder)
-        print(f"seed {schedule.seed}: {stall.seconds:.1f} s from the last fault's end, {stall.left} events to fold")
+        print(
+            f"seed {schedule.seed}: {stall.seconds:.1f} s from the last fault's end, {stall.left} events to fold, "
+            f"{stall.skipped} sequences skipped"
+        )
         return stall
 
     def _given(self, tls: bool) -> Cluster:
@@ -102,3 +108,18 @@ def test_many_schedules_in_a_cluster_end_with_the_views_of_a_replay(tmp_path: Pa
     print(f"{len(stalls)} schedules, seeds from {first} on: {dict(kinds)}")
     print(f"at most {longest:.1f} s from the end of the last fault until all was folded")
     assert len(stalls) >= MANY
+
+
+@pytest.mark.long
+def test_a_site_reckons_with_sequences_that_hold_no_message(tmp_path: Path) -> None:
+    """In the middle and behind the last message; a node is held against a replay before it and behind it."""
+    with Cluster(tmp_path / "cluster") as cluster:
+        form(cluster)
+        site = ClusterSite(cluster, tmp_path, make_log(random.Random(1), 400), batch=50)
+        for held in (150, 10, 240):
+            site.publish(held)
+            site.skip(13)
+            site.run_to_the_end()
+            site.check_all()
+        assert [*range(1, 151), *range(164, 174), *range(187, 427)] == site.sequences()
+        site.check_stream()
