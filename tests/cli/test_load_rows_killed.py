@@ -1,0 +1,116 @@
+"""A loader that is killed, and a database that is: whatever the moment, every row once, and in order."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+from contextlib import suppress
+from random import Random, SystemRandom
+from threading import Event, Thread
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from backfill_support import keys
+from command_support import command, environment
+from patience import WITHIN_S, wait_until
+from postgres_server import NONE, PostgresServer, binaries
+
+from projection.errors import StreamError
+from projection.stream.address import NatsConnection
+from projection.stream.connection import Nats
+from projection.stream.jetstream import JetStream
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from projection.stream.embedded import EmbeddedServer
+
+KILLS = ("loader", "database", "both")
+
+
+def test_a_few_kills_lose_and_double_no_row(tmp_path: Path, nats_server: EmbeddedServer, stream_name: str) -> None:
+    kills_of_both(tmp_path, nats_server, stream_name, 3, SystemRandom().randrange(2**32))
+
+
+@pytest.mark.long
+def test_many_kills_lose_and_double_no_row(tmp_path: Path, nats_server: EmbeddedServer, stream_name: str) -> None:
+    kills_of_both(tmp_path, nats_server, stream_name, 40, SystemRandom().randrange(2**32))
+
+
+def kills_of_both(tmp_path: Path, nats_server: EmbeddedServer, stream: str, count: int, seed: int) -> None:
+    print(f"seed {seed}, {count} kills")
+    if (programs := binaries()) is None:
+        pytest.skip(NONE)
+    random = Random(seed)
+    with PostgresServer(programs) as server:
+        database = server.new_database()
+        with psycopg.connect(database) as connection:
+            connection.execute("CREATE TABLE events (id bigserial PRIMARY KEY, note text)")
+            connection.execute("INSERT INTO events (note) SELECT repeat('x', i % 500) FROM generate_series(1, 4000) i")
+        stopping = Event()
+        writer = Thread(target=_write, args=(database, stopping))
+        writer.start()
+        options = ["--table", "events", "--subject-template", f"{stream}.rows", "--create", "--follow"]
+        arguments = ["load", "--from", database, *options, "--stream", stream, "--url", nats_server.url]
+
+        def start() -> subprocess.Popen[bytes]:
+            with (tmp_path / "log").open("ab") as log:
+                return subprocess.Popen(
+                    command(*arguments), cwd=tmp_path, env=environment(), stdout=log, stderr=log, start_new_session=True
+                )
+
+        loader = start()
+        try:
+            kills = [*KILLS[: max(0, min(count, 3))], *random.choices(KILLS, k=max(0, count - 3))]
+            random.shuffle(kills)
+            for kill in kills:
+                goal = _end(nats_server.url, stream) + random.randint(1, 900)
+                running = loader
+
+                def is_there(goal: int = goal, running: subprocess.Popen[bytes] = running) -> bool:
+                    assert running.poll() is None, (tmp_path / "log").read_text()
+                    return _end(nats_server.url, stream) >= goal
+
+                wait_until(is_there)
+                if kill != "database":
+                    loader.kill()
+                    loader.wait(WITHIN_S)
+                if kill != "loader":
+                    server.kill()
+                    server.start()
+                if kill != "database":
+                    loader = start()
+            stopping.set()
+            writer.join()
+            with psycopg.connect(database) as connection:
+                expected = [key for (key,) in connection.execute("SELECT id FROM events ORDER BY id")]
+            wait_until(lambda: _end(nats_server.url, stream) >= len(expected), (tmp_path / "log").read_text)
+            loader.send_signal(signal.SIGTERM)
+            assert loader.wait(WITHIN_S) == 0, (tmp_path / "log").read_text()
+        finally:
+            stopping.set()
+            loader.kill()
+            loader.wait(WITHIN_S)
+            writer.join()
+    assert expected == keys(nats_server.url, stream)
+
+
+def _write(database: str, stopping: Event) -> None:
+    """Write rows, one a transaction, through everything."""
+    while not stopping.is_set():
+        with suppress(psycopg.Error), psycopg.connect(database, autocommit=True, connect_timeout=5) as connection:
+            while not stopping.wait(0.002):
+                connection.execute("INSERT INTO events (note) VALUES ('live')")
+
+
+def _end(url: str, stream: str) -> int:
+    async def end() -> int:
+        async with await Nats.connect(NatsConnection(url)) as nats:
+            try:
+                return (await JetStream(nats).stream_info(stream)).state.last_seq
+            except StreamError:
+                return 0
+
+    return asyncio.run(end())
