@@ -219,7 +219,7 @@ def test_a_stream_that_does_not_say_where_to_go_on_is_refused_until_somebody_doe
 
 
 def test_two_loaders_at_once_store_each_row_once(database: str, nats_server: EmbeddedServer, stream_name: str) -> None:
-    asked(database, f"{EVENTS}; INSERT INTO events (type) SELECT 'a' FROM generate_series(1, 3000)")
+    asked(database, f"{EVENTS}; INSERT INTO events (type) SELECT 'a' FROM generate_series(1, 1000)")
 
     async def both() -> None:
         one, other = (loading(database, f"{stream_name}.rows") for _ in range(2))
@@ -229,4 +229,4 @@ def test_two_loaders_at_once_store_each_row_once(database: str, nats_server: Emb
 
     asyncio.run(both())
     loaded(database, nats_server.url, stream_name)
-    assert list(range(1, 3001)) == keys(nats_server.url, stream_name)
+    assert list(range(1, 1001)) == keys(nats_server.url, stream_name)

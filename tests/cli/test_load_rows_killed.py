@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from backfill_support import keys
 from command_support import command, environment
-from patience import WITHIN_S, wait_until
+from patience import WITHIN_S
 from postgres_server import NONE, PostgresServer, binaries
 
 from projection.errors import StreamError
@@ -23,6 +23,7 @@ from projection.stream.connection import Nats
 from projection.stream.jetstream import JetStream
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from projection.stream.embedded import EmbeddedServer
@@ -66,14 +67,7 @@ def kills_of_both(tmp_path: Path, nats_server: EmbeddedServer, stream: str, coun
             kills = [*KILLS[: max(0, min(count, 3))], *random.choices(KILLS, k=max(0, count - 3))]
             random.shuffle(kills)
             for kill in kills:
-                goal = _end(nats_server.url, stream) + random.randint(1, 900)
-                running = loader
-
-                def is_there(goal: int = goal, running: subprocess.Popen[bytes] = running) -> bool:
-                    assert running.poll() is None, (tmp_path / "log").read_text()
-                    return _end(nats_server.url, stream) >= goal
-
-                wait_until(is_there)
+                asyncio.run(_moved(nats_server.url, stream, loader, lambda end: end + random.randint(1, 900)))
                 if kill != "database":
                     loader.kill()
                     loader.wait(WITHIN_S)
@@ -86,7 +80,7 @@ def kills_of_both(tmp_path: Path, nats_server: EmbeddedServer, stream: str, coun
             writer.join()
             with psycopg.connect(database) as connection:
                 expected = [key for (key,) in connection.execute("SELECT id FROM events ORDER BY id")]
-            wait_until(lambda: _end(nats_server.url, stream) >= len(expected), (tmp_path / "log").read_text)
+            asyncio.run(_moved(nats_server.url, stream, loader, lambda _: len(expected)))
             loader.send_signal(signal.SIGTERM)
             assert loader.wait(WITHIN_S) == 0, (tmp_path / "log").read_text()
         finally:
@@ -105,12 +99,18 @@ def _write(database: str, stopping: Event) -> None:
                 connection.execute("INSERT INTO events (note) VALUES ('live')")
 
 
-def _end(url: str, stream: str) -> int:
-    async def end() -> int:
-        async with await Nats.connect(NatsConnection(url)) as nats:
+async def _moved(url: str, stream: str, loader: subprocess.Popen[bytes], goal_of: Callable[[int], int]) -> None:
+    """Wait until the stream has come to a goal, which is made of its end now."""
+    goal = None
+    async with asyncio.timeout(WITHIN_S), await Nats.connect(NatsConnection(url)) as nats:
+        while True:
+            assert loader.poll() is None, "the loader has ended"
             try:
-                return (await JetStream(nats).stream_info(stream)).state.last_seq
-            except StreamError:
-                return 0
-
-    return asyncio.run(end())
+                end = (await JetStream(nats).stream_info(stream)).state.last_seq
+            except StreamError:  # it is not made yet
+                end = 0
+            if goal is None:
+                goal = goal_of(end)
+            if end >= goal:
+                return
+            await asyncio.sleep(0.02)
