@@ -48,7 +48,8 @@ def backfill(
     seconds = time.monotonic() - began
     published = loading.published
     if loading.is_stopped and not follow:
-        note(f"interrupted behind row {loading.last_key}; the same command goes on there")
+        place = "before the first row" if loading.last_key is None else f"behind row {loading.last_key}"
+        note(f"interrupted {place}; the same command goes on there")
         raise Exit(EXIT_SIGNAL + signal.SIGINT)
     where = (
         f": sequences {published.first} to {published.last} of stream {settings.stream!r}" if published.count else ""

@@ -20,8 +20,11 @@ from projection.backfill import reading
 from projection.backfill.tables import Selection
 from projection.errors import ConfigurationError, DecodeError
 from projection.model.escaping import unescape_token
+from projection.model.event_format.declaration import EventFormat
+from projection.model.event_format.reader import FormatReader
 from projection.stream.address import NatsConnection
 from projection.stream.connection import Nats
+from projection.stream.port import Message
 from projection.stream.publisher import Outgoing, publish_all
 
 if TYPE_CHECKING:
@@ -96,6 +99,9 @@ ROWS = st.fixed_dictionaries(
 )  # fmt: skip
 
 
+READER = FormatReader(
+    EventFormat.model_validate({"event_type": {"constant": "Row"}, "aggregate_id": ["body.one", {"constant": ""}]})
+)
 COLUMNS = ("type", "amount", "big", "data", "state", "one", 'odd "name" %s')
 
 
@@ -122,6 +128,9 @@ def test_any_row_comes_across_as_it_is(
     found = stored(nats_server.url, stream)
     assert len(found) == len(rows)
     for key, (message, row) in enumerate(zip(found, rows, strict=True), 1):
+        envelope = READER.read(Message(key, message.subject, message.data, "1"))
+        assert bytes(envelope.payload) == message.data
+        assert envelope.aggregate_id == ("" if row["one"] is None else str(row["one"]))
         sent = json.loads(message.data, parse_float=Decimal, parse_int=Decimal)
         expected = dict(row)
         expected["state"] = None if row["state"] is None else base64.b64encode(row["state"]).decode()  # type: ignore[arg-type]

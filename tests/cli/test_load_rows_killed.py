@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from backfill_support import keys
 from command_support import command, environment
-from patience import WITHIN_S
+from patience import WITHIN_S, wait_until
 from postgres_server import NONE, PostgresServer, binaries
 
 from projection.errors import StreamError
@@ -114,3 +114,28 @@ async def _moved(url: str, stream: str, loader: subprocess.Popen[bytes], goal_of
             if end >= goal:
                 return
             await asyncio.sleep(0.02)
+
+
+def test_a_load_that_waits_for_a_writer_ends_when_it_is_told_to(
+    database: str, tmp_path: Path, nats_server: EmbeddedServer, stream_name: str
+) -> None:
+    options = ["--table", "events", "--subject-template", stream_name, "--stream", stream_name, "--create"]
+    with psycopg.connect(database, autocommit=True) as connection, psycopg.connect(database) as late:
+        connection.execute("CREATE TABLE events (id bigserial PRIMARY KEY)")
+        late.execute("INSERT INTO events DEFAULT VALUES")
+        connection.execute("INSERT INTO events DEFAULT VALUES")
+        loader = subprocess.Popen(
+            command("load", "--from", database, *options, "--url", nats_server.url),
+            cwd=tmp_path,
+            env=environment(),
+            stderr=subprocess.PIPE,
+        )
+        waits = (
+            "SELECT 1 FROM pg_stat_activity WHERE application_name = %s AND query LIKE '%%SELECT pid FROM pg_locks%%'"
+        )
+        wait_until(lambda: connection.execute(waits, ("projection load",)).fetchone() or loader.poll() is not None)
+        loader.send_signal(signal.SIGINT)
+        _, said = loader.communicate(timeout=WITHIN_S)
+        late.rollback()
+    assert loader.returncode == 130, said
+    assert b"interrupted before the first row; the same command goes on there" in said
