@@ -73,6 +73,7 @@ class PostgresServer:
             "unix_socket_directories": str(self.folder),
             "shared_buffers": "16MB",
             "max_connections": "40",
+            "max_prepared_transactions": "5",
             "fsync": "off",  # the machine does not lose power; a killed server loses nothing without it
             "log_min_messages": "fatal",
         }

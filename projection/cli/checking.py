@@ -268,7 +268,7 @@ def _scenario(path: Path, programs: list[CheckedProgram]) -> Iterator[Finding]:
     if not scenario.projection.is_file():
         yield _in_field(path, ("program",), f"there is no file {shown_path(scenario.projection)}")
     if isinstance(scenario.events, Path):
-        if not (path.parent / scenario.events).is_file():
+        if not (path.parent / scenario.events).exists():
             yield _in_field(path, ("events",), f"there is no file {shown_path(path.parent / scenario.events)}")
         return
     fit = Fit(programs, RecordedMessages(scenario.projection))

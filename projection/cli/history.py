@@ -101,17 +101,17 @@ async def opened_log(
 
 def _envelopes(path: Path, deployed: Sequence[DeployedView]) -> Iterator[bytes]:
     """The envelopes of a log as they stand there; of a file in the short form, those that it stands for."""
-    from projection.stream.file_feed import read_events
+    from projection.stream.file_feed import read_lines
     from projection.stream.recorded import is_recorded
     from projection.testing.folding import Projection
     from projection.testing.given import given_events, recorded_by
 
-    if path.suffix != ".json" and is_recorded(next((data for _, data in read_events(path)), b"")):
-        yield from (data for _, data in read_events(path))
+    if path.suffix != ".json" and is_recorded(next((line.data for line in read_lines(path)), b"")):
+        yield from (line.data for line in read_lines(path))
         return
-    first = b"[" if path.suffix == ".json" else next((data for _, data in read_events(path)), b'"event_type"')
+    first = b"[" if path.suffix == ".json" else next((line.data for line in read_lines(path)), b'"event_type"')
     if b'"event_type"' in first:
-        yield from (data for _, data in read_events(path))
+        yield from (line.data for line in read_lines(path))
         return
     aggregate_of = Projection(path.name, deployed, Path()).aggregate_of
     events = given_events(path, Path(), aggregate_of, recorded=recorded_by(deployed[0]))

@@ -1,4 +1,4 @@
-"""`projection load`: publish a file of events to a stream."""
+"""`projection load`: publish events to a stream: those of a file, or the rows of a table."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from projection.cli.backfill import backfill, selected
 from projection.cli.console import note, print_json, progress
 from projection.cli.options import Config, NatsUrl, Stream
 from projection.cli.parameters import Argument, Exit, Option
@@ -23,13 +24,35 @@ EXAMPLES = (
     "projection load events.jsonl.gz --stream events --limit 1000",
     "projection load events.jsonl.gz --stream events --from-line 1001",
     "projection load events.jsonl --url nats://127.0.0.1:4222 --config node.yaml",
+    "projection load --from postgres://reader@db.internal/shop --table mt_events --stream SHOP --create",
+    "projection load --from postgres:///shop --table events --subject-template 'shop.<type>.<id>' --body data --follow",
 )
 _INTERRUPTED = 130
 
 
 def load(
-    file: Annotated[Path, Argument(help="One envelope, or message that was dumped, a line; .gz if compressed.")],
+    file: Annotated[
+        Path | None,
+        Argument(help="Envelopes, or messages that were dumped, a line each; .gz if compressed; or a folder."),
+    ] = None,
     *,
+    database: Annotated[
+        str | None,
+        Option("--from", metavar="URL", help="Rows of postgres://USER@HOST:PORT/DATABASE in place of a file."),
+    ] = None,
+    table: Annotated[str | None, Option(metavar="NAME", help="Of which table, with its schema if need be.")] = None,
+    query: Annotated[str | None, Option(metavar="SELECT", help="Or of which query.")] = None,
+    key: Annotated[
+        str | None, Option(metavar="COLUMN", help="The unique column that says their order; else the primary key.")
+    ] = None,
+    body: Annotated[
+        str | None, Option(metavar="COLUMN", help="What the message holds; else the whole row, as a JSON object.")
+    ] = None,
+    header: Annotated[list[str] | None, Option(metavar="NAME=COLUMN", help="A header of each message.")] = None,
+    after: Annotated[
+        str | None, Option(metavar="KEY", help="Begin behind this row, where the stream holds none of the table.")
+    ] = None,
+    follow: Annotated[bool, Option("--follow", help="Go on with rows that are written later, until stopped.")] = False,
     stream: Stream = None,
     url: NatsUrl = None,
     create: Annotated[bool, Option("--create", help="Make the stream where there is none.")] = False,
@@ -38,18 +61,22 @@ def load(
         Option("--shared", help="Others publish to the stream meanwhile; a failing cluster may cost the order."),
     ] = False,
     subject_template: Annotated[
-        str, Option(metavar="TEMPLATE", help="The subjects; each <place> becomes one escaped token.")
-    ] = DEFAULT_TEMPLATE,
+        str | None,
+        Option(metavar="TEMPLATE", help="The subjects; each <place>, or <column>, becomes one escaped token."),
+    ] = None,
     config: Config = None,
     limit: Annotated[int | None, Option(metavar="N", min=1, help="Publish N events at most.")] = None,
     from_line: Annotated[int, Option(metavar="N", min=1, help="Begin at line N of the file.")] = 1,
 ) -> None:
-    """Publish the events of a file to a stream, in order and once each.
+    """Publish the events of a file or of a table of PostgreSQL to a stream, in order and once each.
 
     All events are checked first: one that is wrong is named with its line, and nothing is published. Each is published
     as it stands in the file; messages of `projection dump` are, with their subjects and headers. Each is stored right
     behind the one before it, so nobody else may publish to the stream meanwhile, unless --shared says so. The result is
     one JSON object on stdout.
+
+    Rows of a database are published in the order of a key. The last message of the table in the stream says where the
+    next run goes on. A row waits until no transaction is open that may still write one before it.
     """
     import asyncio
 
@@ -57,8 +84,27 @@ def load(
     from projection.stream.loading import FileLoading
 
     settings = Settings.load(config, {"stream": stream, "nats.url": url})
+    of_tables = {"--table": table, "--query": query, "--key": key, "--body": body, "--header": header, "--after": after}
+    if database is not None:
+        if file is not None or from_line != 1:
+            raise ConfigurationError("--from reads a database; leave out the file and --from-line")
+        backfill(
+            database,
+            *selected(table, query, key, subject_template, body, header or ()),
+            settings,
+            create=create,
+            shared=shared,
+            follow=follow,
+            limit=limit,
+            after=after,
+        )
+        return
+    if file is None:
+        raise ConfigurationError("name a file of events, or a database: --from postgres://USER@HOST/DATABASE")
+    if wrong := [name for name, given in of_tables.items() if given is not None] + ["--follow"] * follow:
+        raise ConfigurationError(f"{wrong[0]} is for the rows of a database, which --from names")
     try:
-        template = SubjectTemplate.parse(subject_template)
+        template = SubjectTemplate.parse(subject_template or DEFAULT_TEMPLATE)
     except ValueError as error:
         raise ConfigurationError(f"option --subject-template: {error}") from None
     loading = FileLoading(file, template, settings.tenancy, from_line=from_line, limit=limit)

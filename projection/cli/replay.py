@@ -27,7 +27,7 @@ EXAMPLES = (
 
 
 def replay(
-    file: Annotated[Path, Argument(help="One JSON envelope a line; .gz where it is compressed.")],
+    file: Annotated[Path, Argument(help="One JSON envelope a line, .gz if compressed; or a folder of such files.")],
     *,
     manifest: ManifestFile = None,
     summary: Annotated[
@@ -85,11 +85,11 @@ def folded(file: Path, settings: Settings) -> tuple[Replay, Summary]:
     from projection.engine.replay import Replay
     from projection.lang.run.executors import Execution
     from projection.model.manifest import Manifest
-    from projection.stream.file_feed import read_events
+    from projection.stream.file_feed import read_lines
 
     deployed = load_deployment(
         Manifest.load(settings.manifest), settings.tenancy, settings.subjects, Execution(settings.execution)
     )
     fold = Replay(deployed, settings.tenancy)
     with progress("folding", None) as advance:
-        return fold, fold.run((data for _, data in read_events(file)), advance)
+        return fold, fold.run((line.data for line in read_lines(file)), advance)

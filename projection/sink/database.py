@@ -24,7 +24,7 @@ _HINTS = {
     "28P01": "see to user and password: in the URL, in PGPASSWORD or in ~/.pgpass",
     "28000": "let pg_hba.conf admit this user from this machine",
     "3D000": "make the database with `createdb`, or name another one",
-    "42501": "grant what is missing; docs/postgres.md lists what a sink needs",
+    "42501": "grant what is missing; docs/postgres.md lists what a sink needs, docs/backfill.md what a load does",
 }
 
 
@@ -60,13 +60,13 @@ class Address:
         named = {name: self._parameters.get(name) for name in ("host", "port", "dbname", "user")}
         return ", ".join(f"{name} {value}" for name, value in named.items() if value) or "the default database"
 
-    def connect(self) -> Connection:
-        """Open a connection.
+    def connect(self, name: str = "projection sink") -> Connection:
+        """Open a connection; `name` is what the database shows for it.
 
         Raises:
             DatabaseError: that cannot be done.
         """
-        defaults = {"connect_timeout": _CONNECT_S, "application_name": "projection sink", "tcp_user_timeout": 30_000}
+        defaults = {"connect_timeout": _CONNECT_S, "application_name": name, "tcp_user_timeout": 30_000}
         given = conninfo.make_conninfo("", **{name: str(one) for name, one in (defaults | self._parameters).items()})
         with told(f"{self} cannot be used"):
             connection = psycopg.connect(given, autocommit=True)
@@ -110,11 +110,13 @@ def told(what: str) -> Iterator[None]:
 
 
 def _error(what: str, error: psycopg.Error) -> DatabaseError:
-    said = error.diag.message_primary or str(error).strip().splitlines()[-1:] or ["the connection was lost"]
-    words = said if isinstance(said, str) else said[0]
+    lines = [line for line in str(error).strip().splitlines() if not line.strip().startswith("Is the server running")]
+    words = error.diag.message_primary or (lines or ["the connection was lost"])[-1]
     state = error.sqlstate or _state_of(words)
     found = DatabaseError(f"{what}: {words}", hint=_HINTS.get(state or ""))
     found.is_answer = words.startswith("invalid ") or (state is not None and state[:2] not in _PASSING)
+    if state is None and isinstance(error, (psycopg.ProgrammingError, psycopg.DataError)):
+        found.is_answer = True  # of the library, which was asked for what it cannot do
     return found
 
 

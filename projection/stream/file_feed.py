@@ -1,10 +1,10 @@
-"""Events from a file, an envelope or a recorded message a line: what `load` publishes and `replay` folds."""
+"""Events from files, an envelope or a recorded message a line: what `load` publishes and `replay` folds."""
 
 from __future__ import annotations
 
 import gzip
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from projection.errors import ConfigurationError
 from projection.inputs import open_input
@@ -16,6 +16,48 @@ if TYPE_CHECKING:
 
 # A recorded message may hold a body as large as an event, in base64, beside its subject and its headers.
 MAX_LINE_BYTES = MAX_ENVELOPE_BYTES * 4 // 3 + 1024 * 1024
+
+
+_ENDINGS = (".jsonl", ".jsonl.gz")
+
+
+class Line(NamedTuple):
+    """A line of a file, or of a folder's files as if they were one."""
+
+    number: int  # from 1; in a folder, behind the last event of the file before
+    data: bytes
+    place: str  # its file and its number there
+
+
+def event_files(path: Path) -> list[Path]:
+    """The files of events at a path: the file itself, or a folder's `.jsonl` and `.jsonl.gz` files by their names.
+
+    Raises:
+        ConfigurationError: the folder holds none, or cannot be read.
+    """
+    if not path.is_dir():
+        return [path]
+    try:
+        found = sorted((one for one in path.iterdir() if one.name.endswith(_ENDINGS)), key=lambda one: one.name)
+    except OSError as error:
+        raise ConfigurationError(f"folder {str(path)!r} cannot be read: {error.strerror}") from None
+    if not found:
+        raise ConfigurationError(f"folder {str(path)!r} holds no file of events: none that ends in .jsonl or .jsonl.gz")
+    return found
+
+
+def read_lines(path: Path) -> Iterator[Line]:
+    """The lines of a file, or of the files of a folder, one file behind the other; blank lines are left out.
+
+    Raises:
+        ConfigurationError: as of `read_events` and `event_files`.
+    """
+    before = 0
+    for file in event_files(path):
+        number = 0
+        for number, data in read_events(file):
+            yield Line(before + number, data, f"line {number} of {str(file)!r}")
+        before += number
 
 
 def read_events(path: Path) -> Iterator[tuple[int, bytes]]:

@@ -174,6 +174,7 @@ class StoredMessage(msgspec.Struct, frozen=True):
     subject: str
     time: str  # RFC 3339, nanoseconds
     data: bytes = b""
+    hdrs: bytes = b""  # the block, as it stands in a frame
 
 
 class _MessageAnswer(msgspec.Struct):
@@ -248,6 +249,10 @@ class JetStream:
     async def message(self, stream: str, sequence: int) -> StoredMessage | None:
         """One message of the log; None where it holds it no longer."""
         return await self._message(stream, {"seq": sequence})
+
+    async def last_message(self, stream: str, subject: str) -> StoredMessage | None:
+        """The last message of the subject (wildcards allowed); None where the log holds none."""
+        return await self._message(stream, {"last_by_subj": subject})
 
     async def next_sequence(self, stream: str, subject: str, start: int) -> int | None:
         """The first message of the subject (wildcards allowed) at or after a sequence, by the log itself."""

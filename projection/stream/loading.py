@@ -1,4 +1,4 @@
-"""Loading a file of events into a stream: all of it is checked before any of it is published, in the file's order."""
+"""Loading files of events into a stream: all of it is checked before any of it is published, in their order."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 from projection.errors import DecodeError, ProjectionError, StreamError
 from projection.model.envelope import decode_envelope
 from projection.model.event_format.headers import all_headers
-from projection.stream.file_feed import read_events
+from projection.stream.file_feed import read_lines
 from projection.stream.jetstream import STREAM_NOT_FOUND, JetStream
 from projection.stream.publisher import Outgoing, Published, publish_all
 from projection.stream.recorded import is_recorded, recorded_message
@@ -30,10 +30,11 @@ class FileLoading:
     recorded message is published as it was: under its own subject, with its headers.
 
     Args:
-        path: one JSON envelope, or one recorded message, a line; `.gz` where it is compressed.
+        path: one JSON envelope, or one recorded message, a line, in a file or in the files of a folder;
+            `.gz` where it is compressed.
         template: what the subjects look like.
         tenancy: whose an event is that names no tenant, and whether it may name one.
-        from_line: the first line to publish, counted from 1.
+        from_line: the first line to publish, counted from 1; in a folder, through all its files.
         limit: how many events to publish; None for all.
     """
 
@@ -113,17 +114,15 @@ class FileLoading:
         self._stopped = True
 
     def _events(self) -> Iterator[tuple[int, Outgoing]]:
-        lines = dropwhile(lambda numbered: numbered[0] < self._from_line, read_events(self._path))
-        for line, data in islice(lines, self._limit):
+        lines = dropwhile(lambda line: line.number < self._from_line, read_lines(self._path))
+        for number, data, place in islice(lines, self._limit):
             try:
-                message = self._recorded(line, data) if is_recorded(data) else self._event(data)
+                message = self._recorded(number, data) if is_recorded(data) else self._event(data)
             except ProjectionError as error:
-                raise type(error)(
-                    f"line {line} of {str(self._path)!r}: {error.message}", hint=error.hint, code=error.code
-                ) from None
+                raise type(error)(f"{place}: {error.message}", hint=error.hint, code=error.code) from None
             except ValueError as error:
-                raise DecodeError(f"line {line} of {str(self._path)!r}: {error}") from None
-            yield line, message
+                raise DecodeError(f"{place}: {error}") from None
+            yield number, message
 
     def _event(self, data: bytes) -> Outgoing:
         envelope = decode_envelope(data)

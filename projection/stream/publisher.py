@@ -55,6 +55,7 @@ async def publish_all(
     window: int = _WINDOW,
     progress: Callable[[int], None] | None = None,
     alone: bool = False,
+    behind: int | None = None,
 ) -> Published:
     """Publish messages so that the stream holds each of them once, in this order.
 
@@ -74,13 +75,14 @@ async def publish_all(
             predecessor. Otherwise a cluster that changes its leader may lose some of those under way and store later
             ones, which is told, and cannot be mended. The same is left where the stream skips sequences of its own
             while messages are under way: one may have been sent for the very place that the end skips to.
+        behind: with `alone`, the sequence that the first message comes right behind; None: where the stream ends.
 
     Raises:
         StreamError: the server cannot be used, refuses a message, or the order cannot be kept; says how many messages
             are acknowledged in order.
     """
     publishing = _Publishing(nats, stream, window, progress, alone=alone)
-    await publishing.start()
+    await publishing.start(behind)
     try:
         async for message in _each(messages):
             await publishing.add(message)
@@ -142,9 +144,9 @@ class _Publishing:
         self._end = 0  # of the stream, as far as we know; our last message is not always there
         self._keeps_subjects = True  # whether a message is stored under the subject that it was published to
 
-    async def start(self) -> None:
+    async def start(self, behind: int | None) -> None:
         info = await self._jetstream.stream_info(self._stream)
-        self._end = info.state.last_seq
+        self._end = info.state.last_seq if behind is None else behind
         self._keeps_subjects = info.config.subject_transform is None
         await self._new_window()
 

@@ -25,7 +25,7 @@ from projection.lang.values.plain import plain
 from projection.model.envelope import Envelope, decode_envelope
 from projection.model.problems import did_you_mean
 from projection.model.timestamp import parse_timestamp
-from projection.stream.file_feed import read_events
+from projection.stream.file_feed import event_files, read_events
 from projection.stream.recorded import is_recorded, recorded_message, unnumbered
 
 if TYPE_CHECKING:
@@ -129,6 +129,10 @@ def _pieces(events: Events, folder: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _of_file(path: Path) -> Iterator[tuple[str, bytes]]:
+    if path.is_dir():
+        for file in event_files(path):
+            yield from _of_file(file)
+        return
     if path.suffix == ".json":
         try:
             data = read_input(path)

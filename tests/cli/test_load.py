@@ -126,6 +126,23 @@ def test_each_event_of_a_file_is_stored_once_in_order_and_unchanged(tmp_path, ta
     assert list(zip(subjects_of(lines, target.template), lines, strict=True)) == target.stored()
 
 
+def test_a_folder_is_loaded_as_if_its_files_were_one_and_errors_name_the_file(tmp_path, target):
+    lines = list(shop_lines(30))
+    folder = tmp_path / "events"
+    folder.mkdir()
+    write(folder / "2026-01.jsonl", lines[:10])
+    write(folder / "2026-02.jsonl.gz", [lines[10], b"", *lines[11:20]])
+    write(folder / "2026-03.jsonl", [*lines[20:], b"{}"])
+    ended = run("events", "--create", *target.options, folder=tmp_path)
+    assert ended.returncode == 1
+    assert "line 11 of 'events/2026-03.jsonl': " in ended.stderr
+    assert target.stored() is None
+    write(folder / "2026-03.jsonl", lines[20:])
+    assert run("events", "--create", "--limit", "15", *target.options, folder=tmp_path).returncode == 0
+    assert run("events", "--from-line", "17", *target.options, folder=tmp_path).returncode == 0
+    assert lines == [data for _, data in target.stored()]
+
+
 def test_the_default_subject_is_that_of_the_tenant_and_the_aggregate_with_every_token_escaped(tmp_path):
     event = b'{"tenant_id":"caf\xc3\xa9/7.*","aggregate_type":"o>","aggregate_id":"","event_type":"E","payload":{},"timestamp":"t"}'
     nameless = b'{"aggregate_type":"o","aggregate_id":"1","event_type":"E","payload":{},"timestamp":"t"}'

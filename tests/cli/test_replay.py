@@ -6,7 +6,7 @@ import gzip
 import json
 
 import pytest
-from command_support import COUNTER, counted, deploy, line, projection, refused, write_events
+from command_support import COUNTER, counted, deploy, in_this_process, line, projection, refused, write_events
 
 
 def test_views_are_printed_one_a_line_in_the_order_of_their_keys_and_parked_events_are_not(tmp_path):
@@ -156,3 +156,21 @@ def test_a_start_at_a_time_cannot_be_replayed_from_a_file_and_that_is_said(tmp_p
     deploy(tmp_path, start={"time": "2020-01-01T00:00:00Z"})
     ended = projection("replay", write_events(tmp_path / "e.jsonl", [counted("x")]), folder=tmp_path)
     refused(ended, 1, "view type counter starts at a time", "hint: ")
+
+
+def test_a_folder_of_files_is_one_log_wherever_a_file_is_taken(tmp_path):
+    deploy(tmp_path)
+    events = [counted("x"), counted("y", 5), counted("x", 2), counted("y", 1), counted("x", 4)]
+    write_events(tmp_path / "all.jsonl", events)
+    (tmp_path / "months").mkdir()
+    write_events(tmp_path / "months/2026-01.jsonl", events[:2])
+    (tmp_path / "months/2026-02.jsonl.gz").write_bytes(gzip.compress(b"\n".join(events[2:4])))
+    write_events(tmp_path / "months/2026-03.jsonl", events[4:])
+    for command in (
+        ("replay",),
+        ("why", "counter", "x", "--tenant", "a", "--events"),
+        ("trace", "counter.proj", "--event", "5", "--events"),
+    ):
+        one, many = (in_this_process(*command, path, folder=tmp_path) for path in ("all.jsonl", "months"))
+        assert one.stdout
+        assert (0, one.stdout.replace("all.jsonl:5", "months/2026-03.jsonl:1")) == (many.returncode, many.stdout)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from projection.errors import ConfigurationError
 from projection.model.envelope import MAX_ENVELOPE_BYTES
 from projection.model.event_format.headers import headers_block
-from projection.stream.file_feed import MAX_LINE_BYTES, read_events
+from projection.stream.file_feed import MAX_LINE_BYTES, event_files, read_events, read_lines
 from projection.stream.port import Message
 from projection.stream.recorded import recorded_line, recorded_message
 
@@ -70,3 +71,47 @@ def test_a_body_of_the_size_of_the_largest_event_is_read_again_from_a_file(tmp_p
     path.write_bytes(recorded_line(message) + b"\n")
     ((_, line),) = read_events(path)
     assert message == recorded_message(line, 1)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    files=st.dictionaries(
+        st.sampled_from(["a.jsonl", "b.jsonl.gz", "B.jsonl", "events-10.jsonl", "events-2.jsonl", ".jsonl"]),
+        st.lists(st.sampled_from([b"{}", b'{"a": 1}', b"", b"  "]), max_size=4),
+        min_size=1,
+    )
+)
+def test_a_folder_is_its_files_one_behind_the_other(tmp_path: Path, files: dict[str, list[bytes]]) -> None:
+    folder = tmp_path / uuid4().hex
+    folder.mkdir()
+    (folder / "readme.txt").write_text("no events")
+    (folder / "events.json").write_text("[]")
+    for name, lines in files.items():
+        data = b"\n".join(lines)
+        (folder / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    expected = [
+        (f"line {number} of {str(folder / name)!r}", line)
+        for name in sorted(files)
+        for number, line in enumerate(files[name], 1)
+        if line.strip()
+    ]
+    found = list(read_lines(folder))
+    assert expected == [(line.place, line.data) for line in found]
+    numbers = [line.number for line in found]
+    assert sorted(set(numbers)) == numbers
+    assert len(event_files(folder)) == len(files)
+    for name in files:
+        assert [data for _, data in read_events(folder / name)] == [line.data for line in read_lines(folder / name)]
+
+
+def test_a_folder_without_files_of_events_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "events.csv").write_text("a")
+    with pytest.raises(ConfigurationError, match="holds no file of events"):
+        list(read_lines(tmp_path))
+
+
+def test_what_is_wrong_in_a_file_of_a_folder_names_file_and_line(tmp_path: Path) -> None:
+    (tmp_path / "1.jsonl").write_bytes(b"{}\n{}\n")
+    (tmp_path / "2.jsonl.gz").write_bytes(gzip.compress(b"{}\n" * 1_000)[:-20])
+    with pytest.raises(ConfigurationError, match=r"2\.jsonl\.gz' is not whole gzip data: .*, after line \d+"):
+        list(read_lines(tmp_path))
