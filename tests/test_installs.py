@@ -202,13 +202,15 @@ def test_importing_the_package_reads_nothing_heavy(package: str, tmp_path: Path)
 
 # What takes long to import, and what each command that authors run on every save may import of it. pydantic is for
 # settings, for what a manifest says of messages, and for what a node is asked.
-SLOW = HEAVY | {"difflib", "pydantic_core", "tomllib"}
+SLOW = HEAVY | {"difflib", "pydantic_core", "structlog", "tomllib"}
 OF_EVERY_COMMAND = {"click"}
 ON_EVERY_SAVE = {
     "--help": OF_EVERY_COMMAND,
     "fmt --check": OF_EVERY_COMMAND | {"msgspec"},
     "check stock.proj": OF_EVERY_COMMAND | {"msgspec", "yaml"},  # its scenario is YAML
     "check": OF_EVERY_COMMAND | {"msgspec", "yaml"},
+    "test": OF_EVERY_COMMAND
+    | {"difflib", "msgspec", "pydantic", "pydantic_core", "yaml"},  # what is parked is pydantic's
     "check --strict --format json": OF_EVERY_COMMAND | {"msgspec", "yaml"},
 }
 
