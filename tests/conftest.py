@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -28,6 +30,11 @@ ANY_PORT = "127.0.0.1:0"
 # Whoever starts the tests in the background may have SIGINT ignored, and every process would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Where nobody wants bytecode beside the sources, each process that a test starts would compile the package anew.
+if sys.dont_write_bytecode and "PYTHONPYCACHEPREFIX" not in os.environ:
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PYTHONPYCACHEPREFIX"] = str(Path(sys.prefix, "bytecode"))
 
 # Nodes of many tests run at once, and each answers queries at a port of its own.
 os.environ["PROJECTION_HTTP__LISTEN"] = ANY_PORT

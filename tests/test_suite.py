@@ -107,6 +107,11 @@ def test_a_run_has_one_seed():
     assert f"{SEED}={os.environ[SEED]}" in sampling.header()
 
 
+def test_a_process_that_a_test_starts_need_not_compile_the_package():
+    code = "import sys; print(sys.dont_write_bytecode)"
+    assert b"False\n" == subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout
+
+
 # --- processor time ---------------------------------------------------------------------------------------------------
 
 CONFTEST = """

@@ -85,7 +85,7 @@ def _deployed(settings: Settings, view_type: str | None) -> tuple[DeployedView, 
     if not chosen:
         known = ", ".join(one.view_type for one in manifest.views)
         raise ConfigurationError(f"manifest {manifest.path} has no view type {view_type!r}", hint=f"it has: {known}")
-    manifest = manifest.model_copy(update={"views": tuple(chosen)})
+    manifest = manifest.replaced(views=tuple(chosen))
     return load_deployment(manifest, settings.tenancy, settings.subjects, Execution(settings.execution))
 
 

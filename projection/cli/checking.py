@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from projection.cli.findings import Finding, in_line, in_source, shown_path
 from projection.cli.fixtures import Fit, RecordedMessages
@@ -25,16 +26,15 @@ _SCENARIOS = tuple(f".scenario{suffix}" for suffix in _MANIFESTS)
 _FIXTURES = ("events*.jsonl", "events*.jsonl.gz", *(f"*{ending}" for ending in _SCENARIOS))
 
 
-@dataclass(slots=True)
-class Report:
+class Report(msgspec.Struct):
     """What was looked at, and all that was found, in the order of files and lines."""
 
-    programs: list[CheckedProgram] = field(default_factory=list)
+    programs: list[CheckedProgram] = msgspec.field(default_factory=list)
     program_count: int = 0  # with those that do not check
     manifest_count: int = 0
-    entries: list[tuple[Path, ManifestView]] = field(default_factory=list)  # of manifests, each with its file
+    entries: list[tuple[Path, ManifestView]] = msgspec.field(default_factory=list)  # of manifests, each with its file
     fixture_count: int = 0
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[Finding] = msgspec.field(default_factory=list)
     compared: Compared | None = None  # with a former version, where that was asked for
 
     @property
@@ -236,8 +236,9 @@ def _columns(manifest: Path, view: ManifestView, path: Path, program: CheckedPro
 
 def _limits(view: ManifestView) -> Limits:
     from projection.lang.program import Limits
+    from projection.model.manifest import FOLDED_LIMITS
 
-    return Limits(**view.limits.model_dump(include=set(Limits.__struct_fields__)))
+    return Limits(**{name: getattr(view.limits, name) for name in FOLDED_LIMITS})
 
 
 # --- events kept beside programs -------------------------------------------------------------------------------------
@@ -256,8 +257,6 @@ def _events(path: Path, fit: Fit) -> Iterator[Finding]:
 
 
 def _scenario(path: Path, programs: list[CheckedProgram]) -> Iterator[Finding]:
-    import msgspec
-
     from projection.testing.scenarios import Scenario
 
     try:
@@ -277,7 +276,7 @@ def _scenario(path: Path, programs: list[CheckedProgram]) -> Iterator[Finding]:
         for one in fit.problems(encode(event)):
             finding = _in_field(path, ("events", index), one.message)
             if one.severity == "error":
-                yield replace(finding, code=one.code)
+                yield msgspec.structs.replace(finding, code=one.code)
             else:
                 place = finding.place
                 yield in_line(place.file, place.line, one.code, one.message, one.hint, one.severity)

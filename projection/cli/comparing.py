@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from msgspec import structs
+
 from projection.cli.checking import Report, named_programs
 from projection.cli.findings import Finding, in_line, in_source, shown_path
 from projection.cli.versions import version
@@ -117,7 +119,9 @@ def compared(paths: Sequence[Path], against: str, *, breaking_fails: bool) -> Co
     shown = list(changes.values())
     if breaking_fails:
         shown = [
-            replace(one, finding=replace(one.finding, severity="error")) if one.finding.severity != "note" else one
+            one
+            if one.finding.severity == "note"
+            else replace(one, finding=structs.replace(one.finding, severity="error"))
             for one in shown
         ]
     shown.sort(key=lambda one: (one.finding.place, one.finding.severity == "note"))
@@ -256,4 +260,4 @@ def _of_manifest(old: _Deployed, new: _Deployed) -> Iterator[ShownChange]:
 
 def _at_top(path: Path, message: str) -> Finding:
     """What breaks readers, about a file as a whole."""
-    return replace(in_line(shown_path(path), 1, "C801", message), severity="warning")
+    return structs.replace(in_line(shown_path(path), 1, "C801", message), severity="warning")

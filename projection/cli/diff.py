@@ -112,7 +112,7 @@ def _pairs(old: str, new: str, settings: Settings) -> tuple[list[Pair], tuple[li
         elif is_program == (False, True):
             after, before = _under_terms_of(before, after, new)
         elif all(is_program):  # a program may have got another name
-            after = after.model_copy(update={"views": (_renamed(after.views[0], before.views[0]),)})
+            after = after.replaced(views=(_renamed(after.views[0], before.views[0]),))
         olds, news = (
             {one.entry.view_type: one for one in _deployed(manifest, side, settings)}
             for manifest, side in ((before, old), (after, new))
@@ -138,12 +138,12 @@ def _under_terms_of(manifest: Manifest, program: Manifest, side: str) -> tuple[M
     if len(known) != 1:
         names = ", ".join(one.view_type for one in manifest.views)
         raise ConfigurationError(f"the other side does not tell which view type {side} is: it has {names}")
-    entry = known[0].model_copy(update={"program": program.views[0].program})
-    return program.model_copy(update={"views": (entry,)}), manifest.model_copy(update={"views": (known[0],)})
+    entry = known[0].replaced(program=program.views[0].program)
+    return program.replaced(views=(entry,)), manifest.replaced(views=(known[0],))
 
 
 def _renamed(entry: ManifestView, other: ManifestView) -> ManifestView:
-    return entry.model_copy(update={"view_type": other.view_type})
+    return entry.replaced(view_type=other.view_type)
 
 
 def _deployed(manifest: Manifest, side: str, settings: Settings) -> Sequence[DeployedView]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from projection.lang.immutable import Immutable
 
 if TYPE_CHECKING:
     from projection.lang.reporting import Diagnostic
     from projection.lang.source import Source, Span
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Place:
+class Place(Immutable, frozen=True, order=True):
     """A stretch of a file: lines and columns from 1, in code points; the end exclusive."""
 
     file: str  # relative to the current folder where it lies below, with forward slashes
@@ -22,24 +22,21 @@ class Place:
     end_column: int
 
 
-@dataclass(frozen=True, slots=True)
-class Related:
+class Related(Immutable, frozen=True):
     """A further place, and what it has to do with a finding."""
 
     place: Place
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Fix:
+class Fix(Immutable, frozen=True):
     """A text that mends what was found, put where the place is."""
 
     place: Place
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Immutable, frozen=True):
     """One thing that is wrong, or a warning."""
 
     code: str

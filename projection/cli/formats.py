@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
+
+from msgspec import to_builtins
 
 from projection.cli.console import note, print_json, say
 from projection.lang.printable import printable, printable_lines
@@ -96,13 +97,13 @@ def _program(checked: CheckedProgram) -> dict[str, Any]:
 
 
 def _as_json(finding: Finding) -> dict[str, Any]:
-    fields = asdict(finding)
+    fields = to_builtins(finding)
     del fields["excerpt"]
     fields |= fields.pop("place")
     return {
         **fields,
         "related": [{**one["place"], "message": one["message"]} for one in fields["related"]],
-        "fix": None if finding.fix is None else {**asdict(finding.fix.place), "text": finding.fix.text},
+        "fix": None if finding.fix is None else {**to_builtins(finding.fix.place), "text": finding.fix.text},
     }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import signal
 import sys
 from errno import EDQUOT, EFBIG, EIO, ENOSPC
@@ -12,6 +14,7 @@ import click
 
 from projection.cli.console import give_up, note, report, say, unfailing_stderr
 from projection.cli.parameters import Exit, command, examples_shown
+from projection.engine.collector import calm_collector
 from projection.errors import EXIT_FAILED, EXIT_SIGNAL, ProjectionError
 from projection.extras import missing_extra
 
@@ -143,9 +146,11 @@ app = _Group(
 
 def main() -> None:
     """Run the command line of this process and exit; every deliberate error is a sentence, never a traceback."""
+    atexit.register(gc.freeze)  # what is left ends with the process: looking for cycles in it took 10 ms of 150
     try:
         try:
-            status = app.main(prog_name="projection", standalone_mode=False)
+            with calm_collector():  # the modules that a command reads make no cycles: a tenth of a check's time
+                status = app.main(prog_name="projection", standalone_mode=False)
         finally:
             sys.stdout.flush()
         sys.exit(status)

@@ -119,7 +119,7 @@ def _deployed(settings: Settings, view_type: str) -> DeployedView:
     if not views:
         known = did_you_mean(view_type, [str(one.view_type) for one in manifest.views])
         raise ConfigurationError(f"{settings.manifest} names no view type {view_type!r}", hint=known)
-    chosen = manifest.model_copy(update={"views": views})
+    chosen = manifest.replaced(views=views)
     return load_deployment(chosen, settings.tenancy, settings.subjects, Execution(settings.execution))[0]
 
 

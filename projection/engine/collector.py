@@ -1,4 +1,4 @@
-"""Python's garbage collector while a node runs."""
+"""Python's garbage collector while a command, or a node, runs."""
 
 from __future__ import annotations
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from projection.errors import ConfigurationError
 from projection.lang.program import Limits, Program
 from projection.lang.reporting import ProgramInvalidError
@@ -60,9 +62,9 @@ def recipe(entry: ManifestView, program: Program, tenancy: Tenancy) -> Recipe:
             "view_type": entry.view_type,
             "subject_template": str(entry.subject_template),
             "subjects": list(entry.subjects),
-            "start": entry.start.model_dump(exclude_none=True) or "first",
+            "start": entry.start.written,
             "on_error": entry.on_error.value,
-            "limits": entry.limits.model_dump(),
+            "limits": structs.asdict(entry.limits),
             "partition_by": entry.partition_by,
             **({} if entry.events is None else {"events": entry.events.terms()}),
             "changes": entry.changes,
@@ -94,7 +96,7 @@ def load_deployment(
     for entry in manifest.views:
         if subjects is not None:
             _require_subjects_of(entry, subjects)
-            entry = entry.model_copy(update={"subjects": tuple(sorted(subjects))})  # noqa: PLW2901
+            entry = entry.replaced(subjects=tuple(sorted(subjects)))  # noqa: PLW2901
         try:
             program = load_program(entry, manifest.path, execution)
         except ProgramInvalidError as error:

@@ -6,15 +6,13 @@ import traceback
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import structlog
-
 from projection.errors import ProjectionError
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Iterator
 
-log = structlog.get_logger()
+    from structlog.typing import FilteringBoundLogger
 
 _FRAMES = 8  # of the place where it came from
 _SHOWN = 200  # characters of the exception
@@ -24,7 +22,7 @@ def log_fault(error: Exception, doing: str, **more: Any) -> None:
     """Log an exception that was not foreseen, with the way to its place, and without the values there."""
     if not isinstance(error, ProjectionError):
         at = "".join(traceback.format_tb(error.__traceback__, limit=-_FRAMES))
-        log.error("a fault of projection itself", doing=doing, error=repr(error)[:_SHOWN], at=at, **more)
+        _log().error("a fault of projection itself", doing=doing, error=repr(error)[:_SHOWN], at=at, **more)
 
 
 @contextmanager
@@ -33,7 +31,7 @@ def suppress_faults(doing: str) -> Iterator[None]:
     try:
         yield
     except ProjectionError as error:
-        log.warning("something failed that nothing depends on", doing=doing, reason=error.message)
+        _log().warning("something failed that nothing depends on", doing=doing, reason=error.message)
     except Exception as error:  # noqa: BLE001 - whatever it is
         log_fault(error, doing)
 
@@ -44,4 +42,11 @@ def log_lost_fault(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) ->
     if isinstance(error, Exception):
         log_fault(error, context["message"])
     else:
-        log.error("a fault of projection itself", doing=context["message"], error=repr(error))
+        _log().error("a fault of projection itself", doing=context["message"], error=repr(error))
+
+
+def _log() -> FilteringBoundLogger:
+    import structlog  # noqa: PLC0415 - 50 ms, with Rich and asyncio; replays and authors' tests rarely log anything
+
+    log: FilteringBoundLogger = structlog.get_logger()
+    return log

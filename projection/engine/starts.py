@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-import structlog
-
 from projection.engine.parking import LaneHaltedError
 from projection.errors import ConfigurationError
 from projection.model.checkpoint import LanePosition
@@ -19,8 +17,6 @@ if TYPE_CHECKING:
     from projection.engine.deployment import DeployedView
     from projection.engine.lane import Lane
     from projection.stream.jetstream import JetStream
-
-log = structlog.get_logger()
 
 _SHOWN = 5  # subjects in a message
 
@@ -47,8 +43,11 @@ class StreamStart:
         Raises:
             StreamError: the server cannot be asked.
         """
+        import structlog  # noqa: PLC0415 - 50 ms; where a file is read, this class is not used
+
         if self._is_looked_at:
             return
+        log = structlog.get_logger()
         config = (await self._jetstream.stream_info(self._stream)).config
         self._is_looked_at = True
         for setting, cost in losses(config):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -42,6 +41,8 @@ class HandledTypes(NamedTuple):
         """Which type somebody may have meant who published events of a type that no program handles."""
         if len(event_type) > MAX_SHOWN:
             return None
+        from difflib import get_close_matches  # noqa: PLC0415 - where all types are known, nothing is guessed
+
         by_name: dict[str, list[tuple[str, str | None]]] = {}
         for of, name in sorted(self.types, key=lambda one: (one[1], one[0] or "")):
             by_name.setdefault(_bare(name), []).append((name, of))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from datetime import date, time
 from decimal import Decimal
 from pathlib import Path  # noqa: TC003 - the type of the argument, also for readers of the signature at run time
@@ -69,6 +68,8 @@ def _parse(text: str, suffix: str, fraction: type[float | Decimal]) -> object:
     if suffix == ".toml":
         if _LONG_KEY.search(text):  # the parser keeps every beginning of it: of 40,000 parts, gigabytes
             raise ValueError(f"a key has more than {_MOST_PARTS} parts")
+        import tomllib  # noqa: PLC0415 - most documents are YAML
+
         return tomllib.loads(text, parse_float=fraction)
     if suffix == ".json":
         return json.loads(text, object_pairs_hook=_once, parse_constant=_refuse_constant, parse_float=fraction)

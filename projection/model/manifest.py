@@ -8,23 +8,22 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from msgspec import Meta
 
 from projection.errors import ConfigurationError
 from projection.inputs import open_input
-from projection.model.checkpoint import Frozen
 from projection.model.documents import read_document
-from projection.model.event_format.declaration import EventFormat  # noqa: TC001 - pydantic reads it
-from projection.model.event_format.encodings.coding import coding
-from projection.model.event_format.encodings.declaration import MAX_SCHEMA_BYTES
+from projection.model.fields import FieldsInvalidError, Struct, read_struct
 from projection.model.files import is_file
-from projection.model.ids import ViewType  # noqa: TC001 - pydantic reads it
+from projection.model.ids import ViewType
 from projection.model.problems import Problem, problems
 from projection.model.subjects import DEFAULT_TEMPLATE, SubjectTemplate, filter_problem, meet
 from projection.model.timestamp import format_timestamp, parse_timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    from projection.model.event_format.declaration import EventFormat
 
 
 class Policy(StrEnum):
@@ -49,15 +48,15 @@ FOLDED_LIMITS = ("gas", "route_gas", "ids_per_event", "view_bytes")
 PartitionBy = Literal["tenant", "subject", "view"]  # what each means: projection/lang/partition.py
 
 
-class Start(Frozen):
+class Start(Struct, frozen=True, kw_only=True):
     """Where a view type begins to read the log: at its first event, at a sequence, or at a time (RFC 3339, UTC)."""
 
-    sequence: Annotated[int, Field(ge=1)] | None = None
-    time: Annotated[str, AfterValidator(_instant)] | None = None
+    sequence: Annotated[int, Meta(ge=1)] | None = None
+    time: Annotated[str, _instant] | None = None
 
-    @model_validator(mode="before")
     @classmethod
-    def _one_way(cls, value: Any) -> Any:
+    def short(cls, value: Any) -> Any:
+        """The fields of what stands in a manifest; see `projection.model.fields`."""
         if value == "first":
             return {}
         if isinstance(value, dict) and len(value) == 1:
@@ -66,42 +65,48 @@ class Start(Frozen):
             f"{value!r:.80} is not a start: `first`, `{{sequence: 17}}` or `{{time: 2000-01-01T00:00:00Z}}`"
         )
 
+    @property
+    def written(self) -> str | dict[str, int | str]:
+        """As it stands in a manifest."""
+        if self.sequence is not None:
+            return {"sequence": self.sequence}
+        return "first" if self.time is None else {"time": self.time}
+
     def __str__(self) -> str:
         if self.sequence is not None:
             return f"sequence {self.sequence}"
         return "first" if self.time is None else f"time {self.time}"
 
 
-FIRST = Start.model_validate("first")
+FIRST = Start()
 
 
-class Limits(Frozen):
+class Limits(Struct, frozen=True, kw_only=True):
     """What one view type may use; the upper bounds are hard, the defaults those of the language's edition."""
 
-    gas: Annotated[int, Field(ge=1, le=10_000_000)] = 200_000  # per event and view id
-    route_gas: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000  # per event, for finding the view ids
-    ids_per_event: Annotated[int, Field(ge=1, le=4_096)] = 64
-    view_bytes: Annotated[int, Field(ge=1, le=16 * 1024 * 1024)] = 1024 * 1024  # of one view's JSON
+    gas: Annotated[int, Meta(ge=1, le=10_000_000)] = 200_000  # per event and view id
+    route_gas: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000  # per event, for finding the view ids
+    ids_per_event: Annotated[int, Meta(ge=1, le=4_096)] = 64
+    view_bytes: Annotated[int, Meta(ge=1, le=16 * 1024 * 1024)] = 1024 * 1024  # of one view's JSON
     # None of these changes what a fold comes to, until one of them is reached.
-    parked: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000  # events parked in one lane; beyond them it halts
-    parked_per_tenant: Annotated[int, Field(ge=1, le=1_000_000)] = 4_000  # beyond them the tenant is suspended
-    parked_per_view: Annotated[int, Field(ge=1, le=1_000_000)] = 2_000  # beyond them the view is suspended
-    skipped: Annotated[int, Field(ge=0, le=1_000_000)] = (
-        1_000  # skipped events kept whole in one lane; more are counted
-    )
+    parked: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000  # events parked in one lane; beyond them it halts
+    parked_per_tenant: Annotated[int, Meta(ge=1, le=1_000_000)] = 4_000  # beyond them the tenant is suspended
+    parked_per_view: Annotated[int, Meta(ge=1, le=1_000_000)] = 2_000  # beyond them the view is suspended
+    skipped: Annotated[int, Meta(ge=0, le=1_000_000)] = 1_000  # skipped events kept whole in one lane; more are counted
 
-    @model_validator(mode="after")
-    def _one_event_is_soon_done(self) -> Self:
-        """Nothing else of the node goes on during one event."""
+    def __post_init__(self) -> None:
+        """Nothing else of the node goes on during one event, which is therefore soon done."""
         if (most := self.gas * self.ids_per_event) > MAX_EVENT_GAS:
             raise ValueError(
                 f"gas times ids_per_event is {most}, and one event may use {MAX_EVENT_GAS}, about a second of work; "
                 f"with this gas, allow at most {MAX_EVENT_GAS // self.gas} ids"
             )
-        return self
 
 
-class ManifestView(Frozen):
+NO_LIMITS = Limits()  # of a view type's own: the defaults
+
+
+class ManifestView(Struct, frozen=True, kw_only=True):
     """One view type of a manifest, complete: nothing is left to be looked up elsewhere."""
 
     view_type: ViewType
@@ -147,7 +152,7 @@ class ManifestView(Frozen):
         """
         defaults = {
             "on_error": Policy.PARK.value,
-            **{f"limits.{name}": Limits.model_fields[name].default for name in FOLDED_LIMITS},
+            **{f"limits.{name}": getattr(NO_LIMITS, name) for name in FOLDED_LIMITS},
             "subjects": list(self.all_subjects),
             "subject_template": DEFAULT_TEMPLATE,
             "events": None,
@@ -167,10 +172,26 @@ class ManifestInvalidError(ConfigurationError):
         return (type(self), (self.message, self.problems))
 
 
+def recorded_view(fields: Mapping[str, Any], program: Path) -> ManifestView:
+    """The entry that a build was made by, of its JSON values; a key that is not there has its default.
+
+    Raises:
+        KeyError: the view type or the subject template is not there.
+        ValueError: something else is wrong.
+    """
+    entry = dict(fields)
+    view_type, template = ViewType(entry.pop("view_type")), SubjectTemplate.parse(entry.pop("subject_template"))
+    events = entry.pop("events", None)
+    read = read_struct(_FileView, {**entry, "program": str(program)})
+    if not read.subjects:
+        raise ValueError("it names no subjects")
+    return read.completed(view_type, program, template, events and _event_format(events), read.subjects)
+
+
 _RESERVED = ("catalog",)  # folders of a data folder that are no view type's
 
 
-class Manifest(Frozen):
+class Manifest(Struct, frozen=True, kw_only=True):
     """What a team ships beside its programs, read and checked; the programs themselves are the engine's to check."""
 
     path: Path  # of the manifest file
@@ -186,9 +207,9 @@ class Manifest(Frozen):
             ConfigurationError: it cannot be read, or says something that is not allowed; all that is wrong is named.
         """
         try:
-            file = _File.model_validate_json(json.dumps(read_document(path)), strict=True)
-        except ValidationError as error:
-            raise _refusal(path, problems(error, _File)) from None
+            file = read_struct(_File, read_document(path))
+        except FieldsInvalidError as error:
+            raise _refusal(path, error.problems) from None
         template = SubjectTemplate.parse(file.subject_template or DEFAULT_TEMPLATE)
         wrong: list[Problem] = []
         if file.events is not None and file.subject_template is not None:
@@ -210,45 +231,67 @@ class Manifest(Frozen):
             if (problem := _wrong_file(entry.program, path.parent)) is not None:
                 wrong.append(Problem((*at, "program"), problem))
                 continue
-            view = ManifestView(
-                view_type=view_type,
-                program=program.resolve(),
-                subject_template=template,
-                events=events,
-                subjects=subjects,
-                start=entry.start,
-                on_error=entry.on_error,
-                limits=entry.limits,
-                partition_by=entry.partition_by,
-                changes=entry.changes,
-                columns=entry.columns,
-            )
-            views.append(view)
+            views.append(entry.completed(view_type, program.resolve(), template, events, subjects))
         if wrong:
             raise _refusal(path, wrong)
         return cls(path=path, subject_template=template, events=events, views=tuple(views))
 
 
-class _FileView(Frozen):
+class _FileView(Struct, frozen=True, kw_only=True):
     """A view type as it stands in the file."""
 
     program: str
-    subjects: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    subjects: Annotated[tuple[str, ...], Meta(min_length=1)] | None = None
     start: Start = FIRST
     on_error: Policy = Policy.PARK
-    limits: Limits = Limits()
+    limits: Limits = NO_LIMITS
     partition_by: PartitionBy | None = None
     changes: bool = False
-    columns: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=1_000)], ...], Field(max_length=500)] = ()
+    columns: Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=1_000)], ...], Meta(max_length=500)] = ()
+
+    def completed(
+        self,
+        view_type: ViewType,
+        program: Path,
+        template: SubjectTemplate,
+        events: EventFormat | None,
+        subjects: tuple[str, ...],
+    ) -> ManifestView:
+        """The same with all that is said elsewhere."""
+        return ManifestView(
+            view_type=view_type,
+            program=program,
+            subject_template=template,
+            events=events,
+            subjects=subjects,
+            start=self.start,
+            on_error=self.on_error,
+            limits=self.limits,
+            partition_by=self.partition_by,
+            changes=self.changes,
+            columns=self.columns,
+        )
 
 
-class _File(Frozen):
+def _event_format(value: Any) -> EventFormat:
+    """What a manifest says of messages; most manifests say nothing, and need no pydantic."""
+    from pydantic import ValidationError  # noqa: PLC0415 - see above
+
+    from projection.model.event_format.declaration import EventFormat  # noqa: PLC0415 - see above
+
+    try:
+        return EventFormat.model_validate_json(json.dumps(value), strict=True)
+    except ValidationError as error:
+        raise FieldsInvalidError(problems(error, EventFormat)) from None
+
+
+class _File(Struct, frozen=True, kw_only=True):
     """A manifest as it stands in the file; read with JSON's own types, so that nothing is converted on the quiet."""
 
     manifest: Literal[1]
-    subject_template: Annotated[str, AfterValidator(_template)] | None = None
-    events: EventFormat | None = None
-    views: Annotated[dict[ViewType, _FileView], Field(min_length=1)]
+    subject_template: Annotated[str, _template] | None = None
+    events: Annotated[Any, _event_format] | None = None
+    views: Annotated[dict[ViewType, _FileView], Meta(min_length=1)]
 
 
 def _filter_problem(subject_filter: str, template: SubjectTemplate, events: EventFormat | None) -> str | None:
@@ -291,6 +334,9 @@ def _with_files(events: EventFormat | None, folder: Path) -> tuple[EventFormat |
     """
     if events is None:
         return None, []
+    from projection.model.event_format.encodings.coding import coding  # noqa: PLC0415 - see `_event_format`
+    from projection.model.event_format.encodings.declaration import MAX_SCHEMA_BYTES  # noqa: PLC0415 - as above
+
     at, wrong = ("events", "encoding"), []
     for field, name in events.encoding.files():
         if (problem := _wrong_file(name, folder)) is not None:
@@ -313,7 +359,7 @@ def _with_files(events: EventFormat | None, folder: Path) -> tuple[EventFormat |
     return found, []
 
 
-def _refusal(path: Path, wrong: list[Problem]) -> ManifestInvalidError:
+def _refusal(path: Path, wrong: Sequence[Problem]) -> ManifestInvalidError:
     first, *more = (f"field {problem.field}: {problem.text}" if problem.path else problem.text for problem in wrong)
     if not more:
         return ManifestInvalidError(f"manifest {path}, {first}", wrong)

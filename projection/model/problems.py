@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Union, get_args, get_origin
 
@@ -43,6 +42,8 @@ def problems(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
 
 def did_you_mean(word: str, known: Collection[str]) -> str:
     """The end of a sentence about an unknown word: the known one that is near to it, or else all that are known."""
+    import difflib  # noqa: PLC0415 - where nothing is wrong, nothing is guessed
+
     if near := difflib.get_close_matches(word, known, n=1):
         return f"did you mean {near[0]!r}?"
     return f"known here: {', '.join(sorted(known)) or 'nothing'}"
@@ -81,14 +82,15 @@ def _text(detail: ErrorDetails, path: FieldPath, model: type[BaseModel]) -> str:
     if detail["type"] == "too_short":
         return "must not be empty"
     if detail["type"] in _MAPPINGS:
-        return f"must be a mapping, not {_kind(value)}"
+        return f"must be a mapping, not {kind_of(value)}"
     if annotation_at(model, path) is SecretStr:
         shown = "the value (a secret, not shown)"
     else:
-        shown = _kind(value) if isinstance(value, (dict, list, tuple)) else f"{value!r:.80}"
+        shown = kind_of(value) if isinstance(value, (dict, list, tuple)) else f"{value!r:.80}"
     reason = detail["msg"].replace("Input should", "it must", 1)
     return f"{shown} is not allowed; {reason[0].lower()}{reason[1:]}"
 
 
-def _kind(value: object) -> str:
+def kind_of(value: object) -> str:
+    """What a value of a document is called."""
     return _KINDS.get(type(value), "a number")

@@ -8,11 +8,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from projection.model.manifest import ManifestView
-from projection.model.subjects import SubjectTemplate
+from projection.model.manifest import recorded_view
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from projection.model.manifest import ManifestView
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +49,7 @@ class Recipe:
             ValueError: the recipe holds no such entry.
         """
         try:
-            template = SubjectTemplate.parse(self.manifest["subject_template"])
-            return ManifestView(**{**self.manifest, "program": Path(self.program.name), "subject_template": template})
+            return recorded_view(self.manifest, Path(self.program.name))
         except (KeyError, TypeError) as error:
             raise ValueError(f"its manifest entry cannot be read: {error}") from None
 

@@ -92,7 +92,7 @@ class Projection:
         """
         manifest = manifest_of(path)
         views = [view for view in manifest.views if view_type in (None, view.view_type)]
-        chosen = manifest.model_copy(update={"views": tuple(views)})
+        chosen = manifest.replaced(views=tuple(views))
         name = view_type or (str(views[0].view_type) if len(views) == 1 else manifest.path.resolve().parent.name)
         return cls(name, load_deployment(chosen, _TENANCY), manifest.path.parent)
 

@@ -11,12 +11,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import Field, ValidationError, model_validator
+from msgspec import field
 
 from projection.errors import ConfigurationError
-from projection.model.checkpoint import Frozen
 from projection.model.documents import read_document
-from projection.model.problems import problems
+from projection.model.fields import FieldsInvalidError, Struct, read_struct
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,17 +25,17 @@ if TYPE_CHECKING:
 ViewsByType = dict[str, dict[str, dict[str, Any] | None]]  # by view type and id; None: there is no such view
 
 
-class Expect(Frozen):
+class Expect(Struct, frozen=True, kw_only=True):
     """What is expected: of views and parked events, the fields that are named; of gas, at most so much."""
 
-    views: ViewsByType = Field(default={})  # of the default tenant
-    tenants: dict[str, ViewsByType] = Field(default={})
-    parked: list[dict[str, Any]] = Field(default=[])
+    views: ViewsByType = field(default_factory=dict)  # of the default tenant
+    tenants: dict[str, ViewsByType] = field(default_factory=dict)
+    parked: list[dict[str, Any]] = field(default_factory=list)
     halted: str | None = None  # a code
-    gas: dict[str, int] = Field(default={})  # by view type
+    gas: dict[str, int] = field(default_factory=dict)  # by view type
 
 
-class _Document(Frozen):
+class _Document(Struct, frozen=True, kw_only=True):
     """A scenario as it stands in the file."""
 
     program: str | None = None
@@ -44,14 +43,12 @@ class _Document(Frozen):
     events: str | list[dict[str, Any]]
     expect: Expect | None = None
 
-    @model_validator(mode="after")
-    def _one_of_both(self) -> Self:
+    def __post_init__(self) -> None:
         if (self.program is None) == (self.manifest is None):
             raise ValueError("a scenario names either a `program` or a `manifest`")
-        return self
 
 
-class Scenario(Frozen):
+class Scenario(Struct, frozen=True, kw_only=True):
     """A scenario, read and checked."""
 
     path: Path
@@ -67,12 +64,9 @@ class Scenario(Frozen):
             ConfigurationError: it cannot be read, or says something that is not known; all that is wrong is named.
         """
         try:
-            document = _Document.model_validate(read_document(path, exact=True), strict=True)
-        except ValidationError as error:
-            wrong = "; ".join(
-                f"field {one.field}: {one.text}" if one.path else one.text for one in problems(error, _Document)
-            )
-            raise ConfigurationError(f"scenario {path}: {wrong}") from None
+            document = read_struct(_Document, read_document(path, exact=True))
+        except FieldsInvalidError as error:
+            raise ConfigurationError(f"scenario {path}: {error}") from None
         name = document.program or document.manifest or ""
         events = Path(document.events) if isinstance(document.events, str) else document.events
         return cls(path=path, projection=path.parent / name, events=events, expect=document.expect)

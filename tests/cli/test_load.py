@@ -13,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 import pytest
 from patience import WITHIN_S
+from warm_commands import warm_commands
 
 from projection.errors import StreamError
 from projection.model.subjects import SubjectTemplate
@@ -21,8 +22,6 @@ from projection.stream.connection import Nats
 from projection.stream.embedded import EmbeddedServer
 from projection.stream.jetstream import STREAM_NOT_FOUND, JetStream
 from projection.testing.shop import shop_lines
-
-THE_COMMAND = "from projection.cli.main import main; main()"
 
 # The command, with something done to it when the acknowledgement of event AT arrives; and no long pauses to retry.
 DISTURBED = """
@@ -44,9 +43,13 @@ main.main()
 """
 
 
-def run(*arguments, folder, program=THE_COMMAND, **more_env):
+def run(*arguments, folder, **more_env):
+    return warm_commands().run(["projection", "load", *map(str, arguments)], folder, {**os.environ, **more_env})
+
+
+def disturbed(*arguments, folder, **more_env):
     return subprocess.run(
-        [sys.executable, "-c", program, "load", *map(str, arguments)],
+        [sys.executable, "-c", DISTURBED, "load", *map(str, arguments)],
         check=False,
         capture_output=True,
         text=True,
@@ -313,7 +316,7 @@ def test_an_interrupted_load_says_where_to_go_on_and_going_on_there_loses_and_re
     lines[100:100] = [b"", b""]  # lines are counted as an editor counts them
     path = write(tmp_path / "f.jsonl", lines)
     interrupt = {"AT": "500", "ACT": "os.kill(os.getpid(), signal.SIGINT)"}
-    first = run(path, "--create", *target.options, folder=tmp_path, program=DISTURBED, **interrupt)
+    first = disturbed(path, "--create", *target.options, folder=tmp_path, **interrupt)
     assert (first.returncode, first.stdout) == (130, "")
     assert first.stderr.startswith("interrupted: ")
     assert 500 < next_line(first.stderr) < 5_002
@@ -328,7 +331,7 @@ def test_a_server_that_dies_is_told_with_the_place_to_go_on_from(tmp_path):
     with EmbeddedServer(tmp_path / "server") as server:
         options = ("--create", "--url", server.url)
         kill = {"AT": "500", "ACT": f"os.kill({server.pid}, signal.SIGKILL)"}
-        ended = run(path, *options, folder=tmp_path, program=DISTURBED, **kill)
+        ended = disturbed(path, *options, folder=tmp_path, **kill)
         assert (ended.returncode, ended.stdout) == (1, "")
         assert ended.stderr.startswith("error: publishing to stream 'events' ended: ")
         line = next_line(ended.stderr)

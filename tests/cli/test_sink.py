@@ -103,6 +103,9 @@ def carry_out(seed, tmp_path, server, rounds):
                 server.start()
             if killed != "database":
                 sink = Process(tmp_path, url)
+        site.store.put(
+            {(TENANTS[0], IDS[60]): thing("x", dice)}
+        )  # so that the last sink is at work when rows are views
         wait_until(lambda: agree(site, url), lambda: sink.said)
         assert sink.end() == 0
     finally:

@@ -8,6 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from projection.model.fields import Struct
+
 PUBLIC = ("projection", "projection.client", "projection.testing")
 # Of these classes some members alone are promised; the others are the package's own business.
 _PROMISED = {
@@ -49,7 +51,7 @@ def _signature(value: Any) -> str:
     if inspect.isclass(value):
         if issubclass(value, Exception):
             return f"`({value.__bases__[0].__name__})`"
-        if issubclass(value, BaseModel):
+        if issubclass(value, (BaseModel, Struct)):
             return ""  # its fields are described on the page of the manifest, of the settings or of queries
         fields = [f"{name}: {kind}" for name, kind in _fields(value).items() if not name.startswith("_")]
         if fields:

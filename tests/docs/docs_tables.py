@@ -16,6 +16,7 @@ import click
 from docs_faults import FAULTS, faults
 from docs_pages import CHECKOUT, table, with_table
 from docs_python import exports
+from msgspec import Meta, structs
 from pydantic import BaseModel, SecretStr
 
 from benchmarks.faults import ROWS
@@ -205,17 +206,20 @@ def manifest() -> list[Row]:
     """Every field of a manifest with its type and its default."""
     rows = list[Row]()
     for place, model in (("", _File), ("views.NAME.", _FileView), ("views.NAME.limits.", ManifestLimits)):
-        for name, field in model.model_fields.items():
+        for field in structs.fields(model):
+            name = field.name
             if (place, name) == ("", "views"):
                 kind, default = "a mapping, one entry or more", "needed"
+            elif (place, name) == ("", "events"):
+                kind, default = "a mapping", "none"
             elif name in ("start", "limits") and place == "views.NAME.":
                 kind, default = (
                     ("see below" if name == "start" else "a mapping"),
                     "first" if name == "start" else "none",
                 )
             else:
-                kind = _type(field.annotation, field.metadata)
-                default = "needed" if field.is_required() else _default(field.default)
+                kind = _type(field.type)
+                default = "needed" if field.required else _default(field.default)
             rows.append((f"`{place}{name}`", kind, default))
     return rows
 
@@ -232,7 +236,7 @@ def _type(annotation: Any, metadata: Iterable[Any] = ()) -> str:
         return _type(arguments[0], metadata)
     bounds = {type(one): one for one in _flat(metadata)}
     if annotation is int:
-        least, most = bounds.get(annotated_types.Ge), bounds.get(annotated_types.Le)
+        least, most = (bounds.get(kind, bounds.get(Meta)) for kind in (annotated_types.Ge, annotated_types.Le))
         return "a number" + (f", {least.ge:,} to {most.le:,}" if least and most else "")
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "a mapping"

@@ -206,7 +206,7 @@ in_part = st.builds(lambda tenant: erased("k" * 600, "x", "y", tenant=tenant), s
 def test_an_event_has_no_effect_while_the_store_cannot_be_read_and_its_whole_effect_afterwards(
     bounded, happened, every, policy
 ):
-    deployed = replace(bounded, entry=bounded.entry.model_copy(update={"on_error": policy}))
+    deployed = replace(bounded, entry=bounded.entry.replaced(on_error=policy))
     log, store = Log(*happened), Forgetful(bounded.fold_identity)
     expected = feed(Lane(deployed, MemoryLaneStore(bounded.fold_identity)), log.messages)
     lane = Lane(deployed, store, cached_bytes=0)

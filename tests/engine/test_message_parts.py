@@ -224,7 +224,7 @@ def test_an_envelope_may_stand_in_a_recorded_message_whatever_a_manifest_says(tm
     (deployed,) = deploy(tmp_path, SEEN)
     entry = deployed.entry
     if events is not None:
-        entry = entry.model_copy(update={"events": EventFormat.model_validate(events)})
+        entry = entry.replaced(events=EventFormat.model_validate(events))
     line = {"time": "2026-03-01T10:00:00Z", "headers": {"x": "1"}, "envelope": json.loads(added("a"))}
     event = FileEvents(entry, TENANCY).event(7, json.dumps(line).encode())
     assert event.error is None

@@ -328,7 +328,7 @@ async def test_the_report_names_the_event_and_the_log_the_way_to_the_place(folde
 )
 async def test_what_nothing_depends_on_may_fail_in_the_background(folder, place, monkeypatch, logged):
     """Of a view type that halts by its policy: its last commit, and the subscription that it leaves."""
-    halting = [one.entry.model_copy(update={"on_error": Policy.HALT}) for one in folder.deployed]
+    halting = [one.entry.replaced(on_error=Policy.HALT) for one in folder.deployed]
     folder.deployed = [replace(one, entry=entry) for one, entry in zip(folder.deployed, halting, strict=True)]
     node = folder.node()
     tallies, others = folder.lanes["tallies"], folder.lanes["others"]

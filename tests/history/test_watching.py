@@ -96,7 +96,7 @@ def test_nothing_is_folded_behind_a_halt_or_before_the_start_or_from_other_subje
     given_events = [opened(), moved(500), moved(1), event("Moved", to="b", amount="much")]
     found, views = effects(deployed(policy=Policy.HALT), given_events)
     assert ([(1, "made"), (2, "halted")], "R710") == (outcomes(found), views.halted.code)
-    later = deployed(start=Start.model_validate({"sequence": 2}))
+    later = deployed(start=Start(sequence=2))
     assert [(2, "made")] == outcomes(effects(later, [opened(), opened()])[0])
     elsewhere = deployed(subjects=("tenant.*.aggregate.account.b",))
     assert [] == effects(elsewhere, given_events)[0]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from msgspec.structs import asdict
 
 from projection.errors import ConfigurationError
 from projection.model.manifest import FOLDED_LIMITS, Limits, Manifest, ManifestView, Policy, Start
@@ -57,7 +58,7 @@ def test_the_least_manifest_has_every_default(load, tmp_path):
     assert view.on_error == Policy.PARK
     assert view.partition_by is None
     assert view.changes is False
-    assert dict(view.limits) == {
+    assert asdict(view.limits) == {
         "gas": 200_000,
         "route_gas": 10_000,
         "ids_per_event": 64,
@@ -126,7 +127,7 @@ class TestFoldTerms:
         spelled_out = {
             "start": "first",
             "on_error": "park",
-            "limits": Limits().model_dump(),
+            "limits": asdict(Limits()),
             "changes": False,
             "columns": [],
         }
@@ -185,8 +186,8 @@ class TestFoldTerms:
             "columns",
         }  # the program's digest is a term of its own
 
-        assert folded | beside == set(ManifestView.model_fields)
-        assert set(FOLDED_LIMITS) | LIMITS_BESIDE_THE_FOLD == set(Limits.model_fields)
+        assert folded | beside == set(ManifestView.__struct_fields__)
+        assert set(FOLDED_LIMITS) | LIMITS_BESIDE_THE_FOLD == set(Limits.__struct_fields__)
 
     @pytest.mark.parametrize("name", sorted(LIMITS_BESIDE_THE_FOLD))
     def test_how_much_may_wait_is_no_part_of_them(self, load, name):
@@ -213,6 +214,7 @@ class TestFoldTerms:
         ({"manifest": 1}, "field views: is missing"),
         (LEAST | {"manifest": 2}, "field manifest: 2 is not allowed; it must be 1"),
         (LEAST | {"manifest": "1"}, "field manifest: '1' is not allowed"),
+        (LEAST | {"manifest": True}, "field manifest: True is not allowed; it must be 1"),
         (LEAST | {"veiws": {}}, "field veiws: is not known; did you mean 'views'?"),
         (LEAST | {"zzzzzz": {}}, "field zzzzzz: is not known; known here: events, manifest, subject_template, views"),
         ({"manifest": 1, "views": {}}, "field views: must not be empty"),

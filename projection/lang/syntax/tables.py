@@ -71,7 +71,9 @@ def dump(grammar: str) -> str:
 
 def load(grammar: str, dumped: str) -> Tables | None:
     """The tables from their JSON; None where they are not of this grammar."""
-    tables: Tables = json.loads(dumped)
+    import msgspec  # noqa: PLC0415 - the build has none
+
+    tables: Tables = msgspec.json.decode(dumped)  # a third of the time that `json` takes
     return tables if tables["of"] == _origin(grammar) else None
 
 

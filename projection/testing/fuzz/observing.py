@@ -95,7 +95,7 @@ class Subject:
         self.view_type = deployed.entry.view_type
         # Where the log begins is no matter here, and a lane that halts would show nothing more.
         on_error = Policy.PARK if deployed.entry.on_error is Policy.HALT else deployed.entry.on_error
-        entry = deployed.entry.model_copy(update={"start": FIRST, "on_error": on_error})
+        entry = deployed.entry.replaced(start=FIRST, on_error=on_error)
         self._deployed = replace(deployed, entry=entry)
         self.events = FileEvents(entry, Tenancy())
         self.hints = Hints.of(deployed.program.checked)
