@@ -219,7 +219,8 @@ def _encoding(inspection: Inspection, remarks: list[str]) -> dict[str, str]:
     if others:
         what = "JSON" if encoding == "json" else encoding
         remarks.append(f"not all bodies are objects of {what}: {', '.join(sorted(others))}")
-    if any(name.endswith("binary") for name in others):
+    binary = sum(number for name, number in inspection.encodings.items() if name.endswith("binary"))
+    if binary > (1 - _NEARLY_ALL) * inspection.count:  # a few are what parks, or is ignored
         remarks.append(
             "what is binary may be protobuf or Avro; a manifest reads these by their descriptors or schemas: "
             "encoding: {protobuf: {descriptors: FILE, messages: {EVENT_TYPE: package.Message}}}, "
