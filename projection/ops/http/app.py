@@ -49,7 +49,7 @@ async def _answer(request: Request, error: Exception) -> Response:
         case HTTPException(status_code=404):
             error = RequestError("http.not_found", "there is no such address", hint="/openapi.json has all there are")
         case HTTPException(status_code=405):
-            allowed = (error.headers or {}).get("allow", "other methods")
+            allowed = (error.headers or {}).get("Allow", "other methods")
             error = RequestError(
                 "http.method_not_allowed",
                 f"{request.method} is not for this address",
