@@ -32,7 +32,7 @@ _DEFAULTS = dict.fromkeys((*TEXTS, "trace_id", "timestamp")) | {
     "payload": ABSENT,
 }
 _TEXT = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)] | int
-NO_SCHEMA = "of a type without a schema"
+NO_SCHEMA, IGNORED = "of a type without a schema", "ignored"
 _TEXT_OR_FLAG = _TEXT | bool  # as attributes of CloudEvents may be, and what tells events from others
 _NOTHING, _NULL = msgspec.Raw(b"{}"), b"null"
 _decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
@@ -288,7 +288,7 @@ def _require_event(ignored: Sequence[tuple[Getter, frozenset[str]]], *where: Any
     for get, values in ignored:
         value = get(*where)
         if value is not None and _text("ignored part", value) in values:
-            raise NoEvent("ignored")
+            raise NoEvent(IGNORED)
 
 
 def _shown(source: Source) -> str:
