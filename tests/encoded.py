@@ -62,6 +62,8 @@ _FILE = {
             _field("id", 2, "string"),
             _field("at", 3, ".google.protobuf.Timestamp"),
             _field("data", 4, ".shop.v1.OrderPlaced"),
+            _field("tenant", 5, "string"),
+            _field("event", 6, "string"),
         ),
         _message(
             "Everything",
@@ -129,6 +131,8 @@ SCHEMAS: dict[str, Any] = {
             {"name": "id", "type": "string"},
             {"name": "at", "type": "string"},
             {"name": "data", "type": {"type": "record", "name": "Order", "fields": _LINES}},
+            {"name": "tenant", "type": "string"},
+            {"name": "event", "type": "string"},
         ],
     },
 }

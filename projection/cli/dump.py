@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 from contextlib import aclosing, contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO, cast
 
@@ -51,6 +52,9 @@ def dump(
     ] = None,
     key_file: Annotated[Path | None, Option(metavar="FILE", help="The secret key of pseudonyms.")] = None,
     key_variable: Annotated[str | None, Option(metavar="NAME", help="The environment variable that holds it.")] = None,
+    skip_unreadable: Annotated[
+        bool, Option("--skip-unreadable", help="Leave out messages that cannot be pseudonymized, instead of stopping.")
+    ] = False,
 ) -> None:
     """Write the messages of a stream to a file: sequence, subject, time, headers and body of each.
 
@@ -69,11 +73,19 @@ def dump(
     if file.exists():
         raise ConfigurationError(f"{file} exists already", hint="name another file, or remove this one")
     pseudonymizer = _pseudonymizer(pseudonymize or [], subjects or [], key_file, key_variable)
-    change = None if pseudonymizer is None else pseudonymizer.message
+    if skip_unreadable and pseudonymizer is None:
+        raise ConfigurationError("--skip-unreadable goes with --pseudonymize")
+    skipped: list[DecodeError] | None = [] if skip_unreadable else None
+    change = _unchanged if pseudonymizer is None else _changing(pseudonymizer, skipped)
     with _written(file) as out:
         count, last = asyncio.run(_dump(out, settings, subject, range(from_, (to or 2**63) + 1), limit, change))
     note(f"wrote {count:,} messages of stream {settings.stream!r} to {file}")
     result: dict[str, object] = {"messages": count, "last_sequence": last}
+    if skipped:
+        what = "message" if len(skipped) == 1 else "messages"
+        note(f"left {len(skipped):,} {what} out; the first: {skipped[0].message}")
+    if skipped is not None:
+        result["skipped"] = len(skipped)
     if pseudonymizer is not None:
         result["pseudonymized"] = pseudonymizer.counts
         for place in (place for place, values in pseudonymizer.counts.items() if not values and count):
@@ -114,6 +126,25 @@ def _pseudonymizer(
     return Pseudonymizer(Pseudonyms(key), places, subjects or [DEFAULT_TEMPLATE])
 
 
+def _unchanged(message: Message) -> Message | None:
+    return message
+
+
+def _changing(pseudonymizer: Pseudonymizer, skipped: list[DecodeError] | None) -> Callable[[Message], Message | None]:
+    """What makes a message that may be written of one; None of those that are noted in `skipped`."""
+
+    def changed(message: Message) -> Message | None:
+        try:
+            return pseudonymizer.message(message)
+        except DecodeError as error:
+            if skipped is None:
+                raise
+            skipped.append(error)
+            return None
+
+    return changed
+
+
 @contextmanager
 def _written(file: Path) -> Iterator[BinaryIO]:
     """A file to write, which appears under its name once it is whole."""
@@ -138,7 +169,7 @@ async def _dump(
     subject: str,
     wanted: range,
     limit: int | None,
-    change: Callable[[Message], Message] | None,
+    change: Callable[[Message], Message | None],
 ) -> tuple[int, int]:
     """How many messages were written, and the sequence of the last."""
     from projection.cli.connection import nats_connection
@@ -157,10 +188,12 @@ async def _dump(
         messages = StreamLog(nats, settings.stream, "dump").messages([subject], after, wanted.stop - 1)
         async with aclosing(messages) as batches:
             async for batch in batches:
-                events = [one for one in batch if not one.no_event][: None if limit is None else limit - count]
-                out.writelines(_line(one if change is None else change(one)) for one in events)
-                count += len(events)
-                last = events[-1].sequence if events else last
+                events = (change(one) for one in batch if not one.no_event)
+                left = None if limit is None else limit - count
+                written = list(islice((one for one in events if one is not None), left))
+                out.writelines(map(_line, written))
+                count += len(written)
+                last = written[-1].sequence if written else last
                 if count == limit:
                     break
     return count, last

@@ -6,7 +6,7 @@ import re
 from contextlib import aclosing
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from projection.cli.console import note, say
 from projection.cli.options import Config, NatsUrl, Stream
@@ -16,6 +16,7 @@ from projection.errors import ConfigurationError, ProjectionError
 if TYPE_CHECKING:
     from projection.history.drafting import Draft
     from projection.history.inspection import Inspection, Seen
+    from projection.model.envelope import Envelope
     from projection.model.settings import Settings
     from projection.stream.jetstream import StreamInfo
 
@@ -52,11 +53,13 @@ def inspect(
     if not inspection.count:
         raise ConfigurationError(f"stream {settings.stream!r} holds no message", hint="publish one, or name another")
     draft = drafted(inspection)
+    reading = _reading(inspection, draft)
     _tell_stream(settings.stream, info, inspection)
     _tell_messages(inspection, show_values=values)
     _tell_draft(draft)
+    _tell_refused(reading, show_values=values)
     if write is not None:
-        _write(write, settings.stream, inspection, draft)
+        _write(write, settings.stream, inspection, draft, reading)
 
 
 async def _inspected(settings: Settings, sample: int) -> tuple[StreamInfo, Inspection]:
@@ -144,6 +147,22 @@ def _tell_draft(draft: Draft) -> None:
         say(_manifest_text(draft.events))
 
 
+def _tell_refused(reading: _Reading, *, show_values: bool) -> None:
+    """What a node would make nothing of: their codes, and why only where values may be shown, for reasons name them."""
+    if not reading.refused or not reading.events:
+        return
+    count = sum(len(sequences) for sequences in reading.refused.values())
+    say()
+    say(f"{count:,} of {count + len(reading.events):,} messages cannot be read by this, and a node would park them:")
+    told: dict[str, list[int]] = {}
+    for (code, reason), sequences in reading.refused.items():
+        told.setdefault(f"{code}: {reason}" if show_values else code, []).extend(sequences)
+    for what, sequences in told.items():
+        say(f"  {what} ({len(sequences):,}; the first is message {min(sequences)})")
+    why = "" if show_values else "--values shows why; "
+    say(f"  {why}where they are no events, let `ignore` say how they are known, and leave them out")
+
+
 def _manifest_text(events: Any) -> str:
     import yaml
 
@@ -165,7 +184,7 @@ on {events} to {route} =>
 """
 
 
-def _write(folder: Path, stream: str, inspection: Inspection, draft: Draft) -> None:
+def _write(folder: Path, stream: str, inspection: Inspection, draft: Draft, reading: _Reading) -> None:
     """Write a manifest and its program, which check as they stand."""
     from projection.cli.findings import shown_path
     from projection.lang.schemas.declarations import declarations
@@ -174,7 +193,7 @@ def _write(folder: Path, stream: str, inspection: Inspection, draft: Draft) -> N
     from projection.lang.syntax.formatter import formatted
 
     name = _name(stream)
-    sample, read = Sample(), _read(inspection, draft)
+    sample, read = Sample(), reading.events
     for event_type, payload, _ in read:
         sample.add(event_type, payload)
     if not read:
@@ -203,23 +222,37 @@ def _write(folder: Path, stream: str, inspection: Inspection, draft: Draft) -> N
         note(f"wrote {shown_path(path)}")
 
 
-def _read(inspection: Inspection, draft: Draft) -> list[tuple[str, Any, str]]:
-    """Type, payload and aggregate id of each message that the draft can read."""
+class _Reading(NamedTuple):
+    """What a draft makes of the messages of a sample."""
+
+    events: list[tuple[str, Any, str]]  # type, payload and aggregate id of each that it can read
+    refused: dict[tuple[str, str], list[int]]  # the sequences of the others, by code and reason
+
+
+def _reading(inspection: Inspection, draft: Draft) -> _Reading:
     import msgspec
 
     from projection.engine.event import DescribedReader
     from projection.model.envelope import Tenancy, decode_envelope
     from projection.model.event_format.declaration import EventFormat
 
-    decode, found = msgspec.json.Decoder(float_hook=Decimal).decode, []
+    decode, found = msgspec.json.Decoder(float_hook=Decimal).decode, _Reading([], {})
     described = None if draft.events is None else DescribedReader(EventFormat.model_validate(draft.events), Tenancy())
     for message, _ in inspection.samples:
-        try:
-            envelope = decode_envelope(message.data) if described is None else described.read(message).envelope
-        except ProjectionError:
-            continue
-        if envelope is not None:
-            found.append((envelope.event_type, decode(envelope.payload), envelope.aggregate_id))
+        envelope: Envelope | None = None
+        error: ProjectionError | None = None
+        if described is not None:
+            event = described.read(message)
+            envelope, error = event.envelope, event.error
+        else:
+            try:
+                envelope = decode_envelope(message.data)
+            except ProjectionError as refused:
+                error = refused
+        if error is not None:
+            found.refused.setdefault((error.code, str(error)), []).append(message.sequence)
+        elif envelope is not None:
+            found.events.append((envelope.event_type, decode(envelope.payload), envelope.aggregate_id))
     return found
 
 

@@ -16,9 +16,12 @@ _MOST = 10  # types that are named
 
 def unhandled_notes(unhandled: Unhandled) -> Iterator[str]:
     """Notes on what was read and concerns no program; none where there is nothing of that."""
-    if not unhandled.count:
+    if passed_over := sum(unhandled.markers.values()):
+        what = "1 message is no event" if passed_over == 1 else f"{passed_over:,} messages are no events"
+        yield f"{what}: {', '.join(f'{count:,} {kind}' for kind, count in sorted(unhandled.markers.items()))}"
+    if not (count := unhandled.count - passed_over):
         return
-    what = "1 event is of a type" if unhandled.count == 1 else f"{unhandled.count:,} events are of types"
+    what = "1 event is of a type" if count == 1 else f"{count:,} events are of types"
     yield f"unhandled: {what} that no program handles"
     types = sorted(unhandled.types.items(), key=lambda one: (one[1] is None, one[0]))  # those with a guess first
     for (aggregate_type, event_type), guess in types[:_MOST]:

@@ -49,7 +49,10 @@ class Replay:
         for lane in self.lanes:
             lane.move_to(before_start_in_file(lane.deployed))
         for count, event in enumerate(self.file_events.read(events), 1):
-            self.unhandled.count += self._is_unhandled(event)
+            if event.no_event:
+                self.unhandled.passed_over(event.no_event, event.message.subject)
+            else:
+                self.unhandled.count += self._is_unhandled(event)
             for lane in self.lanes:
                 if event.no_event:
                     lane.move_to(event.message.sequence)
@@ -64,7 +67,7 @@ class Replay:
 
     def _is_unhandled(self, event: Event) -> bool:
         if (envelope := event.envelope) is None:
-            return bool(event.no_event)
+            return False
         key = envelope.aggregate_type, envelope.event_type
         if (found := self._types.get(key)) is None:
             if len(self._types) >= _MAX_TYPES:  # types that come from outside may not fill the memory

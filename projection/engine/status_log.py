@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import structlog
 
 from projection.engine.unhandled import MAX_TYPES
+from projection.model.event_format.plan import IGNORED, NO_SCHEMA
+from projection.model.event_format.reader import OTHER_SUBJECT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -16,6 +18,12 @@ if TYPE_CHECKING:
     from projection.model.parked import Suspension
 
 log = structlog.get_logger()
+
+_WHY_NO_EVENTS = {  # where it is the manifest that says so, and nothing was deleted
+    IGNORED: "`ignore` in the manifest says so",
+    OTHER_SUBJECT: "no template of `subjects` in the manifest has this subject",
+    NO_SCHEMA: "`encoding` in the manifest names no schema for this type",
+}
 
 
 class StatusLog:
@@ -69,9 +77,10 @@ class StatusLog:
 
     def tell_marker(self, kind: str, subject: str) -> None:
         """Log that a message is no event: the first one of its kind."""
-        log.warning(
+        tell = log.info if kind == IGNORED else log.warning
+        tell(
             "the stream holds messages that are no events; they are counted and passed over",
             kind=kind,
             subject=subject,
-            hint="views keep what such a message stands for: let events say what was deleted",
+            hint=_WHY_NO_EVENTS.get(kind, "views keep what such a message stands for: let events say what was deleted"),
         )

@@ -13,7 +13,8 @@ from projection.model.event_format.times import with_offset
 from projection.model.timestamp import parse_timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Set as AbstractSet
 
     from projection.history.inspection import Inspection, Seen
 
@@ -34,7 +35,8 @@ _NAMES = {
 }  # fmt: skip
 _PLACES = {"event_type": "<event>", "aggregate_id": "<id>"}
 _PREFIXES = ("ce", "x")  # that headers begin with
-_TYPE = re.compile(r"[A-Za-z][\w.:/$+-]*", re.ASCII)
+_TYPE = re.compile(r"\$>|\$?[A-Za-z][\w.:/$+-]*", re.ASCII)
+_OF_THE_SYSTEM = "$"  # that types begin with in KurrentDB, links among them
 _MOST_TYPES = 300
 _NEARLY_ALL = 0.98
 _UNITS = (("epoch_s", 10**9), ("epoch_ms", 10**12), ("epoch_us", 10**15), ("epoch_ns", 10**18))
@@ -198,9 +200,15 @@ def _mapped(inspection: Inspection, candidates: dict[str, list[Candidate]]) -> D
             events[part] = {"from": one.source, **form}
             if one.reason == "local":
                 remarks.append("timestamps name no offset from UTC: `offset` is a guess")
+    if of_the_system := sorted(one for one in _values(best, "event_type") if one.startswith(_OF_THE_SYSTEM)):
+        events["ignore"] = {best["event_type"].source: of_the_system}
     if "timestamp" not in best:
         remarks.append("no place was found that holds when an event happened: the time when it was stored counts")
     return Draft(events | _encoding(inspection, remarks), candidates, remarks)
+
+
+def _values(best: dict[str, Candidate], part: str) -> Iterable[str]:
+    return best[part].seen.values if part in best else ()
 
 
 def _encoding(inspection: Inspection, remarks: list[str]) -> dict[str, str]:
@@ -211,7 +219,8 @@ def _encoding(inspection: Inspection, remarks: list[str]) -> dict[str, str]:
     if others:
         what = "JSON" if encoding == "json" else encoding
         remarks.append(f"not all bodies are objects of {what}: {', '.join(sorted(others))}")
-    if any(name.endswith("binary") for name in others):
+    binary = sum(number for name, number in inspection.encodings.items() if name.endswith("binary"))
+    if binary > (1 - _NEARLY_ALL) * inspection.count:  # a few are what parks, or is ignored
         remarks.append(
             "what is binary may be protobuf or Avro; a manifest reads these by their descriptors or schemas: "
             "encoding: {protobuf: {descriptors: FILE, messages: {EVENT_TYPE: package.Message}}}, "
@@ -252,14 +261,17 @@ def _in_subjects(inspection: Inspection, part: str) -> Candidate | None:
 
 def _templates(inspection: Inspection, places: dict[int, str]) -> list[str]:
     """Templates of all subjects: the places that hold a part, what is the same in all, and `*`."""
+    named = [seen.values.keys() for seen in (*inspection.headers.values(), *inspection.fields.values())]
     return [
-        ".".join(_token(seen, places.get(number)) for number, seen in enumerate(shape.tokens))
+        ".".join(_token(seen, places.get(number), named) for number, seen in enumerate(shape.tokens))
         for shape in inspection.shapes
     ]
 
 
-def _token(seen: Seen, place: str | None) -> str:
+def _token(seen: Seen, place: str | None, named: Sequence[AbstractSet[str]]) -> str:
     if place is None:
         return next(iter(seen.values)) if len(seen.values) == 1 else "*"
+    if any(seen.values.keys() <= values for values in named):  # so the messages call it, prefix and all
+        return place
     same = commonprefix(list(seen.values))  # noqa: RUF071 - of any texts
     return same[: max(same.rfind("-"), same.rfind("_")) + 1] + place

@@ -23,13 +23,20 @@ if TYPE_CHECKING:
     from projection.stream.port import Message
 
 _ALL = ""  # of a tree of paths: all that is there
+_DATA_BASE64 = "data_base64"
+_NULL = msgspec.Raw(b"null")
 _OF_CLOUDEVENTS = "ce-"  # headers whose values are percent-encoded
 _PLAIN_IN_HEADERS = "".join(map(chr, range(0x21, 0x7F))).replace("%", "").replace('"', "")
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _string = msgspec.json.Decoder(str).decode
+_base64 = msgspec.json.Decoder(bytes | None).decode
 _raw = msgspec.json.Decoder(msgspec.Raw).decode
 _encode = msgspec.json.Encoder().encode
+
+
+class _HiddenDataError(Exception):
+    """The data of a CloudEvent is base64 of something else than JSON."""
 
 
 class Pseudonymizer:
@@ -80,10 +87,11 @@ class Pseudonymizer:
         """
         try:
             data = self._body(message.data) if self._tree and message.data else message.data
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, _HiddenDataError) as error:
+            what = f"`{_DATA_BASE64}`" if isinstance(error, _HiddenDataError) else "body"
             raise DecodeError(
-                f"message {message.sequence} cannot be pseudonymized: its body is no JSON, or is nested too deeply",
-                hint="leave such messages out, by --subject, --from and --to",
+                f"message {message.sequence} cannot be pseudonymized: its {what} is no JSON, or is nested too deeply",
+                hint="leave such messages out, by --skip-unreadable",
             ) from None
         subject = self._subject(message) if self._subjects else message.subject
         headers = self._block(message.headers) if self._headers else message.headers
@@ -106,7 +114,19 @@ class Pseudonymizer:
         for key in members:
             if (below := tree.get(f".{key}")) is not None:
                 members[key] = msgspec.Raw(self._within(members[key], below))
+        if "specversion" in members and (below := tree.get(".data")) is not None:
+            self._in_base64(members, below)
         return _encode(members)
+
+    def _in_base64(self, event: dict[str, msgspec.Raw], tree: Mapping[str, Any]) -> None:
+        """Replace what is in the data of a CloudEvent that holds it as base64, which is the same place as `data`."""
+        try:
+            if not (data := _base64(event.get(_DATA_BASE64, _NULL))):
+                return
+            changed = self._within(_raw(data), tree)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise _HiddenDataError from None
+        event[_DATA_BASE64] = msgspec.Raw(_encode(changed))
 
     def _all(self, data: bytes, place: str) -> bytes:
         first = data[:1]
@@ -151,7 +171,7 @@ class Pseudonymizer:
                 return self._replaced(found, places)
         raise DecodeError(
             f"message {message.sequence} cannot be pseudonymized: {message.subject!r:.200} fits no template",
-            hint="name one for it with --subjects, or leave such messages out, by --subject",
+            hint="name one for it with --subjects, or leave such messages out, by --skip-unreadable",
         )
 
     def _replaced(self, found: re.Match[str], places: Sequence[str]) -> str:

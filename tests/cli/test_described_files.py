@@ -100,6 +100,20 @@ def test_a_file_is_folded_as_the_stream_would_be(folder):
     assert "1 event is parked with R705; the first is event 19" in ended.stderr
 
 
+def test_what_the_manifest_leaves_out_is_not_told_as_events_that_no_program_handles(folder):
+    lines = (folder / "events.jsonl").read_text()
+    (folder / "events.jsonl").write_text(
+        lines
+        + lines.splitlines()[0].replace("OrderPlaced", "OrderLost").replace('"sequence": 11', '"sequence": 20')
+        + "\n"
+    )
+    ended = in_this_process("replay", "events.jsonl", folder=folder)
+    assert "note: 2 messages are no events: 1 ignored, 1 of another subject\n" in ended.stderr
+    assert "note: unhandled: 1 event is of a type that no program handles\n" in ended.stderr
+    (folder / "events.jsonl").write_text(lines)
+    assert "unhandled" not in in_this_process("replay", "events.jsonl", folder=folder).stderr
+
+
 def test_a_summary_counts_what_is_no_event_as_unhandled(folder):
     ended = in_this_process("replay", "events.jsonl", "--summary", folder=folder)
     found = json.loads(ended.stdout)

@@ -144,6 +144,19 @@ def test_what_cannot_be_pseudonymized_is_said_and_leaves_nothing(dumped, options
     assert before == sorted(folder.iterdir())
 
 
+def test_what_cannot_be_pseudonymized_can_be_left_out_and_is_counted(dumped):
+    """An image among events would otherwise keep all of them from becoming fixtures."""
+    folder, where, _ = dumped
+    (folder / "key").write_text("0123456789abcdef")
+    options = ("--pseudonymize", "body.n", "--key-file", "key", "--skip-unreadable")
+    ended = in_this_process("dump", "x.jsonl", *where, *options, "--limit", 2, folder=folder)
+    assert {"messages": 2, "last_sequence": 3, "skipped": 1, "pseudonymized": {"body.n": 2}} == json.loads(ended.stdout)
+    assert "left 1 message out; the first: message 2 cannot be pseudonymized: its body is no JSON" in ended.stderr
+    assert [1, 3] == [json.loads(line)["sequence"] for line in (folder / "x.jsonl").read_text().splitlines()]
+    ended = in_this_process("dump", "y.jsonl", *where, "--skip-unreadable", folder=folder)
+    refused(ended, EXIT_USAGE, "--skip-unreadable goes with --pseudonymize")
+
+
 def test_a_message_whose_line_would_not_be_read_again_is_named(dumped, monkeypatch):
     folder, where, _ = dumped
     monkeypatch.setattr("projection.stream.file_feed.MAX_LINE_BYTES", 40)

@@ -211,6 +211,25 @@ def test_what_is_shown_are_places_and_counts_and_no_values(nats_server, stream_n
     assert "OrderPlaced" in projection("inspect", *where, "--values", folder=tmp_path).stdout
 
 
+def test_messages_that_the_draft_cannot_read_are_counted_and_shown_on_demand(nats_server, stream_name, where, tmp_path):
+    """A batch and an image among CloudEvents: to learn of them from the node, once they are parked, is late."""
+    make, _ = KINDS["CloudEvents, structured"]
+    image = {f"ce-{name}": str(value) for name, value in cloud(99).items()} | {"Content-Type": "image/jpeg"}
+    odd = [
+        Outgoing("orders", b"\xff\xd8\xff\xe0", image),
+        of([cloud(1)], headers={"Content-Type": "application/cloudevents-batch+json"}),
+    ]
+    fill(nats_server.url, stream_name, [*map(make, range(98)), *odd])
+    ended = projection("inspect", *where, "--write", "draft", folder=tmp_path, COLUMNS="200")
+    assert "2 of 100 messages cannot be read by this, and a node would park them:" in ended.stdout
+    assert "  D102 (2; the first is message 99)\n  --values shows why; where they are no events" in ended.stdout
+    assert "protobuf" not in ended.stdout
+    assert "image" not in ended.stdout
+    shown = projection("inspect", *where, "--values", folder=tmp_path, COLUMNS="200").stdout
+    assert "D102: the data of the CloudEvent is image/jpeg; JSON is read (1; the first is message 99)" in shown
+    assert "(1; the first is message 100)" in shown
+
+
 def test_what_makes_a_rebuild_unsafe_is_said(nats_server, stream_name, where, tmp_path):
     async def make() -> None:
         async with await Nats.connect(NatsConnection(nats_server.url)) as nats:

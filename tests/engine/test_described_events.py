@@ -246,8 +246,11 @@ async def test_messages_of_other_subjects_and_those_that_are_ignored_are_counted
         (lane,) = node.lanes
         views, parked, scanned, applied = folded(lane.store, lane.view_type)
     assert (1, [], 4, 1) == (len(views), parked, scanned, applied)
-    told = [line["kind"] for line in logged if "kind" in line]
-    assert ["of another subject", "ignored"] == told
+    told = [(line["kind"], line["log_level"], line["hint"]) for line in logged if "kind" in line]
+    assert [
+        ("of another subject", "warning", "no template of `subjects` in the manifest has this subject"),
+        ("ignored", "info", "`ignore` in the manifest says so"),
+    ] == told
 
 
 def test_a_description_is_part_of_the_fold_s_identity(tmp_path):

@@ -161,6 +161,19 @@ def test_what_is_ignored_need_not_be_json() -> None:
         read(*binary(XML), described=described)
 
 
+@pytest.mark.parametrize("kind", ["application/cloudevents-batch+json", "application/cloudevents+avro"])
+@pytest.mark.parametrize("source", ["header.content-type", "header.kind", "subject"])
+def test_what_is_ignored_by_what_stands_outside_may_be_a_batch_or_of_another_format(kind: str, source: str) -> None:
+    headers = {"content-type": kind, "kind": "odd"}
+    value = {"header.content-type": kind, "header.kind": "odd", "subject": "mySubject"}[source]
+    described = EventFormat.model_validate({"format": "cloudevents", "ignore": {source: [value]}})
+    with pytest.raises(NoEvent):
+        read(b"\xff", headers, described)
+    others = EventFormat.model_validate({"format": "cloudevents", "ignore": {source: ["other"]}})
+    with pytest.raises(DecodeError, match="one CloudEvent as JSON, or in binary mode, is read"):
+        read(b"\xff", headers, others)
+
+
 def test_a_tenant_is_known_of_a_message_whose_data_is_none() -> None:
     data, headers = binary(XML)
     assert "5" == FormatReader(DESCRIBED).tenant_of(Stored(data, headers_block(headers)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode, b64encode
 from urllib.parse import quote
 
 import pytest
@@ -74,6 +75,34 @@ def test_a_value_has_one_pseudonym_wherever_it_stands(secret: str) -> None:
     assert P(quote(secret)) == headers["user"]
     ours = changed(Message(7, "s", json.dumps({"a": secret}).encode(), "0", "", b""), "body.a").data
     assert P(secret) == json.loads(ours)["a"]
+
+
+@pytest.mark.parametrize("batch", [False, True])
+@given(secret=SECRETS)
+def test_the_data_of_a_cloudevent_is_looked_into_also_where_it_is_base64(secret: str, *, batch: bool) -> None:
+    """It is JSON in another form, and the same place of the event."""
+    data = {"user": {"name": secret}, "n": 1}
+    ours = {"specversion": "1.0", "data_base64": b64encode(json.dumps(data).encode()).decode()}
+    found = json.loads(changed(message(json.dumps([ours] if batch else ours).encode()), "body.data.user").data)
+    (event,) = found if batch else [found]
+    assert {"user": {"name": P(secret)}, "n": 1} == json.loads(b64decode(event["data_base64"]))
+    assert ours | {"data_base64": event["data_base64"]} == event
+
+
+@pytest.mark.parametrize("data", [b"\xff\xd8\xff", b"{"])
+def test_a_cloudevent_whose_data_cannot_be_looked_into_is_refused(data: bytes) -> None:
+    body = json.dumps({"specversion": "1.0", "data_base64": b64encode(data).decode()}).encode()
+    with pytest.raises(DecodeError, match=r"message 7 cannot be pseudonymized: its `data_base64` is no JSON"):
+        changed(message(body), "body.data.user")
+    assert body == changed(message(body), "header.x").data
+    assert json.loads(body) == json.loads(changed(message(body), "body.other").data)
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"data_base64":"x"}', b'{"specversion":"1","data_base64":""}', b'{"specversion":"1","data_base64":null}']
+)
+def test_what_holds_no_data_as_base64_stays_as_it_is(body: bytes) -> None:
+    assert body == changed(message(body), "body.data.user").data
 
 
 def test_a_place_within_a_token_is_replaced_and_its_literals_stay() -> None:

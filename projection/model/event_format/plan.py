@@ -32,7 +32,7 @@ _DEFAULTS = dict.fromkeys((*TEXTS, "trace_id", "timestamp")) | {
     "payload": ABSENT,
 }
 _TEXT = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)] | int
-NO_SCHEMA = "of a type without a schema"
+NO_SCHEMA, IGNORED = "of a type without a schema", "ignored"
 _TEXT_OR_FLAG = _TEXT | bool  # as attributes of CloudEvents may be, and what tells events from others
 _NOTHING, _NULL = msgspec.Raw(b"{}"), b"null"
 _decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
@@ -139,7 +139,7 @@ class Plan:
             NoEvent: the manifest says that it is none.
             DecodeError: see `FormatReader.read`.
         """
-        _require_event(self._ignored_outside, None, message, groups, headers)
+        self.require_event(message, groups, headers)
         if self._is_binary and message.data:
             require_readable(headers, self._media_types)
         is_coded = is_coded and not (self._is_binary and not message.data)  # an event without data
@@ -168,6 +168,14 @@ class Plan:
         if not self._is_payload_direct or found.payload is ABSENT:
             found.payload = self._payload(found, message, groups, headers)
         return cast("Envelope", found)
+
+    def require_event(self, message: StoredMessage, groups: Sequence[str], headers: Mapping[str, str]) -> None:
+        """Pass over a message that is known from outside of its body to be no event, whatever its form.
+
+        Raises:
+            NoEvent: it is none.
+        """
+        _require_event(self._ignored_outside, None, message, groups, headers)
 
     def outer_tenant(self, message: StoredMessage, groups: Sequence[str], headers: Mapping[str, str]) -> str | None:
         """The tenant, as far as it can be told without the body."""
@@ -280,7 +288,7 @@ def _require_event(ignored: Sequence[tuple[Getter, frozenset[str]]], *where: Any
     for get, values in ignored:
         value = get(*where)
         if value is not None and _text("ignored part", value) in values:
-            raise NoEvent("ignored")
+            raise NoEvent(IGNORED)
 
 
 def _shown(source: Source) -> str:

@@ -92,7 +92,12 @@ class FormatReader:
                 headers = self._headers(message.headers)
                 if not self._is_cloudevents:
                     return plan, found.groups(), headers, self._is_coded
-                if not cloudevents.is_binary(headers):
+                try:
+                    is_binary = cloudevents.is_binary(headers)
+                except DecodeError:
+                    plan.require_event(message, found.groups(), headers)
+                    raise
+                if not is_binary:
                     return plan, found.groups(), headers, False
                 is_json = cloudevents.is_json(cloudevents.data_type(headers))
                 return binary, found.groups(), headers, self._is_coded and not is_json

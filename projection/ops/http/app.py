@@ -49,8 +49,12 @@ async def _answer(request: Request, error: Exception) -> Response:
         case HTTPException(status_code=404):
             error = RequestError("http.not_found", "there is no such address", hint="/openapi.json has all there are")
         case HTTPException(status_code=405):
+            allowed = (error.headers or {}).get("Allow", "other methods")
             error = RequestError(
-                "http.method_not_allowed", f"{request.method} is not for this address", headers=error.headers
+                "http.method_not_allowed",
+                f"{request.method} is not for this address",
+                hint=f"it takes {allowed}; a query is sent to /v1/query by POST",
+                headers=error.headers,
             )
         case RequestValidationError():
             error = RequestError("http.invalid", "the request's parameters do not fit")
