@@ -38,13 +38,15 @@ class LibraryClient(Client):
         return self._read(self._connection.ssl_context) or super().ssl_context
 
     async def _connect_to_server(self, s: Srv) -> None:
-        """The library's own word for it; over WebSocket, by a transport of ours."""
+        """The library's own word for it; over WebSocket, by a transport of ours.
+
+        A connection on which the attempt before this one failed is closed first: the library forgets it.
+        """
+        self.abandon()
         if not self._connection.is_websocket:
             await super()._connect_to_server(s)
             return
         s.last_attempt = monotonic()
-        if self._transport is not None:
-            self._transport.close()  # type: ignore[no-untyped-call]
         context = self.ssl_context if s.uri.scheme == "wss" else None
         socket = web_socket()()
         await socket.open(s.uri.geturl(), context, self._connect_s)

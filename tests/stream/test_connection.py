@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import threading
 from contextlib import suppress
@@ -155,6 +156,24 @@ async def test_a_client_whose_coming_back_ended_by_an_error_that_the_library_doe
     await eventually(lambda: client._reconnection_task is not None and client._reconnection_task.done())
     assert isinstance(client._reconnection_task.exception(), RuntimeError)
     await eventually(log.reachable)
+
+
+async def test_attempts_to_come_back_that_failed_leave_no_connection_open(
+    nats_server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library forgets them, and would have a descriptor open for each; it is a ResourceWarning here."""
+    monkeypatch.setattr(connection, "_CONNECT_S", 0.1)
+    async with Link(nats_server.url) as link:
+        nats = await Nats.connect(NatsConnection(link.url))
+        link.silence()
+        client = nats._client
+        client._transport._io_writer.transport.abort()
+        await eventually(lambda: client._current_server.reconnects > 2)
+        link.make_whole()
+
+        await eventually(lambda: nats._client.is_connected)
+        await nats.close()
+    gc.collect()
 
 
 @pytest.mark.parametrize("leaves", [False, True], ids=["found by pings", "left at once"])
