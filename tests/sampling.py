@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 SEED = "SAMPLE_SEED"
 ALL = "all"  # in place of a seed
-PART = 4  # a short run tries one of so many examples, and of so many tests that are dear
+PART = 4  # a short run tries one of so many examples
+DEAR_PART = 8  # and of so many tests that are dear
 DEAR_S = 0.5  # of processor time, from which on a test is dear
 DEAR = Path(__file__).parent / "dear_tests.txt"  # which are: SAMPLE_SEED=all DEAR_TESTS=tests/dear_tests.txt make test
 LEAST = 10  # examples, or as many as the test has
@@ -49,7 +50,7 @@ def rotate(items: Iterable[pytest.Item]) -> None:
     dear, seed = set(DEAR.read_text().splitlines()), os.environ[SEED]
     for item in items:
         test, _, _ = item.nodeid.partition("[")
-        if seed != ALL and test in dear and Random(f"{seed} {item.nodeid}").randrange(PART):
+        if seed != ALL and test in dear and Random(f"{seed} {item.nodeid}").randrange(DEAR_PART):
             item.add_marker("long")
 
 

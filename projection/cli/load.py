@@ -24,8 +24,8 @@ EXAMPLES = (
     "projection load events.jsonl.gz --stream events --limit 1000",
     "projection load events.jsonl.gz --stream events --from-line 1001",
     "projection load events.jsonl --url nats://127.0.0.1:4222 --config node.yaml",
-    "projection load --from postgres://reader@db.internal/shop --table mt_events --stream SHOP --create",
-    "projection load --from postgres:///shop --table events --subject-template 'shop.<type>.<id>' --body data --follow",
+    "projection load --from postgres:///shop --table mt_events --create",
+    "projection load --from postgres:///shop --table events --body data --follow",
 )
 _INTERRUPTED = 130
 

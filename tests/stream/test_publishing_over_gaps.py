@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 from link import Link
+from patience import eventually
 from stream_support import Log, read
 
 from projection.errors import StreamError
@@ -140,9 +141,14 @@ async def test_what_is_stored_out_of_turn_behind_a_gap_is_told(
     """Of many under way, one is sent for the place that the end of the stream skips to."""
     monkeypatch.setattr(publisher_module, "_RETRY_PAUSE_S", 0.01)
 
+    async def are_stored() -> bool:
+        return (await log.jetstream.stream_info(log.name)).state.last_seq == 10
+
     async def source() -> AsyncIterator[Outgoing]:
         for number, message in enumerate(numbered(log, 60)):
-            await other.leave_gap(5 if number == 10 else 0)
+            if number == 10:
+                await eventually(are_stored)
+                await other.leave_gap(5)
             yield message
 
     with pytest.raises(StreamError, match=r"holds another message at 16 .* the first 10 messages are stored in order"):
