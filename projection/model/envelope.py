@@ -11,7 +11,7 @@ from typing import Annotated
 import msgspec
 
 from projection.errors import DecodeError, TenantAccessError
-from projection.model.ids import DEFAULT_TENANT, TenantId
+from projection.model.ids import DEFAULT_TENANT, TenantId, tenant_of_event
 from projection.nested import shallow
 
 MAX_ENVELOPE_BYTES = 8 * 1024 * 1024
@@ -72,7 +72,8 @@ class Tenancy(msgspec.Struct, frozen=True):
         """Whose event this is: the subject says, and the envelope may not say otherwise. Empty names the default.
 
         Raises:
-            TenantAccessError: the envelope names another tenant, or either names one while multi-tenancy is off.
+            TenantAccessError: the envelope names another tenant, either names one while multi-tenancy is off, or no
+                tenant has such an id.
         """
         return self.owner(envelope.tenant_id, by_subject)
 
@@ -84,7 +85,7 @@ class Tenancy(msgspec.Struct, frozen=True):
         """
         if by_subject is None:
             try:
-                owner = TenantId(named or "") or self.default
+                owner = tenant_of_event(named or "") or self.default
             except ValueError as error:
                 raise TenantAccessError(str(error)) from None
         else:

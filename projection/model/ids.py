@@ -60,6 +60,20 @@ class TenantId(_Id):
         return "is longer than 200 bytes" if len(escape_part(value).encode()) > 200 else None
 
 
+def tenant_of_event(text: str) -> TenantId:
+    """The tenant that an event names, be it by its subject or in itself.
+
+    HTTP takes blanks and tabs off the ends of a header's value: whoever asks for the tenant ` north` would be answered
+    with the views of `north`. So no event makes such a tenant.
+
+    Raises:
+        ValueError: no tenant has this id.
+    """
+    if text != text.strip(" \t"):
+        raise ValueError(f"tenant id {text!r} begins or ends with a blank")
+    return TenantId(text)
+
+
 class ViewType(_Id):
     """The name of a manifest entry: a lower-case identifier of at most 64 characters."""
 

@@ -8,7 +8,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, NamedTuple
 
 from projection.model.escaping import escape_token, unescape_token
-from projection.model.ids import TenantId
+from projection.model.ids import tenant_of_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -127,7 +127,7 @@ class SubjectTemplate(NamedTuple):
 
 @lru_cache(maxsize=_REMEMBERED)  # asked for every event, and there are fewer tenants than events
 def _tenant(token: str) -> TenantId:
-    return TenantId(unescape_token(token))
+    return tenant_of_event(unescape_token(token))
 
 
 def filter_problem(subject_filter: str) -> str | None:

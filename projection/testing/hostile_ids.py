@@ -37,8 +37,8 @@ _texts = st.lists(st.sampled_from(TRAPS), max_size=4).map("".join) | st.text(
 
 
 def tenant_ids() -> st.SearchStrategy[TenantId]:
-    """Hostile tenant ids, the empty one among them."""
-    return _texts.map(TenantId)
+    """Hostile ids of tenants that events can make, the empty one among them."""
+    return _texts.map(lambda text: TenantId(text.strip(" \t")))
 
 
 def view_ids() -> st.SearchStrategy[ViewId]:

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from projection.errors import DecodeError, TenantAccessError
 from projection.model.envelope import MAX_ENVELOPE_BYTES, MAX_TEXT, Tenancy, decode_envelope
+from projection.model.escaping import escape_token
 from projection.model.ids import TenantId
+from projection.model.subjects import SubjectTemplate
 from projection.testing.hostile_ids import tenant_ids
 
 LEAST = {
@@ -178,6 +180,15 @@ class TestTenancy:
     def test_a_name_that_no_tenant_can_have_is_a_data_error(self):
         with pytest.raises(TenantAccessError, match="longer than 200 bytes"):
             Tenancy().tenant_of(envelope(tenant_id="a" * 201), None)
+
+    @pytest.mark.parametrize("named", [" north", "north ", "\tnorth", "north\t", " ", " \t"])
+    def test_no_tenant_begins_or_ends_with_what_http_takes_off_a_header(self, named):
+        """Else a request for one tenant would be answered with the views of another."""
+        with pytest.raises(TenantAccessError, match="begins or ends with a blank"):
+            Tenancy().tenant_of(envelope(tenant_id=named), None)
+        tenant_of = SubjectTemplate.parse("events.<tenant>.<type>.<id>").tenant_reader()
+        with pytest.raises(ValueError, match="begins or ends with a blank"):
+            tenant_of(f"events.{escape_token(named)}.order.1")
 
     def test_an_envelope_is_never_changed(self):
         with pytest.raises(AttributeError):
