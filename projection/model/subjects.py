@@ -13,6 +13,8 @@ from projection.model.ids import tenant_of_event
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
+    from projection.model.ids import TenantId
+
 DEFAULT_TEMPLATE = "tenant.<tenant>.aggregate.<type>.<id>"
 _NEVER_IN_TOKEN = re.compile(r"[\x00-\x20\x7f\ud800-\udfff]")
 _PLACES = ("<tenant>", "<type>", "<id>")

@@ -182,6 +182,7 @@ async def test_a_frozen_server_that_takes_nothing_more_is_left_for_another(
 ) -> None:
     """What was not sent to it is waited for by nobody, neither on the way to another server nor at the end."""
     monkeypatch.setattr(connection, "_PING_S", 0.2)
+    monkeypatch.setattr(connection, "_CONNECT_S", 5)
     async with Link(nats_server.url) as one, Link(nats_server.url) as other:
         nats = await Nats.connect(NatsConnection(f"{one.url},{other.url}"))
         await silenced_with_something_unsent(nats, one, other)

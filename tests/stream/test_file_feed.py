@@ -64,7 +64,11 @@ def test_a_line_may_be_as_long_as_a_recorded_event_and_no_longer(tmp_path: Path)
         list(read_events(path))
 
 
-@pytest.mark.parametrize("body", [b"\xff" * MAX_ENVELOPE_BYTES, b'"' + b"x" * (MAX_ENVELOPE_BYTES - 2) + b'"'])
+@pytest.mark.parametrize(
+    "body",
+    [b"\xff" * MAX_ENVELOPE_BYTES, b'"' + b"x" * (MAX_ENVELOPE_BYTES - 2) + b'"'],
+    ids=["no text", "a text"],
+)
 def test_a_body_of_the_size_of_the_largest_event_is_read_again_from_a_file(tmp_path: Path, body: bytes) -> None:
     message = Message(7, "shop." + "x" * 1_000, body, "1", "", headers_block({"a": "y" * 4_000}))
     path = tmp_path / "events.jsonl"
