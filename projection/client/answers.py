@@ -43,6 +43,25 @@ class View(Told, frozen=True, kw_only=True):
     """For the next `view(…, etag=…)`, which answers None where the view is the same."""
 
 
+class PastView(msgspec.Struct, frozen=True, kw_only=True):
+    """One view as it was."""
+
+    build: int
+    """The number of the build whose program made it."""
+    program: str
+    """The digest of that."""
+    at: int
+    """Behind which event of the log."""
+    events: int
+    """Of the log, that were read for it."""
+    id: str
+    view: dict[str, Any]
+    degraded: bool = False
+    """Whether events of this view were missing from it."""
+    incomplete: bool = False
+    """Whether any view of the tenant may have lacked an event."""
+
+
 class Found(msgspec.Struct, frozen=True, kw_only=True):
     """One view among others."""
 

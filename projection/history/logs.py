@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import aclosing
+from dataclasses import replace
 from itertools import islice, takewhile
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
@@ -11,11 +12,16 @@ from uuid import uuid4
 from projection.engine.event import event_reader
 from projection.engine.replay import FileEvents
 from projection.engine.starts import before_start_in_file, before_start_in_stream
+from projection.errors import ConfigurationError, StreamIdentityError
 from projection.model.checkpoint import LanePosition
 from projection.model.subjects import matcher
+from projection.model.timestamp import just_after
+from projection.query.errors import HistoryGoneError
 from projection.stream.feed import JetStreamFeed
+from projection.stream.identity import check_identity, require_history
 from projection.stream.jetstream import JetStream
-from projection.stream.opening import FeedLimits
+from projection.stream.log_end import LogEnd
+from projection.stream.opening import FeedLimits, Reader
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
@@ -28,7 +34,9 @@ if TYPE_CHECKING:
     Batches = AsyncGenerator[Sequence[Event], None]
 
 _BATCH = 1_000  # events of a file that are handed over at once
+_FEW = 8  # subjects, of which the log is asked one by one
 _PATIENCE_S = 10.0  # with a server that is in trouble
+_CANNOT_BE_MADE = "what is stored cannot be made again from this stream; `projection verify` says whether it is sound"
 _LIMITS = FeedLimits(forgotten_after_s=60.0)  # where the process is killed, so that it can delete nothing
 
 
@@ -42,6 +50,22 @@ class Log(Protocol):
 
         Raises:
             ProjectionError: the log does not tell, or does not reach so far.
+        """
+
+    async def whole_from(self, deployed: DeployedView) -> int:
+        """The same, of a log that is known to hold everything behind it.
+
+        Raises:
+            HistoryGoneError: it does not.
+            ProjectionError: as in `before_start`.
+        """
+
+    async def last_at(self, time: str) -> int:
+        """The last sequence that was stored at a time (RFC 3339), or before it; 0 where there is none.
+
+        Raises:
+            ConfigurationError: the log does not tell, or it is no time.
+            StreamError: the server cannot be used.
         """
 
     def read(self, deployed: DeployedView, subjects: Sequence[str], after: int, until: int | None = None) -> Batches:
@@ -70,6 +94,17 @@ class FileLog:
         """See `Log.before_start`."""
         return before_start_in_file(deployed)
 
+    async def whole_from(self, deployed: DeployedView) -> int:
+        """See `Log.whole_from`: nobody can tell what a file lacks."""
+        return before_start_in_file(deployed)
+
+    async def last_at(self, time: str) -> int:
+        """See `Log.last_at`."""
+        raise ConfigurationError(
+            f"a file does not say when its events were stored, so that there is no telling which came before {time}",
+            hint="name a sequence",
+        )
+
     async def read(
         self, deployed: DeployedView, subjects: Sequence[str], after: int, until: int | None = None
     ) -> Batches:
@@ -77,32 +112,69 @@ class FileLog:
         is_wanted = matcher(subjects)
         events = FileEvents(deployed.entry, deployed.tenancy).read(self._lines())
         if until is not None:
-            events = takewhile(lambda event: event.message.sequence <= until, events)
+            events = takewhile(lambda event: not self._is_behind(event, until), events)
         while batch := list(islice(events, _BATCH)):
             self.end = max(self.end, batch[-1].message.sequence)
             behind = [event for event in batch if event.message.sequence > after and not event.no_event]
             yield [event for event in behind if is_wanted(event.message.subject)]
 
+    def _is_behind(self, event: Event, until: int) -> bool:
+        self.end = max(self.end, event.message.sequence)
+        return event.message.sequence > until
+
 
 class StreamLog:
     """Implements `Log` on a stream. What is stored after the first reading began is not read."""
 
-    def __init__(self, nats: Nats, stream: str, purpose: str) -> None:
+    def __init__(self, nats: Nats, stream: str, purpose: str, *, batch: int | None = None) -> None:
         """A log on a connection, which stays the caller's to close.
 
         Args:
             nats: the connection.
             stream: the stream's name.
             purpose: a word for the name of the consumer, which is no node's.
+            batch: the most messages at once, where others wait for their turn; None for what is fastest.
         """
         self.end = 0
         self._nats, self._stream = nats, stream
         self._jetstream = JetStream(nats)
         self._purpose = purpose
+        self._limits = _LIMITS if batch is None else replace(_LIMITS, batch=batch)
 
     async def before_start(self, deployed: DeployedView) -> int:
         """See `Log.before_start`."""
         return await before_start_in_stream(deployed, self._jetstream, self._stream)
+
+    async def whole_from(self, deployed: DeployedView) -> int:
+        """See `Log.whole_from`."""
+        before = await self.before_start(deployed)
+        info = await self._jetstream.stream_info(self._stream)
+        try:
+            require_history(self._stream, info, before + 1)
+        except StreamIdentityError as error:
+            raise HistoryGoneError(error.message, hint=_CANNOT_BE_MADE) from None
+        if deployed.entry.start.time is not None and info.state.first_seq > max(1, before):
+            raise HistoryGoneError(
+                f"stream {self._stream!r} begins at {info.state.first_seq:,} by now: it is not known whether it has "
+                f"lost messages that were stored since {deployed.entry.start.time}, where view type "
+                f"{deployed.entry.view_type} begins",
+                hint=_CANNOT_BE_MADE,
+            )
+        return before
+
+    async def check(self, position: LanePosition) -> None:
+        """Make sure that this is still the log that a lane has read.
+
+        Raises:
+            StreamIdentityError: it is another one, or lost its end.
+            StreamError: the server cannot be used.
+        """
+        info = await self._jetstream.stream_info(self._stream)
+        await check_identity(self._stream, info, position, lambda at: self._jetstream.message_time(self._stream, at))
+
+    async def last_at(self, time: str) -> int:
+        """See `Log.last_at`."""
+        return await self._jetstream.last_sequence_before(self._stream, just_after(time))
 
     async def read(
         self, deployed: DeployedView, subjects: Sequence[str], after: int, until: int | None = None
@@ -124,13 +196,15 @@ class StreamLog:
         """
         if not subjects:
             return
+        reader = Reader(self._stream, f"{self._purpose}_{uuid4().hex}", tuple(subjects))
+        log_end = LogEnd(self._jetstream, reader)
         feed = JetStreamFeed(
             self._nats,
             stream=self._stream,
-            consumer=f"{self._purpose}_{uuid4().hex}",
+            consumer=reader.consumer,
             subjects=subjects,
             position=LanePosition(scanned=after),
-            limits=_LIMITS,
+            limits=self._limits,
         )
         try:
             await feed.open()
@@ -138,6 +212,10 @@ class StreamLog:
             until = self.end if until is None else min(until, self.end)
             scanned, heard = after, monotonic()
             while scanned < until:
+                if not feed.left and len(subjects) <= _FEW:  # the consumer may be wrong, and the log is not
+                    _, unread = await log_end.unread(scanned)
+                    if unread is None or unread > until:
+                        return
                 batch = await feed.next_batch()
                 if batch is not None:
                     scanned, heard = batch.scanned, monotonic()

@@ -11,7 +11,7 @@ from projection import __version__
 from projection.engine import orders
 from projection.ops.http.operations import Health, Readiness
 from projection.ops.http.problems import Problem, documented
-from projection.query.answers import CatalogAnswer, Explanation, QueryAnswer, ViewAnswer
+from projection.query.answers import CatalogAnswer, Explanation, PastViewAnswer, QueryAnswer, ViewAnswer
 from projection.query.form import Query
 
 if TYPE_CHECKING:
@@ -91,7 +91,8 @@ def _complete(operation: dict[str, Any], *, is_open: bool) -> None:
 
 
 def _of_answers() -> dict[str, Any]:
-    answers = (Problem, ViewAnswer, QueryAnswer, Explanation, CatalogAnswer, Health, Readiness, *_OF_OPERATIONS)
+    views = (ViewAnswer, PastViewAnswer, QueryAnswer)
+    answers = (Problem, *views, Explanation, CatalogAnswer, Health, Readiness, *_OF_OPERATIONS)
     _, schemas = msgspec.json.schema_components(answers, ref_template=_REF.format("{name}"))
     return dict(schemas)
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from projection.engine.node import Node
     from projection.engine.operations import Operations
+    from projection.history.past_views import PastViews
     from projection.model.http_settings import HttpSettings
     from projection.ops.http.access import Access
     from projection.ops.metrics import Metrics
@@ -26,6 +27,7 @@ class Service:
     node: Node
     operations: Operations
     queries: Queries
+    past: PastViews
     access: Access
     metrics: Metrics
     changes: ChangeFeed
