@@ -145,6 +145,8 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
     """What keeps it from that, by what it concerns; None where the credentials are not an operator's."""
     events_to_go: int | None = None
     """Messages until it has caught up; None where it has, where that is unknown, and for others than operators."""
+    catch_up_s: float | None = None
+    """Seconds that this will take, if it goes on so; None where nobody knows, and for others than operators."""
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""A view, or all views of one tenant, folded by themselves: by the lane that the node folds with, from the log.
+"""A view, all views of one tenant, or everything, folded aside: by the lane that the node folds with, from the log.
 
 A view depends on no other, so what comes out is what a fold of everything holds of it. One thing depends on the others:
 whether too much is parked for the tenant as a whole, and nothing more is folded for it. A fold of one view is told so.
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from projection.engine.lane import Lane
 from projection.history.subjects import Subjects, subjects_of, subjects_of_tenant
 from projection.lang.program import only_deletes
+from projection.model.keys import CheckpointKey
 from projection.store.memory import MemoryLaneStore
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from projection.errors import ProjectionError
     from projection.history.logs import Log
     from projection.lang.program import Step
+    from projection.model.checkpoint import Checkpoint
     from projection.model.ids import TenantId, ViewId
 
 _SLICE_S = 0.002  # of work, until others have their turn
@@ -37,7 +39,7 @@ class _LaneAside(Lane):
     def __init__(self, deployed: DeployedView, view_id: ViewId | None, suspended_at: int | None) -> None:
         super().__init__(deployed, MemoryLaneStore())
         self._view_id = view_id
-        self._suspended_at = suspended_at
+        self.suspended_at = suspended_at
 
     def _touch(self, event: Event, payload: Any, targets: Mapping[str, Sequence[Step]], *, again: bool = False) -> None:
         if self._view_id is not None:
@@ -55,16 +57,16 @@ class _LaneAside(Lane):
             super()._refuse(event, view_ids, error, again=again)
 
     def _is_suspended(self, event: Event) -> bool:
-        return self._suspended_at is not None and event.message.sequence >= self._suspended_at
+        return self.suspended_at is not None and event.message.sequence >= self.suspended_at
 
 
 class FoldAside:
-    """What the events of a log come to, for one view or for all views of a tenant; `store` holds it."""
+    """What the events of a log come to, for one view, for all views of a tenant, or for all; `store` holds it."""
 
     def __init__(
         self,
         deployed: DeployedView,
-        tenant_id: TenantId,
+        tenant_id: TenantId | None,
         view_id: ViewId | None = None,
         *,
         before: int = 0,
@@ -74,7 +76,7 @@ class FoldAside:
 
         Args:
             deployed: what to fold, with the operator's decisions.
-            tenant_id: whose views.
+            tenant_id: whose views; None for those of all tenants.
             view_id: which of them; None for all, and what reached none.
             before: the last sequence that the view type does not read.
             suspended_at: the event from which on nothing is folded for the tenant; of all its views, the fold finds it.
@@ -84,17 +86,38 @@ class FoldAside:
         self.view_id = view_id
         self.at = before  # the last sequence that is in it
         self.events = 0  # of the log, that were read
+        self.seen = before  # the sequence of the last of them
         self._lane = _LaneAside(deployed, view_id, suspended_at)
         self._lane.move_to(before)
         self.store = self._lane.store
-        self._taken = 0  # events of the tenant
+        self._taken = 0  # events of these tenants
+        self._seen_of: set[TenantId] = set()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is all that a build holds."""
+        return self.view_id is None and (self.tenant_id is None or not self.deployed.tenancy.enabled)
 
     @property
     def subjects(self) -> Subjects:
         """What has to be read for it."""
+        if self.tenant_id is None:
+            return Subjects(self.deployed.entry.subjects, are_own=False)
         if self.view_id is None:
             return subjects_of_tenant(self.deployed, self.tenant_id)
         return subjects_of(self.deployed, self.tenant_id, self.view_id)
+
+    def checkpoints(self) -> list[tuple[CheckpointKey, Checkpoint]]:
+        """The last event of each tenant that is in it."""
+        view_type = self.deployed.entry.view_type
+        found = (
+            (key, self.store.get_checkpoint(key)) for key in (CheckpointKey(one, view_type) for one in self._seen_of)
+        )
+        return [(key, made) for key, made in found if made is not None]
+
+    def suspend_from(self, sequence: int | None) -> None:
+        """Say from which event on nothing is folded for the tenant; one that is still to be read."""
+        self._lane.suspended_at = sequence
 
     async def read(
         self,
@@ -121,6 +144,7 @@ class FoldAside:
         async with aclosing(log.read(self.deployed, self.subjects.filters, self.at, until)) as batches:
             async for batch in batches:
                 self.events += len(batch)
+                self.seen = batch[-1].message.sequence if batch else self.seen
                 if read is not None:
                     read(self)
                 await self._fold(batch, turn)
@@ -138,12 +162,13 @@ class FoldAside:
             await asyncio.sleep(0)
 
     def _take(self, event: Event) -> None:
-        if event.tenant_id != self.tenant_id:
+        if self.tenant_id not in (None, event.tenant_id):
             return
         self._lane.apply(event)
         if self._lane.halted is not None:
             raise self._lane.halted
         self._taken += 1
+        self._seen_of.add(event.tenant_id)
         if self._taken % _COMMIT == 0:
             self._lane.commit(None)
 

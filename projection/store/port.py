@@ -32,8 +32,9 @@ class Commit:
     entries: Mapping[bytes, bytes | None] = field(default_factory=dict)  # of indexes, by their keys; None deletes one
     checkpoints: Mapping[CheckpointKey, Checkpoint] = field(default_factory=dict)
     parked: Sequence[ParkedEvent] = ()
-    # Deleted views: what was parked for them before this commit is discarded, and they are suspended no more.
-    released: Sequence[tuple[TenantId, ViewId]] = ()
+    # Deleted views: what was parked for them before this commit is discarded, and they are suspended no more. With None
+    # the same for a tenant as a whole, and for what has reached none of its views.
+    released: Sequence[tuple[TenantId, ViewId | None]] = ()
     suspended: Sequence[Suspension] = ()  # added after `released`
     unreached: Mapping[TenantId, int] = field(default_factory=dict)  # parked events without a view: all there are now
     unrecorded: Unrecorded | None = None  # skipped events that are not kept: all there are now; None: as before

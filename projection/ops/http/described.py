@@ -48,6 +48,24 @@ CATALOG: dict[str, Any] = {
         }
     ]
 }
+TASK: dict[str, Any] = {
+    "id": "5f3a9c0d1e2b",
+    "operation": "rebuild",
+    "view_type": "fine_summary",
+    "by": "alice",
+    "reason": "the disk was exchanged",
+    "began": "2026-03-01T12:00:00.000Z",
+    "state": "running",
+    "done": 120000,
+    "total": 561470,
+    "rate": 31250.5,
+    "left_s": 14.1,
+    "ended": None,
+    "result": None,
+    "error": None,
+    "hint": None,
+    "build": 4,
+}
 QUERIES: dict[str, Any] = {
     "structured": {
         "value": {

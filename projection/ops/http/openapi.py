@@ -9,6 +9,8 @@ from fastapi.openapi.utils import get_openapi
 
 from projection import __version__
 from projection.engine import orders
+from projection.engine.tasks import TaskRecord
+from projection.ops.http.long_running import TaskList
 from projection.ops.http.operations import Health, Readiness
 from projection.ops.http.problems import Problem, documented
 from projection.query.answers import CatalogAnswer, Explanation, PastViewAnswer, QueryAnswer, ViewAnswer
@@ -35,12 +37,16 @@ _OF_OPERATIONS = (
     orders.DropOrder,
     orders.AdoptOrder,
     orders.DeleteOrder,
+    orders.RepairOrder,
+    orders.RepairCame,
     orders.DeployOrder,
     orders.DeployCame,
     orders.DropCame,
     orders.AdoptCame,
     orders.BuildCame,
     orders.Done,
+    TaskRecord,
+    TaskList,
 )
 _OPEN = ("/health", "/ready")
 _ACCESS = ("access.denied", "access.forbidden", "access.missing")

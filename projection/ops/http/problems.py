@@ -42,6 +42,7 @@ KINDS = {
     "internal": Kind(500, "The server has a fault"),
     "operation.refused": Kind(409, "The operation cannot be done as it is asked for"),
     "operation.unavailable": Kind(503, "The operation cannot be done now"),
+    "operation.unknown": Kind(404, "There is no such operation"),
     "query.busy": Kind(429, "Too much is asked at a time"),
     "query.changes_off": Kind(409, "The view type keeps no changes"),
     "query.cursor_gone": Kind(410, "The build that the cursor belongs to no longer answers"),

@@ -20,6 +20,7 @@ from projection.engine.operations import Operations
 from projection.errors import ConfigurationError, StorageError
 from projection.history.logs import StreamLog
 from projection.history.past_views import PastViews
+from projection.history.repairing import Repairs
 from projection.model.http_settings import Address
 from projection.ops.http.access import Access, Owner
 from projection.ops.http.app import application
@@ -27,6 +28,7 @@ from projection.ops.http.connections import Connections
 from projection.ops.http.handshake import TlsServer
 from projection.ops.http.protocol import KEEP_ALIVE_S, BoundedProtocol
 from projection.ops.http.service import Service
+from projection.ops.long_operations import LongOperations
 from projection.ops.metrics import Metrics
 from projection.query.change_feed import ChangeFeed
 from projection.query.service import Queries
@@ -124,7 +126,9 @@ async def serving(
         return StreamLog(node.opener.nats, settings.stream, purpose, batch=_BATCH)
 
     past = PastViews(node, catalog, queries.serving, log_for, settings.query)
-    service = Service(node, operations, queries, past, owner, metrics, changes, settings.http, "socket")
+    long = LongOperations(node, catalog, operations, Repairs(node, catalog, operations, log_for))
+    long.restore()
+    service = Service(node, operations, long, queries, past, owner, metrics, changes, settings.http, "socket")
     doors: list[tuple[_Server, socket.socket]] = []
     control = _control(catalog.data)
     if control is not None:
