@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
+from functools import partial
 from itertools import islice, takewhile
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
@@ -12,14 +13,14 @@ from uuid import uuid4
 from projection.engine.event import event_reader
 from projection.engine.replay import FileEvents
 from projection.engine.starts import before_start_in_file, before_start_in_stream
-from projection.errors import ConfigurationError, StreamIdentityError
+from projection.errors import ConfigurationError, StreamError, StreamIdentityError
 from projection.model.checkpoint import LanePosition
 from projection.model.subjects import matcher
 from projection.model.timestamp import just_after
 from projection.query.errors import HistoryGoneError
 from projection.stream.feed import JetStreamFeed
 from projection.stream.identity import check_identity, require_history
-from projection.stream.jetstream import JetStream
+from projection.stream.jetstream import JetStream, seconds
 from projection.stream.log_end import LogEnd
 from projection.stream.opening import FeedLimits, Reader
 
@@ -52,11 +53,15 @@ class Log(Protocol):
             ProjectionError: the log does not tell, or does not reach so far.
         """
 
-    async def whole_from(self, deployed: DeployedView) -> int:
+    async def whole_from(self, deployed: DeployedView, position: LanePosition | None = None) -> int:
         """The same, of a log that is known to hold everything behind it.
 
+        Args:
+            deployed: whose start.
+            position: how far a build has read this log, and how many messages it has seen.
+
         Raises:
-            HistoryGoneError: it does not.
+            HistoryGoneError: it does not, or is another log than was read.
             ProjectionError: as in `before_start`.
         """
 
@@ -94,7 +99,7 @@ class FileLog:
         """See `Log.before_start`."""
         return before_start_in_file(deployed)
 
-    async def whole_from(self, deployed: DeployedView) -> int:
+    async def whole_from(self, deployed: DeployedView, position: LanePosition | None = None) -> int:  # noqa: ARG002
         """See `Log.whole_from`: nobody can tell what a file lacks."""
         return before_start_in_file(deployed)
 
@@ -145,11 +150,14 @@ class StreamLog:
         """See `Log.before_start`."""
         return await before_start_in_stream(deployed, self._jetstream, self._stream)
 
-    async def whole_from(self, deployed: DeployedView) -> int:
+    async def whole_from(self, deployed: DeployedView, position: LanePosition | None = None) -> int:
         """See `Log.whole_from`."""
         before = await self.before_start(deployed)
         info = await self._jetstream.stream_info(self._stream)
         try:
+            if position is not None:
+                time_of = partial(self._jetstream.message_time, self._stream)
+                await check_identity(self._stream, info, position, time_of)
             require_history(self._stream, info, before + 1)
         except StreamIdentityError as error:
             raise HistoryGoneError(error.message, hint=_CANNOT_BE_MADE) from None
@@ -160,17 +168,37 @@ class StreamLog:
                 f"{deployed.entry.view_type} begins",
                 hint=_CANNOT_BE_MADE,
             )
+        if position is not None and position.messages is not None:
+            there = await self._count(deployed.entry.subjects, before, position.scanned)
+            if there < position.messages:
+                raise HistoryGoneError(
+                    f"stream {self._stream!r} holds {there:,} messages by now of the {position.messages:,} that view "
+                    f"type {deployed.entry.view_type} was folded from",
+                    hint=_CANNOT_BE_MADE,
+                )
         return before
 
-    async def check(self, position: LanePosition) -> None:
-        """Make sure that this is still the log that a lane has read.
+    async def _count(self, subjects: Sequence[str], after: int, until: int) -> int:
+        """How many messages there are behind a sequence and up to another, or more; as the server counts them."""
+        beyond = await self._pending(subjects, until + 1)  # first: what comes meanwhile may only be counted as there
+        return await self._pending(subjects, after + 1) - beyond
 
-        Raises:
-            StreamIdentityError: it is another one, or lost its end.
-            StreamError: the server cannot be used.
-        """
-        info = await self._jetstream.stream_info(self._stream)
-        await check_identity(self._stream, info, position, lambda at: self._jetstream.message_time(self._stream, at))
+    async def _pending(self, subjects: Sequence[str], start: int) -> int:
+        consumer = f"{self._purpose}_{uuid4().hex}"
+        config = {
+            "deliver_policy": "by_start_sequence",
+            "opt_start_seq": start,
+            "ack_policy": "none",
+            "filter_subjects": list(subjects),
+            "num_replicas": self._limits.replicas,
+            "mem_storage": True,
+            "inactive_threshold": seconds(self._limits.forgotten_after_s),
+        }
+        try:
+            return (await self._jetstream.create_consumer(self._stream, consumer, config)).num_pending
+        finally:
+            with suppress(StreamError):  # it is forgotten by itself soon
+                await self._jetstream.delete_consumer(self._stream, consumer)
 
     async def last_at(self, time: str) -> int:
         """See `Log.last_at`."""

@@ -19,6 +19,7 @@ from projection.query.errors import HistoryGoneError, NotFreshError, QueryInvali
 if TYPE_CHECKING:
     from projection.engine.deployment import DeployedView
     from projection.history.logs import Log
+    from projection.model.checkpoint import LanePosition
     from projection.model.ids import TenantId, ViewId
     from projection.store.build import Build
     from projection.store.lmdb_reader import LmdbLane
@@ -30,7 +31,7 @@ _DIGITS = 19  # of a sequence
 class Known:
     """What a build says of a tenant: what its fold alone cannot tell of a single view."""
 
-    scanned: int  # how far the build has come
+    position: LanePosition  # how far the build has come
     suspended_at: int | None = None  # the event from which on nothing is folded for the tenant as a whole
     unreached_at: int | None = None  # the first of its events that is parked and has reached no view
 
@@ -76,7 +77,7 @@ def known_of(reader: LmdbLane, tenant_id: TenantId) -> Known:
     suspended = [one.sequence for one in reader.suspensions() if one.tenant_id == tenant_id and one.view_id is None]
     waiting = (one for one in reader.parked_for(tenant_id, None) if one.disposition is Disposition.PARKED)
     unreached = (one.sequence for one in waiting)
-    return Known(reader.position().scanned, min(suspended, default=None), min(unreached, default=None))
+    return Known(reader.position(), min(suspended, default=None), min(unreached, default=None))
 
 
 async def past_view(
@@ -111,13 +112,13 @@ async def past_view(
         StreamError: the log cannot be read.
     """
     at = moment if isinstance(moment, int) else await log.last_at(moment)
-    if known is not None and at > known.scanned:
+    if known is not None and at > known.position.scanned:
         raise NotFreshError(
-            f"{build} has come to event {known.scanned:,}, and not to {at:,}",
+            f"{build} has come to event {known.position.scanned:,}, and not to {at:,}",
             hint="ask for an earlier one, or again in a moment",
         )
     try:
-        before = await log.whole_from(deployed)
+        before = await log.whole_from(deployed, None if known is None else known.position)
         suspended_at = None if known is None else known.suspended_at
         fold = FoldAside(deployed, tenant_id, view_id, before=before, suspended_at=suspended_at)
         await fold.read(log, at, read=None if most is None else lambda now: _require_few(now, most))

@@ -15,7 +15,7 @@ from projection.engine.builds import open_store
 from projection.engine.orders import RepairCame, ViewDiffered
 from projection.engine.recipes import deployed_by
 from projection.engine.tasks import NoTask
-from projection.errors import ConfigurationError, StorageError, StreamIdentityError
+from projection.errors import ConfigurationError, StorageError
 from projection.history.aside import FoldAside
 from projection.history.mending import differences, digest_after
 from projection.query.errors import HistoryGoneError
@@ -103,11 +103,10 @@ class _Side:
                 hint="`projection rebuild` folds the view type anew by its present program; a view is repaired then",
             )
         try:
-            opened = log_for("repair")
-            await opened.check(position)
-            return cls(build, deployed, target, await opened.whole_from(deployed), log_for)
-        except (StreamIdentityError, HistoryGoneError) as error:
+            before = await log_for("repair").whole_from(deployed, position)
+        except HistoryGoneError as error:
             raise ConfigurationError(error.message, hint=error.hint) from None
+        return cls(build, deployed, target, before, log_for)
 
     async def read(
         self, store: LmdbLaneStore, until: int, task: TaskContext, turn: AbstractAsyncContextManager[Any] | None = None

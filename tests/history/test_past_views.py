@@ -14,6 +14,7 @@ from projection.errors import ConfigurationError
 from projection.history.aside import FoldAside
 from projection.history.logs import StreamLog
 from projection.history.past import Known, past_view, read_moment
+from projection.model.checkpoint import LanePosition
 from projection.model.ids import DEFAULT_TENANT, TenantId, ViewId
 from projection.model.manifest import Limits, Policy, Start
 from projection.model.subjects import SubjectTemplate
@@ -36,7 +37,7 @@ def known_of(replay, tenant_id) -> Known:
     """What a build tells that has folded all of it."""
     (lane,) = replay.lanes
     whole = [one.sequence for one in lane.store.suspensions() if (one.tenant_id, one.view_id) == (tenant_id, None)]
-    return Known(lane.position.scanned, min(whole, default=None))
+    return Known(lane.position, min(whole, default=None))
 
 
 @pytest.mark.parametrize("limits", [Limits(), TIGHT])
@@ -77,7 +78,7 @@ async def test_what_cannot_be_told_is_said_in_words() -> None:
     with pytest.raises(NotFreshError, match="the last event is 3, and not 4"):
         await past_view(log, one, DEFAULT_TENANT, A, 4)
     with pytest.raises(NotFreshError, match="has come to event 2, and not to 3"):
-        await past_view(log, one, DEFAULT_TENANT, A, 3, known=Known(2))
+        await past_view(log, one, DEFAULT_TENANT, A, 3, known=Known(LanePosition(scanned=2)))
     with pytest.raises(QueryLimitError, match="more than 2 events"):
         await past_view(log, one, DEFAULT_TENANT, A, 3, most=2)
     with pytest.raises(ConfigurationError, match="does not say when"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from secrets import randbits
 
@@ -21,6 +22,8 @@ from projection.errors import ConfigurationError
 from projection.model.ids import TenantId, ViewId, ViewType
 from projection.model.keys import encoded_view_key
 from projection.model.settings import Settings
+from projection.stream.address import NatsConnection
+from projection.stream.connection import Nats
 
 FINES = ViewType("fines")
 BY = {"view_type": "fines", "by": "alice", "reason": "the disk was exchanged"}
@@ -177,6 +180,23 @@ async def test_a_log_that_is_another_one_repairs_nothing(site):
         refused = await ordered(one, 409, tenant_id="t", view_id="b")
         assert "stream" in refused["detail"]
         assert 33 == (await one.get("/v1/views/fines/b")).json()["view"]["n"]
+
+
+async def test_a_log_that_has_lost_some_of_what_was_read_repairs_nothing_and_tells_no_past(
+    site, nats_server, stream_name
+):
+    async with await Nats.connect(NatsConnection(nats_server.url)) as nats:
+        config = {"name": stream_name, "subjects": [f"{stream_name}.>"]}
+        await nats.request(f"$JS.API.STREAM.CREATE.{stream_name}", json.dumps(config).encode())
+        async with site() as one:
+            assert 0 == (await ordered(one, tenant_id="t", view_id="b"))["different"]
+            await nats.request(f"$JS.API.STREAM.MSG.DELETE.{stream_name}", b'{"seq": 4}')
+            refused = await ordered(one, 409, tenant_id="t", view_id="b")
+            assert "holds 5 messages by now of the 6" in refused["detail"]
+            assert 410 == (await one.get("/v1/views/fines/b?at=5")).status_code
+            assert 3 == (await one.get("/v1/views/fines/b")).json()["view"]["n"]
+            left = await nats.request(f"$JS.API.CONSUMER.NAMES.{stream_name}", b"")
+            assert not any(purpose in left for purpose in (b"repair_", b"past_"))
 
 
 @pytest.mark.parametrize("program", [PROGRAM, MANY])
