@@ -6,6 +6,7 @@ views can be read all the while, and they are those before that commit or behind
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -33,10 +34,12 @@ if TYPE_CHECKING:
     from projection.history.mending import Differences
     from projection.model.checkpoint import LanePosition
     from projection.model.ids import TenantId, ViewId, ViewType
+    from projection.model.state_digest import StateDigest
     from projection.store.audit import Author
     from projection.store.build import Build
     from projection.store.catalog import Catalog
     from projection.store.lmdb_store import LmdbLaneStore
+    from projection.store.port import Commit
 
     LogFor = Callable[[str], StreamLog]  # opens the log, for a purpose
 
@@ -192,8 +195,11 @@ class Repairs:
             )
         await side.read(store, store.position().scanned, task, self._node.workshop.turn)
         task.point_of_no_return()
-        alone = self._node.workshop.alone
-        return await alone(lambda: _mended(self._catalog, store, side, target, author, dry_run=dry_run))
+        # Not in the workshop: others fold on beside it, however long that takes.
+        mending = await asyncio.to_thread(_Mending.found, store, side, dry_run=dry_run)
+        if mending.digest is not None:
+            await self._node.workshop.alone(lambda: mending.write(self._catalog, target, author))
+        return mending.came
 
 
 async def repair(
@@ -223,29 +229,49 @@ async def repair(
     with open_store(build, deployed) as store:
         side = await _Side.begun(build, deployed, target, store.position(), log_for)
         await side.read(store, store.position().scanned, task or NoTask())
-        return _mended(catalog, store, side, target, author, dry_run=dry_run)
+        mending = _Mending.found(store, side, dry_run=dry_run)
+        if mending.digest is not None:
+            mending.write(catalog, target, author)
+        return mending.came
 
 
-def _mended(
-    catalog: Catalog, store: LmdbLaneStore, side: _Side, target: Target, author: Author, *, dry_run: bool
-) -> RepairCame:
-    """Compare, and write what differs in one commit. The audit says so first; what is killed in between is given again.
+@dataclass(frozen=True, slots=True)
+class _Mending:
+    """What a store holds otherwise, and how that is put right."""
 
-    Raises:
-        StorageError: a store cannot be read or written.
-    """
-    found = differences(store, side.fold)
-    came = _came(side, found)
-    if dry_run or not (found.any or found.is_whole):
-        return came
-    audit = store.audit()
-    digest = digest_after(found, audit)
-    if not found.any and digest == audit.digest:
-        return came
-    counts = {"build": side.build.number, "views": found.views, "parked": found.parked, "entries": found.entries}
-    catalog.note(AuditRecord("repair", target.view_type, author, {**target.details, **counts}))
-    store.commit(replace(found.commit, epoch=store.claim(), digest=digest))
-    return _came(side, found, written=True, sound=digest == audit.recomputed.plus(found.gained))
+    store: LmdbLaneStore
+    commit: Commit
+    came: RepairCame  # as it will be told
+    digest: StateDigest | None = None  # after it; None where nothing is to be written
+
+    @classmethod
+    def found(cls, store: LmdbLaneStore, side: _Side, *, dry_run: bool) -> _Mending:
+        """Compare a store with a fold that has come as far; nobody writes to it meanwhile.
+
+        Raises:
+            StorageError: it cannot be read.
+        """
+        found = differences(store, side.fold)
+        if dry_run or not (found.any or found.is_whole):
+            return cls(store, found.commit, _came(side, found))
+        audit = store.audit()
+        digest = digest_after(found, audit)
+        if not found.any and digest == audit.digest:
+            return cls(store, found.commit, _came(side, found))
+        is_sound = digest == audit.recomputed.plus(found.gained)
+        return cls(store, found.commit, _came(side, found, written=True, sound=is_sound), digest)
+
+    def write(self, catalog: Catalog, target: Target, author: Author) -> None:
+        """Write it in one commit. The audit says so first; an order that is killed in between is given again.
+
+        Raises:
+            StorageError: a store cannot be written.
+        """
+        assert self.digest is not None  # noqa: S101 - there is something to write
+        came = self.came
+        counts = {"build": came.build, "views": came.different, "parked": came.parked, "entries": came.entries}
+        catalog.note(AuditRecord("repair", target.view_type, author, {**target.details, **counts}))
+        self.store.commit(replace(self.commit, epoch=self.store.claim(), digest=self.digest))
 
 
 def _came(side: _Side, found: Differences, *, written: bool = False, sound: bool | None = None) -> RepairCame:

@@ -73,6 +73,23 @@ async def test_all_of_a_tenant_comes_to_what_a_replay_of_everything_holds_of_it(
         assert [one for one in expected.suspensions() if one.tenant_id == tenant_id] == fold.store.suspensions()
 
 
+async def test_nothing_but_erasures_comes_to_a_view_of_a_tenant_that_is_suspended_for_others() -> None:
+    refused, much = moved(500, account="b"), event("Moved", "a", to="b", amount="much")
+    given_events = [opened(), opened("b"), refused, refused, moved(5), much, event("Closed")]
+    one = deployed(limits=Limits(parked_per_tenant=1))
+    whole = replayed(one, given_events)
+    known = known_of(whole, DEFAULT_TENANT)
+    assert 4 == known.suspended_at
+    for at in range(1, 8):
+        found = await past_view(log_of(given_events), one, DEFAULT_TENANT, A, at, known=known)
+        expected = replayed(one, given_events[:at])
+        assert (view_of(expected, "a"), at >= 4) == (found.view, found.degraded)
+        assert (found.view is None) == (at == 7)
+        fold = FoldAside(one, DEFAULT_TENANT, A, suspended_at=known.suspended_at)
+        await fold.read(log_of(given_events), at)
+        assert [] == list(fold.store.parked())
+
+
 async def test_what_cannot_be_told_is_said_in_words() -> None:
     log, one = log_of([opened(), moved(5), moved(7)]), deployed()
     with pytest.raises(NotFreshError, match="the last event is 3, and not 4"):
