@@ -88,10 +88,9 @@ class FoldAside:
         self.events = 0  # of the log, that were read
         self.seen = before  # the sequence of the last of them
         self._lane = _LaneAside(deployed, view_id, suspended_at)
-        self._lane.move_to(before)
         self.store = self._lane.store
         self._taken = 0  # events of these tenants
-        self._seen_of: set[TenantId] = set()
+        self.tenants: set[TenantId] = set()  # whose these are
 
     @property
     def is_whole(self) -> bool:
@@ -111,7 +110,7 @@ class FoldAside:
         """The last event of each tenant that is in it."""
         view_type = self.deployed.entry.view_type
         found = (
-            (key, self.store.get_checkpoint(key)) for key in (CheckpointKey(one, view_type) for one in self._seen_of)
+            (key, self.store.get_checkpoint(key)) for key in (CheckpointKey(one, view_type) for one in self.tenants)
         )
         return [(key, made) for key, made in found if made is not None]
 
@@ -168,7 +167,7 @@ class FoldAside:
         if self._lane.halted is not None:
             raise self._lane.halted
         self._taken += 1
-        self._seen_of.add(event.tenant_id)
+        self.tenants.add(event.tenant_id)
         if self._taken % _COMMIT == 0:
             self._lane.commit(None)
 

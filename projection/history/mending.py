@@ -142,7 +142,7 @@ def differences(store: LmdbLane, fold: FoldAside) -> Differences:
         released=released,
         suspended=suspended,
         checkpoints=_checkpoints(store, fold) if view_id is None else {},
-        unreached=_unreached(store, here, there) if view_id is None else {},
+        unreached=_unreached(store, fold, here, there) if view_id is None else {},
         unrecorded=unrecorded,
     )
     return Differences(
@@ -262,14 +262,14 @@ def _checkpoints(store: LmdbLane, fold: FoldAside) -> dict[CheckpointKey, Checkp
     return {key: made for key, made, stored in wanted if made != stored}
 
 
-def _unreached(store: LmdbLane, here: _Side, there: _Side) -> dict[TenantId, int]:
+def _unreached(store: LmdbLane, fold: FoldAside, here: _Side, there: _Side) -> dict[TenantId, int]:
     """How many parked events have reached no view, of tenants of which the store says otherwise."""
     found = {}
     of_none = [[one.tenant_id for one in side.parked.values() if one.view_id is None] for side in (here, there)]
     with store.snapshot() as snapshot:
-        for tenant_id in {*of_none[0], *of_none[1]}:
+        for tenant_id in {*of_none[0], *of_none[1], *fold.tenants}:
             wanted = of_none[1].count(tenant_id)
-            is_told = snapshot.is_incomplete(tenant_id) == (wanted > 0)
-            if wanted != of_none[0].count(tenant_id) or not is_told:
+            is_told = wanted > 0 or (tenant_id, None) in here.suspended
+            if wanted != of_none[0].count(tenant_id) or is_told != snapshot.is_incomplete(tenant_id):
                 found[tenant_id] = wanted
     return found

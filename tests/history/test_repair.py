@@ -21,9 +21,11 @@ from projection.model.keys import ViewKey, encoded_view_key
 from projection.model.manifest import Limits, Policy
 from projection.model.parked import Suspension
 from projection.model.state_digest import entry_digest
+from projection.store.indexes import ENTRIES, index_prefix
 from projection.store.lmdb_store import LmdbLaneStore
 from projection.store.port import Commit
-from projection.store.records import encode_parked, encode_suspension, parked_key, suspended_key
+from projection.store.ranges import after
+from projection.store.records import encode_parked, encode_suspension, parked_key, suspended_key, unreached_key
 
 INDEXED = ACCOUNT.replace("on Opened", "index by balance\nindex by moves, owner\n\non Opened", 1)
 TENANTS = (DEFAULT_TENANT, TenantId("t"))
@@ -58,7 +60,7 @@ def raw(store, change) -> None:
     store._environment.update(change)
 
 
-def damage(dice, store, tenant_id, kinds=("below", "by a commit", "parked", "suspended")) -> None:
+def damage(dice, store, tenant_id, kinds=("below", "by a commit", "entries", "parked", "suspended")) -> None:
     """Something that no fold would leave, of one tenant."""
     key = encoded_view_key(tenant_id, VIEW_TYPE, dice.choice(IDS))
     stored, wrong = store.get(key), dice.choice((b'{"balance":7,"moves":[],"owner":"eve"}', b'{"balan', None))
@@ -78,6 +80,20 @@ def damage(dice, store, tenant_id, kinds=("below", "by a commit", "parked", "sus
             if dice.random() < 0.5:
                 more = lost.model_copy(update={"sequence": lost.sequence + 100})
                 raw(store, lambda change: change.put(parked_key(more), encode_parked(more)))
+        case "unreached":
+            raw(store, lambda change: change.put(unreached_key(tenant_id), dice.choice((b"0", b"9"))))
+        case "entries":
+            with store.snapshot() as snapshot:
+                found = [*snapshot.entries(ENTRIES, after(ENTRIES))]
+                prefixes = tuple(index_prefix(index.number, tenant_id) for index in snapshot.indexes)
+            mine = [entry for entry, _ in found if entry.startswith(prefixes)]
+            if mine and dice.random() < 0.5:
+                lost = dice.choice(mine)
+                raw(store, lambda change: change.delete(lost))
+            elif found:
+                entry, value = dice.choice(found)
+                body = entry.split(b":", 3)[3]
+                raw(store, lambda change: change.put(dice.choice(prefixes) + b"\x01" + body, value))
         case "suspended":
             target = Suspension(tenant_id, dice.choice((None, ViewId("a"))), dice.randrange(1, 40))
             raw(store, lambda change: change.put(suspended_key(*target[:2]), encode_suspension(target)))
@@ -113,31 +129,45 @@ def is_right(store, one, given, *, is_told=False) -> None:
 @pytest.mark.parametrize("policy", [Policy.PARK, Policy.SKIP])
 @pytest.mark.parametrize("limits", [Limits(), Limits(parked_per_view=2, parked_per_tenant=6)])
 async def test_whatever_is_damaged_of_a_tenant_its_repair_leaves_what_a_replay_comes_to(limits, policy) -> None:
+    await damaged_and_repaired(limits, policy, ROUNDS)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("policy", [Policy.PARK, Policy.SKIP])
+async def test_however_often_something_is_damaged_its_repair_leaves_what_a_replay_comes_to(policy) -> None:
+    await damaged_and_repaired(Limits(parked_per_view=2, parked_per_tenant=6), policy, 400)
+
+
+async def damaged_and_repaired(limits, policy, rounds) -> None:
     seed = randbits(32)
-    print(f"seed {seed}")
+    print(f"{rounds} rounds, seed {seed}")
     dice = random.Random(seed)
     one = deployed(INDEXED, policy, limits=limits)
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         given, tenant_id = life(dice), dice.choice(TENANTS)
         with TemporaryDirectory() as folder, built(Path(folder) / "lane", one, given) as store:
             is_right(store, one, given)
-            kinds = dice.choice(((), ("by a commit",), ("below", "parked", "suspended"), ("by a commit", "below")))
-            if policy is Policy.SKIP:
+            kinds = dice.choice(
+                ((), ("by a commit",), ("below", "parked", "suspended", "unreached"), ("by a commit", "below"))
+            )
+            if policy is Policy.SKIP:  # what was skipped is looked at where everything is
                 kinds = tuple(kind for kind in kinds if kind in ("by a commit", "below"))
+            kinds += ("entries",) if kinds else ()
             for _ in range(dice.randrange(4) if kinds else 0):
                 damage(dice, store, tenant_id, kinds)
             await repaired(store, one, given, tenant_id)
-            is_right(store, one, given, is_told=len(kinds) == 2)
+            is_right(store, one, given, is_told={"by a commit", "below"} <= {*kinds})
             again = await repaired(store, one, given, dice.choice((tenant_id, None)))
             assert (False, 0) == (again.any, again.views)
             for tenant_id in (*TENANTS, *TENANTS) if kinds else ():
-                damage(dice, store, tenant_id, kinds)
+                damage(dice, store, tenant_id, (*kinds, "parked"))
             await repaired(store, one, given, None)
             is_right(store, one, given)
 
 
 async def test_one_view_is_put_right_and_all_else_stays_as_it_is(tmp_path) -> None:
     given = [opened(), moved(5), moved(500), moved(1), opened("b"), opened("a", "t")]
+    given += [event("Moved", "a", to="b", amount="much"), event("Moved", "c", to="b", amount="much"), b"no envelope"]
     one = deployed(INDEXED)
     with built(tmp_path / "lane", one, given) as store:
         assert not (await repaired(store, one, given, DEFAULT_TENANT, ViewId("a"))).any
