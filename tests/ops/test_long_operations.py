@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 
+import msgspec
 import pytest
 from ops_support import fine, served
 from patience import eventually
@@ -137,22 +138,25 @@ async def test_after_a_restart_a_rebuild_goes_on_under_its_id_and_all_else_was_g
     async with site() as one:
         held(one)
         location = await begun(one, "rebuild", 200)
-        lost = TaskRecord(
-            id="lost", operation="repair", view_type="fines", by="bob", reason="", began="2026-01-01T00:00:00Z",
-            state=State.RUNNING,
-        )  # fmt: skip
-        one.site.catalog.put_task(
-            "lost", json.dumps({name: getattr(lost, name) for name in lost.__struct_fields__}).encode(), KEPT
-        )
+        for task_id, operation, build in (("lost", "repair", None), ("there", "rebuild", 1), ("gone", "rebuild", 9)):
+            record = TaskRecord(
+                id=task_id, operation=operation, view_type="fines", by="bob", reason="", began="2026-01-01T00:00:00Z",
+                state=State.RUNNING, build=build,
+            )  # fmt: skip
+            one.site.catalog.put_task(task_id, msgspec.json.encode(record), KEPT)
     async with site(()) as one:
         found = await ended(one, location)
         assert ("done", 2, location.rpartition("/")[2]) == (found["state"], serving(one), found["id"])
-        given_up = (await one.get("/v1/operations/lost")).json()
-        assert ("given up", True) == (given_up["state"], "projection audit" in given_up["error"])
+        others = {task_id: (await one.get(f"/v1/operations/{task_id}")).json() for task_id in ("lost", "there", "gone")}
+        assert {"lost": "given up", "there": "done", "gone": "given up"} == {
+            task_id: told["state"] for task_id, told in others.items()
+        }
+        assert "projection audit" in others["lost"]["error"]
+        assert "build 9 was deleted" == others["gone"]["error"]
     async with site(()) as one:
-        assert ["given up", "done"] == [
+        assert {"given up", "done"} == {
             each["state"] for each in (await one.get("/v1/operations")).json()["operations"]
-        ]
+        }
 
 
 async def test_commands_reach_them_by_the_folder(site, tmp_path):
