@@ -70,10 +70,9 @@ class TaskCanceledError(ProjectionError):
     default_code = "operation.canceled"
 
 
-class TaskUnknownError(ProjectionError):
+class TaskUnknownError(ConfigurationError):
     """There is no operation of this id."""
 
-    error_class = ConfigurationError.error_class
     default_code = "operation.unknown"
 
 

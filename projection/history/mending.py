@@ -48,11 +48,12 @@ class Differences:
 
     compared: int  # views
     views: int  # that differ
+    grown: int  # how many views more there are when all is put right
     shown: tuple[DifferentView, ...]  # the first of them
     parked: int  # parked events, of the store or of the fold, that the other one lacks
     suspended: int  # suspensions likewise
     entries: int  # of indexes
-    commit: Commit  # its epoch and digest are still to be said
+    commit: Commit  # without epoch, digest and count of views, which are still to be said
     gained: int  # what the digest of what is stored gains by it
     is_whole: bool  # whether all that a build holds was compared
 
@@ -102,7 +103,7 @@ def differences(store: LmdbLane, fold: FoldAside) -> Differences:
     there = _Side(fold.store.parked(), fold.store.suspensions(), fold.store.unrecorded())
     views: dict[bytes, bytes | None] = {}
     shown: list[DifferentView] = []
-    compared = gained = 0
+    compared = grown = gained = 0
     with store.snapshot() as snapshot:
         entries = _Entries(snapshot, fold)
         for key, stored, made in _pairs(snapshot, fold):
@@ -110,6 +111,7 @@ def differences(store: LmdbLane, fold: FoldAside) -> Differences:
             entries.add(key, stored, made)
             if stored != made:
                 views[key] = made
+                grown += (made is not None) - (stored is not None)
                 gained += _digest(key, made) - _digest(key, stored)
                 if len(shown) < _SHOWN:
                     shown.append(_different(key, stored, made))
@@ -148,6 +150,7 @@ def differences(store: LmdbLane, fold: FoldAside) -> Differences:
     return Differences(
         compared,
         len(views),
+        grown,
         tuple(shown),
         len(parked) + len(unparked),
         len(released) + len(suspended),

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from projection.history.mending import Differences
     from projection.model.checkpoint import LanePosition
     from projection.model.ids import TenantId, ViewId, ViewType
-    from projection.model.state_digest import StateDigest
     from projection.store.audit import Author
     from projection.store.build import Build
     from projection.store.catalog import Catalog
@@ -197,7 +196,7 @@ class Repairs:
         task.point_of_no_return()
         # Not in the workshop: others fold on beside it, however long that takes.
         mending = await asyncio.to_thread(_Mending.found, store, side, dry_run=dry_run)
-        if mending.digest is not None:
+        if mending.came.written:
             await self._node.workshop.alone(lambda: mending.write(self._catalog, target, author))
         return mending.came
 
@@ -230,7 +229,7 @@ async def repair(
         side = await _Side.begun(build, deployed, target, store.position(), log_for)
         await side.read(store, store.position().scanned, task or NoTask())
         mending = _Mending.found(store, side, dry_run=dry_run)
-        if mending.digest is not None:
+        if mending.came.written:
             mending.write(catalog, target, author)
         return mending.came
 
@@ -242,7 +241,6 @@ class _Mending:
     store: LmdbLaneStore
     commit: Commit
     came: RepairCame  # as it will be told
-    digest: StateDigest | None = None  # after it; None where nothing is to be written
 
     @classmethod
     def found(cls, store: LmdbLaneStore, side: _Side, *, dry_run: bool) -> _Mending:
@@ -255,11 +253,12 @@ class _Mending:
         if dry_run or not (found.any or found.is_whole):
             return cls(store, found.commit, _came(side, found))
         audit = store.audit()
-        digest = digest_after(found, audit)
-        if not found.any and digest == audit.digest:
+        if not found.any and audit.agrees:
             return cls(store, found.commit, _came(side, found))
+        digest = digest_after(found, audit)
+        commit = replace(found.commit, digest=digest, view_count=audit.views + found.grown)
         is_sound = digest == audit.recomputed.plus(found.gained)
-        return cls(store, found.commit, _came(side, found, written=True, sound=is_sound), digest)
+        return cls(store, commit, _came(side, found, written=True, sound=is_sound))
 
     def write(self, catalog: Catalog, target: Target, author: Author) -> None:
         """Write it in one commit. The audit says so first; an order that is killed in between is given again.
@@ -267,11 +266,10 @@ class _Mending:
         Raises:
             StorageError: a store cannot be written.
         """
-        assert self.digest is not None  # noqa: S101 - there is something to write
         came = self.came
         counts = {"build": came.build, "views": came.different, "parked": came.parked, "entries": came.entries}
         catalog.note(AuditRecord("repair", target.view_type, author, {**target.details, **counts}))
-        self.store.commit(replace(self.commit, epoch=self.store.claim(), digest=self.digest))
+        self.store.commit(replace(self.commit, epoch=self.store.claim()))
 
 
 def _came(side: _Side, found: Differences, *, written: bool = False, sound: bool | None = None) -> RepairCame:

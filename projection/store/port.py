@@ -40,6 +40,7 @@ class Commit:
     unrecorded: Unrecorded | None = None  # skipped events that are not kept: all there are now; None: as before
     unparked: Sequence[ParkedEvent] = ()  # taken out of what is parked one by one, before `parked` is added
     digest: StateDigest = StateDigest.EMPTY  # of everything that the store holds after the commit
+    view_count: int | None = None  # views that the store holds after it; None: as many more as the commit adds
     fold_identity: str | None = None  # what the store is folded by from here on; None: by what it was
 
     def is_stored(self, epoch: int, position: LanePosition, digest: StateDigest) -> bool:

@@ -59,6 +59,7 @@ def is_right(one, events) -> None:
     assert folded(expected.store, FINES) == folded(lane.store, FINES)
     audit = lane.store.audit()
     assert (expected.store.digest(),) * 2 == (lane.store.digest(), audit.recomputed)
+    assert audit.agrees
     assert [] == _problems_of_indexes(build, lane.store)
 
 
