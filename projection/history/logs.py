@@ -178,6 +178,16 @@ class StreamLog:
                 )
         return before
 
+    async def _is_behind(self, log_end: LogEnd, subjects: Sequence[str], scanned: int, until: int) -> bool:
+        """Whether nothing is left to be read; the consumer may be wrong about that, and the log is not."""
+        if len(subjects) > _FEW:
+            return False
+        try:
+            _, unread = await log_end.unread(scanned)
+        except StreamError:  # the feed has it as well, and knows how long to wait
+            return False
+        return unread is None or unread > until
+
     async def _count(self, subjects: Sequence[str], after: int, until: int) -> int:
         """How many messages there are behind a sequence and up to another, or more; as the server counts them."""
         beyond = await self._pending(subjects, until + 1)  # first: what comes meanwhile may only be counted as there
@@ -240,10 +250,8 @@ class StreamLog:
             until = self.end if until is None else min(until, self.end)
             scanned, heard = after, monotonic()
             while scanned < until:
-                if not feed.left and len(subjects) <= _FEW:  # the consumer may be wrong, and the log is not
-                    _, unread = await log_end.unread(scanned)
-                    if unread is None or unread > until:
-                        return
+                if feed.left == 0 and await self._is_behind(log_end, subjects, scanned, until):
+                    return
                 batch = await feed.next_batch()
                 if batch is not None:
                     scanned, heard = batch.scanned, monotonic()
