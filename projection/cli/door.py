@@ -100,7 +100,7 @@ def door_to(data: Path) -> Iterator[Door]:
             yield node
             return
     from projection.cli.data_folder import taken
-    from projection.cli.offline_repair import OfflineDoor
+    from projection.cli.offline_door import OfflineDoor
 
     with taken(data) as catalog:
         yield OfflineDoor(catalog)

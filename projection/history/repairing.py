@@ -201,7 +201,7 @@ class Repairs:
         return mending.came
 
 
-async def repair(
+async def repair_in(
     catalog: Catalog,
     target: Target,
     log_for: LogFor,
