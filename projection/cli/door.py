@@ -6,7 +6,7 @@ import getpass
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING, Protocol, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import msgspec
 
@@ -168,9 +168,10 @@ class _OfNode:
         """One of them."""
         return self._asked("GET", f"/{quote(task_id, safe='')}", TaskRecord)
 
-    def cancel(self, task_id: str) -> TaskRecord:
+    def cancel(self, task_id: str, by: str, reason: str = "") -> TaskRecord:
         """Cancel one of them."""
-        return self._asked("DELETE", f"/{quote(task_id, safe='')}", TaskRecord)
+        told = urlencode({"by": by, "reason": reason})
+        return self._asked("DELETE", f"/{quote(task_id, safe='')}?{told}", TaskRecord)
 
     def _asked(self, method: str, target: str, kind: type[_Came], member: str | None = None) -> _Came:
         """What the node answers.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 from projection.cli.console import print_json, progress, say
-from projection.cli.options import Config, Storage
+from projection.cli.options import Config, Reason, Storage
 from projection.cli.parameters import Argument, Exit, Option
 from projection.errors import EXIT_FAILED, ConfigurationError
 
@@ -92,9 +92,9 @@ def watch(task_id: _Id, *, storage: Storage = None, config: Config = None) -> No
         raise Exit(EXIT_FAILED)
 
 
-def cancel(task_id: _Id, *, storage: Storage = None, config: Config = None) -> None:
+def cancel(task_id: _Id, *, reason: Reason = "", storage: Storage = None, config: Config = None) -> None:
     """Cancel a long operation of a node that runs; what it has not done by then is not done."""
-    from projection.cli.door import running_node
+    from projection.cli.door import running_node, whoever
 
     data = _data(config, storage)
     with running_node(data) as node:
@@ -103,7 +103,7 @@ def cancel(task_id: _Id, *, storage: Storage = None, config: Config = None) -> N
                 f"no node runs on {data}, and nothing is under way there",
                 hint="its next start says what has become of it",
             )
-        found = node.cancel(task_id)
+        found = node.cancel(task_id, whoever(), reason)
     say(f"operation {found.id}, {found.operation} of view type {found.view_type}, ends as soon as it can")
 
 

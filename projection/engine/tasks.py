@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _Came = TypeVar("_Came")
 KEPT = 200  # records; the oldest that have ended go
 _LOOK_S = 0.25  # the longest between two looks of who watches one
+_LEAST_S = 0.1  # the shortest
 
 
 class State(StrEnum):
@@ -138,7 +139,7 @@ class Task:
     def __init__(self, record: TaskRecord, changed: Callable[[], None]) -> None:
         self.record = record
         self.may_be_canceled = True
-        self.is_canceled = False
+        self.canceled_by: Author | None = None
         self._changed = changed
         self._pace: _Pace | None = None
 
@@ -152,7 +153,7 @@ class Task:
 
     def check(self) -> None:
         """See `TaskContext.check`: raises TaskCanceledError where somebody has canceled it."""
-        if self.is_canceled:
+        if self.canceled_by is not None:
             raise TaskCanceledError(f"operation {self.record.id} was canceled", hint="nothing was changed by it")
 
     def point_of_no_return(self) -> None:
@@ -286,8 +287,12 @@ class Tasks:
             raise TaskUnknownError(f"there is no operation {task_id[:40]!r}", hint="`projection operations list`")
         return found
 
-    def cancel(self, task_id: str) -> TaskRecord:
+    def cancel(self, task_id: str, author: Author) -> TaskRecord:
         """Have an operation end as soon as it can; what it did not do is not done.
+
+        Args:
+            task_id: which.
+            author: who says so.
 
         Raises:
             TaskUnknownError: there is none of this id.
@@ -300,7 +305,7 @@ class Tasks:
             raise ConfigurationError(
                 f"operation {record.id} ({record.operation}) can be canceled no more", hint="wait for its end"
             )
-        task.is_canceled = True
+        task.canceled_by = author
         self._changed()
         return task.record
 
@@ -319,6 +324,7 @@ class Tasks:
             if record.state != State.RUNNING:
                 return
             before = record
+            await asyncio.sleep(_LEAST_S)  # progress may be told for each batch
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_S):
                     await self._news.wait()

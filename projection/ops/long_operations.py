@@ -75,7 +75,7 @@ class LongOperations:
             ConfigurationError, StreamError, StorageError: as in `Operations.rebuild`.
         """
         build = await self._operations.rebuild(view_type, author)
-        work = self._until_it_answers(view_type, build.number, author)
+        work = self._until_it_answers(view_type, build.number)
         task, _ = self.tasks.begin(_REBUILD, str(view_type), author, work, build=build.number)
         return task, BuildCame.of(build)
 
@@ -98,20 +98,18 @@ class LongOperations:
             self.tasks.give_up(record, f"build {record.build} was deleted")
         else:
             author = Author(record.by, "offline", record.reason)
-            work = self._until_it_answers(view_type, record.build, author)
+            work = self._until_it_answers(view_type, record.build)
             self.tasks.begin(_REBUILD, record.view_type, author, work, again=record)
 
     def _is_candidate(self, view_type: ViewType, number: int) -> bool:
         candidate = self._catalog.candidate(view_type)
         return candidate is not None and candidate.number == number
 
-    def _until_it_answers(
-        self, view_type: ViewType, number: int, author: Author
-    ) -> Callable[[Task], Awaitable[BuildCame]]:
+    def _until_it_answers(self, view_type: ViewType, number: int) -> Callable[[Task], Awaitable[BuildCame]]:
         async def work(task: Task) -> BuildCame:
             while self._catalog.serving_number(view_type) != number:
-                if task.is_canceled:
-                    await self._operations.delete(view_type, number, author)
+                if task.canceled_by is not None:
+                    await self._operations.delete(view_type, number, task.canceled_by)
                     raise TaskCanceledError(f"build {number} of view type {view_type} was given up")
                 if not self._is_candidate(view_type, number):
                     raise ConfigurationError(f"build {number} of view type {view_type} was deleted")

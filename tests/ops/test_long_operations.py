@@ -103,8 +103,14 @@ async def test_a_rebuild_that_is_canceled_leaves_the_former_build_and_nothing_el
         held(one)
         location = await begun(one, "rebuild", 200)
         await eventually(lambda: len(one.node.lanes) == 2)
-        assert 200 == (await one.send("DELETE", location)).status_code
+        for wrong in ("why=x", "by=a&by=b"):
+            assert 400 == (await one.send("DELETE", f"{location}?{wrong}")).status_code
+        assert 200 == (await one.send("DELETE", f"{location}?by=bob&reason=slow")).status_code
         assert "canceled" == (await ended(one, location))["state"]
+        *_, record = one.site.catalog.audit()
+        assert ("delete build", "bob", "http", "slow") == (
+            record.operation, record.author.name, record.author.door, record.author.reason,
+        )  # fmt: skip
         assert ([1], 1) == ([build.number for build in one.site.catalog.builds(FINES)], len(one.node.lanes))
         again = await one.send("DELETE", location)
         assert (409, "has ended already" in again.json()["detail"]) == (again.status_code, True)
@@ -170,7 +176,7 @@ async def test_commands_reach_them_by_the_folder(site, tmp_path):
         task_id = location.rpartition("/")[2]
         (listed,) = await asyncio.to_thread(ask, lambda node: node.tasks())
         assert (task_id, "running") == (listed.id, listed.state)
-        assert task_id == (await asyncio.to_thread(ask, lambda node: node.cancel(task_id))).id
+        assert task_id == (await asyncio.to_thread(ask, lambda node: node.cancel(task_id, "carol"))).id
         await ended(one, location)
         assert "canceled" == (await asyncio.to_thread(ask, lambda node: node.task(task_id))).state
         with pytest.raises(ConfigurationError, match="no operation 'nobody'"):
@@ -216,7 +222,7 @@ async def test_a_task_that_cannot_be_canceled_any_more_says_so(tasks):
     task, running = tasks.begin("backup", "fines", ALICE, work)
     await reached.wait()
     with pytest.raises(ConfigurationError, match="can be canceled no more"):
-        tasks.cancel(task.record.id)
+        tasks.cancel(task.record.id, ALICE)
     may_end.set()
     assert {"views": 3} == await running
     found = tasks.one(task.record.id)

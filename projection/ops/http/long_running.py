@@ -12,11 +12,12 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from projection.engine.tasks import TaskRecord, TaskUnknownError
 from projection.errors import ConfigurationError
 from projection.ops.http.access import OfOperator
-from projection.ops.http.described import TASK, answered
+from projection.ops.http.described import TASK, answered, parameter
 from projection.ops.http.operating import same_origin
-from projection.ops.http.parameters import none_expected
+from projection.ops.http.parameters import none_expected, read_parameters
 from projection.ops.http.problems import RequestError, documented
 from projection.ops.http.service import service_of
+from projection.store.audit import Author
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from projection.engine.tasks import Tasks
 
 _JSON = "application/json"
+_MAX_TEXT = 1_000  # characters of a name or a reason
 _SILENCE_S = 10.0  # until a comment says that the stream is alive
 router = APIRouter(prefix="/v1/operations", tags=["operations"], dependencies=[OfOperator, Depends(same_origin)])
 Id = Annotated[str, Path(description="The operation's id.", examples=[TASK["id"]])]
@@ -65,6 +67,12 @@ async def operation(request: Request, task_id: Id) -> Response:
     "/{task_id}",
     summary="Cancel a long operation",
     operation_id="cancelOperation",
+    openapi_extra={
+        "parameters": [
+            parameter("by", "Who cancels it, by their own word, for the audit.", {"type": "string"}, "alice"),
+            parameter("reason", "Why.", {"type": "string"}, "it is too slow"),
+        ]
+    },
     responses={
         **documented("operation.refused", "operation.unknown"),
         **answered("TaskRecord", TASK, "It ends as soon as it can."),
@@ -72,11 +80,15 @@ async def operation(request: Request, task_id: Id) -> Response:
 )
 async def cancel(request: Request, task_id: Id) -> Response:
     """What it has not done by then is not done. One that is writing its effect ends by itself, and is not canceled."""
-    none_expected(request.scope["query_string"])
-    tasks = service_of(request).long.tasks
-    _found(tasks, task_id)
+    given = read_parameters(request.scope["query_string"])
+    none_expected(request.scope["query_string"], ("by", "reason"))
+    service, told = service_of(request), dict(given)
+    if len(told) < len(given):
+        raise RequestError("http.invalid", "a parameter is there twice")
+    _found(service.long.tasks, task_id)
+    author = Author(told.get("by", "")[:_MAX_TEXT] or "somebody", service.door, told.get("reason", "")[:_MAX_TEXT])
     try:
-        return _answer(tasks.cancel(task_id))
+        return _answer(service.long.tasks.cancel(task_id, author))
     except ConfigurationError as error:
         raise RequestError("operation.refused", error.message, hint=error.hint) from None
 
