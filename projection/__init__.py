@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from projection.engine.adoption import Adoption, adopt, preview
     from projection.engine.decisions import Dropped, drop
     from projection.engine.deployment import DeployedView, ProgramsInvalidError, load_deployment
+    from projection.engine.orders import RepairCame
     from projection.engine.parking import LaneHaltedError
     from projection.engine.replay import Replay
     from projection.engine.summary import Summary
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         TenantAccessError,
     )
     from projection.extras import MissingExtraError
+    from projection.history.folder_repair import repair
     from projection.model.envelope import Tenancy
     from projection.model.ids import TenantId, ViewId, ViewType
     from projection.model.manifest import Manifest
@@ -68,6 +70,7 @@ __all__ = [
     "Projection",
     "ProjectionError",
     "Query",
+    "RepairCame",
     "Replay",
     "Settings",
     "StaleCommitError",
@@ -89,6 +92,7 @@ __all__ = [
     "load_deployment",
     "parked_events",
     "preview",
+    "repair",
     "verify",
 ]
 
@@ -113,6 +117,7 @@ _PLACES = {
     "Projection": "projection.testing.folding",
     "ProjectionError": "projection.errors",
     "Query": "projection.query.form",
+    "RepairCame": "projection.engine.orders",
     "Replay": "projection.engine.replay",
     "Settings": "projection.model.settings",
     "StaleCommitError": "projection.errors",
@@ -133,6 +138,7 @@ _PLACES = {
     "load_deployment": "projection.engine.deployment",
     "parked_events": "projection.query.reading",
     "preview": "projection.engine.adoption",
+    "repair": "projection.history.folder_repair",
     "verify": "projection.engine.verification",
 }
 _read = exports.reader(__name__, _PLACES)

@@ -214,6 +214,11 @@ class Figures(NamedTuple):
     of: int | None
     rate: float  # units a second, of late
 
+    @property
+    def left_s(self) -> float | None:
+        """How many seconds the rest will take, if it goes on so; None where nobody knows."""
+        return None if self.of is None or self.rate <= 0 else max(0, self.of - self.done) / self.rate
+
     def text(self, unit: str) -> str:
         """The same for people."""
         return f"{self.done:,} {f'of {self.of:,} ' if self.of else ''}{unit}, {self.rate:,.0f} {unit}/s"

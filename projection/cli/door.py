@@ -6,10 +6,12 @@ import getpass
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING, Protocol, TypeVar
+from urllib.parse import quote, urlencode
 
 import msgspec
 
 from projection.engine import orders
+from projection.engine.tasks import TaskRecord
 from projection.errors import ConfigurationError, ProjectionError, StorageError
 from projection.lang.values.plain import plain
 
@@ -29,7 +31,10 @@ if TYPE_CHECKING:
         DropCame,
         DropOrder,
         Order,
+        RepairCame,
+        RepairOrder,
     )
+    from projection.model.settings import Settings
 
 _Came = TypeVar("_Came")
 _REFUSED = range(400, 500)
@@ -59,6 +64,28 @@ class Door(Protocol):
     def delete(self, order: DeleteOrder) -> BuildCame:
         """Delete a build that does not answer."""
 
+    def repair(self, order: RepairOrder, settings: Settings) -> RepairCame:
+        """Put right what a build holds otherwise than the log; where no node runs, the settings say where that is."""
+
+
+@contextmanager
+def running_node(data: Path) -> Iterator[_OfNode | None]:
+    """The node that has a data folder; None where none runs.
+
+    Raises:
+        StorageError: a node has it that cannot be reached.
+    """
+    from projection.store.control_socket import connect
+
+    if (connected := connect(data)) is None:
+        yield None
+        return
+    connection = _Connection(data, connected)
+    try:
+        yield _OfNode(connection)
+    finally:
+        connection.close()
+
 
 @contextmanager
 def door_to(data: Path) -> Iterator[Door]:
@@ -68,20 +95,15 @@ def door_to(data: Path) -> Iterator[Door]:
         ConfigurationError: there is no such folder.
         StorageError: a node has it that cannot be reached, or it cannot be used.
     """
-    from projection.store.control_socket import connect
-
-    if (connected := connect(data)) is not None:
-        connection = _Connection(data, connected)
-        try:
-            yield _OfNode(connection)
-        finally:
-            connection.close()
-        return
+    with running_node(data) as node:
+        if node is not None:
+            yield node
+            return
     from projection.cli.data_folder import taken
-    from projection.engine.offline import OfflineOperations
+    from projection.cli.offline_door import OfflineDoor
 
     with taken(data) as catalog:
-        yield OfflineOperations(catalog)
+        yield OfflineDoor(catalog)
 
 
 def whoever() -> str:
@@ -109,7 +131,7 @@ class _Connection(HTTPConnection):
 
 
 class _OfNode:
-    """A node that runs."""
+    """Implements `Door`: a node that runs."""
 
     def __init__(self, connection: _Connection) -> None:
         self._connection = connection
@@ -135,6 +157,31 @@ class _OfNode:
     def delete(self, order: DeleteOrder) -> BuildCame:
         return self._ordered("delete", order, orders.BuildCame)
 
+    def repair(self, order: RepairOrder, settings: Settings) -> RepairCame:  # noqa: ARG002 - the node knows its log
+        return self._ordered("repair", order, orders.RepairCame)
+
+    def tasks(self) -> list[TaskRecord]:
+        """Its long operations, the oldest first."""
+        return self._asked("GET", "", list[TaskRecord], "operations")
+
+    def task(self, task_id: str) -> TaskRecord:
+        """One of them."""
+        return self._asked("GET", f"/{quote(task_id, safe='')}", TaskRecord)
+
+    def cancel(self, task_id: str, by: str, reason: str = "") -> TaskRecord:
+        """Cancel one of them."""
+        told = urlencode({"by": by, "reason": reason})
+        return self._asked("DELETE", f"/{quote(task_id, safe='')}?{told}", TaskRecord)
+
+    def _asked(self, method: str, target: str, kind: type[_Came], member: str | None = None) -> _Came:
+        """What the node answers.
+
+        Raises:
+            ConfigurationError, StorageError: as `_ordered`.
+        """
+        answer = self._exchange(method, f"/v1/operations{target}", None)
+        return msgspec.convert(msgspec.json.decode(answer)[member], kind) if member else _decoded(answer, kind)
+
     def _ordered(self, name: str, order: Order | DeployOrder, kind: type[_Came]) -> _Came:
         """What comes of an order.
 
@@ -142,21 +189,27 @@ class _OfNode:
             ConfigurationError: the node refuses it.
             StorageError: it could not be done, or the node has gone.
         """
-        headers = {"content-type": "application/json"}
+        body = msgspec.json.encode(order, enc_hook=plain)
+        return _decoded(self._exchange("POST", f"/v1/operations/{name}", body), kind)
+
+    def _exchange(self, method: str, target: str, body: bytes | None) -> bytes:
+        headers = {} if body is None else {"content-type": "application/json"}
         try:
-            self._connection.request(
-                "POST", f"/v1/operations/{name}", msgspec.json.encode(order, enc_hook=plain), headers
-            )
+            self._connection.request(method, target, body, headers)
             answer = self._connection.getresponse()
-            body = answer.read()
+            came = answer.read()
         except (OSError, HTTPException) as error:
             raise StorageError(
                 f"the node that has the data folder has gone: {error or type(error).__name__}",
                 hint="look with `projection audit` whether the order was carried out, and give it again if not",
             ) from None
         if answer.status >= _REFUSED.start:
-            raise _refusal(answer.status, body)
-        return msgspec.json.decode(body, type=kind)
+            raise _refusal(answer.status, came)
+        return came
+
+
+def _decoded(data: bytes, kind: type[_Came]) -> _Came:
+    return msgspec.json.decode(data, type=kind)
 
 
 def _refusal(status: int, body: bytes) -> ProjectionError:

@@ -65,6 +65,7 @@ _GROUPS = {
     group: {name: _Place(group, function, f"EXAMPLES_OF_{name.upper()}") for name, function in functions.items()}
     for group, functions in {
         "builds": {"list": "list_", "show": "show", "delete": "delete"},
+        "operations": {"list": "list_", "watch": "watch", "cancel": "cancel"},
         "parked": {"list": "list_", "show": "show", "drop": "drop"},
     }.items()
 }
@@ -93,10 +94,12 @@ _COMMANDS = {
         "inspect",
         "load",
         "new",
+        "operations",
         "parked",
         "pause",
         "query",
         "rebuild",
+        "repair",
         "repl",
         "replay",
         "resume",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from projection.cli.query_sources import Source
-    from projection.client.answers import Found
+    from projection.client.answers import Found, PastView
 
 EXAMPLES = (
     "projection query shop_orders --tenant north --filter 'total > 100'",
@@ -23,6 +23,7 @@ EXAMPLES = (
     "projection query shop_orders --tenant north --filter 'total > 100' --count",
     "projection query shop_orders --tenant north --events events.jsonl",
     "projection query shop_orders --url http://127.0.0.1:7070 --tenant north",
+    "projection query shop_orders --tenant north --id O000001 --at 2026-03-02T08:00:00Z",
 )
 _MOST_A_PAGE = 1_000  # views; a limit that the settings may lower
 
@@ -48,6 +49,11 @@ def query(
     ] = None,
     select: Annotated[
         list[str] | None, Option(metavar="PATHS", help="Which fields; separated by commas. Else all.")
+    ] = None,
+    id_: Annotated[str | None, Option("--id", metavar="ID", help="The one view with this id.")] = None,
+    at: Annotated[
+        str | None,
+        Option(metavar="MOMENT", help="With --id: the view as it was behind this event, or at this time (RFC 3339)."),
     ] = None,
     limit: Annotated[int | None, Option(metavar="N", min=1, help="At most N views; else one page.")] = None,
     all_: Annotated[bool, Option("--all", help="All views that match, page by page.")] = False,
@@ -82,9 +88,13 @@ def query(
     A data folder is read as it is, also while a node writes it. With --events there need be neither: a file's events
     are folded in memory, and the answer is that of a node which has folded the same. What stands in it or behind it is
     told on stderr: whether there are more views, and which of them have parked events.
+
+    With --id and --at, one view is folded anew from its own events, as the program that answers today makes it, from
+    the stream of the settings, from the file, or by the node that --url names.
     """
     from projection.cli import query_formats as formats
-    from projection.cli.query_sources import data_folder, events_file, given_filter, node
+    from projection.cli.query_past import local_view_at
+    from projection.cli.query_sources import client_of, data_folder, events_file, given_filter, node
 
     if url is None and (token_file or secret_file or ca_file):
         raise ConfigurationError("--token-file, --secret-file and --ca-file go with --url")
@@ -95,8 +105,20 @@ def query(
         raise ConfigurationError(f"{' and '.join(named)} are different places; name one")
     if all_ and limit is not None:
         raise ConfigurationError("--all and --limit contradict each other; name one")
+    if id_ is not None and filter_ is not None:
+        raise ConfigurationError("--id and --filter contradict each other; name one")
+    if at is not None and (id_ is None or sort or select or count or explain or all_ or limit):
+        raise ConfigurationError("--at goes with --id, and with no other option that says which views, or how many")
+    if at is not None and id_ is not None:
+        if url is not None:
+            with client_of(url, tenant, token_file, secret_file, ca_file) as client:
+                _print_past(client.view_at(view, id_, at), format_)
+        else:
+            _print_past(local_view_at(view, id_, at, tenant, events, manifest, storage, config), format_)
+        return
     selected = _paths(select)
-    terms = {"view": view, "filter": given_filter(filter_), "sort": _paths(sort), "select": selected}
+    of_id = None if id_ is None else {"field": "$id", "op": "eq", "value": id_}
+    terms = {"view": view, "filter": of_id or given_filter(filter_), "sort": _paths(sort), "select": selected}
     if url is not None:
         opened = node(url, tenant, token_file, secret_file, ca_file)
     elif events is not None:
@@ -119,6 +141,24 @@ def query(
         views.note_what_is_left("" if events else "; see `projection parked list`")
         if views.found_none and tenant is None and url is None:
             note("note: no view of the default tenant matches; --tenant asks for those of another")
+
+
+def _print_past(found: PastView, format_: Format) -> None:
+    from projection.cli import query_formats as formats
+    from projection.client.answers import Found
+
+    views = [Found(id=found.id, view=found.view)]
+    if format_ is Format.JSON:
+        formats.print_lines(views)
+    else:
+        (formats.print_csv if format_ is Format.CSV else formats.print_views)([*found.view], views)
+    which = f" by build {found.build}" if found.build else ""
+    read = f"{found.events:,} event{'' if found.events == 1 else 's'}"
+    note(f"note: as it was behind event {found.at:,}, made{which} of the {read} read for it")
+    if found.degraded:
+        note("note: events of it were parked by then, so their effect is missing")
+    if found.incomplete:
+        note("note: some events of this tenant had reached no view by then, so it may lack one")
 
 
 def _paths(given: Sequence[str] | None) -> list[str] | None:

@@ -55,7 +55,7 @@ def data_folder(storage: Path | None, config: Path | None, tenant: str | None) -
     from projection.query.folder import FolderQueries
 
     settings = Settings.load(config, {"storage": storage})
-    whose = _whose(tenant, settings)
+    whose = whose_views(tenant, settings)
     with FolderQueries.open(settings.storage, settings.query) as queries:
         yield _Folder(queries, whose)
 
@@ -74,13 +74,18 @@ def events_file(file: Path, manifest: Path | None, config: Path | None, tenant: 
     from projection.model.settings import Settings
 
     settings = Settings.load(config, {"manifest": manifest})
-    whose = _whose(tenant, settings)
+    whose = whose_views(tenant, settings)
     replay, _ = folded(file, settings)
     with queries_on(replay, settings.query) as queries:
         yield _Folder(queries, whose)
 
 
-def _whose(tenant: str | None, settings: Settings) -> TenantId:
+def whose_views(tenant: str | None, settings: Settings) -> TenantId:
+    """The tenant that is named, or the default one.
+
+    Raises:
+        ConfigurationError: there can be no such tenant.
+    """
     from projection.model.ids import TenantId
 
     try:
@@ -117,6 +122,15 @@ def node(
     Raises:
         ConfigurationError: the URL is none, or a file cannot be read.
     """
+    with client_of(url, tenant, token_file, secret_file, ca_file) as client:
+        yield _Node(client)
+
+
+@contextmanager
+def client_of(
+    url: str, tenant: str | None, token_file: Path | None, secret_file: Path | None, ca_file: Path | None
+) -> Iterator[Client]:
+    """A client of a node; raises as `node`."""
     import ssl
 
     from projection.client.client import Client
@@ -129,7 +143,7 @@ def node(
             raise ConfigurationError(f"option --ca-file: {str(ca_file)!r} cannot be used: {error.strerror}") from None
     token, secret = _text("--token-file", token_file), _text("--secret-file", secret_file)
     with Client(url, token=token, tenant=tenant, secret=secret, tls=tls) as client:
-        yield _Node(client)
+        yield client
 
 
 class _Node:

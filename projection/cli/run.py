@@ -234,7 +234,10 @@ async def _once_there_is_room(open_: Callable[[], _Opened], signals: _Signals, *
 def _log_progress(now: Figures) -> None:
     import structlog
 
-    structlog.get_logger().info("folding", events=now.done, of=now.of, events_per_s=round(now.rate))
+    left_s = None if now.left_s is None else round(now.left_s)
+    structlog.get_logger().info(
+        "folding", events=now.done, of=now.of, events_per_s=round(now.rate), seconds_left=left_s
+    )
 
 
 def _nothing() -> None:

@@ -43,6 +43,25 @@ class View(Told, frozen=True, kw_only=True):
     """For the next `view(…, etag=…)`, which answers None where the view is the same."""
 
 
+class PastView(msgspec.Struct, frozen=True, kw_only=True):
+    """One view as it was."""
+
+    build: int
+    """The number of the build whose program made it."""
+    program: str
+    """The digest of that."""
+    at: int
+    """Behind which event of the log."""
+    events: int
+    """Of the log, that were read for it."""
+    id: str
+    view: dict[str, Any]
+    degraded: bool = False
+    """Whether events of this view were missing from it."""
+    incomplete: bool = False
+    """Whether any view of the tenant may have lacked an event."""
+
+
 class Found(msgspec.Struct, frozen=True, kw_only=True):
     """One view among others."""
 
@@ -126,6 +145,8 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
     """What keeps it from that, by what it concerns; None where the credentials are not an operator's."""
     events_to_go: int | None = None
     """Messages until it has caught up; None where it has, where that is unknown, and for others than operators."""
+    catch_up_s: float | None = None
+    """Seconds that this will take, if it goes on so; None where nobody knows, and for others than operators."""
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 
-    from projection.client.answers import Catalog, Change, Explanation, Found, Page, Readiness, View
+    from projection.client.answers import Catalog, Change, Explanation, Found, Page, PastView, Readiness, View
     from projection.client.calls import Call, Filter
 
 _Value = TypeVar("_Value")
@@ -94,6 +94,10 @@ class AsyncClient:
     ) -> View | None:
         """One view; None where it is still the one of that ETag."""
         return await self._ask(calls.view(view_type, view_id, Fresh(min_sequence, wait_ms, max_lag_s), etag))
+
+    async def view_at(self, view_type: str, view_id: str, at: int | str) -> PastView:
+        """One view as it was behind an event, by its sequence, or at a time (RFC 3339)."""
+        return await self._ask(calls.view_at(view_type, view_id, at))
 
     async def views(
         self,

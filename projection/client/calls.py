@@ -8,12 +8,13 @@ from urllib.parse import quote
 
 import msgspec
 
-from projection.client.answers import Catalog, Explanation, Page, Readiness, View, decoded
+from projection.client.answers import Catalog, Explanation, Page, PastView, Readiness, View, decoded
 from projection.client.errors import AnswerUnreadableError, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+_FOLDING_S = 30.0  # that a view of the past may take
 _Value = TypeVar("_Value")
 Filter = str | dict[str, Any]
 """A filter as text in the projection language, or in the structured form; see docs/query.md."""
@@ -96,6 +97,12 @@ def view(view_type: str, view_id: str, fresh: Fresh, etag: str | None) -> Call[V
         patience_s=fresh.patience_s,
         also_read=() if etag is None else (304,),
     )
+
+
+def view_at(view_type: str, view_id: str, at: int | str) -> Call[PastView]:
+    """One view as it was."""
+    path = f"/v1/views/{_segment(view_type)}/{_segment(view_id)}"
+    return Call(path, lambda answer: answer.value(PastView), params=(("at", str(at)),), patience_s=_FOLDING_S)
 
 
 def views(view_type: str, view_ids: Sequence[str], fresh: Fresh) -> Call[Page]:

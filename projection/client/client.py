@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from projection.client.answers import Catalog, Change, Explanation, Found, Page, Readiness, View
+    from projection.client.answers import Catalog, Change, Explanation, Found, Page, PastView, Readiness, View
     from projection.client.calls import Call, Filter
 
 _Value = TypeVar("_Value")
@@ -108,6 +108,17 @@ class Client:
             NotFreshError: `min_sequence` or `max_lag_s` was not met.
         """
         return self._ask(calls.view(view_type, view_id, Fresh(min_sequence, wait_ms, max_lag_s), etag))
+
+    def view_at(self, view_type: str, view_id: str, at: int | str) -> PastView:
+        """One view as it was behind an event, by its sequence, or at a time (RFC 3339).
+
+        Raises:
+            ViewMissingError: there was none of this id then.
+            NotFreshError: the node has not come so far.
+            HistoryGoneError: the log no longer holds what the view was made of.
+            LimitExceededError: more events would have to be read than the node reads for this.
+        """
+        return self._ask(calls.view_at(view_type, view_id, at))
 
     def views(
         self,

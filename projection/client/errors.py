@@ -119,6 +119,13 @@ class CursorGoneError(ClientError):
     default_code = "query.cursor_gone"
 
 
+class HistoryGoneError(ClientError):
+    """The log no longer holds what the view was made of."""
+
+    error_class = ErrorClass.REQUEST
+    default_code = "query.history_gone"
+
+
 class NotFreshError(ClientError):
     """The views are not as fresh as was asked for."""
 
@@ -154,6 +161,7 @@ _BY_CODE = {
         LimitExceededError,
         CursorInvalidError,
         CursorGoneError,
+        HistoryGoneError,
         NotFreshError,
         BusyError,
         ChangesOffError,

@@ -119,7 +119,7 @@ class Opener:
         self.execution = Execution(settings.execution)
         self._settings = settings
         self._node_id = node_id
-        self._nats = nats
+        self.nats = nats
         self._lanes = max(lanes, 1)
         back = settings.back_pressure
         self._shared = FeedLimits(
@@ -144,7 +144,7 @@ class Opener:
         wanted = self.subjects if shared else first.deployed.entry.subjects
         name = _feed_name(wanted, None if shared else first)
         return JetStreamFeed(
-            self._nats,
+            self.nats,
             stream=self._settings.stream,
             consumer=self._settings.consumer_name(self._node_id, name, 0),
             subjects=wanted,

@@ -21,6 +21,7 @@ from projection.engine.committer import Workshop
 from projection.engine.committers import Committers
 from projection.engine.cutover import Cutovers
 from projection.engine.fault_log import log_fault
+from projection.engine.pace import Pace
 from projection.engine.readiness import CatchingUp
 from projection.engine.roster import Roster
 from projection.engine.start_up import StartUp
@@ -117,6 +118,7 @@ class Node:
         self.opener = opener
         self._start_up = StartUp(start, self.changed)
         self._catching_up = CatchingUp(max_lag_s)
+        self._pace = Pace()
         self._cutovers = Cutovers(cutovers)
         self._stop_timeout_s = stop_timeout_s
         self._background = Background()
@@ -196,6 +198,11 @@ class Node:
     def events_to_go(self) -> int | None:
         """Messages until the last lane that serves has caught up; None where all have, or that is not known."""
         return self._catching_up.events_to_go(self._left(self._subscriptions.by_lane()))
+
+    @property
+    def catch_up_s(self) -> float | None:
+        """Seconds until the last lane that serves has caught up, if it goes on so; None where nobody knows."""
+        return self._pace.left_s(self.events_to_go)
 
     def _left(self, readings: Mapping[Lane, Reading]) -> dict[Lane, int | None]:
         """Messages still to be folded, by lane that serves; one on standby does not count until its cutover.
@@ -350,6 +357,7 @@ class Node:
         self._subscriptions.remove_ended()
         self._subscriptions.join()
         readings = self._subscriptions.by_lane()
+        self._pace.saw(self._catching_up.events_to_go(self._left(readings)))
         self._catching_up.look(lane for lane in self.lanes if lane in readings and readings[lane].feed.is_heard)
         self._tell()
 

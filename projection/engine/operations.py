@@ -136,6 +136,32 @@ class Operations:
         """
         return await self._do(view_type, self._delete(view_type, number, author))
 
+    def serving(self, view_type: ViewType) -> tuple[Build, Lane]:
+        """The build that answers, and its lane.
+
+        Raises:
+            ConfigurationError: there is no such view type, or the node does not fold it.
+        """
+        return self._serving(view_type)
+
+    async def with_store(
+        self, view_type: ViewType, work: Callable[[Build, LmdbLaneStore], Coroutine[Any, Any, _Result]]
+    ) -> _Result:
+        """Do something with the store of the build that answers, alone, with all stored that its lane folded.
+
+        Raises:
+            ConfigurationError: as in `serving`.
+            StorageError: what the lane folded cannot be stored.
+            Exception: whatever the work raises.
+        """
+
+        async def done() -> _Result:
+            build, lane = self._serving(view_type)
+            async with self._at_rest(lane) as store:
+                return await work(build, store)
+
+        return await self._do(view_type, done())
+
     async def _do(self, view_type: ViewType | None, work: Coroutine[Any, Any, _Result]) -> _Result:
         """Do an operation alone, in a task of its own: whoever asked may go."""
         task = asyncio.create_task(self._alone(view_type, work))

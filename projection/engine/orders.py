@@ -78,6 +78,26 @@ class DeleteOrder(Order, frozen=True, kw_only=True, forbid_unknown_fields=True):
     build: int
 
 
+class RepairOrder(Order, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Fold one view anew, or all views of a tenant or of all, and put right what the build holds otherwise."""
+
+    tenant_id: str | None = None  # null: those of all tenants
+    view_id: str | None = None  # null: all views of the tenant
+    dry_run: bool = False
+
+    @property
+    def target(self) -> tuple[TenantId | None, ViewId | None]:
+        """Whose views, and which.
+
+        Raises:
+            ConfigurationError: an id is none, or it names a view and no tenant.
+        """
+        if self.tenant_id is None and self.view_id is not None:
+            raise ConfigurationError("a view is named, and not whose it is", hint="name the tenant as well")
+        view_id = None if self.view_id is None else _checked(ViewId, self.view_id)
+        return None if self.tenant_id is None else _checked(TenantId, self.tenant_id), view_id
+
+
 class DeployOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Fold what a manifest says from here on."""
 
@@ -144,6 +164,32 @@ class AdoptCame(msgspec.Struct, frozen=True):
             skipped=dict(came.skipped),
             suspended=came.suspended,
         )
+
+
+class ViewDiffered(msgspec.Struct, frozen=True):
+    """A view that was held otherwise than its events make it."""
+
+    view_id: str
+    fields: list[str]  # paths that differed; none where the view was missing, or should not have been there
+    was: bool  # whether there was one
+    ought: bool  # whether there should be one
+
+
+class RepairCame(msgspec.Struct, frozen=True):
+    """What came of a repair."""
+
+    view_type: str
+    build: int
+    scanned: int  # behind which event both were compared
+    events: int  # of the log, that were read
+    compared: int  # views
+    different: int  # of these
+    views: list[ViewDiffered]  # the first 100 of them
+    parked: int  # parked events that were missing or should not have been there
+    suspended: int  # suspensions likewise
+    entries: int  # of indexes likewise
+    written: bool  # whether it was put right
+    sound: bool | None  # whether the digest agrees with what is stored then; null where nothing differed
 
 
 class BuildCame(msgspec.Struct, frozen=True):

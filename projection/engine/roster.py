@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from projection.lang.run.executors import Execution
     from projection.model.ids import ViewType
     from projection.store.port import LaneStore
+    from projection.stream.connection import Nats
     from projection.stream.port import Feed
 
 
@@ -29,6 +30,7 @@ class LaneOpener(Protocol):
     """Opens what lanes need."""
 
     execution: Execution  # how programs are run
+    nats: Nats  # by which the log is read
 
     def take(self, deployed: Sequence[DeployedView]) -> bool:
         """Open lanes and feeds for another manifest from here on; whether lanes that are open must be made anew."""

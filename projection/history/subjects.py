@@ -47,3 +47,18 @@ def subjects_of(deployed: DeployedView, tenant_id: TenantId, view_id: ViewId, *,
                 continue
     found = common(wanted, deployed.entry.subjects)  # where any type will do, that covers the others
     return Subjects(found and disjoint(found, deployed.entry.all_subjects), aggregates is not None)
+
+
+def subjects_of_tenant(deployed: DeployedView, tenant_id: TenantId) -> Subjects:
+    """All subjects whose events concern a tenant, also those that reach no view of its.
+
+    Messages that name no tenant, or none that can be, count as the default tenant's.
+    """
+    entry = deployed.entry
+    if entry.events is not None or tenant_id == deployed.tenancy.default:
+        return Subjects(entry.subjects, are_own=False)
+    try:
+        found = common({entry.subject_template.filter(tenant_id)}, entry.subjects)
+    except ValueError:  # an id too long for a subject: no event has it
+        found = ()
+    return Subjects(found and disjoint(found, entry.all_subjects), are_own=False)

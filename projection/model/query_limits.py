@@ -23,6 +23,8 @@ class QueryLimits(Frozen):
     concurrent: Annotated[Count, Field(ge=1, le=10_000)] = 64  # queries under way in one process
     waiting: Annotated[Count, Field(ge=1, le=100_000)] = 512  # queries that wait for their `min_sequence`
     max_wait_ms: Annotated[Count, Field(ge=0, le=600_000)] = 30_000  # that a query may wait for its `min_sequence`
+    past: Annotated[Count, Field(ge=1, le=1_000)] = 4  # views of the past (`at`) that are folded at a time
+    past_events: Annotated[Count, Field(ge=1, le=10**9)] = 100_000  # that may be read for one of them
     filter_bytes: Annotated[Count, Field(ge=1, le=1024**2)] = 16_384  # of a filter's text, or of its JSON
     filter_depth: Annotated[Count, Field(ge=1, le=100)] = 32  # of a structured filter
     filter_nodes: Annotated[Count, Field(ge=1, le=100_000)] = 4_000  # of a filter's computation, as it is compiled

@@ -91,3 +91,20 @@ def _offset(text: str) -> timedelta | None:
 def format_timestamp(time: datetime) -> str:
     """An instant as text in UTC, `Z` at its end, with six digits of a second unless it is whole."""
     return time.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+
+
+def just_after(text: str) -> str:
+    """The first nanosecond behind an instant, as text in UTC.
+
+    Raises:
+        ValueError: as `parse_timestamp`; or it is the last instant there is.
+    """
+    moment = parse_timestamp(text).time
+    match = _RFC3339.fullmatch(text)
+    assert match is not None  # noqa: S101 - it was parsed
+    nanoseconds = int(f"{match[3] or '0':0<9}"[:9]) + 1
+    try:
+        whole = moment.replace(microsecond=0) + timedelta(seconds=nanoseconds // 1_000_000_000)
+    except OverflowError as error:
+        raise ValueError(f"{text!r} is the last instant there is: {error}") from None
+    return f"{whole.replace(tzinfo=None).isoformat()}.{nanoseconds % 1_000_000_000:09d}Z"

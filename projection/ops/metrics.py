@@ -89,6 +89,14 @@ class _OfNode(Collector):
         yield GaugeMetricFamily(
             "projection_ready", "1 while the node follows the log and has caught up with it.", value=int(node.is_ready)
         )
+        to_go, seconds = node.events_to_go, node.catch_up_s
+        yield GaugeMetricFamily(
+            "projection_events_to_go", "Messages until the node has caught up with the log.", value=to_go or 0
+        )
+        if seconds is not None:
+            yield GaugeMetricFamily(
+                "projection_catch_up_seconds", "How long that will take, if it goes on so.", value=seconds
+            )
         yield CounterMetricFamily("projection_events", "Messages that were read.", value=node.events)
         yield CounterMetricFamily(
             "projection_unhandled", "Messages that no program handles.", value=node.unhandled.count

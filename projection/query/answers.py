@@ -31,6 +31,19 @@ class ViewAnswer(TenantAnswer, frozen=True, kw_only=True, gc=False):
     degraded: bool  # whether events of this view are missing from it: they are parked, or it is suspended
 
 
+class PastViewAnswer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One view as it was."""
+
+    build: int  # whose program made it
+    program: str  # the digest of that
+    at: int  # behind which event of the log
+    events: int  # of the log that were read for it
+    id: str
+    view: msgspec.Raw
+    degraded: bool  # whether events of this view were missing from it
+    incomplete: bool  # whether any view of the tenant may have lacked an event
+
+
 class FoundView(msgspec.Struct, frozen=True, gc=False):
     """A view of a page, or what was selected of it."""
 

@@ -118,3 +118,9 @@ class ChangesOffError(QueryError):
     """The view type keeps no changes."""
 
     default_code = "query.changes_off"
+
+
+class HistoryGoneError(QueryError):
+    """The log no longer holds what a view was made of."""
+
+    default_code = "query.history_gone"

@@ -39,6 +39,7 @@ _LAST_NUMBER = "last_number:{}"  # outlives its build, so that no number is ever
 _SERVING = "serving:"
 _CANDIDATE = "candidate:"  # the build that is to replace the serving one
 _PAUSED = "paused:"
+_TASK = "task:"  # and a number, so that they are in their order
 
 
 class _Catalogue:
@@ -129,6 +130,15 @@ class _Catalogue:
         """
         with self._understood(), self._environment.read() as transaction:
             return list(records(transaction))
+
+    def task_records(self) -> list[bytes]:
+        """What is kept of long operations, as `put_task` got it.
+
+        Raises:
+            StorageError: the catalogue cannot be read.
+        """
+        with self._understood(), self._environment.read() as transaction:
+            return [stored for _, stored in entries_below(transaction, _TASK.encode())]
 
     def build(self, view_type: ViewType, number: int) -> Build:
         """A recorded build.
@@ -336,6 +346,31 @@ class Catalog(_Catalogue):
             write_record(transaction, audit)
 
         self._change(write)
+
+    def put_task(self, task_id: str, record: bytes, most: int) -> None:
+        """Keep the record of a long operation in place of its former one; of more than `most`, the first written go.
+
+        Raises:
+            StorageError: the catalogue cannot be written.
+        """
+
+        def write(transaction: Transaction) -> None:
+            known = {key.rpartition(b":")[2]: key for key, _ in entries_below(transaction, _TASK.encode())}
+            last = max((int(key.split(b":")[1]) for key in known.values()), default=0)
+            key = known.pop(task_id.encode(), None) or f"{_TASK}{last + 1:012d}:{task_id}".encode()
+            transaction.put(key, record)
+            for old in sorted(known.values())[: max(0, len(known) + 1 - most)]:
+                transaction.delete(old)
+
+        self._change(write)
+
+    def note(self, audit: AuditRecord) -> None:
+        """Note what an operator does to a build; nothing in the catalogue changes by it.
+
+        Raises:
+            StorageError: the catalogue cannot be written.
+        """
+        self._change(lambda transaction: write_record(transaction, audit))
 
     def pause(self, view_type: ViewType, audit: AuditRecord) -> None:
         """Note that nothing is folded for a view type until it is resumed.

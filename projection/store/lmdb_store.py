@@ -144,7 +144,8 @@ class LmdbLaneStore(LmdbLane):
                 cursor.putmulti(added)
             for key in removed:
                 transaction.delete(key)
-            transaction.put(VIEW_COUNT, b"%d" % (count + views - entries))
+            held = count + views - entries if commit.view_count is None else commit.view_count
+            transaction.put(VIEW_COUNT, b"%d" % held)
             record_changes(_Records(transaction), commit)
             for checkpoint_key, checkpoint in commit.checkpoints.items():
                 transaction.put(checkpoint_key.encode(), checkpoint.model_dump_json().encode())

@@ -32,13 +32,15 @@ class Commit:
     entries: Mapping[bytes, bytes | None] = field(default_factory=dict)  # of indexes, by their keys; None deletes one
     checkpoints: Mapping[CheckpointKey, Checkpoint] = field(default_factory=dict)
     parked: Sequence[ParkedEvent] = ()
-    # Deleted views: what was parked for them before this commit is discarded, and they are suspended no more.
-    released: Sequence[tuple[TenantId, ViewId]] = ()
+    # Deleted views: what was parked for them before this commit is discarded, and they are suspended no more. With None
+    # the same for a tenant as a whole, and for what has reached none of its views.
+    released: Sequence[tuple[TenantId, ViewId | None]] = ()
     suspended: Sequence[Suspension] = ()  # added after `released`
     unreached: Mapping[TenantId, int] = field(default_factory=dict)  # parked events without a view: all there are now
     unrecorded: Unrecorded | None = None  # skipped events that are not kept: all there are now; None: as before
     unparked: Sequence[ParkedEvent] = ()  # taken out of what is parked one by one, before `parked` is added
     digest: StateDigest = StateDigest.EMPTY  # of everything that the store holds after the commit
+    view_count: int | None = None  # views that the store holds after it; None: as many more as the commit adds
     fold_identity: str | None = None  # what the store is folded by from here on; None: by what it was
 
     def is_stored(self, epoch: int, position: LanePosition, digest: StateDigest) -> bool:

@@ -63,6 +63,8 @@ def bank(nats_server, tmp_path_factory):
     fill(nats_server.url, folder.name, EVENTS)
     ran = projection("run", "--until-caught-up", "--url", nats_server.url, "--stream", folder.name, folder=folder)
     assert 0 == ran.returncode, ran.stderr
+    settings = {"nats": {"url": nats_server.url}, "stream": folder.name}
+    (folder / "projection.yaml").write_text(json.dumps(settings))
     return folder
 
 
@@ -125,6 +127,14 @@ def test_views_are_printed_as_csv_that_a_reader_of_csv_understands(bank, place):
     } <= set(map(tuple, rows[1:]))
 
 
+def test_one_view_is_found_by_its_id_as_it_is_and_as_it_was(bank, place):
+    for more in ((), ("--at", len(EVENTS))):
+        ended = query(bank, "--id", "A1", "--format", "json", *more, *place)
+        assert (0, [JSON_LINES["A1"]]) == (ended.returncode, ended.stdout.splitlines()), ended.stderr
+    assert f"note: as it was behind event {len(EVENTS)}, made" in ended.stderr
+    refused(query(bank, "--id", "A1", "--at", len(EVENTS) + 1, *place), 1, f"{len(EVENTS) + 1}")
+
+
 def test_without_a_selection_every_field_is_a_column(bank, place):
     head = query(bank, "--format", "csv", *place).stdout.splitlines()[0]
     assert "id,balance,owner,rate,tags" == head
@@ -182,6 +192,9 @@ def test_what_cannot_be_asked_is_told_in_one_sentence(bank, place, arguments, sa
     [
         (("--filter", "{nothing"), 2, ("option --filter: it begins as JSON does",)),
         (("--all", "--limit", 3), 2, ("--all and --limit contradict",)),
+        (("--at", 3), 2, ("--at goes with --id",)),
+        (("--at", 3, "--id", "A1", "--count"), 2, ("--at goes with --id",)),
+        (("--at", "never", "--id", "A1"), 1, ("'never' is neither the sequence of an event nor a time",)),
         (("--token-file", "x"), 2, ("go with --url",)),
         (("--url", "http://127.0.0.1:1", "--storage", "data"), 2, ("--url and --storage are different places",)),
         (("--events", "events.jsonl", "--storage", "data"), 2, ("--storage and --events are different places",)),

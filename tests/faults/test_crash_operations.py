@@ -17,18 +17,20 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from crash_log import LATE, make_log, replayed, told
+from crash_log import LATE, STREAM, TENANTS, make_log, replayed, told
 from crash_site import CrashSite, NodeProcess
 from patience import wait_until
 
 from projection.cli.door import door_to
-from projection.engine.orders import DeleteOrder, DeployOrder, DropOrder, Order
+from projection.engine.orders import DeleteOrder, DeployOrder, DropOrder, Order, RepairOrder
 from projection.engine.recipes import deployed_by, recipe_of
 from projection.engine.verification import verify
 from projection.errors import ProjectionError
+from projection.model.settings import Settings
 from projection.query.reading import parked_events, serving_reader
 from projection.store import control_socket
 from projection.store.catalog import CatalogReader
+from projection.store.lmdb_env import MAP_SIZE, Environment
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,6 +52,7 @@ class Schedule:
         self.site = CrashSite(server, folder, make_log(self.dice, EVENTS), batch=self.dice.choice((10, 50, 200)))
         self.view_types = [one.entry.view_type for one in self.site.deployed]
         self.carried_out = 0
+        self.settings = Settings(nats={"url": server.url}, stream=STREAM, storage=self.site.data)
 
     def carry_out(self) -> None:
         """All lives, and one more in which everything comes to its end."""
@@ -60,14 +63,27 @@ class Schedule:
                 self.live(node)
             for _ in range(self.dice.randrange(2)):
                 self.order()
+            self.damage()
         with self.site.start(until_caught_up=False) as node:
             node.wait_until_it_reads()
             for view_type in self.view_types:
                 with door_to(self.site.data) as door:
                     door.resume(Order(view_type=str(view_type), **BY))
+                    door.repair(RepairOrder(view_type=str(view_type), **BY), self.settings)
             self.site.publish()
             wait_until(lambda: self.is_at_rest(node), self.site.node_log)
         self.check()
+
+    def damage(self) -> None:
+        """While no node runs, a view of a build that answers comes to hold what another one does."""
+        with CatalogReader.open(self.site.data) as catalog:
+            build = catalog.require(self.dice.choice(self.view_types))
+        with serving_reader(self.site.data, build.view_type) as reader:
+            views = [*reader.scan(None, build.view_type)]
+        environment = Environment.create_or_open(build.lane_path(), map_size=MAP_SIZE)
+        wrong = self.dice.choice(views)[1]
+        environment.update(lambda change: change.put(self.dice.choice(views)[0].encode(), wrong))
+        environment.close()
 
     def live(self, node: NodeProcess) -> None:
         node.wait_until_it_reads()
@@ -89,15 +105,18 @@ class Schedule:
                 self.give_and_go(name, order)
             else:
                 with door_to(self.site.data) as door:
-                    getattr(door, name)(order)
+                    getattr(door, name)(order, *([self.settings] if name == "repair" else []))
                 self.carried_out += 1
         except ProjectionError as error:
             print(f"{name}: {error.message:.100}")
 
     def drawn(self) -> tuple[str, Order | DeployOrder | None]:
         view_type = self.dice.choice(self.view_types)
-        name = self.dice.choice(("pause", "resume", "rebuild", "drop", "drop", "delete", "deploy"))
+        name = self.dice.choice(("pause", "resume", "rebuild", "drop", "drop", "delete", "deploy", "repair", "repair"))
         match name:
+            case "repair":
+                tenant_id = self.dice.choice((None, *TENANTS))
+                return name, RepairOrder(view_type=str(view_type), tenant_id=tenant_id, **BY)
             case "deploy":
                 recipes = [recipe_of(one).encode() for one in self.site.deployed]
                 return name, DeployOrder(recipes=recipes, **BY)

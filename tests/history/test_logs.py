@@ -14,6 +14,7 @@ from projection.model.subjects import SubjectTemplate
 from projection.stream.address import NatsConnection
 from projection.stream.connection import Nats
 from projection.stream.jetstream import JetStream
+from projection.stream.log_end import LogEnd
 from projection.stream.publisher import Outgoing, publish_all
 
 if TYPE_CHECKING:
@@ -89,3 +90,23 @@ async def test_a_file_is_numbered_from_one_and_read_again_and_again() -> None:
     assert [1, 3] == await sequences(log, one, ["tenant.*.aggregate.account.a"])
     assert 3 == log.end
     assert [2] == await sequences(log, one, ["tenant.*.aggregate.*.*"], after=1, until=2)
+
+
+async def test_a_log_that_cannot_be_asked_for_its_end_for_a_moment_is_read_all_the_same(
+    nats: Nats, stream_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    template = await published(nats, stream_name, ["a", "b", "a", "b"])
+    unread, refused = LogEnd.unread, []
+
+    async def refuses_at_first(self: LogEnd, after: int) -> object:
+        if len(refused) < 3:
+            refused.append(after)
+            raise StreamError("no answer")
+        return await unread(self, after)
+
+    monkeypatch.setattr(LogEnd, "unread", refuses_at_first)
+    one = deployed(subject_template=template, subjects=(template.filter(),))
+    own = (template.filter("", "account", "a"),)
+    assert [1, 3] == await sequences(StreamLog(nats, stream_name, "test"), one, own)
+    assert [] == await sequences(StreamLog(nats, stream_name, "test"), one, own, after=3)
+    assert refused

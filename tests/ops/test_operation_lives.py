@@ -40,7 +40,7 @@ class Life:
     async def step(self, one) -> None:
         """Give an order that may be refused, or publish."""
         view_type = self.random.choice((FINES, OTHERS))
-        match self.random.choice(("publish", "publish", "pause", "resume", "rebuild", "drop", "delete")):
+        match self.random.choice(("publish", "publish", "pause", "resume", "rebuild", "drop", "delete", "repair")):
             case "publish":
                 await one.site.publish(self.events())
             case "drop":
@@ -49,11 +49,24 @@ class Life:
                     event = self.random.choice(parked)
                     order = {"sequence": event.sequence, "tenant_id": event.tenant_id, "view_id": event.view_id}
                     await self.order(one, view_type, "drop", **order)
+            case "repair":
+                number = one.site.catalog.serving(view_type).number
+                lane = next(lane for lane in one.node.roster.of(view_type) if lane.build == number)
+                views = [key for key, _ in lane.store.scan(None, view_type)]
+                if views:
+                    self.damage(lane.store, self.random.choice(views), self.random.choice(views))
+                    await self.order(one, view_type, "repair", tenant_id=self.random.choice(("t", None)))
             case "delete":
                 builds = one.site.catalog.builds(view_type)
                 await self.order(one, view_type, "delete", build=self.random.choice(builds).number)
             case name:
                 await self.order(one, view_type, name)
+
+    @staticmethod
+    def damage(store, view, other) -> None:
+        """A view holds what another one does, and no commit knows of it."""
+        wrong = store.get_view(other)
+        store._environment.update(lambda change: change.put(view.encode(), wrong))
 
     async def order(self, one, view_type, name, **order) -> None:
         answer = await one.post(f"/v1/operations/{name}", {**BY, "view_type": str(view_type), **order})

@@ -7,6 +7,15 @@ from typing import Any
 _HERE = {"build": 3, "program": "9b3c6e0f5a1d", "scanned": 561470, "as_of": "2026-03-01T12:00:00.25Z", "lag_s": 0.0}
 _PAID = {"status": "paid", "balance": 0.00}
 VIEW: dict[str, Any] = {**_HERE, "id": "A1", "view": _PAID, "degraded": False, "incomplete": False}
+PAST_VIEW: dict[str, Any] = {
+    **{name: _HERE[name] for name in ("build", "program")},
+    "at": 4711,
+    "events": 3,
+    "id": "A1",
+    "view": _PAID,
+    "degraded": False,
+    "incomplete": False,
+}
 PAGE: dict[str, Any] = {
     **_HERE,
     "views": [{"id": "A1", "view": _PAID}],
@@ -38,6 +47,24 @@ CATALOG: dict[str, Any] = {
             "changes": True,
         }
     ]
+}
+TASK: dict[str, Any] = {
+    "id": "5f3a9c0d1e2b",
+    "operation": "rebuild",
+    "view_type": "fine_summary",
+    "by": "alice",
+    "reason": "the disk was exchanged",
+    "began": "2026-03-01T12:00:00.000Z",
+    "state": "running",
+    "done": 120000,
+    "total": 561470,
+    "rate": 31250.5,
+    "left_s": 14.1,
+    "ended": None,
+    "result": None,
+    "error": None,
+    "hint": None,
+    "build": 4,
 }
 QUERIES: dict[str, Any] = {
     "structured": {
@@ -73,6 +100,13 @@ _FRESHNESS = [
 ]
 PARAMETERS_OF_VIEW = [
     *_FRESHNESS,
+    parameter(
+        "at",
+        "The view as it was behind this event, or behind the last one stored at this time (RFC 3339) or before; goes "
+        "with no other parameter.",
+        {"type": "string", "minLength": 1},
+        "4711",
+    ),
     {
         "name": "if-none-match",
         "in": "header",
@@ -111,6 +145,15 @@ def answered(schema: str, example: Any, description: str, *, etag: bool = False)
     if etag:
         answer["headers"] = {"ETag": {"schema": {"type": "string"}, "description": "Weak; for `If-None-Match`."}}
     return {200: answer}
+
+
+def answered_as_it_is_or_was() -> dict[int | str, dict[str, Any]]:
+    """The answer 200 with one view, of now or of the past."""
+    answer = answered("ViewAnswer", VIEW, "The view, as it is stored; with `at`, as it was.", etag=True)
+    content = answer[200]["content"]["application/json"]
+    content["schema"] = {"anyOf": [content["schema"], {"$ref": "#/components/schemas/PastViewAnswer"}]}
+    content["examples"] = {"as it is": {"value": content.pop("example")}, "as it was": {"value": PAST_VIEW}}
+    return answer
 
 
 def asked(schema: str) -> dict[str, Any]:

@@ -9,9 +9,11 @@ from fastapi.openapi.utils import get_openapi
 
 from projection import __version__
 from projection.engine import orders
+from projection.engine.tasks import TaskRecord
+from projection.ops.http.long_running import TaskList
 from projection.ops.http.operations import Health, Readiness
 from projection.ops.http.problems import Problem, documented
-from projection.query.answers import CatalogAnswer, Explanation, QueryAnswer, ViewAnswer
+from projection.query.answers import CatalogAnswer, Explanation, PastViewAnswer, QueryAnswer, ViewAnswer
 from projection.query.form import Query
 
 if TYPE_CHECKING:
@@ -35,12 +37,16 @@ _OF_OPERATIONS = (
     orders.DropOrder,
     orders.AdoptOrder,
     orders.DeleteOrder,
+    orders.RepairOrder,
+    orders.RepairCame,
     orders.DeployOrder,
     orders.DeployCame,
     orders.DropCame,
     orders.AdoptCame,
     orders.BuildCame,
     orders.Done,
+    TaskRecord,
+    TaskList,
 )
 _OPEN = ("/health", "/ready")
 _ACCESS = ("access.denied", "access.forbidden", "access.missing")
@@ -91,7 +97,8 @@ def _complete(operation: dict[str, Any], *, is_open: bool) -> None:
 
 
 def _of_answers() -> dict[str, Any]:
-    answers = (Problem, ViewAnswer, QueryAnswer, Explanation, CatalogAnswer, Health, Readiness, *_OF_OPERATIONS)
+    views = (ViewAnswer, PastViewAnswer, QueryAnswer)
+    answers = (Problem, *views, Explanation, CatalogAnswer, Health, Readiness, *_OF_OPERATIONS)
     _, schemas = msgspec.json.schema_components(answers, ref_template=_REF.format("{name}"))
     return dict(schemas)
 

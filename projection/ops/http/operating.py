@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -20,13 +21,16 @@ from projection.engine.orders import (
     DropCame,
     DropOrder,
     Order,
+    RepairCame,
+    RepairOrder,
     StepCame,
 )
 from projection.engine.recipes import deployed_from
 from projection.errors import ConfigurationError, ErrorClass, ProjectionError
+from projection.history.repairing import Target
 from projection.model.recipe import Recipe
 from projection.ops.http.access import OfOperator
-from projection.ops.http.described import answered
+from projection.ops.http.described import TASK, answered
 from projection.ops.http.parameters import none_expected
 from projection.ops.http.problems import RequestError, documented
 from projection.ops.http.service import service_of
@@ -35,32 +39,53 @@ from projection.ops.http.views import json_body
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from projection.engine.tasks import Task
+
 _JSON = "application/json"
 _Order = TypeVar("_Order", bound=Order | DeployOrder)
 _Came = TypeVar("_Came")
+_PREFER = {
+    "name": "prefer",
+    "in": "header",
+    "description": "`respond-async` has the answer come at once, and not when all is done.",
+    "schema": {"type": "string"},
+    "example": "respond-async",
+}
 _AUTHOR = {"by": "alice", "reason": "the gateway sent it twice"}
 _FINES = {"view_type": "fine_summary", **_AUTHOR}
 
 
-async def _same_origin(request: Request) -> None:
-    """Refuse what a page of another site has a browser send: it may come from the operator's own machine."""
+async def same_origin(request: Request) -> None:
+    """Refuse what a page of another site has a browser send: it may come from the operator's own machine.
+
+    Raises:
+        RequestError: it says that it is of another site.
+    """
     origin = request.headers.get("origin")
     if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
         raise RequestError("access.forbidden", "pages of other sites give no orders")
 
 
-router = APIRouter(prefix="/v1/operations", tags=["operations"], dependencies=[OfOperator, Depends(_same_origin)])
+router = APIRouter(prefix="/v1/operations", tags=["operations"], dependencies=[OfOperator, Depends(same_origin)])
 
 
-def _described(name: str, example: dict[str, Any], answer: str, came: dict[str, Any], says: str) -> dict[str, Any]:
+def _described(
+    name: str, example: dict[str, Any], answer: str, came: dict[str, Any], says: str, *, is_long: bool = False
+) -> dict[str, Any]:
     content = {_JSON: {"schema": {"$ref": f"#/components/schemas/{name}"}, "example": example}}
-    return {
-        "openapi_extra": {"requestBody": {"required": True, "content": content}},
-        "responses": {
-            **documented("http.media_type", "operation.refused", "operation.unavailable"),
-            **answered(answer, came, says),
-        },
+    extra: dict[str, Any] = {"requestBody": {"required": True, "content": content}}
+    responses = {
+        **documented("http.media_type", "operation.refused", "operation.unavailable"),
+        **answered(answer, came, says),
     }
+    if is_long:
+        extra["parameters"] = [_PREFER]
+        responses[202] = {
+            "description": "It has begun: `location` names it (with `prefer: respond-async`).",
+            "headers": {"Location": {"schema": {"type": "string"}, "description": "GET it for how far it is."}},
+            "content": {_JSON: {"schema": {"$ref": "#/components/schemas/TaskRecord"}, "example": TASK}},
+        }
+    return {"openapi_extra": extra, "responses": responses}
 
 
 @router.post(
@@ -105,6 +130,7 @@ async def drop(request: Request) -> Response:
             "suspended": 0,
         },
         "It folds, and its build answers.",
+        is_long=True,
     ),
 )
 async def adopt(request: Request) -> Response:
@@ -112,13 +138,13 @@ async def adopt(request: Request) -> Response:
     order, service = await _order(request, AdoptOrder), service_of(request)
     recipe = _recipe(order.recipe)
 
-    async def work() -> AdoptCame:
+    def begin() -> tuple[Task, asyncio.Task[AdoptCame]]:
         deployed = deployed_from(recipe, service.node.opener.execution)
         if deployed.entry.view_type != order.view_type:
             raise ConfigurationError(f"the recipe is of view type {deployed.entry.view_type}, not {order.view_type}")
-        return AdoptCame.of(await service.operations.adopt(deployed, order.author(service.door)))
+        return service.long.adopt(deployed, order.author(service.door))
 
-    return _answer(await _came(work))
+    return await _begun(request, begin)
 
 
 @router.post(
@@ -183,8 +209,45 @@ async def resume(request: Request) -> Response:
 async def rebuild(request: Request) -> Response:
     """The former build answers until the new one is level with it."""
     order, service = await _order(request, Order), service_of(request)
-    build = await _came(lambda: service.operations.rebuild(order.of(), order.author(service.door)))
-    return _answer(BuildCame.of(build))
+    task, came = await _came(lambda: service.long.rebuild(order.of(), order.author(service.door)))
+    return _answer(came, _at(task))
+
+
+@router.post(
+    "/repair",
+    summary="Fold a view, or the views of a tenant, anew, and put right what the build holds otherwise",
+    operation_id="repair",
+    **_described(
+        "RepairOrder",
+        {**_FINES, "tenant_id": "north", "view_id": "A1", "dry_run": False},
+        "RepairCame",
+        {
+            "view_type": "fine_summary",
+            "build": 4,
+            "scanned": 561470,
+            "events": 6,
+            "compared": 1,
+            "different": 1,
+            "views": [{"view_id": "A1", "fields": ["balance"], "was": True, "ought": True}],
+            "parked": 0,
+            "suspended": 0,
+            "entries": 2,
+            "written": True,
+            "sound": True,
+        },
+        "What was otherwise, and whether it was put right.",
+        is_long=True,
+    ),
+)
+async def repair(request: Request) -> Response:
+    """Views are answered all the while. Where nothing differs, nothing is written."""
+    order, service = await _order(request, RepairOrder), service_of(request)
+
+    def begin() -> tuple[Task, asyncio.Task[RepairCame]]:
+        target, author = Target(order.of(), *order.target), order.author(service.door)
+        return service.long.repair(target, author, dry_run=order.dry_run)
+
+    return await _begun(request, begin)
 
 
 @router.post(
@@ -242,5 +305,22 @@ async def _came(work: Callable[[], Awaitable[_Came]]) -> _Came:
         raise RequestError(code, error.message, hint=error.hint) from error
 
 
-def _answer(came: object) -> Response:
-    return Response(msgspec.json.encode(came), media_type=_JSON)
+async def _begun(request: Request, begin: Callable[[], tuple[Task, asyncio.Task[_Came]]]) -> Response:
+    """What came of a long operation; or at once how far it is, for whoever does not want to wait."""
+
+    async def begun() -> tuple[Task, asyncio.Task[_Came]]:
+        return begin()
+
+    task, running = await _came(begun)
+    wishes = {one.strip().lower() for one in request.headers.get("prefer", "").split(",")}
+    if "respond-async" in wishes:  # RFC 7240
+        return _answer(task.record, {**_at(task), "preference-applied": "respond-async"}, 202)
+    return _answer(await _came(lambda: asyncio.shield(running)), _at(task))
+
+
+def _at(task: Task) -> dict[str, str]:
+    return {"location": f"/v1/operations/{task.record.id}"}
+
+
+def _answer(came: object, headers: dict[str, str] | None = None, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(came), status, headers, _JSON)

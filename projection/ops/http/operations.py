@@ -30,6 +30,7 @@ class Readiness(msgspec.Struct, frozen=True, omit_defaults=True):
     # For operators only, as the numbers of others are in it:
     troubles: dict[str, str] | None = None  # what keeps the node from being ready, by what it concerns
     events_to_go: int | None = None  # until it has caught up; left out where it has, or where that is not known yet
+    catch_up_s: float | None = None  # seconds that this will take, if it goes on so; left out where nobody knows
     paused: dict[str, str] = {}  # view types of which nothing is folded until they are resumed, and why
 
 
@@ -61,6 +62,7 @@ async def health(request: Request) -> Response:
                         "ready": False,
                         "troubles": {"view type pages": "it is catching up with the log: 150,000 events to go"},
                         "events_to_go": 150_000,
+                        "catch_up_s": 4.8,
                     },
                 }
             },
@@ -76,7 +78,10 @@ async def ready(request: Request) -> Response:
     readiness = Readiness(is_ready)
     if service.access.is_operator(request.scope["headers"]):
         paused = {str(view_type): reason for view_type, reason in node.roster.paused.items()}
-        readiness = Readiness(is_ready, node.unready(), node.events_to_go, paused)
+        seconds = node.catch_up_s
+        readiness = Readiness(
+            is_ready, node.unready(), node.events_to_go, None if seconds is None else round(seconds, 1), paused
+        )
     return Response(msgspec.json.encode(readiness), 200 if is_ready else 503, media_type=_JSON)
 
 

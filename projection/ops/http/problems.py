@@ -42,19 +42,22 @@ KINDS = {
     "internal": Kind(500, "The server has a fault"),
     "operation.refused": Kind(409, "The operation cannot be done as it is asked for"),
     "operation.unavailable": Kind(503, "The operation cannot be done now"),
+    "operation.unknown": Kind(404, "There is no such operation"),
     "query.busy": Kind(429, "Too much is asked at a time"),
     "query.changes_off": Kind(409, "The view type keeps no changes"),
     "query.cursor_gone": Kind(410, "The build that the cursor belongs to no longer answers"),
     "query.cursor_invalid": Kind(400, "The cursor belongs to no such query"),
     "query.filter_failed": Kind(422, "The filter fails on a view"),
+    "query.history_gone": Kind(410, "The log no longer holds what the view was made of"),
     "query.invalid": Kind(400, "The query cannot be understood"),
     "query.limit": Kind(422, "The query takes more than it may"),
+    "query.log_unavailable": Kind(503, "The log cannot be read now"),
     "query.not_fresh": Kind(412, "The views are not fresh enough"),
     "query.unknown_view_type": Kind(404, "There is no such view type"),
     "query.view_missing": Kind(404, "There is no such view"),
     "storage": Kind(503, "The store cannot be read now"),
 }
-_RETRIED = ("http.busy", "query.busy", "storage")
+_RETRIED = ("http.busy", "query.busy", "query.log_unavailable", "storage")
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

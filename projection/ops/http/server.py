@@ -18,6 +18,9 @@ import uvicorn
 
 from projection.engine.operations import Operations
 from projection.errors import ConfigurationError, StorageError
+from projection.history.logs import StreamLog
+from projection.history.past_views import PastViews
+from projection.history.repairing import Repairs
 from projection.model.http_settings import Address
 from projection.ops.http.access import Access, Owner
 from projection.ops.http.app import application
@@ -25,6 +28,7 @@ from projection.ops.http.connections import Connections
 from projection.ops.http.handshake import TlsServer
 from projection.ops.http.protocol import KEEP_ALIVE_S, BoundedProtocol
 from projection.ops.http.service import Service
+from projection.ops.long_operations import LongOperations
 from projection.ops.metrics import Metrics
 from projection.query.change_feed import ChangeFeed
 from projection.query.service import Queries
@@ -44,6 +48,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _BACKLOG = 2_048
+_BATCH = 250  # messages of a log that are made events at once, while all else waits
 _LAST_ANSWERS_S = 5  # for requests under way when the server is to end
 _DEAD_PEER_MS = 30_000  # until the kernel gives up one that confirms nothing
 
@@ -116,7 +121,14 @@ async def serving(
     metrics = Metrics(node, lambda: changes.streams)
     owner = Access(settings.http.access, settings.tenancy, Owner(settings.http.access.operator_scope))
     operations = Operations(node, catalog, queries.serving.release)
-    service = Service(node, operations, queries, owner, metrics, changes, settings.http, "socket")
+
+    def log_for(purpose: str) -> StreamLog:
+        return StreamLog(node.opener.nats, settings.stream, purpose, batch=_BATCH)
+
+    past = PastViews(node, catalog, queries.serving, log_for, settings.query)
+    long = LongOperations(node, catalog, operations, Repairs(node, catalog, operations, log_for))
+    long.restore()
+    service = Service(node, operations, long, queries, past, owner, metrics, changes, settings.http, "socket")
     doors: list[tuple[_Server, socket.socket]] = []
     control = _control(catalog.data)
     if control is not None:

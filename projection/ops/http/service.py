@@ -11,8 +11,10 @@ if TYPE_CHECKING:
 
     from projection.engine.node import Node
     from projection.engine.operations import Operations
+    from projection.history.past_views import PastViews
     from projection.model.http_settings import HttpSettings
     from projection.ops.http.access import Access
+    from projection.ops.long_operations import LongOperations
     from projection.ops.metrics import Metrics
     from projection.query.change_feed import ChangeFeed
     from projection.query.service import Queries
@@ -25,7 +27,9 @@ class Service:
 
     node: Node
     operations: Operations
+    long: LongOperations
     queries: Queries
+    past: PastViews
     access: Access
     metrics: Metrics
     changes: ChangeFeed

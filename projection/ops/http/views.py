@@ -6,10 +6,12 @@ import asyncio
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
+import structlog
 from fastapi import APIRouter, Path, Request, Response
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.routing import Route
 
+from projection.errors import StreamError
 from projection.model.ids import ViewId, ViewType
 from projection.ops.http.access import OfAnyone, OfTenant, reader_of
 from projection.ops.http.admission import place_of
@@ -19,8 +21,8 @@ from projection.ops.http.described import (
     PAGE,
     PARAMETERS_OF_VIEW,
     PARAMETERS_OF_VIEWS,
-    VIEW,
     answered,
+    answered_as_it_is_or_was,
     asked,
 )
 from projection.ops.http.parameters import none_expected, read_parameters, read_query, read_wanted
@@ -31,6 +33,10 @@ from projection.query.errors import UnknownViewTypeError
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from projection.model.ids import TenantId
+    from projection.ops.http.parameters import Parameters
+
+log = structlog.get_logger()
 router = APIRouter(tags=["views"])
 
 _JSON = "application/json"
@@ -77,21 +83,26 @@ VIEW_PATH = "/v1/views/{view_type}/{view_id:rest}"
     responses={
         **documented(
             "query.busy",
+            "query.history_gone",
             "query.invalid",
             "query.limit",
+            "query.log_unavailable",
             "query.not_fresh",
             "query.unknown_view_type",
             "query.view_missing",
         ),
-        **answered("ViewAnswer", VIEW, "The view, as it is stored.", etag=True),
+        **answered_as_it_is_or_was(),
         304: {"description": "The view is the one that the client has (`If-None-Match`)."},
     },
 )
 async def view(request: Request, reader: OfTenant, view_type: Type, view_id: Id) -> Response:
     """One view by its id. A `/` in the id may stand as it is or as `%2F`; `.` and `..` are best sent as `%2E`."""
     service = service_of(request)
-    wanted = read_wanted(read_parameters(request.scope["query_string"]))
+    parameters = read_parameters(request.scope["query_string"])
     named = _view_type(view_type)
+    if any(name == "at" for name, _ in parameters):
+        return await _past_view(request, reader.tenant_id, named, ViewId(view_id), parameters)
+    wanted = read_wanted(parameters)
     asking = service.queries.view(
         reader.tenant_id, named, ViewId(view_id), wanted, while_waiting=place_of(request).left()
     )
@@ -101,6 +112,20 @@ async def view(request: Request, reader: OfTenant, view_type: Type, view_id: Id)
     if _has(request, tag):
         return Response(None, 304, headers)
     return Response(msgspec.json.encode(answer), 200, headers, _JSON)
+
+
+async def _past_view(
+    request: Request, tenant_id: TenantId, view_type: ViewType, view_id: ViewId, parameters: Parameters
+) -> Response:
+    if len(parameters) > 1:
+        raise RequestError("http.invalid", "the parameter at goes with no other", hint="name it once, and alone")
+    asking = service_of(request).past.view(tenant_id, view_type, view_id, parameters[0][1])
+    try:
+        answer = await unless_gone(request, asking)
+    except StreamError as error:
+        log.warning("a view of the past cannot be folded", view_type=view_type, reason=error.message)
+        raise RequestError("query.log_unavailable", "the node's log tells why", hint="ask again in a moment") from None
+    return Response(msgspec.json.encode(answer), media_type=_JSON)
 
 
 async def view_directly(request: Request) -> Response:

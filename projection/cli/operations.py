@@ -1,0 +1,144 @@
+"""`projection operations`: the long operations of a node, how far each is, and an early end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from projection.cli.console import print_json, progress, say
+from projection.cli.options import Config, Reason, Storage
+from projection.cli.parameters import Argument, Exit, Option
+from projection.errors import EXIT_FAILED, ConfigurationError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from projection.engine.tasks import TaskRecord
+
+EXAMPLES = (
+    "projection operations list",
+    "projection operations watch 5f3a9c0d1e2b",
+    "projection operations cancel 5f3a9c0d1e2b",
+)
+EXAMPLES_OF_LIST = ("projection operations list", "projection operations list --json")
+EXAMPLES_OF_WATCH = ("projection operations watch 5f3a9c0d1e2b",)
+EXAMPLES_OF_CANCEL = ("projection operations cancel 5f3a9c0d1e2b",)
+_LOOK_S = 0.5
+
+_Id = Annotated[str, Argument(metavar="ID", help="The operation, as `operations list` names it.")]
+
+
+def operations() -> None:
+    """Show the long operations of a node, follow one, and cancel one.
+
+    These are rebuilds, until the new build answers, adoptions and repairs.
+    """
+
+
+def list_(
+    *,
+    json: Annotated[bool, Option("--json", help="One JSON object for each operation.")] = False,
+    storage: Storage = None,
+    config: Config = None,
+) -> None:
+    """List long operations, the oldest first: those under way, and the last 200 that have ended.
+
+    A node need not be running on the data folder.
+    """
+    import msgspec
+
+    from projection.cli.tables import print_table
+
+    found = _all(_data(config, storage))
+    if json:
+        for one in found:
+            print_json(msgspec.to_builtins(one))
+        return
+    if not found:
+        say("there was none yet")
+        return
+    print_table(
+        ("id", "operation", "view type", "began", "state", "done", "left"),
+        [
+            (one.id, one.operation, one.view_type, f"{one.began[:19]}Z", one.state, _done(one), _left(one))
+            for one in found
+        ],
+    )
+
+
+def watch(task_id: _Id, *, storage: Storage = None, config: Config = None) -> None:
+    """Follow a long operation until it has ended, and print it as a JSON object.
+
+    Exit status: 0 it is done, 1 it failed, was canceled or given up. Where no node runs, it is printed as it is.
+    """
+    from time import sleep
+
+    import msgspec
+
+    from projection.cli.door import running_node
+    from projection.engine.tasks import State
+
+    data = _data(config, storage)
+    with running_node(data) as node:
+        if node is None:
+            found = _stored(data, task_id)
+        else:
+            with progress("working", None) as advance:
+                while (found := node.task(task_id)).state == State.RUNNING:
+                    if found.done is not None:
+                        advance(found.done, found.total)
+                    sleep(_LOOK_S)
+    print_json(msgspec.to_builtins(found))
+    if found.state != State.DONE:
+        raise Exit(EXIT_FAILED)
+
+
+def cancel(task_id: _Id, *, reason: Reason = "", storage: Storage = None, config: Config = None) -> None:
+    """Cancel a long operation of a node that runs; what it has not done by then is not done."""
+    from projection.cli.door import running_node, whoever
+
+    data = _data(config, storage)
+    with running_node(data) as node:
+        if node is None:
+            raise ConfigurationError(
+                f"no node runs on {data}, and nothing is under way there",
+                hint="its next start says what has become of it",
+            )
+        found = node.cancel(task_id, whoever(), reason)
+    say(f"operation {found.id}, {found.operation} of view type {found.view_type}, ends as soon as it can")
+
+
+def _all(data: Path) -> list[TaskRecord]:
+    from projection.cli.door import running_node
+    from projection.engine.tasks import stored_tasks
+    from projection.store.catalog import CatalogReader
+
+    with running_node(data) as node:
+        if node is not None:
+            return node.tasks()
+    with CatalogReader.open(data) as catalog:
+        return stored_tasks(catalog.task_records())
+
+
+def _stored(data: Path, task_id: str) -> TaskRecord:
+    from projection.engine.tasks import TaskUnknownError
+
+    found = next((one for one in _all(data) if one.id == task_id), None)
+    if found is None:
+        raise TaskUnknownError(f"there is no operation {task_id!r}", hint="`projection operations list`")
+    return found
+
+
+def _done(one: TaskRecord) -> Any:
+    if one.done is None:
+        return "-"
+    return f"{one.done:,}" if one.total is None else f"{one.done:,} of {one.total:,}"
+
+
+def _left(one: TaskRecord) -> str:
+    return "-" if one.left_s is None else f"{one.left_s:,.0f} s"
+
+
+def _data(config: Path | None, storage: Path | None) -> Path:
+    from projection.model.settings import Settings
+
+    return Settings.load(config, {"storage": storage}).storage

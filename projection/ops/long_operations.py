@@ -1,0 +1,144 @@
+"""The long operations of a node that runs: which of them there are, and what becomes of those that a restart met."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeAlias
+
+import structlog
+
+from projection.engine.orders import AdoptCame, BuildCame, RepairCame
+from projection.engine.tasks import State, TaskCanceledError, TaskLeftError, Tasks
+from projection.errors import ConfigurationError, StorageError
+from projection.store.audit import Author
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from projection.engine.deployment import DeployedView
+    from projection.engine.node import Node
+    from projection.engine.operations import Operations
+    from projection.engine.tasks import Task, TaskRecord
+    from projection.history.repairing import Repairs, Target
+    from projection.model.ids import ViewType
+    from projection.store.catalog import Catalog
+
+log = structlog.get_logger()
+
+_LOOK_S = 0.25  # between two looks how far a build is
+_ENDED = "the node ended before it was done; `projection audit` says whether it had its effect"
+_REBUILD = "rebuild"
+
+Begun: TypeAlias = "tuple[Task, asyncio.Task[AdoptCame]] | tuple[Task, asyncio.Task[RepairCame]]"
+
+
+class LongOperations:
+    """See the module."""
+
+    def __init__(self, node: Node, catalog: Catalog, operations: Operations, repairs: Repairs) -> None:
+        """Operations of a node.
+
+        Args:
+            node: open.
+            catalog: of its data folder.
+            operations: of the node.
+            repairs: of the node.
+        """
+        self.tasks = Tasks(catalog, node.wait_for)
+        self._node = node
+        self._catalog = catalog
+        self._operations = operations
+        self._repairs = repairs
+
+    def adopt(self, deployed: DeployedView, author: Author) -> tuple[Task, asyncio.Task[AdoptCame]]:
+        """Begin `Operations.adopt`. What it copies is copied to the end."""
+
+        async def work(task: Task) -> AdoptCame:
+            task.point_of_no_return()
+            return AdoptCame.of(await self._operations.adopt(deployed, author))
+
+        return self.tasks.begin("adopt", str(deployed.entry.view_type), author, work)
+
+    def repair(self, target: Target, author: Author, *, dry_run: bool) -> tuple[Task, asyncio.Task[RepairCame]]:
+        """Begin `Repairs.repair`."""
+
+        def work(task: Task) -> Awaitable[RepairCame]:
+            return self._repairs.repair(target, author, dry_run=dry_run, task=task)
+
+        return self.tasks.begin("repair", str(target.view_type), author, work)
+
+    async def rebuild(self, view_type: ViewType, author: Author) -> tuple[Task, BuildCame]:
+        """Begin `Operations.rebuild`, which lasts until the build answers; to cancel it deletes the build.
+
+        Raises:
+            ConfigurationError, StreamError, StorageError: as in `Operations.rebuild`.
+        """
+        build = await self._operations.rebuild(view_type, author)
+        work = self._until_it_answers(view_type, build.number)
+        task, _ = self.tasks.begin(_REBUILD, str(view_type), author, work, build=build.number)
+        return task, BuildCame.of(build)
+
+    def restore(self) -> None:
+        """See to what an earlier process has left: a build goes on, and everything else was given up."""
+        try:
+            for record in self.tasks.unfinished():
+                self._restore(record)
+        except StorageError as error:
+            log.warning("operations of before the start are not seen to", reason=error.message)
+
+    def _restore(self, record: TaskRecord) -> None:
+        builds = {str(one): one for one in self._catalog.view_types()}
+        view_type = builds.get(record.view_type)
+        if record.operation != _REBUILD or view_type is None:
+            self.tasks.give_up(record, _ENDED)
+        elif self._catalog.serving_number(view_type) == record.build:
+            self.tasks.give_up(record, "", State.DONE)
+        elif record.build is None or not self._is_candidate(view_type, record.build):
+            self.tasks.give_up(record, f"build {record.build} was deleted")
+        else:
+            author = Author(record.by, "offline", record.reason)
+            work = self._until_it_answers(view_type, record.build)
+            self.tasks.begin(_REBUILD, record.view_type, author, work, again=record)
+
+    def _is_candidate(self, view_type: ViewType, number: int) -> bool:
+        candidate = self._catalog.candidate(view_type)
+        return candidate is not None and candidate.number == number
+
+    def _until_it_answers(self, view_type: ViewType, number: int) -> Callable[[Task], Awaitable[BuildCame]]:
+        async def work(task: Task) -> BuildCame:
+            while self._catalog.serving_number(view_type) != number:
+                if task.canceled_by is not None:
+                    await self._operations.delete(view_type, number, task.canceled_by)
+                    raise TaskCanceledError(f"build {number} of view type {view_type} was given up")
+                if not self._is_candidate(view_type, number):
+                    raise ConfigurationError(f"build {number} of view type {view_type} was deleted")
+                self._look(task, view_type, number)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_LOOK_S):
+                        await self._node.stopping.wait()
+                if self._node.stopping.is_set():
+                    raise TaskLeftError("the node is stopping", hint="the build goes on with its next start")
+            for lane in self._node.roster.of(view_type):
+                if lane.build == number:
+                    task.progress(lane.position.scanned, lane.position.scanned)
+            return BuildCame(str(view_type), number)
+
+        return work
+
+    def _look(self, task: Task, view_type: ViewType, number: int) -> None:
+        """Tell how far a build is.
+
+        Raises:
+            ProjectionError: it has halted, or may not answer.
+        """
+        lanes = {lane.build: lane for lane in self._node.roster.of(view_type)}
+        if (lane := lanes.get(number)) is None:  # for a moment: it is told a decision
+            return
+        if lane.halted is not None:
+            raise lane.halted
+        for refused in self._node.refused:
+            if refused.message.startswith(f"build {number} of view type {view_type} "):
+                raise refused
+        others = [other.position.scanned for build, other in lanes.items() if build != number]
+        task.progress(lane.position.scanned, max(others, default=None))

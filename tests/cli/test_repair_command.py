@@ -1,0 +1,72 @@
+"""`projection repair` and `projection operations` on a folder: what is told, and with which exit status."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from command_support import projection, refused
+from operating_support import copied, left_behind, total
+
+from projection.store.lmdb_env import MAP_SIZE, Environment
+
+
+@pytest.fixture(scope="module")
+def left(nats_server, tmp_path_factory):
+    return left_behind(tmp_path_factory.mktemp("toberepaired"), nats_server.url)
+
+
+@pytest.fixture
+def site(left, tmp_path):
+    return copied(left, tmp_path)
+
+
+def repair(site, left, nats_server, *arguments):
+    return projection(
+        "repair", "counter", "--url", nats_server.url, "--stream", left.name, *arguments, folder=site
+    )  # fmt: skip
+
+
+def change(site, view_id, view) -> None:
+    environment = Environment.create_or_open(site / "data" / "counter" / "1" / "0", map_size=MAP_SIZE)
+    key = f"view:a:counter:{view_id}".encode()
+    environment.update(lambda transaction: transaction.put(key, view) if view else transaction.delete(key))
+    environment.close()
+
+
+def test_what_differs_is_shown_and_put_right(site, left, nats_server):
+    before = total(site, "x")
+    change(site, "x", b'{"total":77}')
+    change(site, "odd", b'{"total":1}')
+    would = repair(site, left, nats_server, "--tenant", "a", "--dry-run")
+    assert 1 == would.returncode, would.stderr
+    assert "x: differed in total\n" in would.stdout
+    assert "odd: should not be there\n" in would.stdout
+    assert "views differed, and nothing was written\n" in would.stdout
+    assert 77 == total(site, "x")
+    done = repair(site, left, nats_server, "--reason", "the disk was exchanged")
+    assert 0 == done.returncode, done.stderr
+    assert done.stdout.endswith("views differed, and all is as it should be now\n")
+    assert (before, None) == (total(site, "x"), total(site, "odd"))
+    audit = projection("audit", folder=site).stdout
+    assert "repair counter (build 1, views 2, parked 0, entries 0), by" in audit
+    assert "(offline): the disk was exchanged" in audit
+    assert 0 == projection("verify", folder=site).returncode
+
+
+def test_a_view_that_is_missing_is_made_again_and_told_as_json(site, left, nats_server):
+    before = total(site, "x")
+    change(site, "x", None)
+    done = repair(site, left, nats_server, "--id", "x", "--tenant", "a", "--json")
+    assert 0 == done.returncode, done.stderr
+    came = json.loads(done.stdout)
+    assert [{"view_id": "x", "fields": [], "was": False, "ought": True}] == came["views"]
+    assert (True, True, before) == (came["written"], came["sound"], total(site, "x"))
+    again = repair(site, left, nats_server, "--id", "x", "--tenant", "a")
+    assert (0, True) == (again.returncode, again.stdout.endswith(": nothing differed\n"))
+
+
+def test_where_no_node_runs_operations_are_listed_and_none_is_canceled(site):
+    assert "there was none yet\n" == projection("operations", "list", folder=site).stdout
+    refused(projection("operations", "watch", "none", folder=site), 2, "there is no operation 'none'")
+    refused(projection("operations", "cancel", "none", folder=site), 2, "no node runs on data")
