@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from projection.client.async_client import AsyncClient
     from projection.client.client import Client
     from projection.engine.adoption import Adoption, adopt, preview
+    from projection.engine.backup import BackupMade, back_up
     from projection.engine.decisions import Dropped, drop
     from projection.engine.deployment import DeployedView, ProgramsInvalidError, load_deployment
     from projection.engine.parking import LaneHaltedError
     from projection.engine.replay import Replay
+    from projection.engine.restoring import CheckedBackup, Restored, restore, verify_backup
     from projection.engine.summary import Summary
     from projection.engine.verification import Verification, differences, verify
     from projection.errors import (
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from projection.query.form import Query
     from projection.query.reading import parked_events
     from projection.store.audit import Author
+    from projection.store.backup_directory import BackupDirectory
     from projection.store.catalog import Catalog
     from projection.testing.folding import Folded, Projection
 
@@ -51,7 +54,10 @@ __all__ = [
     "Adoption",
     "AsyncClient",
     "Author",
+    "BackupDirectory",
+    "BackupMade",
     "Catalog",
+    "CheckedBackup",
     "Client",
     "ConfigurationError",
     "DecodeError",
@@ -69,6 +75,7 @@ __all__ = [
     "ProjectionError",
     "Query",
     "Replay",
+    "Restored",
     "Settings",
     "StaleCommitError",
     "StorageDamagedError",
@@ -84,19 +91,25 @@ __all__ = [
     "ViewType",
     "__version__",
     "adopt",
+    "back_up",
     "differences",
     "drop",
     "load_deployment",
     "parked_events",
     "preview",
+    "restore",
     "verify",
+    "verify_backup",
 ]
 
 _PLACES = {
     "Adoption": "projection.engine.adoption",
     "AsyncClient": "projection.client.async_client",
     "Author": "projection.store.audit",
+    "BackupDirectory": "projection.store.backup_directory",
+    "BackupMade": "projection.engine.backup",
     "Catalog": "projection.store.catalog",
+    "CheckedBackup": "projection.engine.restoring",
     "Client": "projection.client.client",
     "ConfigurationError": "projection.errors",
     "DecodeError": "projection.errors",
@@ -114,6 +127,7 @@ _PLACES = {
     "ProjectionError": "projection.errors",
     "Query": "projection.query.form",
     "Replay": "projection.engine.replay",
+    "Restored": "projection.engine.restoring",
     "Settings": "projection.model.settings",
     "StaleCommitError": "projection.errors",
     "StorageDamagedError": "projection.errors",
@@ -128,12 +142,15 @@ _PLACES = {
     "ViewId": "projection.model.ids",
     "ViewType": "projection.model.ids",
     "adopt": "projection.engine.adoption",
+    "back_up": "projection.engine.backup",
     "differences": "projection.engine.verification",
     "drop": "projection.engine.decisions",
     "load_deployment": "projection.engine.deployment",
     "parked_events": "projection.query.reading",
     "preview": "projection.engine.adoption",
+    "restore": "projection.engine.restoring",
     "verify": "projection.engine.verification",
+    "verify_backup": "projection.engine.restoring",
 }
 _read = exports.reader(__name__, _PLACES)
 

@@ -86,7 +86,8 @@ def audit(
 
 def _told(one: AuditRecord) -> str:
     details = ", ".join(f"{name} {value}" for name, value in one.details.items() if value is not None)
-    told = f"{one.at[:19]}Z  {one.operation} {one.view_type}{f' ({details})' if details else ''}"
+    what = f"{one.operation} {one.view_type}".rstrip()  # some concern the whole folder
+    told = f"{one.at[:19]}Z  {what}{f' ({details})' if details else ''}"
     reason = f": {one.author.reason}" if one.author.reason else ""
     return f"{told}, by {one.author.name} ({one.author.door}){reason}"
 

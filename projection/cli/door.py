@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import getpass
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from http.client import HTTPConnection, HTTPException
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import msgspec
@@ -15,12 +16,15 @@ from projection.lang.values.plain import plain
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from projection.engine.backup import Copying
     from projection.engine.orders import (
         AdoptCame,
         AdoptOrder,
+        BackupCame,
+        BackupOrder,
         BuildCame,
         DeleteOrder,
         DeployCame,
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
 
 _Came = TypeVar("_Came")
 _REFUSED = range(400, 500)
+_ASKED_EVERY_S = 0.5
 
 
 class Door(Protocol):
@@ -59,6 +64,9 @@ class Door(Protocol):
     def delete(self, order: DeleteOrder) -> BuildCame:
         """Delete a build that does not answer."""
 
+    def backup(self, order: BackupOrder, on_progress: Callable[[Copying], None]) -> BackupCame:
+        """Back the data folder up."""
+
 
 @contextmanager
 def door_to(data: Path) -> Iterator[Door]:
@@ -73,7 +81,7 @@ def door_to(data: Path) -> Iterator[Door]:
     if (connected := connect(data)) is not None:
         connection = _Connection(data, connected)
         try:
-            yield _OfNode(connection)
+            yield _OfNode(data, connection)
         finally:
             connection.close()
         return
@@ -111,7 +119,8 @@ class _Connection(HTTPConnection):
 class _OfNode:
     """A node that runs."""
 
-    def __init__(self, connection: _Connection) -> None:
+    def __init__(self, data: Path, connection: _Connection) -> None:
+        self._data = data
         self._connection = connection
 
     def drop(self, order: DropOrder) -> DropCame:
@@ -135,7 +144,32 @@ class _OfNode:
     def delete(self, order: DeleteOrder) -> BuildCame:
         return self._ordered("delete", order, orders.BuildCame)
 
-    def _ordered(self, name: str, order: Order | DeployOrder, kind: type[_Came]) -> _Came:
+    def backup(self, order: BackupOrder, on_progress: Callable[[Copying], None]) -> BackupCame:
+        over = Event()
+        watching = Thread(target=self._watch, args=(over, on_progress), daemon=True)
+        watching.start()
+        try:
+            return self._ordered("backup", order, orders.BackupCame)
+        finally:
+            over.set()
+            watching.join()
+
+    def _watch(self, over: Event, on_progress: Callable[[Copying], None]) -> None:
+        """Ask again and again how far a backup is, by a connection of its own."""
+        from projection.engine.backup import Copying
+        from projection.store.control_socket import connect
+
+        while not over.wait(_ASKED_EVERY_S):
+            with suppress(ProjectionError, OSError, HTTPException, msgspec.MsgspecError):
+                if (connected := connect(self._data, _ASKED_EVERY_S)) is not None:
+                    connection = _Connection(self._data, connected)
+                    with closing(connection):
+                        connection.request("GET", "/v1/operations/backup")
+                        found = msgspec.json.decode(connection.getresponse().read(), type=orders.BackupState)
+                    if found.under_way is not None:
+                        on_progress(Copying(found.under_way.bytes, found.under_way.of))
+
+    def _ordered(self, name: str, order: Order | DeployOrder | BackupOrder, kind: type[_Came]) -> _Came:
         """What comes of an order.
 
         Raises:

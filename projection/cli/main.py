@@ -73,6 +73,7 @@ _COMMANDS = {
     for name in (
         "adopt",
         "audit",
+        "backup",
         "builds",
         "check",
         "demo",
@@ -96,6 +97,7 @@ _COMMANDS = {
         "rebuild",
         "repl",
         "replay",
+        "restore",
         "resume",
         "run",
         "show",

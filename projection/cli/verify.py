@@ -17,6 +17,7 @@ EXAMPLES = (
     "projection verify",
     "projection verify shop_orders --json",
     "projection verify --against /mnt/other-node/data",
+    "projection verify --backup /backups",
 )
 
 
@@ -26,15 +27,22 @@ def verify(
     against: Annotated[
         Path | None, Option(metavar="DIR", help="Another data folder, which should hold the same.")
     ] = None,
-    json: Annotated[bool, Option("--json", help="One JSON object for each view type.")] = False,
+    backup: Annotated[
+        Path | None, Option(metavar="BACKUP", help="A backup, or a directory of which all are checked; no data folder.")
+    ] = None,
+    json: Annotated[bool, Option("--json", help="One JSON object for each view type, or for each backup.")] = False,
     storage: Storage = None,
     config: Config = None,
 ) -> None:
     """Compute state digests and entries of indexes anew from what is stored, and compare.
 
     With --against, also with another folder: what was folded by the same identity up to the same event must be the
-    same. Reads while nodes write. Ends with 1 where something is not as it should be.
+    same. Reads while nodes write. With --backup, a backup instead: that each of its files is as it was written, and its
+    stores hold what they should. Ends with 1 where something is not as it should be.
     """
+    if backup is not None:
+        _verify_backups(backup, as_json=json)
+        return
     from projection.engine import verification
     from projection.model.ids import ViewType
     from projection.model.settings import Settings
@@ -64,6 +72,32 @@ def verify(
         for text in texts:
             note(f"error: view type {name}: {text}")
     if any(problems.values()):
+        raise Exit(EXIT_FAILED)
+
+
+def _verify_backups(path: Path, *, as_json: bool) -> None:
+    from projection.cli.tables import print_table, size
+    from projection.engine.restoring import verify_backup
+    from projection.store.backup_directory import BackupDirectory
+
+    backups, name = BackupDirectory.of(path)
+    names = backups.names() if name is None or backups.folder(name) != path.absolute() else [name]
+    if not names:
+        raise ConfigurationError(f"there is no backup in {path}", hint="`projection backup` writes one")
+    found = [verify_backup(backups, one) for one in names]
+    if as_json:
+        for one in found:
+            print_json({"backup": one.name, "bytes": one.bytes, "problems": one.problems})
+    else:
+        rows = [
+            (one.name, "-" if one.about is None else len(one.about.builds), size(one.bytes), len(one.problems) or "-")
+            for one in found
+        ]
+        print_table(("backup", "builds", "size", "problems"), rows)
+    for one in found:
+        for text in one.problems:
+            note(f"error: backup {one.name}: {text}")
+    if any(one.problems for one in found):
         raise Exit(EXIT_FAILED)
 
 

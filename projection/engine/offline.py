@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from projection.engine.adoption import adopt
+from projection.engine.backup import back_up, no_directory, outside
 from projection.engine.builds import begun, remove_build
 from projection.engine.decisions import drop
 from projection.engine.deploying import Change, deployed_together, plan_deployment
 from projection.engine.operations import deletable, require_no_candidate
-from projection.engine.orders import AdoptCame, BuildCame, DeployCame, Done, DropCame, StepCame
+from projection.engine.orders import AdoptCame, BackupCame, BuildCame, DeployCame, Done, DropCame, StepCame
 from projection.engine.recipes import deployed_by, deployed_from
 from projection.lang.run.executors import Execution
 from projection.model.recipe import Recipe
 from projection.store.audit import AuditRecord
+from projection.store.backup_directory import BackupDirectory
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from projection.engine.backup import Copying
     from projection.engine.deploying import Step
-    from projection.engine.orders import AdoptOrder, DeleteOrder, DeployOrder, DropOrder, Order
+    from projection.engine.orders import AdoptOrder, BackupOrder, DeleteOrder, DeployOrder, DropOrder, Order
     from projection.store.audit import Author
     from projection.store.catalog import Catalog
 
@@ -53,6 +59,15 @@ class OfflineOperations:
             return replace(step, build=begun(self._catalog, step.deployed, step.answers, audit))
         self._catalog.record(step.build, is_candidate=True, audit=audit)
         return step
+
+    def backup(self, order: BackupOrder, on_progress: Callable[[Copying], None] | None = None) -> BackupCame:
+        """See `LiveBackups.make`."""
+        if order.directory is None:
+            raise no_directory()
+        backups = BackupDirectory(outside(self._catalog.data, Path(order.directory)))
+        made = back_up(self._catalog, backups, keep=order.keep, on_progress=on_progress)
+        self._catalog.note(made.record(order.author("offline")))
+        return BackupCame.of(made)
 
     def pause(self, order: Order) -> Done:
         """See `Operations.pause`."""

@@ -11,6 +11,8 @@ from pydantic import BaseModel
 PUBLIC = ("projection", "projection.client", "projection.testing")
 # Of these classes some members alone are promised; the others are the package's own business.
 _PROMISED = {
+    "BackupDirectory": {"names", "of"},
+    "BackupMade": set[str](),
     "Catalog": {"close", "open"},
     "DeployedView": set[str](),
     "Folded": {"gas", "given", "parked", "view", "views"},

@@ -12,6 +12,7 @@ from projection.engine.deploying import deployed_together
 from projection.engine.orders import (
     AdoptCame,
     AdoptOrder,
+    BackupOrder,
     BuildCame,
     DeleteOrder,
     DeployCame,
@@ -21,6 +22,7 @@ from projection.engine.orders import (
     DropOrder,
     Order,
     StepCame,
+    VerifyOrder,
 )
 from projection.engine.recipes import deployed_from
 from projection.errors import ConfigurationError, ErrorClass, ProjectionError
@@ -36,9 +38,19 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 _JSON = "application/json"
-_Order = TypeVar("_Order", bound=Order | DeployOrder)
+_Order = TypeVar("_Order", bound=Order | DeployOrder | BackupOrder | VerifyOrder)
 _Came = TypeVar("_Came")
 _AUTHOR = {"by": "alice", "reason": "the gateway sent it twice"}
+_BACKUP = {
+    "name": "20261130T030000.125Z",
+    "at": "/backups/20261130T030000.125Z",
+    "builds": 3,
+    "bytes": 41_943_040,
+    "copied": 12_582_912,
+    "seconds": 0.31,
+    "deleted": ["20261123T030000.118Z"],
+    "damaged": [],
+}
 _FINES = {"view_type": "fine_summary", **_AUTHOR}
 
 
@@ -204,6 +216,72 @@ async def delete(request: Request) -> Response:
     order, service = await _order(request, DeleteOrder), service_of(request)
     build = await _came(lambda: service.operations.delete(order.of(), order.build, order.author(service.door)))
     return _answer(BuildCame.of(build))
+
+
+@router.post(
+    "/backup",
+    summary="Back the data folder up",
+    operation_id="backup",
+    **_described(
+        "BackupOrder",
+        _AUTHOR,
+        "BackupCame",
+        _BACKUP,
+        "The backup is whole, and on the disk.",
+    ),
+)
+async def backup(request: Request) -> Response:
+    """A consistent snapshot of each build, to the directory of the node's settings; folding and queries go on."""
+    order, service = await _order(request, BackupOrder), service_of(request)
+    return _answer(await _came(lambda: service.backups.order(order, service.door)))
+
+
+@router.get(
+    "/backup",
+    summary="How far a backup is, and what came of the last",
+    operation_id="backupState",
+    responses=answered(
+        "BackupState",
+        {"under_way": {"bytes": 1_048_576, "of": 41_943_040}, "last": _BACKUP, "failure": None},
+        "What the node knows of its backups since it started.",
+    ),
+)
+async def backup_state(request: Request) -> Response:
+    """Any number may ask, and nothing is read for it."""
+    none_expected(request.scope["query_string"])
+    return _answer(service_of(request).backups.state)
+
+
+@router.post(
+    "/verify",
+    summary="Go through everything that the builds that answer hold",
+    operation_id="verify",
+    **_described(
+        "VerifyOrder",
+        {"by": "alice"},
+        "VerifyCame",
+        {
+            "builds": [
+                {
+                    "view_type": "fine_summary",
+                    "build": 3,
+                    "problems": [],
+                    "fold_identity": "9b3c6e0f5a1d",
+                    "scanned": 561470,
+                    "applied": 561470,
+                    "views": 150370,
+                    "parked": 0,
+                    "digest": "5d1f0c8a",
+                }
+            ]
+        },
+        "What was found; where nothing is wrong, no build has problems.",
+    ),
+)
+async def verify(request: Request) -> Response:
+    """State digests and entries of indexes are computed anew, by a process beside the node; reads go on."""
+    order, service = await _order(request, VerifyOrder), service_of(request)
+    return _answer(await _came(lambda: service.backups.verify(order)))
 
 
 def _recipe(text: str) -> Recipe:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Self
 import structlog
 import uvicorn
 
+from projection.engine.background import Background
+from projection.engine.live_backups import LiveBackups
 from projection.engine.operations import Operations
 from projection.errors import ConfigurationError, StorageError
 from projection.model.http_settings import Address
@@ -113,10 +115,11 @@ async def serving(
         streams=limits.streams,
         streams_per_tenant=limits.streams_per_tenant,
     )
-    metrics = Metrics(node, lambda: changes.streams)
+    backups = LiveBackups(node, catalog, settings.backup)
+    metrics = Metrics(node, lambda: changes.streams, backups)
     owner = Access(settings.http.access, settings.tenancy, Owner(settings.http.access.operator_scope))
     operations = Operations(node, catalog, queries.serving.release)
-    service = Service(node, operations, queries, owner, metrics, changes, settings.http, "socket")
+    service = Service(node, operations, queries, owner, metrics, changes, settings.http, backups, "socket")
     doors: list[tuple[_Server, socket.socket]] = []
     control = _control(catalog.data)
     if control is not None:
@@ -128,9 +131,12 @@ async def serving(
     tasks = [asyncio.create_task(server.serve([bound])) for server, bound in doors]
     for task in tasks:
         task.add_done_callback(lambda _: node.stop() if not service.stopping.is_set() else None)  # it has failed
+    background = Background()
+    schedule = background.begin("making backups by the clock", backups.follow_schedule())
     try:
         yield service
     finally:
+        schedule.cancel()
         service.stopping.set()
         for server, _ in doors:
             server.should_exit = True

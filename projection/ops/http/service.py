@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from fastapi import Request
 
+    from projection.engine.live_backups import LiveBackups
     from projection.engine.node import Node
     from projection.engine.operations import Operations
     from projection.model.http_settings import HttpSettings
@@ -30,6 +31,7 @@ class Service:
     metrics: Metrics
     changes: ChangeFeed
     settings: HttpSettings
+    backups: LiveBackups
     door: Door = "http"  # by which requests come
     stopping: asyncio.Event = field(default_factory=asyncio.Event)  # streams are to end
 
