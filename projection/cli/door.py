@@ -33,7 +33,9 @@ if TYPE_CHECKING:
         DropCame,
         DropOrder,
         Order,
+        RebuildOrder,
     )
+    from projection.stream.address import NatsConnection
 
 _Came = TypeVar("_Came")
 _REFUSED = range(400, 500)
@@ -58,14 +60,16 @@ class Door(Protocol):
     def resume(self, order: Order) -> Done:
         """Go on with a view type that was paused, or that has halted."""
 
-    def rebuild(self, order: Order) -> BuildCame:
+    def rebuild(self, order: RebuildOrder) -> BuildCame:
         """Fold a view type anew, beside the build that answers."""
 
     def delete(self, order: DeleteOrder) -> BuildCame:
         """Delete a build that does not answer."""
 
-    def backup(self, order: BackupOrder, on_progress: Callable[[Copying], None]) -> BackupCame:
-        """Back the data folder up."""
+    def backup(
+        self, order: BackupOrder, on_progress: Callable[[Copying], None], connection: NatsConnection | None = None
+    ) -> BackupCame:
+        """Back the data folder up; where no node runs, a bucket is reached by the connection."""
 
 
 @contextmanager
@@ -138,13 +142,15 @@ class _OfNode:
     def resume(self, order: Order) -> Done:
         return self._ordered("resume", order, orders.Done)
 
-    def rebuild(self, order: Order) -> BuildCame:
+    def rebuild(self, order: RebuildOrder) -> BuildCame:
         return self._ordered("rebuild", order, orders.BuildCame)
 
     def delete(self, order: DeleteOrder) -> BuildCame:
         return self._ordered("delete", order, orders.BuildCame)
 
-    def backup(self, order: BackupOrder, on_progress: Callable[[Copying], None]) -> BackupCame:
+    def backup(
+        self, order: BackupOrder, on_progress: Callable[[Copying], None], _connection: NatsConnection | None = None
+    ) -> BackupCame:
         over = Event()
         watching = Thread(target=self._watch, args=(over, on_progress), daemon=True)
         watching.start()

@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from projection.cli.console import note, print_json, progress, say
-from projection.cli.options import Config, ManifestFile, NatsUrl, Reason, Stream
+from projection.cli.options import Config, ManifestFile, NatsUrl, ObjectStore, Reason, Stream
 from projection.cli.parameters import Argument, Option
 from projection.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from projection.engine.deployment import DeployedView
     from projection.model.checkpoint import LanePosition
     from projection.model.settings import Settings
+    from projection.store.backups import Backups
 
 EXAMPLES = (
     "projection restore /backups --storage data",
     "projection restore /backups/20261130T030000.125Z --storage data",
     "projection restore /backups --storage elsewhere --offline --any-program",
+    "projection restore --object-store backups --storage data",
 )
 
 
 def restore(
-    backup: Annotated[Path, Argument(help="A backup, or a directory of backups, of which the newest is taken.")],
+    backup: Annotated[
+        str | None,
+        Argument(
+            help="A backup, or a directory of some, of which the newest is taken; with --object-store, the name of one."
+        ),
+    ] = None,
     *,
+    object_store: ObjectStore = None,
     storage: Annotated[
         Path | None,
         Option("--storage", "--data", metavar="DIR", help="The data folder to be made; else that of the settings."),
@@ -54,14 +63,10 @@ def restore(
     from projection.engine.restoring import restore as restored
     from projection.model.settings import Settings
     from projection.store.audit import Author
-    from projection.store.backup_directory import BackupDirectory
 
     options = {"storage": storage, "manifest": manifest, "stream": stream, "nats.url": url}
     settings = Settings.load(config, options)
-    backups, name = BackupDirectory.of(backup)
-    if name is None:
-        raise ConfigurationError(f"there is no backup in {backup}", hint="`projection backup` writes one")
-    with progress("restoring", None, "KiB") as advance:
+    with _opened(backup, object_store, settings) as (backups, name), progress("restoring", None, "KiB") as advance:
         came = restored(
             backups,
             name,
@@ -77,6 +82,31 @@ def restore(
         return
     builds = f"{came.builds} build{'' if came.builds == 1 else 's'}"
     say(f"restored {builds} of backup {came.name} to {settings.storage}: a node that starts there goes on from it")
+
+
+@contextmanager
+def _opened(backup: str | None, bucket: str | None, settings: Settings) -> Iterator[tuple[Backups, str]]:
+    """Where the backup is that is named, and its name."""
+    from projection.cli.connection import nats_connection
+    from projection.engine.backup_place import Place
+    from projection.store.backup_directory import BackupDirectory
+
+    if bucket is None:
+        if backup is None:
+            raise ConfigurationError("name a backup, or a directory of some", hint="`projection restore BACKUP`")
+        directory, name = BackupDirectory.of(Path(backup))
+        if name is None:
+            raise ConfigurationError(f"there is no backup in {backup}", hint="`projection backup` writes one")
+        yield directory, name
+        return
+    with Place.of(None, bucket, nats_connection(settings.nats)).opened() as backups:
+        names = backups.names()
+        if not names or backup not in (None, *names):
+            raise ConfigurationError(
+                f"there is no backup {backup or ''}".rstrip() + f" in {backups}",
+                hint=f"`projection backup --object-store {bucket} --list` shows those that are there",
+            )
+        yield backups, backup or names[-1]
 
 
 def _deployed(settings: Settings) -> Sequence[DeployedView]:

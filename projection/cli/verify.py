@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from projection.cli.console import note, print_json
-from projection.cli.options import Config, Storage
+from projection.cli.options import Config, ObjectStore, Storage
 from projection.cli.parameters import Argument, Exit, Option
 from projection.errors import EXIT_FAILED, ConfigurationError
 
@@ -30,6 +30,7 @@ def verify(
     backup: Annotated[
         Path | None, Option(metavar="BACKUP", help="A backup, or a directory of which all are checked; no data folder.")
     ] = None,
+    object_store: ObjectStore = None,
     json: Annotated[bool, Option("--json", help="One JSON object for each view type, or for each backup.")] = False,
     storage: Storage = None,
     config: Config = None,
@@ -38,10 +39,11 @@ def verify(
 
     With --against, also with another folder: what was folded by the same identity up to the same event must be the
     same. Reads while nodes write. With --backup, a backup instead: that each of its files is as it was written, and its
-    stores hold what they should. Ends with 1 where something is not as it should be.
+    stores hold what they should; with --object-store, all backups there, by their files. Ends with 1 where something is
+    not as it should be.
     """
-    if backup is not None:
-        _verify_backups(backup, as_json=json)
+    if backup is not None or object_store is not None:
+        _verify_backups(backup, object_store, config, as_json=json)
         return
     from projection.engine import verification
     from projection.model.ids import ViewType
@@ -75,16 +77,24 @@ def verify(
         raise Exit(EXIT_FAILED)
 
 
-def _verify_backups(path: Path, *, as_json: bool) -> None:
+def _verify_backups(path: Path | None, bucket: str | None, config: Path | None, *, as_json: bool) -> None:
+    from projection.cli.connection import nats_connection
     from projection.cli.tables import print_table, size
+    from projection.engine.backup_place import Place
     from projection.engine.restoring import verify_backup
+    from projection.model.settings import Settings
     from projection.store.backup_directory import BackupDirectory
 
-    backups, name = BackupDirectory.of(path)
-    names = backups.names() if name is None or backups.folder(name) != path.absolute() else [name]
-    if not names:
-        raise ConfigurationError(f"there is no backup in {path}", hint="`projection backup` writes one")
-    found = [verify_backup(backups, one) for one in names]
+    one_of = None
+    if path is not None and bucket is None:
+        directory, name = BackupDirectory.of(path)
+        if name is not None and directory.folder(name) == path.absolute():
+            path, one_of = path.absolute().parent, name
+    with Place.of(path, bucket, nats_connection(Settings.load(config).nats)).opened() as backups:
+        names = backups.names() if one_of is None else [one_of]
+        found = [verify_backup(backups, one) for one in names]
+    if not found:
+        raise ConfigurationError(f"there is no backup in {bucket or path}", hint="`projection backup` writes one")
     if as_json:
         for one in found:
             print_json({"backup": one.name, "bytes": one.bytes, "problems": one.problems})

@@ -98,13 +98,6 @@ class BackupMade:
         return AuditRecord("backup", "", author, {"backup": self.at, "bytes": self.bytes, "copied": self.copied})
 
 
-def no_directory() -> ConfigurationError:
-    """The error where neither order nor settings name a directory."""
-    return ConfigurationError(
-        "nobody says where backups are written", hint="name a directory, or set `backup.directory`"
-    )
-
-
 def outside(data: Path, directory: Path) -> Path:
     """The directory, if its backups would outlive the data folder.
 

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from projection.engine.backup import no_directory, outside
+from projection.engine.backup import outside
+from projection.engine.backup_place import Place
 from projection.engine.fault_log import log_fault
 from projection.engine.orders import BackupState
 from projection.engine.side_process import done_beside
 from projection.engine.side_work import BackupWork, VerifyWork
 from projection.errors import ConfigurationError, ProjectionError, StorageError
 from projection.store.audit import AuditRecord
-from projection.store.backup_directory import BackupDirectory
 
 if TYPE_CHECKING:
     from projection.engine.node import Node
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from projection.model.settings import BackupSettings
     from projection.store.audit import Author, Door
     from projection.store.catalog import Catalog
+    from projection.stream.address import NatsConnection
 
 log = structlog.get_logger()
 
@@ -36,19 +37,21 @@ _NAME = "%Y%m%dT%H%M%S.%fZ"
 class LiveBackups:
     """Makes backups of the data folder of a node, by a process that only reads; nothing in the node waits for it."""
 
-    def __init__(self, node: Node, catalog: Catalog, settings: BackupSettings) -> None:
+    def __init__(self, node: Node, catalog: Catalog, settings: BackupSettings, connection: NatsConnection) -> None:
         """The backups of a node.
 
         Args:
             node: whose folder it is; a backup that is under way when it stops is given up.
             catalog: of the folder.
             settings: where backups are, how often they are made, and how many are kept.
+            connection: to the server that has the buckets.
         """
         self.last_good: float | None = None  # Unix time: when the newest backup was begun that is known of
         self.failures = 0
         self._node = node
         self._catalog = catalog
         self._settings = settings
+        self._connection = connection
         self._is_under_way = False
         self._progress: BackupProgress | None = None
         self._last: BackupCame | None = None
@@ -67,32 +70,33 @@ class LiveBackups:
             StorageError: another one is under way, a store cannot be read, or it cannot be written. Earlier backups are
                 as they were.
         """
-        if order.directory is not None and door == "http":
+        keep = order.keep
+        if order.directory is None and order.object_store is None:
+            place, keep = self._of_settings(), order.keep or self._settings.keep
+        elif door == "http":
             raise ConfigurationError(
-                "over the network no directory is named: who may ask the node may not write anywhere on its machine",
-                hint="leave it out: the backup is written to the setting `backup.directory`",
+                "over the network no place is named: who may ask the node may not write anywhere on its machine",
+                hint="leave it out: the backup is written to the setting `backup.directory` or `backup.object_store`",
             )
-        directory, keep = self._settings.directory, order.keep or self._settings.keep
-        if order.directory is not None:
-            directory, keep = Path(order.directory), order.keep
-            if not directory.is_absolute():
-                raise ConfigurationError(
-                    f"{directory} is no absolute path", hint="the node may have another current folder"
-                )
-        if directory is None:
-            raise no_directory()
-        task = asyncio.create_task(self._ordered(directory.absolute(), keep, order.author(door)))
+        else:
+            place = Place.of(_absolute(order.directory), order.object_store, self._connection)
+        task = asyncio.create_task(self._ordered(place, keep, order.author(door)))
         self._node.wait_for(task)
         return await asyncio.shield(task)
 
-    async def _ordered(self, directory: Path, keep: int | None, author: Author) -> BackupCame:
-        came = await self.make(directory, keep)
+    def _of_settings(self) -> Place:
+        directory = self._settings.directory
+        directory = None if directory is None else directory.absolute()
+        return Place.of(directory, self._settings.object_store, self._connection)
+
+    async def _ordered(self, place: Place, keep: int | None, author: Author) -> BackupCame:
+        came = await self.make(place, keep)
         details = {"backup": came.at, "bytes": came.bytes, "copied": came.copied}
         record = AuditRecord("backup", "", author, details)
         await self._node.workshop.alone(lambda: self._catalog.note(record))
         return came
 
-    async def make(self, directory: Path, keep: int | None) -> BackupCame:
+    async def make(self, place: Place, keep: int | None) -> BackupCame:
         """Make a backup.
 
         Raises:
@@ -102,25 +106,27 @@ class LiveBackups:
             raise StorageError("a backup is under way", hint="wait until it is done")
         self._is_under_way = True
         try:
-            work = BackupWork(str(self._catalog.data), str(outside(self._catalog.data, directory)), keep)
+            if place.directory is not None:
+                outside(self._catalog.data, Path(place.directory))
+            work = BackupWork(str(self._catalog.data), place, keep)
             began = time()
             made = (await done_beside(work, self._node.stopping, self._advance)).made
             assert made is not None  # noqa: S101 - what was asked for
         except ProjectionError as error:
-            self._failed(directory, error)
+            self._failed(place, error)
             raise
         finally:
             self._is_under_way, self._progress = False, None
         self._last, self._failure, self.last_good = made, None, began
         log.info("backed up", backup=made.at, bytes=made.bytes, copied=made.copied, seconds=made.seconds)
         for name in made.damaged:
-            log.error("a backup is damaged", directory=str(directory), backup=name)
+            log.error("a backup is damaged", at=str(place), backup=name)
         return made
 
-    def _failed(self, directory: Path, error: ProjectionError) -> None:
+    def _failed(self, place: Place, error: ProjectionError) -> None:
         self.failures += 1
         self._failure = error.message
-        log.error("a backup failed", directory=str(directory), reason=error.message, hint=error.hint)
+        log.error("a backup failed", to=str(place), reason=error.message, hint=error.hint)
 
     def _advance(self, progress: BackupProgress) -> None:
         self._progress = progress
@@ -146,16 +152,17 @@ class LiveBackups:
 
         One that fails is tried again, after ten minutes at most.
         """
-        directory, every_h = self._settings.directory, self._settings.every_h
-        if directory is None:
+        every_h = self._settings.every_h
+        if self._settings.directory is None and self._settings.object_store is None:
             return
-        self.last_good = await asyncio.to_thread(newest, directory)
+        place = self._of_settings()
+        self.last_good = await asyncio.to_thread(newest, place)
         if every_h is None:
             return
         while True:
             await asyncio.sleep(self._left_s(every_h * _HOUR_S))
             try:
-                await self.make(directory.absolute(), self._settings.keep)
+                await self.make(place, self._settings.keep)
             except Exception as error:  # noqa: BLE001 - whatever it is, the next one is tried
                 log_fault(error, "making a backup")
                 await asyncio.sleep(min(_AGAIN_S, every_h * _HOUR_S))
@@ -167,10 +174,22 @@ class LiveBackups:
         return min(max(self.last_good + every_s - time(), 0.0), every_s)
 
 
-def newest(directory: Path) -> float | None:
-    """When the newest backup in a directory was begun, Unix time; None where there is none, or it cannot be read."""
+def newest(place: Place) -> float | None:
+    """When the newest backup was begun, Unix time; None where there is none, or that cannot be told."""
     try:
-        names = BackupDirectory(directory).names()
-    except StorageError:
+        with place.opened() as backups:
+            names = backups.names()
+    except ProjectionError:
         return None
     return datetime.strptime(names[-1], _NAME).replace(tzinfo=UTC).timestamp() if names else None
+
+
+def _absolute(directory: str | None) -> Path | None:
+    """The directory of an order.
+
+    Raises:
+        ConfigurationError: nobody knows from where on it counts.
+    """
+    if directory is not None and not Path(directory).is_absolute():
+        raise ConfigurationError(f"{directory} is no absolute path", hint="the node may have another current folder")
+    return None if directory is None else Path(directory)

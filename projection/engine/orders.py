@@ -74,6 +74,12 @@ class AdoptOrder(Order, frozen=True, kw_only=True, forbid_unknown_fields=True):
     recipe: str  # JSON: the program's text and what the manifest says of it (model/recipe.py)
 
 
+class RebuildOrder(Order, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Fold a view type anew, beside the build that answers."""
+
+    backup: str | None = None  # an absolute path on the node's machine: begin with what is there; null: from the start
+
+
 class DeleteOrder(Order, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Delete a build that does not answer."""
 
@@ -97,7 +103,8 @@ class BackupOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     by: str
     reason: str = ""
-    directory: str | None = None  # absolute, on the node's machine; null: that of the settings
+    directory: str | None = None  # absolute, on the node's machine; null, as the bucket: what the settings say
+    object_store: str | None = None  # a bucket at the node's own server, instead of a directory
     keep: Annotated[int, msgspec.Meta(ge=1)] | None = None  # backups, with this one; null: what the settings say
 
     def author(self, door: Door) -> Author:

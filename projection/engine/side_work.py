@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from projection.engine.backup import back_up
+from projection.engine.backup_place import Place  # noqa: TC001 - a field's type
 from projection.engine.orders import BackupCame, BackupProgress, VerifiedBuild, VerifyCame
 from projection.engine.verification import verify
 from projection.errors import (
@@ -29,7 +30,6 @@ from projection.errors import (
 )
 from projection.faults import contained
 from projection.model.ids import ViewType
-from projection.store.backup_directory import BackupDirectory
 from projection.store.catalog import CatalogReader
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class BackupWork(msgspec.Struct, frozen=True, tag="backup"):
     """Back a data folder up."""
 
     data: str
-    directory: str
+    place: Place
     keep: int | None
 
     def do(self) -> BackupCame:
@@ -56,8 +56,8 @@ class BackupWork(msgspec.Struct, frozen=True, tag="backup"):
                 told = monotonic()
                 _say(Said(progress=BackupProgress(now.bytes, now.of)))
 
-        with CatalogReader.open(Path(self.data)) as catalog:
-            made = back_up(catalog, BackupDirectory(Path(self.directory)), keep=self.keep, on_progress=tell)
+        with CatalogReader.open(Path(self.data)) as catalog, self.place.opened() as backups:
+            made = back_up(catalog, backups, keep=self.keep, on_progress=tell)
         return BackupCame.of(made)
 
 

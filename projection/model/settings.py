@@ -147,13 +147,16 @@ class BackupSettings(Frozen):
     """Where a node's backups are, and whether it makes them by itself."""
 
     directory: Path | None = None  # an absolute path is best
+    object_store: str | None = None  # a bucket, instead
     every_h: Annotated[Count, Field(ge=1, le=24 * 366)] | None = None  # None: only when told to
     keep: Annotated[Count, Field(ge=1, le=100_000)] | None = None  # backups; None: all
 
     @model_validator(mode="after")
     def _somewhere(self) -> Self:
-        if self.every_h is not None and self.directory is None:
-            raise ValueError("every_h needs directory, where the backups are written")
+        if self.directory is not None and self.object_store is not None:
+            raise ValueError("directory and object_store are two places; name one of them")
+        if self.every_h is not None and self.directory is None and self.object_store is None:
+            raise ValueError("every_h needs directory or object_store, where the backups are written")
         return self
 
 

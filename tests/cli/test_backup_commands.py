@@ -89,6 +89,26 @@ def test_the_same_command_reaches_a_node_and_what_it_made_goes_on_elsewhere(site
     assert total(site, "x") is not None
 
 
+def test_an_object_store_is_a_place_for_backups(site, server):
+    settings = {"nats": {"url": server}, "stream": site.name}
+    (site / "projection.yaml").write_text(json.dumps(settings))
+    bucket = ("--object-store", f"b{site.name}")
+    refused(projection("restore", *bucket, "--data", "elsewhere", folder=site), 2, "there is no backup in object store")
+    first = json.loads(done("backup", *bucket, "--json", folder=site))
+    made = json.loads(done("backup", *bucket, "--json", folder=site))
+    assert made["copied"] < first["copied"]
+    listed = [json.loads(line) for line in done("backup", *bucket, "--list", "--json", folder=site).splitlines()]
+    assert [first["name"], made["name"]] == [one["backup"] for one in listed]
+    assert 2 == len(done("verify", *bucket, "--json", folder=site).splitlines())
+    done("restore", first["name"], *bucket, "--data", "elsewhere", folder=site)
+    done("verify", "--storage", "elsewhere", "--against", "data", folder=site)
+    refused(projection("restore", "other", *bucket, "--data", "more", folder=site), 2, "there is no backup other in")
+    refused(projection("backup", "there", *bucket, folder=site), 2, "to a directory or a bucket")
+    refused(projection("backup", "--object-store", "a.b", folder=site), 2, "'a.b' is no bucket's name")
+    (site / "projection.yaml").write_text(json.dumps({"nats": {"url": "nats://127.0.0.1:9"}}))
+    refused(projection("backup", *bucket, folder=site), 1, "object store", "127.0.0.1:9")
+
+
 def test_what_is_damaged_is_told_with_status_1(site, server):
     made = json.loads(done("backup", "backups", "--json", folder=site))
     store = site / "backups" / made["name"] / "counter" / "1" / "0" / "data.mdb"
@@ -142,9 +162,9 @@ def test_a_stream_that_was_made_anew_is_refused(site, server):
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
-        (("backup",), 2, "nobody says where backups are written"),
-        (("backup", "--list"), 2, "name the directory of the backups"),
-        (("backup", "nowhere", "--list"), 2, "there is no backup at"),
+        (("backup",), 2, "nobody says where backups are"),
+        (("backup", "--list"), 2, "nobody says where backups are"),
+        (("backup", "nowhere", "--list"), 2, "there is no backup in"),
         (("backup", "data/backups"), 2, "is in the data folder"),
         (("backup", "."), 2, "is no directory of backups: it holds"),
         (("verify", "--backup", "nowhere"), 2, "there is no backup at"),
@@ -162,4 +182,4 @@ def test_the_settings_say_where_and_how_many(site):
     names = [json.loads(done("backup", "--json", folder=site))["name"] for _ in range(3)]
     assert sorted([".lock", *names[1:]]) == sorted(path.name for path in (site / "kept").iterdir())
     (site / "projection.yaml").write_text("backup: {every_h: 1}\n")
-    refused(projection("backup", "there", folder=site), 2, "every_h needs directory")
+    refused(projection("backup", "there", folder=site), 2, "every_h needs directory or object_store")

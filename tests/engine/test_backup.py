@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 import pytest
 from backup_support import ALICE, OTHERS, PROGRAMS, backed_up, restored, some_log, states
 from build_support import TALLY, fold_on
-from engine_support import CORRECTED, added, deploy
+from engine_support import CORRECTED, added, contents, deploy
 
 from projection.engine import restoring
 from projection.engine.adoption import adopt
 from projection.engine.backup import back_up, outside
 from projection.engine.builds import begun
 from projection.engine.decisions import drop
+from projection.engine.refilling import refilled
 from projection.engine.restoring import verify_backup
 from projection.errors import ConfigurationError, ProjectionError, StorageError
 from projection.model.ids import TenantId, ViewId
@@ -26,6 +27,7 @@ from projection.store import backup_directory
 from projection.store.audit import AuditRecord
 from projection.store.backup_directory import BackupDirectory
 from projection.store.catalog import Catalog, CatalogReader
+from projection.store.lmdb_reader import LmdbViewReader
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -467,3 +469,46 @@ def test_a_log_that_is_another_is_refused_before_anything_is_taken_for_a_folder(
         restored(directory, tmp_path / "elsewhere", accept=refuse)
     assert [] == list((tmp_path / "elsewhere").iterdir())
     assert [] == asked, "these folders have read no stream"
+
+
+# --- builds that begin with a backup ----------------------------------------------------------------------------------
+
+
+def refill(data, directory):
+    with Catalog.open(data) as catalog:
+        return refilled(catalog, catalog.require(TALLY), directory)
+
+
+def test_a_build_that_begins_with_a_backup_holds_what_that_has_with_its_decisions(data, directory):
+    backed_up(data, directory)
+    made = refill(data, directory)
+    assert 2 == made.number
+    with LmdbViewReader.open(made.lane_path()) as reader, LmdbViewReader.open(data / TALLY / "1" / "0") as former:
+        assert contents(former) == contents(reader)
+        assert former.fold_identity() == reader.fold_identity() == made.fold_identity
+
+
+def test_what_does_not_fit_begins_no_build_and_leaves_nothing(data, directory, tmp_path, both, log):
+    def refusal():
+        before = {path.name for path in (data / TALLY).iterdir()}
+        with pytest.raises(ProjectionError) as refused:
+            refill(data, directory)
+        assert before == {path.name for path in (data / TALLY).iterdir()}
+        return refused.value.message
+
+    assert "there is no backup at" in refusal()
+    made = backed_up(data, directory)
+    store = store_of(directory, made)
+    sound = store.read_bytes()
+    flip(store, Random(1))
+    assert "is not as it was written" in refusal()
+    store.write_bytes(sound)
+    fold_on(data, both[1:], log.messages[4:])
+    with Catalog.open(data) as catalog:
+        drop(catalog, TALLY, A, 5, ViewId("y"), author=ALICE)
+    refill(data, directory)  # a later decision is taken over
+    backed_up(data, directory)
+    with Catalog.open(data) as catalog:
+        adopted(catalog, tmp_path)
+    assert "is folded as build" in refusal()
+    assert "the program changed since" in refusal()

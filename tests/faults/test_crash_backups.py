@@ -20,7 +20,7 @@ from crash_site import CrashSite, NodeProcess, forks
 from patience import wait_until
 
 from projection.cli.door import door_to
-from projection.engine.orders import BackupOrder, DeleteOrder, DropOrder, Order
+from projection.engine.orders import BackupOrder, DeleteOrder, DropOrder, Order, RebuildOrder
 from projection.engine.recipes import deployed_by
 from projection.engine.restoring import restore, verify_backup
 from projection.errors import ProjectionError
@@ -115,6 +115,8 @@ class Schedule:
             with CatalogReader.open(self.site.data) as catalog:
                 number = self.dice.choice(catalog.builds(view_type)).number
             return DeleteOrder(view_type=str(view_type), build=number, **BY)
+        if name == "rebuild":
+            return RebuildOrder(view_type=str(view_type), backup=self.dice.choice((None, str(self.directory))), **BY)
         return Order(view_type=str(view_type), **BY)
 
     def check_all(self) -> None:

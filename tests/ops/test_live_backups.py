@@ -16,6 +16,7 @@ from patience import eventually
 from projection.cli.door import door_to
 from projection.engine import live_backups, side_process
 from projection.engine.backup import described
+from projection.engine.backup_place import Place
 from projection.engine.orders import BackupOrder
 from projection.engine.replay import Replay
 from projection.engine.restoring import restore, verify_backup
@@ -23,6 +24,7 @@ from projection.errors import ConfigurationError, StorageError
 from projection.model.ids import ViewType
 from projection.store.audit import Author
 from projection.store.backup_directory import BackupDirectory
+from projection.stream.address import NatsConnection
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -142,7 +144,7 @@ async def test_an_order_over_http_goes_to_the_directory_of_the_settings_alone(si
         again = await ordered(one, "backup")
         assert ([made["name"]], [again["name"]]) == (again["deleted"], BackupDirectory(directory).names())
         refused = await ordered(one, "backup", 409, directory=str(tmp_path / "anywhere"))
-        assert "over the network no directory is named" in refused["detail"]
+        assert "over the network no place is named" in refused["detail"]
         state = (await one.get("/v1/operations/backup")).json()
         assert (None, again, None) == (state["under_way"], state["last"], state["failure"])
         (record, _) = one.site.catalog.audit()
@@ -157,6 +159,26 @@ async def test_an_order_over_http_goes_to_the_directory_of_the_settings_alone(si
         assert "projection_backup_failures_total 0.0" in shown
     async with site(EVENTS) as one:
         assert "nobody says where" in (await ordered(one, "backup", 409))["detail"]
+
+
+async def test_an_object_store_is_a_place_as_well_and_the_node_goes_on_elsewhere_from_there(
+    site, stream_name, tmp_path
+):
+    async with site(EVENTS, backup={"object_store": stream_name, "keep": 1}) as one:
+        await ordered(one, "backup")
+        made = await ordered(one, "backup")
+        assert f"object store {stream_name}/{made['name']}" == made["at"]
+        digests = {lane.view_type: lane.store.digest() for lane in one.node.lanes}
+        place = Place.of(None, stream_name, NatsConnection(one.site.url))
+
+    def restored_from_there():
+        with place.opened() as backups:
+            assert [made["name"]] == backups.names()
+            restore(backups, made["name"], tmp_path / "second" / "data")
+
+    await asyncio.to_thread(restored_from_there)
+    async with site(name="second") as one:
+        assert digests == {lane.view_type: lane.store.digest() for lane in one.node.lanes}
 
 
 async def test_what_fails_is_told_counted_and_leaves_the_node_as_it_was(site, directory, tmp_path):
@@ -225,17 +247,17 @@ async def test_a_node_makes_its_backups_by_the_clock(site, directory, monkeypatc
         await eventually(lambda: first[0] not in BackupDirectory(directory).names())
         assert [] == one.site.catalog.audit(), "which has a place for what operators do"
     monkeypatch.undo()
-    last = live_backups.newest(directory)
+    last = live_backups.newest(Place(str(directory)))
     async with site(EVENTS, backup={"directory": directory, "every_h": 1, "keep": 2}) as one:
         await eventually(lambda: one.service.backups.last_good == last)
         assert one.service.backups._left_s(3600.0) > 0
 
 
 def test_a_clock_that_was_set_back_makes_no_backup_late(site, directory):
-    assert live_backups.newest(directory) is None
+    assert live_backups.newest(Place(str(directory))) is None
     (directory / "29991231T235959.000Z").mkdir(parents=True)
-    schedule = live_backups.LiveBackups(None, None, None)
-    schedule.last_good = live_backups.newest(directory)
+    schedule = live_backups.LiveBackups(None, None, None, None)
+    schedule.last_good = live_backups.newest(Place(str(directory)))
     assert 3600.0 == schedule._left_s(3600.0)
     schedule.last_good = 0.0
     assert 0.0 == schedule._left_s(3600.0)

@@ -36,6 +36,7 @@ _OF_OPERATIONS = (
     orders.AdoptOrder,
     orders.DeleteOrder,
     orders.DeployOrder,
+    orders.RebuildOrder,
     orders.BackupOrder,
     orders.VerifyOrder,
     orders.BackupCame,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -21,6 +22,7 @@ from projection.engine.orders import (
     DropCame,
     DropOrder,
     Order,
+    RebuildOrder,
     StepCame,
     VerifyOrder,
 )
@@ -189,14 +191,22 @@ async def resume(request: Request) -> Response:
     summary="Fold a view type anew, beside the build that answers",
     operation_id="rebuild",
     **_described(
-        "Order", _FINES, "BuildCame", {"view_type": "fine_summary", "build": 4}, "The new build is under way."
+        "RebuildOrder", _FINES, "BuildCame", {"view_type": "fine_summary", "build": 4}, "The new build is under way."
     ),
 )
 async def rebuild(request: Request) -> Response:
     """The former build answers until the new one is level with it."""
-    order, service = await _order(request, Order), service_of(request)
-    build = await _came(lambda: service.operations.rebuild(order.of(), order.author(service.door)))
-    return _answer(BuildCame.of(build))
+    order, service = await _order(request, RebuildOrder), service_of(request)
+
+    async def work() -> BuildCame:
+        author = order.author(service.door)
+        if order.backup is None:
+            return BuildCame.of(await service.operations.rebuild(order.of(), author))
+        if service.door == "http":
+            raise ConfigurationError("over the network no backup is named", hint="use `projection rebuild --from`")
+        return BuildCame.of(await service.operations.rebuild_from(order.of(), Path(order.backup), author))
+
+    return _answer(await _came(work))
 
 
 @router.post(

@@ -32,6 +32,7 @@ from projection.query.change_feed import ChangeFeed
 from projection.query.service import Queries
 from projection.query.serving import Serving
 from projection.store import control_socket
+from projection.stream.from_settings import nats_connection
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -115,7 +116,7 @@ async def serving(
         streams=limits.streams,
         streams_per_tenant=limits.streams_per_tenant,
     )
-    backups = LiveBackups(node, catalog, settings.backup)
+    backups = LiveBackups(node, catalog, settings.backup, nats_connection(settings.nats))
     metrics = Metrics(node, lambda: changes.streams, backups)
     owner = Access(settings.http.access, settings.tenancy, Owner(settings.http.access.operator_scope))
     operations = Operations(node, catalog, queries.serving.release)
