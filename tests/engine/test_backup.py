@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING
 import pytest
 from backup_support import ALICE, OTHERS, PROGRAMS, backed_up, restored, some_log, states
 from build_support import TALLY, fold_on
-from engine_support import CORRECTED, added, contents, deploy
+from engine_support import CORRECTED, added, contents, deploy, feed
 
 from projection.engine import restoring
 from projection.engine.adoption import adopt
 from projection.engine.backup import back_up, outside
-from projection.engine.builds import begun
+from projection.engine.builds import begun, open_store
 from projection.engine.decisions import drop
+from projection.engine.lane import Lane
+from projection.engine.recipes import deployed_by
 from projection.engine.refilling import refilled
 from projection.engine.restoring import verify_backup
 from projection.errors import ConfigurationError, ProjectionError, StorageError
@@ -180,6 +182,7 @@ class Busy:
 
 def dropped(catalog):
     drop(catalog, OTHERS, A, 2, X)
+    drop(catalog, OTHERS, A, 5, ViewId("y"))  # a store takes one decision over that it lacks, and no more
 
 
 def adopted(catalog, tmp_path):
@@ -213,6 +216,25 @@ def test_what_operators_do_meanwhile_is_in_it_whole(data, directory, tmp_path, b
         back_up(Busy(catalog, change), BackupDirectory(directory))
     assert [] == problems(directory)
     assert states(data) == states(restored(directory, tmp_path / "elsewhere"))
+
+
+def test_a_build_that_takes_over_meanwhile_is_in_it_as_it_was_when_it_did(data, directory, tmp_path, both, log):
+    with Catalog.open(data) as catalog:
+        build = begun(catalog, both[1], catalog.require(TALLY), AuditRecord("rebuild", TALLY, ALICE))
+        deployed = deployed_by(build)
+        with open_store(build, deployed) as store:
+            feed(Lane(deployed, store), log.messages[:1])  # far behind the one that answers
+
+        def take_over(catalog):
+            with open_store(build, deployed) as store:
+                feed(Lane(deployed, store), log.messages[1:])
+            catalog.serve(build)
+
+        back_up(Busy(catalog, take_over), BackupDirectory(directory))
+    elsewhere = restored(directory, tmp_path / "elsewhere")
+    assert states(data) == states(elsewhere)
+    with CatalogReader.open(elsewhere) as catalog:
+        assert (build.number, None) == (catalog.serving_number(TALLY), catalog.candidate(TALLY))
 
 
 # --- damage -----------------------------------------------------------------------------------------------------------
