@@ -34,6 +34,8 @@ if TYPE_CHECKING:
         DropOrder,
         Order,
         RebuildOrder,
+        VerifyCame,
+        VerifyOrder,
     )
     from projection.stream.address import NatsConnection
 
@@ -80,20 +82,34 @@ def door_to(data: Path) -> Iterator[Door]:
         ConfigurationError: there is no such folder.
         StorageError: a node has it that cannot be reached, or it cannot be used.
     """
-    from projection.store.control_socket import connect
-
-    if (connected := connect(data)) is not None:
-        connection = _Connection(data, connected)
-        try:
-            yield _OfNode(data, connection)
-        finally:
-            connection.close()
-        return
+    with node_of(data) as node:
+        if node is not None:
+            yield node
+            return
     from projection.cli.data_folder import taken
     from projection.engine.offline import OfflineOperations
 
     with taken(data) as catalog:
         yield OfflineOperations(catalog)
+
+
+@contextmanager
+def node_of(data: Path) -> Iterator[_OfNode | None]:
+    """The door of the node that has a data folder; None where none listens there.
+
+    Raises:
+        StorageError: the node cannot be reached.
+    """
+    from projection.store.control_socket import connect
+
+    if (connected := connect(data)) is None:
+        yield None
+        return
+    connection = _Connection(data, connected)
+    try:
+        yield _OfNode(data, connection)
+    finally:
+        connection.close()
 
 
 def whoever() -> str:
@@ -160,6 +176,10 @@ class _OfNode:
             over.set()
             watching.join()
 
+    def verify(self, order: VerifyOrder) -> VerifyCame:
+        """Go through everything that the builds that answer hold, while the node goes on."""
+        return self._ordered("verify", order, orders.VerifyCame)
+
     def _watch(self, over: Event, on_progress: Callable[[Copying], None]) -> None:
         """Ask again and again how far a backup is, by a connection of its own."""
         from projection.engine.backup import Copying
@@ -175,7 +195,7 @@ class _OfNode:
                     if found.under_way is not None:
                         on_progress(Copying(found.under_way.bytes, found.under_way.of))
 
-    def _ordered(self, name: str, order: Order | DeployOrder | BackupOrder, kind: type[_Came]) -> _Came:
+    def _ordered(self, name: str, order: Order | DeployOrder | BackupOrder | VerifyOrder, kind: type[_Came]) -> _Came:
         """What comes of an order.
 
         Raises:

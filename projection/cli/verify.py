@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 from projection.cli.console import note, print_json
 from projection.cli.options import Config, ObjectStore, Storage
 from projection.cli.parameters import Argument, Exit, Option
-from projection.errors import EXIT_FAILED, ConfigurationError
+from projection.errors import EXIT_FAILED, ConfigurationError, StorageError
 
 if TYPE_CHECKING:
-    from projection.engine.verification import Verification
+    from collections.abc import Mapping
+
+    from projection.engine.orders import VerifiedBuild
 
 EXAMPLES = (
     "projection verify",
@@ -46,6 +48,7 @@ def verify(
         _verify_backups(backup, object_store, config, as_json=json)
         return
     from projection.engine import verification
+    from projection.engine.orders import VerifiedBuild
     from projection.model.ids import ViewType
     from projection.model.settings import Settings
 
@@ -54,9 +57,15 @@ def verify(
         wanted = None if view_type is None else [ViewType(view_type)]
     except ValueError as error:
         raise ConfigurationError(str(error)) from None
-    found = verification.verify(settings.storage, wanted)
+    try:
+        found = verification.verify(settings.storage, wanted)
+    except StorageError:
+        if against is not None or (told := _told_by_node(settings.storage, view_type)) is None:
+            raise
+        _tell(told, {one.view_type: one.problems for one in told}, as_json=json)
+        return
     others = {} if against is None else {one.build.view_type: one for one in verification.verify(against, wanted)}
-    problems = {one.build.view_type: list(one.problems) for one in found}
+    problems = {str(one.build.view_type): list(one.problems) for one in found}
     if against is not None:
         for one in found:
             if (other := others.pop(one.build.view_type, None)) is None:
@@ -64,10 +73,25 @@ def verify(
             else:
                 problems[one.build.view_type] += [f"in {against}, {text}" for text in other.problems]
                 problems[one.build.view_type] += verification.differences(one, other)
-        problems |= {name: [f"{settings.storage} has no such view type"] for name in others}
-    if json:
+        problems |= {str(name): [f"{settings.storage} has no such view type"] for name in others}
+    _tell([VerifiedBuild.of(one) for one in found], problems, as_json=json)
+
+
+def _told_by_node(data: Path, view_type: str | None) -> list[VerifiedBuild] | None:
+    """What the node says that has the folder, where it is in another container; None where none listens."""
+    from projection.cli.door import node_of, whoever
+    from projection.engine.orders import VerifyOrder
+
+    with node_of(data) as node:
+        if node is None:
+            return None
+        return node.verify(VerifyOrder(by=whoever(), view_types=None if view_type is None else [view_type])).builds
+
+
+def _tell(found: list[VerifiedBuild], problems: Mapping[str, list[str]], *, as_json: bool) -> None:
+    if as_json:
         for one in found:
-            print_json(_as_json(one, problems[one.build.view_type]))
+            print_json(_as_json(one, problems[one.view_type]))
     else:
         _print_table(found)
     for name, texts in problems.items():
@@ -111,33 +135,17 @@ def _verify_backups(path: Path | None, bucket: str | None, config: Path | None, 
         raise Exit(EXIT_FAILED)
 
 
-def _as_json(one: Verification, problems: list[str]) -> dict[str, Any]:
-    found: dict[str, Any] = {"view_type": str(one.build.view_type), "build": one.build.number}
-    if (audit := one.audit) is not None:
-        found |= {
-            "fold_identity": audit.fold_identity,
-            "scanned": audit.position.scanned,
-            "applied": audit.position.applied,
-            "views": audit.views,
-            "parked": audit.parked,
-            "digest": str(audit.recomputed),
-        }
-    return {**found, "problems": problems}
+def _as_json(one: VerifiedBuild, problems: list[str]) -> dict[str, Any]:
+    known = {name: getattr(one, name) for name in one.__struct_fields__ if name != "problems"}
+    return {name: value for name, value in known.items() if value is not None} | {"problems": problems}
 
 
-def _print_table(found: list[Verification]) -> None:
+def _print_table(found: list[VerifiedBuild]) -> None:
     from projection.cli.tables import print_table
 
     rows = [
-        (
-            one.build.view_type,
-            one.build.number,
-            audit.position.applied,
-            audit.views,
-            audit.parked,
-            str(audit.recomputed)[:16],
-        )
+        (one.view_type, one.build, one.applied, one.views, one.parked, one.digest[:16])
         for one in found
-        if (audit := one.audit) is not None
+        if one.digest is not None
     ]
     print_table(("view type", "build", "event", "views", "parked", "digest begins"), rows)

@@ -7,9 +7,21 @@ import json
 import signal
 
 import pytest
-from command_support import COUNTER, counted, deploy, eventually, fill, projection, refused, scanned, started
+from command_support import (
+    COUNTER,
+    counted,
+    deploy,
+    eventually,
+    fill,
+    in_this_process,
+    projection,
+    refused,
+    scanned,
+    started,
+)
 from operating_support import EVENTS, copied, left_behind, total
 
+from projection.store import folder_lock
 from projection.stream.address import NatsConnection
 from projection.stream.connection import Nats
 
@@ -87,6 +99,17 @@ def test_the_same_command_reaches_a_node_and_what_it_made_goes_on_elsewhere(site
             other.send_signal(signal.SIGTERM)
             assert 0 == other.wait()
     assert total(site, "x") is not None
+
+
+def test_from_another_container_a_node_is_asked_to_verify_and_to_back_up(site, server, monkeypatch):
+    with started("run", "--url", server, "--stream", site.name, folder=site) as node:
+        eventually((site / "data" / "control.sock").exists, node)
+        here = done("verify", "--json", folder=site)
+        monkeypatch.setattr(folder_lock, "pid_namespace", lambda: "of another container")
+        refused(in_this_process("verify", "--against", "data", folder=site), 1, "of another container")
+        assert here == in_this_process("verify", "--json", folder=site).stdout
+        assert json.loads(here)["digest"][:16] in in_this_process("verify", "counter", folder=site).stdout
+        assert "backed up 1 build" in in_this_process("backup", "backups", folder=site).stdout
 
 
 def test_an_object_store_is_a_place_for_backups(site, server):
