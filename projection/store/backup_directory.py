@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -16,10 +17,11 @@ from projection.store.disk import disk_error, make_folder, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from concurrent.futures import Future
     from pathlib import Path
 
 _PIECE = 1 << 20  # bytes
-_UNWRITTEN = 32 << 20  # bytes that wait for the disk at most: a node's commits to it would wait for them
+_UNWRITTEN = 32 << 20  # bytes, of which two such parts wait for the disk at most: a node's commits would wait for them
 _LOCK = ".lock"
 _PARTIAL, _DELETED = ".partial", ".deleted"  # of a folder that is being written, and of one that is being deleted
 _ALSO_THERE = {_LOCK, "lost+found"}
@@ -185,10 +187,11 @@ def write_file(path: Path, pieces: Iterable[bytes]) -> Written:
         StorageError: it cannot be written.
     """
     size, synced, digest = 0, 0, hashlib.sha256()
+    under_way: Future[None] | None = None
     with _told(path, "written"):
         make_folder(path.parent)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb", buffering=0) as file:
+        with os.fdopen(descriptor, "wb", buffering=0) as file, ThreadPoolExecutor(1, "fsync") as syncing:
             for piece in pieces:
                 left = memoryview(piece)
                 while left:
@@ -196,9 +199,12 @@ def write_file(path: Path, pieces: Iterable[bytes]) -> Written:
                 digest.update(piece)
                 size += len(piece)
                 if size - synced >= _UNWRITTEN:
-                    synced = size
-                    os.fsync(file.fileno())
-            os.fsync(file.fileno())
+                    if under_way is not None:
+                        under_way.result()
+                    synced, under_way = size, syncing.submit(os.fsync, descriptor)
+            if under_way is not None:
+                under_way.result()
+            os.fsync(descriptor)
     return Written(size, digest.hexdigest())
 
 

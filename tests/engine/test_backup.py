@@ -345,6 +345,7 @@ def test_a_disk_that_refuses_is_told_and_former_backups_stay(
 ):
     made = backed_up(data, directory)
     fold_on(data, both[1:], log.messages[4:])
+    monkeypatch.setattr(backup_directory, "_UNWRITTEN", 4096)  # so that some of a file is refused while more is written
     synced = 0
 
     def refused(descriptor):
