@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -35,7 +35,9 @@ if TYPE_CHECKING:
     from projection.store.lmdb_reader import LaneCopy
 
 FORMAT = 1  # of what this writes
+_NAMED = "%Y%m%dT%H%M%S.%f"  # in UTC; of the last part, three digits
 _ROUNDS = 12
+_ROUNDS_OF_DAMAGE = 4  # after which a store that cannot be read is not one that is just being made
 _FIRST_PAUSE_S = 0.01  # behind the first round; it doubles
 
 
@@ -202,11 +204,15 @@ def _decoded(stored: bytes) -> About | None:
 
 def _name(last: str) -> str:
     """By the time, and behind the last one, whatever the clock says."""
-    while True:
-        name = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}"[:-3] + "Z"
-        if name > last:
-            return name
-        sleep(0.001)
+    now = datetime.now(UTC)
+    if last:
+        now = max(now, begun_at(last) + timedelta(milliseconds=1))
+    return f"{now:{_NAMED}}"[:-3] + "Z"
+
+
+def begun_at(name: str) -> datetime:
+    """When the backup of this name was begun."""
+    return datetime.strptime(name, f"{_NAMED}Z").replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,11 +281,12 @@ class _Making:
             for build in changed:
                 try:
                     self._copy(build, answers=said[build])
-                except StorageDamagedError as error:
-                    raise _cannot_be_copied(build, error) from None
                 except StorageError as error:
-                    if is_file(build.lane_path() / DATA):
-                        trouble = _cannot_be_copied(build, error)  # it may be just being made, or deleted
+                    if not is_file(build.lane_path() / DATA):
+                        continue
+                    trouble = _cannot_be_copied(build, error)  # it may be just being made, or deleted
+                    if isinstance(error, StorageDamagedError) and attempt >= _ROUNDS_OF_DAMAGE:
+                        raise trouble from None
             with self._catalog.streamed() as found:
                 if trouble is None and not self._changed(found.builds):
                     return self._with_catalogue(found)

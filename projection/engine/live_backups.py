@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
 from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING
 
 import structlog
 
-from projection.engine.backup import outside
+from projection.engine.backup import begun_at, outside
 from projection.engine.backup_place import Place
 from projection.engine.fault_log import log_fault
 from projection.engine.orders import BackupState
@@ -31,7 +30,6 @@ log = structlog.get_logger()
 
 _HOUR_S = 3600.0
 _AGAIN_S = 600.0  # behind a scheduled backup that failed, at most
-_NAME = "%Y%m%dT%H%M%S.%fZ"
 
 
 class LiveBackups:
@@ -181,7 +179,7 @@ def newest(place: Place) -> float | None:
             names = backups.names()
     except ProjectionError:
         return None
-    return datetime.strptime(names[-1], _NAME).replace(tzinfo=UTC).timestamp() if names else None
+    return begun_at(names[-1]).timestamp() if names else None
 
 
 def _absolute(directory: str | None) -> Path | None:

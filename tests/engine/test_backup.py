@@ -14,7 +14,7 @@ from backup_support import ALICE, OTHERS, PROGRAMS, backed_up, restored, some_lo
 from build_support import TALLY, fold_on
 from engine_support import CORRECTED, added, contents, deploy, feed
 
-from projection.engine import restoring
+from projection.engine import backup, restoring
 from projection.engine.adoption import adopt
 from projection.engine.backup import back_up, outside
 from projection.engine.builds import begun, open_store
@@ -159,6 +159,14 @@ def test_so_many_backups_are_kept(data, directory):
     assert [names[2], made.name] == BackupDirectory(directory).names()
     assert [] == problems(directory)
     assert sorted([".lock", names[2], made.name]) == sorted(path.name for path in directory.iterdir())
+
+
+def test_a_clock_that_was_set_back_makes_later_backups_no_earlier_ones(data, directory):
+    made = backed_up(data, directory)
+    future = directory / "29991231T235959.999Z"
+    (directory / made.name).rename(future)
+    made = backed_up(data, directory, keep=1)
+    assert ("30000101T000000.000Z", [future.name]) == (made.name, made.deleted)
 
 
 # --- what changes meanwhile -------------------------------------------------------------------------------------------
@@ -362,6 +370,15 @@ def test_a_disk_that_refuses_is_told_and_former_backups_stay(
     assert [".lock", made.name] == sorted(path.name for path in directory.iterdir()), "its room is given back"
     assert [] == problems(directory)
     assert [] == backed_up(data, directory).damaged
+
+
+def test_a_store_that_is_just_being_made_is_waited_for(data, directory, tmp_path, monkeypatch):
+    store = data / "others" / "1" / "0" / "data.mdb"
+    sound = store.read_bytes()
+    store.write_bytes(b"")
+    monkeypatch.setattr(backup, "sleep", lambda _: store.write_bytes(sound))
+    backed_up(data, directory)
+    assert states(data) == states(restored(directory, tmp_path / "elsewhere"))
 
 
 def test_a_damaged_store_is_named_and_not_backed_up(data, directory):
