@@ -90,13 +90,13 @@ class BackupDirectory:
             self._require_ours()
             lock = os.open(self._path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise StorageError(
-                    f"another backup is being written to {self._path}", hint="wait until it is done"
-                ) from None
             with _told(self._path, "written"):
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    raise StorageError(
+                        f"another backup is being written to {self._path}", hint="wait until it is done"
+                    ) from None
                 for entry in list(self._path.iterdir()):
                     if entry.suffix in (_PARTIAL, _DELETED) and entry.name not in _ALSO_THERE:
                         shutil.rmtree(entry)

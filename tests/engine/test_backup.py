@@ -435,6 +435,15 @@ def test_a_backup_that_was_killed_is_none_and_the_next_one_is_whole(
     assert [] == problems(directory)
 
 
+def test_what_was_half_written_or_half_deleted_is_none_and_goes_with_the_next_one(data, directory):
+    made = backed_up(data, directory)
+    for left in (f"20260101T000000.000Z{suffix}" for suffix in (".partial", ".deleted")):
+        shutil.copytree(directory / made.name, directory / left)
+    assert [made.name] == BackupDirectory(directory).names()
+    again = backed_up(data, directory)
+    assert sorted([".lock", made.name, again.name]) == sorted(path.name for path in directory.iterdir())
+
+
 @pytest.mark.parametrize("calls", range(3))
 @pytest.mark.parametrize("function", ["write_file", "sync_folder", "renew"])
 def test_a_restore_that_was_killed_is_no_folder_and_the_same_again_makes_one(

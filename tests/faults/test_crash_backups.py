@@ -127,7 +127,7 @@ class Schedule:
         for name in backups.names():
             assert [] == verify_backup(backups, name).problems
             data = self.site.folder / f"restored-{name}"
-            restore(backups, name, data, Author("the schedule", "offline"))
+            self.restore(name, data)
             with CatalogReader.open(data) as catalog:
                 builds = catalog.all_builds()
                 assert {*self.view_types} == {*catalog.view_types()}
@@ -143,6 +143,20 @@ class Schedule:
                 if found.scanned:
                     assert expected == found, (name, build)
                 self.checked += 1
+
+    def restore(self, name: str, data: Path) -> None:
+        """Restore a backup, and once more where that was killed; what it leaves then is taken by nobody."""
+        arguments = (BackupDirectory(self.directory), name, data, Author("the schedule", "offline"))
+        command = forks.Process(target=restore, args=arguments)
+        command.start()
+        command.join(self.dice.choice((None, 0.01, 0.1)))
+        command.kill()
+        command.join()
+        try:
+            CatalogReader.open(data).close()
+        except ProjectionError:
+            assert command.exitcode != 0
+            restore(*arguments)
 
     def nobody_writes(self) -> bool:
         try:
