@@ -15,9 +15,9 @@ from patience import eventually
 
 from projection.cli.door import door_to
 from projection.engine import live_backups, side_process
-from projection.engine.backup import described
+from projection.engine.backup import Copying, described
 from projection.engine.backup_place import Place
-from projection.engine.orders import BackupOrder
+from projection.engine.orders import BackupOrder, BackupProgress
 from projection.engine.replay import Replay
 from projection.engine.restoring import restore, verify_backup
 from projection.errors import ConfigurationError, StorageError
@@ -54,12 +54,12 @@ async def ordered(one, name, status=200, **order):
     return answer.json()
 
 
-async def backed_up(one, directory, **order):
+async def backed_up(one, directory, on_progress=lambda _: None, **order):
     """By the door of commands, which is the one that names directories."""
 
     def give():
         with door_to(one.site.data) as door:
-            return door.backup(BackupOrder(**BY, directory=str(directory), **order), lambda _: None)
+            return door.backup(BackupOrder(**BY, directory=str(directory), **order), on_progress)
 
     return await asyncio.to_thread(give)
 
@@ -214,9 +214,12 @@ def frozen(monkeypatch):
 
 
 async def test_one_that_is_under_way_keeps_no_order_waiting_and_ends_with_the_node(site, directory, frozen):
+    seen = []
     async with site(EVENTS) as one:
-        backup = asyncio.create_task(backed_up(one, directory))
+        backup = asyncio.create_task(backed_up(one, directory, seen.append))
         await eventually(lambda: frozen)
+        one.service.backups._advance(BackupProgress(5, 10))
+        await eventually(lambda: Copying(5, 10) in seen)
         with pytest.raises(StorageError, match="a backup is under way"):
             await one.service.backups.order(BackupOrder(**BY, directory=str(directory)), "socket")
         await ordered(one, "pause", view_type="others")
