@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from projection.client.async_client import AsyncClient
     from projection.client.client import Client
     from projection.engine.adoption import Adoption, adopt, preview
+    from projection.engine.backup import BackupMade, back_up
     from projection.engine.decisions import Dropped, drop
     from projection.engine.deployment import DeployedView, ProgramsInvalidError, load_deployment
     from projection.engine.orders import RepairCame
     from projection.engine.parking import LaneHaltedError
     from projection.engine.replay import Replay
+    from projection.engine.restoring import CheckedBackup, Restored, restore, verify_backup
     from projection.engine.summary import Summary
     from projection.engine.verification import Verification, differences, verify
     from projection.errors import (
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from projection.query.form import Query
     from projection.query.reading import parked_events
     from projection.store.audit import Author
+    from projection.store.backup_directory import BackupDirectory
     from projection.store.catalog import Catalog
     from projection.testing.folding import Folded, Projection
 
@@ -53,7 +56,10 @@ __all__ = [
     "Adoption",
     "AsyncClient",
     "Author",
+    "BackupDirectory",
+    "BackupMade",
     "Catalog",
+    "CheckedBackup",
     "Client",
     "ConfigurationError",
     "DecodeError",
@@ -72,6 +78,7 @@ __all__ = [
     "Query",
     "RepairCame",
     "Replay",
+    "Restored",
     "Settings",
     "StaleCommitError",
     "StorageDamagedError",
@@ -87,20 +94,26 @@ __all__ = [
     "ViewType",
     "__version__",
     "adopt",
+    "back_up",
     "differences",
     "drop",
     "load_deployment",
     "parked_events",
     "preview",
     "repair",
+    "restore",
     "verify",
+    "verify_backup",
 ]
 
 _PLACES = {
     "Adoption": "projection.engine.adoption",
     "AsyncClient": "projection.client.async_client",
     "Author": "projection.store.audit",
+    "BackupDirectory": "projection.store.backup_directory",
+    "BackupMade": "projection.engine.backup",
     "Catalog": "projection.store.catalog",
+    "CheckedBackup": "projection.engine.restoring",
     "Client": "projection.client.client",
     "ConfigurationError": "projection.errors",
     "DecodeError": "projection.errors",
@@ -119,6 +132,7 @@ _PLACES = {
     "Query": "projection.query.form",
     "RepairCame": "projection.engine.orders",
     "Replay": "projection.engine.replay",
+    "Restored": "projection.engine.restoring",
     "Settings": "projection.model.settings",
     "StaleCommitError": "projection.errors",
     "StorageDamagedError": "projection.errors",
@@ -133,13 +147,16 @@ _PLACES = {
     "ViewId": "projection.model.ids",
     "ViewType": "projection.model.ids",
     "adopt": "projection.engine.adoption",
+    "back_up": "projection.engine.backup",
     "differences": "projection.engine.verification",
     "drop": "projection.engine.decisions",
     "load_deployment": "projection.engine.deployment",
     "parked_events": "projection.query.reading",
     "preview": "projection.engine.adoption",
     "repair": "projection.history.folder_repair",
+    "restore": "projection.engine.restoring",
     "verify": "projection.engine.verification",
+    "verify_backup": "projection.engine.restoring",
 }
 _read = exports.reader(__name__, _PLACES)
 

@@ -46,7 +46,7 @@ def list_(
 
     Reads while a node writes.
     """
-    from projection.cli.tables import print_table
+    from projection.cli.tables import print_table, size
     from projection.engine.inventory import build_states
     from projection.model.settings import Settings
     from projection.store.catalog import CatalogReader
@@ -67,7 +67,7 @@ def list_(
                 "-" if one.scanned is None else one.scanned,
                 "-" if one.views is None else one.views,
                 "-" if one.parked is None else one.parked,
-                _size(one.bytes),
+                size(one.bytes),
             )
             for one in found
         ],
@@ -130,12 +130,3 @@ def _as_json(one: BuildState) -> dict[str, Any]:
         "bytes": one.bytes,
         "problem": one.problem,
     }
-
-
-def _size(count: int) -> str:
-    size = float(count)
-    for unit in ("B", "KiB", "MiB"):
-        if size < 1024:
-            return f"{size:,.0f} {unit}"
-        size /= 1024
-    return f"{size:,.1f} GiB"

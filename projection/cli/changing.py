@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from projection.cli.console import print_json, say
@@ -10,14 +11,12 @@ from projection.cli.parameters import Argument, Option
 from projection.lang.printable import printable
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from projection.engine.orders import Order
     from projection.store.audit import AuditRecord
 
 EXAMPLES_OF_PAUSE = ('projection pause shop_orders --reason "the orders service is being moved"',)
 EXAMPLES_OF_RESUME = ("projection resume shop_orders",)
-EXAMPLES_OF_REBUILD = ("projection rebuild shop_orders",)
+EXAMPLES_OF_REBUILD = ("projection rebuild shop_orders", "projection rebuild shop_orders --from /backups")
 EXAMPLES_OF_AUDIT = ("projection audit", "projection audit --limit 20 --json")
 
 _ViewType = Annotated[str, Argument(help="The view type, as the manifest names it.")]
@@ -47,15 +46,28 @@ def resume(view_type: _ViewType, *, reason: Reason = "", storage: Storage = None
     say(f"view type {view_type} goes on")
 
 
-def rebuild(view_type: _ViewType, *, reason: Reason = "", storage: Storage = None, config: Config = None) -> None:
+def rebuild(
+    view_type: _ViewType,
+    *,
+    from_: Annotated[
+        Path | None,
+        Option("--from", metavar="BACKUP", help="Begin with what a backup has: for where the log has lost its start."),
+    ] = None,
+    reason: Reason = "",
+    storage: Storage = None,
+    config: Config = None,
+) -> None:
     """Fold a view type anew, from its start; the former build answers until the new one is level with it.
 
-    A node that is running on the data folder begins at once; else the next start does.
+    A node that is running on the data folder begins at once; else the next start does. With --from, the new build goes
+    on from a backup of the same fold: the newest one, where a directory of some is named.
     """
-    from projection.cli.door import door_to
+    from projection.cli.door import door_to, whoever
+    from projection.engine.orders import RebuildOrder
 
+    backup = None if from_ is None else str(from_.absolute())
     with door_to(_data(config, storage)) as door:
-        came = door.rebuild(_order(view_type, reason))
+        came = door.rebuild(RebuildOrder(view_type=view_type, by=whoever(), reason=reason, backup=backup))
     say(f"build {came.build} of view type {came.view_type} is under way; `projection builds list` shows how far it is")
 
 
@@ -86,7 +98,8 @@ def audit(
 
 def _told(one: AuditRecord) -> str:
     details = ", ".join(f"{name} {value}" for name, value in one.details.items() if value is not None)
-    told = f"{one.at[:19]}Z  {one.operation} {one.view_type}{f' ({details})' if details else ''}"
+    what = f"{one.operation} {one.view_type}".rstrip()  # some concern the whole folder
+    told = f"{one.at[:19]}Z  {what}{f' ({details})' if details else ''}"
     reason = f": {one.author.reason}" if one.author.reason else ""
     return f"{told}, by {one.author.name} ({one.author.door}){reason}"
 

@@ -5,24 +5,28 @@ from __future__ import annotations
 import getpass
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
+from time import sleep
 from typing import TYPE_CHECKING, Protocol, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
 
 from projection.engine import orders
-from projection.engine.tasks import TaskRecord
-from projection.errors import ConfigurationError, ProjectionError, StorageError
+from projection.engine.tasks import State, TaskRecord
+from projection.errors import ConfigurationError, ErrorClass, ProjectionError, StorageError
 from projection.lang.values.plain import plain
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from projection.engine.backup import Copying
     from projection.engine.orders import (
         AdoptCame,
         AdoptOrder,
+        BackupCame,
+        BackupOrder,
         BuildCame,
         DeleteOrder,
         DeployCame,
@@ -31,13 +35,18 @@ if TYPE_CHECKING:
         DropCame,
         DropOrder,
         Order,
+        RebuildOrder,
         RepairCame,
         RepairOrder,
+        VerifyCame,
+        VerifyOrder,
     )
     from projection.model.settings import Settings
+    from projection.stream.address import NatsConnection
 
 _Came = TypeVar("_Came")
 _REFUSED = range(400, 500)
+_ASKED_EVERY_S = 0.25
 
 
 class Door(Protocol):
@@ -58,7 +67,7 @@ class Door(Protocol):
     def resume(self, order: Order) -> Done:
         """Go on with a view type that was paused, or that has halted."""
 
-    def rebuild(self, order: Order) -> BuildCame:
+    def rebuild(self, order: RebuildOrder) -> BuildCame:
         """Fold a view type anew, beside the build that answers."""
 
     def delete(self, order: DeleteOrder) -> BuildCame:
@@ -67,24 +76,10 @@ class Door(Protocol):
     def repair(self, order: RepairOrder, settings: Settings) -> RepairCame:
         """Put right what a build holds otherwise than the log; where no node runs, the settings say where that is."""
 
-
-@contextmanager
-def running_node(data: Path) -> Iterator[_OfNode | None]:
-    """The node that has a data folder; None where none runs.
-
-    Raises:
-        StorageError: a node has it that cannot be reached.
-    """
-    from projection.store.control_socket import connect
-
-    if (connected := connect(data)) is None:
-        yield None
-        return
-    connection = _Connection(data, connected)
-    try:
-        yield _OfNode(connection)
-    finally:
-        connection.close()
+    def backup(
+        self, order: BackupOrder, on_progress: Callable[[Copying], None], connection: NatsConnection | None = None
+    ) -> BackupCame:
+        """Back the data folder up; where no node runs, a bucket is reached by the connection."""
 
 
 @contextmanager
@@ -104,6 +99,25 @@ def door_to(data: Path) -> Iterator[Door]:
 
     with taken(data) as catalog:
         yield OfflineDoor(catalog)
+
+
+@contextmanager
+def running_node(data: Path) -> Iterator[_OfNode | None]:
+    """The node that has a data folder; None where none runs.
+
+    Raises:
+        StorageError: a node has it that cannot be reached.
+    """
+    from projection.store.control_socket import connect
+
+    if (connected := connect(data)) is None:
+        yield None
+        return
+    connection = _Connection(data, connected)
+    try:
+        yield _OfNode(connection)
+    finally:
+        connection.close()
 
 
 def whoever() -> str:
@@ -151,7 +165,7 @@ class _OfNode:
     def resume(self, order: Order) -> Done:
         return self._ordered("resume", order, orders.Done)
 
-    def rebuild(self, order: Order) -> BuildCame:
+    def rebuild(self, order: RebuildOrder) -> BuildCame:
         return self._ordered("rebuild", order, orders.BuildCame)
 
     def delete(self, order: DeleteOrder) -> BuildCame:
@@ -182,7 +196,41 @@ class _OfNode:
         answer = self._exchange(method, f"/v1/operations{target}", None)
         return msgspec.convert(msgspec.json.decode(answer)[member], kind) if member else _decoded(answer, kind)
 
-    def _ordered(self, name: str, order: Order | DeployOrder, kind: type[_Came]) -> _Came:
+    def backup(
+        self, order: BackupOrder, on_progress: Callable[[Copying], None], _connection: NatsConnection | None = None
+    ) -> BackupCame:
+        from projection.engine.backup import Copying
+
+        def tell(record: TaskRecord) -> None:
+            on_progress(Copying(record.done or 0, record.total or 0))
+
+        return self._followed("backup", order, orders.BackupCame, tell)
+
+    def verify(self, order: VerifyOrder) -> VerifyCame:
+        """Go through everything that the builds that answer hold, while the node goes on."""
+        return self._ordered("verify", order, orders.VerifyCame)
+
+    def _followed(
+        self, name: str, order: BackupOrder, kind: type[_Came], on_progress: Callable[[TaskRecord], None]
+    ) -> _Came:
+        """What comes of a long order, whose progress is told until then.
+
+        Raises:
+            ConfigurationError, StorageError: as `_ordered`.
+        """
+        body = msgspec.json.encode(order, enc_hook=plain)
+        task = _decoded(self._exchange("POST", f"/v1/operations/{name}", body, prefer="respond-async"), TaskRecord)
+        while task.state == State.RUNNING:
+            sleep(_ASKED_EVERY_S)
+            task = self.task(task.id)
+            if task.total is not None:
+                on_progress(task)
+        if task.state == State.DONE:
+            return msgspec.convert(task.result, kind)
+        kind_of_error = ConfigurationError if task.error_class == ErrorClass.CONFIGURATION else StorageError
+        raise kind_of_error(task.error or f"operation {task.id} was {task.state}", hint=task.hint)
+
+    def _ordered(self, name: str, order: Order | DeployOrder | VerifyOrder, kind: type[_Came]) -> _Came:
         """What comes of an order.
 
         Raises:
@@ -192,8 +240,8 @@ class _OfNode:
         body = msgspec.json.encode(order, enc_hook=plain)
         return _decoded(self._exchange("POST", f"/v1/operations/{name}", body), kind)
 
-    def _exchange(self, method: str, target: str, body: bytes | None) -> bytes:
-        headers = {} if body is None else {"content-type": "application/json"}
+    def _exchange(self, method: str, target: str, body: bytes | None, **wishes: str) -> bytes:
+        headers = wishes if body is None else {"content-type": "application/json", **wishes}
         try:
             self._connection.request(method, target, body, headers)
             answer = self._connection.getresponse()

@@ -77,6 +77,7 @@ _COMMANDS = {
     for name in (
         "adopt",
         "audit",
+        "backup",
         "builds",
         "check",
         "demo",
@@ -102,6 +103,7 @@ _COMMANDS = {
         "repair",
         "repl",
         "replay",
+        "restore",
         "resume",
         "run",
         "show",

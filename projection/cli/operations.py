@@ -30,7 +30,7 @@ _Id = Annotated[str, Argument(metavar="ID", help="The operation, as `operations 
 def operations() -> None:
     """Show the long operations of a node, follow one, and cancel one.
 
-    These are rebuilds, until the new build answers, adoptions and repairs.
+    These are rebuilds, until the new build answers, adoptions, repairs, backups and verifications.
     """
 
 
@@ -59,7 +59,7 @@ def list_(
     print_table(
         ("id", "operation", "view type", "began", "state", "done", "left"),
         [
-            (one.id, one.operation, one.view_type, f"{one.began[:19]}Z", one.state, _done(one), _left(one))
+            (one.id, one.operation, one.view_type or "-", f"{one.began[:19]}Z", one.state, _done(one), _left(one))
             for one in found
         ],
     )
@@ -104,7 +104,8 @@ def cancel(task_id: _Id, *, reason: Reason = "", storage: Storage = None, config
                 hint="its next start says what has become of it",
             )
         found = node.cancel(task_id, whoever(), reason)
-    say(f"operation {found.id}, {found.operation} of view type {found.view_type}, ends as soon as it can")
+    what = f"{found.operation} of view type {found.view_type}" if found.view_type else found.operation
+    say(f"operation {found.id}, {what}, ends as soon as it can")
 
 
 def _all(data: Path) -> list[TaskRecord]:

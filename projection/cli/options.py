@@ -13,6 +13,9 @@ Config = Annotated[
 ]
 ManifestFile = Annotated[Path | None, Option(metavar="FILE", help="The manifest; else that of the settings.")]
 NatsUrl = Annotated[str | None, Option(metavar="URL", help="The NATS server; else that of the settings.")]
+ObjectStore = Annotated[
+    str | None, Option(metavar="BUCKET", help="A bucket of a JetStream object store, instead of a directory.")
+]
 Reason = Annotated[str, Option(metavar="TEXT", help="Why, for the audit.")]
 Storage = Annotated[Path | None, Option(metavar="DIR", help="The data folder; else that of the settings.")]
 Stream = Annotated[str | None, Option(metavar="NAME", help="The stream; else that of the settings.")]

@@ -54,3 +54,13 @@ def _column(name: str, values: Sequence[object]) -> list[str]:
     aligned = [one + " " * (max(behind) - tail) for one, tail in zip(shown, behind, strict=True)]
     width = max(map(len, (name, *aligned)))
     return [one.rjust(width) for one in (name, *aligned)]  # not by the table, which takes the blanks at an end away
+
+
+def size(count: int) -> str:
+    """A number of bytes as people read it."""
+    left = float(count)
+    for unit in ("B", "KiB", "MiB"):
+        if left < 1024:
+            return f"{left:,.0f} {unit}"
+        left /= 1024
+    return f"{left:,.1f} GiB"

@@ -222,7 +222,7 @@ def taking_decisions(catalog: Catalog, deployed: DeployedView, build: Build, ans
     for drop in answers.drops:
         if drop in build.drops:
             continue
-        if not _can_take(build, drop):
+        if not can_take(build, drop):
             found = {"build": str(build), "sequence": drop.sequence, "tenant": drop.tenant_id, "view": drop.view_id}
             if build.lineage is not None:
                 log.error("a build keeps an event that was dropped since: it was adopted and cannot be folded", **found)
@@ -235,7 +235,7 @@ def taking_decisions(catalog: Catalog, deployed: DeployedView, build: Build, ans
     return build
 
 
-def _can_take(build: Build, drop: Drop) -> bool:
+def can_take(build: Build, drop: Drop) -> bool:
     """Whether a decision can have its effect on a build: it has not come to the event, or has parked it alike."""
     if not is_folder(build.lane_path()):
         return True

@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from projection.engine.adoption import adopt
-from projection.engine.builds import begun, remove_build
+from projection.engine.backup import back_up, outside
+from projection.engine.backup_place import Place
+from projection.engine.builds import begun, remove_build, taking_decisions
 from projection.engine.decisions import drop
 from projection.engine.deploying import Change, deployed_together, plan_deployment
 from projection.engine.operations import deletable, require_no_candidate
-from projection.engine.orders import AdoptCame, BuildCame, DeployCame, Done, DropCame, StepCame
+from projection.engine.orders import AdoptCame, BackupCame, BuildCame, DeployCame, Done, DropCame, StepCame
 from projection.engine.recipes import deployed_by, deployed_from
+from projection.engine.refilling import refilled
 from projection.lang.run.executors import Execution
 from projection.model.recipe import Recipe
 from projection.store.audit import AuditRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from projection.engine.backup import Copying
     from projection.engine.deploying import Step
-    from projection.engine.orders import AdoptOrder, DeleteOrder, DeployOrder, DropOrder, Order
+    from projection.engine.orders import (
+        AdoptOrder,
+        BackupOrder,
+        DeleteOrder,
+        DeployOrder,
+        DropOrder,
+        Order,
+        RebuildOrder,
+    )
     from projection.store.audit import Author
     from projection.store.catalog import Catalog
+    from projection.stream.address import NatsConnection
 
 
 class OfflineOperations:
@@ -54,6 +70,16 @@ class OfflineOperations:
         self._catalog.record(step.build, is_candidate=True, audit=audit)
         return step
 
+    def backup(
+        self, order: BackupOrder, on_progress: Callable[[Copying], None], connection: NatsConnection | None = None
+    ) -> BackupCame:
+        """See `LiveBackups.make`; the connection is to the server that has the bucket."""
+        directory = None if order.directory is None else outside(self._catalog.data, Path(order.directory))
+        with Place.of(directory, order.object_store, connection).opened() as backups:
+            made = back_up(self._catalog, backups, keep=order.keep, on_progress=on_progress)
+        self._catalog.note(made.record(order.author("offline")))
+        return BackupCame.of(made)
+
     def pause(self, order: Order) -> Done:
         """See `Operations.pause`."""
         build = self._catalog.require(order.of())
@@ -66,13 +92,19 @@ class OfflineOperations:
         self._catalog.resume(build.view_type, AuditRecord("resume", build.view_type, order.author("offline")))
         return Done(order.view_type)
 
-    def rebuild(self, order: Order) -> BuildCame:
-        """See `Operations.rebuild`."""
+    def rebuild(self, order: RebuildOrder) -> BuildCame:
+        """See `Operations.rebuild` and `Operations.rebuild_from`."""
         answers = self._catalog.require(order.of())
         require_no_candidate(self._catalog, answers.view_type)
-        details = {"former_build": answers.number}
-        audit = AuditRecord("rebuild", answers.view_type, order.author("offline"), details)
-        return BuildCame.of(begun(self._catalog, deployed_by(answers), answers, audit))
+        details: dict[str, object] = {"former_build": answers.number}
+        author, deployed = order.author("offline"), deployed_by(answers)
+        if order.backup is None:
+            audit = AuditRecord("rebuild", answers.view_type, author, details)
+            return BuildCame.of(begun(self._catalog, deployed, answers, audit))
+        build = refilled(self._catalog, answers, Path(order.backup))
+        audit = AuditRecord("rebuild", answers.view_type, author, {**details, "backup": order.backup})
+        self._catalog.record(build, is_candidate=True, audit=audit)
+        return BuildCame.of(taking_decisions(self._catalog, deployed, build, answers))
 
     def delete(self, order: DeleteOrder) -> BuildCame:
         """See `Operations.delete`."""

@@ -21,6 +21,7 @@ from projection.engine.decisions import drop_in
 from projection.engine.deploying import Change, plan_deployment
 from projection.engine.fault_log import log_fault
 from projection.engine.recipes import recipe_of
+from projection.engine.refilling import refilled
 from projection.errors import ConfigurationError, StreamError
 from projection.faults import contained
 from projection.model.checkpoint import LanePosition
@@ -28,6 +29,7 @@ from projection.store.audit import AuditRecord
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+    from pathlib import Path
 
     from projection.engine.adoption import Adoption
     from projection.engine.decisions import Dropped
@@ -115,6 +117,15 @@ class Operations:
             StorageError: the folder cannot be written; nothing changed.
         """
         return await self._do(view_type, self._rebuild(view_type, author))
+
+    async def rebuild_from(self, view_type: ViewType, backup: Path, author: Author) -> Build:
+        """The same, and the new build begins with what a backup has of the same fold; see `refilling.refilled`.
+
+        Raises:
+            ConfigurationError: as in `rebuild`, or the backup does not fit.
+            StorageError: the backup or the folder cannot be used; nothing changed.
+        """
+        return await self._do(view_type, self._rebuild(view_type, author, backup))
 
     async def deploy(self, deployed: Sequence[DeployedView], author: Author) -> list[Step]:
         """Fold what a manifest says from here on: what it changes anew, beside the builds that answer until then.
@@ -248,11 +259,21 @@ class Operations:
                     pass
         log.info("resumed", view_type=view_type, by=author.name)
 
-    async def _rebuild(self, view_type: ViewType, author: Author) -> Build:
+    async def _rebuild(self, view_type: ViewType, author: Author, backup: Path | None = None) -> Build:
         answers, lane = self._serving(view_type)
         require_no_candidate(self._catalog, view_type, (one.build for one in self._roster.of(view_type)))
-        audit = AuditRecord("rebuild", view_type, author, {"former_build": answers.number})
-        return await self._begin(lane.deployed, answers, audit)
+        details: dict[str, object] = {"former_build": answers.number}
+        if backup is None:
+            return await self._begin(lane.deployed, answers, AuditRecord("rebuild", view_type, author, details))
+        # Not in the workshop: others fold on beside the copy, however long that takes.
+        build = await asyncio.to_thread(refilled, self._catalog, answers, backup)
+        audit = AuditRecord("rebuild", view_type, author, {**details, "backup": str(backup)})
+        try:
+            return await self._begin(lane.deployed, answers, audit, build)
+        except BaseException:
+            given_up = replace(audit, operation="rebuild given up", details={"build": build.number})
+            await self._in_thread(lambda: remove_build(self._catalog, build, given_up))
+            raise
 
     async def _begin(
         self, deployed: DeployedView, answers: Build | None, audit: AuditRecord, former: Build | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import msgspec
 
@@ -13,8 +13,10 @@ from projection.store.audit import Author
 
 if TYPE_CHECKING:
     from projection.engine.adoption import Adoption
+    from projection.engine.backup import BackupMade
     from projection.engine.decisions import Dropped
     from projection.engine.deploying import Step
+    from projection.engine.verification import Verification
     from projection.store.audit import Door
     from projection.store.build import Build
 
@@ -72,6 +74,12 @@ class AdoptOrder(Order, frozen=True, kw_only=True, forbid_unknown_fields=True):
     recipe: str  # JSON: the program's text and what the manifest says of it (model/recipe.py)
 
 
+class RebuildOrder(Order, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Fold a view type anew, beside the build that answers."""
+
+    backup: str | None = None  # an absolute path on the node's machine: begin with what is there; null: from the start
+
+
 class DeleteOrder(Order, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Delete a build that does not answer."""
 
@@ -108,6 +116,39 @@ class DeployOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     def author(self, door: Door) -> Author:
         """Who gives it, for the audit."""
         return _author(self.by, door, self.reason)
+
+
+class BackupOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Back the data folder up."""
+
+    by: str
+    reason: str = ""
+    directory: str | None = None  # absolute, on the node's machine; null, as the bucket: what the settings say
+    object_store: str | None = None  # a bucket at the node's own server, instead of a directory
+    keep: Annotated[int, msgspec.Meta(ge=1)] | None = None  # backups, with this one; null: what the settings say
+
+    def author(self, door: Door) -> Author:
+        """Who gives it, for the audit."""
+        return _author(self.by, door, self.reason)
+
+
+class VerifyOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Go through what the builds that answer hold."""
+
+    by: str
+    view_types: list[str] | None = None  # null: all
+
+    def author(self, door: Door) -> Author:
+        """Who gives it."""
+        return _author(self.by, door, "")
+
+    def of(self) -> list[str] | None:
+        """The view types.
+
+        Raises:
+            ConfigurationError: one is no name of a view type.
+        """
+        return None if self.view_types is None else [str(_checked(ViewType, one)) for one in self.view_types]
 
 
 class Waiting(msgspec.Struct, frozen=True):
@@ -222,6 +263,62 @@ class DeployCame(msgspec.Struct, frozen=True):
     """What comes of a deployment."""
 
     steps: list[StepCame]
+
+
+class BackupCame(msgspec.Struct, frozen=True):
+    """What came of a backup; see `BackupMade`."""
+
+    name: str
+    at: str
+    builds: int
+    bytes: int
+    copied: int
+    seconds: float
+    deleted: list[str]
+    damaged: list[str]
+
+    @classmethod
+    def of(cls, made: BackupMade) -> BackupCame:
+        """The same of a backup that was made in this process."""
+        return cls(**{name: getattr(made, name) for name in cls.__struct_fields__})
+
+
+class VerifiedBuild(msgspec.Struct, frozen=True):
+    """What was found in the store of a build that answers."""
+
+    view_type: str
+    build: int
+    problems: list[str]
+    fold_identity: str | None = None  # of this and what follows: null where the store cannot be read
+    scanned: int | None = None
+    applied: int | None = None
+    views: int | None = None
+    parked: int | None = None
+    digest: str | None = None
+
+    @classmethod
+    def of(cls, found: Verification) -> VerifiedBuild:
+        """The same of a build that this process went through."""
+        view_type, number, audit = str(found.build.view_type), found.build.number, found.audit
+        if audit is None:
+            return cls(view_type, number, found.problems)
+        return cls(
+            view_type,
+            number,
+            found.problems,
+            audit.fold_identity,
+            audit.position.scanned,
+            audit.position.applied,
+            audit.views,
+            audit.parked,
+            str(audit.recomputed),
+        )
+
+
+class VerifyCame(msgspec.Struct, frozen=True):
+    """What was found in the builds that answer."""
+
+    builds: list[VerifiedBuild]
 
 
 class Done(msgspec.Struct, frozen=True):

@@ -61,6 +61,7 @@ class TaskRecord(msgspec.Struct, frozen=True, kw_only=True):
     result: Any = None  # what came of it; as the operation answers
     error: str | None = None  # why it failed
     hint: str | None = None
+    error_class: str | None = None  # whose fault that is
     build: int | None = None  # that it is about, where that outlives the operation
 
 
@@ -140,6 +141,7 @@ class Task:
         self.record = record
         self.may_be_canceled = True
         self.canceled_by: Author | None = None
+        self.canceled = asyncio.Event()
         self._changed = changed
         self._pace: _Pace | None = None
 
@@ -228,18 +230,21 @@ class Tasks:
             self._under_way.pop(task.record.id, None)
             raise
         except ProjectionError as error:
-            self._end(task, State.FAILED, error=error.message, hint=error.hint)
+            self._end(task, State.FAILED, error=error)
             raise
         except Exception as error:
             log_fault(error, task.record.operation, view_type=task.record.view_type)
-            fault = contained(error, task.record.operation)
-            self._end(task, State.FAILED, error=fault.message, hint=fault.hint)
+            self._end(task, State.FAILED, error=contained(error, task.record.operation))
             raise
         self._end(task, State.DONE, result=msgspec.to_builtins(came))
         return came
 
-    def _end(self, task: Task, state: State, **told: Any) -> None:
-        task.record = msgspec.structs.replace(task.record, state=state, ended=_now(), left_s=None, **told)
+    def _end(self, task: Task, state: State, *, result: Any = None, error: ProjectionError | None = None) -> None:
+        record = msgspec.structs.replace(task.record, state=state, ended=_now(), left_s=None, result=result)
+        if error is not None:
+            told = {"error": error.message, "hint": error.hint, "error_class": str(error.error_class)}
+            record = msgspec.structs.replace(record, **told)
+        task.record = record
         with suppress(StorageError):  # a full disk: the next start gives it up, or goes on and finds it done
             self._catalog.put_task(task.record.id, msgspec.json.encode(task.record), KEPT)
         self._under_way.pop(task.record.id, None)
@@ -306,6 +311,7 @@ class Tasks:
                 f"operation {record.id} ({record.operation}) can be canceled no more", hint="wait for its end"
             )
         task.canceled_by = author
+        task.canceled.set()
         self._changed()
         return task.record
 

@@ -17,7 +17,7 @@ from projection.store.lmdb_reader import LmdbViewReader
 from projection.store.ranges import after
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from projection.lang.program import Program
@@ -66,12 +66,13 @@ def verify(data: Path, view_types: list[ViewType] | None = None) -> list[Verific
     """
     with CatalogReader.open(data) as catalog:
         builds = [catalog.require(one) for one in (catalog.view_types() if view_types is None else view_types)]
-    return [_verified(build) for build in builds]
+    return [verified(build) for build in builds]
 
 
-def _verified(build: Build) -> Verification:
+def verified(build: Build, open_: Callable[[Path], LmdbViewReader] = LmdbViewReader.open) -> Verification:
+    """Go through everything that the store of a build holds; `open_` opens it."""
     try:
-        with LmdbViewReader.open(build.lane_path()) as reader:
+        with open_(build.lane_path()) as reader:
             return Verification(build, reader.audit(), tuple(_problems_of_indexes(build, reader)))
     except StorageError as error:
         return Verification(build, None, unreadable=error.message)

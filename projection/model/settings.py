@@ -143,6 +143,23 @@ class BackPressure(Frozen):
         return max(self.patience_ms / 1000, _LEAST_PATIENCE_S)
 
 
+class BackupSettings(Frozen):
+    """Where a node's backups are, and whether it makes them by itself."""
+
+    directory: Path | None = None  # an absolute path is best
+    object_store: str | None = None  # a bucket, instead
+    every_h: Annotated[Count, Field(ge=1, le=24 * 366)] | None = None  # None: only when told to
+    keep: Annotated[Count, Field(ge=1, le=100_000)] | None = None  # backups; None: all
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> Self:
+        if self.directory is not None and self.object_store is not None:
+            raise ValueError("directory and object_store are two places; name one of them")
+        if self.every_h is not None and self.directory is None and self.object_store is None:
+            raise ValueError("every_h needs directory or object_store, where the backups are written")
+        return self
+
+
 class Settings(BaseSettings):
     """All settings of a node, complete and checked; the manifest that they name is not read yet.
 
@@ -170,6 +187,7 @@ class Settings(BaseSettings):
     back_pressure: BackPressure = BackPressure()
     http: HttpSettings = HttpSettings()
     query: QueryLimits = QueryLimits()
+    backup: BackupSettings = BackupSettings()
     stop_timeout_s: Annotated[Count, Field(ge=0, le=3_600)] = 10  # for the last commit, when the node is to stop
     manifest: Path = Path("manifest.yaml")
     execution: Literal["compiled", "interpreted"] = "compiled"  # of programs; what comes of them is the same

@@ -15,13 +15,17 @@ from projection.store.audit import Author
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
     from projection.engine.deployment import DeployedView
+    from projection.engine.live_backups import LiveBackups
     from projection.engine.node import Node
     from projection.engine.operations import Operations
+    from projection.engine.orders import BackupCame, BackupOrder, VerifyCame, VerifyOrder
     from projection.engine.tasks import Task, TaskRecord
     from projection.history.repairing import Repairs, Target
     from projection.model.ids import ViewType
+    from projection.store.audit import Door
     from projection.store.catalog import Catalog
 
 log = structlog.get_logger()
@@ -36,7 +40,9 @@ Begun: TypeAlias = "tuple[Task, asyncio.Task[AdoptCame]] | tuple[Task, asyncio.T
 class LongOperations:
     """See the module."""
 
-    def __init__(self, node: Node, catalog: Catalog, operations: Operations, repairs: Repairs) -> None:
+    def __init__(
+        self, node: Node, catalog: Catalog, operations: Operations, repairs: Repairs, backups: LiveBackups
+    ) -> None:
         """Operations of a node.
 
         Args:
@@ -44,12 +50,14 @@ class LongOperations:
             catalog: of its data folder.
             operations: of the node.
             repairs: of the node.
+            backups: of its data folder.
         """
         self.tasks = Tasks(catalog, node.wait_for)
         self._node = node
         self._catalog = catalog
         self._operations = operations
         self._repairs = repairs
+        self.backups = backups
 
     def adopt(self, deployed: DeployedView, author: Author) -> tuple[Task, asyncio.Task[AdoptCame]]:
         """Begin `Operations.adopt`. What it copies is copied to the end."""
@@ -68,13 +76,29 @@ class LongOperations:
 
         return self.tasks.begin("repair", str(target.view_type), author, work)
 
-    async def rebuild(self, view_type: ViewType, author: Author) -> tuple[Task, BuildCame]:
-        """Begin `Operations.rebuild`, which lasts until the build answers; to cancel it deletes the build.
+    def backup(self, order: BackupOrder, door: Door) -> tuple[Task, asyncio.Task[BackupCame]]:
+        """Begin `LiveBackups.ordered`.
 
         Raises:
-            ConfigurationError, StreamError, StorageError: as in `Operations.rebuild`.
+            ConfigurationError: as in `LiveBackups.target`.
         """
-        build = await self._operations.rebuild(view_type, author)
+        (place, keep), author = self.backups.target(order, door), order.author(door)
+        return self.tasks.begin("backup", "", author, lambda task: self.backups.ordered(place, keep, author, task))
+
+    def verify(self, order: VerifyOrder, door: Door) -> tuple[Task, asyncio.Task[VerifyCame]]:
+        """Begin `LiveBackups.verify`."""
+        return self.tasks.begin("verify", "", order.author(door), lambda task: self.backups.verify(order, task))
+
+    async def rebuild(self, view_type: ViewType, author: Author, backup: Path | None = None) -> tuple[Task, BuildCame]:
+        """Begin `Operations.rebuild`, or `rebuild_from`, which lasts until the build answers; canceled, it is deleted.
+
+        Raises:
+            ConfigurationError, StreamError, StorageError: as in `Operations.rebuild` and `rebuild_from`.
+        """
+        if backup is None:
+            build = await self._operations.rebuild(view_type, author)
+        else:
+            build = await self._operations.rebuild_from(view_type, backup, author)
         work = self._until_it_answers(view_type, build.number)
         task, _ = self.tasks.begin(_REBUILD, str(view_type), author, work, build=build.number)
         return task, BuildCame.of(build)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from projection.engine.durations import Durations
     from projection.engine.lane import Lane
+    from projection.engine.live_backups import LiveBackups
     from projection.engine.node import Node
 
 __all__ = ["MEDIA_TYPE", "Metrics"]
@@ -41,10 +42,12 @@ _REQUEST_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1
 class Metrics:
     """The numbers of one node and its server."""
 
-    def __init__(self, node: Node, streams: Callable[[], int]) -> None:
-        """The numbers of a node; `streams` says how many streams are open."""
+    def __init__(self, node: Node, streams: Callable[[], int], backups: LiveBackups | None = None) -> None:
+        """The numbers of a node and of its backups; `streams` says how many streams are open."""
         self._registry = CollectorRegistry()
         self._registry.register(_OfNode(node))
+        if backups is not None:
+            self._registry.register(_OfBackups(backups))
         ProcessCollector(registry=self._registry)
         Info("projection", "The package.", registry=self._registry).info({"version": __version__})
         requests = Counter(
@@ -138,6 +141,27 @@ class _OfNode(Collector):
         for one in node.unopened:
             gauges["halted"].add_metric((one.build.view_type, str(one.build.number)), 1)
         yield from (*gauges.values(), gas, commits)
+
+
+class _OfBackups(Collector):
+    """Reads what is known of a node's backups."""
+
+    def __init__(self, backups: LiveBackups) -> None:
+        self._backups = backups
+
+    def describe(self) -> Iterator[Metric]:
+        """See `_OfNode.describe`."""
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        """See `Collector`."""
+        if self._backups.last_good is not None:
+            yield GaugeMetricFamily(
+                "projection_backup_last_good_timestamp_seconds",
+                "When the newest backup was begun.",
+                value=self._backups.last_good,
+            )
+        yield CounterMetricFamily("projection_backup_failures", "Backups that failed.", value=self._backups.failures)
 
 
 def _figures(node: Node, lane: Lane, began: float) -> dict[str, float]:

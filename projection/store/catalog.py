@@ -6,7 +6,7 @@ import json
 import re
 from contextlib import contextmanager
 from secrets import token_bytes, token_hex
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from projection.errors import ConfigurationError, StorageError
 from projection.model.files import is_folder
@@ -19,6 +19,9 @@ from projection.store.format import Kind, check_stamp, stamp_or_check
 from projection.store.lmdb_env import Environment
 from projection.store.migration import is_of_former_format, migrate
 from projection.store.ranges import entries_below
+from projection.store.restored import CATALOG as FOLDER
+from projection.store.restored import require_restored
+from projection.store.streamed_copy import StreamedCopy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,7 +30,6 @@ if TYPE_CHECKING:
     from projection.store.audit import AuditRecord
     from projection.store.lmdb_env import Transaction
 
-_FOLDER = "catalog"
 _MAP_SIZE = 1 << 30  # bytes: thousands of builds
 _NODE_ID = re.compile(r"[A-Za-z0-9-]{1,63}")
 _NODE_ID_KEY = b"node_id"
@@ -35,6 +37,7 @@ _BUILD = "build:{}:{:010d}"
 _BUILDS = "build:{}:"
 _ALL_BUILDS = "build:"
 _CURSOR_KEY = b"cursor_key"
+_FOLDER_ID = b"folder_id"
 _LAST_NUMBER = "last_number:{}"  # outlives its build, so that no number is ever used again
 _SERVING = "serving:"
 _CANDIDATE = "candidate:"  # the build that is to replace the serving one
@@ -160,6 +163,34 @@ class _Catalogue:
             raise StorageError(f"{self._environment.path} has no key for cursors", hint="start the node once")
         return key
 
+    @property
+    def folder_id(self) -> str:
+        """What tells this data folder's backups from those of others; a folder that was restored keeps it.
+
+        Raises:
+            StorageError: the catalogue cannot be read, or was made by a version that had no backups.
+        """
+        if (stored := self._environment.get(_FOLDER_ID)) is None:
+            raise StorageError(f"{self._environment.path} has no id for backups", hint="start the node once")
+        return stored.decode()
+
+    @contextmanager
+    def streamed(self) -> Iterator[CatalogCopy]:
+        """A snapshot to be copied piece by piece.
+
+        Raises:
+            StorageError: the catalogue cannot be read.
+        """
+        with self._understood(), self._environment.read() as transaction:
+            answering = {
+                (key[len(_SERVING) :].decode(), int(number))
+                for key, number in entries_below(transaction, _SERVING.encode())
+            }
+            builds = {
+                build: (build.view_type, build.number) in answering for build in self._below(transaction, _ALL_BUILDS)
+            }
+            yield CatalogCopy(builds, StreamedCopy(self._environment, transaction))
+
     def require(self, view_type: ViewType) -> Build:
         """The build that answers for a view type.
 
@@ -201,6 +232,13 @@ class _Catalogue:
             raise StorageError(f"{self._environment.path} holds a record that cannot be read: {error}") from None
 
 
+class CatalogCopy(NamedTuple):
+    """A snapshot of a catalogue that is being copied."""
+
+    builds: dict[Build, bool]  # all, and whether each answers for its view type
+    copy: StreamedCopy
+
+
 class CatalogReader(_Catalogue):
     """The catalogue as another process of the host sees it, while the node may be running."""
 
@@ -213,12 +251,13 @@ class CatalogReader(_Catalogue):
             StorageError: the catalogue is of another format version, or cannot be read; or a node of another container
                 has the folder.
         """
-        path = data / _FOLDER
+        path = data / FOLDER
         try:
             found = is_folder(path)
         except OSError as error:
             raise ConfigurationError(f"the data folder {data} cannot be read: {error.strerror}") from None
         if not found:
+            require_restored(data)
             raise ConfigurationError(
                 f"there is no data folder of a node at {data}", hint="name the folder that `projection run` writes to"
             )
@@ -226,6 +265,18 @@ class CatalogReader(_Catalogue):
         environment = Environment.open_readonly(path)
         with environment.closed_on_error(), environment.read() as transaction:
             check_stamp(transaction, Kind.CATALOGUE, path)
+        return cls(data, environment)
+
+    @classmethod
+    def open_still(cls, data: Path) -> Self:
+        """Open the catalogue of a backup, to which nobody writes; nothing is written beside it.
+
+        Raises:
+            StorageError: there is none, or it cannot be read.
+        """
+        environment = Environment.open_still(data / FOLDER)
+        with environment.closed_on_error(), environment.read() as transaction:
+            check_stamp(transaction, Kind.CATALOGUE, environment.path)
         return cls(data, environment)
 
 
@@ -260,7 +311,8 @@ class Catalog(_Catalogue):
             raise StorageError(f"the data folder {data} cannot be made: {error.strerror}") from None
         lock = FolderLock(data)
         try:
-            path = data / _FOLDER
+            require_restored(data)
+            path = data / FOLDER
             environment = Environment.create_or_open(path, map_size=_MAP_SIZE)
             with environment.closed_on_error():
                 if is_of_former_format(environment):
@@ -365,7 +417,7 @@ class Catalog(_Catalogue):
         self._change(write)
 
     def note(self, audit: AuditRecord) -> None:
-        """Note what an operator does to a build; nothing in the catalogue changes by it.
+        """Record what an operator does where nothing else in the catalogue changes by it.
 
         Raises:
             StorageError: the catalogue cannot be written.
@@ -416,7 +468,36 @@ def _take(transaction: Transaction, path: Path, node_id: str | None) -> str:
     transaction.put(_NODE_ID_KEY, named.encode())
     if transaction.get(_CURSOR_KEY) is None:
         transaction.put(_CURSOR_KEY, token_bytes(32))
+    if transaction.get(_FOLDER_ID) is None:
+        transaction.put(_FOLDER_ID, token_hex(8).encode())
     return named
+
+
+def renew(data: Path, audit: AuditRecord) -> None:
+    """Make a restored catalogue independent of the one that it is a copy of.
+
+    It gets another node id, so that both nodes may run. Cursors and ids of changes that the other one has given out
+    mean nothing here: it may have gone on since.
+
+    Args:
+        data: the folder; nobody else has it.
+        audit: of the restore.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+
+    def write(transaction: Transaction) -> None:
+        transaction.delete(_NODE_ID_KEY)
+        transaction.delete(_CURSOR_KEY)
+        _take(transaction, data / FOLDER, None)
+        write_record(transaction, audit)
+
+    environment = Environment.create_or_open(data / FOLDER, map_size=_MAP_SIZE)
+    try:
+        environment.update(write)
+    finally:
+        environment.close()
 
 
 def _put(transaction: Transaction, build: Build) -> None:

@@ -35,7 +35,8 @@ Transaction: TypeAlias = "lmdb.Transaction[bytes]"
 Cursor: TypeAlias = "lmdb.Cursor[bytes]"
 _Result = TypeVar("_Result")
 
-_DATA, _LOCK = "data.mdb", "lock.mdb"
+DATA = "data.mdb"  # the name of an environment's file
+_LOCK = "lock.mdb"
 MAP_SIZE = 64 << 30  # bytes of address space, not of disk: the file grows as it is written
 MAX_MAP_SIZE = 1 << 40  # a process has 2**47 bytes of addresses, and one environment a lane
 MAX_READERS = 1024
@@ -94,8 +95,9 @@ class Environment:
         readonly: bool = False,
         sync: bool = True,
         is_sound: bool = False,
+        is_still: bool = False,
     ) -> None:
-        """What `create_or_open` and `open_readonly` call. Without `sync` the caller has set the dirty mark.
+        """What the class methods call. Without `sync` the caller has set the dirty mark.
 
         A store that is not known to be sound is looked at before anything of it is followed.
         """
@@ -105,17 +107,18 @@ class Environment:
         self._max_map_size = max_map_size
         self._readonly = readonly
         self._sync = sync
+        self._is_still = is_still
         self._gate = Gate()
         self._next_reader_check = 0.0
         self._connected = False
         self._closed = False
         if not is_sound:
-            require_sound_head(path / _DATA)
+            require_sound_head(path / DATA)
         self._lmdb = self._connect()
         with self.closed_on_error():
             if not is_sound:
                 with self.read() as transaction:
-                    require_sound(path / _DATA, transaction.id())
+                    require_sound(path / DATA, transaction.id())
             self.free_dead_readers()
 
     @classmethod
@@ -153,7 +156,7 @@ class Environment:
                 environment = cls(path, map_size=map_size, max_map_size=max_map_size, sync=sync, is_sound=is_empty)
             except StorageError:
                 if is_new:  # a page of two may have found room
-                    (path / _DATA).unlink(missing_ok=True)
+                    (path / DATA).unlink(missing_ok=True)
                 raise
             with environment.closed_on_error():
                 if sync and mark.is_set():
@@ -186,9 +189,25 @@ class Environment:
         except OSError as error:
             raise disk_error(f"{path} cannot be read: {error.strerror}", error.errno) from None
 
+    @classmethod
+    def open_still(cls, path: Path) -> Self:
+        """Open for reading what nobody writes to, such as a backup; nothing is written, and any disk will do.
+
+        Raises:
+            StorageDamagedError: the data file is not LMDB's, or damaged.
+            StorageError: there is no store, or it cannot be used.
+        """
+        try:
+            if not _has_data(path):
+                raise StorageError(f"there is no store at {path}")
+            return cls(path, readonly=True, is_still=True)
+        except OSError as error:
+            raise disk_error(f"{path} cannot be read: {error.strerror}", error.errno) from None
+
     def _connect(self) -> lmdb.Environment:
         try:
-            reserve(self.path / _LOCK, _LOCK_BYTES)
+            if not self._is_still:
+                reserve(self.path / _LOCK, _LOCK_BYTES)
         except OSError as error:
             if error.errno != EROFS or not self._readonly:  # there LMDB does without: nobody can be writing
                 raise disk_error(f"{self.path}/lock.mdb cannot be written: {error.strerror}", error.errno) from None
@@ -197,6 +216,7 @@ class Environment:
                 str(self.path),
                 map_size=self._map_size,
                 readonly=self._readonly,
+                lock=not self._is_still,
                 create=False,
                 sync=self._sync,
                 max_readers=MAX_READERS,
@@ -352,6 +372,17 @@ class Environment:
         except ShutError as error:
             raise self._refused(error) from None
 
+    def copy_into(self, file: int, transaction: Transaction) -> None:
+        """Write a compacted copy of what a read transaction sees to a file or a pipe, and return when all is written.
+
+        Raises:
+            StorageError: it cannot be written, or the environment cannot be read.
+        """
+        try:
+            self._lmdb.copyfd(file, compact=True, txn=transaction)
+        except lmdb.Error as error:
+            raise self._refused(error) from None
+
     @contextmanager
     def _inside(self) -> Iterator[None]:
         entry = self._enter()
@@ -400,7 +431,7 @@ class Environment:
 
 
 def _has_data(path: Path) -> bool:
-    return is_file(path / _DATA)
+    return is_file(path / DATA)
 
 
 def _is_open_elsewhere(path: Path) -> bool:

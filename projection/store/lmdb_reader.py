@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from hashlib import sha256
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from projection.model.checkpoint import Checkpoint
@@ -14,6 +15,8 @@ from projection.store.lmdb_env import Environment
 from projection.store.port import Audit
 from projection.store.ranges import entries_below
 from projection.store.records import (
+    EPOCH,
+    OF_LANE,
     PARKED,
     VIEW_COUNT,
     decode_parked,
@@ -30,6 +33,7 @@ from projection.store.snapshot import (
     stored_unrecorded,
     unreadable,
 )
+from projection.store.streamed_copy import StreamedCopy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -157,6 +161,16 @@ class LmdbLane:
         """
         self._environment.copy_to(path)
 
+    @contextmanager
+    def streamed(self) -> Iterator[LaneCopy]:
+        """A snapshot to be copied piece by piece; its pages are kept from being used again until the end of the block.
+
+        Raises:
+            StorageError: the store cannot be read.
+        """
+        with self._understood(), self._environment.read() as transaction:
+            yield LaneCopy(self._environment, transaction)
+
     def beside(self, kind: type[_Lane]) -> _Lane:
         """Another view of this store, which this process has open; it is closed with this one."""
         return kind(self._environment)
@@ -179,6 +193,39 @@ class LmdbLane:
             raise unreadable(self._environment.path, error) from None
 
 
+class LaneCopy(StreamedCopy):
+    """A snapshot of a lane that is being copied: what it says of itself is what the copy will hold."""
+
+    @property
+    def position(self) -> LanePosition:
+        """How far the lane is."""
+        return stored_position(self.transaction)
+
+    @property
+    def digest(self) -> StateDigest:
+        """The state digest that the last commit left."""
+        return stored_digest(self.transaction)
+
+    @property
+    def fold_identity(self) -> str:
+        """What it was folded by."""
+        return stored_identity(self.transaction)
+
+    @property
+    def views(self) -> int:
+        """How many views there are."""
+        return stored_number(self.transaction, VIEW_COUNT)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex; equal for two snapshots of one build that hold the same. Who may write to it makes no difference."""
+        digest = sha256()
+        for key, value in entries_below(self.transaction, OF_LANE):
+            if key != EPOCH:
+                digest.update(b"%d:%d:" % (len(key), len(value)) + key + value)
+        return digest.hexdigest()
+
+
 class LmdbViewReader(LmdbLane):
     """Implements `ViewReader`, for any process but the writing one: LMDB opens an environment once in a process."""
 
@@ -190,9 +237,21 @@ class LmdbViewReader(LmdbLane):
             StorageDamagedError: the data file is not LMDB's, or damaged, or the power went before it was on the disk.
             StorageError: there is no store, it is of another format version, or it cannot be read.
         """
-        environment = Environment.open_readonly(path)
+        return cls._checked(Environment.open_readonly(path))
+
+    @classmethod
+    def open_still(cls, path: Path) -> Self:
+        """Open a store that nobody writes to, such as a copy; nothing is written beside it.
+
+        Raises:
+            StorageDamagedError, StorageError: as in `open`.
+        """
+        return cls._checked(Environment.open_still(path))
+
+    @classmethod
+    def _checked(cls, environment: Environment) -> Self:
         with environment.closed_on_error(), environment.read() as transaction:
-            check_stamp(transaction, Kind.LANE, path)
+            check_stamp(transaction, Kind.LANE, environment.path)
         return cls(environment)
 
 

@@ -10,6 +10,7 @@ from projection.model.escaping import escape_id, escape_part
 from projection.model.ids import TenantId, ViewId
 from projection.model.parked import ParkedEvent, Suspension, Unrecorded
 
+OF_LANE = b"lane:"  # what the keys of the lane's own records begin with
 CHANGES = b"lane:changes"
 DIGEST = b"lane:digest"
 EPOCH = b"lane:epoch"

@@ -263,6 +263,14 @@ class JetStream:
         """The first message of the subject (wildcards allowed) at or after a sequence; None where there is none."""
         return await self._message(stream, {"seq": start, "next_by_subj": subject})
 
+    async def stored(self, subject: str, data: bytes, answer_type: type[_T]) -> _T:
+        """Have a stream store a message, and return what it answers."""
+        return self._understood(subject, await self.nats.request(subject, data, timeout_s=self.timeout_s), answer_type)
+
+    async def call(self, subject: str, body: Mapping[str, object], answer_type: type[_T]) -> _T:
+        """The answer to a request of the API; the subject is what follows its prefix."""
+        return await self._call(subject, body, answer_type)
+
     async def last_sequence_before(self, stream: str, time: str) -> int:
         """The last sequence that was stored before a time (RFC 3339); the stream's last where nothing came after."""
         last = (await self.stream_info(stream)).state.last_seq
@@ -311,6 +319,9 @@ class JetStream:
     ) -> _T:
         request = msgspec.json.encode(body) if body else b""
         answer = await self.nats.request(f"{self.nats.api}.{subject}", request, timeout_s=timeout_s or self.timeout_s)
+        return self._understood(subject, answer, answer_type)
+
+    def _understood(self, subject: str, answer: bytes, answer_type: type[_T]) -> _T:
         try:
             error = msgspec.json.decode(answer, type=_Answer).error
             if error is None:

@@ -13,6 +13,8 @@ from projection.model.fields import Struct
 PUBLIC = ("projection", "projection.client", "projection.testing")
 # Of these classes some members alone are promised; the others are the package's own business.
 _PROMISED = {
+    "BackupDirectory": {"names", "of"},
+    "BackupMade": set[str](),
     "Catalog": {"close", "open"},
     "DeployedView": set[str](),
     "Folded": {"gas", "given", "parked", "view", "views"},

@@ -22,7 +22,7 @@ from crash_site import CrashSite, NodeProcess
 from patience import wait_until
 
 from projection.cli.door import door_to
-from projection.engine.orders import DeleteOrder, DeployOrder, DropOrder, Order, RepairOrder
+from projection.engine.orders import DeleteOrder, DeployOrder, DropOrder, Order, RebuildOrder, RepairOrder
 from projection.engine.recipes import deployed_by, recipe_of
 from projection.engine.verification import verify
 from projection.errors import ProjectionError
@@ -132,6 +132,8 @@ class Schedule:
                 with CatalogReader.open(self.site.data) as catalog:
                     number = self.dice.choice(catalog.builds(view_type)).number
                 return name, DeleteOrder(view_type=str(view_type), build=number, **BY)
+            case "rebuild":
+                return name, RebuildOrder(view_type=str(view_type), **BY)
             case _:
                 return name, Order(view_type=str(view_type), **BY)
 

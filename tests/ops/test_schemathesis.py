@@ -17,6 +17,10 @@ from patience import WITHIN_S
 from schemathesis.checks import load_all_checks
 from schemathesis.specs.openapi import checks
 
+from projection.engine import live_backups
+from projection.engine.orders import VerifiedBuild, VerifyCame
+from projection.engine.side_work import Said
+
 load_all_checks()
 CHECKS = (
     schemathesis.checks.not_a_server_error,
@@ -65,8 +69,19 @@ class Background:
         self._thread.join(WITHIN_S)
 
 
+async def verified_at_once(*_):
+    """What a process beside the node would say, without the time that it takes to start."""
+    return Said(verified=VerifyCame([VerifiedBuild("fines", 1, [])]))
+
+
 @pytest.fixture(scope="module")
 def node(nats_server, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(live_backups, "done_beside", verified_at_once)
+        yield from running_node(nats_server, tmp_path_factory)
+
+
+def running_node(nats_server, tmp_path_factory):
     events = [fine(view_id, n) for n, view_id in enumerate(SOME_IDS)]
     http = {"access": {"mode": "header", "secret": SECRET}, "access_log": False}
     entry = {"changes": True}

@@ -15,6 +15,9 @@ from node_support import Site
 from patience import eventually
 
 from projection.engine.assembly import open_node
+from projection.engine.backup import back_up
+from projection.engine.backup_bucket import BackupBucket
+from projection.engine.restoring import verify_backup
 from projection.errors import StreamError
 from projection.history import logs
 from projection.history.logs import StreamLog
@@ -36,7 +39,7 @@ STREAM = "events"
 COUNT = 50
 _PAGE = (Path(__file__).parents[2] / "docs/operating.md").read_text()
 _SECTION = _PAGE.partition("\n## What the server has to permit\n")[2].partition("\n## ")[0]
-_OF_NODE, _OF_LOADER, _OF_READER, *_ = _SECTION.split("\n### ")
+_OF_NODE, _OF_LOADER, _OF_READER, _OF_KEEPER, *_ = _SECTION.split("\n### ")
 
 
 def listed(part: str) -> list[str]:
@@ -68,6 +71,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConfiguredServe
         users.append(user(role, subjects, SUBSCRIBE))
         others = {one: [other for other in subjects if other != one] for one in subjects}
         users += [user(f"{role}-{lacking(one)}", rest, SUBSCRIBE) for one, rest in others.items()]
+    users.append(user("keeper", listed(_OF_KEEPER), SUBSCRIBE))
     with ConfiguredServer(tmp_path_factory.mktemp("nats"), authorization={"users": users}) as started:
         yield started
 
@@ -183,3 +187,11 @@ async def test_what_a_reader_lacks_is_named(default_site: Site, subject: str, mo
     monkeypatch.setattr(logs, "_PATIENCE_S", 0.0)
     await load(default_site, "loader")
     await eventually(lambda: names(subject, lambda: dumped(default_site, f"reader-{lacking(subject)}")))
+
+
+def test_what_the_page_lists_is_enough_for_backups_in_a_bucket(server: ConfiguredServer, tmp_path: Path) -> None:
+    connection = NatsConnection(server.url, user="keeper", password="x")
+    with BackupBucket(connection, "backups") as bucket, Catalog.open(tmp_path / "data") as catalog:
+        back_up(catalog, bucket)
+        made = back_up(catalog, bucket, keep=1)
+        assert ([made.name], []) == (bucket.names(), verify_backup(bucket, made.name).problems)

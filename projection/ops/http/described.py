@@ -64,6 +64,7 @@ TASK: dict[str, Any] = {
     "result": None,
     "error": None,
     "hint": None,
+    "error_class": None,
     "build": 4,
 }
 QUERIES: dict[str, Any] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ from projection.engine.deploying import deployed_together
 from projection.engine.orders import (
     AdoptCame,
     AdoptOrder,
+    BackupOrder,
     BuildCame,
     DeleteOrder,
     DeployCame,
@@ -21,9 +23,11 @@ from projection.engine.orders import (
     DropCame,
     DropOrder,
     Order,
+    RebuildOrder,
     RepairCame,
     RepairOrder,
     StepCame,
+    VerifyOrder,
 )
 from projection.engine.recipes import deployed_from
 from projection.errors import ConfigurationError, ErrorClass, ProjectionError
@@ -42,7 +46,7 @@ if TYPE_CHECKING:
     from projection.engine.tasks import Task
 
 _JSON = "application/json"
-_Order = TypeVar("_Order", bound=Order | DeployOrder)
+_Order = TypeVar("_Order", bound=Order | DeployOrder | BackupOrder | VerifyOrder)
 _Came = TypeVar("_Came")
 _PREFER = {
     "name": "prefer",
@@ -52,6 +56,16 @@ _PREFER = {
     "example": "respond-async",
 }
 _AUTHOR = {"by": "alice", "reason": "the gateway sent it twice"}
+_BACKUP = {
+    "name": "20261130T030000.125Z",
+    "at": "/backups/20261130T030000.125Z",
+    "builds": 3,
+    "bytes": 41_943_040,
+    "copied": 12_582_912,
+    "seconds": 0.31,
+    "deleted": ["20261123T030000.118Z"],
+    "damaged": [],
+}
 _FINES = {"view_type": "fine_summary", **_AUTHOR}
 
 
@@ -203,13 +217,17 @@ async def resume(request: Request) -> Response:
     summary="Fold a view type anew, beside the build that answers",
     operation_id="rebuild",
     **_described(
-        "Order", _FINES, "BuildCame", {"view_type": "fine_summary", "build": 4}, "The new build is under way."
+        "RebuildOrder", _FINES, "BuildCame", {"view_type": "fine_summary", "build": 4}, "The new build is under way."
     ),
 )
 async def rebuild(request: Request) -> Response:
     """The former build answers until the new one is level with it."""
-    order, service = await _order(request, Order), service_of(request)
-    task, came = await _came(lambda: service.long.rebuild(order.of(), order.author(service.door)))
+    order, service = await _order(request, RebuildOrder), service_of(request)
+    if order.backup is not None and service.door == "http":
+        hint = "use `projection rebuild --from`"
+        raise RequestError("operation.refused", "over the network no backup is named", hint=hint)
+    backup = None if order.backup is None else Path(order.backup)
+    task, came = await _came(lambda: service.long.rebuild(order.of(), order.author(service.door), backup))
     return _answer(came, _at(task))
 
 
@@ -267,6 +285,58 @@ async def delete(request: Request) -> Response:
     order, service = await _order(request, DeleteOrder), service_of(request)
     build = await _came(lambda: service.operations.delete(order.of(), order.build, order.author(service.door)))
     return _answer(BuildCame.of(build))
+
+
+@router.post(
+    "/backup",
+    summary="Back the data folder up",
+    operation_id="backup",
+    **_described(
+        "BackupOrder",
+        _AUTHOR,
+        "BackupCame",
+        _BACKUP,
+        "The backup is whole, and on the disk.",
+        is_long=True,
+    ),
+)
+async def backup(request: Request) -> Response:
+    """A consistent snapshot of each build, to the directory of the node's settings; folding and queries go on."""
+    order, service = await _order(request, BackupOrder), service_of(request)
+    return await _begun(request, lambda: service.long.backup(order, service.door))
+
+
+@router.post(
+    "/verify",
+    summary="Go through everything that the builds that answer hold",
+    operation_id="verify",
+    **_described(
+        "VerifyOrder",
+        {"by": "alice"},
+        "VerifyCame",
+        {
+            "builds": [
+                {
+                    "view_type": "fine_summary",
+                    "build": 3,
+                    "problems": [],
+                    "fold_identity": "9b3c6e0f5a1d",
+                    "scanned": 561470,
+                    "applied": 561470,
+                    "views": 150370,
+                    "parked": 0,
+                    "digest": "5d1f0c8a",
+                }
+            ]
+        },
+        "What was found; where nothing is wrong, no build has problems.",
+        is_long=True,
+    ),
+)
+async def verify(request: Request) -> Response:
+    """State digests and entries of indexes are computed anew, by a process beside the node; reads go on."""
+    order, service = await _order(request, VerifyOrder), service_of(request)
+    return await _begun(request, lambda: service.long.verify(order, service.door))
 
 
 def _recipe(text: str) -> Recipe:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Self
 import structlog
 import uvicorn
 
+from projection.engine.background import Background
+from projection.engine.live_backups import LiveBackups
 from projection.engine.operations import Operations
 from projection.errors import ConfigurationError, StorageError
 from projection.history.logs import StreamLog
@@ -34,6 +36,7 @@ from projection.query.change_feed import ChangeFeed
 from projection.query.service import Queries
 from projection.query.serving import Serving
 from projection.store import control_socket
+from projection.stream.configured import nats_connection
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -118,7 +121,8 @@ async def serving(
         streams=limits.streams,
         streams_per_tenant=limits.streams_per_tenant,
     )
-    metrics = Metrics(node, lambda: changes.streams)
+    backups = LiveBackups(node, catalog, settings.backup, nats_connection(settings.nats))
+    metrics = Metrics(node, lambda: changes.streams, backups)
     owner = Access(settings.http.access, settings.tenancy, Owner(settings.http.access.operator_scope))
     operations = Operations(node, catalog, queries.serving.release)
 
@@ -126,7 +130,7 @@ async def serving(
         return StreamLog(node.opener.nats, settings.stream, purpose, batch=_BATCH)
 
     past = PastViews(node, catalog, queries.serving, log_for, settings.query)
-    long = LongOperations(node, catalog, operations, Repairs(node, catalog, operations, log_for))
+    long = LongOperations(node, catalog, operations, Repairs(node, catalog, operations, log_for), backups)
     long.restore()
     service = Service(node, operations, long, queries, past, owner, metrics, changes, settings.http, "socket")
     doors: list[tuple[_Server, socket.socket]] = []
@@ -140,9 +144,12 @@ async def serving(
     tasks = [asyncio.create_task(server.serve([bound])) for server, bound in doors]
     for task in tasks:
         task.add_done_callback(lambda _: node.stop() if not service.stopping.is_set() else None)  # it has failed
+    background = Background()
+    schedule = background.begin("making backups by the clock", backups.follow_schedule())
     try:
         yield service
     finally:
+        schedule.cancel()
         service.stopping.set()
         for server, _ in doors:
             server.should_exit = True

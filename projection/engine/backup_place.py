@@ -1,0 +1,73 @@
+"""Where backups are, as orders and settings say it: a directory, or a bucket of a JetStream object store."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from projection.engine.backup_bucket import BackupBucket
+from projection.errors import ConfigurationError
+from projection.store.backup_directory import BackupDirectory
+from projection.stream.address import NatsConnection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from projection.store.backups import Backups
+
+_PATHS = ("credentials", "tls_ca", "tls_certificate", "tls_key", "nkey_seed")
+
+
+class Place(msgspec.Struct, frozen=True):
+    """A directory, or a bucket and how its server is reached."""
+
+    directory: str | None = None
+    bucket: str | None = None
+    nats: dict[str, Any] | None = None  # the connection: what may be secret in it is never shown
+
+    @classmethod
+    def of(cls, directory: Path | None, bucket: str | None, connection: NatsConnection | None) -> Place:
+        """The place that is named.
+
+        Raises:
+            ConfigurationError: none is, or both are.
+        """
+        if (directory is None) == (bucket is None):
+            what = "nobody says where backups are" if directory is None else "backups go to a directory or a bucket"
+            raise ConfigurationError(
+                what, hint="name a directory or --object-store, or set `backup.directory` or `backup.object_store`"
+            )
+        if bucket is None:
+            return cls(str(directory))
+        assert connection is not None  # noqa: S101 - whoever names a bucket can say where it is
+        fields = asdict(connection)
+        return cls(bucket=bucket, nats={name: _plain(value) for name, value in fields.items()})
+
+    @contextmanager
+    def opened(self) -> Iterator[Backups]:
+        """The backups there, until the end of the block.
+
+        Raises:
+            ConfigurationError: it is no name of a bucket, or a file that the connection needs cannot be read.
+        """
+        if self.directory is not None:
+            yield BackupDirectory(Path(self.directory))
+            return
+        fields: dict[str, Any] = dict(self.nats or {})
+        fields |= {name: Path(fields[name]) for name in _PATHS if fields.get(name)}
+        with BackupBucket(NatsConnection(**fields), self.bucket or "") as bucket:
+            yield bucket
+
+    def __str__(self) -> str:
+        return self.directory or f"object store {self.bucket}"
+
+    def __repr__(self) -> str:
+        return f"Place({self})"
+
+
+def _plain(value: object) -> object:
+    return str(value) if isinstance(value, Path) else value

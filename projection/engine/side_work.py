@@ -1,0 +1,145 @@
+"""What a node has another process do: reading much, for which neither its event loop nor its stores shall wait.
+
+Run as `python -m projection.engine.side_work`. A line of JSON on stdin says what is to be done; lines of JSON on stdout
+say how far it is, and the last one what came of it. When stdin ends, the node has gone, and so does this process.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+from threading import Thread
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from projection.engine.backup import back_up
+from projection.engine.backup_place import Place  # noqa: TC001 - a field's type
+from projection.engine.orders import BackupCame, VerifiedBuild, VerifyCame
+from projection.engine.verification import verify
+from projection.errors import (
+    ConfigurationError,
+    ErrorClass,
+    ProductFaultError,
+    ProjectionError,
+    StorageDamagedError,
+    StorageError,
+)
+from projection.faults import contained
+from projection.model.ids import ViewType
+from projection.store.catalog import CatalogReader
+
+if TYPE_CHECKING:
+    from projection.engine.backup import Copying
+
+_TOLD_EVERY_S = 0.2
+_NICENESS = 10  # the node comes first
+
+
+class BackupWork(msgspec.Struct, frozen=True, tag="backup"):
+    """Back a data folder up."""
+
+    data: str
+    place: Place
+    keep: int | None
+
+    def do(self) -> BackupCame:
+        """Write the backup, and tell how far it is."""
+        told = monotonic()
+
+        def tell(now: Copying) -> None:
+            nonlocal told
+            if monotonic() - told >= _TOLD_EVERY_S:
+                told = monotonic()
+                _say(Said(progress=BackupProgress(now.bytes, now.of)))
+
+        with CatalogReader.open(Path(self.data)) as catalog, self.place.opened() as backups:
+            made = back_up(catalog, backups, keep=self.keep, on_progress=tell)
+        return BackupCame.of(made)
+
+
+class VerifyWork(msgspec.Struct, frozen=True, tag="verify"):
+    """Go through the builds that answer."""
+
+    data: str
+    view_types: list[str] | None
+
+    def do(self) -> VerifyCame:
+        """Go through them."""
+        wanted = None if self.view_types is None else [ViewType(one) for one in self.view_types]
+        return VerifyCame([VerifiedBuild.of(one) for one in verify(Path(self.data), wanted)])
+
+
+Work = BackupWork | VerifyWork
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Why it could not be done."""
+
+    error_class: ErrorClass
+    code: str
+    message: str
+    hint: str | None
+
+    @classmethod
+    def of(cls, error: ProjectionError) -> Refusal:
+        """The same as what was raised."""
+        return cls(error.error_class, error.code, error.message, error.hint)
+
+    def error(self) -> ProjectionError:
+        """The same to be raised here."""
+        if self.code == StorageDamagedError.default_code:
+            return StorageDamagedError(self.message, hint=self.hint)
+        kind = {ErrorClass.CONFIGURATION: ConfigurationError, ErrorClass.INFRASTRUCTURE: StorageError}
+        return kind.get(self.error_class, ProductFaultError)(self.message, hint=self.hint, code=self.code)
+
+
+class BackupProgress(msgspec.Struct, frozen=True):
+    """How far a backup is."""
+
+    bytes: int
+    of: int  # about
+
+
+class Said(msgspec.Struct, frozen=True):
+    """One line of the answer."""
+
+    progress: BackupProgress | None = None
+    made: BackupCame | None = None
+    verified: VerifyCame | None = None
+    refused: Refusal | None = None
+
+
+def _say(said: Said) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode(said) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def _end_with_the_node() -> None:
+    while sys.stdin.buffer.read(1):
+        pass
+    os._exit(1)
+
+
+def main() -> None:
+    """Do what stdin says."""
+    work = msgspec.json.decode(sys.stdin.buffer.readline(), type=Work)
+    Thread(target=_end_with_the_node, daemon=True).start()
+    with suppress(OSError):
+        os.nice(_NICENESS)
+    try:
+        came = work.do()
+        said = Said(made=came) if isinstance(came, BackupCame) else Said(verified=came)
+    except ProjectionError as error:
+        said = Said(refused=Refusal.of(error))
+    except Exception as error:  # noqa: BLE001 - the node tells it
+        said = Said(refused=Refusal.of(contained(error, f"the work of a process beside the node ({work})")))
+    _say(said)
+    os._exit(0)  # a thread still waits for stdin
+
+
+if __name__ == "__main__":
+    main()
