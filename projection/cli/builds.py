@@ -58,7 +58,7 @@ def list_(
             print_json(_as_json(one))
         return
     print_table(
-        ("view type", "build", "state", "at", "views", "parked", "disk"),
+        ("view type", "build", "state", "at", "views", "parked", "disk", "why"),
         [
             (
                 one.build.view_type,
@@ -68,9 +68,11 @@ def list_(
                 "-" if one.views is None else one.views,
                 "-" if one.parked is None else one.parked,
                 _size(one.bytes),
+                one.why or "",
             )
             for one in found
         ],
+        last_folds=True,
     )
 
 
@@ -122,6 +124,7 @@ def _as_json(one: BuildState) -> dict[str, Any]:
         "view_type": str(one.build.view_type),
         "build": one.build.number,
         "state": one.state,
+        "why": one.why,
         "paused": one.paused,
         "fold_identity": one.build.fold_identity,
         "scanned": one.scanned,

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
         DropCame,
         DropOrder,
         Order,
+        PromoteOrder,
+        RebuildOrder,
+        RetireOrder,
+        SwitchCame,
     )
 
 _Came = TypeVar("_Came")
@@ -53,8 +57,17 @@ class Door(Protocol):
     def resume(self, order: Order) -> Done:
         """Go on with a view type that was paused, or that has halted."""
 
-    def rebuild(self, order: Order) -> BuildCame:
+    def rebuild(self, order: RebuildOrder) -> BuildCame:
         """Fold a view type anew, beside the build that answers."""
+
+    def promote(self, order: PromoteOrder) -> SwitchCame:
+        """Have the build answer that waits, or that was rolled back."""
+
+    def rollback(self, order: Order) -> SwitchCame:
+        """Have the former build answer again."""
+
+    def retire(self, order: RetireOrder) -> BuildCame:
+        """Fold the build that follows no longer."""
 
     def delete(self, order: DeleteOrder) -> BuildCame:
         """Delete a build that does not answer."""
@@ -129,8 +142,17 @@ class _OfNode:
     def resume(self, order: Order) -> Done:
         return self._ordered("resume", order, orders.Done)
 
-    def rebuild(self, order: Order) -> BuildCame:
+    def rebuild(self, order: RebuildOrder) -> BuildCame:
         return self._ordered("rebuild", order, orders.BuildCame)
+
+    def promote(self, order: PromoteOrder) -> SwitchCame:
+        return self._ordered("promote", order, orders.SwitchCame)
+
+    def rollback(self, order: Order) -> SwitchCame:
+        return self._ordered("rollback", order, orders.SwitchCame)
+
+    def retire(self, order: RetireOrder) -> BuildCame:
+        return self._ordered("retire", order, orders.BuildCame)
 
     def delete(self, order: DeleteOrder) -> BuildCame:
         return self._ordered("delete", order, orders.BuildCame)

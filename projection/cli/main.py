@@ -65,7 +65,7 @@ _GROUPS = {
         "parked": {"list": "list_", "show": "show", "drop": "drop"},
     }.items()
 }
-_CHANGING = ("audit", "pause", "rebuild", "resume")
+_CHANGING = ("audit", "pause", "promote", "rebuild", "resume", "retire", "rollback")
 _COMMANDS = {
     name: _Place("changing", name, f"EXAMPLES_OF_{name.upper()}")
     if name in _CHANGING
@@ -92,11 +92,14 @@ _COMMANDS = {
         "new",
         "parked",
         "pause",
+        "promote",
         "query",
         "rebuild",
         "repl",
         "replay",
         "resume",
+        "retire",
+        "rollback",
         "run",
         "show",
         "sink",

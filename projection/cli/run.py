@@ -150,7 +150,11 @@ async def _run(
             lambda: opened.enter_context(Catalog.open(settings.storage, settings.node)), signals, once=until_caught_up
         )
         nats = await opened.enter_async_context(Nats.connecting_later(nats_connection(settings.nats)))
-        chosen = {"new_build": new_build, "accept_fewer_messages": accept_fewer_messages}
+        chosen = {
+            "new_build": new_build,
+            "accept_fewer_messages": accept_fewer_messages,
+            "follow": not until_caught_up,
+        }
         node = await _once_there_is_room(
             lambda: opened.enter_context(open_node(settings, deployed, catalog, nats, **chosen)),
             signals,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from projection.errors import StorageError
 from projection.model.files import is_folder
@@ -20,14 +20,18 @@ if TYPE_CHECKING:
 _SECTOR = 512  # bytes, in which the system counts what a file takes
 
 
+State: TypeAlias = Literal["answers", "under way", "waits", "follows", "former"]
+
+
 @dataclass(frozen=True, slots=True)
 class BuildState:
     """A build, as other processes see it while a node may be writing it."""
 
     build: Build
-    state: Literal["answers", "under way", "former"]
+    state: State
+    why: str | None  # why it waits, or does not answer any more, where there is more to say than `state`
     paused: str | None  # why its view type is; None where it is not
-    bytes: int  # on the disk
+    bytes: int = 0  # on the disk
     scanned: int | None = None  # how far it has read; None where its store cannot be read, or is not there yet
     views: int | None = None
     parked: int | None = None
@@ -40,6 +44,7 @@ class BuildState:
         return {
             "recipe": json.loads(self.build.recipe),
             "drops": [one._asdict() for one in self.build.drops],
+            "gate": self.build.gate._asdict(),
             "lineage": None if lineage is None else lineage._asdict(),
         }
 
@@ -50,28 +55,37 @@ def build_states(catalog: CatalogReader, view_type: ViewType | None = None) -> l
     Raises:
         StorageError: the catalogue cannot be read; of a store that cannot be, its state says so.
     """
-    found, paused = [], catalog.paused()
-    for build in catalog.all_builds() if view_type is None else catalog.builds(view_type):
-        candidate = catalog.candidate(build.view_type)
-        state: Literal["answers", "under way", "former"] = "former"
-        if catalog.serving_number(build.view_type) == build.number:
-            state = "answers"
-        elif candidate is not None and candidate.number == build.number:
-            state = "under way"
-        found.append(_state(build, state, paused.get(build.view_type)))
-    return found
+    builds, paused = catalog.all_builds() if view_type is None else catalog.builds(view_type), catalog.paused()
+    return [_measured(BuildState(one, *_state(catalog, one), paused.get(one.view_type))) for one in builds]
 
 
-def _state(build: Build, state: Literal["answers", "under way", "former"], paused: str | None) -> BuildState:
-    taken = _taken(build.lane_path().parent)
-    if not is_folder(build.lane_path()):
-        return BuildState(build, state, paused, taken)
+def _state(catalog: CatalogReader, build: Build) -> tuple[State, str | None]:
+    """What a build is, and what there is to say about that."""
+    view_type = build.view_type
+    candidate, follower, held = catalog.candidate(view_type), catalog.follower(view_type), catalog.held(view_type)
+    rolled_back = "it was rolled back" if build.gate.rolled_back else None
+    if catalog.serving_number(view_type) == build.number:
+        return "answers", None
+    if held is not None and held.build == build.number:
+        return "waits", f"{held.gate}: {held.why}"
+    if candidate is not None and candidate.number == build.number:
+        return "under way", rolled_back
+    if follower is not None and follower.number == build.number:
+        return "follows", rolled_back
+    return "former", rolled_back
+
+
+def _measured(one: BuildState) -> BuildState:
+    path = one.build.lane_path()
+    one = replace(one, bytes=_taken(path.parent))
+    if not is_folder(path):
+        return one
     try:
-        with LmdbViewReader.open(build.lane_path()) as reader:
+        with LmdbViewReader.open(path) as reader:
             parked = sum(1 for _ in reader.parked())
-            return BuildState(build, state, paused, taken, reader.position().scanned, reader.count_views(), parked)
+            return replace(one, scanned=reader.position().scanned, views=reader.count_views(), parked=parked)
     except StorageError as error:
-        return BuildState(build, state, paused, taken, problem=error.message)
+        return replace(one, problem=error.message)
 
 
 def _taken(folder: Path) -> int:

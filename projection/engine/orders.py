@@ -9,12 +9,14 @@ import msgspec
 from projection.errors import ConfigurationError
 from projection.model.ids import TenantId, ViewId, ViewType
 from projection.model.parked import Drop
+from projection.model.promotion import Gate, Promote
 from projection.store.audit import Author
 
 if TYPE_CHECKING:
     from projection.engine.adoption import Adoption
     from projection.engine.decisions import Dropped
     from projection.engine.deploying import Step
+    from projection.engine.switching import Switched
     from projection.store.audit import Door
     from projection.store.build import Build
 
@@ -78,12 +80,45 @@ class DeleteOrder(Order, frozen=True, kw_only=True, forbid_unknown_fields=True):
     build: int
 
 
+class RebuildOrder(Order, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Fold a view type anew, beside the build that answers."""
+
+    promote: Promote | None = None  # when the new build may answer; null: as the node's settings say
+    although_parked: bool = False  # also where it parks events that the build which answers does not
+
+    @property
+    def gate(self) -> Gate:
+        """When the new build may answer, as it keeps it."""
+        return Gate(self.promote, self.although_parked)
+
+
+class PromoteOrder(Order, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Have the build answer that its gate holds, or that was rolled back."""
+
+    build: int | None = None  # null: the one that waits
+    although_parked: bool = False  # also where it parks events that the build which answers does not
+    accept_fewer_messages: bool = False  # also where it has seen fewer messages of the log
+
+
+class RetireOrder(Order, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Fold the build that follows no longer."""
+
+    build: int | None = None  # null: the one that follows
+
+
 class DeployOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Fold what a manifest says from here on."""
 
     recipes: list[str]  # JSON: of each view type, the program's text and what the manifest says of it
     by: str
     reason: str = ""
+    promote: Promote | None = None  # when a new build may answer; null: as the node's settings say
+    although_parked: bool = False  # also where it parks events that the build which answers does not
+
+    @property
+    def gate(self) -> Gate:
+        """When a new build may answer, as it keeps it."""
+        return Gate(self.promote, self.although_parked)
 
     def author(self, door: Door) -> Author:
         """Who gives it, for the audit."""
@@ -158,6 +193,20 @@ class BuildCame(msgspec.Struct, frozen=True):
         return cls(str(build.view_type), build.number)
 
 
+class SwitchCame(msgspec.Struct, frozen=True):
+    """What came of an order about which build answers."""
+
+    view_type: str
+    build: int
+    former_build: int
+    answers: bool  # false: it answers once it has caught up
+
+    @classmethod
+    def of(cls, came: Switched) -> SwitchCame:
+        """The same of a switch in this process."""
+        return cls(str(came.build.view_type), came.build.number, came.former.number, came.answers)
+
+
 class StepCame(msgspec.Struct, frozen=True):
     """What a deployment does with one view type."""
 
@@ -167,9 +216,10 @@ class StepCame(msgspec.Struct, frozen=True):
     build: int | None  # that is folded from here on; null where it is still to be made, or is none
 
     @classmethod
-    def of(cls, step: Step) -> StepCame:
-        """The same of a step in this process."""
-        return cls(str(step.view_type), str(step.change), step.why, None if step.build is None else step.build.number)
+    def of(cls, step: Step, build: Build | None = None) -> StepCame:
+        """The same of a step in this process, and of the build that it began."""
+        wanted = build or step.known_build
+        return cls(str(step.view_type), step.change, step.why, None if wanted is None else wanted.number)
 
 
 class DeployCame(msgspec.Struct, frozen=True):

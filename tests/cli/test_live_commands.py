@@ -47,12 +47,20 @@ def test_what_is_parked_is_dropped_adopted_and_folded_anew_and_the_audit_tells(r
     eventually(lambda: states(site)[3] == "answers", node)
     refused(projection("builds", "delete", "counter", "3", folder=site), 2, "answers, and is not deleted")
     done("builds", "delete", "counter", "1", folder=site)
+    assert {2: "follows", 3: "answers"} == states(site)
+    assert "build 2 of view type counter answers again" in done("rollback", "counter", folder=site)
+    assert {2: "answers", 3: "follows"} == states(site)
+    assert "build 3 of view type counter answers" in done("promote", "counter", folder=site)
+    assert "build 2 of view type counter is folded no longer" in done("retire", "counter", folder=site)
     assert {2: "former", 3: "answers"} == states(site)
     assert "counter with { total += e.n }" in done("builds", "show", "counter", "3", folder=site)
     refused(projection("builds", "show", "counter", "1", folder=site), 2, "has no build 1", "it has: 2, 3")
     records = [json.loads(line) for line in done("audit", "--json", folder=site).splitlines()]
-    assert ["drop", "adopt", "rebuild", "delete build"] == [one["operation"] for one in records]
-    assert {"socket"} == {one["author"]["door"] for one in records}
+    by_hand = ["drop", "adopt", "rebuild", "switch", "delete build", "rollback", "promote", "retire"]
+    assert by_hand == [one["operation"] for one in records]
+    assert {("socket", False), ("node", True)} == {
+        (one["author"]["door"], one["operation"] == "switch") for one in records
+    }
     assert "(socket): sent twice" in done("audit", folder=site)
 
 

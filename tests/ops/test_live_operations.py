@@ -13,7 +13,7 @@ from ops_support import PROGRAM, fine, served
 from patience import eventually
 
 from projection.cli.door import door_to
-from projection.engine.orders import DeleteOrder, DropOrder, Order
+from projection.engine.orders import DeleteOrder, DropOrder, Order, RebuildOrder
 from projection.engine.recipes import recipe_of
 from projection.errors import ConfigurationError, StorageError
 from projection.model.ids import ViewType
@@ -263,13 +263,14 @@ async def test_a_command_reaches_the_node_by_the_folder_and_the_folder_where_non
         assert "it has: 1" == refused.value.hint
         await asyncio.to_thread(give_twice_on_one_connection, data)
     give("resume", Order(**BY))
-    assert 2 == give("rebuild", Order(**BY)).build
+    assert 2 == give("rebuild", RebuildOrder(**BY)).build
     async with site() as one:
         assert {} == one.node.roster.paused
         await eventually(lambda: serving(one) == 2)
         doors = [(record.operation, record.author.door) for record in one.site.catalog.audit()]
         by_socket, by_folder = ["drop", "resume", "pause"], ["resume", "rebuild"]
-        assert [(one, "socket") for one in by_socket] + [(one, "offline") for one in by_folder] == doors
+        by_hand = [(one, "socket") for one in by_socket] + [(one, "offline") for one in by_folder]
+        assert [*by_hand, ("switch", "node")] == doors
 
 
 async def test_pages_of_other_sites_and_those_who_are_no_operators_give_no_orders(nats_server, stream_name, tmp_path):

@@ -36,10 +36,14 @@ _OF_OPERATIONS = (
     orders.AdoptOrder,
     orders.DeleteOrder,
     orders.DeployOrder,
+    orders.PromoteOrder,
+    orders.RebuildOrder,
+    orders.RetireOrder,
     orders.DeployCame,
     orders.DropCame,
     orders.AdoptCame,
     orders.BuildCame,
+    orders.SwitchCame,
     orders.Done,
 )
 _OPEN = ("/health", "/ready")

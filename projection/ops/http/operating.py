@@ -20,9 +20,14 @@ from projection.engine.orders import (
     DropCame,
     DropOrder,
     Order,
+    PromoteOrder,
+    RebuildOrder,
+    RetireOrder,
     StepCame,
+    SwitchCame,
 )
 from projection.engine.recipes import deployed_from
+from projection.engine.switching import Promotion
 from projection.errors import ConfigurationError, ErrorClass, ProjectionError
 from projection.model.recipe import Recipe
 from projection.ops.http.access import OfOperator
@@ -127,7 +132,7 @@ async def adopt(request: Request) -> Response:
     operation_id="deploy",
     **_described(
         "DeployOrder",
-        {"recipes": ["{…}"], **_AUTHOR},
+        {"recipes": ["{…}"], "promote": "when_equal", **_AUTHOR},
         "DeployCame",
         {"steps": [{"view_type": "fine_summary", "change": "folds anew", "why": "the program", "build": 4}]},
         "What is done with each view type.",
@@ -140,8 +145,8 @@ async def deploy(request: Request) -> Response:
 
     async def work() -> DeployCame:
         deployed = deployed_together(recipes, service.node.opener.execution)
-        steps = await service.operations.deploy(deployed, order.author(service.door))
-        return DeployCame([StepCame.of(step) for step in steps])
+        steps = await service.operations.deploy(deployed, order.author(service.door), order.gate)
+        return DeployCame([StepCame.of(one.step, one.build) for one in steps])
 
     return _answer(await _came(work))
 
@@ -177,13 +182,68 @@ async def resume(request: Request) -> Response:
     summary="Fold a view type anew, beside the build that answers",
     operation_id="rebuild",
     **_described(
-        "Order", _FINES, "BuildCame", {"view_type": "fine_summary", "build": 4}, "The new build is under way."
+        "RebuildOrder",
+        {**_FINES, "promote": "when_equal"},
+        "BuildCame",
+        {"view_type": "fine_summary", "build": 4},
+        "The new build is under way.",
     ),
 )
 async def rebuild(request: Request) -> Response:
-    """The former build answers until the new one is level with it."""
+    """The former build answers until the new one has caught up with it, and its gate is open."""
+    order, service = await _order(request, RebuildOrder), service_of(request)
+    build = await _came(lambda: service.operations.rebuild(order.of(), order.author(service.door), order.gate))
+    return _answer(BuildCame.of(build))
+
+
+_SWITCHED = {"view_type": "fine_summary", "build": 4, "former_build": 3, "answers": True}
+
+
+@router.post(
+    "/promote",
+    summary="Have the build answer that its gate holds, or that was rolled back",
+    operation_id="promote",
+    **_described("PromoteOrder", _FINES, "SwitchCame", _SWITCHED, "It answers, or does once it has caught up."),
+)
+async def promote(request: Request) -> Response:
+    """Refused where it parks events that the build which answers does not, unless that is accepted."""
+    order, service = await _order(request, PromoteOrder), service_of(request)
+    choice = Promotion(order.build, order.although_parked, order.accept_fewer_messages)
+    came = await _came(lambda: service.operations.promote(order.of(), choice, order.author(service.door)))
+    return _answer(SwitchCame.of(came))
+
+
+@router.post(
+    "/rollback",
+    summary="Have the former build answer again",
+    operation_id="rollback",
+    **_described(
+        "Order",
+        _FINES,
+        "SwitchCame",
+        _SWITCHED | {"build": 3, "former_build": 4},
+        "It answers, and the other build follows.",
+    ),
+)
+async def rollback(request: Request) -> Response:
+    """It was folded on, so nothing is lost. The other one answers again only when it is promoted."""
     order, service = await _order(request, Order), service_of(request)
-    build = await _came(lambda: service.operations.rebuild(order.of(), order.author(service.door)))
+    came = await _came(lambda: service.operations.rollback(order.of(), order.author(service.door)))
+    return _answer(SwitchCame.of(came))
+
+
+@router.post(
+    "/retire",
+    summary="Fold the build that follows no longer",
+    operation_id="retire",
+    **_described(
+        "RetireOrder", _FINES, "BuildCame", {"view_type": "fine_summary", "build": 3}, "It stays on the disk."
+    ),
+)
+async def retire(request: Request) -> Response:
+    """From then on one cannot go back to it in one step."""
+    order, service = await _order(request, RetireOrder), service_of(request)
+    build = await _came(lambda: service.operations.retire(order.of(), order.build, order.author(service.door)))
     return _answer(BuildCame.of(build))
 
 

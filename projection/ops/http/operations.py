@@ -31,6 +31,7 @@ class Readiness(msgspec.Struct, frozen=True, omit_defaults=True):
     troubles: dict[str, str] | None = None  # what keeps the node from being ready, by what it concerns
     events_to_go: int | None = None  # until it has caught up; left out where it has, or where that is not known yet
     paused: dict[str, str] = {}  # view types of which nothing is folded until they are resumed, and why
+    waiting: dict[str, str] = {}  # view types of which a build has caught up and does not answer yet, and why
 
 
 @router.get(
@@ -76,7 +77,8 @@ async def ready(request: Request) -> Response:
     readiness = Readiness(is_ready)
     if service.access.is_operator(request.scope["headers"]):
         paused = {str(view_type): reason for view_type, reason in node.roster.paused.items()}
-        readiness = Readiness(is_ready, node.unready(), node.events_to_go, paused)
+        waiting = {str(view_type): f"build {one.build}: {one.why}" for view_type, one in node.waiting.items()}
+        readiness = Readiness(is_ready, node.unready(), node.events_to_go, paused, waiting)
     return Response(msgspec.json.encode(readiness), 200 if is_ready else 503, media_type=_JSON)
 
 

@@ -17,6 +17,7 @@ import structlog
 import uvicorn
 
 from projection.engine.operations import Operations
+from projection.engine.retention import Retention
 from projection.errors import ConfigurationError, StorageError
 from projection.model.http_settings import Address
 from projection.ops.http.access import Access, Owner
@@ -125,6 +126,7 @@ async def serving(
         service = replace(service, access=listener.access, door="http")
         doors.append((_Server(service, listener.tls), listener.bound))
         log.info("serving", url=listener.url, access=settings.http.access.mode)
+    keeping = asyncio.create_task(Retention(operations, catalog, settings.builds).run())
     tasks = [asyncio.create_task(server.serve([bound])) for server, bound in doors]
     for task in tasks:
         task.add_done_callback(lambda _: node.stop() if not service.stopping.is_set() else None)  # it has failed
@@ -132,6 +134,7 @@ async def serving(
         yield service
     finally:
         service.stopping.set()
+        keeping.cancel()
         for server, _ in doors:
             server.should_exit = True
         try:
