@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         TenantAccessError,
     )
     from projection.extras import MissingExtraError
+    from projection.history.build_comparison import BuildComparison, compare_builds
     from projection.model.envelope import Tenancy
     from projection.model.ids import TenantId, ViewId, ViewType
     from projection.model.manifest import Manifest
@@ -51,6 +52,7 @@ __all__ = [
     "Adoption",
     "AsyncClient",
     "Author",
+    "BuildComparison",
     "Catalog",
     "Client",
     "ConfigurationError",
@@ -84,6 +86,7 @@ __all__ = [
     "ViewType",
     "__version__",
     "adopt",
+    "compare_builds",
     "differences",
     "drop",
     "load_deployment",
@@ -95,6 +98,7 @@ __all__ = [
 _PLACES = {
     "Adoption": "projection.engine.adoption",
     "AsyncClient": "projection.client.async_client",
+    "BuildComparison": "projection.history.build_comparison",
     "Author": "projection.store.audit",
     "Catalog": "projection.store.catalog",
     "Client": "projection.client.client",
@@ -128,6 +132,7 @@ _PLACES = {
     "ViewId": "projection.model.ids",
     "ViewType": "projection.model.ids",
     "adopt": "projection.engine.adoption",
+    "compare_builds": "projection.history.build_comparison",
     "differences": "projection.engine.verification",
     "drop": "projection.engine.decisions",
     "load_deployment": "projection.engine.deployment",

@@ -11,6 +11,7 @@ from projection.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from projection.engine.inventory import BuildState
+    from projection.model.ids import ViewType
 
 EXAMPLES = (
     "projection builds list",
@@ -52,7 +53,7 @@ def list_(
     from projection.store.catalog import CatalogReader
 
     with CatalogReader.open(Settings.load(config, {"storage": storage}).storage) as catalog:
-        found = build_states(catalog, None if view_type is None else catalog.require(_name(view_type)).view_type)
+        found = build_states(catalog, None if view_type is None else catalog.require(name_of(view_type)).view_type)
     if json:
         for one in found:
             print_json(_as_json(one))
@@ -86,7 +87,7 @@ def show(view_type: _ViewType, number: _Number, *, storage: Storage = None, conf
     from projection.store.catalog import CatalogReader
 
     with CatalogReader.open(Settings.load(config, {"storage": storage}).storage) as catalog:
-        found = {one.build.number: one for one in build_states(catalog, catalog.require(_name(view_type)).view_type)}
+        found = {one.build.number: one for one in build_states(catalog, catalog.require(name_of(view_type)).view_type)}
     if number not in found:
         shown = ", ".join(map(str, found))
         raise ConfigurationError(f"view type {view_type} has no build {number}", hint=f"it has: {shown}")
@@ -110,7 +111,12 @@ def delete(
     say(f"deleted build {came.build} of view type {came.view_type}")
 
 
-def _name(text: str) -> Any:
+def name_of(text: str) -> ViewType:
+    """The name of a view type as it was typed.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
     from projection.model.ids import ViewType
 
     try:

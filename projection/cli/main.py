@@ -75,6 +75,7 @@ _COMMANDS = {
         "audit",
         "builds",
         "check",
+        "compare",
         "demo",
         "deploy",
         "diff",

@@ -56,6 +56,7 @@ class Operations:
             catalog: of its data folder.
             release: closes what this process has opened to read a view type that the node does not fold.
         """
+        self.catalog = catalog
         self._node = node
         self._roster = node.roster
         self._catalog = catalog

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import msgspec
 
@@ -104,6 +104,19 @@ class RetireOrder(Order, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Fold the build that follows no longer."""
 
     build: int | None = None  # null: the one that follows
+
+
+class CompareOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Compare two builds of a view type."""
+
+    view_type: str
+    old: int | None = None  # null: the build that answers
+    new: int | None = None  # null: the one that is under way, or follows
+    limit: Annotated[int, msgspec.Meta(ge=0, le=100)] = 20  # views and parked events that are told one by one
+
+    def of(self) -> ViewType:
+        """The view type; raises as `Order.of`."""
+        return _checked(ViewType, self.view_type)
 
 
 class DeployOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -12,20 +12,33 @@ from projection.store.ranges import after
 from projection.store.records import PARKED, SUSPENDED, decode_parked, decode_suspension
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from projection.model.parked import ParkedEvent, Suspension
     from projection.store.port import Snapshot
 
+_A_WHILE = 256  # keys
 MOST_COUNTED = 1_000  # newly parked events: beyond that, how many there are says nothing more
 
 
-def differing(old: Snapshot, new: Snapshot, prefix: bytes) -> Iterator[tuple[bytes, bytes | None, bytes | None]]:
-    """Keys below a prefix whose values differ, in key order, with both values; None where there is no such key."""
-    stop = after(prefix)
+def differing(
+    old: Snapshot, new: Snapshot, prefix: bytes, breathe: Callable[[], object] | None = None
+) -> Iterator[tuple[bytes, bytes | None, bytes | None]]:
+    """Keys below a prefix whose values differ, in key order, with both values; None where there is no such key.
+
+    Args:
+        old: one store.
+        new: the other one.
+        prefix: what the keys begin with.
+        breathe: called now and then, for others to have their turn.
+    """
+    stop, seen = after(prefix), 0
     olds, news = old.entries(prefix, stop), new.entries(prefix, stop)
     before, now = next(olds, None), next(news, None)
     while before is not None or now is not None:
+        seen += 1
+        if breathe is not None and seen % _A_WHILE == 0:
+            breathe()
         if now is None or (before is not None and before[0] < now[0]):
             assert before is not None  # noqa: S101 - one of both is there
             yield before[0], before[1], None

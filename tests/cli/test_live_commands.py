@@ -48,6 +48,12 @@ def test_what_is_parked_is_dropped_adopted_and_folded_anew_and_the_audit_tells(r
     refused(projection("builds", "delete", "counter", "3", folder=site), 2, "answers, and is not deleted")
     done("builds", "delete", "counter", "1", folder=site)
     assert {2: "follows", 3: "answers"} == states(site)
+    told = done("compare", "counter", "--url", url, "--stream", site.name, folder=site)
+    assert "build 2 of view type counter at event" in told
+    assert "views: all equal" in told
+    found = json.loads(done("compare", "counter", "2", "3", "--stored-only", "--format", "json", folder=site))
+    assert (True, 2, 3) == (found["equal"], found["old"]["build"], found["new"]["build"])
+    refused(projection("compare", "counter", "1", "3", folder=site), 2, "has no build 1")
     assert "build 2 of view type counter answers again" in done("rollback", "counter", folder=site)
     assert {2: "answers", 3: "follows"} == states(site)
     assert "build 3 of view type counter answers" in done("promote", "counter", folder=site)

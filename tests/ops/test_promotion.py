@@ -281,6 +281,36 @@ async def test_a_build_that_was_begun_without_a_node_is_folded_when_its_manifest
         await waits(one, "manual")
 
 
+async def compared(one, status=200, **builds):
+    answer = await one.post("/v1/operations/compare", {"view_type": "fines", **builds})
+    assert status == answer.status_code, answer.text
+    return answer.json()
+
+
+async def test_two_builds_are_compared_at_one_event_while_the_node_folds_both(site, tmp_path):
+    async with site(EVENTS) as one:
+        assert "none follows the one that answers" in (await compared(one, 409))["detail"]
+        await deployed_with(one, tmp_path, DOUBLED.replace("e.n < 0 =>", "e.n < 0 or e.n == 2 =>"), promote="manual")
+        await waits(one, "manual")
+        await publish(one, [fine("c", 7)])
+        found = await compared(one, limit=1)
+        assert (False, True, 1, 2) == (
+            found["equal"],
+            found["at_one_event"],
+            found["old"]["build"],
+            found["new"]["build"],
+        )
+        assert (5, 5) == (found["old"]["at"], found["new"]["at"])
+        assert {"n": 3} == found["fields"]
+        assert (3, 0, 0, 0) == (found["changed"], found["only_old"], found["only_new"], found["in_between"])
+        assert [("a", [{"path": "n", "before": 1, "after": 2}])] == [
+            (view["view_id"], view["changes"]) for view in found["views"]
+        ]
+        await ordered(one, "promote")
+        await ordered(one, "retire")
+        assert "not compared here" in (await compared(one, 409, old=1, new=2))["detail"]
+
+
 # --- how long former builds are kept ----------------------------------------------------------------------------------
 
 

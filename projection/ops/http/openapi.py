@@ -9,6 +9,7 @@ from fastapi.openapi.utils import get_openapi
 
 from projection import __version__
 from projection.engine import orders
+from projection.history.differences import BuildDifferences
 from projection.ops.http.operations import Health, Readiness
 from projection.ops.http.problems import Problem, documented
 from projection.query.answers import CatalogAnswer, Explanation, QueryAnswer, ViewAnswer
@@ -39,11 +40,13 @@ _OF_OPERATIONS = (
     orders.PromoteOrder,
     orders.RebuildOrder,
     orders.RetireOrder,
+    orders.CompareOrder,
     orders.DeployCame,
     orders.DropCame,
     orders.AdoptCame,
     orders.BuildCame,
     orders.SwitchCame,
+    BuildDifferences,
     orders.Done,
 )
 _OPEN = ("/health", "/ready")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from time import sleep
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -13,6 +15,7 @@ from projection.engine.orders import (
     AdoptCame,
     AdoptOrder,
     BuildCame,
+    CompareOrder,
     DeleteOrder,
     DeployCame,
     DeployOrder,
@@ -29,6 +32,8 @@ from projection.engine.orders import (
 from projection.engine.recipes import deployed_from
 from projection.engine.switching import Promotion
 from projection.errors import ConfigurationError, ErrorClass, ProjectionError
+from projection.history.build_comparison import compared, compared_builds
+from projection.history.differences import BuildDifferences
 from projection.model.recipe import Recipe
 from projection.ops.http.access import OfOperator
 from projection.ops.http.described import answered
@@ -36,12 +41,19 @@ from projection.ops.http.parameters import none_expected
 from projection.ops.http.problems import RequestError, documented
 from projection.ops.http.service import service_of
 from projection.ops.http.views import json_body
+from projection.store.lmdb_reader import LmdbLane
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from projection.history.build_comparison import BuildComparison
+    from projection.ops.http.service import Service
+    from projection.store.build import Build
+
 _JSON = "application/json"
-_Order = TypeVar("_Order", bound=Order | DeployOrder)
+_BREATH_S = 0.001  # that a comparison rests now and then, so that others fold and answer
+_numbers = msgspec.json.Encoder(decimal_format="number").encode
+_Order = TypeVar("_Order", bound=Order | DeployOrder | CompareOrder)
 _Came = TypeVar("_Came")
 _AUTHOR = {"by": "alice", "reason": "the gateway sent it twice"}
 _FINES = {"view_type": "fine_summary", **_AUTHOR}
@@ -264,6 +276,72 @@ async def delete(request: Request) -> Response:
     order, service = await _order(request, DeleteOrder), service_of(request)
     build = await _came(lambda: service.operations.delete(order.of(), order.build, order.author(service.door)))
     return _answer(BuildCame.of(build))
+
+
+_SIDE = {"build": 3, "at": 561470, "views": 150370, "parked": 0, "suspended": 0, "digest": "f5a1d9b3c6e0"}
+
+
+@router.post(
+    "/compare",
+    summary="Compare two builds by what they hold",
+    operation_id="compare",
+    **_described(
+        "CompareOrder",
+        {"view_type": "fine_summary", "old": 3, "new": 4, "limit": 20},
+        "BuildDifferences",
+        {
+            "view_type": "fine_summary",
+            "equal": False,
+            "at_one_event": True,
+            "old": _SIDE,
+            "new": _SIDE | {"build": 4, "digest": "0d7714be02aa"},
+            "only_old": 0,
+            "only_new": 0,
+            "changed": 1,
+            "in_between": 0,
+            "fields": {"balance": 1},
+            "newly_parked": 0,
+            "no_longer_parked": 0,
+            "parked_otherwise": 0,
+            "views": [
+                {
+                    "tenant_id": "north",
+                    "view_id": "A1",
+                    "differs": "changed",
+                    "changes": [{"path": "balance", "before": 1.5, "after": 2.5}],
+                    "first": None,
+                }
+            ],
+            "parked": [],
+        },
+        "What differs; all is counted, and the first ones are told.",
+    ),
+)
+async def compare(request: Request) -> Response:
+    """Both at one event, where the node folds both. Takes as long as it takes to read all views; the node goes on."""
+    order, service = await _order(request, CompareOrder), service_of(request)
+    found = await _came(lambda: _compared(service, order))
+    return Response(_numbers(BuildDifferences.of(found)), media_type=_JSON)
+
+
+async def _compared(service: Service, order: CompareOrder) -> BuildComparison:
+    builds = compared_builds(service.operations.catalog, order.of(), order.old, order.new)
+    old, new = (_open_store(service, one) for one in builds)
+    return await asyncio.to_thread(compared, builds, (old, new), order.limit, lambda: sleep(_BREATH_S))
+
+
+def _open_store(service: Service, build: Build) -> LmdbLane:
+    """The store of a build that the node folds; another one must not be opened twice in a process.
+
+    Raises:
+        ConfigurationError: the node does not fold it.
+    """
+    if not isinstance(found := service.node.reader_of(build), LmdbLane):
+        raise ConfigurationError(
+            f"{build} is not folded by this node, and not compared here",
+            hint=f"`projection compare {build.view_type}` reads the data folder itself",
+        )
+    return found
 
 
 def _recipe(text: str) -> Recipe:
