@@ -265,7 +265,7 @@ def cutover(
     return Cutover(lane, old, serve, former, compares, gate, rules.keeps_following)
 
 
-def _noted(catalog: Catalog, view_type: ViewType, held: HeldBuild) -> None:
+def _noted(catalog: Catalog, view_type: ViewType, held: HeldBuild | None) -> None:
     try:
         catalog.hold(view_type, held)
     except StorageError as error:  # the node says it all the same

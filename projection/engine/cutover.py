@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import structlog
 
-from projection.engine.gates import OPEN
+from projection.engine.gates import HALTED, OPEN
 from projection.errors import ErrorClass, ProjectionError, StorageError
 
 if TYPE_CHECKING:
@@ -114,6 +114,10 @@ class Cutovers:
             StreamError: the end of the log cannot be looked at.
         """
         try:
+            if one.gate is not None and one.new.halted is not None:
+                one.gate.hold(one.new, HALTED, one.new.halted.message)
+            elif one.gate is not None:
+                one.gate.goes_on()
             if feed is None or not await has_caught_up(one, feed):
                 return False  # for a moment: what delays it may still do so
             made = self._may_switch(one) and self._is_open(one)

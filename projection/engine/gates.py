@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from projection.model.promotion import Gate, Promote
     from projection.store.port import ViewReader
 
+HALTED = "halted"
 _AGAIN_S = 1.0  # until a build that is held is looked at again; twice as long each time
 _LONGEST_S = 60.0
 
@@ -40,13 +41,13 @@ Ruling = HeldBuild | Literal[Verdict.OPEN, Verdict.UNDECIDED]
 class Gatekeeper:
     """Says whether a build that has caught up may answer."""
 
-    def __init__(self, gate: Gate, default: Promote, note: Callable[[HeldBuild], None]) -> None:
+    def __init__(self, gate: Gate, default: Promote, note: Callable[[HeldBuild | None], None]) -> None:
         """The gate of one build.
 
         Args:
             gate: of the build.
             default: the condition where the gate names none.
-            note: writes down why the build is held, for others to read.
+            note: writes down why the build is held, or that it no longer is, for others to read.
         """
         self._gate = gate
         self._promote = gate.promote or default
@@ -89,6 +90,12 @@ class Gatekeeper:
             self._note(found)
             self._held = found
         return found
+
+    def goes_on(self) -> None:
+        """Note that a build which had halted is folded again."""
+        if self._held is not None and self._held.gate == HALTED:
+            self._held = None
+            self._note(None)
 
     def _looked(self, new: Lane, old: Lane) -> Ruling:
         if self._look is None:

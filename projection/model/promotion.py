@@ -19,8 +19,8 @@ BY_SETTINGS = Gate()
 
 
 class HeldBuild(NamedTuple):
-    """A build that has caught up and does not answer yet, and why."""
+    """A build that could answer and does not, and why."""
 
     build: int
-    gate: str  # which condition is not met: `manual`, `when_equal`, `parked` or `fewer_messages`
+    gate: str  # what is in the way: `manual`, `when_equal`, `parked`, `fewer_messages` or `halted`
     why: str

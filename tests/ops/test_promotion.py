@@ -24,8 +24,10 @@ from projection.engine.inventory import build_states
 from projection.engine.recipes import deployed_by
 from projection.engine.replay import Replay
 from projection.engine.retention import Retention
+from projection.errors import StorageError
 from projection.model.envelope import Tenancy
 from projection.model.settings import BuildSettings
+from projection.store.disk import FULL
 
 STRICT = PROGRAM.replace("when e.n < 0 =>", "when e.n < 0 or e.n == 3 =>")
 SAME_VIEWS = PROGRAM.replace("n: e.n,", "n: e.n + 0,")
@@ -279,6 +281,66 @@ async def test_a_build_that_was_begun_without_a_node_is_folded_when_its_manifest
         assert [1] == [lane.build for lane in one.node.lanes]
         assert {"fines": ("is under way", 2)} == await deployed_as(one, tmp_path, {"fines": DOUBLED})
         await waits(one, "manual")
+
+
+async def test_a_build_that_has_seen_fewer_messages_waits_until_that_is_accepted(site):
+    async with site(EVENTS) as one:
+        (lane,) = one.node.lanes
+        lane.position = lane.position.model_copy(update={"messages": 9})  # as if the log had lost some since
+        await ordered(one, "rebuild")
+        await waits(one, "fewer_messages")
+        refused = await ordered(one, "promote", 409)
+        assert "build 2 of view type fines has seen 4 messages of the log" in refused["detail"]
+        assert "--accept-fewer-messages" in refused["hint"]
+        assert 1 == serving(one)
+        await ordered(one, "promote", accept_fewer_messages=True)
+        assert (2, {}) == (serving(one), one.node.waiting)
+
+
+async def test_a_build_that_halts_says_so_and_answers_once_it_goes_on(site, tmp_path, monkeypatch):
+    async with site(EVENTS) as one:
+        await ordered(one, "rebuild", promote="manual")
+        await waits(one, "manual")
+        new = one.node.roster.lane_of(FINES, 2)
+
+        def broken(*_):
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(new, "_fold", broken)
+        await one.site.publish([fine("c", 5)])
+        await eventually(lambda: "halted" == one.node.waiting[FINES].gate)
+        assert (2, "waits") in [each[:2] for each in states(one)]
+        assert "has halted" in (await ordered(one, "promote", 409))["detail"]
+        await ordered(one, "resume")
+        await waits(one, "manual")
+        await ordered(one, "promote")
+        assert 2 == serving(one)
+
+
+async def test_a_build_for_which_the_disk_has_no_room_does_not_answer_before_there_is_some(site, tmp_path, monkeypatch):
+    async with site(EVENTS) as one:
+        opened, is_full = one.node.opener.lane, True
+
+        def lane(planned):
+            made = opened(planned)
+            commit = made.store.commit
+
+            def refused(*arguments):
+                if is_full:
+                    raise StorageError("there is no room on the disk", code=FULL)
+                commit(*arguments)
+
+            monkeypatch.setattr(made.store, "commit", refused)
+            return made
+
+        monkeypatch.setattr(one.node.opener, "lane", lane)
+        await deployed_with(one, tmp_path, DOUBLED)
+        await eventually(one.node.troubles)
+        assert {"view type fines": "there is no room on the disk"} == one.node.troubles()
+        assert [(1, "answers", None), (2, "under way", None)] == states(one)
+        assert 3 == await n_of(one, "b")
+        is_full = False
+        await eventually(lambda: serving(one) == 2)
 
 
 async def compared(one, status=200, **builds):
