@@ -68,7 +68,7 @@ def list_(
                 "-" if one.scanned is None else one.scanned,
                 "-" if one.views is None else one.views,
                 "-" if one.parked is None else one.parked,
-                _size(one.bytes),
+                size(one.bytes),
                 one.why or "",
             )
             for one in found
@@ -141,10 +141,11 @@ def _as_json(one: BuildState) -> dict[str, Any]:
     }
 
 
-def _size(count: int) -> str:
-    size = float(count)
+def size(count: int) -> str:
+    """So many bytes, as people read them."""
+    left = float(count)
     for unit in ("B", "KiB", "MiB"):
-        if size < 1024:
-            return f"{size:,.0f} {unit}"
-        size /= 1024
-    return f"{size:,.1f} GiB"
+        if left < 1024:
+            return f"{left:,.0f} {unit}"
+        left /= 1024
+    return f"{left:,.1f} GiB"

@@ -93,6 +93,7 @@ _COMMANDS = {
         "new",
         "parked",
         "pause",
+        "plan",
         "promote",
         "query",
         "rebuild",

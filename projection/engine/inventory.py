@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from projection.model.ids import ViewType
     from projection.store.build import Build
-    from projection.store.catalog import CatalogReader
+    from projection.store.catalog_reading import CatalogReading
 
 _SECTOR = 512  # bytes, in which the system counts what a file takes
 
@@ -49,7 +49,7 @@ class BuildState:
         }
 
 
-def build_states(catalog: CatalogReader, view_type: ViewType | None = None) -> list[BuildState]:
+def build_states(catalog: CatalogReading, view_type: ViewType | None = None) -> list[BuildState]:
     """The builds of a view type, or of all; those of one the oldest first.
 
     Raises:
@@ -59,7 +59,7 @@ def build_states(catalog: CatalogReader, view_type: ViewType | None = None) -> l
     return [_measured(BuildState(one, *_state(catalog, one), paused.get(one.view_type))) for one in builds]
 
 
-def _state(catalog: CatalogReader, build: Build) -> tuple[State, str | None]:
+def _state(catalog: CatalogReading, build: Build) -> tuple[State, str | None]:
     """What a build is, and what there is to say about that."""
     view_type = build.view_type
     candidate, follower, held = catalog.candidate(view_type), catalog.follower(view_type), catalog.held(view_type)

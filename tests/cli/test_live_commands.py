@@ -83,6 +83,15 @@ def test_a_view_type_is_paused_and_a_manifest_deployed_by_command_and_by_signal(
     assert doubled != COUNTER
     deploy(site, doubled, stream=site.name)
     assert "folds anew" in done("deploy", "--dry-run", folder=site)
+    server = ("--url", url, "--stream", site.name)
+    would = json.loads(done("plan", "--sample", "100", "--json", *server, folder=site))
+    assert ("folds anew", "the program") == (would["change"], would["why"])
+    assert would["events"] >= 1
+    assert would["bytes"] > 0
+    assert "new" in [one["view_id"] for one in would["differing"]]
+    assert "would differ" in done("plan", "--sample", "1", *server, folder=site)
+    unreached = projection("plan", "--url", "nats://127.0.0.1:1", folder=site)
+    assert ("unknown" in unreached.stdout, 0) == (True, unreached.returncode), unreached.stderr
     assert {1: "answers"} == states(site)
     assert "folds anew" in done("deploy", folder=site)
     eventually(lambda: total(site, "new") == 6, node)

@@ -34,6 +34,7 @@ from projection.engine.orders import (
 from projection.engine.recipes import deployed_by, recipe_of
 from projection.engine.verification import verify
 from projection.errors import ProjectionError
+from projection.history.build_comparison import compare_builds
 from projection.query.reading import parked_events, serving_reader
 from projection.store import control_socket
 from projection.store.catalog import CatalogReader
@@ -103,6 +104,8 @@ class Schedule:
         if order is None:
             return
         try:
+            if self.dice.random() < 0.1:
+                compare_builds(self.site.data, self.dice.choice(self.view_types))
             if self.dice.random() < 0.2:
                 self.give_and_go(name, order)
             else:

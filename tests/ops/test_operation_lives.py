@@ -18,7 +18,7 @@ FINES = ViewType("fines")
 OTHERS = ViewType("others")
 BY = {"by": "alice", "reason": ""}
 STEPS = 18
-ORDERS = ("pause", "resume", "rebuild", "rebuild", "drop", "delete", "promote", "rollback", "retire")
+ORDERS = ("pause", "resume", "rebuild", "rebuild", "drop", "delete", "promote", "rollback", "retire", "compare")
 SEEDS = 24
 
 
@@ -50,6 +50,13 @@ class Life:
             case "rebuild":
                 gate = self.random.choice((None, "when_caught_up", "when_equal", "manual"))
                 await self.order(one, view_type, "rebuild", promote=gate)
+            case "compare":
+                answer = await one.post("/v1/operations/compare", {"view_type": str(view_type)})
+                assert answer.status_code in (200, 409), answer.text
+                # One program and no parked event that only one of them has: what differs is what was decided.
+                told = answer.json()
+                decided = {build.drops for build in one.site.catalog.builds(view_type)}
+                assert answer.status_code == 409 or told["equal"] or not told["at_one_event"] or len(decided) > 1
             case "promote":
                 await self.order(one, view_type, "promote", although_parked=self.random.random() < 0.5)
             case "publish":
