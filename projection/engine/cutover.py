@@ -56,6 +56,11 @@ class Cutover:
     follows: bool = False  # whether the other one is folded on afterwards
 
     @property
+    def is_held(self) -> bool:
+        """Whether its gate was found shut."""
+        return self.gate is not None and self.gate.held is not None
+
+    @property
     def is_level(self) -> bool:
         """Whether the new build has come as far as the other one, as both are stored."""
         return self.old is not None and self.new.position.scanned >= self.old.position.scanned
@@ -84,8 +89,8 @@ class Cutovers:
         return {one.new for one in self.pending if one.old is not None}
 
     def may_end(self, is_paused: Callable[[Lane], bool]) -> bool:
-        """Whether no cutover can still be made: each was made or refused, or its new build has halted or is paused."""
-        return all(one.new.halted is not None or is_paused(one.new) for one in self.pending)
+        """Whether no cutover can be made for now: its gate holds each new build, or it has halted or is paused."""
+        return all(one.is_held or one.new.halted is not None or is_paused(one.new) for one in self.pending)
 
     def replaced(self, lane: Lane, new: Lane) -> None:
         """A lane has taken the place of another on the same store."""
