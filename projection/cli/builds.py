@@ -78,11 +78,12 @@ def list_(
 
 
 def show(view_type: _ViewType, number: _Number, *, storage: Storage = None, config: Config = None) -> None:
-    """Print all that is known of one build, as a JSON object: its program, settings, decisions and lineage.
+    """Print all that is known of one build, as a JSON object: program, settings, decisions, lineage, and what it holds.
 
-    Reads while a node writes.
+    Goes through all of its store, to tell how many bytes views, indexes, changes and parked events are. Reads while a
+    node writes.
     """
-    from projection.engine.inventory import build_states
+    from projection.engine.inventory import build_states, contents_of
     from projection.model.settings import Settings
     from projection.store.catalog import CatalogReader
 
@@ -91,7 +92,9 @@ def show(view_type: _ViewType, number: _Number, *, storage: Storage = None, conf
     if number not in found:
         shown = ", ".join(map(str, found))
         raise ConfigurationError(f"view type {view_type} has no build {number}", hint=f"it has: {shown}")
-    print_json(_as_json(found[number]) | found[number].made_of)
+    one = found[number]
+    contents = None if one.problem is not None else contents_of(one.build)
+    print_json(_as_json(one) | {"contents": contents} | one.made_of)
 
 
 def delete(

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from projection.errors import StorageError
 from projection.model.files import is_folder
+from projection.model.keys import VIEWS
+from projection.store import changes
+from projection.store.indexes import described, index_prefix
 from projection.store.lmdb_reader import LmdbViewReader
+from projection.store.ranges import after
+from projection.store.records import PARKED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,6 +21,7 @@ if TYPE_CHECKING:
     from projection.model.ids import ViewType
     from projection.store.build import Build
     from projection.store.catalog_reading import CatalogReading
+    from projection.store.port import Snapshot, ViewReader
 
 _SECTOR = 512  # bytes, in which the system counts what a file takes
 
@@ -86,6 +92,37 @@ def _measured(one: BuildState) -> BuildState:
             return replace(one, scanned=reader.position().scanned, views=reader.count_views(), parked=parked)
     except StorageError as error:
         return replace(one, problem=error.message)
+
+
+def contents_of(build: Build) -> dict[str, Any] | None:
+    """What a build's store holds, in bytes of keys and values; None where there is none. Goes through all of it.
+
+    Pages that are not full and those that are free come on top of it.
+
+    Raises:
+        StorageError: the store cannot be read.
+    """
+    if not is_folder(build.lane_path()):
+        return None
+    with LmdbViewReader.open(build.lane_path()) as reader:
+        return contents_of_store(reader)
+
+
+def contents_of_store(reader: ViewReader) -> dict[str, Any]:
+    """The same of an open store; raises as well."""
+    with reader.snapshot() as store:
+        return {
+            "views": _bytes_below(store, VIEWS),
+            "indexes": {
+                described(index.keys): _bytes_below(store, index_prefix(index.number)) for index in store.indexes
+            },
+            "changes": sum(_bytes_below(store, prefix) for prefix in changes.PREFIXES),
+            "parked": _bytes_below(store, PARKED),
+        }
+
+
+def _bytes_below(store: Snapshot, prefix: bytes) -> int:
+    return sum(len(key) + len(value) for key, value in store.entries(prefix, after(prefix)))
 
 
 def _taken(folder: Path) -> int:

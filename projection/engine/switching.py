@@ -107,7 +107,8 @@ class Switching:
         build = can_go_back(answers, self._catalog.follower(view_type))
         lane = self._roster.lane_of(view_type, build.number)
         if lane is None:
-            raise ConfigurationError(f"{build} is not folded", hint="the node's log tells why")
+            hint = "the node's log tells why, unless builds.retire_after_h is 0"
+            raise ConfigurationError(f"{build} is not folded", hint=hint)
         _require_going(lane)
         old = self._roster.lane_of(view_type, answers.number)
         one = cutover(self._catalog, build, lane, answers, old, self._access.node.opener.rules)

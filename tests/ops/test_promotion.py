@@ -20,7 +20,7 @@ from test_live_operations import (
     serving,
 )
 
-from projection.engine.inventory import build_states
+from projection.engine.inventory import build_states, contents_of_store
 from projection.engine.recipes import deployed_by
 from projection.engine.replay import Replay
 from projection.engine.retention import Retention
@@ -407,3 +407,25 @@ async def test_builds_that_answer_or_may_yet_or_were_rolled_back_are_not_deleted
         await retention(one, delete_after_h=1).passed(10**9)
         await retention(one, delete_after_h=1).passed(10**9)
         assert [(1, "answers"), (2, "former"), (3, "waits")] == [each[:2] for each in states(one)]
+
+
+async def test_what_a_build_holds_is_told_by_its_kinds(site):
+    async with site(EVENTS, entry={"changes": True}) as one:
+        (lane,) = one.node.lanes
+        held = lane.store.snapshot()
+        with held as store:
+            entries = list(store.entries(b"", b"\xff"))
+        found = contents_of_store(lane.store)
+        for kind, prefixes in {
+            "views": [b"view:"],
+            "parked": [b"parked:"],
+            "changes": [b"change", b"tombstone"],
+        }.items():
+            wanted = sum(len(k) + len(v) for k, v in entries if any(k.startswith(each) for each in prefixes))
+            assert (kind, wanted) == (kind, found[kind])
+            assert wanted
+        assert ["status, balance desc"] == list(found["indexes"])
+        assert (
+            sum(len(k) + len(v) for k, v in entries if k.startswith(b"index:"))
+            == found["indexes"]["status, balance desc"]
+        )
