@@ -130,7 +130,7 @@ MUTANTS = [
         "a build that parks more than the other answers",
         "engine/gates.py",
         (("or not _parks(new)):", "or True):"),),
-        "tests/ops/test_promotion.py::test_a_build_that_parks_what_the_other_does_not_answers_only_when_told",
+        "tests/engine/test_node.py::test_a_run_until_caught_up_ends_where_a_gate_holds_the_new_build",
     ),
     Mutant(
         "a former build that is not folded on",
