@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         TenantAccessError,
     )
     from projection.extras import MissingExtraError
+    from projection.history.build_comparison import BuildComparison, compare_builds
     from projection.history.folder_repair import repair
     from projection.model.envelope import Tenancy
     from projection.model.ids import TenantId, ViewId, ViewType
@@ -58,6 +59,7 @@ __all__ = [
     "Author",
     "BackupDirectory",
     "BackupMade",
+    "BuildComparison",
     "Catalog",
     "CheckedBackup",
     "Client",
@@ -95,6 +97,7 @@ __all__ = [
     "__version__",
     "adopt",
     "back_up",
+    "compare_builds",
     "differences",
     "drop",
     "load_deployment",
@@ -109,6 +112,7 @@ __all__ = [
 _PLACES = {
     "Adoption": "projection.engine.adoption",
     "AsyncClient": "projection.client.async_client",
+    "BuildComparison": "projection.history.build_comparison",
     "Author": "projection.store.audit",
     "BackupDirectory": "projection.store.backup_directory",
     "BackupMade": "projection.engine.backup",
@@ -147,6 +151,7 @@ _PLACES = {
     "ViewId": "projection.model.ids",
     "ViewType": "projection.model.ids",
     "adopt": "projection.engine.adoption",
+    "compare_builds": "projection.history.build_comparison",
     "back_up": "projection.engine.backup",
     "differences": "projection.engine.verification",
     "drop": "projection.engine.decisions",

@@ -11,6 +11,7 @@ from projection.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from projection.engine.inventory import BuildState
+    from projection.model.ids import ViewType
 
 EXAMPLES = (
     "projection builds list",
@@ -52,13 +53,13 @@ def list_(
     from projection.store.catalog import CatalogReader
 
     with CatalogReader.open(Settings.load(config, {"storage": storage}).storage) as catalog:
-        found = build_states(catalog, None if view_type is None else catalog.require(_name(view_type)).view_type)
+        found = build_states(catalog, None if view_type is None else catalog.require(name_of(view_type)).view_type)
     if json:
         for one in found:
             print_json(_as_json(one))
         return
     print_table(
-        ("view type", "build", "state", "at", "views", "parked", "disk"),
+        ("view type", "build", "state", "at", "views", "parked", "disk", "why"),
         [
             (
                 one.build.view_type,
@@ -68,27 +69,32 @@ def list_(
                 "-" if one.views is None else one.views,
                 "-" if one.parked is None else one.parked,
                 size(one.bytes),
+                one.why or "",
             )
             for one in found
         ],
+        last_folds=True,
     )
 
 
 def show(view_type: _ViewType, number: _Number, *, storage: Storage = None, config: Config = None) -> None:
-    """Print all that is known of one build, as a JSON object: its program, settings, decisions and lineage.
+    """Print all that is known of one build, as a JSON object: program, settings, decisions, lineage, and what it holds.
 
-    Reads while a node writes.
+    Goes through all of its store, to tell how many bytes views, indexes, changes and parked events are. Reads while a
+    node writes.
     """
-    from projection.engine.inventory import build_states
+    from projection.engine.inventory import build_states, contents_of
     from projection.model.settings import Settings
     from projection.store.catalog import CatalogReader
 
     with CatalogReader.open(Settings.load(config, {"storage": storage}).storage) as catalog:
-        found = {one.build.number: one for one in build_states(catalog, catalog.require(_name(view_type)).view_type)}
+        found = {one.build.number: one for one in build_states(catalog, catalog.require(name_of(view_type)).view_type)}
     if number not in found:
         shown = ", ".join(map(str, found))
         raise ConfigurationError(f"view type {view_type} has no build {number}", hint=f"it has: {shown}")
-    print_json(_as_json(found[number]) | found[number].made_of)
+    one = found[number]
+    contents = None if one.problem is not None else contents_of(one.build)
+    print_json(_as_json(one) | {"contents": contents} | one.made_of)
 
 
 def delete(
@@ -108,7 +114,12 @@ def delete(
     say(f"deleted build {came.build} of view type {came.view_type}")
 
 
-def _name(text: str) -> Any:
+def name_of(text: str) -> ViewType:
+    """The name of a view type as it was typed.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
     from projection.model.ids import ViewType
 
     try:
@@ -122,6 +133,7 @@ def _as_json(one: BuildState) -> dict[str, Any]:
         "view_type": str(one.build.view_type),
         "build": one.build.number,
         "state": one.state,
+        "why": one.why,
         "paused": one.paused,
         "fold_identity": one.build.fold_identity,
         "scanned": one.scanned,

@@ -1,4 +1,4 @@
-"""`projection pause`, `resume`, `rebuild` and `audit`: orders to a node, and what was ordered."""
+"""`projection pause`, `resume`, `rebuild`, `promote`, `rollback`, `retire` and `audit`: orders to a node."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from projection.cli.console import print_json, say
-from projection.cli.options import Config, Reason, Storage
+from projection.cli.options import AlthoughParked, Config, Reason, Storage, WhenPromoted
 from projection.cli.parameters import Argument, Option
 from projection.lang.printable import printable
 
@@ -16,7 +16,14 @@ if TYPE_CHECKING:
 
 EXAMPLES_OF_PAUSE = ('projection pause shop_orders --reason "the orders service is being moved"',)
 EXAMPLES_OF_RESUME = ("projection resume shop_orders",)
-EXAMPLES_OF_REBUILD = ("projection rebuild shop_orders", "projection rebuild shop_orders --from /backups")
+EXAMPLES_OF_REBUILD = (
+    "projection rebuild shop_orders",
+    "projection rebuild shop_orders --promote when_equal",
+    "projection rebuild shop_orders --from /backups",
+)
+EXAMPLES_OF_PROMOTE = ("projection promote shop_orders", "projection promote shop_orders --although-parked")
+EXAMPLES_OF_ROLLBACK = ('projection rollback shop_orders --reason "amounts are wrong"',)
+EXAMPLES_OF_RETIRE = ("projection retire shop_orders", "projection retire shop_orders 3")
 EXAMPLES_OF_AUDIT = ("projection audit", "projection audit --limit 20 --json")
 
 _ViewType = Annotated[str, Argument(help="The view type, as the manifest names it.")]
@@ -53,11 +60,13 @@ def rebuild(
         Path | None,
         Option("--from", metavar="BACKUP", help="Begin with what a backup has: for where the log has lost its start."),
     ] = None,
+    promote: WhenPromoted = None,
+    although_parked: AlthoughParked = False,
     reason: Reason = "",
     storage: Storage = None,
     config: Config = None,
 ) -> None:
-    """Fold a view type anew, from its start; the former build answers until the new one is level with it.
+    """Fold a view type anew, from its start; the former build answers until the new one has caught up with it.
 
     A node that is running on the data folder begins at once; else the next start does. With --from, the new build goes
     on from a backup of the same fold: the newest one, where a directory of some is named.
@@ -65,10 +74,89 @@ def rebuild(
     from projection.cli.door import door_to, whoever
     from projection.engine.orders import RebuildOrder
 
-    backup = None if from_ is None else str(from_.absolute())
+    order = RebuildOrder(
+        view_type=view_type,
+        by=whoever(),
+        reason=reason,
+        promote=None if promote is None else promote.value,
+        although_parked=although_parked,
+        backup=None if from_ is None else str(from_.absolute()),
+    )
     with door_to(_data(config, storage)) as door:
-        came = door.rebuild(RebuildOrder(view_type=view_type, by=whoever(), reason=reason, backup=backup))
+        came = door.rebuild(order)
     say(f"build {came.build} of view type {came.view_type} is under way; `projection builds list` shows how far it is")
+
+
+def promote(
+    view_type: _ViewType,
+    number: Annotated[int | None, Argument(help="The build; else the one that waits.", min=1)] = None,
+    *,
+    although_parked: AlthoughParked = False,
+    accept_fewer_messages: Annotated[
+        bool,
+        Option("--accept-fewer-messages", help="Also if the build has seen fewer messages than the one that answers."),
+    ] = False,
+    reason: Reason = "",
+    storage: Storage = None,
+    config: Config = None,
+) -> None:
+    """Have the build answer that waits, or that was rolled back; if it has not caught up, as soon as it has.
+
+    A node may be running on the data folder. Without one, the next start does it, once the build has caught up.
+    """
+    from projection.cli.door import door_to, whoever
+    from projection.engine.orders import PromoteOrder
+
+    order = PromoteOrder(
+        view_type=view_type,
+        by=whoever(),
+        reason=reason,
+        build=number,
+        although_parked=although_parked,
+        accept_fewer_messages=accept_fewer_messages,
+    )
+    with door_to(_data(config, storage)) as door:
+        came = door.promote(order)
+    if came.answers:
+        say(f"build {came.build} of view type {came.view_type} answers")
+    else:
+        say(f"build {came.build} of view type {came.view_type} answers once it has caught up")
+
+
+def rollback(view_type: _ViewType, *, reason: Reason = "", storage: Storage = None, config: Config = None) -> None:
+    """Have the former build answer again, which was folded on since; nothing is lost.
+
+    The other build is folded on. It answers again only when it is promoted. A node may be running on the data folder.
+    """
+    from projection.cli.door import door_to
+
+    with door_to(_data(config, storage)) as door:
+        came = door.rollback(_order(view_type, reason))
+    say(
+        f"build {came.build} of view type {came.view_type} answers again; `projection promote {came.view_type}` has "
+        f"build {came.former_build} answer"
+    )
+
+
+def retire(
+    view_type: _ViewType,
+    number: Annotated[int | None, Argument(help="The build; else the one that follows.", min=1)] = None,
+    *,
+    reason: Reason = "",
+    storage: Storage = None,
+    config: Config = None,
+) -> None:
+    """Fold the build that follows no longer: from then on one cannot go back to it in one step.
+
+    It stays on the disk; `projection builds delete` deletes it. A node may be running on the data folder.
+    """
+    from projection.cli.door import door_to, whoever
+    from projection.engine.orders import RetireOrder
+
+    order = RetireOrder(view_type=view_type, by=whoever(), reason=reason, build=number)
+    with door_to(_data(config, storage)) as door:
+        came = door.retire(order)
+    say(f"build {came.build} of view type {came.view_type} is folded no longer")
 
 
 def audit(

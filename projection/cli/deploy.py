@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 from projection.cli.console import note, print_json
-from projection.cli.options import Config, ManifestFile, Reason, Storage
+from projection.cli.options import AlthoughParked, Config, ManifestFile, Reason, Storage, WhenPromoted
 from projection.cli.parameters import Option
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = (
     "projection deploy --dry-run",
-    "projection deploy --manifest manifest.yaml",
+    "projection deploy --manifest manifest.yaml --promote manual",
     'projection deploy --reason "long visits count"',
 )
 
@@ -24,6 +24,8 @@ def deploy(
     *,
     manifest: ManifestFile = None,
     dry_run: Annotated[bool, Option("--dry-run", help="Write nothing; show what would be done, and why.")] = False,
+    promote: WhenPromoted = None,
+    although_parked: AlthoughParked = False,
     reason: Reason = "",
     json: Annotated[bool, Option("--json", help="One JSON object for each view type.")] = False,
     storage: Storage = None,
@@ -50,7 +52,13 @@ def deploy(
         with CatalogReader.open(settings.storage) as catalog:
             steps: Sequence[StepCame] = [StepCame.of(one) for one in plan_deployment(catalog, deployed)]
     else:
-        order = DeployOrder(recipes=[recipe_of(one).encode() for one in deployed], by=whoever(), reason=reason)
+        order = DeployOrder(
+            recipes=[recipe_of(one).encode() for one in deployed],
+            by=whoever(),
+            reason=reason,
+            promote=None if promote is None else promote.value,
+            although_parked=although_parked,
+        )
         with door_to(settings.storage) as door:
             steps = door.deploy(order).steps
     _print(steps, as_json=json)

@@ -13,7 +13,7 @@ from projection.cli.parameters import Argument, Exit, Option
 from projection.errors import EXIT_FAILED, ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from projection.engine.deployment import DeployedView
     from projection.history.comparison import Comparison, First, Pair, ParkedDifference, Side, ViewDifference
@@ -172,25 +172,12 @@ def _print(found: Sequence[Comparison], limit: int) -> None:
         say("\n" * (number > 0) + "\n".join(_summary(one)))
         if one.views:
             say()
-            print_table(
-                ("view id", "tenant", "differs", "from event", "fields"),
-                [
-                    (view.view_id, view.tenant_id, view.kind.replace("_", " "), _first(view.first), _fields(view))
-                    for view in one.views
-                ],
-                last_folds=True,
-            )
+            print_table(*views_table(one.views), last_folds=True)
         if sum(one.kinds.values()) > len(one.views):
             say(f"… and {sum(one.kinds.values()) - len(one.views):,} more views (--limit shows more)")
         if one.parked:
             say()
-            print_table(
-                ("event", "tenant", "view id", "parked before", "parked now"),
-                [
-                    (each.sequence, each.tenant_id, each.view_id or "", each.old or "", each.new or "")
-                    for each in one.parked[:limit]
-                ],
-            )
+            print_table(*parked_table(one.parked[:limit], ("parked before", "parked now")))
         if len(one.parked) > limit:
             say(f"… and {len(one.parked) - limit:,} more events")
 
@@ -224,6 +211,24 @@ def _parked_counts(one: Comparison) -> tuple[int, int, int]:
     newly = sum(each.old is None for each in one.parked)
     gone = sum(each.new is None for each in one.parked)
     return newly, gone, len(one.parked) - newly - gone
+
+
+def views_table(views: Iterable[ViewDifference]) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
+    """Views that differ as a table: its head and its rows."""
+    rows: list[tuple[object, ...]] = [
+        (view.view_id, view.tenant_id, view.kind.replace("_", " "), _first(view.first), _fields(view)) for view in views
+    ]
+    return ("view id", "tenant", "differs", "from event", "fields"), rows
+
+
+def parked_table(
+    parked: Iterable[ParkedDifference], sides: tuple[str, str]
+) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
+    """Events that are parked differently as a table: its head, with a name for each side, and its rows."""
+    rows: list[tuple[object, ...]] = [
+        (each.sequence, each.tenant_id, each.view_id or "", each.old or "", each.new or "") for each in parked
+    ]
+    return ("event", "tenant", "view id", *sides), rows
 
 
 def _first(first: First | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 from contextlib import contextmanager
+from decimal import Decimal
 from http.client import HTTPConnection, HTTPException
 from time import sleep
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -12,7 +13,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from projection.engine import orders
-from projection.engine.tasks import State, TaskRecord
+from projection.engine.tasks import State, TaskRecord, encoded
 from projection.errors import ConfigurationError, ErrorClass, ProjectionError, StorageError
 from projection.lang.values.plain import plain
 
@@ -35,9 +36,12 @@ if TYPE_CHECKING:
         DropCame,
         DropOrder,
         Order,
+        PromoteOrder,
         RebuildOrder,
         RepairCame,
         RepairOrder,
+        RetireOrder,
+        SwitchCame,
         VerifyCame,
         VerifyOrder,
     )
@@ -69,6 +73,15 @@ class Door(Protocol):
 
     def rebuild(self, order: RebuildOrder) -> BuildCame:
         """Fold a view type anew, beside the build that answers."""
+
+    def promote(self, order: PromoteOrder) -> SwitchCame:
+        """Have the build answer that waits, or that was rolled back."""
+
+    def rollback(self, order: Order) -> SwitchCame:
+        """Have the former build answer again."""
+
+    def retire(self, order: RetireOrder) -> BuildCame:
+        """Fold the build that follows no longer."""
 
     def delete(self, order: DeleteOrder) -> BuildCame:
         """Delete a build that does not answer."""
@@ -144,6 +157,10 @@ class _Connection(HTTPConnection):
         self.sock = connected
 
 
+class _Tasks(msgspec.Struct, frozen=True):
+    operations: list[TaskRecord]
+
+
 class _OfNode:
     """Implements `Door`: a node that runs."""
 
@@ -168,6 +185,15 @@ class _OfNode:
     def rebuild(self, order: RebuildOrder) -> BuildCame:
         return self._ordered("rebuild", order, orders.BuildCame)
 
+    def promote(self, order: PromoteOrder) -> SwitchCame:
+        return self._ordered("promote", order, orders.SwitchCame)
+
+    def rollback(self, order: Order) -> SwitchCame:
+        return self._ordered("rollback", order, orders.SwitchCame)
+
+    def retire(self, order: RetireOrder) -> BuildCame:
+        return self._ordered("retire", order, orders.BuildCame)
+
     def delete(self, order: DeleteOrder) -> BuildCame:
         return self._ordered("delete", order, orders.BuildCame)
 
@@ -176,7 +202,7 @@ class _OfNode:
 
     def tasks(self) -> list[TaskRecord]:
         """Its long operations, the oldest first."""
-        return self._asked("GET", "", list[TaskRecord], "operations")
+        return self._asked("GET", "", _Tasks).operations
 
     def task(self, task_id: str) -> TaskRecord:
         """One of them."""
@@ -187,14 +213,13 @@ class _OfNode:
         told = urlencode({"by": by, "reason": reason})
         return self._asked("DELETE", f"/{quote(task_id, safe='')}?{told}", TaskRecord)
 
-    def _asked(self, method: str, target: str, kind: type[_Came], member: str | None = None) -> _Came:
+    def _asked(self, method: str, target: str, kind: type[_Came]) -> _Came:
         """What the node answers.
 
         Raises:
             ConfigurationError, StorageError: as `_ordered`.
         """
-        answer = self._exchange(method, f"/v1/operations{target}", None)
-        return msgspec.convert(msgspec.json.decode(answer)[member], kind) if member else _decoded(answer, kind)
+        return _decoded(self._exchange(method, f"/v1/operations{target}", None), kind)
 
     def backup(
         self, order: BackupOrder, on_progress: Callable[[Copying], None], _connection: NatsConnection | None = None
@@ -226,7 +251,7 @@ class _OfNode:
             if task.total is not None:
                 on_progress(task)
         if task.state == State.DONE:
-            return msgspec.convert(task.result, kind)
+            return _decoded(encoded(task.result), kind)
         kind_of_error = ConfigurationError if task.error_class == ErrorClass.CONFIGURATION else StorageError
         raise kind_of_error(task.error or f"operation {task.id} was {task.state}", hint=task.hint)
 
@@ -257,7 +282,7 @@ class _OfNode:
 
 
 def _decoded(data: bytes, kind: type[_Came]) -> _Came:
-    return msgspec.json.decode(data, type=kind)
+    return msgspec.json.Decoder(kind, float_hook=Decimal).decode(data)  # results have the numbers of views
 
 
 def _refusal(status: int, body: bytes) -> ProjectionError:

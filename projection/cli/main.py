@@ -69,7 +69,7 @@ _GROUPS = {
         "parked": {"list": "list_", "show": "show", "drop": "drop"},
     }.items()
 }
-_CHANGING = ("audit", "pause", "rebuild", "resume")
+_CHANGING = ("audit", "pause", "promote", "rebuild", "resume", "retire", "rollback")
 _COMMANDS = {
     name: _Place("changing", name, f"EXAMPLES_OF_{name.upper()}")
     if name in _CHANGING
@@ -80,6 +80,7 @@ _COMMANDS = {
         "backup",
         "builds",
         "check",
+        "compare",
         "demo",
         "deploy",
         "diff",
@@ -98,6 +99,8 @@ _COMMANDS = {
         "operations",
         "parked",
         "pause",
+        "plan",
+        "promote",
         "query",
         "rebuild",
         "repair",
@@ -105,6 +108,8 @@ _COMMANDS = {
         "replay",
         "restore",
         "resume",
+        "retire",
+        "rollback",
         "run",
         "show",
         "sink",

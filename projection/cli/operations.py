@@ -30,7 +30,7 @@ _Id = Annotated[str, Argument(metavar="ID", help="The operation, as `operations 
 def operations() -> None:
     """Show the long operations of a node, follow one, and cancel one.
 
-    These are rebuilds, until the new build answers, adoptions, repairs, backups and verifications.
+    These are rebuilds, until the new build answers, adoptions, repairs, backups, and what a node verifies and compares.
     """
 
 
@@ -44,6 +44,8 @@ def list_(
 
     A node need not be running on the data folder.
     """
+    from decimal import Decimal
+
     import msgspec
 
     from projection.cli.tables import print_table
@@ -51,7 +53,7 @@ def list_(
     found = _all(_data(config, storage))
     if json:
         for one in found:
-            print_json(msgspec.to_builtins(one))
+            print_json(msgspec.to_builtins(one, builtin_types=(Decimal,)))
         return
     if not found:
         say("there was none yet")
@@ -70,6 +72,7 @@ def watch(task_id: _Id, *, storage: Storage = None, config: Config = None) -> No
 
     Exit status: 0 it is done, 1 it failed, was canceled or given up. Where no node runs, it is printed as it is.
     """
+    from decimal import Decimal
     from time import sleep
 
     import msgspec
@@ -87,7 +90,7 @@ def watch(task_id: _Id, *, storage: Storage = None, config: Config = None) -> No
                     if found.done is not None:
                         advance(found.done, found.total)
                     sleep(_LOOK_S)
-    print_json(msgspec.to_builtins(found))
+    print_json(msgspec.to_builtins(found, builtin_types=(Decimal,)))
     if found.state != State.DONE:
         raise Exit(EXIT_FAILED)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -19,3 +20,19 @@ ObjectStore = Annotated[
 Reason = Annotated[str, Option(metavar="TEXT", help="Why, for the audit.")]
 Storage = Annotated[Path | None, Option(metavar="DIR", help="The data folder; else that of the settings.")]
 Stream = Annotated[str | None, Option(metavar="NAME", help="The stream; else that of the settings.")]
+
+
+class Gates(StrEnum):
+    """What has to be true of a new build before it answers; see `projection.model.promotion`."""
+
+    WHEN_CAUGHT_UP = "when_caught_up"
+    WHEN_EQUAL = "when_equal"
+    MANUAL = "manual"
+
+
+WhenPromoted = Annotated[
+    Gates | None, Option("--promote", help="When a new build answers; else as the settings' builds.promote says.")
+]
+AlthoughParked = Annotated[
+    bool, Option("--although-parked", help="Also if it parks events that the build which answers does not.")
+]

@@ -94,6 +94,8 @@ def run(
     with asyncio.Runner(loop_factory=_event_loop) as runner:
         ended = runner.run(_run(settings, deployed, signals, **ways))
     print_json(asdict(ended.summary))
+    for told in ended.held:
+        note(f"note: {told}")
     for error in ended.halted:
         report(error)
     if ended.abandoned:
@@ -121,6 +123,7 @@ class _Ended:
     summary: Summary
     halted: list[ProjectionError]
     abandoned: bool
+    held: list[str]  # builds that have caught up and do not answer yet, and why
 
 
 async def _run(
@@ -150,7 +153,11 @@ async def _run(
             lambda: opened.enter_context(Catalog.open(settings.storage, settings.node)), signals, once=until_caught_up
         )
         nats = await opened.enter_async_context(Nats.connecting_later(nats_connection(settings.nats)))
-        chosen = {"new_build": new_build, "accept_fewer_messages": accept_fewer_messages}
+        chosen = {
+            "new_build": new_build,
+            "accept_fewer_messages": accept_fewer_messages,
+            "follow": not until_caught_up,
+        }
         node = await _once_there_is_room(
             lambda: opened.enter_context(open_node(settings, deployed, catalog, nats, **chosen)),
             signals,
@@ -166,7 +173,8 @@ async def _run(
                 advance(now.events, None if now.left is None else now.events + now.left)
 
             summary = await node.run(until_caught_up=until_caught_up, on_progress=show)
-        return _Ended(summary, [*node.halts, *node.refused], node.abandoned)
+        held = [f"build {one.build} of view type {of} does not answer: {one.why}" for of, one in node.waiting.items()]
+        return _Ended(summary, [*node.halts, *node.refused], node.abandoned, held)
 
 
 async def _deployed_anew(settings: Settings, operations: Operations) -> None:

@@ -7,9 +7,12 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+import structlog
+
 from projection.engine.builds import open_store, plan_builds
-from projection.engine.cutover import Cutover
+from projection.engine.cutover import Cutover, CutoverRules
 from projection.engine.fault_log import log_fault
+from projection.engine.gates import Gatekeeper
 from projection.engine.lane import Lane
 from projection.engine.node import Node, Unopened
 from projection.engine.parking import LaneHaltedError
@@ -20,6 +23,7 @@ from projection.faults import REPORT_IT, contained
 from projection.lang.run.executors import Execution
 from projection.model.checkpoint import LanePosition
 from projection.model.subjects import disjoint
+from projection.store.audit import BY_NODE, AuditRecord
 from projection.store.lmdb_reader import LmdbViewReader
 from projection.stream.feed import JetStreamFeed
 from projection.stream.jetstream import JetStream
@@ -31,12 +35,16 @@ if TYPE_CHECKING:
 
     from projection.engine.builds import PlannedBuild
     from projection.engine.deployment import DeployedView
+    from projection.model.ids import ViewType
+    from projection.model.promotion import HeldBuild
     from projection.model.settings import Settings
     from projection.store.build import Build
     from projection.store.catalog import Catalog
     from projection.store.port import LaneStore
     from projection.stream.connection import Nats
     from projection.stream.port import Feed
+
+log = structlog.get_logger()
 
 _LEAST_BATCH = 1_000  # of a lane that reads by itself: a commit costs the same for fewer events
 _LEAST_BATCH_BYTES = 256 * 1024
@@ -51,6 +59,7 @@ def open_node(
     *,
     new_build: bool = False,
     accept_fewer_messages: bool = False,
+    follow: bool = True,
 ) -> Node:
     """The node that the settings describe, with its lanes open; `run` begins to read the stream.
 
@@ -61,26 +70,33 @@ def open_node(
         nats: the connection; it stays the caller's to close.
         new_build: whether a view type that is folded differently from now on may begin anew, beside its former build.
         accept_fewer_messages: whether a new build may serve that has seen fewer messages than the one it replaces.
+        follow: whether former builds are folded on, as far as the settings say so.
 
     Raises:
         ConfigurationError: a view type is folded differently from now on, and nobody said what to do about it; or it
             starts at a time that is still to come.
         StorageError: a store cannot be opened; one that is damaged halts its view type only.
     """
-    planned = plan_builds(catalog, deployed, new_build=new_build, execution=Execution(settings.execution))
-    opener = Opener(settings, deployed, catalog.node_id, nats, len(planned))
+    follow = follow and settings.builds.retire_after_h > 0
+    planned = plan_builds(
+        catalog, deployed, new_build=new_build, follow=follow, execution=Execution(settings.execution)
+    )
+    opener = Opener(settings, deployed, catalog.node_id, nats, len(planned), keeps_following=follow)
     opened: dict[Lane, PlannedBuild] = {}
     unopened: list[Unopened] = []
     try:
         for one in planned:
             try:
                 lane = opener.lane(one)
-            except (StorageDamagedError, LaneHaltedError) as error:
+            except ProjectionError as error:
+                if one.follows:
+                    log.warning("a former build is not folded on", build=str(one.build), reason=error.message)
+                    continue
+                if not isinstance(error, (StorageDamagedError, LaneHaltedError)):
+                    raise
                 unopened.append(Unopened(one.build, error))
-            except ProjectionError:
-                raise
             except Exception as error:  # noqa: BLE001 - it is this build's, and the others are folded
-                unopened.append(_not_opened(one.build, error))
+                unopened += [] if one.follows else [_not_opened(one.build, error)]
             else:
                 opened[lane] = one
     except BaseException:
@@ -93,10 +109,11 @@ def open_node(
         settings.back_pressure,
         StreamStart(JetStream(nats), settings.stream, opener.subjects),
         settings.stop_timeout_s,
-        _cutovers(catalog, opened, must_see_all=not accept_fewer_messages),
+        _cutovers(catalog, opened, opener.rules, must_see_all=not accept_fewer_messages),
         settings.http.ready_max_lag_s,
         unopened,
         catalog.paused(),
+        [lane for lane, one in opened.items() if one.follows],
     )
 
 
@@ -104,7 +121,14 @@ class Opener:
     """Opens what lanes need, as settings and manifest describe it."""
 
     def __init__(
-        self, settings: Settings, deployed: Sequence[DeployedView], node_id: str, nats: Nats, lanes: int
+        self,
+        settings: Settings,
+        deployed: Sequence[DeployedView],
+        node_id: str,
+        nats: Nats,
+        lanes: int,
+        *,
+        keeps_following: bool,
     ) -> None:
         """An opener for one node.
 
@@ -114,7 +138,10 @@ class Opener:
             node_id: the node's name.
             nats: the connection; it stays the caller's to close.
             lanes: how many share what the node has.
+            keeps_following: whether former builds are folded on.
         """
+        follows = settings.builds.retire_after_h > 0
+        self.rules = CutoverRules(settings.builds.promote, follows=follows, keeps_following=keeps_following)
         self.subjects = subjects_of(deployed)
         self.execution = Execution(settings.execution)
         self._settings = settings
@@ -207,23 +234,42 @@ def _not_opened(build: Build, error: Exception) -> Unopened:
     return Unopened(build, contained(error, doing, f"{REPORT_IT}; its views can be read as they are"))
 
 
-def _cutovers(catalog: Catalog, opened: Mapping[Lane, PlannedBuild], *, must_see_all: bool) -> list[Cutover]:
+def _cutovers(
+    catalog: Catalog, opened: Mapping[Lane, PlannedBuild], rules: CutoverRules, *, must_see_all: bool
+) -> list[Cutover]:
     found = []
     for lane, one in opened.items():
         if one.replaces is not None:
             old = next((other for other, of in opened.items() if of.build == one.replaces), None)
-            found.append(cutover(catalog, one.build, lane, one.replaces, old, must_see_all=must_see_all))
+            found.append(cutover(catalog, one.build, lane, one.replaces, old, rules, must_see_all=must_see_all))
     return found
 
 
 def cutover(
-    catalog: Catalog, build: Build, lane: Lane, answers: Build, old: Lane | None, *, must_see_all: bool = True
+    catalog: Catalog,
+    build: Build,
+    lane: Lane,
+    answers: Build,
+    old: Lane | None,
+    rules: CutoverRules,
+    *,
+    must_see_all: bool = True,
 ) -> Cutover:
     """How a build takes the place of the one that answers, which answers all the same where no lane folds it."""
     former = _stored_position(answers) if old is None else None
     # Builds that read other events have seen other numbers of them.
     compares = must_see_all and not {*READING} & build_differences(answers, build).keys()
-    return Cutover(lane, old, partial(catalog.serve, build), former, compares)
+    audit = AuditRecord("switch", build.view_type, BY_NODE, {"former_build": answers.number, "build": build.number})
+    serve = partial(catalog.serve, build, answers, follows=rules.follows and old is not None, audit=audit)
+    gate = Gatekeeper(build.gate, rules.promote, partial(_noted, catalog, build.view_type))
+    return Cutover(lane, old, serve, former, compares, gate, rules.keeps_following)
+
+
+def _noted(catalog: Catalog, view_type: ViewType, held: HeldBuild | None) -> None:
+    try:
+        catalog.hold(view_type, held)
+    except StorageError as error:  # the node says it all the same
+        log.warning("it cannot be noted why a build does not answer", view_type=view_type, reason=error.message)
 
 
 def _stored_position(build: Build) -> LanePosition | None:

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from projection.store.audit import Author
     from projection.store.backups import Backups, Draft
     from projection.store.build import Build
-    from projection.store.catalog import Catalog, CatalogCopy, CatalogReader
+    from projection.store.catalog import Catalog, CatalogReader
+    from projection.store.catalog_reading import CatalogCopy
     from projection.store.lmdb_reader import LaneCopy
 
 FORMAT = 1  # of what this writes

@@ -16,15 +16,17 @@ from projection.faults import contained
 from projection.lang.run.executors import Execution
 from projection.model.files import is_folder
 from projection.model.parked import Drop
+from projection.model.promotion import BY_SETTINGS
 from projection.store.build import Build
 from projection.store.lmdb_reader import LmdbViewReader
 from projection.store.lmdb_store import LmdbLaneStore
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from projection.engine.deployment import DeployedView
     from projection.model.ids import ViewType
+    from projection.model.promotion import Gate
     from projection.store.audit import AuditRecord
     from projection.store.catalog import Catalog
 
@@ -38,6 +40,7 @@ class PlannedBuild:
     deployed: DeployedView  # as this build folds it
     build: Build
     replaces: Build | None = None  # the build that answers until this one is level with it
+    follows: bool = False  # whether it answered before, or was rolled back, and is folded on
 
 
 def plan_builds(
@@ -45,6 +48,7 @@ def plan_builds(
     deployed: Sequence[DeployedView],
     *,
     new_build: bool = False,
+    follow: bool = True,
     execution: Execution = Execution.COMPILED,
 ) -> list[PlannedBuild]:
     """The builds to fold for what is deployed; those that are missing are made, unless one answers already.
@@ -54,6 +58,7 @@ def plan_builds(
         deployed: what the manifest deploys; view types that it does not name are left alone.
         new_build: whether a view type that is folded differently from now on, or of which some views or tenants are
             suspended, may begin anew, beside the build that goes on answering.
+        follow: whether former builds that follow are folded on.
         execution: how the programs of former builds are run.
 
     Raises:
@@ -72,21 +77,55 @@ def plan_builds(
     for one, answers, build in zip(deployed, serving, found, strict=True):
         if build is None:
             build = begun(catalog, one, answers)  # noqa: PLW2901
-        elif build.recipe != (recipe := recipe_of(one).encode()):  # comments, indexes: the fold is the same
+        elif build.recipe != (recipe := recipe_of(one).encode()) and not build.gate.rolled_back:
+            # Comments, indexes: the fold is the same.
             build = replace(build, recipe=recipe)  # noqa: PLW2901
             catalog.record(build)
-        replaces = None if answers is None or answers.number == build.number else answers
-        if replaces is not None:
-            build = taking_decisions(catalog, one, build, replaces)  # noqa: PLW2901
-        planned.append(PlannedBuild(one.within(build), build, replaces))
-        if replaces is not None:
-            try:
-                planned.append(PlannedBuild(deployed_by(replaces, execution), replaces))
-            except Exception as error:  # noqa: BLE001 - it answers all the same, and the new one is folded
-                log_fault(error, f"preparing {replaces}")
-                reason = contained(error, f"preparing {replaces}").message
-                log.warning("a former build answers and is not folded on", build=str(replaces), reason=reason)
+        if answers is not None and answers.number != build.number and build.gate.rolled_back:
+            log.warning(
+                "the manifest's program was rolled back: the former build answers and is folded",
+                view_type=build.view_type,
+                answers=answers.number,
+                rolled_back=build.number,
+                hint=f"`projection promote {build.view_type}` has it answer, another program replaces it",
+            )
+            planned += _former(answers, execution)
+        else:
+            replaces = None if answers is None or answers.number == build.number else answers
+            if replaces is not None:
+                build = taking_decisions(catalog, one, build, replaces)  # noqa: PLW2901
+            planned.append(PlannedBuild(one.within(build), build, replaces))
+            planned += [] if replaces is None else _former(replaces, execution)
+        follower = catalog.follower(one.entry.view_type)
+        if follow and follower is not None and follower.number not in _numbers(planned, follower.view_type):
+            planned += _former(_decided(catalog, follower), execution, follows=True)
     return planned
+
+
+def _decided(catalog: Catalog, follower: Build) -> Build:
+    """A build that follows, with what was decided meanwhile about the one that answers, as far as that can be."""
+    try:
+        answers = catalog.require(follower.view_type)
+        return taking_decisions(catalog, deployed_by(follower), follower, answers, anew=False)
+    except Exception as error:  # noqa: BLE001 - others are folded, and this one may be as well
+        log_fault(error, f"telling {follower} what was decided")
+        return follower
+
+
+def _numbers(planned: Iterable[PlannedBuild], view_type: ViewType) -> set[int]:
+    return {one.build.number for one in planned if one.build.view_type == view_type}
+
+
+def _former(build: Build, execution: Execution, *, follows: bool = False) -> list[PlannedBuild]:
+    """The folding of a build by what it keeps of its program; none where that cannot be used."""
+    try:
+        return [PlannedBuild(deployed_by(build, execution), build, follows=follows)]
+    except Exception as error:  # noqa: BLE001 - it can be read all the same, and others are folded
+        log_fault(error, f"preparing {build}")
+        reason = contained(error, f"preparing {build}").message
+        told = "a former build is not folded on" if follows else "a former build answers and is not folded on"
+        log.warning(told, build=str(build), reason=reason)
+        return []
 
 
 def _found(catalog: Catalog, one: DeployedView, answers: Build | None) -> Build | None:
@@ -105,7 +144,13 @@ def _found(catalog: Catalog, one: DeployedView, answers: Build | None) -> Build 
     return same[-1] if same else None
 
 
-def begun(catalog: Catalog, one: DeployedView, answers: Build | None, audit: AuditRecord | None = None) -> Build:
+def begun(
+    catalog: Catalog,
+    one: DeployedView,
+    answers: Build | None,
+    audit: AuditRecord | None = None,
+    gate: Gate = BY_SETTINGS,
+) -> Build:
     """Begin a new build. It serves where none does; else it takes over the decisions of the one that does.
 
     Args:
@@ -113,6 +158,7 @@ def begun(catalog: Catalog, one: DeployedView, answers: Build | None, audit: Aud
         one: what is to be folded.
         answers: the build that answers for the view type, if one does.
         audit: of an operator's word that this one is to take its place, which holds for later starts as well.
+        gate: when it may answer.
 
     Raises:
         StorageError: the catalogue cannot be written.
@@ -124,6 +170,7 @@ def begun(catalog: Catalog, one: DeployedView, answers: Build | None, audit: Aud
         one.base_identity,
         recipe_of(one).encode(),
         drops=() if answers is None else answers.drops,
+        gate=gate,
     )
     catalog.record(build, serves=answers is None, is_candidate=answers is not None and audit is not None, audit=audit)
     return build
@@ -210,11 +257,13 @@ def _lacks_events(build: Build | None) -> bool:
         return True
 
 
-def taking_decisions(catalog: Catalog, deployed: DeployedView, build: Build, answers: Build) -> Build:
+def taking_decisions(
+    catalog: Catalog, deployed: DeployedView, build: Build, answers: Build, *, anew: bool = True
+) -> Build:
     """Have a build that may replace the one that answers know the decisions made about that one since it was begun.
 
-    A build that has already taken an event which was dropped is folded anew. An adopted one cannot be: it keeps the
-    event, which is told.
+    A build that has already taken an event which was dropped is folded anew. An adopted one cannot be, and without
+    `anew` none is: it keeps the event, which is told.
 
     Raises:
         StorageError: a store or the catalogue cannot be read or written.
@@ -226,6 +275,9 @@ def taking_decisions(catalog: Catalog, deployed: DeployedView, build: Build, ans
             found = {"build": str(build), "sequence": drop.sequence, "tenant": drop.tenant_id, "view": drop.view_id}
             if build.lineage is not None:
                 log.error("a build keeps an event that was dropped since: it was adopted and cannot be folded", **found)
+                continue
+            if not anew:
+                log.warning("a former build keeps an event that was dropped since: it had taken it", **found)
                 continue
             log.warning("a build is folded anew: it had taken an event that was dropped since", **found)
             shutil.rmtree(build.lane_path())

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from projection.engine.recipes import deployed_from, differences, recipe_of
 from projection.errors import ConfigurationError
@@ -20,27 +19,92 @@ if TYPE_CHECKING:
     from projection.store.catalog import Catalog, CatalogReader
 
 
-class Change(StrEnum):
-    """What a deployment does with a view type."""
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a deployment does with one view type; each kind of change is a class of its own."""
 
-    NEW = "is new"  # there is no build of it yet
-    ANEW = "folds anew"  # beside the build that answers, until it is level
-    BACK = "goes back"  # to a former build, which folds what it lacks beside the one that answers
-    ON = "goes on"  # the fold is the same; what else the manifest says of it may not be
-    UNDER_WAY = "is under way"  # the build that is wanted is being folded already
-    LEFT = "is left out"  # the manifest does not name it: it is served, and folded no more
+    change: ClassVar[str]  # in words
+    view_type: ViewType
+    why: str  # what is different, in a few words; empty where nothing is
+
+    @property
+    def known_build(self) -> Build | None:
+        """The build that is wanted, where there is one already."""
+        return None
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """What a deployment does with one view type."""
+class Begins(Step):
+    """There is no build of the view type yet."""
 
-    view_type: ViewType
-    change: Change
-    why: str = ""  # what is different, in a few words
-    deployed: DeployedView | None = None  # None: it is left out
-    answers: Build | None = None
-    build: Build | None = None  # that is wanted; None: it is to be made
+    change: ClassVar[str] = "is new"
+    deployed: DeployedView
+
+
+@dataclass(frozen=True, slots=True)
+class FoldsAnew(Step):
+    """A new build is folded beside the one that answers, and replaces it."""
+
+    change: ClassVar[str] = "folds anew"
+    deployed: DeployedView
+    answers: Build
+
+
+@dataclass(frozen=True, slots=True)
+class OfBuild(Step):
+    """A step that is about a build that exists."""
+
+    deployed: DeployedView
+    answers: Build
+    build: Build
+
+    @property
+    def known_build(self) -> Build | None:
+        """See `Step`."""
+        return self.build
+
+
+@dataclass(frozen=True, slots=True)
+class GoesBack(OfBuild):
+    """A former build folds what it lacks beside the one that answers, and replaces it."""
+
+    change: ClassVar[str] = "goes back"
+
+
+@dataclass(frozen=True, slots=True)
+class GoesOn(OfBuild):
+    """The build that answers goes on: the fold is the same; what else the manifest says of it may not be."""
+
+    change: ClassVar[str] = "goes on"
+
+
+@dataclass(frozen=True, slots=True)
+class IsUnderWay(OfBuild):
+    """The build that is wanted is folded beside the one that answers already."""
+
+    change: ClassVar[str] = "is under way"
+
+
+@dataclass(frozen=True, slots=True)
+class WasRolledBack(OfBuild):
+    """An operator went back from the build that is wanted: nothing is done until it is promoted."""
+
+    change: ClassVar[str] = "was rolled back"
+
+
+@dataclass(frozen=True, slots=True)
+class IsLeftOut(Step):
+    """The manifest does not name the view type: it is served, and no longer folded."""
+
+    change: ClassVar[str] = "is left out"
+
+
+@dataclass(frozen=True, slots=True)
+class StepTaken:
+    """What a deployment did with one view type."""
+
+    step: Step
+    build: Build | None  # that is folded from here on, where it is another than before
 
 
 def deployed_together(recipes: Sequence[Recipe], execution: Execution) -> list[DeployedView]:
@@ -73,24 +137,27 @@ def plan_deployment(catalog: Catalog | CatalogReader, deployed: Sequence[Deploye
     steps = [_step(catalog, one) for one in deployed]
     named = {one.entry.view_type for one in deployed}
     left = [view_type for view_type in catalog.view_types() if view_type not in named]
-    return steps + [Step(view_type, Change.LEFT, answers=catalog.serving(view_type)) for view_type in left]
+    return steps + [IsLeftOut(view_type, "") for view_type in left]
 
 
 def _step(catalog: Catalog | CatalogReader, one: DeployedView) -> Step:
     view_type = one.entry.view_type
     answers, candidate = catalog.serving(view_type), catalog.candidate(view_type)
     if answers is None:
-        return Step(view_type, Change.NEW, deployed=one)
+        return Begins(view_type, "", one)
     if candidate is not None:
         if candidate.base_identity == one.base_identity:
-            return Step(view_type, Change.UNDER_WAY, deployed=one, answers=answers, build=candidate)
+            return IsUnderWay(view_type, "", one, answers, candidate)
         raise ConfigurationError(
             f"build {candidate.number} of view type {view_type} is under way, and it is not what is to be deployed",
             hint=f"wait until it answers, or give it up: `projection builds delete {view_type} {candidate.number}`",
         )
     if answers.base_identity == one.base_identity:
         why = "" if answers.recipe == recipe_of(one).encode() else "indexes, comments or changes differ"
-        return Step(view_type, Change.ON, why, one, answers, answers)
+        return GoesOn(view_type, why, one, answers, answers)
     why = ", ".join(differences(answers, one).values())
     same = [build for build in catalog.builds(view_type) if build.base_identity == one.base_identity]
-    return Step(view_type, Change.BACK if same else Change.ANEW, why, one, answers, same[-1] if same else None)
+    if not same:
+        return FoldsAnew(view_type, why, one, answers)
+    kind = WasRolledBack if same[-1].gate.rolled_back else GoesBack
+    return kind(view_type, why, one, answers, same[-1])

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from projection.errors import StorageError
 from projection.model.files import is_folder
+from projection.model.keys import VIEWS
+from projection.store import changes
+from projection.store.indexes import described, index_prefix
 from projection.store.lmdb_reader import LmdbViewReader
+from projection.store.ranges import after
+from projection.store.records import PARKED
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from projection.model.ids import ViewType
     from projection.store.build import Build
-    from projection.store.catalog import CatalogReader
+    from projection.store.catalog_reading import CatalogReading
+    from projection.store.port import Snapshot, ViewReader
 
 _SECTOR = 512  # bytes, in which the system counts what a file takes
+
+
+State: TypeAlias = Literal["answers", "under way", "waits", "follows", "former"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +34,10 @@ class BuildState:
     """A build, as other processes see it while a node may be writing it."""
 
     build: Build
-    state: Literal["answers", "under way", "former"]
+    state: State
+    why: str | None  # why it waits, or does not answer any more, where there is more to say than `state`
     paused: str | None  # why its view type is; None where it is not
-    bytes: int  # on the disk
+    bytes: int = 0  # on the disk
     scanned: int | None = None  # how far it has read; None where its store cannot be read, or is not there yet
     views: int | None = None
     parked: int | None = None
@@ -40,38 +50,79 @@ class BuildState:
         return {
             "recipe": json.loads(self.build.recipe),
             "drops": [one._asdict() for one in self.build.drops],
+            "gate": self.build.gate._asdict(),
             "lineage": None if lineage is None else lineage._asdict(),
         }
 
 
-def build_states(catalog: CatalogReader, view_type: ViewType | None = None) -> list[BuildState]:
+def build_states(catalog: CatalogReading, view_type: ViewType | None = None) -> list[BuildState]:
     """The builds of a view type, or of all; those of one the oldest first.
 
     Raises:
         StorageError: the catalogue cannot be read; of a store that cannot be, its state says so.
     """
-    found, paused = [], catalog.paused()
-    for build in catalog.all_builds() if view_type is None else catalog.builds(view_type):
-        candidate = catalog.candidate(build.view_type)
-        state: Literal["answers", "under way", "former"] = "former"
-        if catalog.serving_number(build.view_type) == build.number:
-            state = "answers"
-        elif candidate is not None and candidate.number == build.number:
-            state = "under way"
-        found.append(_state(build, state, paused.get(build.view_type)))
-    return found
+    builds, paused = catalog.all_builds() if view_type is None else catalog.builds(view_type), catalog.paused()
+    return [_measured(BuildState(one, *_state(catalog, one), paused.get(one.view_type))) for one in builds]
 
 
-def _state(build: Build, state: Literal["answers", "under way", "former"], paused: str | None) -> BuildState:
-    taken = _taken(build.lane_path().parent)
-    if not is_folder(build.lane_path()):
-        return BuildState(build, state, paused, taken)
+def _state(catalog: CatalogReading, build: Build) -> tuple[State, str | None]:
+    """What a build is, and what there is to say about that."""
+    view_type = build.view_type
+    candidate, follower, held = catalog.candidate(view_type), catalog.follower(view_type), catalog.held(view_type)
+    rolled_back = "it was rolled back" if build.gate.rolled_back else None
+    if catalog.serving_number(view_type) == build.number:
+        return "answers", None
+    if held is not None and held.build == build.number:
+        return "waits", f"{held.gate}: {held.why}"
+    if candidate is not None and candidate.number == build.number:
+        return "under way", rolled_back
+    if follower is not None and follower.number == build.number:
+        return "follows", rolled_back
+    return "former", rolled_back
+
+
+def _measured(one: BuildState) -> BuildState:
+    path = one.build.lane_path()
+    one = replace(one, bytes=_taken(path.parent))
+    if not is_folder(path):
+        return one
     try:
-        with LmdbViewReader.open(build.lane_path()) as reader:
+        with LmdbViewReader.open(path) as reader:
             parked = sum(1 for _ in reader.parked())
-            return BuildState(build, state, paused, taken, reader.position().scanned, reader.count_views(), parked)
+            return replace(one, scanned=reader.position().scanned, views=reader.count_views(), parked=parked)
     except StorageError as error:
-        return BuildState(build, state, paused, taken, problem=error.message)
+        return replace(one, problem=error.message)
+
+
+def contents_of(build: Build) -> dict[str, Any] | None:
+    """What a build's store holds, in bytes of keys and values; None where there is none. Goes through all of it.
+
+    Pages that are not full and those that are free come on top of it.
+
+    Raises:
+        StorageError: the store cannot be read.
+    """
+    if not is_folder(build.lane_path()):
+        return None
+    with LmdbViewReader.open(build.lane_path()) as reader:
+        return contents_of_store(reader)
+
+
+def contents_of_store(reader: ViewReader) -> dict[str, Any]:
+    """The same of an open store; raises as well."""
+    with reader.snapshot() as store:
+        return {
+            "views": _bytes_below(store, VIEWS),
+            "indexes": {
+                described(index.keys): _bytes_below(store, index_prefix(index.number)) for index in store.indexes
+            },
+            "changes": sum(_bytes_below(store, prefix) for prefix in changes.PREFIXES),
+            "parked": _bytes_below(store, PARKED),
+        }
+
+
+def _bytes_below(store: Snapshot, prefix: bytes) -> int:
+    return sum(len(key) + len(value) for key, value in store.entries(prefix, after(prefix)))
 
 
 def _taken(folder: Path) -> int:

@@ -19,7 +19,7 @@ from projection.engine.background import Background
 from projection.engine.collector import calm_collector
 from projection.engine.committer import Workshop
 from projection.engine.committers import Committers
-from projection.engine.cutover import Cutovers
+from projection.engine.cutover import Cutovers, has_caught_up
 from projection.engine.fault_log import log_fault
 from projection.engine.pace import Pace
 from projection.engine.readiness import CatchingUp
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from projection.engine.starts import StreamStart
     from projection.errors import ProjectionError
     from projection.model.ids import ViewType
+    from projection.model.promotion import HeldBuild
     from projection.model.settings import BackPressure
     from projection.store.build import Build
     from projection.store.port import ViewReader
@@ -88,6 +89,7 @@ class Node:
         max_lag_s: float | None = None,
         unopened: Sequence[Unopened] = (),
         paused: Mapping[ViewType, str] | None = None,
+        followers: Sequence[Lane] = (),
     ) -> None:
         """A node that is still.
 
@@ -101,6 +103,7 @@ class Node:
             max_lag_s: the largest lag with which the node is ready; None: any.
             unopened: the builds that have no lane.
             paused: the view types of which nothing is folded for now, and why.
+            followers: the lanes of builds that are folded on so that one can go back to them.
         """
         self.lanes = list(lanes)
         self.unopened = tuple(unopened)
@@ -133,6 +136,7 @@ class Node:
             self._catching_up,
             lambda: self._start_up.is_over,
             self.halt,
+            followers,
         )
         self._news = asyncio.Event()
         self._fault: ProjectionError | None = None  # of the supervision itself, in its last round
@@ -207,9 +211,11 @@ class Node:
     def _left(self, readings: Mapping[Lane, Reading]) -> dict[Lane, int | None]:
         """Messages still to be folded, by lane that serves; one on standby does not count until its cutover.
 
-        What is paused does not count, either: its views are served, and are as old as they are meant to be.
+        One that follows does not count any more. What is paused does not count, either: its views are served, and are
+        as old as they are meant to be.
         """
-        standby, roster = self._cutovers.standby, self.roster
+        roster = self.roster
+        standby = self._cutovers.standby | roster.followers
         return {
             lane: readings[lane].left if lane in readings else None
             for lane in self.lanes
@@ -224,7 +230,14 @@ class Node:
     @property
     def halts(self) -> list[ProjectionError]:
         """Why view types have halted, those first that never began."""
-        return [one.error for one in self.unopened] + [lane.halted for lane in self.lanes if lane.halted is not None]
+        followers = self.roster.followers
+        halted = [one.halted for one in self.lanes if one.halted is not None and one not in followers]
+        return [one.error for one in self.unopened] + halted
+
+    @property
+    def waiting(self) -> dict[ViewType, HeldBuild]:
+        """The builds that have caught up and may not answer yet, and why."""
+        return self._cutovers.waiting
 
     def troubles(self) -> dict[str, str]:
         """What keeps the node from following the log, by what it concerns; empty while all is well."""
@@ -239,7 +252,7 @@ class Node:
             found[f"view type {one.build.view_type}"] = f"halted: {one.error.message}"
         for lane, member in self._committers.by_lane.items():
             trouble = lane.halted or member.breaker.trouble
-            if trouble is not None:
+            if trouble is not None and lane not in self.roster.followers:
                 found[f"view type {lane.view_type}"] = f"{'halted: ' if lane.halted else ''}{trouble.message}"
         for view_type, error in self._cutovers.delayed.items():
             found[f"new build of view type {view_type}"] = error.message
@@ -306,6 +319,15 @@ class Node:
             StreamError: the server cannot be asked.
         """
         await self._start_up.look([lane], self.opener.feed([lane], True), self.halt)
+
+    async def has_caught_up(self, one: Cutover) -> bool:
+        """Whether a build could replace another one by how far it is.
+
+        Raises:
+            StreamError: the end of the log cannot be looked at.
+        """
+        reading = self._subscriptions.of(one.new)
+        return one.is_level if reading is None else await has_caught_up(one, reading.feed)
 
     def wait_for(self, operation: asyncio.Task[Any]) -> None:
         """Wait for an operator's work before the node ends, as long as a stop may take."""
@@ -392,7 +414,16 @@ class Node:
         )
 
     def _tell(self) -> None:
-        self._status_log.tell(self.troubles(), self.lanes, is_ready=self.is_ready)
+        waiting = {
+            f"build {held.build} of view type {view_type}": f"it does not answer: {held.why}"
+            for view_type, held in self.waiting.items()
+        }
+        followers = {
+            f"former build {lane.build} of view type {lane.view_type}": f"halted: {lane.halted.message}"
+            for lane in self.roster.followers
+            if lane.halted is not None
+        }
+        self._status_log.tell(self.troubles() | waiting | followers, self.lanes, is_ready=self.is_ready)
 
     # cutovers
 
@@ -407,8 +438,8 @@ class Node:
         for one in list(self._cutovers.pending):
             try:
                 reading = self._subscriptions.of(one.new)
-                if await self._cutovers.attempt(one, None if reading is None else reading.feed) and one.old is not None:
-                    self.roster.take_over(one.old, one.new)
+                if await self._cutovers.attempt(one, None if reading is None else reading.feed):
+                    self.roster.switch(one)
             except StreamError:
                 raise
             except Exception as error:  # noqa: BLE001 - it is this build's, whatever it is

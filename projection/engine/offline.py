@@ -10,15 +10,18 @@ from projection.engine.adoption import adopt
 from projection.engine.backup import back_up, outside
 from projection.engine.backup_place import Place
 from projection.engine.builds import begun, remove_build, taking_decisions
+from projection.engine.candidates import can_go_back, deletable, nothing_waits, require_no_candidate, retirable
 from projection.engine.decisions import drop
-from projection.engine.deploying import Change, deployed_together, plan_deployment
-from projection.engine.operations import deletable, require_no_candidate
-from projection.engine.orders import AdoptCame, BackupCame, BuildCame, DeployCame, Done, DropCame, StepCame
+from projection.engine.deploying import FoldsAnew, GoesBack, deployed_together, plan_deployment
+from projection.engine.orders import AdoptCame, BackupCame, BuildCame, DeployCame, Done, DropCame, StepCame, SwitchCame
 from projection.engine.recipes import deployed_by, deployed_from
 from projection.engine.refilling import refilled
+from projection.errors import ConfigurationError
 from projection.lang.run.executors import Execution
+from projection.model.promotion import Gate
 from projection.model.recipe import Recipe
 from projection.store.audit import AuditRecord
+from projection.store.lmdb_reader import LmdbViewReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,9 +35,12 @@ if TYPE_CHECKING:
         DeployOrder,
         DropOrder,
         Order,
+        PromoteOrder,
         RebuildOrder,
+        RetireOrder,
     )
     from projection.store.audit import Author
+    from projection.store.build import Build
     from projection.store.catalog import Catalog
     from projection.stream.address import NatsConnection
 
@@ -59,16 +65,65 @@ class OfflineOperations:
         """See `Operations.deploy`; what is new, or has another recipe only, the next start sees to."""
         deployed = deployed_together([Recipe.decode(one) for one in order.recipes], Execution.COMPILED)
         steps = plan_deployment(self._catalog, deployed)
-        return DeployCame([StepCame.of(self._step(step, order.author("offline"))) for step in steps])
+        author = order.author("offline")
+        return DeployCame([StepCame.of(step, self._take(step, order.gate, author)) for step in steps])
 
-    def _step(self, step: Step, author: Author) -> Step:
-        audit = AuditRecord("deploy", step.view_type, author, {"change": str(step.change), "why": step.why})
-        if step.deployed is None or step.change not in (Change.ANEW, Change.BACK):
-            return step
-        if step.build is None:
-            return replace(step, build=begun(self._catalog, step.deployed, step.answers, audit))
-        self._catalog.record(step.build, is_candidate=True, audit=audit)
-        return step
+    def _take(self, step: Step, gate: Gate, author: Author) -> Build | None:
+        audit = AuditRecord("deploy", step.view_type, author, {"change": step.change, "why": step.why})
+        match step:
+            case FoldsAnew():
+                return begun(self._catalog, step.deployed, step.answers, audit, gate)
+            case GoesBack():
+                self._catalog.record(replace(step.build, gate=gate), is_candidate=True, audit=audit)
+        return None
+
+    def promote(self, order: PromoteOrder) -> SwitchCame:
+        """See `Operations.promote`; without a node, a build is folded no further, and answers at the next start.
+
+        Raises:
+            ConfigurationError: there is no such build, or it has not caught up.
+        """
+        answers = self._catalog.require(order.of())
+        follower = self._catalog.follower(answers.view_type)
+        waiting = self._catalog.candidate(answers.view_type) or follower
+        if waiting is None or order.build not in (None, waiting.number):
+            raise nothing_waits(answers, order.build)
+        author = order.author("offline")
+        details = {"former_build": answers.number, "build": waiting.number}
+        if waiting == follower:
+            if not waiting.gate.rolled_back:
+                raise nothing_waits(answers, order.build)
+            _require_level(waiting, answers)
+            audit = AuditRecord("promote", answers.view_type, author, details | {"answers": True})
+            self._catalog.serve(waiting, answers, follows=True, audit=audit)
+            return SwitchCame(order.view_type, waiting.number, answers.number, answers=True)
+        audit = AuditRecord("promote", answers.view_type, author, details | {"answers": False})
+        opened = replace(waiting, gate=Gate("when_caught_up", order.although_parked))
+        self._catalog.record(opened, is_candidate=True, audit=audit)
+        return SwitchCame(order.view_type, waiting.number, answers.number, answers=False)
+
+    def rollback(self, order: Order) -> SwitchCame:
+        """See `Operations.rollback`.
+
+        Raises:
+            ConfigurationError: no build follows, or it has not caught up.
+        """
+        answers = self._catalog.require(order.of())
+        build = can_go_back(answers, self._catalog.follower(answers.view_type))
+        _require_level(build, answers)
+        details = {"former_build": answers.number, "build": build.number}
+        audit = AuditRecord("rollback", answers.view_type, order.author("offline"), details)
+        self._catalog.serve(build, answers, follows=True, rolled_back=True, audit=audit)
+        return SwitchCame(order.view_type, build.number, answers.number, answers=True)
+
+    def retire(self, order: RetireOrder) -> BuildCame:
+        """See `Operations.retire`."""
+        answers = self._catalog.require(order.of())
+        build = retirable(answers, self._catalog.follower(answers.view_type), order.build)
+        self._catalog.retire(
+            build, AuditRecord("retire", build.view_type, order.author("offline"), {"build": build.number})
+        )
+        return BuildCame.of(build)
 
     def backup(
         self, order: BackupOrder, on_progress: Callable[[Copying], None], connection: NatsConnection | None = None
@@ -100,8 +155,8 @@ class OfflineOperations:
         author, deployed = order.author("offline"), deployed_by(answers)
         if order.backup is None:
             audit = AuditRecord("rebuild", answers.view_type, author, details)
-            return BuildCame.of(begun(self._catalog, deployed, answers, audit))
-        build = refilled(self._catalog, answers, Path(order.backup))
+            return BuildCame.of(begun(self._catalog, deployed, answers, audit, order.gate))
+        build = replace(refilled(self._catalog, answers, Path(order.backup)), gate=order.gate)
         audit = AuditRecord("rebuild", answers.view_type, author, {**details, "backup": order.backup})
         self._catalog.record(build, is_candidate=True, audit=audit)
         return BuildCame.of(taking_decisions(self._catalog, deployed, build, answers))
@@ -115,3 +170,19 @@ class OfflineOperations:
             self._catalog, build, AuditRecord("delete build", build.view_type, order.author("offline"), details)
         )
         return BuildCame.of(build)
+
+
+def _require_level(build: Build, answers: Build) -> None:
+    """Make sure that a build has come as far as the one that answers.
+
+    Raises:
+        ConfigurationError: it has not.
+        StorageError: a store cannot be read.
+    """
+    with LmdbViewReader.open(build.lane_path()) as one, LmdbViewReader.open(answers.lane_path()) as other:
+        at, wanted = one.position().scanned, other.position().scanned
+    if at < wanted:
+        raise ConfigurationError(
+            f"{build} has not caught up: it is folded up to event {at:,}, and {answers} up to event {wanted:,}",
+            hint="start the node, and try again once it has caught up",
+        )

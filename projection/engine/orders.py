@@ -9,6 +9,7 @@ import msgspec
 from projection.errors import ConfigurationError
 from projection.model.ids import TenantId, ViewId, ViewType
 from projection.model.parked import Drop
+from projection.model.promotion import Gate, Promote
 from projection.store.audit import Author
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from projection.engine.backup import BackupMade
     from projection.engine.decisions import Dropped
     from projection.engine.deploying import Step
+    from projection.engine.switching import Switched
     from projection.engine.verification import Verification
     from projection.store.audit import Door
     from projection.store.build import Build
@@ -74,16 +76,56 @@ class AdoptOrder(Order, frozen=True, kw_only=True, forbid_unknown_fields=True):
     recipe: str  # JSON: the program's text and what the manifest says of it (model/recipe.py)
 
 
-class RebuildOrder(Order, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Fold a view type anew, beside the build that answers."""
-
-    backup: str | None = None  # an absolute path on the node's machine: begin with what is there; null: from the start
-
-
 class DeleteOrder(Order, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Delete a build that does not answer."""
 
     build: int
+
+
+class RebuildOrder(Order, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Fold a view type anew, beside the build that answers."""
+
+    backup: str | None = None  # an absolute path on the node's machine: begin with what is there; null: from the start
+    promote: Promote | None = None  # when the new build may answer; null: as the node's settings say
+    although_parked: bool = False  # also where it parks events that the build which answers does not
+
+    @property
+    def gate(self) -> Gate:
+        """When the new build may answer, as it keeps it."""
+        return Gate(self.promote, self.although_parked)
+
+
+class PromoteOrder(Order, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Have the build answer that its gate holds, or that was rolled back."""
+
+    build: int | None = None  # null: the one that waits
+    although_parked: bool = False  # also where it parks events that the build which answers does not
+    accept_fewer_messages: bool = False  # also where it has seen fewer messages of the log
+
+
+class RetireOrder(Order, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Fold the build that follows no longer."""
+
+    build: int | None = None  # null: the one that follows
+
+
+class CompareOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Compare two builds of a view type."""
+
+    view_type: str
+    old: int | None = None  # null: the build that answers
+    new: int | None = None  # null: the one that is under way, or follows
+    limit: Annotated[int, msgspec.Meta(ge=0, le=100)] = 20  # views and parked events that are told one by one
+
+    by: str = ""  # who wants to know
+
+    def author(self, door: Door) -> Author:
+        """Who gives it."""
+        return _author(self.by, door, "")
+
+    def of(self) -> ViewType:
+        """The view type; raises as `Order.of`."""
+        return _checked(ViewType, self.view_type)
 
 
 class RepairOrder(Order, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -112,6 +154,13 @@ class DeployOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     recipes: list[str]  # JSON: of each view type, the program's text and what the manifest says of it
     by: str
     reason: str = ""
+    promote: Promote | None = None  # when a new build may answer; null: as the node's settings say
+    although_parked: bool = False  # also where it parks events that the build which answers does not
+
+    @property
+    def gate(self) -> Gate:
+        """When a new build may answer, as it keeps it."""
+        return Gate(self.promote, self.although_parked)
 
     def author(self, door: Door) -> Author:
         """Who gives it, for the audit."""
@@ -245,6 +294,20 @@ class BuildCame(msgspec.Struct, frozen=True):
         return cls(str(build.view_type), build.number)
 
 
+class SwitchCame(msgspec.Struct, frozen=True):
+    """What came of an order about which build answers."""
+
+    view_type: str
+    build: int
+    former_build: int
+    answers: bool  # false: it answers once it has caught up
+
+    @classmethod
+    def of(cls, came: Switched) -> SwitchCame:
+        """The same of a switch in this process."""
+        return cls(str(came.build.view_type), came.build.number, came.former.number, came.answers)
+
+
 class StepCame(msgspec.Struct, frozen=True):
     """What a deployment does with one view type."""
 
@@ -254,9 +317,10 @@ class StepCame(msgspec.Struct, frozen=True):
     build: int | None  # that is folded from here on; null where it is still to be made, or is none
 
     @classmethod
-    def of(cls, step: Step) -> StepCame:
-        """The same of a step in this process."""
-        return cls(str(step.view_type), str(step.change), step.why, None if step.build is None else step.build.number)
+    def of(cls, step: Step, build: Build | None = None) -> StepCame:
+        """The same of a step in this process, and of the build that it began."""
+        wanted = build or step.known_build
+        return cls(str(step.view_type), step.change, step.why, None if wanted is None else wanted.number)
 
 
 class DeployCame(msgspec.Struct, frozen=True):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from projection.engine.builds import PlannedBuild
     from projection.engine.committers import Committers, Halt
-    from projection.engine.cutover import Cutover, Cutovers
+    from projection.engine.cutover import Cutover, CutoverRules, Cutovers
     from projection.engine.deployment import DeployedView
     from projection.engine.lane import Lane
     from projection.engine.readiness import CatchingUp
@@ -31,6 +31,7 @@ class LaneOpener(Protocol):
 
     execution: Execution  # how programs are run
     nats: Nats  # by which the log is read
+    rules: CutoverRules
 
     def take(self, deployed: Sequence[DeployedView]) -> bool:
         """Open lanes and feeds for another manifest from here on; whether lanes that are open must be made anew."""
@@ -67,6 +68,7 @@ class Roster:
         catching_up: CatchingUp,
         is_reading: Callable[[], bool],
         halt: Halt,
+        followers: Iterable[Lane] = (),
     ) -> None:
         """The roster of a node that is still.
 
@@ -79,8 +81,10 @@ class Roster:
             catching_up: which of them have caught up.
             is_reading: whether the node has begun to read; before, nobody does.
             halt: halts a lane, for an error, while something was being done.
+            followers: the lanes of builds that are folded on so that one can go back to them.
         """
         self.lanes = lanes
+        self.followers = set(followers)
         self.paused = dict(paused)
         self._subscriptions = subscriptions
         self._committers = committers
@@ -90,8 +94,16 @@ class Roster:
         self._halt = halt
 
     def of(self, view_type: ViewType) -> list[Lane]:
-        """The lanes of a view type: of the build that answers, and of one that is to take its place."""
+        """The lanes of a view type: of the build that answers, one that is to replace it, and one that follows."""
         return [lane for lane in self.lanes if lane.view_type == view_type]
+
+    def follower_of(self, view_type: ViewType) -> Lane | None:
+        """The lane of the build that follows, where there is one."""
+        return next((lane for lane in self.followers if lane.view_type == view_type), None)
+
+    def lane_of(self, view_type: ViewType, build: int) -> Lane | None:
+        """The lane of a build; None where the node does not fold it."""
+        return next((lane for lane in self.of(view_type) if lane.build == build), None)
 
     def is_paused(self, lane: Lane) -> bool:
         """Whether a lane reads nothing until its view type is resumed."""
@@ -104,6 +116,11 @@ class Roster:
     def release(self, view_types: Iterable[ViewType]) -> None:
         """See `hold`."""
         self._cutovers.held.difference_update(view_types)
+
+    @property
+    def cutovers(self) -> Cutovers:
+        """Those that are still to be made."""
+        return self._cutovers
 
     def cutover_to(self, lane: Lane) -> Cutover | None:
         """The pending cutover to a lane; None where there is none."""
@@ -121,6 +138,9 @@ class Roster:
     def replace(self, lane: Lane, new: Lane) -> None:
         """Have a new lane take the place of one that was retired, on the same store, and read unless it is paused."""
         self.lanes[self.lanes.index(lane)] = new
+        if lane in self.followers:
+            self.followers.remove(lane)
+            self.followers.add(new)
         self._catching_up.replaced(lane, new)
         self._cutovers.replaced(lane, new)
         self._committers.replace(lane, new, self._halt)
@@ -139,10 +159,24 @@ class Roster:
         self._committers.add(lane, self._halt)
         self._start(lane)
 
+    def switch(self, one: Cutover) -> None:
+        """Carry out a cutover that the catalogue has made: only the lane that was replaced may follow on."""
+        if one.old is not None:
+            self._catching_up.replaced(one.old, one.new)
+        self.followers.discard(one.new)
+        if (before := self.follower_of(one.new.view_type)) is not None:
+            self._remove(before)
+        if one.old is not None and one.follows:
+            self.followers.add(one.old)
+        elif one.old is not None:
+            self._remove(one.old)
+
     def take_over(self, old: Lane, new: Lane) -> None:
-        """Remove a lane of which another one is the successor, and close its store in the background."""
+        """Remove a lane of which another one is the successor, and one that follows; their stores are closed later."""
         self._catching_up.replaced(old, new)
         self._remove(old)
+        if (before := self.follower_of(old.view_type)) is not None:
+            self._remove(before)
 
     async def remove(self, lane: Lane) -> None:
         """Remove a lane, with its cutover, and wait until its store is closed."""
@@ -151,6 +185,7 @@ class Roster:
 
     def _remove(self, lane: Lane) -> asyncio.Task[None]:
         self.lanes.remove(lane)
+        self.followers.discard(lane)
         self._subscriptions.dismiss(lane)
         return self._committers.remove(lane)
 

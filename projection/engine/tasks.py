@@ -10,6 +10,7 @@ import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from enum import StrEnum
 from secrets import token_hex
 from time import monotonic
@@ -63,6 +64,10 @@ class TaskRecord(msgspec.Struct, frozen=True, kw_only=True):
     hint: str | None = None
     error_class: str | None = None  # whose fault that is
     build: int | None = None  # that it is about, where that outlives the operation
+
+
+encoded = msgspec.json.Encoder(decimal_format="number").encode
+decoded = msgspec.json.Decoder(TaskRecord, float_hook=Decimal).decode  # a result has the numbers of views
 
 
 class TaskCanceledError(ProjectionError):
@@ -213,7 +218,7 @@ class Tasks:
             build=build,
         )
         task = Task(record, self._changed)
-        self._catalog.put_task(record.id, msgspec.json.encode(record), KEPT)
+        self._catalog.put_task(record.id, encoded(record), KEPT)
         self._under_way[record.id] = task
         running = asyncio.create_task(self._run(task, work))
         running.add_done_callback(lambda done: done.cancelled() or done.exception())  # whoever waits is told
@@ -236,7 +241,7 @@ class Tasks:
             log_fault(error, task.record.operation, view_type=task.record.view_type)
             self._end(task, State.FAILED, error=contained(error, task.record.operation))
             raise
-        self._end(task, State.DONE, result=msgspec.to_builtins(came))
+        self._end(task, State.DONE, result=msgspec.to_builtins(came, builtin_types=(Decimal,)))
         return came
 
     def _end(self, task: Task, state: State, *, result: Any = None, error: ProjectionError | None = None) -> None:
@@ -246,7 +251,7 @@ class Tasks:
             record = msgspec.structs.replace(record, **told)
         task.record = record
         with suppress(StorageError):  # a full disk: the next start gives it up, or goes on and finds it done
-            self._catalog.put_task(task.record.id, msgspec.json.encode(task.record), KEPT)
+            self._catalog.put_task(task.record.id, encoded(task.record), KEPT)
         self._under_way.pop(task.record.id, None)
         self._changed()
 
@@ -266,7 +271,7 @@ class Tasks:
             StorageError: the catalogue cannot be written.
         """
         told = msgspec.structs.replace(record, state=state, ended=_now(), error=why or None, left_s=None)
-        self._catalog.put_task(record.id, msgspec.json.encode(told), KEPT)
+        self._catalog.put_task(record.id, encoded(told), KEPT)
 
     def all(self) -> list[TaskRecord]:
         """The operations that are kept, those under way as they are now, the oldest first.
@@ -345,7 +350,7 @@ def stored_tasks(stored: list[bytes]) -> list[TaskRecord]:
     found = []
     for one in stored:
         with suppress(msgspec.MsgspecError):
-            found.append(msgspec.json.decode(one, type=TaskRecord))
+            found.append(decoded(one))
     return sorted(found, key=lambda one: (one.began, one.id))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from projection.engine.lane import Lane
 from projection.history.changes import changes
@@ -66,6 +66,11 @@ class ViewDifference:
     def changes(self) -> list[Change]:
         """The places that differ."""
         return changes(self.old, self.new)
+
+    @property
+    def fields(self) -> set[str]:
+        """The fields in which these places are."""
+        return {change.path.partition(".")[0].partition("[")[0] for change in self.changes}
 
 
 class ParkedDifference(NamedTuple):
@@ -130,7 +135,7 @@ async def compare(log: Log, pairs: Sequence[Pair], most: int, progress: Callable
     ]
     lanes = [lane for fold in folds for lane in fold]
     uncommitted = 0
-    async with aclosing(log.read(pairs[0].new, _subjects(pairs), min(lane.scanned for lane in lanes))) as batches:
+    async with aclosing(log.read(pairs[0].new, subjects_of(pairs), min(lane.scanned for lane in lanes))) as batches:
         async for batch in batches:
             for event in batch:
                 for lane in lanes:
@@ -144,7 +149,7 @@ async def compare(log: Log, pairs: Sequence[Pair], most: int, progress: Callable
     found = [_compared(pair, *fold, most) for pair, fold in zip(pairs, folds, strict=True)]
     searches = [one for one in found if one.views]
     if searches:
-        await _find_first(log, searches, progress)
+        await find_first(log, searches, log.end, progress)
     return found
 
 
@@ -160,7 +165,8 @@ def _commit(lanes: Iterable[Lane]) -> int:
     return 0
 
 
-def _subjects(pairs: Sequence[Pair]) -> tuple[str, ...]:
+def subjects_of(pairs: Sequence[Pair]) -> tuple[str, ...]:
+    """What both versions of some view types read together."""
     filters = {subject for pair in pairs for deployed in pair for subject in deployed.entry.subjects}
     return disjoint(filters, pairs[0].new.entry.all_subjects)
 
@@ -170,7 +176,7 @@ def _compared(pair: Pair, old: Lane, new: Lane, most: int) -> Comparison:
     for difference in _view_differences(old, new):
         found.kinds[difference.kind] += 1
         if difference.kind == "changed":
-            found.fields.update({change.path.partition(".")[0].partition("[")[0] for change in difference.changes})
+            found.fields.update(difference.fields)
         if len(found.views) < most:
             found.views.append(difference)
     parked = [
@@ -198,10 +204,22 @@ def _view_differences(old: Lane, new: Lane) -> Iterator[ViewDifference]:
             yield ViewDifference(key.tenant_id, key.view_id, None, view)
 
 
+class Searched(Protocol):
+    """Views of one view type that differ, and by what they were folded."""
+
+    @property
+    def pair(self) -> Pair:
+        """Both versions of the view type."""
+
+    @property
+    def views(self) -> Sequence[ViewDifference]:
+        """Those whose first differences are looked for."""
+
+
 class _Search:
     """For the first differences of one view type."""
 
-    def __init__(self, found: Comparison, before_old: int, before_new: int) -> None:
+    def __init__(self, found: Searched, before_old: int, before_new: int) -> None:
         self.wanted = {(one.tenant_id, one.view_id): one for one in found.views}
         self._old = WatchedViews(found.pair.old, self.wanted, before_old)
         self._new = WatchedViews(found.pair.new, self.wanted, before_new)
@@ -214,12 +232,23 @@ class _Search:
                 self.wanted.pop(target).first = First(event, effects[0].get(view_id), effects[1].get(view_id))
 
 
-async def _find_first(log: Log, found: Sequence[Comparison], progress: Callable[[str, int], None]) -> None:
+async def find_first(log: Log, found: Sequence[Searched], until: int, progress: Callable[[str, int], None]) -> None:
+    """Fold views that differ alone, by both versions, and note at each the first event behind which it differs.
+
+    Args:
+        log: the events.
+        found: at least one; all have one subject template and one tenancy.
+        until: the last sequence that is read.
+        progress: as `compare` takes it.
+
+    Raises:
+        ProjectionError: the log cannot be read.
+    """
     starts = [(await log.before_start(one.pair.old), await log.before_start(one.pair.new)) for one in found]
     searches = [_Search(one, *before) for one, before in zip(found, starts, strict=True)]
     pairs = [one.pair for one in found]
     after = min(min(before) for before in starts)
-    async with aclosing(log.read(pairs[0].new, _subjects(pairs), after, log.end)) as batches:
+    async with aclosing(log.read(pairs[0].new, subjects_of(pairs), after, until)) as batches:
         async for batch in batches:
             for event in batch:
                 for search in searches:

@@ -17,6 +17,7 @@ from projection.model.envelope import Tenancy
 from projection.model.http_settings import HttpSettings
 from projection.model.ids import DEFAULT_TENANT, TenantId
 from projection.model.problems import problems
+from projection.model.promotion import Promote  # noqa: TC001 - pydantic reads it
 from projection.model.query_limits import QueryLimits
 from projection.model.setting_sources import ENVIRONMENT_PREFIX, layers, merged, place_of
 from projection.model.setting_types import ByCommas, Count
@@ -143,6 +144,14 @@ class BackPressure(Frozen):
         return max(self.patience_ms / 1000, _LEAST_PATIENCE_S)
 
 
+class BuildSettings(Frozen):
+    """When a new build replaces the one that answers, and what becomes of that."""
+
+    promote: Promote = "when_caught_up"  # where the order that began it does not say
+    retire_after_h: Annotated[Count, Field(ge=0, le=87_600)] = 24  # that a former build is folded on; 0: not at all
+    delete_after_h: Annotated[Count, Field(ge=1, le=87_600)] | None = None  # that it is kept then; None: for good
+
+
 class BackupSettings(Frozen):
     """Where a node's backups are, and whether it makes them by itself."""
 
@@ -185,6 +194,7 @@ class Settings(BaseSettings):
     multi_tenancy: bool = True
     default_tenant: TenantId = DEFAULT_TENANT
     back_pressure: BackPressure = BackPressure()
+    builds: BuildSettings = BuildSettings()
     http: HttpSettings = HttpSettings()
     query: QueryLimits = QueryLimits()
     backup: BackupSettings = BackupSettings()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from time import sleep
 from typing import TYPE_CHECKING, TypeAlias
 
 import structlog
@@ -11,7 +12,11 @@ import structlog
 from projection.engine.orders import AdoptCame, BuildCame, RepairCame
 from projection.engine.tasks import State, TaskCanceledError, TaskLeftError, Tasks
 from projection.errors import ConfigurationError, StorageError
+from projection.history.build_comparison import compared, compared_builds
+from projection.history.differences import BuildDifferences
+from projection.model.promotion import BY_SETTINGS
 from projection.store.audit import Author
+from projection.store.lmdb_reader import LmdbLane
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -21,16 +26,19 @@ if TYPE_CHECKING:
     from projection.engine.live_backups import LiveBackups
     from projection.engine.node import Node
     from projection.engine.operations import Operations
-    from projection.engine.orders import BackupCame, BackupOrder, VerifyCame, VerifyOrder
+    from projection.engine.orders import BackupCame, BackupOrder, CompareOrder, VerifyCame, VerifyOrder
     from projection.engine.tasks import Task, TaskRecord
     from projection.history.repairing import Repairs, Target
     from projection.model.ids import ViewType
+    from projection.model.promotion import Gate
     from projection.store.audit import Door
+    from projection.store.build import Build
     from projection.store.catalog import Catalog
 
 log = structlog.get_logger()
 
 _LOOK_S = 0.25  # between two looks how far a build is
+_BREATH_S = 0.001  # that a comparison rests now and then, so that others fold and answer
 _ENDED = "the node ended before it was done; `projection audit` says whether it had its effect"
 _REBUILD = "rebuild"
 
@@ -89,16 +97,53 @@ class LongOperations:
         """Begin `LiveBackups.verify`."""
         return self.tasks.begin("verify", "", order.author(door), lambda task: self.backups.verify(order, task))
 
-    async def rebuild(self, view_type: ViewType, author: Author, backup: Path | None = None) -> tuple[Task, BuildCame]:
+    def compare(self, order: CompareOrder, door: Door) -> tuple[Task, asyncio.Task[BuildDifferences]]:
+        """Begin to compare two builds that the node folds.
+
+        Raises:
+            ConfigurationError: there is none of a number, none to compare with, or the node does not fold one of them.
+            StorageError: the catalogue cannot be read.
+        """
+        view_type = order.of()
+        builds = compared_builds(self._catalog, view_type, order.old, order.new)
+        old, new = (self._store_of(one) for one in builds)
+
+        async def work(task: Task) -> BuildDifferences:
+            def breathe() -> None:
+                task.check()
+                if self._node.stopping.is_set():
+                    raise StorageError("the node is stopping, and the comparison was given up")
+                sleep(_BREATH_S)
+
+            return BuildDifferences.of(await asyncio.to_thread(compared, builds, (old, new), order.limit, breathe))
+
+        return self.tasks.begin("compare", str(view_type), order.author(door), work)
+
+    def _store_of(self, build: Build) -> LmdbLane:
+        """The store of a build that the node folds; another one must not be opened twice in a process.
+
+        Raises:
+            ConfigurationError: the node does not fold it.
+        """
+        if not isinstance(found := self._node.reader_of(build), LmdbLane):
+            raise ConfigurationError(
+                f"{build} is not folded by this node, and not compared here",
+                hint=f"`projection compare {build.view_type}` reads the data folder itself",
+            )
+        return found
+
+    async def rebuild(
+        self, view_type: ViewType, author: Author, gate: Gate = BY_SETTINGS, backup: Path | None = None
+    ) -> tuple[Task, BuildCame]:
         """Begin `Operations.rebuild`, or `rebuild_from`, which lasts until the build answers; canceled, it is deleted.
 
         Raises:
             ConfigurationError, StreamError, StorageError: as in `Operations.rebuild` and `rebuild_from`.
         """
         if backup is None:
-            build = await self._operations.rebuild(view_type, author)
+            build = await self._operations.rebuild(view_type, author, gate)
         else:
-            build = await self._operations.rebuild_from(view_type, backup, author)
+            build = await self._operations.rebuild_from(view_type, backup, author, gate)
         work = self._until_it_answers(view_type, build.number)
         task, _ = self.tasks.begin(_REBUILD, str(view_type), author, work, build=build.number)
         return task, BuildCame.of(build)

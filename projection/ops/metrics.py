@@ -138,9 +138,16 @@ class _OfNode(Collector):
                 gauges[name].add_metric(labels, value)
             gas.add_metric(labels, lane.gas)
             _add(commits, labels, durations)
-        for one in node.unopened:
-            gauges["halted"].add_metric((one.build.view_type, str(one.build.number)), 1)
-        yield from (*gauges.values(), gas, commits)
+        for unopened in node.unopened:
+            gauges["halted"].add_metric((unopened.build.view_type, str(unopened.build.number)), 1)
+        held = GaugeMetricFamily(
+            "projection_build_held",
+            "1 where a build has caught up and does not answer yet, by what holds it.",
+            labels=(*_OF_LANE, "gate"),
+        )
+        for view_type, one in node.waiting.items():
+            held.add_metric((view_type, str(one.build), one.gate), 1)
+        yield from (*gauges.values(), gas, commits, held)
 
 
 class _OfBackups(Collector):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from projection.store.lmdb_env import Transaction
 
-Door: TypeAlias = Literal["offline", "socket", "http"]
+Door: TypeAlias = Literal["offline", "socket", "http", "node"]
 
 MOST = 10_000  # records; older ones go
 _RECORD = "audit:{:012d}"
@@ -30,6 +30,7 @@ class Author:
     reason: str = ""
 
 
+BY_NODE = Author("the node", "node")  # what follows by a rule that settings or orders have set
 BY_PROGRAM = Author("a program", "offline")  # that calls the library and does not say who runs it
 
 

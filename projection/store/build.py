@@ -7,6 +7,8 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from projection.model.promotion import BY_SETTINGS, Gate
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -32,6 +34,7 @@ class Build:
     recipe: str  # JSON, see `model/recipe.py`: all that is needed to fold it again without the manifest's files
     drops: tuple[Drop, ...] = ()  # an operator's decisions, in their order
     lineage: Lineage | None = None  # None: folded from the log
+    gate: Gate = BY_SETTINGS  # when it may answer; no part of what it folds
 
     @property
     def fold_identity(self) -> str:

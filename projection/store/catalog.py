@@ -4,16 +4,31 @@ from __future__ import annotations
 
 import json
 import re
-from contextlib import contextmanager
+from dataclasses import replace
 from secrets import token_bytes, token_hex
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Self
 
 from projection.errors import ConfigurationError, StorageError
 from projection.model.files import is_folder
-from projection.model.ids import TenantId, ViewId, ViewType
-from projection.model.parked import Drop
-from projection.store.audit import records, write_record
-from projection.store.build import Build, Lineage
+from projection.store.audit import write_record
+from projection.store.catalog_reading import CatalogReading
+from projection.store.catalog_records import (
+    AGE,
+    BUILD,
+    CANDIDATE,
+    CURSOR_KEY,
+    FOLDER_ID,
+    FOLLOWER,
+    HELD,
+    LAST_NUMBER,
+    NODE_ID_KEY,
+    PAUSED,
+    SERVING,
+    TASK,
+    clear_pointers,
+    point_to,
+    put_build,
+)
 from projection.store.folder_lock import FolderLock, require_same_host
 from projection.store.format import Kind, check_stamp, stamp_or_check
 from projection.store.lmdb_env import Environment
@@ -21,225 +36,22 @@ from projection.store.migration import is_of_former_format, migrate
 from projection.store.ranges import entries_below
 from projection.store.restored import CATALOG as FOLDER
 from projection.store.restored import require_restored
-from projection.store.streamed_copy import StreamedCopy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
+    from projection.model.ids import ViewType
+    from projection.model.promotion import HeldBuild
     from projection.store.audit import AuditRecord
+    from projection.store.build import Build
     from projection.store.lmdb_env import Transaction
 
 _MAP_SIZE = 1 << 30  # bytes: thousands of builds
 _NODE_ID = re.compile(r"[A-Za-z0-9-]{1,63}")
-_NODE_ID_KEY = b"node_id"
-_BUILD = "build:{}:{:010d}"
-_BUILDS = "build:{}:"
-_ALL_BUILDS = "build:"
-_CURSOR_KEY = b"cursor_key"
-_FOLDER_ID = b"folder_id"
-_LAST_NUMBER = "last_number:{}"  # outlives its build, so that no number is ever used again
-_SERVING = "serving:"
-_CANDIDATE = "candidate:"  # the build that is to replace the serving one
-_PAUSED = "paused:"
-_TASK = "task:"  # and a number, so that they are in their order
 
 
-class _Catalogue:
-    """What owner and reader share: reading."""
-
-    def __init__(self, data: Path, environment: Environment) -> None:
-        self.data = data
-        self._environment = environment
-
-    def view_types(self) -> list[ViewType]:
-        """The view types that have a serving build, in order of their names.
-
-        Raises:
-            StorageError: the catalogue cannot be read.
-        """
-        with self._understood(), self._environment.read() as transaction:
-            serving = _SERVING.encode()
-            return [ViewType(key[len(serving) :].decode()) for key, _ in entries_below(transaction, serving)]
-
-    def builds(self, view_type: ViewType) -> list[Build]:
-        """All builds of a view type, the oldest first.
-
-        Raises:
-            StorageError: the catalogue cannot be read.
-        """
-        with self._understood(), self._environment.read() as transaction:
-            return list(self._below(transaction, _BUILDS.format(view_type)))
-
-    def all_builds(self) -> list[Build]:
-        """All builds of all view types, those of one the oldest first.
-
-        Raises:
-            StorageError: the catalogue cannot be read.
-        """
-        with self._understood(), self._environment.read() as transaction:
-            return list(self._below(transaction, _ALL_BUILDS))
-
-    def serving(self, view_type: ViewType) -> Build | None:
-        """The build that answers for a view type; None where the folder has none.
-
-        Raises:
-            StorageError: the catalogue cannot be read.
-        """
-        with self._understood(), self._environment.read() as transaction:
-            pointer = transaction.get(_SERVING.encode() + view_type.encode())
-            if pointer is None:
-                return None
-            return self._build(transaction, view_type, int(pointer))
-
-    def serving_number(self, view_type: ViewType) -> int | None:
-        """The number of the build that answers for a view type, which every query asks; None where there is none.
-
-        Raises:
-            StorageError: the catalogue cannot be read.
-        """
-        with self._understood():
-            pointer = self._environment.get(_SERVING.encode() + view_type.encode())
-            return None if pointer is None else int(pointer)
-
-    def candidate(self, view_type: ViewType) -> Build | None:
-        """The build that was begun to take the place of the one that answers; None where none was.
-
-        Raises:
-            StorageError: the catalogue cannot be read.
-        """
-        with self._understood(), self._environment.read() as transaction:
-            pointer = transaction.get(_CANDIDATE.encode() + view_type.encode())
-            return None if pointer is None else self._build(transaction, view_type, int(pointer))
-
-    def paused(self) -> dict[ViewType, str]:
-        """The view types that are paused, and why.
-
-        Raises:
-            StorageError: the catalogue cannot be read.
-        """
-        with self._understood(), self._environment.read() as transaction:
-            prefix = _PAUSED.encode()
-            return {
-                ViewType(key[len(prefix) :].decode()): reason.decode()
-                for key, reason in entries_below(transaction, prefix)
-            }
-
-    def audit(self) -> list[AuditRecord]:
-        """What operators have done, the oldest first.
-
-        Raises:
-            StorageError: the catalogue cannot be read.
-        """
-        with self._understood(), self._environment.read() as transaction:
-            return list(records(transaction))
-
-    def task_records(self) -> list[bytes]:
-        """What is kept of long operations, as `put_task` got it.
-
-        Raises:
-            StorageError: the catalogue cannot be read.
-        """
-        with self._understood(), self._environment.read() as transaction:
-            return [stored for _, stored in entries_below(transaction, _TASK.encode())]
-
-    def build(self, view_type: ViewType, number: int) -> Build:
-        """A recorded build.
-
-        Raises:
-            StorageError: there is none of that number, or the catalogue cannot be read.
-        """
-        with self._understood(), self._environment.read() as transaction:
-            return self._build(transaction, view_type, number)
-
-    @property
-    def cursor_key(self) -> bytes:
-        """32 random bytes of this data folder, which seal what clients bring back: cursors and the like.
-
-        Raises:
-            StorageError: the catalogue cannot be read, or was made by a version that had no queries.
-        """
-        if (key := self._environment.get(_CURSOR_KEY)) is None:
-            raise StorageError(f"{self._environment.path} has no key for cursors", hint="start the node once")
-        return key
-
-    @property
-    def folder_id(self) -> str:
-        """What tells this data folder's backups from those of others; a folder that was restored keeps it.
-
-        Raises:
-            StorageError: the catalogue cannot be read, or was made by a version that had no backups.
-        """
-        if (stored := self._environment.get(_FOLDER_ID)) is None:
-            raise StorageError(f"{self._environment.path} has no id for backups", hint="start the node once")
-        return stored.decode()
-
-    @contextmanager
-    def streamed(self) -> Iterator[CatalogCopy]:
-        """A snapshot to be copied piece by piece.
-
-        Raises:
-            StorageError: the catalogue cannot be read.
-        """
-        with self._understood(), self._environment.read() as transaction:
-            answering = {
-                (key[len(_SERVING) :].decode(), int(number))
-                for key, number in entries_below(transaction, _SERVING.encode())
-            }
-            builds = {
-                build: (build.view_type, build.number) in answering for build in self._below(transaction, _ALL_BUILDS)
-            }
-            yield CatalogCopy(builds, StreamedCopy(self._environment, transaction))
-
-    def require(self, view_type: ViewType) -> Build:
-        """The build that answers for a view type.
-
-        Raises:
-            ConfigurationError: the folder has no such view type.
-            StorageError: the catalogue cannot be read.
-        """
-        if (build := self.serving(view_type)) is None:
-            known = ", ".join(self.view_types()) or "none yet"
-            raise ConfigurationError(f"{self.data} has no view type {str(view_type)!r}", hint=f"it has: {known}")
-        return build
-
-    def close(self) -> None:
-        """Give back what the catalogue holds; idempotent."""
-        self._environment.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def _build(self, transaction: Transaction, view_type: ViewType, number: int) -> Build:
-        stored = transaction.get(_BUILD.format(view_type, number).encode())
-        if stored is None:
-            raise ValueError(f"build {number} of {view_type} is missing")
-        return _decoded(self.data, view_type, number, stored)
-
-    def _below(self, transaction: Transaction, prefix: str) -> Iterator[Build]:
-        for key, stored in entries_below(transaction, prefix.encode()):
-            _, view_type, number = key.decode().split(":")
-            yield _decoded(self.data, ViewType(view_type), int(number), stored)
-
-    @contextmanager
-    def _understood(self) -> Iterator[None]:
-        try:
-            yield
-        except (ValueError, KeyError, TypeError) as error:
-            raise StorageError(f"{self._environment.path} holds a record that cannot be read: {error}") from None
-
-
-class CatalogCopy(NamedTuple):
-    """A snapshot of a catalogue that is being copied."""
-
-    builds: dict[Build, bool]  # all, and whether each answers for its view type
-    copy: StreamedCopy
-
-
-class CatalogReader(_Catalogue):
+class CatalogReader(CatalogReading):
     """The catalogue as another process of the host sees it, while the node may be running."""
 
     @classmethod
@@ -280,7 +92,7 @@ class CatalogReader(_Catalogue):
         return cls(data, environment)
 
 
-class Catalog(_Catalogue):
+class Catalog(CatalogReading):
     """The catalogue in the hands of the node, which has the data folder to itself until `close` or its end."""
 
     def __init__(self, data: Path, environment: Environment, lock: FolderLock, node_id: str) -> None:
@@ -316,7 +128,7 @@ class Catalog(_Catalogue):
             environment = Environment.create_or_open(path, map_size=_MAP_SIZE)
             with environment.closed_on_error():
                 if is_of_former_format(environment):
-                    migrate(data, environment, _Catalogue(data, environment).all_builds(), _put)
+                    migrate(data, environment, CatalogReading(data, environment).all_builds(), put_build)
                 named = environment.update(lambda transaction: _take(transaction, path, node_id))
         except BaseException:
             lock.close()
@@ -337,7 +149,7 @@ class Catalog(_Catalogue):
         """
 
         def count(transaction: Transaction) -> int:
-            last_number = _LAST_NUMBER.format(view_type).encode()
+            last_number = LAST_NUMBER.format(view_type).encode()
             number = int(transaction.get(last_number, b"0")) + 1
             transaction.put(last_number, b"%d" % number)
             return number
@@ -361,27 +173,102 @@ class Catalog(_Catalogue):
         """
 
         def write(transaction: Transaction) -> None:
-            _put(transaction, build)
+            put_build(transaction, build)
             if serves:
-                _point(transaction, _SERVING, build)
-                transaction.delete(_CANDIDATE.encode() + build.view_type.encode())  # it was to replace another one
+                point_to(transaction, SERVING, build)
+                for kind in (CANDIDATE, FOLLOWER, HELD):  # it was to replace another one, or has followed that
+                    transaction.delete(kind.encode() + build.view_type.encode())
             if is_candidate:
-                _point(transaction, _CANDIDATE, build)
+                clear_pointers(transaction, build)  # it may have followed
+                point_to(transaction, CANDIDATE, build)
             if audit is not None:
                 write_record(transaction, audit)
 
         self._change(write)
 
-    def serve(self, build: Build) -> None:
-        """Have a recorded build answer for its view type; the caller knows that it is level with the one before.
+    def serve(
+        self,
+        build: Build,
+        former: Build | None = None,
+        *,
+        follows: bool = False,
+        rolled_back: bool = False,
+        audit: AuditRecord | None = None,
+    ) -> None:
+        """Have a recorded build answer for its view type; the caller knows that it has caught up with the one before.
+
+        Args:
+            build: which.
+            former: the one before, if there is one.
+            follows: whether the one before is to be folded on.
+            rolled_back: whether that one answers again only when it is promoted by hand.
+            audit: what this is the effect of.
 
         Raises:
             StorageError: the catalogue cannot be written.
         """
 
         def write(transaction: Transaction) -> None:
-            _point(transaction, _SERVING, build)
-            _is_no_candidate(transaction, build)
+            self._mark(transaction, build, rolled_back=False)
+            point_to(transaction, SERVING, build)
+            clear_pointers(transaction, build)
+            transaction.delete(FOLLOWER.encode() + build.view_type.encode())
+            if former is not None:
+                self._mark(transaction, former, rolled_back=rolled_back)
+                clear_pointers(transaction, former)
+                if follows:
+                    point_to(transaction, FOLLOWER, former)
+            if audit is not None:
+                write_record(transaction, audit)
+
+        with self._understood():
+            self._change(write)
+
+    def _mark(self, transaction: Transaction, build: Build, *, rolled_back: bool) -> None:
+        stored = self._build(transaction, build.view_type, build.number)
+        if stored.gate.rolled_back != rolled_back:
+            put_build(transaction, replace(stored, gate=stored.gate._replace(rolled_back=rolled_back)))
+
+    def hold(self, view_type: ViewType, held: HeldBuild | None) -> None:
+        """Note why a build that has caught up may not answer yet, or that there is none such any more.
+
+        Raises:
+            StorageError: the catalogue cannot be written.
+        """
+        key = HELD.encode() + view_type.encode()
+
+        def write(transaction: Transaction) -> None:
+            if held is None:
+                transaction.delete(key)
+            else:
+                transaction.put(key, json.dumps(held, ensure_ascii=False).encode())
+
+        self._change(write)
+
+    def retire(self, build: Build, audit: AuditRecord) -> None:
+        """Note that a build which follows is no longer folded.
+
+        Raises:
+            StorageError: the catalogue cannot be written.
+        """
+
+        def write(transaction: Transaction) -> None:
+            clear_pointers(transaction, build)
+            write_record(transaction, audit)
+
+        self._change(write)
+
+    def grow_older(self, seconds: float, builds: Iterable[Build]) -> None:
+        """Note that a node has run for some seconds more, for builds that follow and for former ones.
+
+        Raises:
+            StorageError: the catalogue cannot be written.
+        """
+
+        def write(transaction: Transaction) -> None:
+            for build in builds:
+                key = AGE.format(build.view_type, build.number).encode()
+                transaction.put(key, b"%.0f" % (float(transaction.get(key, b"0")) + seconds))
 
         self._change(write)
 
@@ -393,8 +280,8 @@ class Catalog(_Catalogue):
         """
 
         def write(transaction: Transaction) -> None:
-            transaction.delete(_BUILD.format(build.view_type, build.number).encode())
-            _is_no_candidate(transaction, build)
+            transaction.delete(BUILD.format(build.view_type, build.number).encode())
+            clear_pointers(transaction, build)
             write_record(transaction, audit)
 
         self._change(write)
@@ -407,9 +294,9 @@ class Catalog(_Catalogue):
         """
 
         def write(transaction: Transaction) -> None:
-            known = {key.rpartition(b":")[2]: key for key, _ in entries_below(transaction, _TASK.encode())}
+            known = {key.rpartition(b":")[2]: key for key, _ in entries_below(transaction, TASK.encode())}
             last = max((int(key.split(b":")[1]) for key in known.values()), default=0)
-            key = known.pop(task_id.encode(), None) or f"{_TASK}{last + 1:012d}:{task_id}".encode()
+            key = known.pop(task_id.encode(), None) or f"{TASK}{last + 1:012d}:{task_id}".encode()
             transaction.put(key, record)
             for old in sorted(known.values())[: max(0, len(known) + 1 - most)]:
                 transaction.delete(old)
@@ -432,7 +319,7 @@ class Catalog(_Catalogue):
         """
 
         def write(transaction: Transaction) -> None:
-            transaction.put(_PAUSED.encode() + view_type.encode(), audit.author.reason.encode())
+            transaction.put(PAUSED.encode() + view_type.encode(), audit.author.reason.encode())
             write_record(transaction, audit)
 
         self._change(write)
@@ -445,7 +332,7 @@ class Catalog(_Catalogue):
         """
 
         def write(transaction: Transaction) -> None:
-            transaction.delete(_PAUSED.encode() + view_type.encode())
+            transaction.delete(PAUSED.encode() + view_type.encode())
             write_record(transaction, audit)
 
         self._change(write)
@@ -464,12 +351,12 @@ class Catalog(_Catalogue):
 
 def _take(transaction: Transaction, path: Path, node_id: str | None) -> str:
     stamp_or_check(transaction, Kind.CATALOGUE, path)
-    named = node_id or transaction.get(_NODE_ID_KEY, b"").decode() or f"node-{token_hex(4)}"
-    transaction.put(_NODE_ID_KEY, named.encode())
-    if transaction.get(_CURSOR_KEY) is None:
-        transaction.put(_CURSOR_KEY, token_bytes(32))
-    if transaction.get(_FOLDER_ID) is None:
-        transaction.put(_FOLDER_ID, token_hex(8).encode())
+    named = node_id or transaction.get(NODE_ID_KEY, b"").decode() or f"node-{token_hex(4)}"
+    transaction.put(NODE_ID_KEY, named.encode())
+    if transaction.get(CURSOR_KEY) is None:
+        transaction.put(CURSOR_KEY, token_bytes(32))
+    if transaction.get(FOLDER_ID) is None:
+        transaction.put(FOLDER_ID, token_hex(8).encode())
     return named
 
 
@@ -488,8 +375,8 @@ def renew(data: Path, audit: AuditRecord) -> None:
     """
 
     def write(transaction: Transaction) -> None:
-        transaction.delete(_NODE_ID_KEY)
-        transaction.delete(_CURSOR_KEY)
+        transaction.delete(NODE_ID_KEY)
+        transaction.delete(CURSOR_KEY)
         _take(transaction, data / FOLDER, None)
         write_record(transaction, audit)
 
@@ -498,38 +385,3 @@ def renew(data: Path, audit: AuditRecord) -> None:
         environment.update(write)
     finally:
         environment.close()
-
-
-def _put(transaction: Transaction, build: Build) -> None:
-    transaction.put(_BUILD.format(build.view_type, build.number).encode(), _encoded(build))
-
-
-def _point(transaction: Transaction, kind: str, build: Build) -> None:
-    transaction.put(kind.encode() + build.view_type.encode(), b"%d" % build.number)
-
-
-def _is_no_candidate(transaction: Transaction, build: Build) -> None:
-    key = _CANDIDATE.encode() + build.view_type.encode()
-    if transaction.get(key) == b"%d" % build.number:
-        transaction.delete(key)
-
-
-def _encoded(build: Build) -> bytes:
-    fields = ("base_identity", "recipe", "drops", "lineage")
-    return json.dumps({name: getattr(build, name) for name in fields}, ensure_ascii=False).encode()
-
-
-def _decoded(data: Path, view_type: ViewType, number: int, stored: bytes) -> Build:
-    fields = json.loads(stored)
-    return Build(
-        data,
-        view_type,
-        number,
-        fields["base_identity"],
-        fields["recipe"],
-        tuple(
-            Drop(sequence, TenantId(tenant_id), None if view_id is None else ViewId(view_id))
-            for sequence, tenant_id, view_id in fields["drops"]
-        ),
-        None if fields["lineage"] is None else Lineage(*fields["lineage"]),
-    )

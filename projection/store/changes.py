@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 MAX_TOMBSTONES = 100_000  # of one tenant, 200 bytes or so each; who was away for longer gets everything anew
 END = b"\xff"  # sorts after every view id, for no text has this byte
 _ENTRIES, POINTERS, _TOMBSTONES, _TENANTS = b"change:", b"changed:", b"tombstone:", b"tombstones:"
+PREFIXES = (_ENTRIES, POINTERS, _TOMBSTONES, _TENANTS)  # what all keys of the index begin with, and no others
 _DIGITS = 20  # of a stream sequence
 
 

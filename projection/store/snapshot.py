@@ -68,6 +68,22 @@ class LmdbSnapshot:
             raise unreadable(self._path, error) from None
 
     @property
+    def digest(self) -> StateDigest:
+        """The state digest that the last commit left."""
+        try:
+            return stored_digest(self._transaction)
+        except ValueError as error:
+            raise unreadable(self._path, error) from None
+
+    @property
+    def view_count(self) -> int:
+        """How many views there are."""
+        try:
+            return stored_number(self._transaction, VIEW_COUNT)
+        except ValueError as error:
+            raise unreadable(self._path, error) from None
+
+    @property
     def indexes(self) -> tuple[StoredIndex, ...]:
         """See `Snapshot.indexes`."""
         try:

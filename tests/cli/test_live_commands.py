@@ -47,12 +47,26 @@ def test_what_is_parked_is_dropped_adopted_and_folded_anew_and_the_audit_tells(r
     eventually(lambda: states(site)[3] == "answers", node)
     refused(projection("builds", "delete", "counter", "3", folder=site), 2, "answers, and is not deleted")
     done("builds", "delete", "counter", "1", folder=site)
+    assert {2: "follows", 3: "answers"} == states(site)
+    told = done("compare", "counter", "--url", url, "--stream", site.name, folder=site)
+    assert "build 2 of view type counter at event" in told
+    assert "views: all equal" in told
+    found = json.loads(done("compare", "counter", "2", "3", "--stored-only", "--format", "json", folder=site))
+    assert (True, 2, 3) == (found["equal"], found["old"]["build"], found["new"]["build"])
+    refused(projection("compare", "counter", "1", "3", folder=site), 2, "has no build 1")
+    assert "build 2 of view type counter answers again" in done("rollback", "counter", folder=site)
+    assert {2: "answers", 3: "follows"} == states(site)
+    assert "build 3 of view type counter answers" in done("promote", "counter", folder=site)
+    assert "build 2 of view type counter is folded no longer" in done("retire", "counter", folder=site)
     assert {2: "former", 3: "answers"} == states(site)
     assert "counter with { total += e.n }" in done("builds", "show", "counter", "3", folder=site)
     refused(projection("builds", "show", "counter", "1", folder=site), 2, "has no build 1", "it has: 2, 3")
     records = [json.loads(line) for line in done("audit", "--json", folder=site).splitlines()]
-    assert ["drop", "adopt", "rebuild", "delete build"] == [one["operation"] for one in records]
-    assert {"socket"} == {one["author"]["door"] for one in records}
+    by_hand = ["drop", "adopt", "rebuild", "switch", "delete build", "rollback", "promote", "retire"]
+    assert by_hand == [one["operation"] for one in records]
+    assert {("socket", False), ("node", True)} == {
+        (one["author"]["door"], one["operation"] == "switch") for one in records
+    }
     assert "(socket): sent twice" in done("audit", folder=site)
 
 
@@ -69,6 +83,15 @@ def test_a_view_type_is_paused_and_a_manifest_deployed_by_command_and_by_signal(
     assert doubled != COUNTER
     deploy(site, doubled, stream=site.name)
     assert "folds anew" in done("deploy", "--dry-run", folder=site)
+    server = ("--url", url, "--stream", site.name)
+    would = json.loads(done("plan", "--sample", "100", "--json", *server, folder=site))
+    assert ("folds anew", "the program") == (would["change"], would["why"])
+    assert would["events"] >= 1
+    assert would["bytes"] > 0
+    assert "new" in [one["view_id"] for one in would["differing"]]
+    assert "would differ" in done("plan", "--sample", "1", *server, folder=site)
+    unreached = projection("plan", "--url", "nats://127.0.0.1:1", folder=site)
+    assert ("unknown" in unreached.stdout, 0) == (True, unreached.returncode), unreached.stderr
     assert {1: "answers"} == states(site)
     assert "folds anew" in done("deploy", folder=site)
     eventually(lambda: total(site, "new") == 6, node)

@@ -79,7 +79,8 @@ class Site:
 
     def settings(self, **more: Any) -> Settings:
         back_pressure = {"linger_ms": 5, **more.pop("back_pressure", {})}
-        more = {"stop_timeout_s": int(WITHIN_S), "query": PATIENT_QUERIES, **more}
+        one_lane = {"retire_after_h": 0}  # so that a view type has one lane once its builds are settled
+        more = {"stop_timeout_s": int(WITHIN_S), "query": PATIENT_QUERIES, "builds": one_lane, **more}
         return Settings(
             nats={"url": self.url}, stream=self.stream, storage=self.data, back_pressure=back_pressure, **more
         )

@@ -446,3 +446,14 @@ async def test_messages_that_are_no_events_of_ours_are_parked_and_harm_nothing(s
             ("a", None, 5, "D103"),
         ] == parked(store)
         assert 7 == folded(store, ViewType("tallies"))[3]
+
+
+@pytest.mark.parametrize("gate", ["when_caught_up", "when_equal", "manual"])
+async def test_a_run_until_caught_up_ends_where_a_gate_holds_the_new_build(site, gate):
+    await site.publish([added("x"), broken("x"), added("y")])
+    await site.catch_up(deploy(site.folder / "1", CORRECTED, template=site.template))
+    second = deploy(site.folder / "2", TALLIES, template=site.template)  # parks the second event
+    async with site.node(second, new_build=True, builds={"promote": gate}) as node:
+        await asyncio.wait_for(node.run(until_caught_up=True), WITHIN_S)
+        assert ("manual" if gate == "manual" else "parked") == node.waiting[ViewType("tallies")].gate
+        assert 1 == site.catalog.serving(ViewType("tallies")).number

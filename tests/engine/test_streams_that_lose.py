@@ -11,6 +11,7 @@ from engine_support import CORRECTED, added, broken, deploy, envelope, totals
 from node_support import WITHIN_S
 
 from projection.engine.cutover import Cutover, FewerMessagesError, fewer_messages
+from projection.engine.inventory import build_states
 from projection.model.checkpoint import LanePosition
 from projection.model.ids import ViewType
 from projection.stream.jetstream import StreamConfig
@@ -44,6 +45,8 @@ async def test_a_new_build_that_saw_fewer_messages_does_not_serve_unless_that_is
     async with site.node(second) as node:  # nor the next time
         await asyncio.wait_for(node.run(until_caught_up=True), WITHIN_S)
         assert (1, 1) == (len(node.refused), site.catalog.serving(TALLY).number)
+        states = [(one.build.number, one.state, one.why) for one in build_states(site.catalog, TALLY)]
+        assert [(1, "answers", None), (2, "waits", f"fewer_messages: {refused.message}")] == states
     async with site.node(second, accept_fewer_messages=True) as node:
         await asyncio.wait_for(node.run(until_caught_up=True), WITHIN_S)
         assert ([], 2) == (node.refused, site.catalog.serving(TALLY).number)

@@ -22,10 +22,20 @@ from crash_site import CrashSite, NodeProcess
 from patience import wait_until
 
 from projection.cli.door import door_to
-from projection.engine.orders import DeleteOrder, DeployOrder, DropOrder, Order, RebuildOrder, RepairOrder
+from projection.engine.orders import (
+    DeleteOrder,
+    DeployOrder,
+    DropOrder,
+    Order,
+    PromoteOrder,
+    RebuildOrder,
+    RepairOrder,
+    RetireOrder,
+)
 from projection.engine.recipes import deployed_by, recipe_of
 from projection.engine.verification import verify
 from projection.errors import ProjectionError
+from projection.history.build_comparison import compare_builds
 from projection.model.settings import Settings
 from projection.query.reading import parked_events, serving_reader
 from projection.store import control_socket
@@ -35,13 +45,23 @@ from projection.store.lmdb_env import MAP_SIZE, Environment
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from projection.store.audit import AuditRecord
     from projection.stream.embedded import EmbeddedServer
 
 EVENTS = 600
 LIVES = 3
 ORDERS = 5  # in one life
+ORDERS_OF = (
+    *("pause", "resume", "rebuild", "rebuild", "drop", "drop", "delete", "deploy"),
+    *("promote", "promote", "rollback", "rollback", "retire", "repair", "repair"),
+)
 TIME_BOX_S = 4 * 60.0
 BY = {"by": "the schedule"}
+
+
+def is_switch(record: AuditRecord) -> bool:
+    """Whether another build answers by it."""
+    return record.operation in ("switch", "rollback") or record.details.get("answers") is True
 
 
 class Schedule:
@@ -101,6 +121,8 @@ class Schedule:
         if order is None:
             return
         try:
+            if self.dice.random() < 0.1:
+                compare_builds(self.site.data, self.dice.choice(self.view_types))
             if self.dice.random() < 0.2:
                 self.give_and_go(name, order)
             else:
@@ -112,11 +134,18 @@ class Schedule:
 
     def drawn(self) -> tuple[str, Order | DeployOrder | None]:
         view_type = self.dice.choice(self.view_types)
-        name = self.dice.choice(("pause", "resume", "rebuild", "drop", "drop", "delete", "deploy", "repair", "repair"))
+        name = self.dice.choice(ORDERS_OF)
         match name:
             case "repair":
                 tenant_id = self.dice.choice((None, *TENANTS))
                 return name, RepairOrder(view_type=str(view_type), tenant_id=tenant_id, **BY)
+            case "rebuild":
+                gate = self.dice.choice((None, "when_caught_up", "when_equal", "manual"))
+                return name, RebuildOrder(view_type=str(view_type), promote=gate, **BY)
+            case "promote":
+                return name, PromoteOrder(view_type=str(view_type), although_parked=self.dice.random() < 0.5, **BY)
+            case "retire":
+                return name, RetireOrder(view_type=str(view_type), **BY)
             case "deploy":
                 recipes = [recipe_of(one).encode() for one in self.site.deployed]
                 return name, DeployOrder(recipes=recipes, **BY)
@@ -152,8 +181,11 @@ class Schedule:
         """Whether everything is folded, and every build that was to take another's place has."""
         assert node.runs, self.site.node_log()
         with CatalogReader.open(self.site.data) as catalog:
-            under_way = [one for one in self.view_types if catalog.candidate(one) is not None]
-        return not under_way and self.site.is_committed()
+            for view_type in self.view_types:
+                candidate, held = catalog.candidate(view_type), catalog.held(view_type)
+                if candidate is not None and (held is None or held.build != candidate.number):
+                    return False  # it neither answers nor waits to be promoted
+        return self.site.is_committed()
 
     def check(self) -> None:
         """While no node runs: the views are those of a replay with the decisions, and the audit has each of these."""
@@ -175,6 +207,10 @@ class Schedule:
             }
             assert dropped == {tuple(drop) for drop in build.drops}
             assert folders[build.view_type] >= {str(build.number)}
+            switched = [one for one in audit if one.view_type == build.view_type and is_switch(one)]
+            assert build.number == (switched[-1].details["build"] if switched else 1), [
+                record.as_json() for record in audit
+            ]
         assert [] == [problem for one in verify(self.site.data) for problem in one.problems]
 
 

@@ -209,7 +209,7 @@ class TestWrongValues:
         [
             ({"sream": "x"}, "field sream: is not known; did you mean 'stream'?"),
             ({"back_pressure": {"bach": 1}}, "field back_pressure.bach: is not known; did you mean 'batch'?"),
-            ({"zzzz": {"a": 1}}, "field zzzz: is not known; known here: back_pressure, backup, default_tenant"),
+            ({"zzzz": {"a": 1}}, "field zzzz: is not known; known here: back_pressure, backup, builds"),
             ({"stream": 5}, "field stream: 5 is not allowed; it must be a valid string"),
             ({"stream": None}, "field stream: None is not allowed"),
             ({"back_pressure": None}, "field back_pressure: must be a mapping, not empty"),

@@ -111,13 +111,13 @@ MUTANTS = [
     Mutant(
         "a build under way that is not told what was decided",
         "engine/operations.py",
-        (("        for one in candidates:\n", "        for one in ():\n"),),
+        (("        for one in others:\n", "        for one in ():\n"),),
         "tests/ops/test_live_operations.py::test_a_decision_reaches_the_build_that_is_under_way",
     ),
     Mutant(
         "a pause that ends with the process",
         "store/catalog.py",
-        (("            transaction.put(_PAUSED.encode() + view_type.encode(), audit.author.reason.encode())\n", ""),),
+        (("            transaction.put(PAUSED.encode() + view_type.encode(), audit.author.reason.encode())\n", ""),),
         "tests/ops/test_live_operations.py::test_a_paused_view_type_is_served_and_not_folded_until_it_is_resumed_over_restarts_too",
     ),
     Mutant(
@@ -125,6 +125,24 @@ MUTANTS = [
         "engine/builds.py",
         (("    if candidate is not None and candidate.base_identity == one.base_identity:\n", "    if False:\n"),),
         "tests/ops/test_live_operations.py::test_a_rebuild_goes_on_after_a_restart",
+    ),
+    Mutant(
+        "a build that parks more than the other answers",
+        "engine/gates.py",
+        (("or not _parks(new)):", "or True):"),),
+        "tests/engine/test_node.py::test_a_run_until_caught_up_ends_where_a_gate_holds_the_new_build",
+    ),
+    Mutant(
+        "a former build that is not folded on",
+        "engine/roster.py",
+        (("if one.old is not None and one.follows:", "if False:"),),
+        "tests/ops/test_promotion.py::test_going_back_is_one_step_and_loses_nothing_and_holds_over_restarts",
+    ),
+    Mutant(
+        "a restart that undoes going back",
+        "engine/builds.py",
+        (("answers.number != build.number and build.gate.rolled_back:", "False:"),),
+        "tests/ops/test_promotion.py::test_going_back_is_one_step_and_loses_nothing_and_holds_over_restarts",
     ),
     Mutant(
         "a cutover while an operation is at work",

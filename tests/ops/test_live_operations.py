@@ -269,7 +269,8 @@ async def test_a_command_reaches_the_node_by_the_folder_and_the_folder_where_non
         await eventually(lambda: serving(one) == 2)
         doors = [(record.operation, record.author.door) for record in one.site.catalog.audit()]
         by_socket, by_folder = ["drop", "resume", "pause"], ["resume", "rebuild"]
-        assert [(one, "socket") for one in by_socket] + [(one, "offline") for one in by_folder] == doors
+        by_hand = [(one, "socket") for one in by_socket] + [(one, "offline") for one in by_folder]
+        assert [*by_hand, ("switch", "node")] == doors
 
 
 async def test_pages_of_other_sites_and_those_who_are_no_operators_give_no_orders(nats_server, stream_name, tmp_path):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 from fastapi import APIRouter, Depends, Path, Request, Response
 
-from projection.engine.tasks import TaskRecord, TaskUnknownError
+from projection.engine.tasks import TaskRecord, TaskUnknownError, encoded
 from projection.errors import ConfigurationError
 from projection.ops.http.access import OfOperator
 from projection.ops.http.described import TASK, answered, parameter
@@ -166,7 +166,7 @@ class _Events(Response):
                     except StopAsyncIteration:
                         return
                     name = record.state.replace(" ", "_").encode()
-                    yield b"event: %b\ndata: %b\n\n" % (name, msgspec.json.encode(record))
+                    yield b"event: %b\ndata: %b\n\n" % (name, encoded(record))
                     coming = asyncio.ensure_future(anext(records))
             finally:
                 coming.cancel()
@@ -186,4 +186,4 @@ def _found(tasks: Tasks, task_id: str) -> TaskRecord:
 
 
 def _answer(came: object) -> Response:
-    return Response(msgspec.json.encode(came), media_type=_JSON)
+    return Response(encoded(came), media_type=_JSON)

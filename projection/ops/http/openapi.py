@@ -10,6 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from projection import __version__
 from projection.engine import orders
 from projection.engine.tasks import TaskRecord
+from projection.history.differences import BuildDifferences
 from projection.ops.http.long_running import TaskList
 from projection.ops.http.operations import Health, Readiness
 from projection.ops.http.problems import Problem, documented
@@ -45,10 +46,15 @@ _OF_OPERATIONS = (
     orders.VerifyOrder,
     orders.BackupCame,
     orders.VerifyCame,
+    orders.PromoteOrder,
+    orders.RetireOrder,
+    orders.CompareOrder,
     orders.DeployCame,
     orders.DropCame,
     orders.AdoptCame,
     orders.BuildCame,
+    orders.SwitchCame,
+    BuildDifferences,
     orders.Done,
     TaskRecord,
     TaskList,

@@ -16,6 +16,7 @@ from projection.engine.orders import (
     AdoptOrder,
     BackupOrder,
     BuildCame,
+    CompareOrder,
     DeleteOrder,
     DeployCame,
     DeployOrder,
@@ -23,13 +24,17 @@ from projection.engine.orders import (
     DropCame,
     DropOrder,
     Order,
+    PromoteOrder,
     RebuildOrder,
     RepairCame,
     RepairOrder,
+    RetireOrder,
     StepCame,
+    SwitchCame,
     VerifyOrder,
 )
 from projection.engine.recipes import deployed_from
+from projection.engine.switching import Promotion
 from projection.errors import ConfigurationError, ErrorClass, ProjectionError
 from projection.history.repairing import Target
 from projection.model.recipe import Recipe
@@ -46,7 +51,8 @@ if TYPE_CHECKING:
     from projection.engine.tasks import Task
 
 _JSON = "application/json"
-_Order = TypeVar("_Order", bound=Order | DeployOrder | BackupOrder | VerifyOrder)
+_numbers = msgspec.json.Encoder(decimal_format="number").encode
+_Order = TypeVar("_Order", bound=Order | DeployOrder | BackupOrder | VerifyOrder | CompareOrder)
 _Came = TypeVar("_Came")
 _PREFER = {
     "name": "prefer",
@@ -167,7 +173,7 @@ async def adopt(request: Request) -> Response:
     operation_id="deploy",
     **_described(
         "DeployOrder",
-        {"recipes": ["{…}"], **_AUTHOR},
+        {"recipes": ["{…}"], "promote": "when_equal", **_AUTHOR},
         "DeployCame",
         {"steps": [{"view_type": "fine_summary", "change": "folds anew", "why": "the program", "build": 4}]},
         "What is done with each view type.",
@@ -180,8 +186,8 @@ async def deploy(request: Request) -> Response:
 
     async def work() -> DeployCame:
         deployed = deployed_together(recipes, service.node.opener.execution)
-        steps = await service.operations.deploy(deployed, order.author(service.door))
-        return DeployCame([StepCame.of(step) for step in steps])
+        steps = await service.operations.deploy(deployed, order.author(service.door), order.gate)
+        return DeployCame([StepCame.of(one.step, one.build) for one in steps])
 
     return _answer(await _came(work))
 
@@ -217,18 +223,73 @@ async def resume(request: Request) -> Response:
     summary="Fold a view type anew, beside the build that answers",
     operation_id="rebuild",
     **_described(
-        "RebuildOrder", _FINES, "BuildCame", {"view_type": "fine_summary", "build": 4}, "The new build is under way."
+        "RebuildOrder",
+        {**_FINES, "promote": "when_equal"},
+        "BuildCame",
+        {"view_type": "fine_summary", "build": 4},
+        "The new build is under way.",
     ),
 )
 async def rebuild(request: Request) -> Response:
-    """The former build answers until the new one is level with it."""
+    """The former build answers until the new one has caught up with it, and its gate is open."""
     order, service = await _order(request, RebuildOrder), service_of(request)
     if order.backup is not None and service.door == "http":
         hint = "use `projection rebuild --from`"
         raise RequestError("operation.refused", "over the network no backup is named", hint=hint)
-    backup = None if order.backup is None else Path(order.backup)
-    task, came = await _came(lambda: service.long.rebuild(order.of(), order.author(service.door), backup))
+    backup, author = None if order.backup is None else Path(order.backup), order.author(service.door)
+    task, came = await _came(lambda: service.long.rebuild(order.of(), author, order.gate, backup))
     return _answer(came, _at(task))
+
+
+_SWITCHED = {"view_type": "fine_summary", "build": 4, "former_build": 3, "answers": True}
+
+
+@router.post(
+    "/promote",
+    summary="Have the build answer that its gate holds, or that was rolled back",
+    operation_id="promote",
+    **_described("PromoteOrder", _FINES, "SwitchCame", _SWITCHED, "It answers, or does once it has caught up."),
+)
+async def promote(request: Request) -> Response:
+    """Refused where it parks events that the build which answers does not, unless that is accepted."""
+    order, service = await _order(request, PromoteOrder), service_of(request)
+    choice = Promotion(order.build, order.although_parked, order.accept_fewer_messages)
+    came = await _came(lambda: service.operations.promote(order.of(), choice, order.author(service.door)))
+    return _answer(SwitchCame.of(came))
+
+
+@router.post(
+    "/rollback",
+    summary="Have the former build answer again",
+    operation_id="rollback",
+    **_described(
+        "Order",
+        _FINES,
+        "SwitchCame",
+        _SWITCHED | {"build": 3, "former_build": 4},
+        "It answers, and the other build follows.",
+    ),
+)
+async def rollback(request: Request) -> Response:
+    """It was folded on, so nothing is lost. The other one answers again only when it is promoted."""
+    order, service = await _order(request, Order), service_of(request)
+    came = await _came(lambda: service.operations.rollback(order.of(), order.author(service.door)))
+    return _answer(SwitchCame.of(came))
+
+
+@router.post(
+    "/retire",
+    summary="Fold the build that follows no longer",
+    operation_id="retire",
+    **_described(
+        "RetireOrder", _FINES, "BuildCame", {"view_type": "fine_summary", "build": 3}, "It stays on the disk."
+    ),
+)
+async def retire(request: Request) -> Response:
+    """From then on one cannot go back to it in one step."""
+    order, service = await _order(request, RetireOrder), service_of(request)
+    build = await _came(lambda: service.operations.retire(order.of(), order.build, order.author(service.door)))
+    return _answer(BuildCame.of(build))
 
 
 @router.post(
@@ -285,6 +346,52 @@ async def delete(request: Request) -> Response:
     order, service = await _order(request, DeleteOrder), service_of(request)
     build = await _came(lambda: service.operations.delete(order.of(), order.build, order.author(service.door)))
     return _answer(BuildCame.of(build))
+
+
+_SIDE = {"build": 3, "at": 561470, "views": 150370, "parked": 0, "suspended": 0, "digest": "f5a1d9b3c6e0"}
+
+
+@router.post(
+    "/compare",
+    summary="Compare two builds by what they hold",
+    operation_id="compare",
+    **_described(
+        "CompareOrder",
+        {"view_type": "fine_summary", "old": 3, "new": 4, "limit": 20},
+        "BuildDifferences",
+        {
+            "view_type": "fine_summary",
+            "equal": False,
+            "at_one_event": True,
+            "old": _SIDE,
+            "new": _SIDE | {"build": 4, "digest": "0d7714be02aa"},
+            "only_old": 0,
+            "only_new": 0,
+            "changed": 1,
+            "in_between": 0,
+            "fields": {"balance": 1},
+            "newly_parked": 0,
+            "no_longer_parked": 0,
+            "parked_otherwise": 0,
+            "views": [
+                {
+                    "tenant_id": "north",
+                    "view_id": "A1",
+                    "differs": "changed",
+                    "changes": [{"path": "balance", "before": 1.5, "after": 2.5}],
+                    "first": None,
+                }
+            ],
+            "parked": [],
+        },
+        "What differs; all is counted, and the first ones are told.",
+        is_long=True,
+    ),
+)
+async def compare(request: Request) -> Response:
+    """Both at one event, where the node folds both. Takes as long as it takes to read all views; the node goes on."""
+    order, service = await _order(request, CompareOrder), service_of(request)
+    return await _begun(request, lambda: service.long.compare(order, service.door))
 
 
 @router.post(
@@ -393,4 +500,4 @@ def _at(task: Task) -> dict[str, str]:
 
 
 def _answer(came: object, headers: dict[str, str] | None = None, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(came), status, headers, _JSON)
+    return Response(_numbers(came), status, headers, _JSON)

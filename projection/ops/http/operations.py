@@ -32,6 +32,7 @@ class Readiness(msgspec.Struct, frozen=True, omit_defaults=True):
     events_to_go: int | None = None  # until it has caught up; left out where it has, or where that is not known yet
     catch_up_s: float | None = None  # seconds that this will take, if it goes on so; left out where nobody knows
     paused: dict[str, str] = {}  # view types of which nothing is folded until they are resumed, and why
+    waiting: dict[str, str] = {}  # view types of which a build has caught up and does not answer yet, and why
 
 
 @router.get(
@@ -80,7 +81,12 @@ async def ready(request: Request) -> Response:
         paused = {str(view_type): reason for view_type, reason in node.roster.paused.items()}
         seconds = node.catch_up_s
         readiness = Readiness(
-            is_ready, node.unready(), node.events_to_go, None if seconds is None else round(seconds, 1), paused
+            is_ready,
+            node.unready(),
+            node.events_to_go,
+            None if seconds is None else round(seconds, 1),
+            paused,
+            {str(view_type): f"build {one.build}: {one.why}" for view_type, one in node.waiting.items()},
         )
     return Response(msgspec.json.encode(readiness), 200 if is_ready else 503, media_type=_JSON)
 

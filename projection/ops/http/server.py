@@ -19,6 +19,7 @@ import uvicorn
 from projection.engine.background import Background
 from projection.engine.live_backups import LiveBackups
 from projection.engine.operations import Operations
+from projection.engine.retention import Retention
 from projection.errors import ConfigurationError, StorageError
 from projection.history.logs import StreamLog
 from projection.history.past_views import PastViews
@@ -145,11 +146,15 @@ async def serving(
     for task in tasks:
         task.add_done_callback(lambda _: node.stop() if not service.stopping.is_set() else None)  # it has failed
     background = Background()
-    schedule = background.begin("making backups by the clock", backups.follow_schedule())
+    by_the_clock = [
+        background.begin("making backups by the clock", backups.follow_schedule()),
+        background.begin("looking after former builds", Retention(operations, catalog, settings.builds).run()),
+    ]
     try:
         yield service
     finally:
-        schedule.cancel()
+        for one in by_the_clock:
+            one.cancel()
         service.stopping.set()
         for server, _ in doors:
             server.should_exit = True

@@ -1,0 +1,115 @@
+"""What a deployment would cost, and which of some views it would change: looked at beforehand."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from random import Random
+from typing import TYPE_CHECKING
+
+from projection.engine.deploying import FoldsAnew, GoesBack
+from projection.engine.inventory import build_states
+from projection.engine.recipes import deployed_by
+from projection.history.comparison import Pair, ViewDifference, subjects_of
+from projection.history.watching import WatchedViews
+from projection.model.keys import VIEWS, ViewKey
+from projection.store.lmdb_reader import LmdbViewReader
+from projection.store.ranges import after
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from projection.engine.deploying import Step
+    from projection.history.logs import Log
+    from projection.history.watching import Target
+    from projection.store.build import Build
+    from projection.store.catalog_reading import CatalogReading
+
+
+@dataclass(slots=True)
+class PlannedStep:
+    """A step of a deployment, with what it takes."""
+
+    step: Step
+    bytes: int | None  # on the disk, by what the build that answers takes; None: nothing more, or not known
+    after: int | None  # the last event that is not read again; None: nothing is
+    events: int | None = None  # to be read, at most; None: none, or not known
+    sampled: int = 0  # views that were folded aside, by both programs
+    differing: list[ViewDifference] = field(default_factory=list)  # those of them that would differ
+
+    @property
+    def folds(self) -> FoldsAnew | GoesBack | None:
+        """The step, where a build is folded beside the one that answers."""
+        return self.step if isinstance(self.step, FoldsAnew | GoesBack) else None
+
+
+def planned(catalog: CatalogReading, steps: Sequence[Step]) -> list[PlannedStep]:
+    """What each step of a deployment takes, as far as the data folder tells.
+
+    Raises:
+        StorageError: the folder cannot be read.
+    """
+    found = []
+    for step in steps:
+        states = {one.build.number: one for one in build_states(catalog, step.view_type)}
+        match step:
+            case FoldsAnew():
+                found.append(PlannedStep(step, states[step.answers.number].bytes, 0))
+            case GoesBack():
+                found.append(PlannedStep(step, None, states[step.build.number].scanned or 0))
+            case _:
+                found.append(PlannedStep(step, None, None))
+    return found
+
+
+def some_views(build: Build, count: int) -> list[Target]:
+    """Some of the views of a build, drawn at random and always the same ones of the same store.
+
+    Raises:
+        StorageError: the store cannot be read.
+    """
+    dice, drawn = Random(0), []  # noqa: S311 - the same views each time are what is wanted
+    with LmdbViewReader.open(build.lane_path()) as reader, reader.snapshot() as store:
+        for seen, key in enumerate(store.keys(VIEWS, after(VIEWS))):
+            if seen < count:
+                drawn.append(key)
+            elif (place := dice.randrange(seen + 1)) < count:
+                drawn[place] = key
+    keys = [ViewKey.parse(key.decode()) for key in sorted(drawn)]
+    return [(key.tenant_id, key.view_id) for key in keys]
+
+
+async def look_ahead(one: PlannedStep, log: Log, views: Collection[Target], progress: Callable[[int], None]) -> None:
+    """Fold some views by both programs, from the first event to the last, and note which of them would differ.
+
+    Nothing is looked at where both make events of messages in different ways.
+
+    Args:
+        one: a step that folds.
+        log: the events.
+        views: which.
+        progress: takes the sequence that was come to.
+
+    Raises:
+        ProjectionError: the log cannot be read, or the program of the build that answers cannot be used.
+    """
+    if (step := one.folds) is None:
+        return
+    pair = Pair(deployed_by(step.answers), step.deployed)
+    if len({(str(each.entry.subject_template), each.tenancy) for each in pair}) > 1:
+        return
+    before = await log.before_start(pair.old), await log.before_start(pair.new)
+    sides = WatchedViews(pair.old, views, before[0]), WatchedViews(pair.new, views, before[1])
+    async with aclosing(log.read(pair.new, subjects_of([pair]), min(before))) as batches:
+        async for batch in batches:
+            for event in batch:
+                for side in sides:
+                    for _ in side.take(event):
+                        pass
+            if batch:
+                progress(batch[-1].message.sequence)
+    one.sampled = len(views)
+    for target in views:
+        old, new = (side.view(*target) for side in sides)
+        if old != new:
+            one.differing.append(ViewDifference(*target, old, new))

@@ -1,0 +1,72 @@
+"""What a deployment would take, and which of some views it would change."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+from history_support import ACCOUNT, VIEW_TYPE, deployed, events, log_of, opened, replayed
+from hypothesis import given, settings
+from test_build_comparison import STRICTER, built, views
+
+from projection.engine.deploying import plan_deployment
+from projection.history.planning import look_ahead, planned, some_views
+from projection.store.catalog import Catalog, CatalogReader
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+    from projection.engine.deployment import DeployedView
+    from projection.history.planning import PlannedStep
+
+
+def step_of(data: Path, one: DeployedView) -> PlannedStep:
+    with CatalogReader.open(data) as catalog:
+        (found,) = planned(catalog, plan_deployment(catalog, [one]))
+    return found
+
+
+def states(one: DeployedView, lines: list[bytes]) -> dict[tuple[str, str], bytes]:
+    store = replayed(one, lines).lanes[0].store
+    return {(key.tenant_id, key.view_id): view for key, view in store.scan(None, VIEW_TYPE)}
+
+
+@settings(max_examples=25)
+@given(events)
+async def test_the_views_that_would_differ_are_those_that_a_replay_makes_differ(
+    tmp_path_factory: pytest.TempPathFactory, given_events: list[bytes]
+) -> None:
+    data = tmp_path_factory.mktemp("folder")
+    (build,) = built(data, (deployed(), given_events))
+    step = step_of(data, deployed(STRICTER))
+    drawn = some_views(build, 3)
+    assert len(drawn) == min(3, len(views(build)))
+    assert drawn == some_views(build, 3)
+    assert set(drawn) <= views(build).keys()
+    await look_ahead(step, log_of(given_events), drawn, lambda _: None)
+    before, after = states(deployed(), given_events), states(deployed(STRICTER), given_events)
+    assert [key for key in drawn if before.get(key) != after.get(key)] == [
+        (one.tenant_id, one.view_id) for one in step.differing
+    ]
+    shutil.rmtree(data)
+
+
+def test_what_is_folded_takes_disk_and_events_and_what_goes_on_takes_none(tmp_path: Path) -> None:
+    builds = built(tmp_path, (deployed(), [opened()]), (deployed(STRICTER), [opened()]))
+    on = step_of(tmp_path, deployed(ACCOUNT + "# more\n"))
+    assert ("goes on", "indexes, comments or changes differ", None, None) == (
+        on.step.change,
+        on.step.why,
+        on.bytes,
+        on.after,
+    )
+    back = step_of(tmp_path, deployed(STRICTER))
+    assert ("goes back", builds[1], 1) == (back.step.change, back.step.known_build, back.after)
+    anew = step_of(tmp_path, deployed(ACCOUNT.replace("+ 100 =>", "+ 10 =>")))
+    assert ("folds anew", "the program", 0) == (anew.step.change, anew.step.why, anew.after)
+    assert anew.bytes > 0
+    with Catalog.open(tmp_path) as catalog:
+        catalog.record(builds[1], is_candidate=True)
+    assert ("is under way", None) == ((under_way := step_of(tmp_path, deployed(STRICTER))).step.change, under_way.after)
