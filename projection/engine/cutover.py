@@ -97,6 +97,8 @@ class Cutovers:
     def _try(self, one: Cutover) -> bool:
         if one.new.halted is not None or one not in self.pending or one.new.view_type in self.held:
             return False  # since the end of the log was looked at
+        if one.new.store.is_loading:  # it is not on the disk: a loss of power would leave nothing to answer from
+            return False
         if one.must_see_all and (fewer := fewer_messages(one)) is not False:
             if fewer is not None:
                 self.give_up(one)

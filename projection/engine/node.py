@@ -21,6 +21,7 @@ from projection.engine.committer import Workshop
 from projection.engine.committers import Committers
 from projection.engine.cutover import Cutovers
 from projection.engine.fault_log import log_fault
+from projection.engine.loading import Loading
 from projection.engine.readiness import CatchingUp
 from projection.engine.roster import Roster
 from projection.engine.start_up import StartUp
@@ -121,6 +122,7 @@ class Node:
         self._stop_timeout_s = stop_timeout_s
         self._background = Background()
         self._committers = Committers(lanes, self.workshop, self._background, self.changed)
+        self._loading = Loading(self._committers, self._background, self.halt, back_pressure.batch)
         self._subscriptions = Subscriptions(opener.feed, self, self._background)
         self.roster = Roster(
             self.lanes,
@@ -236,6 +238,8 @@ class Node:
                 found[f"view type {lane.view_type}"] = f"{'halted: ' if lane.halted else ''}{trouble.message}"
         for view_type, error in self._cutovers.delayed.items():
             found[f"new build of view type {view_type}"] = error.message
+        for lane, error in self._loading.delayed.items():
+            found[f"new build of view type {lane.view_type}"] = error.message
         for reading in self._subscriptions.readings:
             if reading.trouble is not None:
                 found["stream"] = reading.trouble.message
@@ -350,6 +354,7 @@ class Node:
         self._subscriptions.remove_ended()
         self._subscriptions.join()
         readings = self._subscriptions.by_lane()
+        self._loading.look(self.lanes, readings)
         self._catching_up.look(lane for lane in self.lanes if lane in readings and readings[lane].feed.is_heard)
         self._tell()
 
