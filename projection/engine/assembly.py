@@ -176,7 +176,7 @@ class Opener:
             consumer=self._settings.consumer_name(self._node_id, name, 0),
             subjects=wanted,
             position=first.here(first.position.stream),
-            limits=self._shared if shared else self._alone,
+            limits=self._shared if shared or first.store.is_loading else self._alone,
             node_name=self._node_name,
         )
 
@@ -187,7 +187,9 @@ class Opener:
             ConfigurationError: it starts at a time that is still to come.
             StorageError: the store cannot be opened.
         """
-        store = open_store(one.build, one.deployed, durability=self._settings.durability)
+        store = open_store(
+            one.build, one.deployed, loads=one.replaces is not None, durability=self._settings.durability
+        )
         try:
             store.declare_changes(wanted=one.deployed.entry.changes)
             lane = self.lane_on(store, one.deployed, one.build.number)

@@ -212,12 +212,13 @@ def _require_found(
         )
 
 
-def open_store(build: Build, deployed: DeployedView, **options: Any) -> LmdbLaneStore:
+def open_store(build: Build, deployed: DeployedView, *, loads: bool = False, **options: Any) -> LmdbLaneStore:
     """The store of a build, for writing; a decision whose effect a crash prevented has it now.
 
     Args:
         build: whose store. One that was adopted is written with durability `sync`: no log gives it back.
         deployed: as the build folds it.
+        loads: whether it does not answer, so that it need not be on the disk until it has caught up.
         options: as `LmdbLaneStore.open` takes them.
 
     Raises:
@@ -226,12 +227,22 @@ def open_store(build: Build, deployed: DeployedView, **options: Any) -> LmdbLane
     """
     if build.lineage is not None:
         options["durability"] = "sync"
+        loads = False
         if build.lineage.scanned and not is_folder(
             build.lane_path()
         ):  # an empty store in its place would be answered from
             raise _lost(build)
-    store = LmdbLaneStore.open(build.lane_path(), build.fold_identity, earlier=build.earlier_identities, **options)
+    store = LmdbLaneStore.open(
+        build.lane_path(), build.fold_identity, earlier=build.earlier_identities, loads=loads, **options
+    )
     try:
+        if store.is_loading:
+            scanned = store.position().scanned
+            log.info(
+                "a build is folded without waiting for the disk until it has caught up",
+                build=str(build),
+                scanned=scanned,
+            )
         if store.discarded:
             log.warning("a store that was not on the disk when the machine went down is folded anew", build=str(build))
         if store.waits_for_disk and options.get("durability") == "process":
@@ -283,7 +294,7 @@ def taking_decisions(
             shutil.rmtree(build.lane_path())
         build = build.decided(drop)
         catalog.record(build)
-        open_store(build, deployed.within(build)).close()
+        open_store(build, deployed.within(build), loads=True).close()
     return build
 
 

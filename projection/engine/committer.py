@@ -168,6 +168,19 @@ class Committer:
             if not self._is_over:
                 await self._workshop.run(lambda: None, write)
 
+    async def end_loading(self) -> None:
+        """Have what was loaded on the disk, and each commit from here on, if the settings say so.
+
+        Raises:
+            StorageDamagedError: the disk refused it, and the store is of no use any more.
+            StorageError: it cannot be done now.
+        """
+        await self.between_commits(self._end_loading)
+
+    def _end_loading(self, on_written: Callable[[], None]) -> None:
+        on_written()  # only the disk works
+        self.lane.store.end_loading()
+
     async def retire(self) -> None:
         """Write what is folded, and then nothing any more; the store stays open. Idempotent.
 

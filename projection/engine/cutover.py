@@ -166,6 +166,8 @@ class Cutovers:
 
 async def has_caught_up(one: Cutover, feed: Feed) -> bool:
     """Whether the new build has caught up with the former one; where that is not folded on, with the log."""
+    if one.new.store.is_loading:  # it is not on the disk: a loss of power would leave nothing to answer from
+        return False
     if one.old is not None and one.old.halted is None:
         return one.is_level
     return one.new.scanned == one.new.position.scanned and await feed.caught_up()

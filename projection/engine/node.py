@@ -21,6 +21,7 @@ from projection.engine.committer import Workshop
 from projection.engine.committers import Committers
 from projection.engine.cutover import Cutovers, has_caught_up
 from projection.engine.fault_log import log_fault
+from projection.engine.loading import Loading
 from projection.engine.pace import Pace
 from projection.engine.readiness import CatchingUp
 from projection.engine.roster import Roster
@@ -126,6 +127,7 @@ class Node:
         self._stop_timeout_s = stop_timeout_s
         self._background = Background()
         self._committers = Committers(lanes, self.workshop, self._background, self.changed)
+        self._loading = Loading(self._committers, self._background, self.halt, back_pressure.batch)
         self._subscriptions = Subscriptions(opener.feed, self, self._background)
         self.roster = Roster(
             self.lanes,
@@ -256,6 +258,8 @@ class Node:
                 found[f"view type {lane.view_type}"] = f"{'halted: ' if lane.halted else ''}{trouble.message}"
         for view_type, error in self._cutovers.delayed.items():
             found[f"new build of view type {view_type}"] = error.message
+        for lane, error in self._loading.delayed.items():
+            found[f"new build of view type {lane.view_type}"] = error.message
         for reading in self._subscriptions.readings:
             if reading.trouble is not None:
                 found["stream"] = reading.trouble.message
@@ -380,6 +384,7 @@ class Node:
         self._subscriptions.join()
         readings = self._subscriptions.by_lane()
         self._pace.saw(self._catching_up.events_to_go(self._left(readings)))
+        self._loading.look(self.lanes, readings)
         self._catching_up.look(lane for lane in self.lanes if lane in readings and readings[lane].feed.is_heard)
         self._tell()
 

@@ -264,7 +264,8 @@ class Operations:
         build = await self._access.in_thread(
             lambda: taking_decisions(self._catalog, deployed, build, answers, anew=not follows)
         )
-        new = await self._access.in_thread(lambda: self._node.opener.lane(PlannedBuild(deployed.within(build), build)))
+        planned = PlannedBuild(deployed.within(build), build, None if follows else answers)
+        new = await self._access.in_thread(lambda: self._node.opener.lane(planned))
         await self._access.look_at(new)
         if follows:
             self._roster.add(new)

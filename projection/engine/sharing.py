@@ -24,8 +24,12 @@ class Sharing:
         self._detached: dict[Lane, tuple[int, float]] = {}  # how often each was, and until when it stays alone
 
     def largest_group(self, lanes: Sequence[Lane]) -> list[Lane]:
-        """Return the most lanes that can share one subscription; empty where there are no lanes."""
-        return max((self._near(lane, lanes) for lane in lanes), key=len, default=[])
+        """Return the most lanes that can share one subscription; empty where there are no lanes.
+
+        A build that is loaded reads by itself: its commits are larger, and the end of loading takes the disk long.
+        """
+        able = [lane for lane in lanes if not lane.store.is_loading] or lanes
+        return max((self._near(lane, able) for lane in able), key=len, default=[])
 
     def _near(self, first: Lane, lanes: Sequence[Lane]) -> list[Lane]:
         """Those of some lanes that can share a subscription which begins where the first one stands."""
@@ -44,7 +48,7 @@ class Sharing:
         if not alone.members or not shared.members:
             return False
         lane, other = alone.members[0].lane, shared.members[0].lane
-        is_near = abs(lane.scanned - shared.position) <= self._within
+        is_near = not lane.store.is_loading and abs(lane.scanned - shared.position) <= self._within
         alone_until = self._detached.get(lane, (0, 0.0))[1]
         return is_near and _events_of(lane) == _events_of(other) and monotonic() >= alone_until
 

@@ -104,7 +104,7 @@ class Subscriptions:
 
         Where no reading is shared, this one is from here on: lanes that come later, or stand by themselves, join it.
         """
-        if self._shared is None or not self._shared.members:
+        if not member.lane.store.is_loading and (self._shared is None or not self._shared.members):
             self._shared = Reading(self._feeds([member.lane], True), [member], self._host)
             self._start(self._shared)
         else:

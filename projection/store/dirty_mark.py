@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _NAME = "unsynced"
-MARKS = (_NAME, f"{_NAME}.new")  # the names that it may have, the second while it is written
+_LOADING = "loading"
+MARKS = (_NAME, f"{_NAME}.new", _LOADING)  # what may lie beside a store; the second while the mark is written
 _UNKNOWN = "unknown"  # in place of a boot: the disk refused what memory had
 
 
@@ -27,6 +28,10 @@ class DirtyMark:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._path = folder / _NAME
+
+    def can_be_set(self) -> bool:
+        """Whether anything tells one boot of this machine from another."""
+        return boot_id() is not None
 
     def is_set(self) -> bool:
         """Whether the store was last written without waiting for the disk, and not closed since."""
@@ -79,3 +84,39 @@ class DirtyMark:
         for name in ("data.mdb", "lock.mdb"):
             (self._folder / name).unlink(missing_ok=True)
         sync_folder(self._folder)
+
+
+class LoadingMark:
+    """Says that a store has been loaded without waiting for the disk ever since it was empty.
+
+    It outlives the dirty mark where the store is closed in between, so that a store that once was on the disk for good
+    is never put at risk again.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / _LOADING
+
+    def settle(self, *, wanted: bool, is_empty: bool) -> bool:
+        """Set or remove the mark as a store is opened, and return whether it is loaded from here on.
+
+        Args:
+            wanted: whether the store is to be loaded.
+            is_empty: whether nothing is in the store.
+
+        Raises:
+            OSError: the folder cannot be written, other than for want of room.
+        """
+        if not wanted or not (is_empty or is_there(self._path)):
+            self.clear()
+            return False
+        try:
+            self._path.touch(mode=0o600)
+        except OSError as error:
+            if disk_error("", error.errno).code != FULL:
+                raise
+            return False
+        return True
+
+    def clear(self) -> None:
+        """Say so no longer. A power loss may bring the mark back; it then concerns what is written from there on."""
+        self._path.unlink(missing_ok=True)

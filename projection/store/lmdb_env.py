@@ -12,7 +12,7 @@ import lmdb
 
 from projection.errors import StorageDamagedError, StorageError
 from projection.model.files import is_file
-from projection.store.dirty_mark import MARKS, DirtyMark
+from projection.store.dirty_mark import MARKS, DirtyMark, LoadingMark
 from projection.store.disk import (
     disk_error,
     make_folder,
@@ -24,6 +24,7 @@ from projection.store.disk import (
 from projection.store.gate import Gate, OccupiedError, ShutError
 from projection.store.host import require_local
 from projection.store.lmdb_errors import LMDB_ERRORS, storage_error
+from projection.store.lmdb_reading import Reading
 from projection.store.pages import require_sound, require_sound_head
 
 if TYPE_CHECKING:
@@ -42,41 +43,9 @@ MAX_MAP_SIZE = 1 << 40  # a process has 2**47 bytes of addresses, and one enviro
 MAX_READERS = 1024
 _LOCK_BYTES = MAX_READERS * 64 + 128  # of the file that all processes map to write themselves into
 PATIENCE = 10.0  # seconds that growing, mending and closing wait for this process's open transactions
+_PATIENCE_WHEN_LOADED = 0.1  # seconds; tried again soon, and those who want to read wait meanwhile
 READER_CHECK_INTERVAL = 10.0  # seconds; a reader that was killed pins the pages it saw until its slot is freed
 _ATTEMPTS = 3  # to begin a transaction, with a mending between two
-
-
-class _Reading:
-    """A read transaction as a context manager; every query has one, and a generator would take three times as long."""
-
-    __slots__ = ("_begin", "_entry", "_leave", "_refused", "_transaction")
-
-    def __init__(
-        self,
-        begin: Callable[..., tuple[int, Transaction]],
-        leave: Callable[[int], None],
-        refused: Callable[[Exception], StorageError],
-    ) -> None:
-        self._begin = begin
-        self._leave = leave
-        self._refused = refused
-
-    def __enter__(self) -> Transaction:
-        try:
-            self._entry, self._transaction = self._begin(write=False)
-        except LMDB_ERRORS as error:
-            raise self._refused(error) from None
-        return self._transaction
-
-    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
-        try:
-            self._transaction.abort()
-        except LMDB_ERRORS as failure:
-            error = error or failure
-        finally:
-            self._leave(self._entry)
-        if isinstance(error, LMDB_ERRORS):
-            raise self._refused(error) from None
 
 
 class Environment:
@@ -103,6 +72,9 @@ class Environment:
         """
         self.path = path
         self.discarded = False  # whether a store was here that a power loss may have damaged; it is deleted
+        self.is_loading = False  # whether commits wait for the disk only from `end_loading` on, if at all
+        self._syncs_when_loaded = False
+        self._is_condemned = False  # the disk refused what memory has: the mark stays
         self._map_size = map_size
         self._max_map_size = max_map_size
         self._readonly = readonly
@@ -123,7 +95,13 @@ class Environment:
 
     @classmethod
     def create_or_open(
-        cls, path: Path, *, map_size: int = MAP_SIZE, max_map_size: int = MAX_MAP_SIZE, sync: bool = True
+        cls,
+        path: Path,
+        *,
+        map_size: int = MAP_SIZE,
+        max_map_size: int = MAX_MAP_SIZE,
+        sync: bool = True,
+        loads: bool = False,
     ) -> Self:
         """Open for writing; make the directory where there is none yet.
 
@@ -133,6 +111,8 @@ class Environment:
             max_map_size: bytes that the map is never made larger than.
             sync: whether a commit waits for the disk. If not, a power loss loses the whole environment. It waits all
                 the same, until it is opened again, where the disk has no room for the mark that says so.
+            loads: whether a store that is empty, or was opened so and has not come to `end_loading`, waits for the disk
+                only from there on. Any other is never put at risk again.
 
         Raises:
             StorageDamagedError: the data file is not LMDB's, or damaged.
@@ -147,7 +127,10 @@ class Environment:
                 raise StorageError(f"{path} is not a store: it holds other files", hint="name an empty directory")
             if discarded := mark.is_outlived():
                 mark.discard()
-            if not sync:
+            loading = LoadingMark(path)
+            is_loading = loading.settle(wanted=loads, is_empty=is_new or discarded)
+            syncs_when_loaded = sync
+            if not sync or (is_loading and mark.can_be_set()):
                 sync = not mark.try_set(discarded=discarded)
             elif discarded:
                 mark.clear()
@@ -165,7 +148,8 @@ class Environment:
                     sync_folder(path)
         except OSError as error:
             raise disk_error(f"{path} cannot be made a store: {error.strerror}", error.errno) from None
-        environment.discarded = discarded
+        environment.discarded, environment.is_loading = discarded, is_loading
+        environment._syncs_when_loaded = syncs_when_loaded
         return environment
 
     @classmethod
@@ -239,7 +223,7 @@ class Environment:
         Raises:
             StorageError: the environment cannot be read, or was closed meanwhile.
         """
-        return _Reading(self._begin, self._gate.leave, self._refused)
+        return Reading(self._begin, self._gate.leave, self._refused)
 
     def get(self, key: bytes) -> bytes | None:
         """The value of one key, or None where there is none.
@@ -331,9 +315,9 @@ class Environment:
             )
         self._alone(lambda: self._lmdb.set_mapsize(larger), f"grow to {larger} bytes")
 
-    def _alone(self, action: Callable[[], None], purpose: str) -> None:
+    def _alone(self, action: Callable[[], None], purpose: str, patience: float = PATIENCE) -> None:
         try:
-            with self._gate.alone(PATIENCE):
+            with self._gate.alone(patience):
                 action()
         except OccupiedError:
             raise StorageError(
@@ -391,6 +375,41 @@ class Environment:
         finally:
             self._gate.leave(entry)
 
+    def end_loading(self) -> None:
+        """Have what was loaded on the disk, and every commit from here on if the store is to wait for it; idempotent.
+
+        Nobody may write meanwhile. Reading goes on, but for the moment in which LMDB is told.
+
+        Raises:
+            StorageDamagedError: the disk refused what memory has; the store is discarded when it is opened next.
+            StorageError: this process reads here for too long, or the mark cannot be removed; try again.
+        """
+        if not self.is_loading:
+            return
+        try:
+            if self._syncs_when_loaded and not self._sync:
+                with self._inside():
+                    self._sync_or_condemn(DirtyMark(self.path))
+                self._alone(self._wait_from_here_on, "begin to wait for the disk", _PATIENCE_WHEN_LOADED)
+            LoadingMark(self.path).clear()
+        except OSError as error:
+            raise disk_error(f"{self.path} cannot be written: {error.strerror}", error.errno) from None
+        except LMDB_ERRORS as error:
+            if not self._is_condemned:
+                raise self._refused(error) from None
+            raise StorageDamagedError(
+                f"the disk refused what was written to {self.path} without waiting for it: {error}",
+                hint="once the disk is well, start the node anew: it discards the store and folds the views anew",
+            ) from None
+        self.is_loading = False
+
+    def _wait_from_here_on(self) -> None:
+        mark = DirtyMark(self.path)
+        self._sync_or_condemn(mark)  # what was written before nobody could
+        mark.clear()
+        self._sync = True
+        self._reconnect()
+
     @contextmanager
     def closed_on_error(self) -> Iterator[None]:
         """Close when what is done first with an open environment fails."""
@@ -409,7 +428,7 @@ class Environment:
         if not self._gate.shut(PATIENCE) or self._closed:
             return
         self._closed = True
-        if not self._sync and self._connected:
+        if not self._sync and self._connected and not self._is_condemned:
             with suppress(StorageError):  # the mark tells whoever opens it next
                 self._settle(DirtyMark(self.path))
         self._lmdb.close()
@@ -417,14 +436,21 @@ class Environment:
     def _settle(self, mark: DirtyMark) -> None:
         """Bring to the disk what was written without waiting for it, then take the mark away."""
         try:
-            self._lmdb.sync(force=True)
+            self._sync_or_condemn(mark)
             mark.clear()
         except lmdb.Error as error:
-            with suppress(OSError):
-                mark.condemn()
             raise self._refused(error) from None
         except OSError as error:
             raise disk_error(f"{self.path} cannot be written: {error.strerror}", error.errno) from None
+
+    def _sync_or_condemn(self, mark: DirtyMark) -> None:
+        try:
+            self._lmdb.sync(force=True)
+        except lmdb.Error:
+            self._is_condemned = True  # to ask once more would succeed: the kernel has given the pages up
+            with suppress(OSError):
+                mark.condemn()
+            raise
 
     def _refused(self, error: Exception) -> StorageError:
         return storage_error(self.path, error)

@@ -64,6 +64,7 @@ class LmdbLaneStore(LmdbLane):
         *,
         earlier: Collection[str] = (),
         durability: Durability = "sync",
+        loads: bool = False,
         map_size: int = MAP_SIZE,
         max_map_size: int = MAX_MAP_SIZE,
     ) -> Self:
@@ -74,6 +75,8 @@ class LmdbLaneStore(LmdbLane):
             fold_identity: what the views are folded by; only a commit changes that.
             earlier: identities that the store may have as well: of the same build, before its last decision.
             durability: what a commit outlives: loss of power (`sync`), or the end of this process (`process`).
+            loads: whether an empty store, or one opened so before, is loaded: until `end_loading`, no commit waits for
+                the disk.
             map_size: bytes that the data may grow to before the map has to be made larger.
             max_map_size: bytes that the map is never made larger than.
 
@@ -91,7 +94,7 @@ class LmdbLaneStore(LmdbLane):
                 )
 
         environment = Environment.create_or_open(
-            path, map_size=map_size, max_map_size=max_map_size, sync=durability == "sync"
+            path, map_size=map_size, max_map_size=max_map_size, sync=durability == "sync", loads=loads
         )
         with environment.closed_on_error():
             environment.update(found)
@@ -106,6 +109,15 @@ class LmdbLaneStore(LmdbLane):
     def waits_for_disk(self) -> bool:
         """Whether a commit is on the disk when it returns."""
         return self._environment.waits_for_disk
+
+    @property
+    def is_loading(self) -> bool:
+        """See `LaneStore.is_loading`."""
+        return self._environment.is_loading
+
+    def end_loading(self) -> None:
+        """See `LaneStore.end_loading`."""
+        self._environment.end_loading()
 
     def claim(self) -> int:
         """See `LaneStore.claim`."""

@@ -89,6 +89,8 @@ class _Records:
 class MemoryLaneStore:
     """Implements `LaneStore`; lives and dies with the object, and belongs to one thread."""
 
+    is_loading = False
+
     def __init__(self, fold_identity: str = "") -> None:
         self._fold_identity = fold_identity
         self._views: dict[bytes, bytes] = {}  # by encoded key
@@ -128,6 +130,9 @@ class MemoryLaneStore:
     def get(self, encoded: bytes) -> bytes | None:
         """See `ViewReader.get`."""
         return self._views.get(encoded)
+
+    def end_loading(self) -> None:
+        """See `LaneStore.end_loading`."""
 
     def get_checkpoint(self, key: CheckpointKey) -> Checkpoint | None:
         """See `ViewReader.get_checkpoint`."""

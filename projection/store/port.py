@@ -227,6 +227,20 @@ class ViewReader(Protocol):
 class LaneStore(ViewReader, Protocol):
     """A lane's store, opened by its owner."""
 
+    @property
+    def is_loading(self) -> bool:
+        """Whether commits do not wait for the disk yet, for a build is being folded that does not answer."""
+
+    def end_loading(self) -> None:
+        """Have everything on the disk, and commit from here on as the settings say; nobody may write meanwhile.
+
+        Takes as long as the disk takes to write it. Idempotent.
+
+        Raises:
+            StorageDamagedError: the disk refused it; the store is discarded when it is opened next.
+            StorageError: it cannot be done now; everything is as it was.
+        """
+
     def claim(self) -> int:
         """Raise the epoch by one and return it: from here on no commit of an earlier epoch succeeds.
 

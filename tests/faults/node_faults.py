@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 import lmdb
 from patience import WITHIN_S
 
+from projection.engine.loading import Loading
 from projection.engine.reading import Reading
 from projection.lang.program import Program
 from projection.model.state_digest import StateDigest
@@ -101,13 +102,18 @@ class JumpingClock:
 
 
 @dataclass(frozen=True, slots=True)
+class EndlessLoading:
+    """A build goes on without waiting for the disk, however near it has come."""
+
+
+@dataclass(frozen=True, slots=True)
 class UnwritableLog:
     """Nothing of the node's log can be written."""
 
     why: Unwritable
 
 
-Inside: TypeAlias = Struck | Stalled | FailingCommits | SlowDisk | JumpingClock | UnwritableLog
+Inside: TypeAlias = Struck | Stalled | FailingCommits | SlowDisk | JumpingClock | EndlessLoading | UnwritableLog
 
 
 def run_node(
@@ -170,6 +176,8 @@ class _Instruments:
         for fault in self._faults:
             if isinstance(fault, JumpingClock):
                 _let_the_clock_jump(random.Random(fault.seed))
+            if isinstance(fault, EndlessLoading):
+                Loading.look = lambda *_: None
 
     def passed(self, point: Point) -> None:
         with self._lock:

@@ -20,7 +20,9 @@ from test_live_operations import (
     serving,
 )
 
+from projection.engine import switching
 from projection.engine.inventory import build_states, contents_of_store
+from projection.engine.loading import Loading
 from projection.engine.recipes import deployed_by
 from projection.engine.replay import Replay
 from projection.engine.retention import Retention
@@ -89,6 +91,20 @@ def is_a_replay(one, log):
         replay = Replay((deployed_by(one.site.catalog.build(FINES, lane.build)),), Tenancy())
         replay.run(log)
         assert folded(replay.lanes[0].store, FINES) == folded(lane.store, FINES), lane.build
+
+
+async def test_a_build_that_is_not_on_the_disk_yet_is_promoted_once_it_is(site, tmp_path, monkeypatch):
+    look = Loading.look
+    monkeypatch.setattr(Loading, "look", lambda *_: None)
+    monkeypatch.setattr(switching, "_PATIENCE_S", 0.1)
+    async with site(EVENTS) as one:
+        await deployed_with(one, tmp_path, DOUBLED, promote="manual")
+        await eventually(lambda: {lane.position.scanned for lane in one.node.lanes} == {len(EVENTS)})
+        came = await ordered(one, "promote")
+        assert (False, 1) == (came["answers"], serving(one)), "a loss of power would leave nothing to answer from"
+        monkeypatch.setattr(Loading, "look", look)
+        await eventually(lambda: serving(one) == 2)
+        assert not any(lane.store.is_loading for lane in one.node.lanes)
 
 
 async def test_a_build_waits_until_it_is_promoted_by_hand_over_restarts_too(site, tmp_path):

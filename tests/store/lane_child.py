@@ -22,9 +22,9 @@ def say(*words: object) -> None:
     print(*words, flush=True)
 
 
-def write_for_ever(path: Path, durability: str = "sync") -> None:
+def write_for_ever(path: Path, durability: str = "sync", *, loads: bool = False) -> None:
     """Each commit gives all views the number of the position."""
-    owner = Owner(LmdbLaneStore.open(path, "f0", durability=durability))
+    owner = Owner(LmdbLaneStore.open(path, "f0", durability=durability, loads=loads))
     for _ in count():
         number = owner.store.position().scanned + 1
         owner.write(dict.fromkeys(KEYS, b"%d" % number * 50))
@@ -58,6 +58,7 @@ if __name__ == "__main__":
     commands = {
         "write": write_for_ever,
         "write-unsynced": partial(write_for_ever, durability="process"),
+        "load": partial(write_for_ever, loads=True),
         "read": read_as_told,
         "node": hold_data_folder,
     }
