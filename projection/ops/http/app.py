@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from projection.errors import ProjectionError
-from projection.ops.http import changes, long_running, operating, operations, views
+from projection.ops.http import building, changes, long_running, operating, operations, views
 from projection.ops.http.front import Front
 from projection.ops.http.openapi import openapi
 from projection.ops.http.problems import RequestError, response_of
@@ -29,7 +29,14 @@ def application(service: Service) -> Front:
         default_response_class=Response,  # endpoints say themselves what they answer
     )
     app.state.service = service
-    for router in (views.router, changes.router, operating.router, long_running.router, operations.router):
+    for router in (
+        views.router,
+        changes.router,
+        operating.router,
+        building.router,
+        long_running.router,
+        operations.router,
+    ):
         app.include_router(router)
     app.router.routes.insert(0, views.VIEW_ROUTE)
     document = cache(lambda: openapi(app))

@@ -7,13 +7,12 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 
 from projection.engine.tasks import TaskRecord, TaskUnknownError, encoded
 from projection.errors import ConfigurationError
-from projection.ops.http.access import OfOperator
 from projection.ops.http.described import TASK, answered, parameter
-from projection.ops.http.operating import same_origin
+from projection.ops.http.orders import FROM_OPERATORS
 from projection.ops.http.parameters import none_expected, read_parameters
 from projection.ops.http.problems import RequestError, documented
 from projection.ops.http.service import service_of
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 _JSON = "application/json"
 _MAX_TEXT = 1_000  # characters of a name or a reason
 _SILENCE_S = 10.0  # until a comment says that the stream is alive
-router = APIRouter(prefix="/v1/operations", tags=["operations"], dependencies=[OfOperator, Depends(same_origin)])
+router = APIRouter(prefix="/v1/operations", tags=["operations"], dependencies=FROM_OPERATORS)
 Id = Annotated[str, Path(description="The operation's id.", examples=[TASK["id"]])]
 
 
