@@ -20,7 +20,7 @@ from projection.model.files import is_file
 from projection.store.audit import AuditRecord
 from projection.store.backups import ABOUT, SUMS, Written, parse_sums, sums_text
 from projection.store.format import FORMAT_VERSION
-from projection.store.lmdb_env import DATA
+from projection.store.lmdb_folder import DATA
 from projection.store.lmdb_reader import LmdbViewReader
 from projection.store.restored import CATALOG
 

@@ -14,7 +14,7 @@ from projection.errors import ConfigurationError, StorageDamagedError
 from projection.store.backup_directory import BackupDirectory, write_file
 from projection.store.backups import SUMS, parse_sums
 from projection.store.catalog import CatalogReader
-from projection.store.lmdb_env import DATA
+from projection.store.lmdb_folder import DATA
 from projection.store.lmdb_reader import LmdbViewReader
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from projection.store.backups import ABOUT, SUMS, parse_sums, sums_text
 from projection.store.catalog import CatalogReader, renew
 from projection.store.disk import disk_error, make_folder, sync_folder
 from projection.store.format import FORMAT_VERSION
-from projection.store.lmdb_env import DATA
+from projection.store.lmdb_folder import DATA
 from projection.store.lmdb_reader import LmdbViewReader
 from projection.store.restored import CATALOG, RESTORING, is_half_restored
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import time
 from contextlib import contextmanager, suppress
 from errno import EROFS
@@ -11,11 +10,9 @@ from typing import TYPE_CHECKING, Self, TypeAlias, TypeVar
 import lmdb
 
 from projection.errors import StorageDamagedError, StorageError
-from projection.model.files import is_file
-from projection.store.dirty_mark import MARKS, DirtyMark, LoadingMark
+from projection.store.dirty_mark import DirtyMark, LoadingMark
 from projection.store.disk import (
     disk_error,
-    make_folder,
     reserve,
     storage_full,
     sync_folder,
@@ -24,6 +21,7 @@ from projection.store.disk import (
 from projection.store.gate import Gate, OccupiedError, ShutError
 from projection.store.host import require_local
 from projection.store.lmdb_errors import LMDB_ERRORS, storage_error
+from projection.store.lmdb_folder import DATA, LOCK, has_data, is_open_elsewhere, prepared
 from projection.store.lmdb_reading import Reading
 from projection.store.pages import require_sound, require_sound_head
 
@@ -36,8 +34,6 @@ Transaction: TypeAlias = "lmdb.Transaction[bytes]"
 Cursor: TypeAlias = "lmdb.Cursor[bytes]"
 _Result = TypeVar("_Result")
 
-DATA = "data.mdb"  # the name of an environment's file
-_LOCK = "lock.mdb"
 MAP_SIZE = 64 << 30  # bytes of address space, not of disk: the file grows as it is written
 MAX_MAP_SIZE = 1 << 40  # a process has 2**47 bytes of addresses, and one environment a lane
 MAX_READERS = 1024
@@ -119,37 +115,25 @@ class Environment:
             StorageError: the directory holds something else, or cannot be used.
         """
         try:
-            make_folder(path)
-            require_local(path)
-            mark = DirtyMark(path)
-            # A process killed while LMDB made the environment leaves its lock file, and maybe the mark, alone.
-            if (is_new := not _has_data(path)) and {entry.name for entry in path.iterdir()} - {_LOCK, *MARKS}:
-                raise StorageError(f"{path} is not a store: it holds other files", hint="name an empty directory")
-            if discarded := mark.is_outlived():
-                mark.discard()
-            loading = LoadingMark(path)
-            is_loading = loading.settle(wanted=loads, is_empty=is_new or discarded)
-            syncs_when_loaded = sync
-            if not sync or (is_loading and mark.can_be_set()):
-                sync = not mark.try_set(discarded=discarded)
-            elif discarded:
-                mark.clear()
+            found = prepared(path, sync=sync, loads=loads)
             try:
-                is_empty = is_new or discarded
-                environment = cls(path, map_size=map_size, max_map_size=max_map_size, sync=sync, is_sound=is_empty)
+                is_empty = found.is_new or found.discarded
+                environment = cls(
+                    path, map_size=map_size, max_map_size=max_map_size, sync=found.sync, is_sound=is_empty
+                )
             except StorageError:
-                if is_new:  # a page of two may have found room
+                if found.is_new:  # a page of two may have found room
                     (path / DATA).unlink(missing_ok=True)
                 raise
             with environment.closed_on_error():
-                if sync and mark.is_set():
+                if found.sync and (mark := DirtyMark(path)).is_set():
                     environment._settle(mark)
-                if is_new:
+                if found.is_new:
                     sync_folder(path)
         except OSError as error:
             raise disk_error(f"{path} cannot be made a store: {error.strerror}", error.errno) from None
-        environment.discarded, environment.is_loading = discarded, is_loading
-        environment._syncs_when_loaded = syncs_when_loaded
+        environment.discarded, environment.is_loading = found.discarded, found.is_loading
+        environment._syncs_when_loaded = sync
         return environment
 
     @classmethod
@@ -161,7 +145,7 @@ class Environment:
             StorageError: there is no store, or it cannot be used.
         """
         try:
-            if not _has_data(path):
+            if not has_data(path):
                 raise StorageError(f"there is no store at {path}")
             require_local(path)
             if DirtyMark(path).is_outlived():
@@ -169,7 +153,7 @@ class Environment:
                     f"the store at {path} was written without waiting for the disk, and the machine went down",
                     hint="start the node: it discards the store and folds the views anew",
                 )
-            return cls(path, readonly=True, is_sound=_is_open_elsewhere(path))  # with a map as the writer has made it
+            return cls(path, readonly=True, is_sound=is_open_elsewhere(path))  # with a map as the writer has made it
         except OSError as error:
             raise disk_error(f"{path} cannot be read: {error.strerror}", error.errno) from None
 
@@ -182,7 +166,7 @@ class Environment:
             StorageError: there is no store, or it cannot be used.
         """
         try:
-            if not _has_data(path):
+            if not has_data(path):
                 raise StorageError(f"there is no store at {path}")
             return cls(path, readonly=True, is_still=True)
         except OSError as error:
@@ -191,7 +175,7 @@ class Environment:
     def _connect(self) -> lmdb.Environment:
         try:
             if not self._is_still:
-                reserve(self.path / _LOCK, _LOCK_BYTES)
+                reserve(self.path / LOCK, _LOCK_BYTES)
         except OSError as error:
             if error.errno != EROFS or not self._readonly:  # there LMDB does without: nobody can be writing
                 raise disk_error(f"{self.path}/lock.mdb cannot be written: {error.strerror}", error.errno) from None
@@ -454,23 +438,3 @@ class Environment:
 
     def _refused(self, error: Exception) -> StorageError:
         return storage_error(self.path, error)
-
-
-def _has_data(path: Path) -> bool:
-    return is_file(path / DATA)
-
-
-def _is_open_elsewhere(path: Path) -> bool:
-    """Whether another process has an environment open, and so has found it sound.
-
-    LMDB's own lock tells, for as long as that process has it. This one must not have it open: closing a file gives up
-    the locks that a process has on it.
-    """
-    try:
-        with (path / _LOCK).open("r+b") as file:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1)
-    except BlockingIOError:
-        return True
-    except OSError:  # there is no lock file, or this process may not lock it
-        return False
-    return False
