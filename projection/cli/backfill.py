@@ -54,7 +54,7 @@ def backfill(
     where = (
         f": sequences {published.first} to {published.last} of stream {settings.stream!r}" if published.count else ""
     )
-    note(f"published {published.count:,} events in {seconds:.1f} s{where}")
+    note(f"published {published.count:,} event{'s' * (published.count != 1)} in {seconds:.1f} s{where}")
     print_json(
         {
             "events": published.count,

@@ -121,7 +121,7 @@ def load(
         raise Exit(_INTERRUPTED)
     rate = f"{published.count / seconds:,.0f} events/s"
     where = f"sequences {published.first} to {published.last} of stream {settings.stream!r}"
-    note(f"published {published.count:,} events in {seconds:.1f} s, {rate}: {where}")
+    note(f"published {published.count:,} event{'s' * (published.count != 1)} in {seconds:.1f} s, {rate}: {where}")
     print_json(
         {
             "events": published.count,

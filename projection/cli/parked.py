@@ -100,12 +100,12 @@ def list_(
         for event in found:
             print_json(_as_json(event))
         return
-    _print_list(list(found))
+    _print_list(list(found), f" for tenant {str(whose)!r}" if others else "")
     for kind, one in suspended:
         what = "all views" if one.view_id is None else f"view {str(one.view_id)!r}"
         note(f"{kind}: {what} of tenant {str(one.tenant_id)!r}: suspended from event {one.sequence:,} on")
     if others:
-        note("other tenants have parked events, too: --all-tenants")
+        note("other tenants have parked events; --all-tenants lists them")
 
 
 def show(
@@ -146,7 +146,7 @@ def drop(
     sequence: _Sequence,
     *,
     view_id: Annotated[str | None, Option("--id", metavar="ID", help="The view that it is parked for.")] = None,
-    alone: Annotated[bool, Option("--alone", help="It reached no view, and is parked alone.")] = False,
+    alone: Annotated[bool, Option("--alone", help="Drop an event that is parked without a view.")] = False,
     reason: Reason = "",
     json: _Json = False,
     storage: Storage = None,
@@ -162,7 +162,11 @@ def drop(
     from projection.model.settings import Settings
 
     if alone == (view_id is not None):
-        raise ConfigurationError("name the view that the event is parked for with --id, or say --alone")
+        raise ConfigurationError(
+            "drop takes one of --id and --alone",
+            hint=f"`projection parked show {view_type} {sequence}` names the views that the event is parked for: "
+            "--id ID; where it says `none`: --alone",
+        )
     data = Settings.load(config, {"storage": storage}).storage
     found = [event for event in _of_event(data, view_type, sequence) if event.view_id == view_id]
     if not found:
@@ -204,12 +208,12 @@ def _as_json(event: ParkedEvent) -> dict[str, Any]:
     return {name: str(value) if isinstance(value, str) else value for name, value in fields.items()}
 
 
-def _print_list(events: list[ParkedEvent]) -> None:
+def _print_list(events: list[ParkedEvent], among: str) -> None:
     from projection.cli.tables import print_table
     from projection.model.parked import Disposition
 
     if not events:
-        say("nothing is parked")
+        say(f"nothing is parked{among}")
         return
     rows = []
     for one in events:
