@@ -66,6 +66,11 @@ def print_markdown(text: str) -> None:
     Console(width=min(100, Console().width)).print(Markdown(told))
 
 
+def counted(count: int, noun: str) -> str:
+    """Say how many there are of something, as in "1 event" and "2,000 events"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def note(text: str) -> None:
     """Write text for people to stderr, as `say` does to stdout."""
     write_line(printable_lines(text))

@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from projection.cli.console import note, print_json, say
+from projection.cli.console import counted, note, print_json, say
 from projection.cli.options import Config, Reason, Storage
 from projection.cli.parameters import Argument, Option
 from projection.errors import ConfigurationError, ProjectionError
@@ -263,12 +263,11 @@ def _told(event: ParkedEvent, came: DropCame) -> str:
     said = f"dropped event {event.sequence} of tenant {str(event.tenant_id)!r}"
     if event.view_id is None:
         return printable(said)
-    said += f" for the view {str(event.view_id)!r}, which has taken {_events(came.taken)} that waited behind it"
+    said += (
+        f" for the view {str(event.view_id)!r}, which has taken {counted(came.taken, 'event')} that waited behind it"
+    )
     if came.waiting:
         head = came.waiting[0]
-        said += f"; still parked: {_events(len(came.waiting))}, first {head.sequence} ({head.code}: {head.message})"
+        waiting = counted(len(came.waiting), "event")
+        said += f"; still parked: {waiting}, first {head.sequence} ({head.code}: {head.message})"
     return printable(said)
-
-
-def _events(count: int) -> str:
-    return f"{count:,} event{'' if count == 1 else 's'}"
