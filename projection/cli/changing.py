@@ -48,7 +48,7 @@ def resume(view_type: _ViewType, *, reason: Reason = "", storage: Storage = None
 
 
 def rebuild(view_type: _ViewType, *, reason: Reason = "", storage: Storage = None, config: Config = None) -> None:
-    """Fold a view type anew, from its start; the former build answers until the new one is level with it.
+    """Fold a view type anew, from its start; the former build answers until the new one has caught up.
 
     A node that is running on the data folder begins at once; else the next start does.
     """
