@@ -138,7 +138,7 @@ def described(connection: Connection, address: Address, selection: Selection, *,
             found = connection.execute(_TABLE, (selection.table,)).fetchone()
         if found is None:
             raise ConfigurationError(
-                f"there is no table {selection.table!r} at {address}",
+                f"there is no table {selection.table!r} in {address}",
                 hint="name its schema too: --table SCHEMA.TABLE, with capitals in double quotes as in SQL",
             )
         oid, schema, table = found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from projection.cli.console import note, print_json
+from projection.cli.console import counted, note, print_json
 from projection.cli.options import Config, ManifestFile, Reason, Storage
 from projection.cli.parameters import Argument, Option
 from projection.errors import ConfigurationError
@@ -117,7 +117,7 @@ def _print_table(came: list[AdoptCame]) -> None:
     )
     for one in came:
         if one.skipped:
-            note(f"{one.view_type}: {sum(one.skipped.values()):,} events were recorded and skipped")
+            note(f"{one.view_type}: {counted(sum(one.skipped.values()), 'event')} recorded and skipped")
         if one.suspended:
             note(
                 f"{one.view_type}: {one.suspended:,} views or tenants stay suspended, because later events are "
@@ -125,6 +125,6 @@ def _print_table(came: list[AdoptCame]) -> None:
             )
         if one.late:
             note(
-                f"{one.view_type}: {one.late:,} events that had reached no view now would, and stay parked: "
-                "they would come behind later events; `projection run --new-build` folds them where they belong"
+                f"{one.view_type}: {counted(one.late, 'event')} that had reached no view would reach one now; left "
+                "parked, for it would come behind later events; `projection run --new-build` folds all in order"
             )

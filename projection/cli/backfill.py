@@ -7,7 +7,7 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from projection.cli.console import note, print_json, progress
+from projection.cli.console import counted, note, print_json, progress
 from projection.cli.parameters import Exit
 from projection.errors import EXIT_SIGNAL, ConfigurationError, StreamError
 
@@ -54,7 +54,7 @@ def backfill(
     where = (
         f": sequences {published.first} to {published.last} of stream {settings.stream!r}" if published.count else ""
     )
-    note(f"published {published.count:,} events in {seconds:.1f} s{where}")
+    note(f"published {counted(published.count, 'event')} in {seconds:.1f} s{where}")
     print_json(
         {
             "events": published.count,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections import deque
@@ -61,7 +62,13 @@ def print_markdown(text: str) -> None:
     from rich.console import Console
     from rich.markdown import Markdown
 
-    Console(width=min(100, Console().width)).print(Markdown(text))
+    told = re.sub("^```proj (wrong|right)$", r"\1:\n\n\g<0>", text, flags=re.MULTILINE)  # which no renderer shows
+    Console(width=min(100, Console().width)).print(Markdown(told))
+
+
+def counted(count: int, noun: str) -> str:
+    """Say how many there are of something, as in "1 event" and "2,000 events"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def note(text: str) -> None:
@@ -134,9 +141,10 @@ def is_terminal() -> bool:
 def report(error: ProjectionError) -> None:
     """Say on stderr what is wrong, where, and what to do about it."""
     note(f"error: {error.message}")
-    if excerpt := getattr(error, "excerpt", None):  # errors of queries have one, here as well as from a node
+    excerpt = getattr(error, "excerpt", None) or ""  # errors of queries have one, here as well as from a node
+    if excerpt:
         note(excerpt)
-    if error.hint:
+    if error.hint and error.hint not in excerpt:
         note(f"  hint: {error.hint}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -294,6 +295,9 @@ def _last_line(log: Path) -> str:
 
 def _what_next(console: Console, folder: Path | None) -> None:
     lines = ["What to type next:"]
+    activate = Path(sys.executable).with_name("activate")
+    if shutil.which("projection") is None and activate.exists():  # as after `make demo`, which activates no environment
+        lines.append(f"  source {shlex.quote(str(activate))}")
     if folder is None:
         lines.append("  projection demo --folder shop-demo    # the same, and keeps everything to look at")
     else:

@@ -33,9 +33,9 @@ def deploy(
 ) -> None:
     """Fold what a manifest says from here on; all its programs are checked first.
 
-    What is folded differently from now on folds anew, beside the build that answers until the new one is level. What is
-    the same goes on, with the indexes that the program names now. A node that is running on the data folder begins at
-    once; else the next start does. Give the node's own manifest the same by its next start.
+    What is folded differently from now on folds anew, beside the build that answers until the new one has caught up.
+    What is the same goes on, with the indexes that the program names now. A node that is running on the data folder
+    begins at once; else the next start does. Give the node's own manifest the same by its next start.
     """
     from projection.cli.door import door_to, whoever
     from projection.engine.deploying import plan_deployment
@@ -76,4 +76,4 @@ def _print(steps: Sequence[StepCame], *, as_json: bool) -> None:
             print_json(asdict(one))
         return
     rows = [(one.view_type, one.change, "-" if one.build is None else one.build, one.why or "-") for one in steps]
-    print_table(("view type", "it", "build", "what is different"), rows, last_folds=True)
+    print_table(("view type", "action", "build", "what is different"), rows, last_folds=True)

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO, cast
 
-from projection.cli.console import note, print_json
+from projection.cli.console import counted, note, print_json
 from projection.cli.options import Config, NatsUrl, Stream
 from projection.cli.parameters import Argument, Option
 from projection.errors import ConfigurationError, DecodeError
@@ -79,7 +79,7 @@ def dump(
     change = _unchanged if pseudonymizer is None else _changing(pseudonymizer, skipped)
     with _written(file) as out:
         count, last = asyncio.run(_dump(out, settings, subject, range(from_, (to or 2**63) + 1), limit, change))
-    note(f"wrote {count:,} messages of stream {settings.stream!r} to {file}")
+    note(f"wrote {counted(count, 'message')} of stream {settings.stream!r} to {file}")
     result: dict[str, object] = {"messages": count, "last_sequence": last}
     if skipped:
         what = "message" if len(skipped) == 1 else "messages"

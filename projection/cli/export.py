@@ -6,7 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from projection.cli.console import note, print_json
+from projection.cli.console import counted, note, print_json
 from projection.cli.options import Config, Storage
 from projection.cli.parameters import Argument, Option
 from projection.errors import ConfigurationError
@@ -68,7 +68,7 @@ def export(
                 found = exporting.export(served, wanted, whose, _writer(format_, out, served.schema))
         finally:
             serving.close()
-    note(f"wrote {found.views:,} views to {file}")
+    note(f"wrote {counted(found.views, 'view')} to {file}")
     print_json(
         {
             "views": found.views,

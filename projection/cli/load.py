@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from projection.cli.backfill import backfill, selected
-from projection.cli.console import note, print_json, progress
+from projection.cli.console import counted, note, print_json, progress
 from projection.cli.options import Config, NatsUrl, Stream
 from projection.cli.parameters import Argument, Exit, Option
 from projection.errors import ConfigurationError, DecodeError, StreamError, TenantAccessError
@@ -121,7 +121,7 @@ def load(
         raise Exit(_INTERRUPTED)
     rate = f"{published.count / seconds:,.0f} events/s"
     where = f"sequences {published.first} to {published.last} of stream {settings.stream!r}"
-    note(f"published {published.count:,} events in {seconds:.1f} s, {rate}: {where}")
+    note(f"published {counted(published.count, 'event')} in {seconds:.1f} s, {rate}: {where}")
     print_json(
         {
             "events": published.count,

@@ -132,6 +132,6 @@ def _say_what_is_next(name: str, folder: Path) -> None:
     note("  projection test --coverage")
     note(f"  projection replay {name}.jsonl")
     note(f"  projection query {name} --events {name}.jsonl --sort=-balance")
-    note(f"then make {name}.proj and {name}.jsonl yours, and look at what comes of it:")
+    note(f"then make {name}.proj and {name}.jsonl yours, and check them:")
     note("  projection check --strict")
     note("  projection test --update")

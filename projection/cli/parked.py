@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from projection.cli.console import note, print_json, say
+from projection.cli.console import counted, note, print_json, say
 from projection.cli.options import Config, Reason, Storage
 from projection.cli.parameters import Argument, Option
 from projection.errors import ConfigurationError, ProjectionError
@@ -100,12 +100,12 @@ def list_(
         for event in found:
             print_json(_as_json(event))
         return
-    _print_list(list(found))
+    _print_list(list(found), f" for tenant {str(whose)!r}" if others else "")
     for kind, one in suspended:
         what = "all views" if one.view_id is None else f"view {str(one.view_id)!r}"
         note(f"{kind}: {what} of tenant {str(one.tenant_id)!r}: suspended from event {one.sequence:,} on")
     if others:
-        note("other tenants have parked events, too: --all-tenants")
+        note("other tenants have parked events; --all-tenants lists them")
 
 
 def show(
@@ -146,7 +146,7 @@ def drop(
     sequence: _Sequence,
     *,
     view_id: Annotated[str | None, Option("--id", metavar="ID", help="The view that it is parked for.")] = None,
-    alone: Annotated[bool, Option("--alone", help="It reached no view, and is parked alone.")] = False,
+    alone: Annotated[bool, Option("--alone", help="Drop an event that is parked without a view.")] = False,
     reason: Reason = "",
     json: _Json = False,
     storage: Storage = None,
@@ -162,7 +162,11 @@ def drop(
     from projection.model.settings import Settings
 
     if alone == (view_id is not None):
-        raise ConfigurationError("name the view that the event is parked for with --id, or say --alone")
+        raise ConfigurationError(
+            "drop takes one of --id and --alone",
+            hint=f"`projection parked show {view_type} {sequence}` names the views that the event is parked for: "
+            "--id ID; where it says `none`: --alone",
+        )
     data = Settings.load(config, {"storage": storage}).storage
     found = [event for event in _of_event(data, view_type, sequence) if event.view_id == view_id]
     if not found:
@@ -204,12 +208,12 @@ def _as_json(event: ParkedEvent) -> dict[str, Any]:
     return {name: str(value) if isinstance(value, str) else value for name, value in fields.items()}
 
 
-def _print_list(events: list[ParkedEvent]) -> None:
+def _print_list(events: list[ParkedEvent], among: str) -> None:
     from projection.cli.tables import print_table
     from projection.model.parked import Disposition
 
     if not events:
-        say("nothing is parked")
+        say(f"nothing is parked{among}")
         return
     rows = []
     for one in events:
@@ -259,12 +263,11 @@ def _told(event: ParkedEvent, came: DropCame) -> str:
     said = f"dropped event {event.sequence} of tenant {str(event.tenant_id)!r}"
     if event.view_id is None:
         return printable(said)
-    said += f" for the view {str(event.view_id)!r}, which has taken {_events(came.taken)} that waited behind it"
+    said += (
+        f" for the view {str(event.view_id)!r}, which has taken {counted(came.taken, 'event')} that waited behind it"
+    )
     if came.waiting:
         head = came.waiting[0]
-        said += f"; still parked: {_events(len(came.waiting))}, first {head.sequence} ({head.code}: {head.message})"
+        waiting = counted(len(came.waiting), "event")
+        said += f"; still parked: {waiting}, first {head.sequence} ({head.code}: {head.message})"
     return printable(said)
-
-
-def _events(count: int) -> str:
-    return f"{count:,} event{'' if count == 1 else 's'}"

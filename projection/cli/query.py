@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -138,7 +139,8 @@ def query(
         else:
             columns = selected or source.fields(view)
             (formats.print_csv if format_ is Format.CSV else formats.print_views)(columns, views)
-        views.note_what_is_left("" if events else "; see `projection parked list`")
+        whose = "" if tenant is None else f" --tenant {shlex.quote(tenant)}"
+        views.note_what_is_left("" if events else f"; see `projection parked list{whose}`")
         if views.found_none and tenant is None and url is None:
             note("note: no view of the default tenant matches; --tenant asks for those of another")
 

@@ -55,7 +55,7 @@ def run(
         bool,
         Option(
             "--new-build",
-            help="Fold what is folded differently from now on anew, beside its former build, and switch when level.",
+            help="Fold what is folded differently from now on anew, beside its former build; switch once caught up.",
         ),
     ] = False,
     accept_fewer_messages: Annotated[

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from projection.cli.console import say
 from projection.lang.printable import printable
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[object]], *, last_f
         shown, *cells = _column(name, [row[at] for row in rows])
         columns.append(cells)
         table.add_column(
-            shown,
+            Text(shown),
             overflow="fold",
             no_wrap=last_folds and at < len(head) - 1 and name != "view id",
         )
@@ -41,11 +41,12 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[object]], *, last_f
     with console.capture() as captured:
         console.print(table)
     for line in captured.get().splitlines():
-        say(line.rstrip())
+        sys.stdout.write(f"{line.rstrip()}\n")  # as it is: head and cells are escaped, a terminal is to obey the rest
 
 
 def _column(name: str, values: Sequence[object]) -> list[str]:
     """A column's head and cells as they are shown; in one of numbers, some may be missing (None)."""
+    name = printable(name)
     given = [value for value in values if value is not None]
     if not given or any(type(value) not in (int, Decimal) for value in given):
         return [name, *("" if value is None else printable(str(value)) for value in values)]

@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from projection.cli.console import note, print_json, progress, say
+from projection.cli.console import counted, note, print_json, progress, say
 from projection.cli.options import Config, ManifestFile, NatsUrl, Stream
 from projection.cli.parameters import Argument, Exit, Option
 from projection.errors import EXIT_FAILED, ConfigurationError
@@ -235,7 +235,7 @@ def _notes(found: Explanation, stored: StoredView | None, otherwise: str | None,
     if found.unhandled is not None:
         yield from unhandled_notes(found.unhandled)
     if found.unreached:
-        yield f"{found.unreached:,} events of the tenant reached no view, whichever they were meant for"
+        yield f"{counted(found.unreached, 'event')} of the tenant reached no view, whichever they were meant for"
     if found.halted is not None:
         yield f"nothing later was folded: {found.halted.message}"
     if stored is None:

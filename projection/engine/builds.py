@@ -207,8 +207,8 @@ def _require_found(
         raise ConfigurationError(
             "; ".join(f"{what or 'something'} changed since {answers} was made" for answers, what in changed),
             hint="`projection run --new-build` folds anew from the start, while the former build answers until the new "
-            f"one is level; `projection adopt {named}` has the new program take over the views as they are, and run "
-            "what is parked",
+            f"one has caught up; `projection adopt {named}` has the new program take over the views as they are, and "
+            "run what is parked",
         )
 
 

@@ -57,8 +57,9 @@ class Address:
             )
 
     def __str__(self) -> str:
-        named = {name: self._parameters.get(name) for name in ("host", "port", "dbname", "user")}
-        return ", ".join(f"{name} {value}" for name, value in named.items() if value) or "the default database"
+        words = {"dbname": "database", "user": "user", "host": "host", "port": "port"}
+        named = {word: self._parameters.get(name) for name, word in words.items()}
+        return ", ".join(f"{word} {value}" for word, value in named.items() if value) or "the default database"
 
     def connect(self, name: str = "projection sink") -> Connection:
         """Open a connection; `name` is what the database shows for it.

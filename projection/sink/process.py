@@ -197,7 +197,7 @@ class Sink:
             log.warning("a table is behind", view_type=view_type, events=lag.events, seconds=round(lag.seconds))
         elif not lag.seconds and view_type in self._behind:
             self._behind.discard(view_type)
-            log.info("a table is level again", view_type=view_type, scanned=lag.scanned)
+            log.info("a table has caught up again", view_type=view_type, scanned=lag.scanned)
 
 
 def _is_for_good(error: ProjectionError) -> bool:

@@ -7,11 +7,15 @@ import os
 import shlex
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from command_support import command, environment, eventually, projection, refused
 from patience import WITHIN_S
+from rich.console import Console
+
+from projection.cli.demo import _what_next
 
 EVENTS = 24_000
 
@@ -52,6 +56,15 @@ def test_the_demo_ends_with_the_views_of_a_replay_and_leaves_nothing_behind(tmp_
         assert shown in ended.stderr
     assert "Traceback" not in ended.stderr
     assert nothing_is_left(temporary)
+
+
+@pytest.mark.parametrize("path", ["/nowhere", str(Path(sys.executable).parent)])
+def test_where_the_command_is_not_on_the_path_it_says_how_to_get_it_there(monkeypatch, capsys, path):
+    monkeypatch.setenv("PATH", path)
+    _what_next(Console(file=sys.stdout, width=200), None)
+    shown = capsys.readouterr().out
+    activate = f"source {Path(sys.executable).with_name('activate')}"
+    assert (path == "/nowhere") == (activate in shown)
 
 
 def test_a_folder_is_kept_and_the_commands_that_it_names_work_there(tmp_path, temporary):

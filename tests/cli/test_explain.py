@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import sys
 
 from command_support import projection, refused
 
 from projection.bundled import bundled
+from projection.cli.explain import explain
 from projection.cli.explanations import explanations
 
 PAGE = bundled("docs/errors.md").read_text()
@@ -18,6 +20,17 @@ def test_a_code_is_explained_in_the_words_of_the_page(tmp_path):
         assert (0, "") == (ended.returncode, ended.stderr)
         assert ended.stdout.startswith("# N204\n\n")
         assert explanations()["N204"].text in ended.stdout
+
+
+def test_a_terminal_is_told_which_example_is_wrong_and_which_is_right(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    explain("N204")
+    shown = [line.strip() for line in capsys.readouterr().out.splitlines() if line.strip()]
+    wrong, right = shown.index("wrong:"), shown.index("right:")
+    assert ("on E as e to e.id => { n: e.amount }", "on E as e to e.id => { total: e.x }") == (
+        shown[wrong + 1],
+        shown[right + 1],
+    )
 
 
 def test_every_code_of_the_page_is_known_and_listed(tmp_path):

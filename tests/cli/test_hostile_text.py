@@ -31,6 +31,23 @@ EVENTS = [
     counted(f"a{HOSTILE}", 2),
     counted("b", 1, tenant=f"t{HOSTILE}"),
 ]
+COMMANDS = [
+    "check counter.proj",
+    "check broken.proj",
+    "check broken.proj --format github",
+    "check counter.proj --format github",
+    "trace counter.proj --events events.jsonl --event 2",
+    "trace counter.proj --events events.jsonl --event 3",
+    "why counter ID --events events.jsonl --tenant a",
+    "diff counter.proj other.proj --events events.jsonl",
+    "query counter --events events.jsonl --tenant a",
+    "query counter --events events.jsonl --tenant a --filter id!=\x1b",
+    "test counter.proj",
+    "doc counter.proj",
+    "gas counter.proj",
+    "fmt --diff counter.proj",
+    "fmt --check broken.proj",
+]
 _OBEYED = re.compile("[^\\n\\t -~\\u00a1-\\u00ac\\u00ae-\\u200a\\u2010-\\u2027\\u2030-\\u205e\\u2070-\\ufefe]")
 
 
@@ -38,38 +55,32 @@ _OBEYED = re.compile("[^\\n\\t -~\\u00a1-\\u00ac\\u00ae-\\u200a\\u2010-\\u2027\\
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("hostile")
     (folder / "counter.proj").write_text(PROGRAM)
+    (folder / "other.proj").write_text(PROGRAM.replace("total += e.n", "total += e.n + 1"))
     (folder / "broken.proj").write_text(BROKEN)
     write_manifest(folder, {"counter": {"program": "counter.proj"}}, None)
     write_events(folder / "events.jsonl", EVENTS)
     return folder
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        "check counter.proj",
-        "check broken.proj",
-        "check broken.proj --format github",
-        "check counter.proj --format github",
-        "trace counter.proj --events events.jsonl --event 2",
-        "trace counter.proj --events events.jsonl --event 3",
-        "why counter ID --events events.jsonl --tenant a",
-        "diff counter.proj other.proj --events events.jsonl",
-        "query counter --events events.jsonl --tenant a",
-        "query counter --events events.jsonl --tenant a --filter id!=\x1b",
-        "test counter.proj",
-        "doc counter.proj",
-        "gas counter.proj",
-        "fmt --diff counter.proj",
-        "fmt --check broken.proj",
-    ],
-)
+def run(words, folder, **environment):
+    return in_this_process(
+        *(one.replace("ID", f"a{HOSTILE}") for one in words.split(" ")), folder=folder, **environment
+    )
+
+
+@pytest.mark.parametrize("words", COMMANDS)
 def test_no_command_shows_what_a_terminal_obeys(folder, words):
-    (folder / "other.proj").write_text(PROGRAM.replace("total += e.n", "total += e.n + 1"))
-    said = in_this_process(*(one.replace("ID", f"a{HOSTILE}") for one in words.split(" ")), folder=folder)
+    said = run(words, folder)
     shown = said.stdout + said.stderr
     assert len(shown) > 10
     assert [] == _OBEYED.findall(shown)
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_on_a_terminal_a_command_shows_the_same_but_for_its_styles(folder, words):
+    on_terminal = run(words, folder, FORCE_COLOR="1", TERM="xterm").stdout
+    unstyled = re.sub(r"\x1b\[[0-9;]*m", "", on_terminal)
+    assert run(words, folder).stdout.splitlines() == [line.rstrip() for line in unstyled.splitlines()]
 
 
 def test_a_parked_event_is_told_with_escapes(folder):

@@ -44,7 +44,7 @@ def table(database: str) -> str:
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ("--table nothing", "there is no table 'nothing' at .* hint: name its schema too"),
+        ("--table nothing", "there is no table 'nothing' in database .* hint: name its schema too"),
         ("--table events --key nothing", "--key: .*events has no column 'nothing' hint: it has id, uid, n, data, at"),
         ("--table events --body nothing", "--body: .*events has no column 'nothing'"),
         ("--table events --header a=nothing", "--header: .*events has no column 'nothing'"),
@@ -118,7 +118,7 @@ def test_a_database_that_lets_nobody_in(table: str, tmp_path: Path) -> None:
     assert "table 'events' cannot be read: permission denied for table events" in denied
     assert "grant what is missing" in denied
     absent = said(tmp_path, "postgres://u:hunter2@127.0.0.1:1/d", *events, status=EXIT_FAILED)
-    assert "host 127.0.0.1, port 1, dbname d, user u cannot be used" in absent
+    assert "database d, user u, host 127.0.0.1, port 1 cannot be used" in absent
     assert "refused" in absent
     assert "is no URL of PostgreSQL" in said(tmp_path, "mysql://u:hunter2@h/d", *events)
 

@@ -58,7 +58,9 @@ def test_the_list_is_a_table_for_people_and_says_when_others_have_parked_events(
     assert ["view", "type", "tenant", "view", "id", "event", "code", "reason"] == head.split()
     assert ["counter", "x", "7", "R710"] == row.split()[:4]
     assert "NEGATIVE: -1 is below zero" in " ".join([row, *more])
-    assert "other tenants have parked events, too: --all-tenants\n" == ended.stderr
+    assert "other tenants have parked events; --all-tenants lists them\n" == ended.stderr
+    elsewhere = projection("parked", "list", "--tenant", "z", folder=left)
+    assert "nothing is parked for tenant 'z'\n" == elsewhere.stdout
     assert "nothing is parked\n" == projection("parked", "list", "--code", "R701", folder=left).stdout
 
 
@@ -83,8 +85,8 @@ def test_one_event_is_shown_whole(left):
         (("show", "counter", 1), 1, ("event 1 is not parked in counter", "hint: ")),
         (("show", "counter", 3, "--id", "x"), 1, ("event 3 is not parked in counter for the view 'x'", "hint: ")),
         (("show", "Sales!", 3), 2, ("view type 'Sales!'",)),
-        (("drop", "counter", 3), 2, ("--id, or say --alone",)),
-        (("drop", "counter", 3, "--id", "bad", "--alone"), 2, ("--id, or say --alone",)),
+        (("drop", "counter", 3), 2, ("one of --id and --alone", "`projection parked show counter 3` names")),
+        (("drop", "counter", 3, "--id", "bad", "--alone"), 2, ("one of --id and --alone",)),
         (("drop", "counter", 3, "--alone"), 1, ("event 3 is not parked in counter",)),
         (("drop", "counter", 3, "--id", "x"), 1, ("event 3 is not parked in counter for the view 'x'",)),
         (("drop", "counter", 9, "--id", "bad"), 1, ("event 9 is not parked in counter for the view 'bad'",)),

@@ -111,6 +111,7 @@ def test_views_are_printed_as_exact_json_a_line_each(bank, place):
         ended.stdout.splitlines(),
     )
     assert "events are parked for 'A2'" in ended.stderr
+    assert ("see `projection parked list --tenant a`" in ended.stderr) == ("--events" not in place)
 
 
 def test_views_are_printed_as_csv_that_a_reader_of_csv_understands(bank, place):

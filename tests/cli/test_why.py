@@ -94,7 +94,7 @@ def test_an_event_that_reached_no_view_is_shown_where_it_is_of_the_views_aggrega
     events = [counted("a", 1), counted("b", 1), counted("a").replace(b'"id": "a"', b'"id": 7')]
     write_events(folder / "events.jsonl", events)
     found = answer(folder, "a", "--tenant", "a", "--events", "events.jsonl")
-    assert ([1], ["1 events of the tenant reached no view, whichever they were meant for"]) == (
+    assert ([1], ["1 event of the tenant reached no view, whichever they were meant for"]) == (
         [one["sequence"] for one in found["events"]],
         found["notes"],
     )
