@@ -61,7 +61,8 @@ async def test_it_goes_on_from_the_backup_with_later_decisions_while_a_node_runs
         before = folded(lane.store, FINES), lane.store.digest(), lane.store.fold_identity()
         came = await asyncio.to_thread(rebuilt, left, tmp_path / "backups")
         await is_level(one, before, came.build)
-        assert str(tmp_path / "backups") == one.site.catalog.audit()[-1].details["backup"]
+        *_, ordered_by, _switched = one.site.catalog.audit()
+        assert ("rebuild", str(tmp_path / "backups")) == (ordered_by.operation, ordered_by.details["backup"])
         await one.publish([fine("c", 9)])
         assert 9 == (await one.get("/v1/views/fines/c")).json()["view"]["n"]
         answer = await one.post("/v1/operations/rebuild", BY | {"backup": str(tmp_path / "backups")})
