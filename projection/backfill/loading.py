@@ -56,7 +56,7 @@ class TableLoading:
     Args:
         address: of the database.
         selection: what to read of it.
-        columns: what becomes of a row.
+        columns: which columns of a row make which parts of a message.
         tell: takes sentences for people: what is waited for.
         after: the key to begin behind, where the stream holds no row of the table yet; None: with the first.
         limit: how many rows to publish; None for all.

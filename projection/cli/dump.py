@@ -131,7 +131,7 @@ def _unchanged(message: Message) -> Message | None:
 
 
 def _changing(pseudonymizer: Pseudonymizer, skipped: list[DecodeError] | None) -> Callable[[Message], Message | None]:
-    """What makes a message that may be written of one; None of those that are noted in `skipped`."""
+    """A function that makes a message ready to be written, or counts it in `skipped` and returns None."""
 
     def changed(message: Message) -> Message | None:
         try:

@@ -61,7 +61,7 @@ class TenantId(_Id):
 
 
 def tenant_of_event(text: str) -> TenantId:
-    """The tenant that an event names, be it by its subject or in itself.
+    """The tenant that an event names, by its subject or in its envelope.
 
     HTTP takes blanks and tabs off the ends of a header's value: whoever asks for the tenant ` north` would be answered
     with the views of `north`. So no event makes such a tenant.

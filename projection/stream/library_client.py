@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from projection.stream.websocket import WebSocket
 
 _T = TypeVar("_T")
+_LOOK_S = 0.1  # until an attempt that goes on is canceled once more
 
 
 class LibraryClient(Client):
@@ -30,6 +32,7 @@ class LibraryClient(Client):
     def __init__(self, connection: NatsConnection, connect_s: float) -> None:
         super().__init__()
         self._connection = connection
+        self._coming_back: asyncio.Task[object] | None = None  # the last attempt
         self._connect_s = connect_s  # within which a server has to answer over WebSocket
 
     @property
@@ -61,7 +64,15 @@ class LibraryClient(Client):
             self._transport.close()  # type: ignore[no-untyped-call]
 
     async def _attempt_reconnect(self) -> None:
-        """The library's own word for it, which begins by waiting for the end of the connection that is lost."""
+        """The library's own word for it, which begins by waiting for the end of the connection that is lost.
+
+        The library cancels a former attempt, which may swallow that (`asyncio.wait_for` in Python 3.11) and go on
+        beside this one: both would read from one connection, and each lose what the other one made.
+        """
+        former, self._coming_back = self._coming_back, asyncio.current_task()
+        while former is not None and not former.done():
+            former.cancel()
+            await asyncio.wait({former}, timeout=_LOOK_S)
         self.abandon()
         await super()._attempt_reconnect()
 

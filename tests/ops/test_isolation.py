@@ -38,10 +38,10 @@ from projection.testing.hostile_ids import TRAPS, tenant_ids
 HOSTILE = tuple(
     dict.fromkeys(
         (
-            *("", *TRAPS),
+            *("", *(one for one in TRAPS if one != " ")),  # which no event makes a tenant
             *("a_b", "a.>", "a/b", "../a", "e\u0301", VIEW, "index:1", "change:a"),
             *("t" * 199, "t" * 200, "é" * 100),
-            "a ",  # like those with control characters, this can only be named by a token
+            "a b",
         )
     )
 )

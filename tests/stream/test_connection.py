@@ -158,6 +158,30 @@ async def test_a_client_whose_coming_back_ended_by_an_error_that_the_library_doe
     await eventually(log.reachable)
 
 
+async def test_one_attempt_to_come_back_ends_before_the_next_one_begins(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though it swallows that it is canceled, as `asyncio.wait_for` does at times under Python 3.11."""
+    client, has_begun = log.nats._client, asyncio.Event()
+
+    async def stubborn() -> None:
+        client._status = type(client).CONNECTING
+        has_begun.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(3_600)
+        await asyncio.sleep(3_600)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(client, "_process_connect_init", stubborn)
+        client._transport.close()
+        await asyncio.wait_for(has_begun.wait(), WITHIN_S)
+        former = client._reconnection_task
+    await client._process_op_err(OSError())
+    await eventually(log.reachable)
+    assert former.done()
+    assert former is not client._reconnection_task
+
+
 async def test_attempts_to_come_back_that_failed_leave_no_connection_open(
     nats_server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -187,6 +187,7 @@ async def test_a_stream_that_is_shorter_than_what_it_acknowledged_ends_it(
     log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def make_anew() -> None:
+        await eventually(log.reachable)
         await log.call("STREAM.DELETE")
         await log.create()
 
