@@ -173,8 +173,9 @@ async def _run(
                 advance(now.events, None if now.left is None else now.events + now.left)
 
             summary = await node.run(until_caught_up=until_caught_up, on_progress=show)
-        held = [f"build {one.build} of view type {of} does not answer: {one.why}" for of, one in node.waiting.items()]
-        return _Ended(summary, [*node.halts, *node.refused], node.abandoned, held)
+        health = node.health
+        held = [f"build {one.build} of view type {of} does not answer: {one.why}" for of, one in health.waiting.items()]
+        return _Ended(summary, [*health.halts, *health.refused], node.abandoned, held)
 
 
 async def _deployed_anew(settings: Settings, operations: Operations) -> None:

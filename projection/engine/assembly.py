@@ -13,8 +13,9 @@ from projection.engine.builds import open_store, plan_builds
 from projection.engine.cutover import Cutover, CutoverRules
 from projection.engine.fault_log import log_fault
 from projection.engine.gates import Gatekeeper
+from projection.engine.health import Unopened
 from projection.engine.lane import Lane
-from projection.engine.node import Node, Unopened
+from projection.engine.node import Node
 from projection.engine.parking import LaneHaltedError
 from projection.engine.recipes import READING, build_differences
 from projection.engine.starts import StreamStart, require_start_in_past

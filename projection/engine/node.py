@@ -21,6 +21,7 @@ from projection.engine.committer import Workshop
 from projection.engine.committers import Committers
 from projection.engine.cutover import Cutovers, has_caught_up
 from projection.engine.fault_log import log_fault
+from projection.engine.health import Health
 from projection.engine.loading import Loading
 from projection.engine.pace import Pace
 from projection.engine.readiness import CatchingUp
@@ -40,13 +41,11 @@ if TYPE_CHECKING:
     from projection.engine.committer import Committer
     from projection.engine.cutover import Cutover
     from projection.engine.durations import Durations
+    from projection.engine.health import Unopened
     from projection.engine.lane import Lane
-    from projection.engine.reading import Reading
     from projection.engine.roster import LaneOpener
     from projection.engine.starts import StreamStart
-    from projection.errors import ProjectionError
     from projection.model.ids import ViewType
-    from projection.model.promotion import HeldBuild
     from projection.model.settings import BackPressure
     from projection.store.build import Build
     from projection.store.port import ViewReader
@@ -68,16 +67,8 @@ class Progress:
     left: int | None  # still to be read; None while that is not known
 
 
-@dataclass(frozen=True, slots=True)
-class Unopened:
-    """A build whose store could not be opened: nothing folds it, and what it came to can be read."""
-
-    build: Build
-    error: ProjectionError
-
-
 class Node:
-    """The lanes of one process. `run` follows the log; `troubles` says what keeps the node from being well."""
+    """The lanes of one process. `run` follows the log; `health` says what keeps it from being well."""
 
     def __init__(
         self,
@@ -107,7 +98,6 @@ class Node:
             followers: the lanes of builds that are folded on so that one can go back to them.
         """
         self.lanes = list(lanes)
-        self.unopened = tuple(unopened)
         self.back_pressure = back_pressure
         self.stopping = asyncio.Event()
         self.wants_ends = False
@@ -141,8 +131,18 @@ class Node:
             followers,
         )
         self._news = asyncio.Event()
-        self._fault: ProjectionError | None = None  # of the supervision itself, in its last round
         self._watchdog = Watchdog(_HELD_UP_S, self.changed)
+        self.health = Health(
+            self._start_up,
+            self._watchdog,
+            self.roster,
+            self._subscriptions,
+            self._committers,
+            self._loading,
+            tuple(unopened),
+            self._catching_up,
+            self._pace,
+        )
 
     def close(self) -> None:
         """Close the stores of all lanes; idempotent. After an abandoned batch they are the process's to close."""
@@ -188,82 +188,7 @@ class Node:
     @property
     def is_ready(self) -> bool:
         """Whether the node follows the log with all its lanes, and each one that serves has caught up."""
-        return not self.stopping.is_set() and not self.unready()
-
-    def unready(self) -> dict[str, str]:
-        """What keeps the node from being ready, by what it concerns: troubles, and lanes that are behind."""
-        found, readings = self.troubles(), self._subscriptions.by_lane()
-        for lane, left in self._left(readings).items():
-            is_heard = lane in readings and readings[lane].feed.is_heard
-            behind = self._catching_up.behind(lane, left, is_reading=self._start_up.is_over, is_heard=is_heard)
-            if behind is not None:
-                found.setdefault(f"view type {lane.view_type}", behind)
-        return found
-
-    @property
-    def events_to_go(self) -> int | None:
-        """Messages until the last lane that serves has caught up; None where all have, or that is not known."""
-        return self._catching_up.events_to_go(self._left(self._subscriptions.by_lane()))
-
-    @property
-    def catch_up_s(self) -> float | None:
-        """Seconds until the last lane that serves has caught up, if it goes on so; None where nobody knows."""
-        return self._pace.left_s(self.events_to_go)
-
-    def _left(self, readings: Mapping[Lane, Reading]) -> dict[Lane, int | None]:
-        """Messages still to be folded, by lane that serves; one on standby does not count until its cutover.
-
-        One that follows does not count any more. What is paused does not count, either: its views are served, and are
-        as old as they are meant to be.
-        """
-        roster = self.roster
-        standby = self._cutovers.standby | roster.followers
-        return {
-            lane: readings[lane].left if lane in readings else None
-            for lane in self.lanes
-            if lane not in standby and not roster.is_paused(lane)
-        }
-
-    @property
-    def refused(self) -> list[ProjectionError]:
-        """Why builds may not replace others."""
-        return self._cutovers.refused
-
-    @property
-    def halts(self) -> list[ProjectionError]:
-        """Why view types have halted, those first that never began."""
-        followers = self.roster.followers
-        halted = [one.halted for one in self.lanes if one.halted is not None and one not in followers]
-        return [one.error for one in self.unopened] + halted
-
-    @property
-    def waiting(self) -> dict[ViewType, HeldBuild]:
-        """The builds that have caught up and may not answer yet, and why."""
-        return self._cutovers.waiting
-
-    def troubles(self) -> dict[str, str]:
-        """What keeps the node from following the log, by what it concerns; empty while all is well."""
-        found = {}
-        if self._watchdog.held_up:
-            found["node"] = "it is held up"
-        if self._start_up.trouble is not None:
-            found["stream"] = self._start_up.trouble.message
-        if self._fault is not None:
-            found["node"] = self._fault.message
-        for one in self.unopened:
-            found[f"view type {one.build.view_type}"] = f"halted: {one.error.message}"
-        for lane, member in self._committers.by_lane.items():
-            trouble = lane.halted or member.breaker.trouble
-            if trouble is not None and lane not in self.roster.followers:
-                found[f"view type {lane.view_type}"] = f"{'halted: ' if lane.halted else ''}{trouble.message}"
-        for view_type, error in self._cutovers.delayed.items():
-            found[f"new build of view type {view_type}"] = error.message
-        for lane, error in self._loading.delayed.items():
-            found[f"new build of view type {lane.view_type}"] = error.message
-        for reading in self._subscriptions.readings:
-            if reading.trouble is not None:
-                found["stream"] = reading.trouble.message
-        return found
+        return not self.stopping.is_set() and not self.health.unready()
 
     async def run(
         self, *, until_caught_up: bool = False, on_progress: Callable[[Progress], None] | None = None
@@ -364,9 +289,9 @@ class Node:
             raise
         except Exception as error:  # noqa: BLE001 - it is no view type's, and all of them go on
             fault = contained(error, doing)
-            if self._fault is None or self._fault.message != fault.message:
+            if self.health.fault is None or self.health.fault.message != fault.message:
                 log_fault(error, doing)
-        self._fault = fault
+        self.health.fault = fault
 
     async def _hear(self) -> None:
         """Wait for news, and for a moment at most."""
@@ -383,7 +308,7 @@ class Node:
         self._subscriptions.remove_ended()
         self._subscriptions.join()
         readings = self._subscriptions.by_lane()
-        self._pace.saw(self._catching_up.events_to_go(self._left(readings)))
+        self._pace.saw(self.health.events_to_go)
         self._loading.look(self.lanes, readings)
         self._catching_up.look(lane for lane in self.lanes if lane in readings and readings[lane].feed.is_heard)
         self._tell()
@@ -419,16 +344,7 @@ class Node:
         )
 
     def _tell(self) -> None:
-        waiting = {
-            f"build {held.build} of view type {view_type}": f"it does not answer: {held.why}"
-            for view_type, held in self.waiting.items()
-        }
-        followers = {
-            f"former build {lane.build} of view type {lane.view_type}": f"halted: {lane.halted.message}"
-            for lane in self.roster.followers
-            if lane.halted is not None
-        }
-        self._status_log.tell(self.troubles() | waiting | followers, self.lanes, is_ready=self.is_ready)
+        self._status_log.tell(self.health.to_tell(), self.lanes, is_ready=self.is_ready)
 
     # cutovers
 

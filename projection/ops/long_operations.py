@@ -206,7 +206,7 @@ class LongOperations:
             return
         if lane.halted is not None:
             raise lane.halted
-        for refused in self._node.refused:
+        for refused in self._node.health.refused:
             if refused.message.startswith(f"build {number} of view type {view_type} "):
                 raise refused
         others = [other.position.scanned for build, other in lanes.items() if build != number]

@@ -92,7 +92,7 @@ class _OfNode(Collector):
         yield GaugeMetricFamily(
             "projection_ready", "1 while the node follows the log and has caught up with it.", value=int(node.is_ready)
         )
-        to_go, seconds = node.events_to_go, node.catch_up_s
+        to_go, seconds = node.health.events_to_go, node.health.catch_up_s
         yield GaugeMetricFamily(
             "projection_events_to_go", "Messages until the node has caught up with the log.", value=to_go or 0
         )
@@ -138,14 +138,14 @@ class _OfNode(Collector):
                 gauges[name].add_metric(labels, value)
             gas.add_metric(labels, lane.gas)
             _add(commits, labels, durations)
-        for unopened in node.unopened:
+        for unopened in node.health.unopened:
             gauges["halted"].add_metric((unopened.build.view_type, str(unopened.build.number)), 1)
         held = GaugeMetricFamily(
             "projection_build_held",
             "1 where a build has caught up and does not answer yet, by what holds it.",
             labels=(*_OF_LANE, "gate"),
         )
-        for view_type, one in node.waiting.items():
+        for view_type, one in node.health.waiting.items():
             held.add_metric((view_type, str(one.build), one.gate), 1)
         yield from (*gauges.values(), gas, commits, held)
 

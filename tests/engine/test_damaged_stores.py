@@ -99,7 +99,7 @@ class Damaged:
         async with self.site.node(self.deployed) as node:
             await asyncio.wait_for(node.run(until_caught_up=True), WITHIN_S)
             found = contents_of_sound(node)
-            trouble = node.troubles().get("view type tallies", "")
+            trouble = node.health.troubles().get("view type tallies", "")
         assert self.expected["others"] == found["others"]
         if trouble:
             assert trouble.startswith("halted: "), trouble

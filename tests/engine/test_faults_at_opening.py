@@ -128,11 +128,13 @@ async def test_a_store_that_cannot_be_opened_halts_its_view_type_only(site, monk
         faulty.setattr(LmdbLaneStore, "open", of_tallies(LmdbLaneStore.open, error))
         async with site.node(deployed) as node:
             await others_catch_up(node)
-            trouble = node.troubles()["view type tallies"]
+            trouble = node.health.troubles()["view type tallies"]
             assert is_readable(node, site.catalog, site.settings().query)
             shown = Metrics(node, lambda: 0).exposition().decode()
             assert 'projection_halted{build="1",view_type="tallies"} 1.0' in shown
-            assert [error.args[0]] == [halt.message for halt in node.halts] or "internal" == node.halts[0].code
+            assert [error.args[0]] == [halt.message for halt in node.health.halts] or "internal" == node.health.halts[
+                0
+            ].code
     assert trouble.startswith("halted: ")
     assert error.args[0] in trouble
     _, found = await site.catch_up(deployed)
@@ -158,7 +160,7 @@ async def test_a_lane_that_cannot_be_made_halts_its_view_type_only(site, monkeyp
         faulty.setattr(owner, name, made)
         async with site.node(deployed) as node:
             await others_catch_up(node)
-            assert f"while {doing} view type tallies" in node.troubles()["view type tallies"]
+            assert f"while {doing} view type tallies" in node.health.troubles()["view type tallies"]
     _, found = await site.catch_up(deployed)
     assert replayed(deployed, [*EVENTS, added("y")]) == found
 
@@ -175,7 +177,7 @@ async def test_a_recorded_decision_that_cannot_be_carried_out_keeps_no_node_from
         faulty.setattr(Lane, "refold", breaks)
         async with site.node(deployed) as node:
             await others_catch_up(node)
-            assert "RuntimeError: it breaks here" in node.troubles()["view type tallies"]
+            assert "RuntimeError: it breaks here" in node.health.troubles()["view type tallies"]
             assert is_readable(node, site.catalog, site.settings().query)
         corrected = two(site.folder / "corrected", site.template, CORRECTED)
         _, found = await site.catch_up(corrected, new_build=True)
@@ -192,6 +194,6 @@ async def test_a_node_none_of_whose_stores_can_be_opened_says_so(site, monkeypat
     monkeypatch.setattr(assembly, "open_store", breaks)
     async with site.node(deployed) as node:
         assert not node.is_ready
-        assert ["internal", "internal"] == [halt.code for halt in node.halts]
+        assert ["internal", "internal"] == [halt.code for halt in node.health.halts]
         running = asyncio.create_task(node.run(until_caught_up=True))
         await asyncio.wait_for(running, WITHIN_S)

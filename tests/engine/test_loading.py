@@ -110,10 +110,12 @@ async def test_what_cannot_be_done_now_is_told_and_tried_again(site, monkeypatch
     monkeypatch.setattr(LmdbLaneStore, "end_loading", not_now)
     async with site.node(second, new_build=True) as node:
         running = asyncio.create_task(node.run())
-        await eventually(lambda: node.troubles() == {"new build of view type tallies": "somebody reads"}, running)
+        await eventually(
+            lambda: node.health.troubles() == {"new build of view type tallies": "somebody reads"}, running
+        )
         monkeypatch.setattr(LmdbLaneStore, "end_loading", end)
         await eventually(lambda: site.catalog.serving(TALLY).number == 2, running)
-        await eventually(lambda: node.troubles() == {}, running)
+        await eventually(lambda: node.health.troubles() == {}, running)
         await ended(node, running)
 
 

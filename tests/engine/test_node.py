@@ -179,7 +179,7 @@ async def test_a_node_whose_view_types_have_all_halted_runs_on_and_is_not_ready(
         await eventually(lambda: node.lanes[0].store.position().scanned == 1, running)
         assert "R710" == node.lanes[0].halted.code
         assert not node.is_ready
-        assert {"view type tallies"} == node.unready().keys()
+        assert {"view type tallies"} == node.health.unready().keys()
         assert {("a", "x"): 1} == totals(node.lanes[0].store)
         node.stop()
         await asyncio.wait_for(running, WITHIN_S)
@@ -456,5 +456,5 @@ async def test_a_run_until_caught_up_ends_where_a_gate_holds_the_new_build(site,
     second = deploy(site.folder / "2", TALLIES, template=site.template)  # parks the second event
     async with site.node(second, new_build=True, builds={"promote": gate}) as node:
         await asyncio.wait_for(node.run(until_caught_up=True), WITHIN_S)
-        assert ("manual" if gate == "manual" else "parked") == node.waiting[ViewType("tallies")].gate
+        assert ("manual" if gate == "manual" else "parked") == node.health.waiting[ViewType("tallies")].gate
         assert 1 == site.catalog.serving(ViewType("tallies")).number

@@ -214,7 +214,7 @@ async def test_wherever_it_is_raised_that_view_type_halts_at_most_and_all_others
         raised = break_it(faulty, folder, place, times, RuntimeError("it breaks here"))
         await run_until(node, is_done)
         assert raised
-        trouble = node.troubles().get("view type tallies")
+        trouble = node.health.troubles().get("view type tallies")
     assert others.halted is None
     assert folder.expected()["others"] == folder.found()["others"]
     if halts:
@@ -239,7 +239,7 @@ async def test_a_fault_of_the_supervision_is_told_and_halts_no_view_type(folder,
         raised = break_it(faulty, folder, place, times, RuntimeError("it breaks here"))
         running = asyncio.create_task(node.run(on_progress=lambda _: None))
         async with asyncio.timeout(WITHIN_S):
-            while not (folder.is_at_end and raised and (times == ONCE or "node" in node.troubles())):
+            while not (folder.is_at_end and raised and (times == ONCE or "node" in node.health.troubles())):
                 assert not running.done(), running.result()
                 await asyncio.sleep(0.002)
             faulty.undo()
@@ -401,7 +401,7 @@ async def test_a_catalogue_that_cannot_be_written_delays_the_switch(folder, logg
     told = [(line["at"], line["reason"]) for line in logged if line["event"] == "trouble"]
     assert [("new build of view type tallies", "the disk is full")] == told
     assert successor.lane.halted is None
-    assert "new build of view type tallies" not in successor.node.troubles()
+    assert "new build of view type tallies" not in successor.node.health.troubles()
 
 
 async def test_the_watchdog_outlives_its_own_faults(logged):

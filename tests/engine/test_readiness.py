@@ -109,15 +109,17 @@ async def test_a_node_is_not_ready_until_it_has_folded_what_the_log_holds(site, 
 
     monkeypatch.setattr(JetStreamFeed, "next_batch", held)
     async with site.node(deployed, back_pressure={"batch": 100}) as node:
-        assert {"view type tallies": "the stream was not looked at yet"} == node.unready()
+        assert {"view type tallies": "the stream was not looked at yet"} == node.health.unready()
         running = asyncio.create_task(node.run())
-        await until(lambda: read and node.events_to_go == 300 - read[0], running)  # the first one is folded
+        await until(lambda: read and node.health.events_to_go == 300 - read[0], running)  # the first one is folded
         assert not node.is_ready
-        assert {"view type tallies": f"it is catching up with the log: {300 - read[0]} events to go"} == node.unready()
-        assert {} == node.troubles()
+        assert {
+            "view type tallies": f"it is catching up with the log: {300 - read[0]} events to go"
+        } == node.health.unready()
+        assert {} == node.health.troubles()
         may_go_on.set()
         await until(lambda: node.is_ready, running)
-        assert (last, None) == (node.lanes[0].position.scanned, node.events_to_go)
+        assert (last, None) == (node.lanes[0].position.scanned, node.health.events_to_go)
         node.stop()
         await asyncio.wait_for(running, WITHIN_S)
         assert not node.is_ready
@@ -154,6 +156,6 @@ async def test_a_largest_lag_makes_a_node_unready_while_its_commits_wait(site, m
         running = asyncio.create_task(node.run())
         await until(lambda: node.is_ready, running)
         monkeypatch.setattr(node._catching_up, "lag_s", lambda lane: 7.0)
-        assert {"view type tallies": "it is 7 s behind the log, and 2 s are allowed"} == node.unready()
+        assert {"view type tallies": "it is 7 s behind the log, and 2 s are allowed"} == node.health.unready()
         node.stop()
         await asyncio.wait_for(running, WITHIN_S)

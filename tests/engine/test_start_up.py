@@ -72,7 +72,7 @@ async def test_a_request_that_is_never_answered_delays_the_start_and_no_more(sit
         site.url = wire.url
         deployed = deploy(site.folder, template=site.template)
         assert {("a", "x"): 10} == await reads_in_the_end(
-            site, deployed, last, lambda node: "does not answer" in node.troubles().get("stream", "")
+            site, deployed, last, lambda node: "does not answer" in node.health.troubles().get("stream", "")
         )
 
 
@@ -103,8 +103,8 @@ async def test_a_stream_that_is_missing_is_waited_for(site):
     deployed = deploy(site.folder, template=site.template, start={"sequence": 2})
     async with site.node(deployed) as node:
         running = asyncio.create_task(node.run())
-        await until(lambda: "there is no stream" in node.unready().get("stream", ""), running)
-        assert "the stream was not looked at yet" == node.unready()["view type tallies"]
+        await until(lambda: "there is no stream" in node.health.unready().get("stream", ""), running)
+        assert "the stream was not looked at yet" == node.health.unready()["view type tallies"]
         await site.create()
         await site.publish([added("x")] * 3)
         await until(lambda: node.is_ready or node.lanes[0].halted, running)
@@ -121,7 +121,7 @@ async def test_what_is_stored_can_be_read_while_there_is_no_server(site):
     site.url = "nats://127.0.0.1:1"
     async with site.node(deployed) as node:
         running = asyncio.create_task(node.run())
-        await until(lambda: "nothing listens there" in node.troubles().get("stream", ""), running)
+        await until(lambda: "nothing listens there" in node.health.troubles().get("stream", ""), running)
         reader = node.reader_of(site.catalog.serving(ViewType("tallies")))
         assert {("a", "x"): 10} == totals(reader)
         assert not node.is_ready
@@ -141,7 +141,7 @@ async def test_a_node_that_is_stopped_while_it_waits_for_the_server_ends_at_once
     site.url = "nats://127.0.0.1:1"
     async with site.node(deployed) as node:
         running = asyncio.create_task(node.run())
-        await until(node.troubles, running)
+        await until(node.health.troubles, running)
         node.stop()
         summary = await asyncio.wait_for(running, WITHIN_S)
     assert (0, False) == (summary.events, node.abandoned)

@@ -36,7 +36,7 @@ async def test_a_new_build_that_saw_fewer_messages_does_not_serve_unless_that_is
     second = deploy(site.folder / "2", CORRECTED, template=site.template)
     async with site.node(second, new_build=True) as node:
         await asyncio.wait_for(node.run(until_caught_up=True), WITHIN_S)
-        (refused,) = node.refused
+        (refused,) = node.health.refused
         assert 1 == site.catalog.serving(TALLY).number
     assert (
         "build 2 of view type tallies has seen 2 messages of the log, and the build that answers 6" in refused.message
@@ -44,12 +44,12 @@ async def test_a_new_build_that_saw_fewer_messages_does_not_serve_unless_that_is
     assert refused.message in [line.get("reason") for line in logged]
     async with site.node(second) as node:  # nor the next time
         await asyncio.wait_for(node.run(until_caught_up=True), WITHIN_S)
-        assert (1, 1) == (len(node.refused), site.catalog.serving(TALLY).number)
+        assert (1, 1) == (len(node.health.refused), site.catalog.serving(TALLY).number)
         states = [(one.build.number, one.state, one.why) for one in build_states(site.catalog, TALLY)]
         assert [(1, "answers", None), (2, "waits", f"fewer_messages: {refused.message}")] == states
     async with site.node(second, accept_fewer_messages=True) as node:
         await asyncio.wait_for(node.run(until_caught_up=True), WITHIN_S)
-        assert ([], 2) == (node.refused, site.catalog.serving(TALLY).number)
+        assert ([], 2) == (node.health.refused, site.catalog.serving(TALLY).number)
         assert {("a", "x"): 1, ("a", "z"): 1} == totals(node.lanes[0].store)
 
 
@@ -59,7 +59,7 @@ async def test_a_new_build_that_saw_all_messages_serves_also_where_its_program_t
     fewer = CORRECTED.replace("event Added", "event Other").replace("on Added", "on Other")
     async with site.node(deploy(site.folder / "2", fewer, template=site.template), new_build=True) as node:
         await asyncio.wait_for(node.run(until_caught_up=True), WITHIN_S)
-        assert ([], 2) == (node.refused, site.catalog.serving(TALLY).number)
+        assert ([], 2) == (node.health.refused, site.catalog.serving(TALLY).number)
         assert [60] == [lane.position.messages for lane in node.lanes]
 
 

@@ -145,7 +145,7 @@ async def served(
                     one = Served(site, node, service, listener.url, client)
                     try:
                         await one.until(last)
-                        await eventually(lambda: node.is_ready or node.troubles())
+                        await eventually(lambda: node.is_ready or node.health.troubles())
                         yield one
                     finally:
                         node.stop()

@@ -155,7 +155,7 @@ async def test_a_view_type_that_has_halted_is_resumed_without_a_restart(site, mo
         await ordered(one, "resume")
         await one.until(last)
         assert 8 == await n_of(one, "b")
-        assert not one.node.troubles()
+        assert not one.node.health.troubles()
 
 
 async def test_a_rebuild_takes_over_once_it_is_level_and_comes_to_the_same(site):
@@ -427,5 +427,5 @@ async def test_a_view_type_that_starts_later_has_seen_as_many_messages_once_more
         await eventually(lambda: {lane.position.scanned for lane in one.node.lanes} == {4})
         assert {2} == {lane.position.messages for lane in one.node.roster.of(FINES)}
         await ordered(one, "rebuild")
-        await eventually(lambda: serving(one) == 2 or one.node.refused)
-        assert [] == one.node.refused
+        await eventually(lambda: serving(one) == 2 or one.node.health.refused)
+        assert [] == one.node.health.refused

@@ -127,7 +127,7 @@ async def test_a_view_type_that_halted_at_a_damaged_view_goes_on_once_it_is_repa
         ] == came["views"]
         await one.until(last)
         assert 8 == (await one.get("/v1/views/fines/b")).json()["view"]["n"]
-        assert not one.node.troubles()
+        assert not one.node.health.troubles()
         is_right(one, [*EVENTS, fine("b", 8)])
 
 

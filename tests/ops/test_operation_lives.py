@@ -110,9 +110,9 @@ class Life:
         self.log.append(fine("z", 1))
         await eventually(lambda: all(lane.position.scanned >= last for lane in one.node.lanes))
         await eventually(
-            lambda: {each.new.view_type for each in one.node.roster.cutovers.pending} <= {*one.node.waiting}
+            lambda: {each.new.view_type for each in one.node.roster.cutovers.pending} <= {*one.node.health.waiting}
         )
-        assert {} == one.node.troubles()
+        assert {} == one.node.health.troubles()
 
     def is_right(self, one) -> None:
         """Each lane holds what a replay comes to that knew the decisions from its start; the audit says who answers."""

@@ -59,8 +59,8 @@ async def deployed_with(one, tmp_path, program, status=200, **gate):
 
 async def waits(one, gate):
     """Until the gate holds a build, what all places say of it."""
-    await eventually(lambda: FINES in one.node.waiting)
-    held = one.node.waiting[FINES]
+    await eventually(lambda: FINES in one.node.health.waiting)
+    held = one.node.health.waiting[FINES]
     assert gate == held.gate
     ready = (await one.get("/ready")).json()
     assert f"build {held.build}: {held.why}" == ready["waiting"]["fines"]
@@ -120,7 +120,7 @@ async def test_a_build_waits_until_it_is_promoted_by_hand_over_restarts_too(site
         assert 4 == await n_of(one, "b")
         came = await ordered(one, "promote")
         assert {"view_type": "fines", "build": 2, "former_build": 1, "answers": True} == came
-        assert (8, {}) == (await n_of(one, "b"), one.node.waiting)
+        assert (8, {}) == (await n_of(one, "b"), one.node.health.waiting)
         assert ("promote", "http", 2) == operations(one)[-1]
         assert [(1, "follows", None), (2, "answers", None)] == states(one)
         assert "answers already" in (await ordered(one, "promote", 409, build=2))["detail"]
@@ -145,7 +145,7 @@ async def test_a_build_that_parks_what_the_other_does_not_answers_only_when_told
         assert "it parks what build 1 does not: one event is parked or skipped" in refused["detail"]
         assert "--although-parked" in refused["hint"]
         await ordered(one, "promote", although_parked=True)
-        assert (2, {}) == (serving(one), one.node.waiting)
+        assert (2, {}) == (serving(one), one.node.health.waiting)
 
 
 async def test_a_build_may_be_told_beforehand_to_answer_although_it_parks(site, tmp_path):
@@ -175,7 +175,7 @@ async def test_equal_views_are_waited_for_and_the_difference_is_named(site, tmp_
         held = await waits(one, "when_equal")
         assert "the view 'a' of tenant 't' differs at event 4" in held.why
         await ordered(one, "delete", build=2)
-        assert {} == one.node.waiting
+        assert {} == one.node.health.waiting
         await deployed_with(one, tmp_path, SAME_VIEWS, promote="when_equal")
         await eventually(lambda: serving(one) == 3)
 
@@ -310,7 +310,7 @@ async def test_a_build_that_has_seen_fewer_messages_waits_until_that_is_accepted
         assert "--accept-fewer-messages" in refused["hint"]
         assert 1 == serving(one)
         await ordered(one, "promote", accept_fewer_messages=True)
-        assert (2, {}) == (serving(one), one.node.waiting)
+        assert (2, {}) == (serving(one), one.node.health.waiting)
 
 
 async def test_a_build_that_halts_says_so_and_answers_once_it_goes_on(site, tmp_path, monkeypatch):
@@ -324,7 +324,7 @@ async def test_a_build_that_halts_says_so_and_answers_once_it_goes_on(site, tmp_
 
         monkeypatch.setattr(new, "_fold", broken)
         await one.site.publish([fine("c", 5)])
-        await eventually(lambda: "halted" == one.node.waiting[FINES].gate)
+        await eventually(lambda: "halted" == one.node.health.waiting[FINES].gate)
         assert (2, "waits") in [each[:2] for each in states(one)]
         assert "has halted" in (await ordered(one, "promote", 409))["detail"]
         await ordered(one, "resume")
@@ -351,8 +351,8 @@ async def test_a_build_for_which_the_disk_has_no_room_does_not_answer_before_the
 
         monkeypatch.setattr(one.node.opener, "lane", lane)
         await deployed_with(one, tmp_path, DOUBLED)
-        await eventually(one.node.troubles)
-        assert {"view type fines": "there is no room on the disk"} == one.node.troubles()
+        await eventually(one.node.health.troubles)
+        assert {"view type fines": "there is no room on the disk"} == one.node.health.troubles()
         assert [(1, "answers", None), (2, "under way", None)] == states(one)
         assert 3 == await n_of(one, "b")
         is_full = False

@@ -136,7 +136,7 @@ async def test_a_node_goes_on_while_any_one_server_is_down(
             await harmed(cluster, site, how, await chosen(cluster, site, node, role))
             end = await stored(site, MEANWHILE)
             await at(node, end, reading)
-            await eventually(lambda: node.is_ready, reading, lambda: str(node.unready()))
+            await eventually(lambda: node.is_ready, reading, lambda: str(node.health.unready()))
             await cluster.mend(site.jetstream)
             end = await stored(site, AFTERWARDS)
             await at(node, end, reading)

@@ -61,7 +61,7 @@ async def test_a_node_folds_what_is_there_and_is_ready_at_the_end(site: Site, wh
         await at(node, COUNT, reading)
         assert recorded(await held(site)) == records(node.lanes[0])
         await eventually(lambda: node.is_ready, reading)
-        assert node.events_to_go is None
+        assert node.health.events_to_go is None
         last = await site.publish(some(5))
         await at(node, last, reading)
     for _ in range(2):
@@ -80,7 +80,7 @@ async def test_a_new_build_serves_once_it_has_seen_as_many_messages(site: Site, 
     )
     async with site.node(second, new_build=True) as node:
         await asyncio.wait_for(node.run(until_caught_up=True), WITHIN_S)
-        assert ([], 2) == (node.refused, site.catalog.serving(ViewType("records")).number)
+        assert ([], 2) == (node.health.refused, site.catalog.serving(ViewType("records")).number)
         assert recorded(await held(site)) == records(node.lanes[0])
         assert len(await held(site)) == node.lanes[0].position.messages
 

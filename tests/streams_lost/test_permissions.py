@@ -118,7 +118,9 @@ async def test_whatever_is_missing_is_named_as_the_server_names_it_at_the_first_
     """Also where there is nothing to read, and all that there is would be folded."""
     async with node_of(site, lacking(subject)) as node, running(node) as task:
         named = f'Permissions Violation for Publish to "{subject.removesuffix("*")}'
-        await eventually(lambda: named in node.troubles().get("stream", ""), task, lambda: str(node.troubles()))
+        await eventually(
+            lambda: named in node.health.troubles().get("stream", ""), task, lambda: str(node.health.troubles())
+        )
         for _ in range(20):
             assert not node.is_ready, "nothing can be read"
             await asyncio.sleep(0.01)
@@ -127,7 +129,9 @@ async def test_whatever_is_missing_is_named_as_the_server_names_it_at_the_first_
 async def test_a_node_that_may_hear_nothing_says_so(site: Site) -> None:
     async with node_of(site, "deaf") as node, running(node) as task:
         named = 'Permissions Violation for Subscription to "_INBOX.'
-        await eventually(lambda: named in node.troubles().get("stream", ""), task, lambda: str(node.troubles()))
+        await eventually(
+            lambda: named in node.health.troubles().get("stream", ""), task, lambda: str(node.health.troubles())
+        )
         assert not node.is_ready
 
 

@@ -51,9 +51,9 @@ async def test_a_node_that_folded_a_log_touches_nothing_of_one_that_is_none(site
         await caught_up(site, deployed)
     await site.publish(some(LATER))
     async with site.node(deployed) as node, running(node):
-        await eventually(lambda: "stream" in node.troubles())
+        await eventually(lambda: "stream" in node.health.troubles())
         assert not node.is_ready
-        assert f"stream {site.stream!r} has the retention {retention!r}" in node.troubles()["stream"]
+        assert f"stream {site.stream!r} has the retention {retention!r}" in node.health.troubles()["stream"]
         assert 0 == node.lanes[0].position.scanned
     assert [(one["name"], one["created"]) for one in before] == [
         (one["name"], one["created"]) for one in await all_consumers(site)

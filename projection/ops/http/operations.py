@@ -79,14 +79,14 @@ async def ready(request: Request) -> Response:
     readiness = Readiness(is_ready)
     if service.access.is_operator(request.scope["headers"]):
         paused = {str(view_type): reason for view_type, reason in node.roster.paused.items()}
-        seconds = node.catch_up_s
+        seconds = node.health.catch_up_s
         readiness = Readiness(
             is_ready,
-            node.unready(),
-            node.events_to_go,
+            node.health.unready(),
+            node.health.events_to_go,
             None if seconds is None else round(seconds, 1),
             paused,
-            {str(view_type): f"build {one.build}: {one.why}" for view_type, one in node.waiting.items()},
+            {str(view_type): f"build {one.build}: {one.why}" for view_type, one in node.health.waiting.items()},
         )
     return Response(msgspec.json.encode(readiness), 200 if is_ready else 503, media_type=_JSON)
 
