@@ -24,7 +24,7 @@ EXAMPLES = (
     "projection query shop_orders --tenant north --filter 'total > 100' --count",
     "projection query shop_orders --tenant north --events events.jsonl",
     "projection query shop_orders --url http://127.0.0.1:7070 --tenant north",
-    "projection query shop_orders --tenant north --id O000001 --at 2026-03-02T08:00:00Z",
+    "projection query shop_orders --id O000001 --at 2026-03-02T08:00:00Z",
 )
 _MOST_A_PAGE = 1_000  # views; a limit that the settings may lower
 

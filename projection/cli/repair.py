@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 EXAMPLES = (
     "projection repair shop_orders --id O000001 --tenant north --dry-run",
     "projection repair shop_orders --id O000001 --tenant north",
-    'projection repair shop_orders --tenant north --reason "after the disk was exchanged"',
+    'projection repair shop_orders --tenant north --reason "a new disk"',
     "projection repair shop_orders",
 )
 
