@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from projection.lang.check.checker import CheckedProgram
-    from projection.lang.cost.abstract import Range
     from projection.lang.cost.bounds import HandlerBound, Term
+    from projection.lang.cost.tally import Range
     from projection.lang.program import Limits
 
 EXAMPLES = (

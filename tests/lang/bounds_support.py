@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 from projection.lang import core
 from projection.lang import types as ty
 from projection.lang.cost import costs
-from projection.lang.cost.abstract import Abstract, Range, Tally
+from projection.lang.cost.abstract import Abstract
 from projection.lang.cost.bounds import bounds_of, payload_gas, view_gas
 from projection.lang.cost.sizes import Size, Sizes
+from projection.lang.cost.tally import Range, Tally
 from projection.lang.program import Limits
 
 if TYPE_CHECKING:

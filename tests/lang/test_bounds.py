@@ -18,9 +18,9 @@ from yardstick import A_LOT, steps
 from projection.bundled import bundled
 from projection.lang.check.checker import CheckedProgram, check
 from projection.lang.cost import abstract, costs, sizes
-from projection.lang.cost.abstract import Range
 from projection.lang.cost.bounds import MAX_PAYLOAD, HandlerBound, bounds_of, problems, view_gas
 from projection.lang.cost.sizes import Size, Sizes, either, text, widened
+from projection.lang.cost.tally import Range
 from projection.lang.failures import Failure
 from projection.lang.program import Limits
 from projection.lang.run.interpreter import Meter

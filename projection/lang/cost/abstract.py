@@ -6,9 +6,9 @@ The least holds for runs that come to their end.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import reduce
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from projection.lang import core
 from projection.lang import types as ty
@@ -26,6 +26,7 @@ from projection.lang.cost.sizes import (
     text,
     widened,
 )
+from projection.lang.cost.tally import ONCE, Range, Tally
 from projection.lang.operations import expanded, is_variable, parse_signature
 
 if TYPE_CHECKING:
@@ -33,12 +34,10 @@ if TYPE_CHECKING:
 
     from projection.lang.cost.costs import Shape
     from projection.lang.operations import Operation, Pattern
-    from projection.lang.source import Span
 
 # A function is looked at anew for other sizes of its arguments: so often exactly, so often more coarsely, and then once
 # for all. Without an end to it, a chain of functions that call each other twice would be looked at 2ⁿ times.
 _EXACTLY, _COARSELY = 8, 16
-_MAX_TERMS = 64
 _VARIANTS = 4  # that are told apart by where the same sizes come from
 _ROUNDS = 8  # until an accumulator's size holds; what still grows then is unknown
 _STEP_BY_STEP = 256  # items of a fold that is followed item by item
@@ -48,82 +47,6 @@ MAX_STEPS = 2_000_000  # nodes that are looked at for one program
 
 class TooMuchWorkError(Exception):
     """Bounding a program takes more steps than it may: nodes are counted, so every machine says the same."""
-
-
-class Range(NamedTuple):
-    """What something costs, at least and at most."""
-
-    least: int = 0
-    most: int = 0
-
-    def __str__(self) -> str:
-        return f"{self.least:,}" if self.least == self.most else f"{self.least:,} to {self.most:,}"
-
-    def plus(self, other: Range) -> Range:
-        """Both, one after the other."""
-        return Range(capped(self.least + other.least), capped(self.most + other.most))
-
-    def times(self, count: Range) -> Range:
-        """The same, so many times."""
-        return Range(capped(self.least * count.least), capped(self.most * count.most))
-
-
-ZERO, ONCE = Range(), Range(1, 1)
-
-
-class Part(NamedTuple):
-    """What one place in a program adds to the most, and the declarations that its sizes come from."""
-
-    span: Span
-    gas: int
-    alloc: int
-    origins: tuple[Origin, ...]
-
-
-@dataclass(slots=True)
-class Tally:
-    """What has been charged so far, on both ledgers; `parts` are the largest of the places that make up the most."""
-
-    gas: Range = ZERO
-    alloc: Range = ZERO
-    parts: dict[Span, Part] = field(default_factory=dict)
-
-    def add(self, span: Span, gas: Range, alloc: Range, origins: tuple[Origin, ...] = ()) -> None:
-        """One charge."""
-        self.gas, self.alloc = self.gas.plus(gas), self.alloc.plus(alloc)
-        self._add_part(Part(span, gas.most, alloc.most, origins))
-
-    def add_all(self, other: Tally, count: Range = ONCE, origin: Origin | None = None) -> None:
-        """All of another, `count` times, as `origin` declares."""
-        self.gas, self.alloc = self.gas.plus(other.gas.times(count)), self.alloc.plus(other.alloc.times(count))
-        outer = () if origin is None else (origin,)
-        for part in other.parts.values():
-            gas, alloc = capped(part.gas * count.most), capped(part.alloc * count.most)
-            self._add_part(Part(part.span, gas, alloc, _distinct(outer + part.origins)))
-        if len(self.parts) > _MAX_TERMS:
-            largest = sorted(self.parts.values(), key=lambda part: (-part.gas, -part.alloc))[: _MAX_TERMS // 2]
-            self.parts = {part.span: part for part in largest}
-
-    def _add_part(self, part: Part) -> None:
-        if (known := self.parts.get(part.span)) is not None:
-            origins = _distinct(known.origins + part.origins)
-            part = Part(part.span, capped(known.gas + part.gas), capped(known.alloc + part.alloc), origins)
-        self.parts[part.span] = part
-
-    def add_either(self, one: Tally, other: Tally, ending: Sequence[Tally]) -> None:
-        """One or the other; a run that comes to its end has taken one of `ending`."""
-        least = Range(min(tally.gas.least for tally in ending), min(tally.alloc.least for tally in ending))
-        self.gas = self.gas.plus(Range(least[0], max(one.gas.most, other.gas.most)))
-        self.alloc = self.alloc.plus(Range(least[1], max(one.alloc.most, other.alloc.most)))
-        chosen = one if (one.gas.most, one.alloc.most) >= (other.gas.most, other.alloc.most) else other
-        if len(self.parts) < len(chosen.parts):  # the fewer to the more, for branches stand in branches
-            self.parts, chosen.parts = chosen.parts, self.parts
-        for part in chosen.parts.values():
-            self._add_part(part)
-
-
-def _distinct(origins: tuple[Origin, ...]) -> tuple[Origin, ...]:
-    return tuple(dict.fromkeys(origins))
 
 
 Frame = dict[int, "Size | None"]  # the sizes in the slots

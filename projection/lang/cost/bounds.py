@@ -16,8 +16,9 @@ from projection.lang import core
 from projection.lang import diagnostics as diag
 from projection.lang import types as ty
 from projection.lang.cost import costs
-from projection.lang.cost.abstract import MAX_STEPS, ONCE, ZERO, Abstract, Part, Range, Tally, TooMuchWorkError
+from projection.lang.cost.abstract import MAX_STEPS, Abstract, TooMuchWorkError
 from projection.lang.cost.sizes import MOST, NONE, SINGLE, Origin, Size, Sizes, either
+from projection.lang.cost.tally import ONCE, ZERO, Part, Range, Tally
 from projection.lang.reporting import Diagnostic
 from projection.lang.values.codec import declared_fields, largest
 
