@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -267,12 +268,12 @@ def _checkpoints(store: LmdbLane, fold: FoldAside) -> dict[CheckpointKey, Checkp
 
 def _unreached(store: LmdbLane, fold: FoldAside, here: _Side, there: _Side) -> dict[TenantId, int]:
     """How many parked events have reached no view, of tenants of which the store says otherwise."""
-    found = {}
-    of_none = [[one.tenant_id for one in side.parked.values() if one.view_id is None] for side in (here, there)]
+    stored, wanted = (
+        Counter(one.tenant_id for one in side.parked.values() if one.view_id is None) for side in (here, there)
+    )
     with store.snapshot() as snapshot:
-        for tenant_id in {*of_none[0], *of_none[1], *fold.tenants}:
-            wanted = of_none[1].count(tenant_id)
-            is_told = wanted > 0 or (tenant_id, None) in here.suspended
-            if wanted != of_none[0].count(tenant_id) or is_told != snapshot.is_incomplete(tenant_id):
-                found[tenant_id] = wanted
-    return found
+        return {
+            tenant_id: wanted[tenant_id]
+            for tenant_id in {*stored, *wanted, *fold.tenants}
+            if wanted[tenant_id] != snapshot.unreached(tenant_id)
+        }

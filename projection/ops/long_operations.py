@@ -115,7 +115,16 @@ class LongOperations:
                     raise StorageError("the node is stopping, and the comparison was given up")
                 sleep(_BREATH_S)
 
-            return BuildDifferences.of(await asyncio.to_thread(compared, builds, (old, new), order.limit, breathe))
+            try:
+                return BuildDifferences.of(await asyncio.to_thread(compared, builds, (old, new), order.limit, breathe))
+            except StorageError:
+                for build, store in zip(builds, (old, new), strict=True):
+                    if self._node.reader_of(build) is not store:  # it was closed while it was read
+                        raise ConfigurationError(
+                            f"{build} was replaced, deleted or opened anew while it was compared",
+                            hint="give the order again; `projection builds list` shows which builds there are",
+                        ) from None
+                raise
 
         return self.tasks.begin("compare", str(view_type), order.author(door), work)
 

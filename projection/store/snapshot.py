@@ -119,8 +119,11 @@ class LmdbSnapshot:
 
     def is_incomplete(self, tenant_id: TenantId) -> bool:
         """See `Snapshot.is_incomplete`."""
-        get = self._transaction.get
-        return int(get(unreached_key(tenant_id), b"0")) > 0 or get(suspended_key(tenant_id, None)) is not None
+        return self.unreached(tenant_id) > 0 or self._transaction.get(suspended_key(tenant_id, None)) is not None
+
+    def unreached(self, tenant_id: TenantId) -> int:
+        """How many parked events of a tenant have reached no view, by what the store says."""
+        return int(self._transaction.get(unreached_key(tenant_id), b"0"))
 
 
 def unreadable(path: Path, error: ValueError) -> StorageDamagedError:

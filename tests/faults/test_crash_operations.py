@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import random
 import socket
+from functools import partial
 from itertools import count
 from secrets import randbits
 from threading import Timer
@@ -34,7 +35,7 @@ from projection.engine.orders import (
 )
 from projection.engine.recipes import deployed_by, recipe_of
 from projection.engine.verification import verify
-from projection.errors import ProjectionError
+from projection.errors import ConfigurationError, ProjectionError
 from projection.history.build_comparison import compare_builds
 from projection.model.settings import Settings
 from projection.query.reading import parked_events, serving_reader
@@ -45,6 +46,8 @@ from projection.store.lmdb_env import MAP_SIZE, Environment
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from projection.cli.door import Door
+    from projection.model.ids import ViewType
     from projection.store.audit import AuditRecord
     from projection.stream.embedded import EmbeddedServer
 
@@ -89,10 +92,19 @@ class Schedule:
             for view_type in self.view_types:
                 with door_to(self.site.data) as door:
                     door.resume(Order(view_type=str(view_type), **BY))
-                    door.repair(RepairOrder(view_type=str(view_type), **BY), self.settings)
+                    wait_until(partial(self.is_repaired, door, view_type), self.site.node_log)
             self.site.publish()
             wait_until(lambda: self.is_at_rest(node), self.site.node_log)
         self.check()
+
+    def is_repaired(self, door: Door, view_type: ViewType) -> bool:
+        """Give the order; it is refused where another build takes over meanwhile, and is given again then."""
+        try:
+            door.repair(RepairOrder(view_type=str(view_type), **BY), self.settings)
+        except ConfigurationError as refused:
+            print(f"the last repair: {refused.message}")
+            return False
+        return True
 
     def damage(self) -> None:
         """While no node runs, a view of a build that answers comes to hold what another one does."""

@@ -1,23 +1,18 @@
-"""The stream of changes over HTTP: server-sent events, as fast as the client takes them.
-
-Every write waits until the connection has taken the one before, so that no more than one chunk is held for a client
-that does not read; the connection's own rule (`protocol.py`) ends one that takes nothing.
-"""
+"""The stream of changes over HTTP: server-sent events, as fast as the client takes them."""
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import structlog
-from fastapi import APIRouter, Request
-from starlette.responses import Response
+from fastapi import APIRouter, Request, Response
 
 from projection.engine.fault_log import log_fault
 from projection.errors import StorageError
 from projection.ops.http.access import OfTenant  # noqa: TC001 - FastAPI reads it
+from projection.ops.http.event_stream import EventStream
 from projection.ops.http.parameters import read_parameters
 from projection.ops.http.problems import RequestError, documented, problem_of
 from projection.ops.http.service import service_of
@@ -26,8 +21,6 @@ from projection.query.form import Query, read_filter
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from starlette.types import Receive, Scope, Send
-
     from projection.model.query_limits import QueryLimits
     from projection.query.change_feed import Message, Stream
 
@@ -35,7 +28,6 @@ router = APIRouter(tags=["changes"])
 log = structlog.get_logger()
 
 RETRY_MS = 2_000  # until a client that lost its connection comes back
-_LAST_WORD_S = 1.0  # for the end of a stream, where the client does not read
 _TRUTHS = {"true": True, "false": False}
 _ONCE = ("view", "filter", "snapshot", "last_event_id")
 _TEXT = {"type": "string"}
@@ -92,7 +84,7 @@ async def changes(request: Request, reader: OfTenant) -> Response:
     query, present, last = _asked(request, service.queries.limits)
     await service.changes.ready(query)
     stream = service.changes.open(reader.tenant_id, query, last=last, present=present)
-    return EventStream(stream, service.stopping, request.state.request_id)
+    return EventStream(_frames(stream, request.state.request_id), service.stopping, stream.close)
 
 
 def _asked(request: Request, limits: QueryLimits) -> tuple[Query, bool, str | None]:
@@ -120,58 +112,19 @@ def _asked(request: Request, limits: QueryLimits) -> tuple[Query, bool, str | No
     return query, _TRUTHS[given.get("snapshot", "false")], last
 
 
-class EventStream(Response):
-    """A stream of changes as a response; it ends with the connection, or when the server stops."""
-
-    def __init__(self, stream: Stream, stopping: asyncio.Event, request_id: str) -> None:
-        self._stream = stream
-        self._stopping = stopping
-        self._request_id = request_id
-        self.status_code = 200
-        self.background = None
-        self.raw_headers = [
-            (b"content-type", b"text/event-stream; charset=utf-8"),
-            (b"cache-control", b"no-store"),
-            (b"x-accel-buffering", b"no"),  # nginx would keep events back
-        ]
-
-    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
-        """Send what comes until somebody ends it."""
-        with self._stream:
-            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            work = asyncio.ensure_future(self._send_all(send))
-            ends = [asyncio.ensure_future(_gone(receive)), asyncio.ensure_future(self._stopping.wait())]
-            try:
-                await asyncio.wait([work, *ends], return_when=asyncio.FIRST_COMPLETED)
-                if work.done():
-                    work.result()
-            finally:
-                for task in (work, *ends):
-                    task.cancel()
-                await asyncio.gather(work, *ends, return_exceptions=True)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_LAST_WORD_S):
-                    await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    async def _send_all(self, send: Send) -> None:
-        async with aclosing(self._frames()) as frames:
-            async for frame in frames:
-                await send({"type": "http.response.body", "body": frame, "more_body": True})
-
-    async def _frames(self) -> AsyncGenerator[bytes, None]:
-        yield b"retry: %d\n\n" % RETRY_MS
-        try:
-            async with aclosing(self._stream.messages()) as messages:
-                async for some in messages:
-                    frames = b"".join(map(_frame, some))
-                    some.clear()  # what is in them need not wait for the client twice
-                    yield frames
-        except Exception as error:  # noqa: BLE001 - whatever it is, the client is told, and others go on
-            log_fault(error, "sending changes", request_id=self._request_id)
-            if isinstance(error, StorageError):
-                log.warning("a stream of changes ends", request_id=self._request_id, reason=error.message)
-            problem = problem_of(error, self._request_id)
-            yield b"event: problem\ndata: %b\n\n" % msgspec.json.encode(problem)
+async def _frames(stream: Stream, request_id: str) -> AsyncGenerator[bytes]:
+    yield b"retry: %d\n\n" % RETRY_MS
+    try:
+        async with aclosing(stream.messages()) as messages:
+            async for some in messages:
+                frames = b"".join(map(_frame, some))
+                some.clear()  # what is in them need not wait for the client twice
+                yield frames
+    except Exception as error:  # noqa: BLE001 - whatever it is, the client is told, and others go on
+        log_fault(error, "sending changes", request_id=request_id)
+        if isinstance(error, StorageError):
+            log.warning("a stream of changes ends", request_id=request_id, reason=error.message)
+        yield b"event: problem\ndata: %b\n\n" % msgspec.json.encode(problem_of(error, request_id))
 
 
 def _frame(message: Message) -> bytes:
@@ -180,8 +133,3 @@ def _frame(message: Message) -> bytes:
         return b":\nid: %b\n\n" % message.id.encode()
     data = msgspec.json.encode(message.event)
     return b"event: %b\nid: %b\ndata: %b\n\n" % (message.event.name.encode(), message.id.encode(), data)
-
-
-async def _gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

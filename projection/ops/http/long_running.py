@@ -12,6 +12,7 @@ from fastapi import APIRouter, Path, Request, Response
 from projection.engine.tasks import TaskRecord, TaskUnknownError, encoded
 from projection.errors import ConfigurationError
 from projection.ops.http.described import TASK, answered, parameter
+from projection.ops.http.event_stream import EventStream
 from projection.ops.http.orders import FROM_OPERATORS
 from projection.ops.http.parameters import none_expected, read_parameters
 from projection.ops.http.problems import RequestError, documented
@@ -20,8 +21,6 @@ from projection.store.audit import Author
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
-
-    from starlette.types import Receive, Scope, Send
 
     from projection.engine.tasks import Tasks
 
@@ -114,67 +113,28 @@ async def events(request: Request, task_id: Id) -> Response:
     none_expected(request.scope["query_string"])
     service = service_of(request)
     _found(service.long.tasks, task_id)
-    return _Events(service.long.tasks, task_id, service.stopping)
+    return EventStream(_frames(service.long.tasks, task_id), service.stopping)
 
 
-class _Events(Response):
-    """The states of an operation as a response; it ends with the operation, the connection or the server."""
-
-    def __init__(self, tasks: Tasks, task_id: str, stopping: asyncio.Event) -> None:
-        self._tasks = tasks
-        self._task_id = task_id
-        self._stopping = stopping
-        self.status_code = 200
-        self.background = None
-        self.raw_headers = [
-            (b"content-type", b"text/event-stream; charset=utf-8"),
-            (b"cache-control", b"no-store"),
-            (b"x-accel-buffering", b"no"),  # nginx would keep events back
-        ]
-
-    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        work = asyncio.ensure_future(self._send_all(send))
-        ends = [asyncio.ensure_future(_gone(receive)), asyncio.ensure_future(self._stopping.wait())]
+async def _frames(tasks: Tasks, task_id: str) -> AsyncGenerator[bytes]:
+    async with aclosing(tasks.watch(task_id)) as records:
+        coming = asyncio.ensure_future(anext(records))
         try:
-            await asyncio.wait([work, *ends], return_when=asyncio.FIRST_COMPLETED)
-            if work.done():
-                work.result()
+            while True:
+                await asyncio.wait({coming}, timeout=_SILENCE_S)
+                if not coming.done():
+                    yield b":\n\n"
+                    continue
+                try:
+                    record = coming.result()
+                except StopAsyncIteration:
+                    return
+                name = record.state.replace(" ", "_").encode()
+                yield b"event: %b\ndata: %b\n\n" % (name, encoded(record))
+                coming = asyncio.ensure_future(anext(records))
         finally:
-            for task in (work, *ends):
-                task.cancel()
-            await asyncio.gather(work, *ends, return_exceptions=True)
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    async def _send_all(self, send: Send) -> None:
-        async with aclosing(self._frames()) as frames:
-            async for frame in frames:
-                await send({"type": "http.response.body", "body": frame, "more_body": True})
-
-    async def _frames(self) -> AsyncGenerator[bytes, None]:
-        async with aclosing(self._tasks.watch(self._task_id)) as records:
-            coming = asyncio.ensure_future(anext(records))
-            try:
-                while True:
-                    await asyncio.wait({coming}, timeout=_SILENCE_S)
-                    if not coming.done():
-                        yield b":\n\n"
-                        continue
-                    try:
-                        record = coming.result()
-                    except StopAsyncIteration:
-                        return
-                    name = record.state.replace(" ", "_").encode()
-                    yield b"event: %b\ndata: %b\n\n" % (name, encoded(record))
-                    coming = asyncio.ensure_future(anext(records))
-            finally:
-                coming.cancel()
-                await asyncio.gather(coming, return_exceptions=True)
-
-
-async def _gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+            coming.cancel()
+            await asyncio.gather(coming, return_exceptions=True)
 
 
 def _found(tasks: Tasks, task_id: str) -> TaskRecord:
