@@ -45,10 +45,10 @@ if TYPE_CHECKING:
 
     from projection.engine.node import Node
 
-EVENTS = 60_000  # that are folded anew
-ROUNDS = 3
+EVENTS = 30_000  # that are folded anew
+ROUNDS = 2
 PER_SECOND = 500  # published meanwhile, for the latency
-ALONE_S = 4.0  # of a round without a rebuild
+ALONE_S = 3.0  # of a round without a rebuild
 LATENCY_ROUNDS = 2
 _STREAM = "fines"
 _WITHIN_S = 30.0
@@ -64,7 +64,7 @@ def measure() -> Iterator[dict[str, Any]]:
     with tempfile.TemporaryDirectory(prefix="projection-bench-") as folder:
         place = Path(folder)
         with EmbeddedServer(place / "nats") as server:
-            asyncio.run(_load(server.url))
+            asyncio.run(load(server.url, EVENTS))
             rates = []
             for round_ in range(ROUNDS):
                 rates.append(in_a_process("benchmarks.rebuild", "fold", server.url, place / str(round_)))
@@ -86,13 +86,16 @@ def measure() -> Iterator[dict[str, Any]]:
         }
 
 
-async def _load(url: str) -> None:
-    loading = FileLoading(FINES, _TEMPLATE, Tenancy(), limit=EVENTS)
+async def load(url: str, events: int) -> None:
+    """Publish the first of the fines' events to a stream."""
+    loading = FileLoading(FINES, _TEMPLATE, Tenancy(), limit=events)
     async with await Nats.connect(NatsConnection(url)) as nats:
         await loading.publish(nats, _STREAM, create=True)
 
 
-class _Site(NamedTuple):
+class Site(NamedTuple):
+    """A node to be measured, with what operators do to it."""
+
     node: Node
     catalog: Catalog
     operations: Operations
@@ -106,30 +109,32 @@ class _Site(NamedTuple):
         """Fold the view type anew, and return once the new build answers."""
         former = self.serving
         await self.operations.rebuild(self.node.lanes[0].view_type, BY_PROGRAM)
-        await _until(lambda: self.serving != former)
+        await until(lambda: self.serving != former)
 
 
-async def _until(condition: Callable[[], bool]) -> None:
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until something holds."""
     while not condition():  # noqa: ASYNC110 - nothing tells when it holds
         await asyncio.sleep(_GLANCE_S)
 
 
 @asynccontextmanager
-async def _opened(url: str, data: Path) -> AsyncIterator[_Site]:
+async def opened(url: str, data: Path) -> AsyncIterator[Site]:
+    """A node of the fines, with the default settings."""
     configure_logs()  # to stderr: stdout is for figures
     settings = Settings(nats=NatsSettings(url=url), stream=_STREAM, storage=data)
     with Catalog.open(data) as catalog:
         async with await Nats.connect(NatsConnection(url)) as nats:
             with open_node(settings, fine_summary(), catalog, nats) as node:
-                yield _Site(node, catalog, Operations(node, catalog, lambda _: None))
+                yield Site(node, catalog, Operations(node, catalog, lambda _: None))
 
 
 async def _fold(url: str, path: Path) -> None:
-    async with _opened(url, path) as site:
+    async with opened(url, path) as site:
         summary = await site.node.run(until_caught_up=True)
-    async with _opened(url, path) as site:
+    async with opened(url, path) as site:
         running = asyncio.create_task(site.node.run())
-        await _until(lambda: site.node.is_ready)
+        await until(lambda: site.node.is_ready)
         began = time.perf_counter()
         await site.rebuild()
         seconds = time.perf_counter() - began
@@ -224,9 +229,9 @@ async def _follow(url: str, path: Path) -> None:
             _tell(arguments[1].position.scanned)
 
     LmdbLaneStore.commit = told  # type: ignore[method-assign]  # watched from outside
-    async with _opened(url, path) as site:
+    async with opened(url, path) as site:
         running = asyncio.create_task(site.node.run())
-        await _until(lambda: site.node.lanes[0].position.scanned >= EVENTS)
+        await until(lambda: site.node.lanes[0].position.scanned >= EVENTS)
         for _ in range(LATENCY_ROUNDS):
             serving = site.serving
             _tell("nothing")

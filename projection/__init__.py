@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from projection.client.client import Client
     from projection.engine.adoption import Adoption, adopt, preview
     from projection.engine.backup import BackupMade, back_up
+    from projection.engine.compaction import compact
     from projection.engine.decisions import Dropped, drop
     from projection.engine.deployment import DeployedView, ProgramsInvalidError, load_deployment
-    from projection.engine.orders import RepairCame
+    from projection.engine.orders import CompactCame, RepairCame
     from projection.engine.parking import LaneHaltedError
     from projection.engine.replay import Replay
     from projection.engine.restoring import CheckedBackup, Restored, restore, verify_backup
@@ -63,6 +64,7 @@ __all__ = [
     "Catalog",
     "CheckedBackup",
     "Client",
+    "CompactCame",
     "ConfigurationError",
     "DecodeError",
     "DeployedView",
@@ -97,6 +99,7 @@ __all__ = [
     "__version__",
     "adopt",
     "back_up",
+    "compact",
     "compare_builds",
     "differences",
     "drop",
@@ -119,6 +122,7 @@ _PLACES = {
     "Catalog": "projection.store.catalog",
     "CheckedBackup": "projection.engine.restoring",
     "Client": "projection.client.client",
+    "CompactCame": "projection.engine.orders",
     "ConfigurationError": "projection.errors",
     "DecodeError": "projection.errors",
     "DeployedView": "projection.engine.deployment",
@@ -151,6 +155,7 @@ _PLACES = {
     "ViewId": "projection.model.ids",
     "ViewType": "projection.model.ids",
     "adopt": "projection.engine.adoption",
+    "compact": "projection.engine.compaction",
     "compare_builds": "projection.history.build_comparison",
     "back_up": "projection.engine.backup",
     "differences": "projection.engine.verification",

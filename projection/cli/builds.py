@@ -43,9 +43,9 @@ def list_(
     storage: Storage = None,
     config: Config = None,
 ) -> None:
-    """List builds: which one answers, how far each is, and what it takes on the disk.
+    """List builds: which one answers, how far each is, what it takes on the disk, and how much of that is free.
 
-    Reads while a node writes.
+    `projection compact` gives back what is free. Reads while a node writes.
     """
     from projection.cli.tables import print_table, size
     from projection.engine.inventory import build_states
@@ -59,7 +59,7 @@ def list_(
             print_json(_as_json(one))
         return
     print_table(
-        ("view type", "build", "state", "at", "views", "parked", "disk", "why"),
+        ("view type", "build", "state", "at", "views", "parked", "disk", "free", "why"),
         [
             (
                 one.build.view_type,
@@ -69,6 +69,7 @@ def list_(
                 "-" if one.views is None else one.views,
                 "-" if one.parked is None else one.parked,
                 size(one.bytes),
+                "-" if one.free is None else size(one.free),
                 one.why or "",
             )
             for one in found
@@ -140,5 +141,6 @@ def _as_json(one: BuildState) -> dict[str, Any]:
         "views": one.views,
         "parked": one.parked,
         "bytes": one.bytes,
+        "free": one.free,
         "problem": one.problem,
     }

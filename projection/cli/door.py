@@ -29,6 +29,8 @@ if TYPE_CHECKING:
         BackupCame,
         BackupOrder,
         BuildCame,
+        CompactCame,
+        CompactOrder,
         DeleteOrder,
         DeployCame,
         DeployOrder,
@@ -88,6 +90,9 @@ class Door(Protocol):
 
     def repair(self, order: RepairOrder, settings: Settings) -> RepairCame:
         """Put right what a build holds otherwise than the log; where no node runs, the settings say where that is."""
+
+    def compact(self, order: CompactOrder, on_progress: Callable[[Copying], None]) -> CompactCame:
+        """Give free pages of stores back to the disk."""
 
     def backup(
         self, order: BackupOrder, on_progress: Callable[[Copying], None], connection: NatsConnection | None = None
@@ -224,32 +229,32 @@ class _OfNode:
     def backup(
         self, order: BackupOrder, on_progress: Callable[[Copying], None], _connection: NatsConnection | None = None
     ) -> BackupCame:
-        from projection.engine.backup import Copying
+        return self._followed("backup", order, orders.BackupCame, on_progress)
 
-        def tell(record: TaskRecord) -> None:
-            on_progress(Copying(record.done or 0, record.total or 0))
-
-        return self._followed("backup", order, orders.BackupCame, tell)
+    def compact(self, order: CompactOrder, on_progress: Callable[[Copying], None]) -> CompactCame:
+        return self._followed("compact", order, orders.CompactCame, on_progress)
 
     def verify(self, order: VerifyOrder) -> VerifyCame:
         """Go through everything that the builds that answer hold, while the node goes on."""
         return self._ordered("verify", order, orders.VerifyCame)
 
     def _followed(
-        self, name: str, order: BackupOrder, kind: type[_Came], on_progress: Callable[[TaskRecord], None]
+        self, name: str, order: BackupOrder | CompactOrder, kind: type[_Came], on_progress: Callable[[Copying], None]
     ) -> _Came:
         """What comes of a long order, whose progress is told until then.
 
         Raises:
             ConfigurationError, StorageError: as `_ordered`.
         """
+        from projection.engine.backup import Copying
+
         body = msgspec.json.encode(order, enc_hook=plain)
         task = _decoded(self._exchange("POST", f"/v1/operations/{name}", body, prefer="respond-async"), TaskRecord)
         while task.state == State.RUNNING:
             sleep(_ASKED_EVERY_S)
             task = self.task(task.id)
             if task.total is not None:
-                on_progress(task)
+                on_progress(Copying(task.done or 0, task.total))
         if task.state == State.DONE:
             return _decoded(encoded(task.result), kind)
         kind_of_error = ConfigurationError if task.error_class == ErrorClass.CONFIGURATION else StorageError

@@ -80,6 +80,7 @@ _COMMANDS = {
         "backup",
         "builds",
         "check",
+        "compact",
         "compare",
         "demo",
         "deploy",

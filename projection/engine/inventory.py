@@ -10,7 +10,9 @@ from projection.errors import StorageError
 from projection.model.files import is_folder
 from projection.model.keys import VIEWS
 from projection.store import changes
+from projection.store.compacting import taken
 from projection.store.indexes import described, index_prefix
+from projection.store.lmdb_folder import DATA
 from projection.store.lmdb_reader import LmdbViewReader
 from projection.store.ranges import after
 from projection.store.records import PARKED
@@ -22,9 +24,6 @@ if TYPE_CHECKING:
     from projection.store.build import Build
     from projection.store.catalog_reading import CatalogReading
     from projection.store.port import Snapshot, ViewReader
-
-_SECTOR = 512  # bytes, in which the system counts what a file takes
-
 
 State: TypeAlias = Literal["answers", "under way", "waits", "follows", "former"]
 
@@ -38,6 +37,7 @@ class BuildState:
     why: str | None  # why it waits, or does not answer any more, where there is more to say than `state`
     paused: str | None  # why its view type is; None where it is not
     bytes: int = 0  # on the disk
+    free: int | None = None  # of these, about what `compact` gives back; None where its store cannot be read
     scanned: int | None = None  # how far it has read; None where its store cannot be read, or is not there yet
     views: int | None = None
     parked: int | None = None
@@ -89,7 +89,8 @@ def _measured(one: BuildState) -> BuildState:
     try:
         with LmdbViewReader.open(path) as reader:
             parked = sum(1 for _ in reader.parked())
-            return replace(one, scanned=reader.position().scanned, views=reader.count_views(), parked=parked)
+            free = max(0, taken(path / DATA) - reader.used_bytes())
+            return replace(one, scanned=reader.position().scanned, views=reader.count_views(), parked=parked, free=free)
     except StorageError as error:
         return replace(one, problem=error.message)
 
@@ -130,7 +131,7 @@ def _taken(folder: Path) -> int:
     found = 0
     for path in folder.rglob("*"):
         try:
-            found += path.stat().st_blocks * _SECTOR
+            found += taken(path)
         except FileNotFoundError:
             continue
     return found

@@ -7,13 +7,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from projection.engine.adoption import adopt
-from projection.engine.backup import back_up, outside
+from projection.engine.backup import Copying, back_up, outside
 from projection.engine.backup_place import Place
 from projection.engine.builds import begun, remove_build, taking_decisions
 from projection.engine.candidates import can_go_back, deletable, nothing_waits, require_no_candidate, retirable
+from projection.engine.compaction import compact
 from projection.engine.decisions import drop
 from projection.engine.deploying import FoldsAnew, GoesBack, deployed_together, plan_deployment
-from projection.engine.orders import AdoptCame, BackupCame, BuildCame, DeployCame, Done, DropCame, StepCame, SwitchCame
+from projection.engine.orders import (
+    AdoptCame,
+    BackupCame,
+    BuildCame,
+    DeployCame,
+    Done,
+    DropCame,
+    StepCame,
+    SwitchCame,
+)
 from projection.engine.recipes import deployed_by, deployed_from
 from projection.engine.refilling import refilled
 from projection.errors import ConfigurationError
@@ -26,11 +36,12 @@ from projection.store.lmdb_reader import LmdbViewReader
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from projection.engine.backup import Copying
     from projection.engine.deploying import Step
     from projection.engine.orders import (
         AdoptOrder,
         BackupOrder,
+        CompactCame,
+        CompactOrder,
         DeleteOrder,
         DeployOrder,
         DropOrder,
@@ -134,6 +145,14 @@ class OfflineOperations:
             made = back_up(self._catalog, backups, keep=order.keep, on_progress=on_progress)
         self._catalog.note(made.record(order.author("offline")))
         return BackupCame.of(made)
+
+    def compact(self, order: CompactOrder, on_progress: Callable[[Copying], None]) -> CompactCame:
+        """See `compact`."""
+
+        def tell(done: int, total: int) -> None:
+            on_progress(Copying(done, total))
+
+        return compact(self._catalog, order.of(), author=order.author("offline"), on_progress=tell)
 
     def pause(self, order: Order) -> Done:
         """See `Operations.pause`."""

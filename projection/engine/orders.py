@@ -13,8 +13,11 @@ from projection.model.promotion import Gate, Promote
 from projection.store.audit import Author
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from projection.engine.adoption import Adoption
     from projection.engine.backup import BackupMade
+    from projection.engine.compaction import CompactedBuild
     from projection.engine.decisions import Dropped
     from projection.engine.deploying import Step
     from projection.engine.switching import Switched
@@ -200,6 +203,26 @@ class VerifyOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return None if self.view_types is None else [str(_checked(ViewType, one)) for one in self.view_types]
 
 
+class CompactOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Give free pages of stores back to the disk."""
+
+    by: str
+    reason: str = ""
+    view_type: str | None = None  # whose builds; null: all
+
+    def author(self, door: Door) -> Author:
+        """Who gives it, for the audit."""
+        return _author(self.by, door, self.reason)
+
+    def of(self) -> ViewType | None:
+        """The view type.
+
+        Raises:
+            ConfigurationError: it is no name of one.
+        """
+        return None if self.view_type is None else _checked(ViewType, self.view_type)
+
+
 class Waiting(msgspec.Struct, frozen=True):
     """An event that is still parked behind one that was left out."""
 
@@ -383,6 +406,34 @@ class VerifyCame(msgspec.Struct, frozen=True):
     """What was found in the builds that answer."""
 
     builds: list[VerifiedBuild]
+
+
+class BuildCompacted(msgspec.Struct, frozen=True):
+    """What the store of a build took on the disk, in bytes."""
+
+    view_type: str
+    build: int
+    before: int
+    after: int
+    problem: str | None = None  # why nothing was given back
+
+
+class CompactCame(msgspec.Struct, frozen=True):
+    """What came of compacting builds."""
+
+    builds: list[BuildCompacted]
+
+    @property
+    def given_back(self) -> int:
+        """Bytes, of all builds together."""
+        return sum(one.before - one.after for one in self.builds)
+
+    @classmethod
+    def of(cls, found: Iterable[CompactedBuild]) -> CompactCame:
+        """The same of builds that this process compacted."""
+        return cls(
+            [BuildCompacted(str(one.build.view_type), one.build.number, *one.bytes, one.problem) for one in found]
+        )
 
 
 class Done(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""What a node has another process do: reading much, for which neither its event loop nor its stores shall wait.
+"""What a node has another process do: much work on its stores, for which its event loop shall not wait.
 
 Run as `python -m projection.engine.side_work`. A line of JSON on stdin says what is to be done; lines of JSON on stdout
 say how far it is, and the last one what came of it. When stdin ends, the node has gone, and so does this process.
@@ -12,13 +12,13 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 from time import monotonic
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from projection.engine.backup import back_up
 from projection.engine.backup_place import Place  # noqa: TC001 - a field's type
-from projection.engine.orders import BackupCame, VerifiedBuild, VerifyCame
+from projection.engine.compaction import compact_builds
+from projection.engine.orders import BackupCame, CompactCame, VerifiedBuild, VerifyCame
 from projection.engine.verification import verify
 from projection.errors import (
     ConfigurationError,
@@ -31,9 +31,6 @@ from projection.errors import (
 from projection.faults import contained
 from projection.model.ids import ViewType
 from projection.store.catalog import CatalogReader
-
-if TYPE_CHECKING:
-    from projection.engine.backup import Copying
 
 _TOLD_EVERY_S = 0.2
 _NICENESS = 10  # the node comes first
@@ -48,16 +45,9 @@ class BackupWork(msgspec.Struct, frozen=True, tag="backup"):
 
     def do(self) -> BackupCame:
         """Write the backup, and tell how far it is."""
-        told = monotonic()
-
-        def tell(now: Copying) -> None:
-            nonlocal told
-            if monotonic() - told >= _TOLD_EVERY_S:
-                told = monotonic()
-                _say(Said(progress=BackupProgress(now.bytes, now.of)))
-
+        tell = _Telling()
         with CatalogReader.open(Path(self.data)) as catalog, self.place.opened() as backups:
-            made = back_up(catalog, backups, keep=self.keep, on_progress=tell)
+            made = back_up(catalog, backups, keep=self.keep, on_progress=lambda now: tell(now.bytes, now.of))
         return BackupCame.of(made)
 
 
@@ -73,7 +63,20 @@ class VerifyWork(msgspec.Struct, frozen=True, tag="verify"):
         return VerifyCame([VerifiedBuild.of(one) for one in verify(Path(self.data), wanted)])
 
 
-Work = BackupWork | VerifyWork
+class CompactWork(msgspec.Struct, frozen=True, tag="compact"):
+    """Give free pages of builds' stores back to the disk."""
+
+    data: str
+    view_type: str | None
+
+    def do(self) -> CompactCame:
+        """Do it, and tell how far it is."""
+        view_type = None if self.view_type is None else ViewType(self.view_type)
+        with CatalogReader.open(Path(self.data)) as catalog:
+            return CompactCame.of(compact_builds(catalog, view_type, _Telling()))
+
+
+Work = BackupWork | VerifyWork | CompactWork
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -97,8 +100,8 @@ class Refusal(msgspec.Struct, frozen=True):
         return kind.get(self.error_class, ProductFaultError)(self.message, hint=self.hint, code=self.code)
 
 
-class BackupProgress(msgspec.Struct, frozen=True):
-    """How far a backup is."""
+class BytesDone(msgspec.Struct, frozen=True):
+    """How far it is."""
 
     bytes: int
     of: int  # about
@@ -107,15 +110,28 @@ class BackupProgress(msgspec.Struct, frozen=True):
 class Said(msgspec.Struct, frozen=True):
     """One line of the answer."""
 
-    progress: BackupProgress | None = None
+    progress: BytesDone | None = None
     made: BackupCame | None = None
     verified: VerifyCame | None = None
+    compacted: CompactCame | None = None
     refused: Refusal | None = None
 
 
 def _say(said: Said) -> None:
     sys.stdout.buffer.write(msgspec.json.encode(said) + b"\n")
     sys.stdout.buffer.flush()
+
+
+class _Telling:
+    """Tells how far the work is, now and then."""
+
+    def __init__(self) -> None:
+        self._told = monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        if monotonic() - self._told >= _TOLD_EVERY_S:
+            self._told = monotonic()
+            _say(Said(progress=BytesDone(done, total)))
 
 
 def _end_with_the_node() -> None:
@@ -131,8 +147,13 @@ def main() -> None:
     with suppress(OSError):
         os.nice(_NICENESS)
     try:
-        came = work.do()
-        said = Said(made=came) if isinstance(came, BackupCame) else Said(verified=came)
+        match work.do():
+            case BackupCame() as came:
+                said = Said(made=came)
+            case VerifyCame() as found:
+                said = Said(verified=found)
+            case CompactCame() as compacted:
+                said = Said(compacted=compacted)
     except ProjectionError as error:
         said = Said(refused=Refusal.of(error))
     except Exception as error:  # noqa: BLE001 - the node tells it

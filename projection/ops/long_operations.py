@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import structlog
 
+from projection.engine.compaction import audit_of
 from projection.engine.orders import AdoptCame, BuildCame, RepairCame
+from projection.engine.side_process import done_beside
+from projection.engine.side_work import CompactWork
 from projection.engine.tasks import State, TaskCanceledError, TaskLeftError, Tasks
 from projection.errors import ConfigurationError, StorageError
 from projection.history.build_comparison import compared, compared_builds
@@ -26,7 +29,15 @@ if TYPE_CHECKING:
     from projection.engine.live_backups import LiveBackups
     from projection.engine.node import Node
     from projection.engine.operations import Operations
-    from projection.engine.orders import BackupCame, BackupOrder, CompareOrder, VerifyCame, VerifyOrder
+    from projection.engine.orders import (
+        BackupCame,
+        BackupOrder,
+        CompactCame,
+        CompactOrder,
+        CompareOrder,
+        VerifyCame,
+        VerifyOrder,
+    )
     from projection.engine.tasks import Task, TaskRecord
     from projection.history.repairing import Repairs, Target
     from projection.model.ids import ViewType
@@ -96,6 +107,31 @@ class LongOperations:
     def verify(self, order: VerifyOrder, door: Door) -> tuple[Task, asyncio.Task[VerifyCame]]:
         """Begin `LiveBackups.verify`."""
         return self.tasks.begin("verify", "", order.author(door), lambda task: self.backups.verify(order, task))
+
+    def compact(self, order: CompactOrder, door: Door) -> tuple[Task, asyncio.Task[CompactCame]]:
+        """Begin to give free pages of builds' stores back to the disk, by a process beside the node.
+
+        Raises:
+            ConfigurationError: there is no such view type.
+            StorageError: the catalogue cannot be read.
+        """
+        author = order.author(door)
+        view_type = order.of()
+        named = None if view_type is None else str(self._catalog.require(view_type).view_type)
+
+        async def work(task: Task) -> CompactCame:
+            try:
+                said = await done_beside(CompactWork(str(self._catalog.data), named), self._node.stopping, task)
+            except TaskCanceledError as canceled:
+                raise TaskCanceledError(canceled.message, hint="what it gave back until then is given back") from None
+            came = said.compacted
+            assert came is not None  # noqa: S101 - what was asked for
+            audit = audit_of(view_type, author, came)
+            await self._node.workshop.alone(lambda: self._catalog.note(audit))
+            log.info("compacted", view_type=named, builds=len(came.builds), given_back=came.given_back)
+            return came
+
+        return self.tasks.begin("compact", named or "", author, work)
 
     def compare(self, order: CompareOrder, door: Door) -> tuple[Task, asyncio.Task[BuildDifferences]]:
         """Begin to compare two builds that the node folds.

@@ -31,6 +31,12 @@ def stamp(transaction: Transaction, kind: Kind) -> None:
     transaction.put(_KEY, json.dumps({"kind": kind, "version": FORMAT_VERSION}).encode())
 
 
+def touch(transaction: Transaction) -> None:
+    """Change nothing, in a commit of its own: what the one before it has freed is free for good from then on."""
+    if (stored := transaction.get(_KEY)) is not None:
+        transaction.put(_KEY, stored)
+
+
 def version_of(transaction: Transaction) -> int | None:
     """The version of the format that the environment was written in; None where it says none."""
     try:

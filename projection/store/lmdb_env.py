@@ -145,17 +145,24 @@ class Environment:
             StorageError: there is no store, or it cannot be used.
         """
         try:
-            if not has_data(path):
-                raise StorageError(f"there is no store at {path}")
-            require_local(path)
-            if DirtyMark(path).is_outlived():
-                raise StorageDamagedError(
-                    f"the store at {path} was written without waiting for the disk, and the machine went down",
-                    hint="start the node: it discards the store and folds the views anew",
-                )
+            _require_store(path)
             return cls(path, readonly=True, is_sound=is_open_elsewhere(path))  # with a map as the writer has made it
         except OSError as error:
             raise disk_error(f"{path} cannot be read: {error.strerror}", error.errno) from None
+
+    @classmethod
+    def open_beside(cls, path: Path) -> Self:
+        """Open for writing beside the owner, which may be another process; the marks stay as they are.
+
+        Raises:
+            StorageDamagedError: the data file is not LMDB's, or damaged, or the power went before it was on the disk.
+            StorageError: there is no store, or it cannot be used.
+        """
+        try:
+            _require_store(path)
+            return cls(path, is_sound=is_open_elsewhere(path))
+        except OSError as error:
+            raise disk_error(f"{path} cannot be used: {error.strerror}", error.errno) from None
 
     @classmethod
     def open_still(cls, path: Path) -> Self:
@@ -324,6 +331,25 @@ class Environment:
         except LMDB_ERRORS as error:
             raise self._refused(error) from None
 
+    @contextmanager
+    def unwritten(self) -> Iterator[tuple[int, int]]:
+        """Have nobody commit, in any process, until the end of the block; reading goes on.
+
+        Gives the last transaction that was committed, and the oldest whose state anybody may still be reading.
+
+        Raises:
+            StorageError: the environment cannot be used.
+        """
+        try:
+            self.free_dead_readers()
+            with self._transaction(write=True) as transaction:
+                last = transaction.id() - 1
+                # Who begins to read from here on reads the last one. A line has process, thread and transaction.
+                read = [line.split()[-1] for line in self._lmdb.readers().splitlines()]
+                yield last, min([last, *(int(one) for one in read if one.isdecimal())])
+        except LMDB_ERRORS as error:
+            raise self._refused(error) from None
+
     def copy_to(self, path: Path) -> None:
         """Make a compacted copy of one consistent picture: a new directory, complete and on the disk, or not there.
 
@@ -438,3 +464,21 @@ class Environment:
 
     def _refused(self, error: Exception) -> StorageError:
         return storage_error(self.path, error)
+
+
+def _require_store(path: Path) -> None:
+    """Make sure that there is a store that another process may open.
+
+    Raises:
+        StorageDamagedError: the power went before it was on the disk.
+        StorageError: there is none, or not on a disk of this machine.
+        OSError: it cannot be read.
+    """
+    if not has_data(path):
+        raise StorageError(f"there is no store at {path}")
+    require_local(path)
+    if DirtyMark(path).is_outlived():
+        raise StorageDamagedError(
+            f"the store at {path} was written without waiting for the disk, and the machine went down",
+            hint="start the node: it discards the store and folds the views anew",
+        )

@@ -32,6 +32,7 @@ from projection.store.snapshot import (
     stored_suspensions,
     stored_unrecorded,
     unreadable,
+    used_bytes,
 )
 from projection.store.streamed_copy import StreamedCopy
 
@@ -113,6 +114,15 @@ class LmdbLane:
         """See `ViewReader.count_views`."""
         with self._understood(), self._environment.read() as transaction:
             return stored_number(transaction, VIEW_COUNT)
+
+    def used_bytes(self) -> int:
+        """What the pages are that the last commit's state is on; the rest of the file is free, or keeps count of that.
+
+        Raises:
+            StorageError: the store cannot be read.
+        """
+        with self._environment.read() as transaction:
+            return used_bytes(transaction)
 
     def digest(self) -> StateDigest:
         """See `ViewReader.digest`."""

@@ -177,6 +177,12 @@ _decoded_position = lru_cache(maxsize=256)(LanePosition.model_validate_json)
 _decoded_indexes = lru_cache(maxsize=256)(StoredIndexes.decode)
 
 
+def used_bytes(transaction: Transaction) -> int:
+    """What the pages are that a store's state is on, in bytes."""
+    stat = transaction.stat()
+    return int(stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]) * int(stat["psize"])
+
+
 def stored_digest(transaction: Transaction) -> StateDigest:
     """The digest that the last commit left."""
     stored = transaction.get(DIGEST)

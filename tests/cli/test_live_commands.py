@@ -61,8 +61,12 @@ def test_what_is_parked_is_dropped_adopted_and_folded_anew_and_the_audit_tells(r
     assert {2: "former", 3: "answers"} == states(site)
     assert "counter with { total += e.n }" in done("builds", "show", "counter", "3", folder=site)
     refused(projection("builds", "show", "counter", "1", folder=site), 2, "has no build 1", "it has: 2, 3")
+    compacted = [json.loads(line) for line in done("compact", "--json", folder=site).splitlines()]
+    assert [("counter", 2, None), ("counter", 3, None)] == [
+        (one["view_type"], one["build"], one["problem"]) for one in compacted
+    ]
     records = [json.loads(line) for line in done("audit", "--json", folder=site).splitlines()]
-    by_hand = ["drop", "adopt", "rebuild", "switch", "delete build", "rollback", "promote", "retire"]
+    by_hand = ["drop", "adopt", "rebuild", "switch", "delete build", "rollback", "promote", "retire", "compact"]
     assert by_hand == [one["operation"] for one in records]
     assert {("socket", False), ("node", True)} == {
         (one["author"]["door"], one["operation"] == "switch") for one in records

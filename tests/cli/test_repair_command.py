@@ -1,4 +1,4 @@
-"""`projection repair` and `projection operations` on a folder: what is told, and with which exit status."""
+"""`projection repair`, `compact` and `operations` on a folder: what is told, and with which exit status."""
 
 from __future__ import annotations
 
@@ -70,3 +70,30 @@ def test_where_no_node_runs_operations_are_listed_and_none_is_canceled(site):
     assert "there was none yet\n" == projection("operations", "list", folder=site).stdout
     refused(projection("operations", "watch", "none", folder=site), 2, "there is no operation 'none'")
     refused(projection("operations", "cancel", "none", folder=site), 2, "no node runs on data")
+
+
+def test_free_pages_are_given_back_and_a_damaged_store_is_passed_over(site):
+    environment = Environment.create_or_open(site / "data" / "counter" / "1" / "0", map_size=MAP_SIZE)
+    junk = [b"junk:%05d" % number for number in range(3_000)]
+    environment.update(lambda transaction: [transaction.put(key, bytes(900)) for key in junk])
+    environment.update(lambda transaction: [transaction.delete(key) for key in junk])
+    environment.close()
+
+    def free():
+        (one,) = (json.loads(line) for line in projection("builds", "list", "--json", folder=site).stdout.splitlines())
+        assert one["free"] < one["bytes"]
+        return one["free"]
+
+    assert free() > 2_000_000
+    done = projection("compact", "counter", "--reason", "the disk is small", folder=site)
+    assert 0 == done.returncode, done.stderr
+    assert "counter" in done.stdout
+    assert " MiB " in done.stdout
+    assert free() < 200_000
+    assert 0 == projection("verify", folder=site).returncode
+    assert "compact counter (builds 1, given_back " in projection("audit", folder=site).stdout
+    with (site / "data" / "counter" / "1" / "0" / "data.mdb").open("r+b") as file:
+        file.write(bytes(4096))
+    passed_over = projection("compact", folder=site)
+    assert 1 == passed_over.returncode
+    assert "warning: build 1 of view type counter was passed over" in passed_over.stderr

@@ -13,7 +13,7 @@ from functools import partial
 from secrets import randbits
 from threading import Timer
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -23,6 +23,7 @@ from patience import wait_until
 
 from projection.cli.door import door_to
 from projection.engine.orders import (
+    CompactOrder,
     DeleteOrder,
     DeployOrder,
     DropOrder,
@@ -55,7 +56,7 @@ LIVES = 3
 ORDERS = 5  # in one life
 ORDERS_OF = (
     *("pause", "resume", "rebuild", "rebuild", "drop", "drop", "delete", "deploy"),
-    *("promote", "promote", "rollback", "rollback", "retire", "repair", "repair"),
+    *("promote", "promote", "rollback", "rollback", "retire", "repair", "repair", "compact"),
 )
 SCHEDULES, TIME_BOX_S = 50, 8 * 60.0
 BY = {"by": "the schedule"}
@@ -138,12 +139,16 @@ class Schedule:
                 self.give_and_go(name, order)
             else:
                 with door_to(self.site.data) as door:
-                    getattr(door, name)(order, *([self.settings] if name == "repair" else []))
+                    getattr(door, name)(order, *self.more(name))
                 self.carried_out += 1
         except ProjectionError as error:
             print(f"{name}: {error.message:.100}")
 
-    def drawn(self) -> tuple[str, Order | DeployOrder | None]:
+    def more(self, name: str) -> list[Any]:
+        """What an order comes with, beside itself."""
+        return {"repair": [self.settings], "compact": [lambda _: None]}.get(name, [])
+
+    def drawn(self) -> tuple[str, Order | DeployOrder | CompactOrder | None]:
         view_type = self.dice.choice(self.view_types)
         name = self.dice.choice(ORDERS_OF)
         match name:
@@ -153,6 +158,8 @@ class Schedule:
             case "rebuild":
                 gate = self.dice.choice((None, "when_caught_up", "when_equal", "manual"))
                 return name, RebuildOrder(view_type=str(view_type), promote=gate, **BY)
+            case "compact":
+                return name, CompactOrder(view_type=self.dice.choice((None, str(view_type))), **BY)
             case "promote":
                 return name, PromoteOrder(view_type=str(view_type), although_parked=self.dice.random() < 0.5, **BY)
             case "retire":
@@ -177,7 +184,7 @@ class Schedule:
             case _:
                 return name, Order(view_type=str(view_type), **BY)
 
-    def give_and_go(self, name: str, order: Order | DeployOrder) -> None:
+    def give_and_go(self, name: str, order: Order | DeployOrder | CompactOrder) -> None:
         """Whoever gives it is killed before there is an answer."""
         connected = control_socket.connect(self.site.data)
         if connected is None:

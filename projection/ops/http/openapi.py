@@ -46,6 +46,8 @@ _OF_OPERATIONS = (
     orders.VerifyOrder,
     orders.BackupCame,
     orders.VerifyCame,
+    orders.CompactOrder,
+    orders.CompactCame,
     orders.PromoteOrder,
     orders.RetireOrder,
     orders.CompareOrder,

@@ -10,6 +10,7 @@ from projection.engine.orders import (
     AdoptCame,
     AdoptOrder,
     BackupOrder,
+    CompactOrder,
     Done,
     DropCame,
     DropOrder,
@@ -224,3 +225,22 @@ async def verify(request: Request) -> Response:
     """State digests and entries of indexes are computed anew, by a process beside the node; reads go on."""
     order, service = await order_of(request, VerifyOrder), service_of(request)
     return await begun(request, lambda: service.long.verify(order, service.door))
+
+
+@router.post(
+    "/compact",
+    summary="Give free pages of stores back to the disk",
+    operation_id="compact",
+    **described(
+        "CompactOrder",
+        FINES,
+        "CompactCame",
+        {"builds": [{"view_type": "fine_summary", "build": 3, "before": 83886080, "after": 52428800, "problem": None}]},
+        "What each build took on the disk before, and takes now.",
+        is_long=True,
+    ),
+)
+async def compact(request: Request) -> Response:
+    """Of the builds of a view type, or of all; folding and queries go on."""
+    order, service = await order_of(request, CompactOrder), service_of(request)
+    return await begun(request, lambda: service.long.compact(order, service.door))
