@@ -40,9 +40,10 @@ def compare(
     storage: Storage = None,
     config: Config = None,
 ) -> None:
-    """Show which views of two builds differ, in what, and from which event on, as they are stored.
+    """Show which views of two builds differ, and in what.
 
-    Reads while a node writes. Exit status: 0 both hold the same views and park the same events, 1 they do not.
+    The views are compared as they are stored; the stream says which event made the difference. Reads while a node
+    writes. Exit status: 0 both hold the same views and park the same events, 1 they do not.
     """
     import asyncio
     from decimal import Decimal

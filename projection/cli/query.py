@@ -24,7 +24,7 @@ EXAMPLES = (
     "projection query shop_orders --tenant north --filter 'total > 100' --count",
     "projection query shop_orders --tenant north --events events.jsonl",
     "projection query shop_orders --url http://127.0.0.1:7070 --tenant north",
-    "projection query shop_orders --tenant north --id O000001 --at 2026-03-02T08:00:00Z",
+    "projection query shop_orders --id O000001 --at 2026-03-02T08:00:00Z",
 )
 _MOST_A_PAGE = 1_000  # views; a limit that the settings may lower
 
@@ -84,11 +84,12 @@ def query(
     ] = None,
     config: Config = None,
 ) -> None:
-    """Print the views of a tenant that a filter takes, sorted and cut to size, out of a data folder or from a node.
+    """Print the views of a tenant that a filter takes.
 
-    A data folder is read as it is, also while a node writes it. With --events there need be neither: a file's events
-    are folded in memory, and the answer is that of a node which has folded the same. What stands in it or behind it is
-    told on stderr: whether there are more views, and which of them have parked events.
+    They come out of a data folder or from a node, sorted and page by page. A data folder is read as it is, also while a
+    node writes it. With --events there need be neither: a file's events are folded in memory, and the answer is that of
+    a node which has folded the same. What stands in it or behind it is told on stderr: whether there are more views,
+    and which of them have parked events.
 
     With --id and --at, one view is folded anew from its own events, as the program that answers today makes it, from
     the stream of the settings, from the file, or by the node that --url names.

@@ -113,6 +113,15 @@ def test_help_is_plain_text_of_at_most_80_columns_when_it_is_piped(command):
     assert max(map(len, ended.stdout.splitlines())) <= 80
 
 
+@pytest.mark.parametrize(
+    "group", [(), *sorted({command[:1] for command in COMMANDS if len(command) > 1})], ids=" ".join
+)
+def test_help_says_what_each_command_does_in_a_whole_sentence(group):
+    shown = run(*group, "--help").stdout.partition("Commands:\n")[2].partition("\n\n")[0].splitlines()
+    assert shown
+    assert [] == [line for line in shown if line.endswith(("...", "…")) or re.fullmatch(r"\s*\S+", line)]
+
+
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_each_command_shows_examples_one_a_line_that_name_it(command):
     ended = run(*command, "--help")

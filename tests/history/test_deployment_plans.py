@@ -56,7 +56,7 @@ async def test_the_views_that_would_differ_are_those_that_a_replay_makes_differ(
 def test_what_is_folded_takes_disk_and_events_and_what_goes_on_takes_none(tmp_path: Path) -> None:
     builds = built(tmp_path, (deployed(), [opened()]), (deployed(STRICTER), [opened()]))
     on = step_of(tmp_path, deployed(ACCOUNT + "# more\n"))
-    assert ("goes on", "indexes, comments or changes differ", None, None) == (
+    assert ("goes on", "limits, indexes, comments or `changes`, which change no view", None, None) == (
         on.step.change,
         on.step.why,
         on.bytes,
