@@ -247,7 +247,7 @@ def _read(descriptor):
 def test_on_a_terminal_there_is_a_bar_with_a_rate_and_stdout_is_still_for_machines():
     status, stdout, shown = on_a_terminal("working")
     assert (status, msgspec.json.decode(stdout)) == (0, {"done": 1_000})
-    assert "1000/1000" in shown
+    assert "1,000 of 1,000 events" in shown
     assert re.search(r"[\d,]+ events/s", shown)
     assert "\x1b[" in shown
 
