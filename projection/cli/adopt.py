@@ -33,10 +33,11 @@ def adopt(
     storage: Storage = None,
     config: Config = None,
 ) -> None:
-    """Let a corrected program take over the views as they are, and run the parked events.
+    """Let a corrected program take over the views as they are.
 
-    The build that answers is copied and stays as it is; the copy answers as soon as it is complete. A node may be
-    running on the data folder: it goes on with the copy. Its manifest must say the same by its next start.
+    It runs the parked events, in order, at their views only. The build that answers is copied and stays as it is; the
+    copy answers as soon as it is complete. A node may be running on the data folder: it goes on with the copy. Its
+    manifest must say the same by its next start.
     """
     import msgspec
 

@@ -30,7 +30,7 @@ _Number = Annotated[int, Argument(help="The number of the build.", min=1)]
 
 
 def builds() -> None:
-    """Show the builds of view types, and delete those that do not answer.
+    """List, show and delete the builds of view types.
 
     A build is what one program has folded. One of each view type answers; another may be under way to take its place.
     """
@@ -43,9 +43,10 @@ def list_(
     storage: Storage = None,
     config: Config = None,
 ) -> None:
-    """List builds: which one answers, how far each is, what it takes on the disk, and how much of that is free.
+    """List builds, how far each is, what it takes on the disk, and how much of that is free.
 
-    `projection compact` gives back what is free. Reads while a node writes.
+    The state says which build answers, and the last column why one waits. `projection compact` gives back what is
+    free. Reads while a node writes.
     """
     from projection.cli.tables import print_table, size
     from projection.engine.inventory import build_states
@@ -70,7 +71,7 @@ def list_(
                 "-" if one.parked is None else one.parked,
                 size(one.bytes),
                 "-" if one.free is None else size(one.free),
-                one.why or "",
+                _remark(one),
             )
             for one in found
         ],
@@ -79,10 +80,10 @@ def list_(
 
 
 def show(view_type: _ViewType, number: _Number, *, storage: Storage = None, config: Config = None) -> None:
-    """Print all that is known of one build, as a JSON object: program, settings, decisions, lineage, and what it holds.
+    """Print all that is known of one build as a JSON object.
 
-    Goes through all of its store, to tell how many bytes views, indexes, changes and parked events are. Reads while a
-    node writes.
+    That is its program, settings, decisions, lineage, and what it holds. Goes through all of its store, to tell how
+    many bytes views, indexes, changes and parked events are. Reads while a node writes.
     """
     from projection.engine.inventory import build_states, contents_of
     from projection.model.settings import Settings
@@ -101,9 +102,9 @@ def show(view_type: _ViewType, number: _Number, *, storage: Storage = None, conf
 def delete(
     view_type: _ViewType, number: _Number, *, reason: Reason = "", storage: Storage = None, config: Config = None
 ) -> None:
-    """Delete a build that does not answer, and its files; one that is under way is given up.
+    """Delete a build that does not answer, and its files.
 
-    A node may be running on the data folder.
+    One that is under way is given up. A node may be running on the data folder.
     """
     from projection.cli.door import door_to, whoever
     from projection.engine.orders import DeleteOrder
@@ -127,6 +128,14 @@ def name_of(text: str) -> ViewType:
         return ViewType(text)
     except ValueError as error:
         raise ConfigurationError(str(error)) from None
+
+
+def _remark(one: BuildState) -> str:
+    """Why a build waits or is not folded; a paused view type's builds are served all the same."""
+    if one.paused is None or one.state == "former":
+        return one.why or one.problem or ""
+    paused = f"paused: {one.paused}" if one.paused else "paused"
+    return f"{paused}; {one.why}" if one.why else paused
 
 
 def _as_json(one: BuildState) -> dict[str, Any]:

@@ -30,9 +30,9 @@ _ViewType = Annotated[str, Argument(help="The view type, as the manifest names i
 
 
 def pause(view_type: _ViewType, *, reason: Reason = "", storage: Storage = None, config: Config = None) -> None:
-    """Fold nothing for a view type until it is resumed, over restarts as well; its views are served as they are.
+    """Stop folding a view type until it is resumed.
 
-    A node may be running on the data folder.
+    Its views are served as they are. It stays paused over restarts. A node may be running on the data folder.
     """
     from projection.cli.door import door_to
 
@@ -42,7 +42,7 @@ def pause(view_type: _ViewType, *, reason: Reason = "", storage: Storage = None,
 
 
 def resume(view_type: _ViewType, *, reason: Reason = "", storage: Storage = None, config: Config = None) -> None:
-    """Go on with a view type that was paused, or that has halted.
+    """Resume a view type that was paused or has halted.
 
     Where the reason of a halt is still there, it halts again. A node may be running on the data folder.
     """
@@ -66,10 +66,11 @@ def rebuild(
     storage: Storage = None,
     config: Config = None,
 ) -> None:
-    """Fold a view type anew, from its start; the former build answers until the new one has caught up with it.
+    """Fold a view type anew, beside the build that answers.
 
-    A node that is running on the data folder begins at once; else the next start does. With --from, the new build goes
-    on from a backup of the same fold: the newest one, where a directory of some is named.
+    The new build starts at the first event, and replaces the former one once it has caught up. A node that is running
+    on the data folder begins at once; else the next start does. With --from, the new build goes on from a backup of the
+    same fold: the newest one if a directory of backups is named.
     """
     from projection.cli.door import door_to, whoever
     from projection.engine.orders import RebuildOrder
@@ -100,9 +101,10 @@ def promote(
     storage: Storage = None,
     config: Config = None,
 ) -> None:
-    """Have the build answer that waits, or that was rolled back; if it has not caught up, as soon as it has.
+    """Let a build answer that waits, or that was rolled back.
 
-    A node may be running on the data folder. Without one, the next start does it, once the build has caught up.
+    If the build has not caught up, it answers as soon as it has. A node may be running on the data folder; without
+    one, the next start does it.
     """
     from projection.cli.door import door_to, whoever
     from projection.engine.orders import PromoteOrder
@@ -124,9 +126,10 @@ def promote(
 
 
 def rollback(view_type: _ViewType, *, reason: Reason = "", storage: Storage = None, config: Config = None) -> None:
-    """Have the former build answer again, which was folded on since; nothing is lost.
+    """Go back to the build that answered before.
 
-    The other build is folded on. It answers again only when it is promoted. A node may be running on the data folder.
+    It was folded on since, so nothing is lost. The other build is folded on. It answers again only when it is promoted.
+    A node may be running on the data folder.
     """
     from projection.cli.door import door_to
 
@@ -146,9 +149,10 @@ def retire(
     storage: Storage = None,
     config: Config = None,
 ) -> None:
-    """Fold the build that follows no longer: from then on one cannot go back to it in one step.
+    """Stop folding the build that follows.
 
-    It stays on the disk; `projection builds delete` deletes it. A node may be running on the data folder.
+    From then on `projection rollback` cannot go back to it in one step. It stays on the disk; `projection builds
+    delete` deletes it. A node may be running on the data folder.
     """
     from projection.cli.door import door_to, whoever
     from projection.engine.orders import RetireOrder
@@ -166,9 +170,9 @@ def audit(
     storage: Storage = None,
     config: Config = None,
 ) -> None:
-    """List what operators have done, the oldest first: when, who, what and why.
+    """List what operators have done, the oldest first.
 
-    Reads while a node writes.
+    Each record says when, who, by which door, what and why. Reads while a node writes.
     """
     from projection.store.catalog import CatalogReader
 

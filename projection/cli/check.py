@@ -47,13 +47,13 @@ def check(
         bool, Option("--fail-on-breaking", help="With --against: fail on changes that break others.")
     ] = False,
 ) -> None:
-    """Check programs (.proj) and manifests, the programs that manifests name, and the events kept beside them.
+    """Check programs, manifests, and the events kept beside them.
 
-    In a folder, all programs and all files named manifest.yaml, .toml or .json are checked; beside a program, its
-    events*.jsonl files and its scenarios. Everything that is wrong is shown, each with its place and what to do.
-    With --against, it also says which view types would fold anew and why, and which changes break those who read views
-    or publish events. Exit status: 0 nothing is wrong (there may be warnings), 1 something is, 2 there is nothing to
-    check.
+    The programs that a manifest names are checked with it. In a folder, all programs and all files named manifest.yaml,
+    .toml or .json are checked; beside a program, its events*.jsonl files and its scenarios. Everything that is wrong is
+    shown, each with its place and what to do. With --against, it also says which view types would fold anew and why,
+    and which changes break those who read views or publish events. Exit status: 0 nothing is wrong (there may be
+    warnings), 1 something is, 2 there is nothing to check.
     """
     from projection.cli.checking import checked
     from projection.cli.formats import FORMATS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated
 
-from projection.cli.console import print_json, progress, say
+from projection.cli.console import counted, print_json, progress, say
 from projection.cli.diff import Format, parked_table, views_table
 from projection.cli.options import Config, NatsUrl, Storage, Stream
 from projection.cli.parameters import Argument, Exit, Option
@@ -40,9 +40,10 @@ def compare(
     storage: Storage = None,
     config: Config = None,
 ) -> None:
-    """Show which views of two builds differ, in what, and from which event on, as they are stored.
+    """Show which views of two builds differ, and in what.
 
-    Reads while a node writes. Exit status: 0 both hold the same views and park the same events, 1 they do not.
+    The views are compared as they are stored; the stream says which event made the difference. Reads while a node
+    writes. Exit status: 0 both hold the same views and park the same events, 1 they do not.
     """
     import asyncio
     from decimal import Decimal
@@ -96,12 +97,12 @@ def _print(found: BuildComparison) -> None:
         say()
         print_table(*views_table(found.views), last_folds=True)
     if (more := found.kinds.total() - len(found.views)) > 0:
-        say(f"… and {more:,} more views (--limit shows more)")
+        say(f"… and {counted(more, 'more view')} (--limit shows more)")
     if found.parked:
         say()
         print_table(*parked_table(found.parked, _sides(found)))
     if (more := found.newly_parked + found.no_longer_parked + found.parked_otherwise - len(found.parked)) > 0:
-        say(f"… and {more:,} more events")
+        say(f"… and {counted(more, 'more event')} (--limit shows more)")
 
 
 def _sides(found: BuildComparison) -> tuple[str, str]:
@@ -112,16 +113,17 @@ def _summary(found: BuildComparison) -> Iterator[str]:
     for one in (found.old, found.new):
         suspended = f", {one.suspended:,} suspended" if one.suspended else ""
         yield (
-            f"{one.build} at event {one.scanned:,}: {one.views:,} views, {one.parked:,} parked{suspended}, digest "
-            f"{one.digest[:16]}"
+            f"{one.build} at event {one.scanned:,}: {counted(one.views, 'view')}, {one.parked:,} parked{suspended}, "
+            f"digest {one.digest[:16]}"
         )
     kinds = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in sorted(found.kinds.items()))
-    yield f"views: {kinds or 'all equal'}"
+    left_out = not found.is_at_one_event and found.in_between
+    yield f"views: {kinds or ('the others are equal' if left_out else 'all equal')}"
     if found.fields:
         by_field = sorted(found.fields.items(), key=lambda item: (-item[1], item[0]))
         yield f"  fields: {', '.join(f'{name} in {count:,}' for name, count in by_field)}"
     if not found.is_at_one_event and found.touched_is_known:
-        yield f"  not counted: {found.in_between:,} views that events between the two positions are for"
+        yield f"  not compared: {counted(found.in_between, 'view')} that events between the two positions are for"
     elif not found.is_at_one_event:
         yield "  the builds are at different events, which makes views differ as well"
     if found.newly_parked or found.no_longer_parked or found.parked_otherwise:

@@ -169,22 +169,21 @@ def progress(
         return
 
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}", markup=False),
+        TextColumn("{task.fields[figures]}", markup=False),
         TimeRemainingColumn(),
     )
     on_stderr = Console(file=cast("TextIO", _Unfailing(sys.stderr)))
     try:
         with Progress(*columns, console=on_stderr, transient=True, redirect_stdout=False) as bar:
-            task = bar.add_task(doing, total=total, rate="")
+            task = bar.add_task(doing, total=total, figures="")
 
             def move(now: Figures) -> None:
-                bar.update(task, completed=now.done, total=now.of, rate=f"{now.rate:,.0f} {unit}/s")
+                bar.update(task, completed=now.done, total=now.of, figures=now.text(unit))
 
             _bar = bar.console
             try:

@@ -57,7 +57,7 @@ def demo(
         Option(metavar="DIR", help="An empty folder to work in, which is kept; else a temporary one."),
     ] = None,
 ) -> None:
-    """See it work: a shop's events in a real JetStream, three projections, and a crash that changes nothing.
+    """See it work, with a crash that changes nothing.
 
     Starts a NATS server of its own on a free loopback port, publishes a generated shop's events, folds them in a node
     process, kills that with SIGKILL half way, starts it again, and compares all views with a replay of the events.

@@ -31,14 +31,15 @@ def deploy(
     storage: Storage = None,
     config: Config = None,
 ) -> None:
-    """Fold what a manifest says from here on; all its programs are checked first.
+    """Have a node fold what a manifest says from here on.
 
-    What is folded differently from now on folds anew, beside the build that answers until the new one has caught up.
-    What is the same goes on, with the indexes that the program names now. A node that is running on the data folder
-    begins at once; else the next start does. Give the node's own manifest the same by its next start.
+    All its programs are checked first. What is folded differently from now on folds anew, beside the build that answers
+    until the new one has caught up. What is the same goes on, with the indexes that the program names now. A node that
+    is running on the data folder begins at once; else the next start does. Give the node's own manifest the same by its
+    next start.
     """
     from projection.cli.door import door_to, whoever
-    from projection.engine.deploying import plan_deployment
+    from projection.engine.deploying import FoldsAnew, plan_deployment
     from projection.engine.deployment import load_deployment
     from projection.engine.orders import DeployOrder, StepCame
     from projection.engine.recipes import recipe_of
@@ -64,6 +65,8 @@ def deploy(
     _print(steps, as_json=json)
     if dry_run:
         note("note: nothing was done")
+    elif any(one.change == FoldsAnew.change for one in steps):
+        note("note: `projection builds list` shows how far each new build is")
 
 
 def _print(steps: Sequence[StepCame], *, as_json: bool) -> None:

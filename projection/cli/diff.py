@@ -49,10 +49,11 @@ def diff(
     ] = 20,
     config: Config = None,
 ) -> None:
-    """Fold the same events by two programs and show which views differ, in what, and from which event on.
+    """Show which views differ when two programs fold them.
 
-    A program is deployed as the manifest on the other side says, if there is one. Exit status: 0 both come to the same
-    views and park the same events, 1 they do not, 2 wrong usage, or a program does not check.
+    Both fold the same events. Each view is shown with what differs, and from which event on. A program is deployed as
+    the manifest on the other side says, if there is one. Exit status: 0 both come to the same views and park the same
+    events, 1 they do not, 2 wrong usage, or a program does not check.
     """
     import asyncio
 

@@ -29,9 +29,10 @@ def doc(
         str | None, Argument(help="A builtin, an operator, or a program (.proj); else the whole library.")
     ] = None,
 ) -> None:
-    """Show what operators and builtins do, with examples and costs; or what a program takes and makes.
+    """Show what operators, builtins and programs take and make.
 
-    It is Markdown, rendered on a terminal. Exit status: 0 done, 1 the program cannot be read, 2 there is no such name.
+    Operators and builtins come with examples and costs. It is Markdown, rendered on a terminal. Exit status: 0 done, 1
+    the program cannot be read, 2 there is no such name.
     """
     if name is not None and name.endswith(".proj"):
         print_markdown("\n".join(_program(Path(name))))

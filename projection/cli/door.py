@@ -278,12 +278,16 @@ class _OfNode:
             came = answer.read()
         except (OSError, HTTPException) as error:
             raise StorageError(
-                f"the node that has the data folder has gone: {error or type(error).__name__}",
+                f"the node on the data folder ended before it answered: {_reason(error)}",
                 hint="look with `projection audit` whether the order was carried out, and give it again if not",
             ) from None
         if answer.status >= _REFUSED.start:
             raise _refusal(answer.status, came)
         return came
+
+
+def _reason(error: OSError | HTTPException) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
 
 
 def _decoded(data: bytes, kind: type[_Came]) -> _Came:

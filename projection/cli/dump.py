@@ -56,11 +56,12 @@ def dump(
         bool, Option("--skip-unreadable", help="Leave out messages that cannot be pseudonymized, instead of stopping.")
     ] = False,
 ) -> None:
-    """Write the messages of a stream to a file: sequence, subject, time, headers and body of each.
+    """Write the messages of a stream to a file.
 
-    The file appears once it is whole; one that exists is not overwritten. The stream is left as it is. With
-    --pseudonymize, values are replaced by others of the same shape; equal values by equal ones, in all files that are
-    written with the same key. The result is one JSON object on stdout.
+    Each has its sequence, subject, time, headers and body. The file appears once it is whole; one that exists is not
+    overwritten. The stream is left as it is. With --pseudonymize, values are replaced by others of the same shape;
+    equal values by equal ones, in all files that are written with the same key. The result is one JSON object on
+    stdout.
     """
     import asyncio
 

@@ -16,9 +16,9 @@ EXAMPLES = (
 def explain(
     code: Annotated[str | None, Argument(help="As a diagnostic or a parked event names it; else all.")] = None,
 ) -> None:
-    """Say what a code of an error or a warning means, and what to do about it.
+    """Say what the code of an error means, and what to do.
 
-    The text is that of docs/errors.md. Exit status: 0 done, 2 there is no such code.
+    Warnings have codes, too. The text is that of docs/errors.md. Exit status: 0 done, 2 there is no such code.
     """
     from projection.cli.console import print_markdown, say
     from projection.cli.explanations import explanations

@@ -40,10 +40,10 @@ def export_schema(
     ] = Format.JSON_SCHEMA,
     events: Annotated[bool, Option("--events", help="The payloads of its events instead of its views.")] = False,
 ) -> None:
-    """Write what the JSON of a view type looks like: its views, or with --events the events that it takes.
+    """Write a schema of a view type, or of its events.
 
-    Doc comments (`##`) become descriptions. Exit status: 0 done, 1 the program does not check, 2 there is no such view
-    type.
+    It says what the JSON of its views looks like, or with --events that of the events that it takes. Doc comments
+    (`##`) become descriptions. Exit status: 0 done, 1 the program does not check, 2 there is no such view type.
     """
     program = _program(path, view_type)
     if events and not program.events:

@@ -31,10 +31,11 @@ def fmt(
     check: Annotated[bool, Option("--check", help="Write nothing; fail where a program would change.")] = False,
     diff: Annotated[bool, Option("--diff", help="Write nothing; print what would change.")] = False,
 ) -> None:
-    """Lay out programs (.proj): spaces, ends of lines and trailing commas, never what they mean.
+    """Lay out programs (.proj), and change nothing else.
 
-    Comments stay where they are. A program with syntax errors is left alone, and its errors are shown. Exit status:
-    0 done, 1 a program cannot be read, or with --check would change, 2 there is no program.
+    Spaces, ends of lines and trailing commas change, never what a program means. Comments stay where they are. A
+    program with syntax errors is left alone, and its errors are shown. Exit status: 0 done, 1 a program cannot be read,
+    or with --check would change, 2 there is no program.
     """
     from projection.cli.findings import shown_path
     from projection.lang.reporting import ProgramInvalidError

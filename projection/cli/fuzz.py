@@ -43,11 +43,11 @@ def fuzz(
         bool, Option("--on-purpose", help="Tell also what the program refuses by fail(…), as notes.")
     ] = False,
 ) -> None:
-    """Make events of what a program declares, and search for those that it does not take as its author would expect.
+    """Search for events that a program does not take as expected.
 
-    Faults are events that fail, and results that depend on how a node commits. Notes are on order, on events that come
-    twice, on views that grow, and on gas near its limit. Each is shown with the fewest events that it takes.
-    Exit status: 0 no fault, 1 a fault, 2 there is nothing to search.
+    The events are made from what the program declares. Faults are events that fail, and results that depend on how a
+    node commits. Notes are on order, on events that come twice, on views that grow, and on gas near its limit. Each is
+    shown with the fewest events that it takes. Exit status: 0 no fault, 1 a fault, 2 there is nothing to search.
     """
     from random import Random
 

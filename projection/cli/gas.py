@@ -42,10 +42,11 @@ def gas(
         Format.PRETTY
     ),
 ) -> None:
-    """Show how much gas each handler of a program needs, at least and at most, and what the most is made of.
+    """Show how much gas each handler needs, at least and at most.
 
-    The limits are those of the manifest that names the program, if one is among the paths; else the defaults. An `!`
-    marks what may go beyond its limit. Exit status: 0 done, 1 a program does not check, 2 there is none.
+    It also says what the most is made of. The limits are those of the manifest that names the program, if one is among
+    the paths; else the defaults. An `!` marks what may go beyond its limit. Exit status: 0 done, 1 a program does not
+    check, 2 there is none.
     """
     from projection.cli.checking import deployed_programs
     from projection.cli.console import print_json, say

@@ -37,7 +37,7 @@ def import_schema(
         Option(metavar="N", min=0, max=18, help="Digits behind the point of numbers of which a schema does not tell."),
     ] = None,
 ) -> None:
-    """Write `event` declarations of what JSON Schemas say, or of what a sample of events shows.
+    """Write `event` declarations from JSON Schemas or events.
 
     An event is called as its schema's title, or as its file; of samples, as its type. What had to be guessed, or cannot
     be said in the language, stands behind the field as a comment: look there before you rely on it. Exit status: 0

@@ -35,11 +35,12 @@ def inspect(
     values: Annotated[bool, Option("--values", help="Show values of messages as well.")] = False,
     write: Annotated[Path | None, Option(metavar="DIR", help="Write a manifest and a program to begin with.")] = None,
 ) -> None:
-    """Look at the messages of a stream: subjects, encodings, headers, fields, and what may be an event in them.
+    """Look at the messages of a stream, and what is in them.
 
-    Half of the sample are the first messages, half the last. The stream is left as it is, and no value of a message is
-    shown unless asked for. With --write, a manifest and event declarations are drafted into a folder: a person has to
-    look at them before they are relied on.
+    It shows subjects, encodings, headers, fields, and what may be an event in them. Half of the sample are the first
+    messages, half the last. The stream is left as it is, and no value of a message is shown unless asked for. With
+    --write, a manifest and event declarations are drafted into a folder: a person has to look at them before they are
+    relied on.
     """
     import asyncio
 

@@ -68,12 +68,12 @@ def load(
     limit: Annotated[int | None, Option(metavar="N", min=1, help="Publish N events at most.")] = None,
     from_line: Annotated[int, Option(metavar="N", min=1, help="Begin at line N of the file.")] = 1,
 ) -> None:
-    """Publish the events of a file or of a table of PostgreSQL to a stream, in order and once each.
+    """Publish the events of a file or of a table to a stream.
 
-    All events are checked first: one that is wrong is named with its line, and nothing is published. Each is published
-    as it stands in the file; messages of `projection dump` are, with their subjects and headers. Each is stored right
-    behind the one before it, so nobody else may publish to the stream meanwhile, unless --shared says so. The result is
-    one JSON object on stdout.
+    They are published in order and once each; the table is one of PostgreSQL. All events are checked first: one that is
+    wrong is named with its line, and nothing is published. Each is published as it stands in the file; messages of
+    `projection dump` are, with their subjects and headers. Each is stored right behind the one before it, so nobody
+    else may publish to the stream meanwhile, unless --shared says so. The result is one JSON object on stdout.
 
     Rows of a database are published in the order of a key. The last message of the table in the stream says where the
     next run goes on. A row waits until no transaction is open that may still write one before it.

@@ -27,10 +27,11 @@ def new(
         Path, Option(metavar="DIR", help="Where it goes; is made where it is not there. Else this folder.")
     ] = Path(),
 ) -> None:
-    """Begin a projection: a program with tests, events, a scenario with its snapshot, and an entry in the manifest.
+    """Begin a projection: a program with tests and events.
 
-    All of it checks and passes at once; what it does is yours to change. A manifest that is there gets one more entry,
-    and keeps its comments; no other file is ever changed.
+    There is a scenario with its snapshot, too, and an entry in the manifest. All of it checks and passes at once; what
+    it does is yours to change. A manifest that is there gets one more entry, and keeps its comments; no other file is
+    ever changed.
     """
     from projection.cli.findings import shown_path
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from projection.cli.console import print_json, progress, say
+from projection.cli.console import note, print_json, progress, say
 from projection.cli.options import Config, Reason, Storage
 from projection.cli.parameters import Argument, Exit, Option
 from projection.errors import EXIT_FAILED, ConfigurationError
@@ -28,7 +28,7 @@ _Id = Annotated[str, Argument(metavar="ID", help="The operation, as `operations 
 
 
 def operations() -> None:
-    """Show the long operations of a node, follow one, and cancel one.
+    """List, watch and cancel the long operations of a node.
 
     These are rebuilds, until the new build answers, adoptions, repairs, backups, and what a node verifies and compares.
     """
@@ -40,37 +40,46 @@ def list_(
     storage: Storage = None,
     config: Config = None,
 ) -> None:
-    """List long operations, the oldest first: those under way, and the last 200 that have ended.
+    """List long operations, the oldest first.
 
-    A node need not be running on the data folder.
+    These are those under way, and the last 200 that have ended. A node need not be running on the data folder.
     """
     from decimal import Decimal
 
     import msgspec
 
     from projection.cli.tables import print_table
+    from projection.engine.tasks import State
 
-    found = _all(_data(config, storage))
+    data = _data(config, storage)
+    found, runs = _all(data)
     if json:
         for one in found:
             print_json(msgspec.to_builtins(one, builtin_types=(Decimal,)))
         return
     if not found:
-        say("there was none yet")
+        say("there is no long operation yet")
         return
     print_table(
         ("id", "operation", "view type", "began", "state", "done", "left"),
         [
-            (one.id, one.operation, one.view_type or "-", f"{one.began[:19]}Z", one.state, _done(one), _left(one))
+            (one.id, one.operation, one.view_type or "-", f"{one.began[:16]}Z", one.state, _done(one), _left(one))
             for one in found
         ],
+        last_folds=True,
     )
+    for one in found:
+        if one.error is not None:
+            note(f"{one.id} {one.state}: {one.error}")
+    if not runs and any(one.state == State.RUNNING for one in found):
+        note(f"note: no node runs on {data}: its next start goes on with what was running, or gives it up")
 
 
 def watch(task_id: _Id, *, storage: Storage = None, config: Config = None) -> None:
-    """Follow a long operation until it has ended, and print it as a JSON object.
+    """Follow a long operation until it has ended.
 
-    Exit status: 0 it is done, 1 it failed, was canceled or given up. Where no node runs, it is printed as it is.
+    Then it is printed as a JSON object. Exit status: 0 it is done, 1 it failed, was canceled or given up. Where no node
+    runs, it is printed as it is.
     """
     from decimal import Decimal
     from time import sleep
@@ -96,7 +105,10 @@ def watch(task_id: _Id, *, storage: Storage = None, config: Config = None) -> No
 
 
 def cancel(task_id: _Id, *, reason: Reason = "", storage: Storage = None, config: Config = None) -> None:
-    """Cancel a long operation of a node that runs; what it has not done by then is not done."""
+    """Cancel a long operation of a node that runs.
+
+    What it has not done by then is not done.
+    """
     from projection.cli.door import running_node, whoever
 
     data = _data(config, storage)
@@ -111,31 +123,37 @@ def cancel(task_id: _Id, *, reason: Reason = "", storage: Storage = None, config
     say(f"operation {found.id}, {what}, ends as soon as it can")
 
 
-def _all(data: Path) -> list[TaskRecord]:
+def _all(data: Path) -> tuple[list[TaskRecord], bool]:
+    """The long operations of a data folder, and whether a node runs there."""
     from projection.cli.door import running_node
     from projection.engine.tasks import stored_tasks
     from projection.store.catalog import CatalogReader
 
     with running_node(data) as node:
         if node is not None:
-            return node.tasks()
+            return node.tasks(), True
     with CatalogReader.open(data) as catalog:
-        return stored_tasks(catalog.task_records())
+        return stored_tasks(catalog.task_records()), False
 
 
 def _stored(data: Path, task_id: str) -> TaskRecord:
     from projection.engine.tasks import TaskUnknownError
 
-    found = next((one for one in _all(data) if one.id == task_id), None)
+    found = next((one for one in _all(data)[0] if one.id == task_id), None)
     if found is None:
         raise TaskUnknownError(f"there is no operation {task_id!r}", hint="`projection operations list`")
     return found
 
 
 def _done(one: TaskRecord) -> Any:
+    """How much of it is done: of what there is, where that is known."""
+    from projection.engine.tasks import State
+
     if one.done is None:
         return "-"
-    return f"{one.done:,}" if one.total is None else f"{one.done:,} of {one.total:,}"
+    if one.total and one.state == State.DONE:  # events that nothing had to be read for are not counted
+        return "100%"
+    return f"{one.done:,}" if not one.total else f"{one.done * 100 // one.total}%"
 
 
 def _left(one: TaskRecord) -> str:

@@ -12,10 +12,11 @@ from projection.cli.parameters import Argument, Option
 from projection.errors import ConfigurationError, ProjectionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from projection.engine.orders import DropCame
-    from projection.model.parked import ParkedEvent
+    from projection.model.ids import ViewType
+    from projection.model.parked import ParkedEvent, Suspension
 
 EXAMPLES = (
     "projection parked list --all-tenants",
@@ -61,7 +62,7 @@ def list_(
     tenant: Annotated[str | None, Option(metavar="TENANT", help="Whose events; else the default tenant's.")] = None,
     all_tenants: Annotated[bool, Option("--all-tenants", help="The events of every tenant.")] = False,
     code: Annotated[str | None, Option(metavar="CODE", help="Only those with this code.")] = None,
-    limit: Annotated[int | None, Option(metavar="N", min=1, help="At most N events.")] = None,
+    limit: Annotated[int | None, Option(metavar="N", min=1, help="At most N events, and N that are suspended.")] = None,
     json: _Json = False,
     storage: Storage = None,
     config: Config = None,
@@ -101,9 +102,8 @@ def list_(
             print_json(_as_json(event))
         return
     _print_list(list(found), f" for tenant {str(whose)!r}" if others else "")
-    for kind, one in suspended:
-        what = "all views" if one.view_id is None else f"view {str(one.view_id)!r}"
-        note(f"{kind}: {what} of tenant {str(one.tenant_id)!r}: suspended from event {one.sequence:,} on")
+    for line in suspended_lines(suspended, limit):
+        note(line)
     if others:
         note("other tenants have parked events; --all-tenants lists them")
 
@@ -182,6 +182,15 @@ def drop(
     with door_to(data) as door:
         came = door.drop(order)
     print_json(_what_came(found[0], came)) if json else say(_told(found[0], came))
+
+
+def suspended_lines(suspended: Sequence[tuple[ViewType, Suspension]], limit: int | None) -> Iterator[str]:
+    """What is suspended, a sentence each; beyond the limit, how many more there are."""
+    for view_type, one in suspended[:limit]:
+        what = "all views" if one.view_id is None else f"view {str(one.view_id)!r}"
+        yield f"{view_type}: {what} of tenant {str(one.tenant_id)!r}: suspended from event {one.sequence:,} on"
+    if limit is not None and len(suspended) > limit:
+        yield f"… and {len(suspended) - limit:,} more that are suspended"
 
 
 def _of_event(data: Path, view_type: str, sequence: int) -> list[ParkedEvent]:
@@ -263,9 +272,9 @@ def _told(event: ParkedEvent, came: DropCame) -> str:
     said = f"dropped event {event.sequence} of tenant {str(event.tenant_id)!r}"
     if event.view_id is None:
         return printable(said)
-    said += (
-        f" for the view {str(event.view_id)!r}, which has taken {counted(came.taken, 'event')} that waited behind it"
-    )
+    said += f" for the view {str(event.view_id)!r}"
+    if came.taken:
+        said += f", which has taken {counted(came.taken, 'event')} that waited behind it"
     if came.waiting:
         head = came.waiting[0]
         waiting = counted(len(came.waiting), "event")

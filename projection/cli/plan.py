@@ -36,10 +36,10 @@ def plan(
     storage: Storage = None,
     config: Config = None,
 ) -> None:
-    """Show what `projection deploy` would do with a manifest: which view types fold anew and why, and what it takes.
+    """Show what `projection deploy` would do, and what it takes.
 
-    Events and disk are rough: events are counted in the whole stream, and disk is what the present build takes. Writes
-    nothing, and reads while a node writes.
+    It says which view types of the manifest fold anew, and why. Events and disk are rough: events are counted in the
+    whole stream, and disk is what the present build takes. Writes nothing, and reads while a node writes.
     """
     import asyncio
 
@@ -104,7 +104,7 @@ def _print(steps: Sequence[PlannedStep], *, as_json: bool) -> None:
         )
         for one in steps
     ]
-    print_table(("view type", "it", "events", "disk", "what is different"), rows, last_folds=True)
+    print_table(("view type", "action", "events", "disk", "what is different"), rows, last_folds=True)
     for one in steps:
         if one.sampled:
             say(f"\n{one.step.view_type}: of {one.sampled:,} views, {len(one.differing):,} would differ")

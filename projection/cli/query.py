@@ -84,11 +84,12 @@ def query(
     ] = None,
     config: Config = None,
 ) -> None:
-    """Print the views of a tenant that a filter takes, sorted and cut to size, out of a data folder or from a node.
+    """Print the views of a tenant that a filter takes.
 
-    A data folder is read as it is, also while a node writes it. With --events there need be neither: a file's events
-    are folded in memory, and the answer is that of a node which has folded the same. What stands in it or behind it is
-    told on stderr: whether there are more views, and which of them have parked events.
+    They come out of a data folder or from a node, sorted and page by page. A data folder is read as it is, also while a
+    node writes it. With --events there need be neither: a file's events are folded in memory, and the answer is that of
+    a node which has folded the same. What stands in it or behind it is told on stderr: whether there are more views,
+    and which of them have parked events.
 
     With --id and --at, one view is folded anew from its own events, as the program that answers today makes it, from
     the stream of the settings, from the file, or by the node that --url names.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 EXAMPLES = (
     "projection repair shop_orders --id O000001 --tenant north --dry-run",
     "projection repair shop_orders --id O000001 --tenant north",
-    'projection repair shop_orders --tenant north --reason "a new disk"',
+    'projection repair shop_orders --reason "the disk was replaced"',
     "projection repair shop_orders",
 )
 
@@ -37,11 +37,11 @@ def repair(
     storage: Storage = None,
     config: Config = None,
 ) -> None:
-    """Fold a view, or all of a tenant or of everyone, anew from the stream, and put right what the build has otherwise.
+    """Fold views anew from the stream, and put them right.
 
-    Where nothing differs, nothing is written. A node may be running on the data folder: its views are answered all the
-    while. Exit status: 0 nothing is wrong any more, 1 something is: with --dry-run something differs, else the build
-    holds more that it should not.
+    That is one view, all of a tenant, or all of everyone. Where nothing differs, nothing is written. A node may be
+    running on the data folder: its views are answered all the while. Exit status: 0 nothing is wrong any more, 1
+    something is: with --dry-run something differs, else the build holds more that it should not.
     """
     import msgspec
 

@@ -46,7 +46,9 @@ def repl(
     tenant: Annotated[str, Option(metavar="TENANT", help="Whose views; else the default tenant's.")] = "",
     view: Annotated[str | None, Option(metavar="ID", help="The view that `view` is.")] = None,
 ) -> None:
-    """Evaluate expressions: each line is answered with its value, its type, and what it costs. :help tells the rest.
+    """Evaluate expressions, and show their types and costs.
+
+    :help tells the rest.
 
     Exit status: 0 done, 1 the program does not check, or, where nobody types, an input failed, 2 wrong usage.
     """

@@ -35,11 +35,11 @@ def replay(
     ] = False,
     config: Config = None,
 ) -> None:
-    """Fold the events of a file and print the views, one JSON line each, in key order.
+    """Fold the events of a file, and print the views.
 
-    The result is the same, byte for byte, as that of a node that reads the same events from a stream. What was parked
-    and what no program handles is told on stderr. Exit status: 0 done, also where events were parked, as a node goes on
-    then, too; 1 a policy says halt.
+    There is one JSON line for each view, in key order. The result is the same, byte for byte, as that of a node that
+    reads the same events from a stream. What was parked and what no program handles is told on stderr. Exit status: 0
+    done, also where events were parked, as a node goes on then, too; 1 a policy says halt.
     """
     from projection.model.settings import Settings
     from projection.query.reading import view_lines

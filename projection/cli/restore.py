@@ -31,7 +31,7 @@ def restore(
     backup: Annotated[
         str | None,
         Argument(
-            help="A backup, or a directory of some, of which the newest is taken; with --object-store, the name of one."
+            help="A backup, or a directory of which the newest one is taken; with --object-store, the name of one."
         ),
     ] = None,
     *,
@@ -53,11 +53,12 @@ def restore(
     reason: Reason = "",
     config: Config = None,
 ) -> None:
-    """Make a data folder of a backup; a node that is started there goes on from where the backup is.
+    """Make a data folder of a backup.
 
-    The folder must not exist yet, or be empty. All checksums and state digests are compared, and so are the stream and
-    the programs of the manifest, where there is one. A restore that is killed leaves a folder that no node takes: run
-    it again. The folder gets a node name of its own.
+    A node that is started there goes on from where the backup is. The folder must not exist yet, or be empty. All
+    checksums and state digests are compared, and so are the stream and the programs of the manifest, where there is
+    one. A restore that is killed leaves a folder that no node takes: run it again. The folder gets a node name of its
+    own.
     """
     from projection.cli.door import whoever
     from projection.engine.restoring import restore as restored
@@ -72,7 +73,7 @@ def restore(
             name,
             settings.storage,
             Author(whoever(), "offline", reason),
-            deployed=() if any_program else _deployed(settings),
+            deployed=() if any_program else _deployed(settings, is_named=manifest is not None),
             stream=settings.stream,
             accept=None if offline else _asking(settings),
             on_progress=lambda done: advance(done >> 10),
@@ -93,7 +94,10 @@ def _opened(backup: str | None, bucket: str | None, settings: Settings) -> Itera
 
     if bucket is None:
         if backup is None:
-            raise ConfigurationError("name a backup, or a directory of some", hint="`projection restore BACKUP`")
+            raise ConfigurationError(
+                "no backup is named",
+                hint="`projection restore BACKUP`, where BACKUP is a backup or a directory of backups",
+            )
         directory, name = BackupDirectory.of(Path(backup))
         if name is None:
             raise ConfigurationError(f"there is no backup in {backup}", hint="`projection backup` writes one")
@@ -109,11 +113,15 @@ def _opened(backup: str | None, bucket: str | None, settings: Settings) -> Itera
         yield backups, backup or names[-1]
 
 
-def _deployed(settings: Settings) -> Sequence[DeployedView]:
+def _deployed(settings: Settings, *, is_named: bool) -> Sequence[DeployedView]:
     from projection.engine.deployment import load_deployment
     from projection.model.manifest import Manifest
 
     if not settings.manifest.exists():
+        if is_named:
+            raise ConfigurationError(
+                f"there is no manifest at {settings.manifest}", hint="name another one, or say --any-program"
+            )
         note(f"note: there is no manifest at {settings.manifest}, so the programs are not compared")
         return ()
     return load_deployment(Manifest.load(settings.manifest), settings.tenancy, settings.subjects)

@@ -67,13 +67,13 @@ def run(
     ] = False,
     config: Config = None,
 ) -> None:
-    """Fold the events of a stream into views, keep them up to date, and answer queries, until stopped.
+    """Run a node: fold a stream into views, and answer queries.
 
-    Views that are stored are served from the start; where the server or the stream cannot be used, the node says why
-    and tries again. Ctrl-C or SIGTERM ends it once what it folded is committed, or after the stop timeout (exit status
-    3); a second one ends it at once (128 and the signal's number). A kill at any moment loses nothing. With
-    --until-caught-up it ends by itself, and fails at once where the stream cannot be used. One JSON object on stdout
-    says what it came to.
+    It keeps the views up to date until it is stopped. Views that are stored are served from the start; where the server
+    or the stream cannot be used, the node says why and tries again. Ctrl-C or SIGTERM ends it once what it folded is
+    committed, or after the stop timeout (exit status 3); a second one ends it at once (128 and the signal's number). A
+    kill at any moment loses nothing. With --until-caught-up it ends by itself, and fails at once where the stream
+    cannot be used. One JSON object on stdout says what it came to.
     """
     signals = _Signals()  # before anything that takes its time
 

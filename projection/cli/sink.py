@@ -49,11 +49,12 @@ def sink(
     manifest: ManifestFile = None,
     config: Config = None,
 ) -> None:
-    """Write views into tables of PostgreSQL, one for each view type, and keep these as the views are, until stopped.
+    """Keep tables of PostgreSQL as the views are.
 
-    Reads the data folder of a node beside it, of all tenants; the view types need `changes: true`. Rows and position
-    are committed together, so a kill at any moment loses nothing and doubles nothing. A new build is filled into a
-    table of its own, which takes the place of the former in one step.
+    There is one table for each view type, written until the command is stopped. Reads the data folder of a node beside
+    it, of all tenants; the view types need `changes: true`. Rows and position are committed together, so a kill at any
+    moment loses nothing and doubles nothing. A new build is filled into a table of its own, which takes the place of
+    the former in one step.
     """
     from projection.cli.logs import configure_logs
     from projection.model.settings import Settings

@@ -45,10 +45,11 @@ def test(
         float | None, Option(metavar="PERCENT", min=0, max=100, help="Fail where less is covered.")
     ] = None,
 ) -> None:
-    """Run the `test` blocks of programs (.proj) and the scenarios (*.scenario.yaml, .toml, .json).
+    """Run the tests of programs, and scenarios.
 
-    They are the tests that pytest finds with the plugin of this package, under the same names and with the same
-    snapshots. Coverage is of all programs below the paths, whether they have tests or not.
+    The tests are the `test` blocks of programs (.proj), and scenarios are *.scenario.yaml, .toml and .json. They are
+    the tests that pytest finds with the plugin of this package, under the same names and with the same snapshots.
+    Coverage is of all programs below the paths, whether they have tests or not.
     """
     from projection.testing.cases import cases_below
     from projection.testing.coverage import Coverage, measuring

@@ -31,10 +31,11 @@ def trace(
     events: Annotated[Path, Option(metavar="FILE", help="Events: one JSON envelope a line, or their short form.")],
     event: Annotated[int, Option(metavar="N", min=1, help="Which of them, from 1; those before are folded first.")],
 ) -> None:
-    """Show what one event does, value by value: its route, whether the view is there, and each expression.
+    """Show what one event does, value by value.
 
-    In front of each line stand the line of the program and the gas that is charged there, before what is inside.
-    Exit status: 0 done, 1 the event fails, or the program does not check, 2 there is no such event.
+    That is its route, whether the view is there, and each expression. In front of each line stand the line of the
+    program and the gas that is charged there, before what is inside. Exit status: 0 done, 1 the event fails, or the
+    program does not check, 2 there is no such event.
     """
     from projection.cli.history import History
 

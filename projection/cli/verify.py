@@ -37,12 +37,12 @@ def verify(
     storage: Storage = None,
     config: Config = None,
 ) -> None:
-    """Compute state digests and entries of indexes anew from what is stored, and compare.
+    """Check that what is stored is what the commits left there.
 
-    With --against, also with another folder: what was folded by the same identity up to the same event must be the
-    same. Reads while nodes write. With --backup, a backup instead: that each of its files is as it was written, and its
-    stores hold what they should; with --object-store, all backups there, by their files. Ends with 1 where something is
-    not as it should be.
+    State digests and entries of indexes are computed anew and compared. With --against, also with another folder: what
+    was folded by the same identity up to the same event must be the same. Reads while nodes write. With --backup, a
+    backup instead: that each of its files is as it was written, and its stores hold what they should; with
+    --object-store, all backups there, by their files. Ends with 1 where something is not as it should be.
     """
     if backup is not None or object_store is not None:
         _verify_backups(backup, object_store, config, as_json=json)
@@ -97,6 +97,9 @@ def _tell(found: list[VerifiedBuild], problems: Mapping[str, list[str]], *, as_j
     for name, texts in problems.items():
         for text in texts:
             note(f"error: view type {name}: {text}")
+    for one in found:
+        if one.problems:
+            note(f"  hint: `projection repair {one.view_type}` folds it from the stream and puts right what differs")
     if any(problems.values()):
         raise Exit(EXIT_FAILED)
 

@@ -63,11 +63,12 @@ def why(
     form: Annotated[Format, Option("--format", help="Lines for people, or one JSON object.")] = Format.TEXT,
     config: Config = None,
 ) -> None:
-    """Show why a view is what it is: the events that made it, in order, what each changed, and by which line.
+    """Show why a view is what it is, event by event.
 
-    Where the view's id tells which aggregate its events are of, only that aggregate's subjects are read. Events that
-    are parked, skipped or dropped are shown with the reason. Exit status: 0 done, 1 no event is for such a view, or
-    the node's stored view is another one, 2 wrong usage or configuration.
+    These are the events that made it, in order, what each changed, and by which line. Where the view's id tells which
+    aggregate its events are of, only that aggregate's subjects are read. Events that are parked, skipped or dropped are
+    shown with the reason. Exit status: 0 done, 1 no event is for such a view, or the node's stored view is another one,
+    2 wrong usage or configuration.
     """
     import asyncio
 

@@ -37,7 +37,7 @@ class Place(msgspec.Struct, frozen=True):
             ConfigurationError: none is, or both are.
         """
         if (directory is None) == (bucket is None):
-            what = "nobody says where backups are" if directory is None else "backups go to a directory or a bucket"
+            what = "no place for backups is named" if directory is None else "backups go to a directory or a bucket"
             raise ConfigurationError(
                 what, hint="name a directory or --object-store, or set `backup.directory` or `backup.object_store`"
             )

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from projection.store.build import Build
     from projection.store.catalog import Catalog
 
+_OTHER_FIRST = "have another build answer first: `projection promote` or `projection rollback`"
+
 
 def require_no_candidate(catalog: Catalog, view_type: ViewType, folded: Iterable[int] = ()) -> None:
     """Make sure that no build is under way to take the place of the one that answers.
@@ -46,7 +48,7 @@ def deletable(builds: list[Build], answers: Build, number: int) -> Build:
         shown = ", ".join(map(str, known))
         raise ConfigurationError(f"view type {answers.view_type} has no build {number}", hint=f"it has: {shown}")
     if number == answers.number:
-        raise ConfigurationError(f"{answers} answers, and is not deleted", hint="only builds that do not answer are")
+        raise ConfigurationError(f"{answers} answers, and is not deleted", hint=_OTHER_FIRST)
     return known[number]
 
 
@@ -58,12 +60,11 @@ def retirable(answers: Build, follower: Build | None, number: int | None) -> Bui
     """
     view_type = answers.view_type
     if follower is None or number not in (None, follower.number):
-        follows = "none follows" if follower is None else f"build {follower.number} follows"
-        which = "no build" if number is None else f"build {number}"
+        which = "no build" if follower is None else f"build {follower.number}, and not build {number},"
         raise ConfigurationError(
-            f"{which} of view type {view_type} follows {answers}: {follows}",
-            hint=f"`projection builds list {view_type}` shows the builds; one that is under way is given up by "
-            f"`projection builds delete`",
+            f"{which} of view type {view_type} follows build {answers.number}, which answers",
+            hint=f"`projection builds list {view_type}` shows the builds; `projection builds delete` gives up one that "
+            "is under way",
         )
     return follower
 
@@ -78,12 +79,12 @@ def can_go_back(answers: Build, follower: Build | None) -> Build:
     if follower is None:
         raise ConfigurationError(
             f"no former build of view type {view_type} follows build {answers.number}, which answers",
-            hint="deploy the former manifest: `projection deploy` has its build fold what it lacks and answer then",
+            hint="deploy the former manifest with `projection deploy`: its build folds what it lacks, and then answers",
         )
     if follower.gate.rolled_back:
         raise ConfigurationError(
             f"{follower} was rolled back already: build {answers.number} answers",
-            hint=f"`projection promote {view_type}` has it answer again",
+            hint=f"`projection promote {view_type}` lets it answer again",
         )
     return follower
 

@@ -153,7 +153,11 @@ def _step(catalog: Catalog | CatalogReader, one: DeployedView) -> Step:
             hint=f"wait until it answers, or give it up: `projection builds delete {view_type} {candidate.number}`",
         )
     if answers.base_identity == one.base_identity:
-        why = "" if answers.recipe == recipe_of(one).encode() else "indexes, comments or changes differ"
+        why = (
+            ""
+            if answers.recipe == recipe_of(one).encode()
+            else "limits, indexes, comments or `changes`, which change no view"
+        )
         return GoesOn(view_type, why, one, answers, answers)
     why = ", ".join(differences(answers, one).values())
     same = [build for build in catalog.builds(view_type) if build.base_identity == one.base_identity]

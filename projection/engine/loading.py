@@ -68,7 +68,7 @@ class Loading:
         self.delayed.pop(lane, None)
         if not lane.store.is_loading:
             log.info(
-                "a build that was folded without waiting for the disk is there whole",
+                "a build that was folded without waiting for the disk is on the disk",
                 view_type=lane.view_type,
                 build=lane.build,
             )

@@ -307,7 +307,7 @@ class Operations:
     async def _pause(self, view_type: ViewType, author: Author) -> None:
         self._catalog.require(view_type)
         self._catalog.pause(view_type, AuditRecord("pause", view_type, author))
-        self._roster.paused[view_type] = author.reason
+        self._roster.paused[view_type] = self._catalog.paused()[view_type]
         log.warning("paused: nothing is folded until it is resumed", view_type=view_type, reason=author.reason)
         for lane in self._roster.of(view_type):
             await self._roster.retire(lane)

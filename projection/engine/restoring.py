@@ -17,6 +17,7 @@ from projection.store.backup_directory import BackupDirectory, write_file
 from projection.store.backups import ABOUT, SUMS, parse_sums, sums_text
 from projection.store.catalog import CatalogReader, renew
 from projection.store.disk import disk_error, make_folder, sync_folder
+from projection.store.folder_lock import NAME as NODE_LOCK
 from projection.store.format import FORMAT_VERSION
 from projection.store.lmdb_folder import DATA
 from projection.store.lmdb_reader import LmdbViewReader
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from projection.store.audit import Author
     from projection.store.backups import Backups
 
-_EMPTY = {"lost+found"}  # what an empty disk has
+_EMPTY = {"lost+found", NODE_LOCK}  # what an empty disk has, and what a node leaves that was refused the folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,14 +277,16 @@ def _begun(data: Path) -> Path:
     """Where the folder is written until it is whole; what an earlier attempt has left is deleted."""
     make_folder(data)
     is_half = is_half_restored(data)
-    for entry in list(data.iterdir()):
-        if is_half and (entry.name == RESTORING or _is_restored(entry)):
-            shutil.rmtree(entry)
-        elif entry.name not in _EMPTY:
+    entries = [entry for entry in data.iterdir() if entry.name not in _EMPTY]
+    former = [entry for entry in entries if is_half and (entry.name == RESTORING or _is_restored(entry))]
+    for entry in entries:
+        if entry not in former:
             raise ConfigurationError(
                 f"{data} is not empty: it holds {entry.name!r}",
                 hint="name a folder that does not exist, or is empty; a restore overwrites nothing",
             )
+    for entry in former:
+        shutil.rmtree(entry)
     partial = data / RESTORING
     make_folder(partial)
     return partial

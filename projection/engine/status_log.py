@@ -59,7 +59,8 @@ class StatusLog:
                 tenant=one.tenant_id,
                 view=one.view_id or "all",
                 sequence=one.sequence,
-                hint="correct the program or raise the manifest's limits, and `projection run --new-build`",
+                hint="correct the program or raise the manifest's limits, and `projection deploy`; then `projection "
+                "rebuild`, if nothing folds anew by that",
             )
         self._suspended = suspended
         if is_ready and not self._was_ready:

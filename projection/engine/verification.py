@@ -45,7 +45,7 @@ class Verification:
         if audit.fold_identity not in (self.build.fold_identity, *self.build.earlier_identities):
             found.append(f"it was folded by {audit.fold_identity}, and the catalogue says {self.build.fold_identity}")
         if audit.digest != audit.recomputed:
-            found.append(f"its digest is {audit.digest}, and what it holds comes to {audit.recomputed}")
+            found.append(f"its digest is {audit.digest}, but what it holds comes to {audit.recomputed}")
         if audit.view_count != audit.views:
             found.append(f"it counts {audit.view_count:,} views, and holds {audit.views:,}")
         return [*found, *self.of_indexes]
@@ -138,7 +138,10 @@ def differences(one: Verification, other: Verification) -> list[str]:
         return []  # which is told already
     found = []
     if here.fold_identity != there.fold_identity:
-        found.append(f"they were folded by {here.fold_identity} and by {there.fold_identity}")
+        found.append(
+            f"they were folded by {here.fold_identity} and by {there.fold_identity}: program, settings, decisions or "
+            "origin differ, so there is nothing to compare"
+        )
     # Not by how far they have looked: beyond the last event that was applied there was none of theirs.
     if here.position.applied != there.position.applied:
         found.append(f"one is at event {here.position.applied}, the other at event {there.position.applied}")

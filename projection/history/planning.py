@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -82,6 +82,8 @@ def some_views(build: Build, count: int) -> list[Target]:
 async def look_ahead(one: PlannedStep, log: Log, views: Collection[Target], progress: Callable[[int], None]) -> None:
     """Fold some views by both programs, from the first event to the last, and note which of them would differ.
 
+    Both know the decisions about the build that answers: a new build takes them over.
+
     Nothing is looked at where both make events of messages in different ways.
 
     Args:
@@ -95,7 +97,7 @@ async def look_ahead(one: PlannedStep, log: Log, views: Collection[Target], prog
     """
     if (step := one.folds) is None:
         return
-    pair = Pair(deployed_by(step.answers), step.deployed)
+    pair = Pair(deployed_by(step.answers), replace(step.deployed, drops=frozenset(step.answers.drops)))
     if len({(str(each.entry.subject_template), each.tenancy) for each in pair}) > 1:
         return
     before = await log.before_start(pair.old), await log.before_start(pair.new)

@@ -102,7 +102,7 @@ class _Side:
         if build.lineage is not None:
             raise ConfigurationError(
                 f"{build} was adopted from another one: no fold of the log comes to its views",
-                hint="`projection rebuild` folds the view type anew by its present program; a view is repaired then",
+                hint="`projection rebuild` folds the view type anew by its program; after that, views can be repaired",
             )
         try:
             before = await log_for("repair").whole_from(deployed, position)

@@ -46,7 +46,7 @@ class BackupDirectory:
         with _told(path, "read"):
             if not is_folder(path):
                 raise ConfigurationError(
-                    f"there is no backup at {path}", hint="name a backup, or the directory of some"
+                    f"there is no backup at {path}", hint="name a backup, or a directory of backups"
                 )
             if is_file(path / SUMS):
                 return cls(path.parent), path.name

@@ -312,14 +312,15 @@ class Catalog(CatalogReading):
         self._change(lambda transaction: write_record(transaction, audit))
 
     def pause(self, view_type: ViewType, audit: AuditRecord) -> None:
-        """Note that nothing is folded for a view type until it is resumed.
+        """Note that nothing is folded for a view type until it is resumed; without a reason, a former one stays.
 
         Raises:
             StorageError: the catalogue cannot be written.
         """
 
         def write(transaction: Transaction) -> None:
-            transaction.put(PAUSED.encode() + view_type.encode(), audit.author.reason.encode())
+            key = PAUSED.encode() + view_type.encode()
+            transaction.put(key, audit.author.reason.encode() or transaction.get(key) or b"")
             write_record(transaction, audit)
 
         self._change(write)

@@ -76,8 +76,8 @@ class FolderLock:
             holder = _Holder.read(self._file)
             self.close()
             raise StorageError(
-                f"{folder} is in use by another node: {holder or 'an unknown process'}",
-                hint="stop that process, or give this node a data folder of its own",
+                f"{folder} is in use by another node or command: {holder or 'an unknown process'}",
+                hint="wait until that process has ended, or stop it; a node of its own needs a data folder of its own",
             ) from None
         except OSError as error:
             self.close()

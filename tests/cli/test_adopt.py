@@ -127,7 +127,7 @@ def test_a_program_that_answers_already_a_changed_start_and_another_view_are_ref
 
 def test_while_another_process_has_the_folder_only_a_dry_run_is_possible(site):
     with Catalog.open(site / "data"):
-        said = f"data is in use by another node: process {os.getpid()}"
+        said = f"data is in use by another node or command: process {os.getpid()}"
         refused(projection("adopt", "counter", folder=site), 1, said, "hint: ")
         assert 0 == projection("adopt", "counter", "--dry-run", folder=site).returncode
 

@@ -159,6 +159,8 @@ def test_what_does_not_belong_to_the_node_is_refused_with_a_word(site, server):
     (site / "counter.proj").write_text(COUNTER.replace("total += e.n", "total += e.n * 2"))
     refused(projection(*restored(site, server, *elsewhere), folder=site), 2, "the program changed", "--any-program")
     refused(projection(*restored(site, "nats://127.0.0.1:9", "--any-program", *elsewhere), folder=site), 1, "--offline")
+    nowhere = ("--manifest", "nowhere.yaml", "--offline", *elsewhere)
+    refused(projection(*restored(site, server, *nowhere), folder=site), 2, "there is no manifest at", "--any-program")
     done(*restored(site, "nats://127.0.0.1:9", "--any-program", "--offline", *elsewhere), folder=site)
     refused(projection(*restored(site, server, "--any-program"), folder=site), 2, "is not empty")
 
@@ -185,8 +187,8 @@ def test_a_stream_that_was_made_anew_is_refused(site, server):
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
-        (("backup",), 2, "nobody says where backups are"),
-        (("backup", "--list"), 2, "nobody says where backups are"),
+        (("backup",), 2, "no place for backups is named"),
+        (("backup", "--list"), 2, "no place for backups is named"),
         (("backup", "nowhere", "--list"), 2, "there is no backup in"),
         (("backup", "data/backups"), 2, "is in the data folder"),
         (("backup", "."), 2, "is no directory of backups: it holds"),
@@ -194,6 +196,7 @@ def test_a_stream_that_was_made_anew_is_refused(site, server):
         (("verify", "--backup", "."), 2, "there is no backup in"),
         (("restore", "nowhere", "--offline"), 2, "there is no backup at"),
         (("restore", ".", "--offline"), 2, "there is no backup in"),
+        (("restore", "--offline"), 2, "no backup is named"),
     ],
 )
 def test_what_cannot_be_is_told_in_one_sentence(left, arguments, status, said):

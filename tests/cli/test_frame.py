@@ -113,6 +113,15 @@ def test_help_is_plain_text_of_at_most_80_columns_when_it_is_piped(command):
     assert max(map(len, ended.stdout.splitlines())) <= 80
 
 
+@pytest.mark.parametrize(
+    "group", [(), *sorted({command[:1] for command in COMMANDS if len(command) > 1})], ids=" ".join
+)
+def test_help_says_what_each_command_does_in_a_whole_sentence(group):
+    shown = run(*group, "--help").stdout.partition("Commands:\n")[2].partition("\n\n")[0].splitlines()
+    assert shown
+    assert [] == [line for line in shown if line.endswith(("...", "…")) or re.fullmatch(r"\s*\S+", line)]
+
+
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_each_command_shows_examples_one_a_line_that_name_it(command):
     ended = run(*command, "--help")
@@ -238,7 +247,7 @@ def _read(descriptor):
 def test_on_a_terminal_there_is_a_bar_with_a_rate_and_stdout_is_still_for_machines():
     status, stdout, shown = on_a_terminal("working")
     assert (status, msgspec.json.decode(stdout)) == (0, {"done": 1_000})
-    assert "1000/1000" in shown
+    assert "1,000 of 1,000 events" in shown
     assert re.search(r"[\d,]+ events/s", shown)
     assert "\x1b[" in shown
 

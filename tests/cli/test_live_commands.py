@@ -77,6 +77,8 @@ def test_what_is_parked_is_dropped_adopted_and_folded_anew_and_the_audit_tells(r
 def test_a_view_type_is_paused_and_a_manifest_deployed_by_command_and_by_signal(running):
     site, node, url = running
     assert "view type counter is paused" in done("pause", "counter", "--reason", "moving", folder=site)
+    done("pause", "counter", folder=site)  # without a reason, the former one stays
+    assert "paused: moving" in done("builds", "list", folder=site)
     fill(url, site.name, [counted("new", 3)])
     (paused,) = (json.loads(line) for line in done("builds", "list", "--json", folder=site).splitlines())
     assert "moving" == paused["paused"]
@@ -97,7 +99,11 @@ def test_a_view_type_is_paused_and_a_manifest_deployed_by_command_and_by_signal(
     unreached = projection("plan", "--url", "nats://127.0.0.1:1", folder=site)
     assert ("unknown" in unreached.stdout, 0) == (True, unreached.returncode), unreached.stderr
     assert {1: "answers"} == states(site)
-    assert "folds anew" in done("deploy", folder=site)
+    deployed = projection("deploy", folder=site)
+    assert ("folds anew" in deployed.stdout, "`projection builds list` shows how far" in deployed.stderr) == (
+        True,
+        True,
+    )
     eventually(lambda: total(site, "new") == 6, node)
     deploy(site, stream=site.name)
     node.send_signal(signal.SIGHUP)

@@ -9,6 +9,9 @@ import pytest
 from command_support import projection, refused
 from operating_support import EVENTS, copied, left_behind, listed, total
 
+from projection.cli.parked import suspended_lines
+from projection.model.ids import TenantId, ViewId, ViewType
+from projection.model.parked import Suspension
 from projection.store.catalog import Catalog
 
 ALL = [
@@ -119,6 +122,23 @@ def test_a_dropped_event_is_left_out_and_what_waits_behind_it_goes_on(site):
     assert [ALL[0], ALL[1], ALL[6]] == listed(site)
 
 
+def test_an_event_that_waits_is_dropped_and_nothing_is_said_to_have_been_taken(site):
+    ended = projection("parked", "drop", "counter", 4, "--id", "bad", folder=site)
+    told = "dropped event 4 of tenant 'a' for the view 'bad'; still parked: 3 events, first 3 (R710: NEGATIVE: "
+    assert (0, True) == (ended.returncode, ended.stdout.startswith(told)), ended.stdout
+
+
+def test_no_more_of_what_is_suspended_is_told_than_was_asked_for():
+    some = [(ViewType("counter"), Suspension(TenantId("a"), ViewId(f"v{n}"), n)) for n in range(1, 4)]
+    first = "counter: view 'v1' of tenant 'a': suspended from event 1 on"
+    assert [first, "… and 2 more that are suspended"] == list(suspended_lines(some, 1))
+    assert ([first], 3, 3) == (
+        list(suspended_lines(some[:1], 1)),
+        len(list(suspended_lines(some, None))),
+        len(list(suspended_lines(some, 3))),
+    )
+
+
 def test_an_event_that_reached_no_view_is_dropped_alone(site):
     ended = projection("parked", "drop", "counter", 9, "--alone", folder=site)
     assert (0, "dropped event 9 of tenant 'a'\n") == (ended.returncode, ended.stdout)
@@ -143,6 +163,6 @@ def test_a_node_that_starts_afterwards_goes_on_with_the_decision(site, nats_serv
 
 def test_lists_are_read_and_nothing_is_dropped_while_another_process_has_the_folder(site):
     with Catalog.open(site / "data"):
-        said = f"data is in use by another node: process {os.getpid()}"
+        said = f"data is in use by another node or command: process {os.getpid()}"
         refused(projection("parked", "drop", "counter", 3, "--id", "bad", folder=site), 1, said, "hint: ")
         assert ALL == listed(site)

@@ -8,6 +8,8 @@ import pytest
 from command_support import projection, refused
 from operating_support import copied, left_behind, total
 
+from projection.engine.tasks import TaskRecord, encoded
+from projection.store.catalog import Catalog
 from projection.store.lmdb_env import MAP_SIZE, Environment
 
 
@@ -67,7 +69,7 @@ def test_a_view_that_is_missing_is_made_again_and_told_as_json(site, left, nats_
 
 
 def test_where_no_node_runs_operations_are_listed_and_none_is_canceled(site):
-    assert "there was none yet\n" == projection("operations", "list", folder=site).stdout
+    assert "there is no long operation yet\n" == projection("operations", "list", folder=site).stdout
     refused(projection("operations", "watch", "none", folder=site), 2, "there is no operation 'none'")
     refused(projection("operations", "cancel", "none", folder=site), 2, "no node runs on data")
 
@@ -97,3 +99,29 @@ def test_free_pages_are_given_back_and_a_damaged_store_is_passed_over(site):
     passed_over = projection("compact", folder=site)
     assert 1 == passed_over.returncode
     assert "warning: build 1 of view type counter was passed over" in passed_over.stderr
+
+
+def test_the_list_of_operations_fits_80_columns_and_tells_what_failed_and_what_no_node_is_at(site):
+    def record(second: int, operation: str, view_type: str, state: str, **more):
+        began = f"2026-11-30T17:51:{second:02}.834Z"
+        told = {"id": f"b9f9e32d21{second:02}", "by": "ada", "reason": "", "began": began}
+        return TaskRecord(**told, operation=operation, view_type=view_type, state=state, **more)
+
+    some = [
+        record(1, "rebuild", "shop_orders", "done", done=9, total=10),
+        record(2, "repair", "counter", "failed", error="no log"),
+        record(3, "rebuild", "counter", "running", done=3, total=8),
+    ]
+    with Catalog.open(site / "data") as catalog:
+        for one in some:
+            catalog.put_task(one.id, encoded(one), 200)
+    ended = projection("operations", "list", folder=site, COLUMNS="80")
+    assert [
+        "id            operation  view type    began              state    done  left",
+        "b9f9e32d2101  rebuild    shop_orders  2026-11-30T17:51Z  done     100%  -",
+        "b9f9e32d2102  repair     counter      2026-11-30T17:51Z  failed   -     -",
+        "b9f9e32d2103  rebuild    counter      2026-11-30T17:51Z  running  37%   -",
+    ] == ended.stdout.splitlines()
+    failed, stopped = ended.stderr.splitlines()
+    assert "b9f9e32d2102 failed: no log" == failed
+    assert stopped.startswith("note: no node runs on data")

@@ -211,7 +211,7 @@ def test_a_second_node_on_one_data_folder_is_refused_and_the_first_goes_on(tmp_p
     fill(nats_server.url, stream_name, [counted("x")])
     with started("run", *at, folder=tmp_path) as node:
         eventually(lambda: scanned(tmp_path / "data", "counter") == 1, node)
-        said = f"data is in use by another node: process {node.pid}"
+        said = f"data is in use by another node or command: process {node.pid}"
         refused(projection("run", *at, folder=tmp_path), 1, said, "hint: ")
         last = fill(nats_server.url, stream_name, [counted("x")])
         eventually(lambda: scanned(tmp_path / "data", "counter") == last, node)

@@ -82,6 +82,7 @@ def test_a_view_that_no_commit_has_written_so_is_found(site, value, said):
     assert 1 == ended.returncode
     assert "error: view type counter: its digest is" in ended.stderr
     assert said in ended.stderr
+    assert "  hint: `projection repair counter` folds it from the stream" in ended.stderr
 
 
 def test_a_store_of_another_fold_than_the_catalogue_says_is_found(site):

@@ -461,7 +461,6 @@ def test_a_restore_that_was_killed_is_no_folder_and_the_same_again_makes_one(
         with pytest.raises(StorageError, match="did not come to its end") as refused:
             open_(elsewhere)
         assert "projection restore" in refused.value.hint
-    (elsewhere / "node.lock").unlink(missing_ok=True)
     assert states(data) == states(restored(directory, elsewhere))
 
 

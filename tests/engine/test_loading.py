@@ -64,7 +64,7 @@ async def test_it_reads_by_itself_and_serves_only_once_it_is_on_the_disk(site, m
     told = [line["event"] for line in logged if "waiting for the disk" in line["event"]]
     assert [
         "a build is folded without waiting for the disk until it has caught up",
-        "a build that was folded without waiting for the disk is there whole",
+        "a build that was folded without waiting for the disk is on the disk",
     ] == told
 
 

@@ -131,11 +131,11 @@ async def test_people_are_told_all_that_differs(tmp_path: Path, capsys: pytest.C
     _print(await with_events(builds, lines, 1))
     told = capsys.readouterr().out
     for line in (
-        "build 1 of view type account at event 3: 1 views, 0 parked",
+        "build 1 of view type account at event 3: 1 view, 0 parked",
         "build 2 of view type account at event 4: 2 views, 1 parked",
         "views: 1 changed",
         "fields: balance in 1, moves in 1",
-        "not counted: 1 views that events between the two positions are for",
+        "not compared: 1 view that events between the two positions are for",
         "parked or skipped: 1 newly, 0 no longer, 0 for another reason",
         "3 Moved",
     ):

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from history_support import ACCOUNT, VIEW_TYPE, deployed, events, log_of, opened, replayed
-from hypothesis import given, settings
+from history_support import ACCOUNT, VIEW_TYPE, deployed, events, log_of, moved, opened, replayed
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from test_build_comparison import STRICTER, built, views
 
 from projection.engine.deploying import plan_deployment
 from projection.history.planning import look_ahead, planned, some_views
+from projection.model.ids import DEFAULT_TENANT, ViewId
+from projection.model.parked import Drop
 from projection.store.catalog import Catalog, CatalogReader
 
 if TYPE_CHECKING:
@@ -33,20 +37,30 @@ def states(one: DeployedView, lines: list[bytes]) -> dict[tuple[str, str], bytes
     return {(key.tenant_id, key.view_id): view for key, view in store.scan(None, VIEW_TYPE)}
 
 
+decisions = st.frozensets(
+    st.builds(Drop, st.integers(1, 25), st.just(DEFAULT_TENANT), st.sampled_from(["a", "b", "c"]).map(ViewId)),
+    max_size=3,
+)
+
+
 @settings(max_examples=25)
-@given(events)
-async def test_the_views_that_would_differ_are_those_that_a_replay_makes_differ(
-    tmp_path_factory: pytest.TempPathFactory, given_events: list[bytes]
+@given(events, decisions)
+@example([opened("a"), moved(1, "a", "b")], frozenset({Drop(2, DEFAULT_TENANT, ViewId("a"))}))
+async def test_the_views_that_would_differ_are_those_that_a_replay_with_the_decisions_makes_differ(
+    tmp_path_factory: pytest.TempPathFactory, given_events: list[bytes], dropped: frozenset[Drop]
 ) -> None:
     data = tmp_path_factory.mktemp("folder")
-    (build,) = built(data, (deployed(), given_events))
+    now, then = replace(deployed(), drops=dropped), replace(deployed(STRICTER), drops=dropped)
+    (build,) = built(data, (now, given_events))
+    with Catalog.open(data) as catalog:
+        catalog.record(replace(build, drops=tuple(sorted(dropped, key=lambda one: one.order))), serves=True)
     step = step_of(data, deployed(STRICTER))
     drawn = some_views(build, 3)
     assert len(drawn) == min(3, len(views(build)))
     assert drawn == some_views(build, 3)
     assert set(drawn) <= views(build).keys()
     await look_ahead(step, log_of(given_events), drawn, lambda _: None)
-    before, after = states(deployed(), given_events), states(deployed(STRICTER), given_events)
+    before, after = states(now, given_events), states(then, given_events)
     assert [key for key in drawn if before.get(key) != after.get(key)] == [
         (one.tenant_id, one.view_id) for one in step.differing
     ]
@@ -56,7 +70,7 @@ async def test_the_views_that_would_differ_are_those_that_a_replay_makes_differ(
 def test_what_is_folded_takes_disk_and_events_and_what_goes_on_takes_none(tmp_path: Path) -> None:
     builds = built(tmp_path, (deployed(), [opened()]), (deployed(STRICTER), [opened()]))
     on = step_of(tmp_path, deployed(ACCOUNT + "# more\n"))
-    assert ("goes on", "indexes, comments or changes differ", None, None) == (
+    assert ("goes on", "limits, indexes, comments or `changes`, which change no view", None, None) == (
         on.step.change,
         on.step.why,
         on.bytes,

@@ -242,7 +242,7 @@ async def test_a_build_under_way_replaces_whichever_answers_by_then(site, tmp_pa
 
 async def test_a_build_that_is_retired_is_folded_no_longer(site, tmp_path):
     async with site(EVENTS) as one:
-        assert "none follows" in (await ordered(one, "retire", 409))["detail"]
+        assert "no build of view type fines follows" in (await ordered(one, "retire", 409))["detail"]
         await ordered(one, "rebuild")
         await eventually(lambda: serving(one) == 2)
         assert {"view_type": "fines", "build": 1} == await ordered(one, "retire")

@@ -176,7 +176,10 @@ def test_a_node_id_that_no_consumer_name_can_hold_is_refused(data: Path, node_id
 class TestOneNodePerDataFolder:
     def test_a_second_process_is_told_which_one_has_the_folder(self, data: Path, node: subprocess.Popen[str]) -> None:
         node.stdout.readline()
-        with pytest.raises(StorageError, match=rf"in use by another node: process {node.pid}; stop that process"):
+        with pytest.raises(
+            StorageError,
+            match=rf"in use by another node or command: process {node.pid}; wait until that process has ended",
+        ):
             Catalog.open(data)
 
     def test_a_killed_process_gives_the_folder_back(self, data: Path, node: subprocess.Popen[str]) -> None:

@@ -23,7 +23,10 @@ def test_the_file_says_who_has_the_folder(tmp_path: Path) -> None:
 
 def test_a_second_node_is_refused_and_told_who_has_the_folder(tmp_path: Path) -> None:
     lock = FolderLock(tmp_path)
-    with pytest.raises(StorageError, match=f"is in use by another node: process {os.getpid()}; stop that process"):
+    with pytest.raises(
+        StorageError,
+        match=f"is in use by another node or command: process {os.getpid()}; wait until that process has ended",
+    ):
         FolderLock(tmp_path)
     lock.close()
     lock.close()
@@ -39,7 +42,7 @@ class TestAnotherContainer:
         (refused,) = run_apart("disk_child.py", "reader", tmp_path, own_pids=True)
         assert refused.startswith(f"the node that has {tmp_path} is {who}, and a store is for processes of one pid ")
         (refused,) = run_apart("disk_child.py", "node", tmp_path, own_pids=True)
-        assert refused.startswith(f"{tmp_path} is in use by another node: {who}; ")
+        assert refused.startswith(f"{tmp_path} is in use by another node or command: {who}; ")
         require_same_host(tmp_path)
         node.close()
 
@@ -81,7 +84,7 @@ def test_a_file_that_says_nothing_refuses_nobody(tmp_path: Path, said: bytes) ->
     lock = FolderLock(tmp_path)
     (tmp_path / NAME).write_bytes(said)
     require_same_host(tmp_path)
-    with pytest.raises(StorageError, match="is in use by another node: an unknown process"):
+    with pytest.raises(StorageError, match="is in use by another node or command: an unknown process"):
         FolderLock(tmp_path)
     lock.close()
 

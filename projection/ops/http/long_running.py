@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _JSON = "application/json"
 _MAX_TEXT = 1_000  # characters of a name or a reason
+_ALL_THERE_ARE = "`projection operations list` and GET /v1/operations name all there are"
 _SILENCE_S = 10.0  # until a comment says that the stream is alive
 router = APIRouter(prefix="/v1/operations", tags=["operations"], dependencies=FROM_OPERATORS)
 Id = Annotated[str, Path(description="The operation's id.", examples=[TASK["id"]])]
@@ -141,7 +142,7 @@ def _found(tasks: Tasks, task_id: str) -> TaskRecord:
     try:
         return tasks.one(task_id)
     except TaskUnknownError as error:
-        raise RequestError("operation.unknown", error.message, hint="GET /v1/operations names all there are") from None
+        raise RequestError("operation.unknown", error.message, hint=_ALL_THERE_ARE) from None
 
 
 def _answer(came: object) -> Response:
