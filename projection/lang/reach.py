@@ -130,6 +130,5 @@ class _Reactions:
 
 
 def _in_full(records: Iterable[Record]) -> str:
-    """All that records hold, and what the whole program has to do with them."""
-    found = records_in(records)
-    return "\n".join(sorted(f"{described(one)} {sorted(one.asked)} {one.from_outside}" for one in found))
+    """All that records hold, and whether their JSON may come from an event, which is read with more care."""
+    return "\n".join(sorted(f"{described(one)} {one.from_outside}" for one in records_in(records)))

@@ -66,6 +66,7 @@ NARROW = {
     "all the rest": ([("marks += 1", "marks += 2")], [OTHERS]),
     "the order of handlers for different events": ([("on Closed as e to e.id => delete\n", ""), ("on Moved", "on Closed as e to e.id => delete\non Moved")], []),
     "an event without a handler": ([("event Unused { id: string }", "event Unused { id: int }")], []),
+    "a type that events come to hold": ([("event Unused { id: string }", "event Unused { id: string, note: Note }")], ['Noted of "other"']),
     "whether a field was given": ([('if has(e.tier) then "tier" else ""', '""')], ["Opened"]),
 }  # fmt: skip
 WIDE = {
