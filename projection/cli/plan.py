@@ -121,7 +121,8 @@ def _told(one: PlannedStep) -> Iterator[str]:
     if one.pace is not None:
         yield f"time: {one.pace.rests_on}"
     else:
-        yield "time: not known, as no build of it was measured; `projection plan --sample 1` folds a part of the log"
+        how = "`projection plan --sample 1` folds the beginning of the log, if that has events of it, to tell"
+        yield f"time: not known, as no build of it was measured; {how}"
     if one.reach is not None:
         yield one.reach.in_words
     if one.touched is not None:
