@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from projection.lang.check.checker import CheckedProgram
     from projection.lang.compatibility import Change
+    from projection.lang.reach import Reach
     from projection.lang.reporting import Diagnostic
     from projection.model.manifest import ManifestView
 
@@ -32,9 +33,13 @@ class Fold:
     view_type: str
     is_new: bool
     reasons: tuple[str, ...]
+    reach: Reach | None = None  # where only the program is different
 
     def __str__(self) -> str:
-        return f"{self.view_type}: {'folds anew' if self.is_new else 'no new fold'}: {'; '.join(self.reasons)}"
+        told = [*self.reasons]
+        if self.reach is not None and self.reach.is_narrow:
+            told.append(self.reach.in_words)
+        return f"{self.view_type}: {'folds anew' if self.is_new else 'no new fold'}: {'; '.join(told)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +215,7 @@ def _fold(old: _Deployed, new: _Deployed) -> Fold:
     from projection.engine.recipes import recipe_differences, recipe_of
     from projection.lang.compatibility import reasons
     from projection.lang.program import Program
+    from projection.lang.reach import reach
     from projection.lang.run.executors import Execution
     from projection.model.envelope import Tenancy
 
@@ -222,7 +228,8 @@ def _fold(old: _Deployed, new: _Deployed) -> Fold:
     if "program" in found:
         found["program"] = f"the program ({', '.join(reasons(old.program, new.program))})"
     if found:
-        return Fold(new.view_type, is_new=True, reasons=tuple(found.values()))
+        only = reach(old.program, new.program) if found.keys() == {"program"} else None
+        return Fold(new.view_type, is_new=True, reasons=tuple(found.values()), reach=only)
     if old.program.source.text == new.program.source.text:
         why = "its program is the same"
     elif old.program.indexes != new.program.indexes:

@@ -74,7 +74,12 @@ def print_report(report: Report) -> None:
             "version": compared.against,
             "breaking": compared.breaking,
             "view_types": [
-                {"view_type": one.view_type, "folds_anew": one.is_new, "reasons": list(one.reasons)}
+                {
+                    "view_type": one.view_type,
+                    "folds_anew": one.is_new,
+                    "reasons": list(one.reasons),
+                    "reach": None if one.reach is None else one.reach.as_json(),
+                }
                 for one in compared.folds
             ],
             "changes": [

@@ -11,10 +11,9 @@ from projection.cli.parameters import Option
 from projection.errors import StreamError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from projection.history.planning import PlannedStep
-    from projection.history.watching import Target
     from projection.model.settings import Settings
 
 EXAMPLES = (
@@ -27,7 +26,12 @@ EXAMPLES = (
 def plan(
     *,
     sample: Annotated[
-        int, Option(metavar="N", min=0, help="Fold N views of each view type aside, and show which would differ.")
+        int,
+        Option(
+            metavar="N",
+            min=0,
+            help="Look for the views that can change, fold N of each view type aside, and show which would differ.",
+        ),
     ] = 0,
     json: Annotated[bool, Option("--json", help="One JSON object for each view type.")] = False,
     manifest: ManifestFile = None,
@@ -38,14 +42,15 @@ def plan(
 ) -> None:
     """Show what `projection deploy` would do, and what it takes.
 
-    It says which view types of the manifest fold anew, and why. Events and disk are rough: events are counted in the
-    whole stream, and disk is what the present build takes. Writes nothing, and reads while a node writes.
+    It says which view types of the manifest fold anew, and why. Events, time and disk are rough: events are counted in
+    the whole stream, time goes by how fast former builds were folded, and disk is what the present build takes. Writes
+    nothing, and reads while a node writes.
     """
     import asyncio
 
     from projection.engine.deploying import plan_deployment
     from projection.engine.deployment import load_deployment
-    from projection.history.planning import planned, some_views
+    from projection.history.planning import planned
     from projection.model.manifest import Manifest
     from projection.model.settings import Settings
     from projection.store.catalog import CatalogReader
@@ -55,23 +60,20 @@ def plan(
     with CatalogReader.open(settings.storage) as catalog:
         steps = planned(catalog, plan_deployment(catalog, deployed))
     folding = [one for one in steps if one.folds is not None]
-    if sample:
-        wanted = {
-            str(one.view_type): some_views(one.answers, sample) for one in (each.folds for each in folding) if one
-        }
-        asyncio.run(_looked_at(settings, folding, wanted))
-    elif folding:
-        try:
-            asyncio.run(_looked_at(settings, folding, {}))
-        except StreamError as error:
-            note(f"note: how many events are to be read is not known: {error.message}")
+    try:
+        if folding:
+            asyncio.run(_looked_at(settings, folding, sample))
+    except StreamError as error:
+        if sample:
+            raise
+        note(f"note: how many events are to be read is not known: {error.message}")
     _print(steps, as_json=json)
 
 
-async def _looked_at(settings: Settings, steps: Sequence[PlannedStep], wanted: Mapping[str, list[Target]]) -> None:
+async def _looked_at(settings: Settings, steps: Sequence[PlannedStep], sample: int) -> None:
     from projection.cli.connection import nats_connection
     from projection.history.logs import StreamLog
-    from projection.history.planning import look_ahead
+    from projection.history.planning import look_closer
     from projection.stream.connection import Nats
     from projection.stream.jetstream import JetStream
 
@@ -82,13 +84,13 @@ async def _looked_at(settings: Settings, steps: Sequence[PlannedStep], wanted: M
             if one.folds is not None and one.after is not None:
                 start = max(one.after, await log.before_start(one.folds.deployed))
                 one.events = max(0, end - start)
-            if (views := wanted.get(str(one.step.view_type))) is not None:
-                with progress(f"folding views of {one.step.view_type}", None) as advance:
-                    await look_ahead(one, log, views, advance)
+            if sample:
+                with progress(f"looking at {one.step.view_type}", None) as advance:
+                    await look_closer(one, log, sample, lambda _doing, sequence: advance(sequence))
 
 
 def _print(steps: Sequence[PlannedStep], *, as_json: bool) -> None:
-    from projection.cli.tables import print_table, size
+    from projection.cli.tables import duration, print_table, size
 
     if as_json:
         for one in steps:
@@ -99,17 +101,36 @@ def _print(steps: Sequence[PlannedStep], *, as_json: bool) -> None:
             one.step.view_type,
             one.step.change,
             _or_unknown(one, None if one.events is None else f"{one.events:,}"),
+            _or_unknown(one, None if one.seconds is None else duration(one.seconds)),
             "-" if one.bytes is None else size(one.bytes),
             one.step.why or "-",
         )
         for one in steps
     ]
-    print_table(("view type", "action", "events", "disk", "what is different"), rows, last_folds=True)
+    print_table(("view type", "action", "events", "time", "disk", "what is different"), rows, last_folds=True)
     for one in steps:
-        if one.sampled:
-            say(f"\n{one.step.view_type}: of {one.sampled:,} views, {len(one.differing):,} would differ")
+        for line in _told(one):
+            say(f"{one.step.view_type}: {line}")
         if one.differing:
             print_table(*views_table(one.differing), last_folds=True)
+
+
+def _told(one: PlannedStep) -> Iterator[str]:
+    """What stands below the table."""
+    if one.folds is None:
+        return
+    if one.pace is not None:
+        yield f"time: {one.pace.rests_on}"
+    else:
+        how = "`projection plan --sample 1` folds the beginning of the log, if that has events of it, to tell"
+        yield f"time: not known, as no build of it was measured; {how}"
+    if one.reach is not None:
+        yield one.reach.in_words
+    if one.touched is not None:
+        least = "" if one.touched.is_whole else "more than "
+        yield f"{least}{len(one.touched.views):,} views had {one.touched.events:,} such events"
+    if one.sampled:
+        yield f"of {one.sampled:,} views, {len(one.differing):,} would differ"
 
 
 def _or_unknown(one: PlannedStep, told: str | None) -> str:
@@ -127,7 +148,11 @@ def _as_json(one: PlannedStep) -> dict[str, object]:
         "why": one.step.why,
         "build": None if one.step.known_build is None else one.step.known_build.number,
         "events": one.events,
+        "seconds": one.seconds,
+        "seconds_rest_on": None if one.pace is None else one.pace.rests_on,
         "bytes": one.bytes,
+        "reach": None if one.reach is None else one.reach.as_json(),
+        "touched": None if one.touched is None else {"events": one.touched.events, "views": len(one.touched.views)},
         "sampled": one.sampled,
         "differing": [to_builtins(DifferingView.of(each)) for each in one.differing],
     }

@@ -65,3 +65,11 @@ def size(count: int) -> str:
             return f"{left:,.0f} {unit}"
         left /= 1024
     return f"{left:,.1f} GiB"
+
+
+def duration(seconds: float) -> str:
+    """How long something takes, about, as people read it."""
+    for unit, length in (("days", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:,.0f} {unit}"
+    return f"{seconds:,.0f} s" if seconds >= 1 else "less than 1 s"

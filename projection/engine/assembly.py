@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -262,10 +262,19 @@ def cutover(
     former = _stored_position(answers) if old is None else None
     # Builds that read other events have seen other numbers of them.
     compares = must_see_all and not {*READING} & build_differences(answers, build).keys()
-    audit = AuditRecord("switch", build.view_type, BY_NODE, {"former_build": answers.number, "build": build.number})
-    serve = partial(catalog.serve, build, answers, follows=rules.follows and old is not None, audit=audit)
+
+    def serve() -> None:
+        details = {"former_build": answers.number, "build": build.number} | measured(lane)
+        audit = AuditRecord("switch", build.view_type, BY_NODE, details)
+        catalog.serve(build, answers, follows=rules.follows and old is not None, audit=audit)
+
     gate = Gatekeeper(build.gate, rules.promote, partial(_noted, catalog, build.view_type))
     return Cutover(lane, old, serve, former, compares, gate, rules.keeps_following)
+
+
+def measured(lane: Lane) -> dict[str, Any]:
+    """What it took to fold a build that is to answer, for the audit: `projection plan` estimates others by it."""
+    return {} if lane.loaded is None else lane.loaded.details
 
 
 def _noted(catalog: Catalog, view_type: ViewType, held: HeldBuild | None) -> None:

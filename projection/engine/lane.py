@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from projection.engine.deployment import DeployedView
     from projection.engine.event import Event
+    from projection.engine.loading import Loaded
     from projection.lang.program import Step
     from projection.lang.reaction import Reaction
     from projection.model.checkpoint import StreamIdentity
@@ -72,6 +73,7 @@ class Lane:
         self.shares = frozenset(shares)
         self.halted: ProjectionError | None = None
         self.gas = 0  # used by the programs since the lane was opened
+        self.loaded: Loaded | None = None  # what it took to fold it, where it did not answer and that was measured
         self.epoch = store.claim()
         self._program = deployed.program
         self._message_parts = deployed.program.message_parts

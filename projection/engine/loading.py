@@ -6,7 +6,8 @@ subscription with others, which would have to wait meanwhile, and only then may 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from time import monotonic
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
 
@@ -23,6 +24,18 @@ if TYPE_CHECKING:
     from projection.engine.reading import Reading
 
 log = structlog.get_logger()
+
+
+class Loaded(NamedTuple):
+    """What it took to fold a build that did not answer, until it had nearly caught up."""
+
+    events: int  # sequences of the log that this process went through
+    seconds: float
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """For the audit."""
+        return {"events": self.events, "seconds": round(self.seconds, 3)}
 
 
 class Loading:
@@ -43,13 +56,20 @@ class Loading:
         self._halt = halt
         self._within = within
         self._ending: dict[Lane, asyncio.Task[None]] = {}
+        self._since: dict[Lane, tuple[float, int]] = {}  # when each was first seen, and how far it was
 
     def look(self, lanes: Iterable[Lane], readings: Mapping[Lane, Reading]) -> None:
         """Begin to end the loading of lanes that have nearly caught up."""
         self._ending = {lane: task for lane, task in self._ending.items() if not task.done()}
         self.delayed = {lane: error for lane, error in self.delayed.items() if lane in self._committers.by_lane}
+        self._since = {lane: since for lane, since in self._since.items() if lane in self._committers.by_lane}
         for lane in lanes:
+            if lane.store.is_loading:
+                self._since.setdefault(lane, (monotonic(), lane.position.scanned))
             if lane.store.is_loading and lane not in self._ending and self._has_nearly_caught_up(readings.get(lane)):
+                since, first = self._since[lane]
+                # Before it is on the disk: from then on it may answer, and the audit says so at once.
+                lane.loaded = lane.loaded or Loaded(lane.position.scanned - first, monotonic() - since)
                 doing = f"bringing build {lane.build} of view type {lane.view_type} to the disk"
                 self._ending[lane] = self._background.begin(doing, self._end(self._committers.by_lane[lane], doing))
 

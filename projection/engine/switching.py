@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from projection.engine.assembly import cutover
+from projection.engine.assembly import cutover, measured
 from projection.engine.builds import remove_build
 from projection.engine.candidates import can_go_back, deletable, nothing_waits, retirable
 from projection.engine.cutover import fewer_messages
@@ -67,7 +67,7 @@ class Switching:
         must_see_all = not choice.accept_fewer_messages and (pending is None or pending.must_see_all)
         rules = self._access.node.opener.rules
         one = cutover(self._catalog, build, lane, answers, old, rules, must_see_all=must_see_all)
-        details = {"former_build": answers.number, "build": build.number}
+        details = {"former_build": answers.number, "build": build.number} | measured(lane)
         audit = AuditRecord("promote", view_type, author, details | {"answers": True})
         if await self._comes_level(one):
             _require_as_many_messages(one)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ from projection.engine.deploying import FoldsAnew, GoesBack
 from projection.engine.inventory import build_states
 from projection.engine.recipes import deployed_by
 from projection.history.comparison import Pair, ViewDifference, subjects_of
+from projection.history.estimating import measured, tried
+from projection.history.reaching import reach_of, touched_views
 from projection.history.watching import WatchedViews
 from projection.model.keys import VIEWS, ViewKey
 from projection.store.lmdb_reader import LmdbViewReader
@@ -20,8 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from projection.engine.deploying import Step
+    from projection.history.estimating import FoldPace
     from projection.history.logs import Log
+    from projection.history.reaching import TouchedViews
     from projection.history.watching import Target
+    from projection.lang.reach import Reach
     from projection.store.build import Build
     from projection.store.catalog_reading import CatalogReading
 
@@ -34,6 +40,9 @@ class PlannedStep:
     bytes: int | None  # on the disk, by what the build that answers takes; None: nothing more, or not known
     after: int | None  # the last event that is not read again; None: nothing is
     events: int | None = None  # to be read, at most; None: none, or not known
+    pace: FoldPace | None = None  # None: not known
+    reach: Reach | None = None  # what the change of the program reaches; None where no build is folded
+    touched: TouchedViews | None = None  # the views that it reaches, where somebody looked
     sampled: int = 0  # views that were folded aside, by both programs
     differing: list[ViewDifference] = field(default_factory=list)  # those of them that would differ
 
@@ -42,6 +51,11 @@ class PlannedStep:
         """The step, where a build is folded beside the one that answers."""
         return self.step if isinstance(self.step, FoldsAnew | GoesBack) else None
 
+    @property
+    def seconds(self) -> float | None:
+        """How long it takes to fold the events, by what is known of that; None: nothing is folded, or not known."""
+        return None if self.events is None or self.pace is None else self.pace.seconds(self.events)
+
 
 def planned(catalog: CatalogReading, steps: Sequence[Step]) -> list[PlannedStep]:
     """What each step of a deployment takes, as far as the data folder tells.
@@ -49,7 +63,7 @@ def planned(catalog: CatalogReading, steps: Sequence[Step]) -> list[PlannedStep]
     Raises:
         StorageError: the folder cannot be read.
     """
-    found = []
+    found, audit = [], catalog.audit()
     for step in steps:
         states = {one.build.number: one for one in build_states(catalog, step.view_type)}
         match step:
@@ -59,7 +73,35 @@ def planned(catalog: CatalogReading, steps: Sequence[Step]) -> list[PlannedStep]
                 found.append(PlannedStep(step, None, states[step.build.number].scanned or 0))
             case _:
                 found.append(PlannedStep(step, None, None))
+        if (folds := found[-1].folds) is not None:
+            found[-1].pace = measured(audit, folds.view_type)
+            found[-1].reach = reach_of(folds.answers, folds.deployed)
     return found
+
+
+async def look_closer(one: PlannedStep, log: Log, count: int, progress: Callable[[str, int], None]) -> None:
+    """Look for the views that a step can change, fold some of them by both programs, and see how long folding takes.
+
+    Args:
+        one: a step that folds.
+        log: the events.
+        count: how many views are folded; of those that the step can change, where it is proven which these are.
+        progress: takes what is being done, and the sequence that was come to.
+
+    Raises:
+        ProjectionError: the log cannot be read, or the program of the build that answers cannot be used.
+    """
+    if (step := one.folds) is None or one.reach is None:
+        return
+    if one.reach.is_narrow:
+        pair = Pair(deployed_by(step.answers), step.deployed)
+        one.touched = await touched_views(pair, one.reach, log, partial(progress, "looking for views that can change"))
+        known = sorted(one.touched.views)
+        views = sorted(Random(0).sample(known, min(count, len(known))))  # noqa: S311 - the same views each time
+    else:
+        views = some_views(step.answers, count)
+    await look_ahead(one, log, views, partial(progress, "folding views by both programs"))
+    one.pace = one.pace or await tried(log, step.deployed)
 
 
 def some_views(build: Build, count: int) -> list[Target]:

@@ -39,16 +39,27 @@ def digest(
 
 def meaning(handler: core.Handler, functions: Mapping[str, core.Function]) -> str:
     """One text for every handler that does the same, with the functions that it needs."""
+    return meaning_and_records(handler, functions)[0]
+
+
+def meaning_and_records(
+    handler: core.Handler, functions: Mapping[str, core.Function]
+) -> tuple[str, frozenset[ty.Record]]:
+    """The same, and the records that the text names, of which it does not say what they hold."""
     numbers: dict[str, int] = {}
-    return "\n".join([_Writer(numbers).text(handler), *_called(numbers, functions)])
+    records = set[ty.Record]()
+    text = "\n".join([_Writer(numbers, records).text(handler), *_called(numbers, functions, records)])
+    return text, frozenset(records)
 
 
-def _called(numbers: dict[str, int], functions: Mapping[str, core.Function]) -> Iterator[str]:
+def _called(
+    numbers: dict[str, int], functions: Mapping[str, core.Function], records: set[ty.Record] | None = None
+) -> Iterator[str]:
     """The bodies of the functions that are called so far, and of those that these call."""
     written = 0
     while written < len(numbers):  # which grow on the way
         name = list(numbers)[written]
-        yield _Writer(numbers).text(functions[name].body)
+        yield _Writer(numbers, records).text(functions[name].body)
         written += 1
 
 
@@ -67,16 +78,18 @@ def described(record: ty.Record) -> str:
 
 
 class _Writer:
-    """Writes one computation; slots are numbered as they come."""
+    """Writes one computation; slots are numbered as they come, and `records` gets the records that are named."""
 
-    def __init__(self, numbers: dict[str, int] | None) -> None:
+    def __init__(self, numbers: dict[str, int] | None, records: set[ty.Record] | None = None) -> None:
         self._numbers = numbers
+        self._records = set[ty.Record]() if records is None else records
         self._slots: dict[int, int] = {slot: slot for slot in range(core.FIRST_FREE)}
 
     def text(self, value: Any) -> str:
         """See `canonical`."""
         match value:
             case ty.Record():
+                self._records.add(value)
                 return f"{value.kind} {value.name}"  # its fields stand in the schema, which is a part of its own
             case core.Local():
                 return f"local {self._slot(value.slot)}"

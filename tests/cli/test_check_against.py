@@ -39,9 +39,9 @@ def against(folder, *arguments):
 def test_what_did_not_change_makes_no_new_fold(repository):
     status, found = against(repository, "--against", "HEAD", "--fail-on-breaking")
     assert (0, 0, []) == (status, found["breaking"], found["changes"])
-    assert [{"view_type": "counter", "folds_anew": False, "reasons": ["its program is the same"]}] == found[
-        "view_types"
-    ]
+    assert [
+        {"view_type": "counter", "folds_anew": False, "reasons": ["its program is the same"], "reach": None}
+    ] == found["view_types"]
 
 
 def test_what_does_not_check_is_not_compared_and_not_gone(repository):
@@ -71,7 +71,7 @@ def test_what_means_the_same_makes_no_new_fold_and_says_why(repository, before, 
     )
     status, found = against(repository, "--against", "HEAD")
     assert (0, 0) == (status, found["breaking"])
-    assert [{"view_type": "counter", "folds_anew": False, "reasons": [reason]}] == found["view_types"]
+    assert [{"view_type": "counter", "folds_anew": False, "reasons": [reason], "reach": None}] == found["view_types"]
 
 
 def test_what_a_new_fold_comes_of_is_named_of_the_program_and_of_the_manifest(repository):
@@ -79,6 +79,21 @@ def test_what_a_new_fold_comes_of_is_named_of_the_program_and_of_the_manifest(re
     _, found = against(repository, "--against", "HEAD")
     (fold,) = found["view_types"]
     assert (True, ["the program (on Counted)", "limits.gas (200,000 → 5,000)"]) == (fold["folds_anew"], fold["reasons"])
+
+
+def test_where_only_some_events_are_handled_differently_their_types_are_named(repository):
+    deploy(repository, COUNTER.replace("total += e.n", "total += 2 * e.n"))
+    _, found = against(repository, "--against", "HEAD")
+    only = {"aggregate_type": None, "event_type": "Counted"}
+    assert {"any_view": False, "why": "", "event_types": [only], "all_other_types": False} == found["view_types"][0][
+        "reach"
+    ]
+    shown = projection("check", "--against", "HEAD", folder=repository)
+    told = "the program (on Counted); only views that had events of these types can differ: Counted\n"
+    assert shown.stdout.startswith(f"counter: folds anew: {told}")
+    deploy(repository, COUNTER.replace("total += e.n", "total += 2 * e.n"), limits={"gas": 5000})
+    _, found = against(repository, "--against", "HEAD")
+    assert found["view_types"][0]["reach"] is None
 
 
 def test_breaking_changes_are_warnings_that_fail_only_when_told_to(repository):

@@ -95,7 +95,14 @@ def test_a_view_type_is_paused_and_a_manifest_deployed_by_command_and_by_signal(
     assert would["events"] >= 1
     assert would["bytes"] > 0
     assert "new" in [one["view_id"] for one in would["differing"]]
-    assert "would differ" in done("plan", "--sample", "1", *server, folder=site)
+    assert ["Counted"] == [one["event_type"] for one in would["reach"]["event_types"]]
+    assert would["touched"]["views"] == would["sampled"] > 0
+    assert would["seconds"] > 0
+    assert "were folded in memory" in would["seconds_rest_on"]
+    told = done("plan", "--sample", "1", *server, folder=site)
+    assert "would differ" in told
+    assert "only views that had events of these types can differ: Counted" in told
+    assert "time: not known, as no build of it was measured" in done("plan", *server, folder=site)
     unreached = projection("plan", "--url", "nats://127.0.0.1:1", folder=site)
     assert ("unknown" in unreached.stdout, 0) == (True, unreached.returncode), unreached.stderr
     assert {1: "answers"} == states(site)

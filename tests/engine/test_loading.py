@@ -68,6 +68,20 @@ async def test_it_reads_by_itself_and_serves_only_once_it_is_on_the_disk(site, m
     ] == told
 
 
+async def test_the_audit_tells_what_the_folding_of_a_build_took(site):
+    """`projection plan` estimates by it how long other builds take."""
+    second = await under_way(site)
+    async with site.node(second, new_build=True) as node:
+        running = asyncio.create_task(node.run())
+        await eventually(lambda: site.catalog.serving(TALLY).number == 2, running)
+        new = next(lane for lane in node.lanes if lane.build == 2)
+        (switched,) = [one for one in site.catalog.audit() if one.operation == "switch"]
+        await ended(node, running)
+    assert {"former_build": 1, "build": 2, **new.loaded.details} == switched.details
+    assert 0 <= new.loaded.events <= len(EVENTS)
+    assert new.loaded.seconds > 0
+
+
 async def test_the_first_build_of_a_view_type_waits_for_the_disk_from_the_start(site):
     """It answers: what it once said is not to be unsaid by a loss of power."""
     async with site.node(deploy(site.folder, template=site.template)) as node:

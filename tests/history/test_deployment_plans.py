@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from test_build_comparison import STRICTER, built, views
 
 from projection.engine.deploying import plan_deployment
-from projection.history.planning import look_ahead, planned, some_views
+from projection.history.planning import look_ahead, look_closer, planned, some_views
 from projection.model.ids import DEFAULT_TENANT, ViewId
 from projection.model.parked import Drop
+from projection.store.audit import BY_NODE, AuditRecord
 from projection.store.catalog import Catalog, CatalogReader
 
 if TYPE_CHECKING:
@@ -65,6 +66,51 @@ async def test_the_views_that_would_differ_are_those_that_a_replay_with_the_deci
         (one.tenant_id, one.view_id) for one in step.differing
     ]
     shutil.rmtree(data)
+
+
+@settings(max_examples=25)
+@given(events)
+async def test_where_it_is_proven_which_views_can_change_all_that_would_differ_are_found(
+    tmp_path_factory: pytest.TempPathFactory, given_events: list[bytes]
+) -> None:
+    data = tmp_path_factory.mktemp("folder")
+    built(data, (deployed(), given_events))
+    step = step_of(data, deployed(STRICTER))
+    await look_closer(step, log_of(given_events), 100, lambda _doing, _sequence: None)
+    assert ["Moved"] == step.reach.named
+    before, after = states(deployed(), given_events), states(deployed(STRICTER), given_events)
+    assert {key for key in {*before, *after} if before.get(key) != after.get(key)} == {
+        (one.tenant_id, one.view_id) for one in step.differing
+    }
+    assert len(step.touched.views) == step.sampled
+    shutil.rmtree(data)
+
+
+async def test_only_views_that_can_change_are_sampled_and_any_where_that_is_not_proven(tmp_path: Path) -> None:
+    lines = [*[opened(one) for one in "abcdefgh"], moved(60, "b"), moved(60, "b")]
+    built(tmp_path, (deployed(), lines))
+    step = step_of(tmp_path, deployed(STRICTER))
+    await look_closer(step, log_of(lines), 1, lambda _doing, _sequence: None)
+    assert ({("", "a"), ("", "b")}, 2, 1) == (step.touched.views, step.touched.events, step.sampled)
+    other = step_of(tmp_path, deployed(ACCOUNT.replace("balance: int = 0", "balance: int = 1")))
+    await look_closer(other, log_of(lines), 8, lambda _doing, _sequence: None)
+    assert (False, None, 8, 8) == (other.reach.is_narrow, other.touched, other.sampled, len(other.differing))
+
+
+async def test_time_goes_by_what_was_measured_and_else_by_a_part_of_the_log(tmp_path: Path) -> None:
+    lines = [opened(), moved(60)]
+    built(tmp_path, (deployed(), lines))
+    step = step_of(tmp_path, deployed(STRICTER))
+    step.events = 1_000
+    assert (None, None) == (step.pace, step.seconds)
+    await look_closer(step, log_of(lines), 1, lambda _doing, _sequence: None)
+    assert "the first 2 events" in step.pace.rests_on
+    with Catalog.open(tmp_path) as catalog:
+        catalog.note(AuditRecord("switch", VIEW_TYPE, BY_NODE, {"build": 1, "events": 5_000, "seconds": 2.5}))
+    step = step_of(tmp_path, deployed(STRICTER))
+    step.events = 1_000
+    await look_closer(step, log_of(lines), 1, lambda _doing, _sequence: None)
+    assert (0.5, "build 1 was folded at 2,000 events a second") == (step.seconds, step.pace.rests_on)
 
 
 def test_what_is_folded_takes_disk_and_events_and_what_goes_on_takes_none(tmp_path: Path) -> None:
