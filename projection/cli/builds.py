@@ -43,10 +43,10 @@ def list_(
     storage: Storage = None,
     config: Config = None,
 ) -> None:
-    """List builds, how far each is, what it takes on the disk, and how much of that is free.
+    """List builds, how far each is and what it takes on the disk.
 
-    The state says which build answers, and the last column why one waits. `projection compact` gives back what is
-    free. Reads while a node writes.
+    The state says which build answers, and the last column why one waits. `free` is about what
+    `projection compact` gives back. Reads while a node writes.
     """
     from projection.cli.tables import print_table, size
     from projection.engine.inventory import build_states
