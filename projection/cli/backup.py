@@ -39,7 +39,7 @@ def backup(
 ) -> None:
     """Back up a data folder, while a node runs or not.
 
-    A backup holds a consistent snapshot of each build, and the catalogue with its decisions. A node that is running on
+    A backup holds a consistent snapshot of each build, and the catalog with its decisions. A node that is running on
     the folder goes on, and so do queries. A build that is as an earlier backup there has it
     is not copied again. Each file has a checksum, which `projection verify --backup` and `projection restore` compare.
     What is killed or fails leaves the former backups as they were.

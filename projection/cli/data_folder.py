@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def taken(data: Path) -> Iterator[Catalog]:
-    """The catalogue of a folder that is there, for a command that changes it; no node may have it meanwhile.
+    """The catalog of a folder that is there, for a command that changes it; no node may have it meanwhile.
 
     Raises:
         ConfigurationError: there is no such folder.

@@ -61,8 +61,8 @@ def export(
         wanted, whose = ViewType(view_type), None if tenant is None else TenantId(tenant)
     except ValueError as error:
         raise ConfigurationError(str(error)) from None
-    with CatalogReader.open(settings.storage) as catalogue:
-        serving = Serving(catalogue)
+    with CatalogReader.open(settings.storage) as catalog:
+        serving = Serving(catalog)
         try:
             served = serving.of(wanted)
             with exporting.whole_file(file) as out:

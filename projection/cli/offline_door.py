@@ -18,7 +18,7 @@ class OfflineDoor(OfflineOperations):
     """Implements `Door`."""
 
     def __init__(self, catalog: Catalog) -> None:
-        """Operations of a folder; its catalogue stays the caller's to close."""
+        """Operations of a folder; its catalog stays the caller's to close."""
         super().__init__(catalog)
         self._folder = catalog
 

@@ -1,7 +1,7 @@
 """Adoption: a corrected program takes over what a build has come to, and runs the events that are parked there.
 
 The build is copied where it is, and nothing of it changes. The copy answers once it is complete, by one step in the
-catalogue; whatever happens before, the former build goes on answering, and the next attempt begins with a new number.
+catalog; whatever happens before, the former build goes on answering, and the next attempt begins with a new number.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def adopt(catalog: Catalog, deployed: DeployedView, author: Author = BY_PROGRAM)
 
 
 def adopted(catalog: Catalog, former: Build, deployed: DeployedView, reader: LmdbLane) -> Adoption:
-    """Make the build that is to answer; it does not yet, and the catalogue does not know of it.
+    """Make the build that is to answer; it does not yet, and the catalog does not know of it.
 
     Args:
         catalog: of the data folder.
@@ -126,7 +126,7 @@ def record_adoption(catalog: Catalog, adoption: Adoption, author: Author) -> Non
     """Have the build of an adoption answer from here on.
 
     Raises:
-        StorageError: the catalogue cannot be written.
+        StorageError: the catalog cannot be written.
     """
     assert adoption.build is not None  # noqa: S101 - it was made
     details = {"former_build": adoption.former.number, "build": adoption.build.number, "taken": adoption.taken}
@@ -160,7 +160,7 @@ class _Takeover:
             StorageError: the store cannot be read.
         """
         if draft.fold_identity() != former.fold_identity:
-            raise StorageError(f"the store of {former} is folded by {draft.fold_identity()}, not as the catalogue says")
+            raise StorageError(f"the store of {former} is folded by {draft.fold_identity()}, not as the catalog says")
         position = draft.position()
         lineage = Lineage(former.fold_identity, position.scanned)
         self.build = replace(

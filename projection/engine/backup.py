@@ -1,7 +1,7 @@
 """Making a backup of a data folder: of each store one consistent snapshot, while a node goes on writing.
 
 It reads as any other process of the host does, and nothing waits for it. The stores are copied one after another, and
-the catalogue last. A build of which the catalogue says something else by then, such as a further decision, or that it
+the catalog last. A build of which the catalog says something else by then, such as a further decision, or that it
 answers now, is copied once more: so each copy is of a time at which all that the backup says of it was true.
 """
 
@@ -220,7 +220,7 @@ def begun_at(name: str) -> datetime:
 class _Copy:
     """Of a build's store."""
 
-    said: tuple[Build, bool]  # of it by the catalogue, before it was copied
+    said: tuple[Build, bool]  # of it by the catalog, before it was copied
     about: StoredBuild
     written: Written | None
 
@@ -248,7 +248,7 @@ class _Making:
     def write(self) -> int:
         """Write all files; returns their bytes."""
         began = _now()
-        of_catalogue = self._consistent()
+        of_catalog = self._consistent()
         about = About(
             FORMAT,
             FORMAT_VERSION,
@@ -259,7 +259,7 @@ class _Making:
             [one.about for one in self._sorted()],
         )
         text = msgspec.json.format(msgspec.json.encode(about), indent=1) + b"\n"
-        written = {f"{CATALOG}/{DATA}": of_catalogue, ABOUT: self._draft.write(ABOUT, [text])}
+        written = {f"{CATALOG}/{DATA}": of_catalog, ABOUT: self._draft.write(ABOUT, [text])}
         written |= {one.about.path: one.written for one in self._sorted() if one.about.path and one.written}
         sums = sums_text({path: one.sha256 for path, one in written.items()}).encode()
         self.copied += len(text)
@@ -269,7 +269,7 @@ class _Making:
         return [self.copies[key] for key in sorted(self.copies)]
 
     def _consistent(self) -> Written:
-        """Copy the stores until the catalogue says of each what it said before the store was copied."""
+        """Copy the stores until the catalog says of each what it said before the store was copied."""
         trouble: StorageError | None = None
         for attempt in range(_ROUNDS):
             if attempt:
@@ -290,13 +290,13 @@ class _Making:
                         raise trouble from None
             with self._catalog.streamed() as found:
                 if trouble is None and not self._changed(found.builds):
-                    return self._with_catalogue(found)
+                    return self._with_catalog(found)
         raise trouble or StorageError(
             "the builds of the data folder changed each time that they were copied", hint="try again at a calmer time"
         )
 
     def _changed(self, said: dict[Build, bool]) -> list[Build]:
-        """The builds of which there is no copy that is of the time when the catalogue said this of them."""
+        """The builds of which there is no copy that is of the time when the catalog said this of them."""
         for key in self.copies.keys() - {(str(build.view_type), build.number) for build in said}:
             self._forget(key)
         found = []
@@ -310,7 +310,7 @@ class _Making:
         if (copy := self.copies.pop(key, None)) is not None and copy.about.path is not None:
             self._draft.remove(copy.about.path)
 
-    def _with_catalogue(self, found: CatalogCopy) -> Written:
+    def _with_catalog(self, found: CatalogCopy) -> Written:
         written = self._draft.write(f"{CATALOG}/{DATA}", found.copy.pieces())
         self.copied += written.bytes
         return written

@@ -64,7 +64,7 @@ def plan_builds(
     Raises:
         ConfigurationError: view types are folded differently from now on, and nobody said what to do about it;
             nothing was made.
-        StorageError: the catalogue cannot be read or written.
+        StorageError: the catalog cannot be read or written.
     """
     serving = [catalog.serving(one.entry.view_type) for one in deployed]
     found = [_found(catalog, one, answers) for one, answers in zip(deployed, serving, strict=True)]
@@ -160,7 +160,7 @@ def begun(
         gate: when it may answer.
 
     Raises:
-        StorageError: the catalogue cannot be written.
+        StorageError: the catalog cannot be written.
     """
     build = Build(
         catalog.data,
@@ -179,14 +179,14 @@ def remove_build(catalog: Catalog, build: Build, audit: AuditRecord) -> None:
     """Forget a build that does not serve, and delete what it came to.
 
     Raises:
-        StorageError: the catalogue cannot be written; nothing changed.
+        StorageError: the catalog cannot be written; nothing changed.
     """
     catalog.forget(build, audit)
     remove_leftovers(catalog, build.view_type)
 
 
 def remove_leftovers(catalog: Catalog, view_type: ViewType) -> None:
-    """Delete the folders of builds that the catalogue does not know: what made or deleted them was interrupted."""
+    """Delete the folders of builds that the catalog does not know: what made or deleted them was interrupted."""
     known = {str(build.number) for build in catalog.builds(view_type)}
     for folder in (catalog.data / view_type).iterdir():
         if folder.name.isdecimal() and folder.name not in known:
@@ -276,7 +276,7 @@ def taking_decisions(
     `anew` none is: it keeps the event, which is told.
 
     Raises:
-        StorageError: a store or the catalogue cannot be read or written.
+        StorageError: a store or the catalog cannot be read or written.
     """
     for drop in answers.drops:
         if drop in build.drops:

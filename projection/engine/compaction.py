@@ -41,7 +41,7 @@ def compact_builds(
 
     Raises:
         ConfigurationError: there is no such view type.
-        StorageError: a store or the catalogue cannot be used, or the file system takes nothing out of files.
+        StorageError: a store or the catalog cannot be used, or the file system takes nothing out of files.
     """
     builds = catalog.all_builds() if view_type is None else catalog.builds(catalog.require(view_type).view_type)
     found, seen, latest = [], 0, 0
@@ -80,7 +80,7 @@ def compact(
 
     Raises:
         ConfigurationError: there is no such view type.
-        StorageError: a store or the catalogue cannot be used, or the file system takes nothing out of files.
+        StorageError: a store or the catalog cannot be used, or the file system takes nothing out of files.
     """
     came = CompactCame.of(compact_builds(catalog, view_type, on_progress or (lambda _done, _total: None)))
     catalog.note(audit_of(view_type, author, came))

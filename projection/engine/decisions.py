@@ -1,6 +1,6 @@
 """An operator's decision to drop a parked event: folds of the build, here or on another machine, leave it out.
 
-What comes of the decision is folded first, and written nowhere. Then the decision is written to the catalogue, and its
+What comes of the decision is folded first, and written nowhere. Then the decision is written to the catalog, and its
 effect to the lane's store, in one commit; what a crash in between has prevented is done when the store is opened next.
 The state is that of a fold that had left the event out.
 """

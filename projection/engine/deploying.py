@@ -132,7 +132,7 @@ def plan_deployment(catalog: Catalog | CatalogReader, deployed: Sequence[Deploye
 
     Raises:
         ConfigurationError: another build of a view type that is to change is under way already.
-        StorageError: the catalogue cannot be read.
+        StorageError: the catalog cannot be read.
     """
     steps = [_step(catalog, one) for one in deployed]
     named = {one.entry.view_type for one in deployed}

@@ -59,7 +59,7 @@ def build_states(catalog: CatalogReading, view_type: ViewType | None = None) -> 
     """The builds of a view type, or of all; those of one the oldest first.
 
     Raises:
-        StorageError: the catalogue cannot be read; of a store that cannot be, its state says so.
+        StorageError: the catalog cannot be read; of a store that cannot be, its state says so.
     """
     builds, paused = catalog.all_builds() if view_type is None else catalog.builds(view_type), catalog.paused()
     return [_measured(BuildState(one, *_state(catalog, one), paused.get(one.view_type))) for one in builds]

@@ -61,7 +61,7 @@ class Lane:
         Args:
             deployed: what to fold.
             store: where to; the lane claims it.
-            build: the number of the build, where the catalogue has one.
+            build: the number of the build, where the catalog has one.
             sees_only_own: whether whoever brings the events brings none outside the lane's subjects.
             shares: the subjects of a reading that it may share with others, which are made for the same ones.
             cached_bytes: of views' JSON that the lane may keep at hand; decoded, they take some times as much.

@@ -29,7 +29,7 @@ class LaneAccess:
     """The lanes of a node as operations find them, and have their stores to themselves."""
 
     def __init__(self, node: Node, catalog: Catalog) -> None:
-        """Access to the lanes of a node, whose stores are in LMDB; its catalogue is that of the data folder."""
+        """Access to the lanes of a node, whose stores are in LMDB; its catalog is that of the data folder."""
         self.node = node
         self.roster = node.roster
         self.catalog = catalog

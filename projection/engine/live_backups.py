@@ -126,7 +126,7 @@ class LiveBackups:
 
         Raises:
             ConfigurationError: there is no such view type.
-            StorageError: the catalogue cannot be read.
+            StorageError: the catalog cannot be read.
             TaskCanceledError: the task was canceled.
         """
         found = (await done_beside(VerifyWork(str(self._catalog.data), order.of()), self._node.stopping, task)).verified

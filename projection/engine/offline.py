@@ -60,7 +60,7 @@ class OfflineOperations:
     """The operations of a data folder; what they begin, the next start of a node goes on with."""
 
     def __init__(self, catalog: Catalog) -> None:
-        """Operations of a folder; its catalogue stays the caller's to close."""
+        """Operations of a folder; its catalog stays the caller's to close."""
         self._catalog = catalog
 
     def drop(self, order: DropOrder) -> DropCame:

@@ -1,6 +1,6 @@
 """What operators do to a node while it runs; its views can be read all the while.
 
-One operation at a time. Each begins with everything checked that can be, and ends with one step in the catalogue, which
+One operation at a time. Each begins with everything checked that can be, and ends with one step in the catalog, which
 holds the audit record as well: whatever comes in between, the next start finds the state before it or behind it.
 """
 
@@ -99,7 +99,7 @@ class Operations:
 
         Raises:
             ConfigurationError: there is no such view type.
-            StorageError: the catalogue cannot be written.
+            StorageError: the catalog cannot be written.
         """
         await self._do(view_type, self._pause(view_type, author))
 
@@ -108,7 +108,7 @@ class Operations:
 
         Raises:
             ConfigurationError: there is no such view type.
-            StorageError: the catalogue or a store cannot be written.
+            StorageError: the catalog or a store cannot be written.
         """
         await self._do(view_type, self._resume(view_type, author))
 
@@ -161,7 +161,7 @@ class Operations:
             ConfigurationError: there is no such build, it has halted, it parks what the other does not, or it has seen
                 fewer messages; nothing changed.
             StreamError: the end of the log cannot be looked at.
-            StorageError: the catalogue cannot be written.
+            StorageError: the catalog cannot be written.
         """
         return await self._do(view_type, self._switching.promote(view_type, choice, author))
 
@@ -171,7 +171,7 @@ class Operations:
         Raises:
             ConfigurationError: none follows, it has halted, or it has not caught up; nothing changed.
             StreamError: the end of the log cannot be looked at.
-            StorageError: the catalogue cannot be written.
+            StorageError: the catalog cannot be written.
         """
         return await self._do(view_type, self._switching.rollback(view_type, author))
 
@@ -180,7 +180,7 @@ class Operations:
 
         Raises:
             ConfigurationError: none follows, or not that one.
-            StorageError: the catalogue cannot be written.
+            StorageError: the catalog cannot be written.
         """
         return await self._do(view_type, self._switching.retire(view_type, number, author))
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def refilled(catalog: Catalog, answers: Build, path: Path) -> Build:
-    """Make a build with what a backup has; it does not answer yet, and the catalogue does not know of it.
+    """Make a build with what a backup has; it does not answer yet, and the catalog does not know of it.
 
     Args:
         catalog: of the data folder.

@@ -222,7 +222,7 @@ def _problems_of_stores(folder: Path, about: About) -> list[str]:
         if one.path is None:
             continue
         if (build := builds.pop((one.view_type, one.build), None)) is None:
-            found.append(f"its catalogue has no build {one.build} of view type {one.view_type}")
+            found.append(f"its catalog has no build {one.build} of view type {one.view_type}")
             continue
         verification = verified(build, LmdbViewReader.open_still)
         problems = verification.problems
@@ -302,7 +302,7 @@ def _is_restored(entry: Path) -> bool:
 
 
 def _finish(data: Path, partial: Path) -> None:
-    """Have everything at its place, the catalogue last: without it the folder is not taken for one."""
+    """Have everything at its place, the catalog last: without it the folder is not taken for one."""
     for folder in (*(path for path in partial.rglob("*") if path.is_dir()), partial):
         sync_folder(folder)
     for entry in sorted(partial.iterdir(), key=lambda one: one.name == CATALOG):

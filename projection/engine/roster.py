@@ -160,7 +160,7 @@ class Roster:
         self._start(lane)
 
     def switch(self, one: Cutover) -> None:
-        """Carry out a cutover that the catalogue has made: only the lane that was replaced may follow on."""
+        """Carry out a cutover that the catalog has made: only the lane that was replaced may follow on."""
         if one.old is not None:
             self._catching_up.replaced(one.old, one.new)
         self.followers.discard(one.new)

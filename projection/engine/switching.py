@@ -154,7 +154,7 @@ class Switching:
     def _switch(
         self, one: Cutover, build: Build, answers: Build, audit: AuditRecord, *, rolled_back: bool = False
     ) -> None:
-        """Have a build answer, in one step of the catalogue, and the lanes know of it."""
+        """Have a build answer, in one step of the catalog, and the lanes know of it."""
         view_type, rules = build.view_type, self._access.node.opener.rules
         follows = rules.follows and one.old is not None
         try:

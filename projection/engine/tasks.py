@@ -1,6 +1,6 @@
 """Long operations: each has an id, says how far it is and what came of it, and can be canceled.
 
-A record of each is kept in the catalogue, so that its end can be asked for later, also after a restart. What a node
+A record of each is kept in the catalog, so that its end can be asked for later, also after a restart. What a node
 could not bring to its end is either gone on with by the next one, or given up, which its record says.
 """
 
@@ -205,7 +205,7 @@ class Tasks:
             again: the record of one that a node did not bring to its end, and that goes on.
 
         Raises:
-            StorageError: the catalogue cannot be written; nothing has begun.
+            StorageError: the catalog cannot be written; nothing has begun.
         """
         record = again or TaskRecord(
             id=token_hex(6),
@@ -259,7 +259,7 @@ class Tasks:
         """Those that an earlier process did not bring to their ends.
 
         Raises:
-            StorageError: the catalogue cannot be read.
+            StorageError: the catalog cannot be read.
         """
         stored = (one for one in stored_tasks(self._catalog.task_records()) if one.state == State.RUNNING)
         return [one for one in stored if one.id not in self._under_way]
@@ -268,7 +268,7 @@ class Tasks:
         """Note what has become of one that an earlier process began.
 
         Raises:
-            StorageError: the catalogue cannot be written.
+            StorageError: the catalog cannot be written.
         """
         told = msgspec.structs.replace(record, state=state, ended=_now(), error=why or None, left_s=None)
         self._catalog.put_task(record.id, encoded(told), KEPT)
@@ -277,7 +277,7 @@ class Tasks:
         """The operations that are kept, those under way as they are now, the oldest first.
 
         Raises:
-            StorageError: the catalogue cannot be read.
+            StorageError: the catalog cannot be read.
         """
         found = {one.id: one for one in stored_tasks(self._catalog.task_records())}
         found |= {task.record.id: task.record for task in self._under_way.values()}
@@ -288,7 +288,7 @@ class Tasks:
 
         Raises:
             TaskUnknownError: there is none of this id.
-            StorageError: the catalogue cannot be read.
+            StorageError: the catalog cannot be read.
         """
         if (task := self._under_way.get(task_id)) is not None:
             return task.record
@@ -325,7 +325,7 @@ class Tasks:
 
         Raises:
             TaskUnknownError: there is none of this id.
-            StorageError: the catalogue cannot be read.
+            StorageError: the catalog cannot be read.
         """
         before = None
         while True:
@@ -346,7 +346,7 @@ class Tasks:
 
 
 def stored_tasks(stored: list[bytes]) -> list[TaskRecord]:
-    """The records of a catalogue, the oldest first; none that this version cannot read."""
+    """The records of a catalog, the oldest first; none that this version cannot read."""
     found = []
     for one in stored:
         with suppress(msgspec.MsgspecError):

@@ -43,7 +43,7 @@ class Verification:
         if audit is None:
             return [self.unreadable or "it cannot be read"]
         if audit.fold_identity not in (self.build.fold_identity, *self.build.earlier_identities):
-            found.append(f"it was folded by {audit.fold_identity}, and the catalogue says {self.build.fold_identity}")
+            found.append(f"it was folded by {audit.fold_identity}, and the catalog says {self.build.fold_identity}")
         if audit.digest != audit.recomputed:
             found.append(f"its digest is {audit.digest}, but what it holds comes to {audit.recomputed}")
         if audit.view_count != audit.views:
@@ -62,7 +62,7 @@ def verify(data: Path, view_types: list[ViewType] | None = None) -> list[Verific
 
     Raises:
         ConfigurationError: there is no such folder or view type.
-        StorageError: the folder's catalogue cannot be read.
+        StorageError: the folder's catalog cannot be read.
     """
     with CatalogReader.open(data) as catalog:
         builds = [catalog.require(one) for one in (catalog.view_types() if view_types is None else view_types)]

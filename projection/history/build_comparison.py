@@ -105,7 +105,7 @@ def compared_builds(
 
     Raises:
         ConfigurationError: there is none of a number, or none to compare with.
-        StorageError: the catalogue cannot be read.
+        StorageError: the catalog cannot be read.
     """
     answers, known = catalog.require(view_type), {one.number: one for one in catalog.builds(view_type)}
     beside = catalog.candidate(view_type) or catalog.follower(view_type)

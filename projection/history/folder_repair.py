@@ -48,7 +48,7 @@ def repair(
 
 
 def repair_with(catalog: Catalog, settings: Settings, target: Target, author: Author, *, dry_run: bool) -> RepairCame:
-    """The same with a catalogue that is open; raises as `repair`."""
+    """The same with a catalog that is open; raises as `repair`."""
 
     async def repaired() -> RepairCame:
         async with await Nats.connect(nats_connection(settings.nats)) as nats:

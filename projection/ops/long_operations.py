@@ -113,7 +113,7 @@ class LongOperations:
 
         Raises:
             ConfigurationError: there is no such view type.
-            StorageError: the catalogue cannot be read.
+            StorageError: the catalog cannot be read.
         """
         author = order.author(door)
         view_type = order.of()
@@ -138,7 +138,7 @@ class LongOperations:
 
         Raises:
             ConfigurationError: there is none of a number, none to compare with, or the node does not fold one of them.
-            StorageError: the catalogue cannot be read.
+            StorageError: the catalog cannot be read.
         """
         view_type = order.of()
         builds = compared_builds(self._catalog, view_type, order.old, order.new)

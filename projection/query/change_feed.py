@@ -72,7 +72,7 @@ class ChangeFeed:
 
         Raises:
             UnknownViewTypeError, QueryInvalidError, QueryLimitError: the query cannot be answered.
-            StorageError: the catalogue, or the build's store, cannot be read.
+            StorageError: the catalog, or the build's store, cannot be read.
         """
         await self._turns.taken(_readying(self._serving.of(query.view), query, self._limits))
 
@@ -136,7 +136,7 @@ class _Source:
 
         Raises:
             UnknownViewTypeError, QueryInvalidError, QueryLimitError: it cannot answer.
-            StorageError: the catalogue, or the build's store, cannot be read.
+            StorageError: the catalog, or the build's store, cannot be read.
         """
         served = self._serving.of(self._query.view)
         if served.number != self._number:

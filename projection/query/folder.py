@@ -41,8 +41,8 @@ class FolderQueries:
         """
         from projection.store.catalog import CatalogReader  # noqa: PLC0415 - LMDB, which files of events do without
 
-        with CatalogReader.open(data) as catalogue:
-            queries = Queries(Serving(catalogue), limits or QueryLimits())
+        with CatalogReader.open(data) as catalog:
+            queries = Queries(Serving(catalog), limits or QueryLimits())
             try:
                 yield cls(queries)
             finally:

@@ -56,9 +56,9 @@ class Queries:
             freshness: what the node of this process knows; None where there is none.
 
         Raises:
-            StorageError: the catalogue cannot be read.
+            StorageError: the catalog cannot be read.
         """
-        key = serving.catalogue.cursor_key
+        key = serving.catalog.cursor_key
         self.serving = serving
         self.limits = limits
         self._context = Context(limits, Cursors(key), freshness)
@@ -255,7 +255,7 @@ class Queries:
 
     def _cataloguing(self) -> Generator[None, None, CatalogAnswer]:
         entries = []
-        for view_type in self.serving.catalogue.view_types():
+        for view_type in self.serving.catalog.view_types():
             yield from self.serving.of(view_type).reading()
             entries.append(self._on_serving(view_type, self._entry))
             yield
@@ -271,7 +271,7 @@ class Queries:
             view=str(view_type),
             json_schema=served.schema.json_schema(),
             indexes=indexes,
-            builds=[build.number for build in self.serving.catalogue.builds(view_type)],
+            builds=[build.number for build in self.serving.catalog.builds(view_type)],
             changes=changes,
             **head,
         )

@@ -1,4 +1,4 @@
-"""The builds that answer: at every query the catalogue is asked which one that is, so that no former one does."""
+"""The builds that answer: at every query the catalog is asked which one that is, so that no former one does."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ class Served:
 
 
 class Builds(Protocol):
-    """The builds that there are, and which of them answer: what a catalogue tells."""
+    """The builds that there are, and which of them answer: what a catalog tells."""
 
     @property
     def cursor_key(self) -> bytes: ...  # noqa: D102
@@ -221,15 +221,15 @@ class Builds(Protocol):
 class Serving:
     """Finds the build that answers for a view type, and its reader."""
 
-    def __init__(self, catalogue: Builds, reader_of: ReaderOf | None = None) -> None:
+    def __init__(self, catalog: Builds, reader_of: ReaderOf | None = None) -> None:
         """Serve from a data folder, or from builds in memory.
 
         Args:
-            catalogue: of the folder; the caller's to close.
+            catalog: of the folder; the caller's to close.
             reader_of: gives the store of a build that is open in this process, where LMDB must not open it again; it
                 stays its owner's to close. Others are opened for reading.
         """
-        self.catalogue = catalogue
+        self.catalog = catalog
         self._reader_of = reader_of
         self._served: dict[ViewType, Served] = {}
 
@@ -238,16 +238,16 @@ class Serving:
 
         Raises:
             UnknownViewTypeError: there is none.
-            StorageError: the catalogue, or the build's store, cannot be read.
+            StorageError: the catalog, or the build's store, cannot be read.
         """
-        number = self.catalogue.serving_number(view_type)
+        number = self.catalog.serving_number(view_type)
         served = self._served.get(view_type)
         if served is not None and served.number == number:
             return served
         if number is None:
-            known = ", ".join(self.catalogue.view_types()) or "none yet"
+            known = ", ".join(self.catalog.view_types()) or "none yet"
             raise UnknownViewTypeError(f"there is no view type {str(view_type)!r}", hint=f"there are: {known}")
-        return self._open(self.catalogue.build(view_type, number), served)
+        return self._open(self.catalog.build(view_type, number), served)
 
     def _open(self, build: Build, former: Served | None) -> Served:
         reader = None if self._reader_of is None else self._reader_of(build)

@@ -127,8 +127,8 @@ class Sink:
 
     @contextmanager
     def _opened(self) -> Iterator[tuple[Serving, _SameFiles]]:
-        with CatalogReader.open(self._folder) as catalogue:
-            serving = Serving(catalogue)
+        with CatalogReader.open(self._folder) as catalog:
+            serving = Serving(catalog)
             try:
                 yield serving, _SameFiles(self._folder)
             finally:
@@ -210,7 +210,7 @@ def _is_for_good(error: ProjectionError) -> bool:
 def _with_changes(serving: Serving) -> list[ViewType]:
     """The view types that keep changes; one whose store cannot be read is tried, and says so."""
     found = []
-    for view_type in serving.catalogue.view_types():
+    for view_type in serving.catalog.view_types():
         with serving.of(view_type).reader.snapshot() as snapshot:
             if change_index(snapshot).stage in (Stage.ON, Stage.FILLING):
                 found.append(view_type)
@@ -218,11 +218,11 @@ def _with_changes(serving: Serving) -> list[ViewType]:
 
 
 class _SameFiles:
-    """Tells whether catalogue and stores are the files that were opened: who deletes a folder makes another one."""
+    """Tells whether catalog and stores are the files that were opened: who deletes a folder makes another one."""
 
     def __init__(self, folder: Path) -> None:
-        self._catalogue = folder / "catalog" / "data.mdb"
-        self._known = {self._catalogue: _inode(self._catalogue)}
+        self._catalog = folder / "catalog" / "data.mdb"
+        self._known = {self._catalog: _inode(self._catalog)}
         self._again = monotonic() + _FILES_EVERY_S
 
     def __call__(self, builds: Iterable[Build]) -> bool:
@@ -230,7 +230,7 @@ class _SameFiles:
         if monotonic() < self._again:
             return True
         self._again = monotonic() + _FILES_EVERY_S
-        for path in (self._catalogue, *(build.lane_path() / "data.mdb" for build in builds)):
+        for path in (self._catalog, *(build.lane_path() / "data.mdb" for build in builds)):
             if self._known.setdefault(path, found := _inode(path)) != found:
                 return False
         return True

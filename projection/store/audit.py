@@ -1,4 +1,4 @@
-"""The audit: what operators have done to a data folder, kept in its catalogue with the change itself."""
+"""The audit: what operators have done to a data folder, kept in its catalog with the change itself."""
 
 from __future__ import annotations
 

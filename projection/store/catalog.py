@@ -1,4 +1,4 @@
-"""The catalogue of a data folder: which builds there are, which one serves each view type, and whose node it is."""
+"""The catalog of a data folder: which builds there are, which one serves each view type, and whose node it is."""
 
 from __future__ import annotations
 
@@ -52,15 +52,15 @@ _NODE_ID = re.compile(r"[A-Za-z0-9-]{1,63}")
 
 
 class CatalogReader(CatalogReading):
-    """The catalogue as another process of the host sees it, while the node may be running."""
+    """The catalog as another process of the host sees it, while the node may be running."""
 
     @classmethod
     def open(cls, data: Path) -> Self:
-        """Open the catalogue of a data folder for reading.
+        """Open the catalog of a data folder for reading.
 
         Raises:
             ConfigurationError: there is no data folder, or it cannot be read.
-            StorageError: the catalogue is of another format version, or cannot be read; or a node of another container
+            StorageError: the catalog is of another format version, or cannot be read; or a node of another container
                 has the folder.
         """
         path = data / FOLDER
@@ -81,7 +81,7 @@ class CatalogReader(CatalogReading):
 
     @classmethod
     def open_still(cls, data: Path) -> Self:
-        """Open the catalogue of a backup, to which nobody writes; nothing is written beside it.
+        """Open the catalog of a backup, to which nobody writes; nothing is written beside it.
 
         Raises:
             StorageError: there is none, or it cannot be read.
@@ -93,7 +93,7 @@ class CatalogReader(CatalogReading):
 
 
 class Catalog(CatalogReading):
-    """The catalogue in the hands of the node, which has the data folder to itself until `close` or its end."""
+    """The catalog in the hands of the node, which has the data folder to itself until `close` or its end."""
 
     def __init__(self, data: Path, environment: Environment, lock: FolderLock, node_id: str) -> None:
         super().__init__(data, environment)
@@ -103,7 +103,7 @@ class Catalog(CatalogReading):
 
     @classmethod
     def open(cls, data: Path, node_id: str | None = None) -> Self:
-        """Take a data folder and open its catalogue; make both where there are none yet.
+        """Take a data folder and open its catalog; make both where there are none yet.
 
         A folder of the former store format is migrated first.
 
@@ -145,7 +145,7 @@ class Catalog(CatalogReading):
         """The number of the next build; nobody gets it again, whether a build comes of it or not.
 
         Raises:
-            StorageError: the catalogue cannot be written.
+            StorageError: the catalog cannot be written.
         """
 
         def count(transaction: Transaction) -> int:
@@ -169,7 +169,7 @@ class Catalog(CatalogReading):
             audit: what this is the effect of.
 
         Raises:
-            StorageError: the catalogue cannot be written.
+            StorageError: the catalog cannot be written.
         """
 
         def write(transaction: Transaction) -> None:
@@ -205,7 +205,7 @@ class Catalog(CatalogReading):
             audit: what this is the effect of.
 
         Raises:
-            StorageError: the catalogue cannot be written.
+            StorageError: the catalog cannot be written.
         """
 
         def write(transaction: Transaction) -> None:
@@ -233,7 +233,7 @@ class Catalog(CatalogReading):
         """Note why a build that has caught up may not answer yet, or that there is none such any more.
 
         Raises:
-            StorageError: the catalogue cannot be written.
+            StorageError: the catalog cannot be written.
         """
         key = HELD.encode() + view_type.encode()
 
@@ -249,7 +249,7 @@ class Catalog(CatalogReading):
         """Note that a build which follows is no longer folded.
 
         Raises:
-            StorageError: the catalogue cannot be written.
+            StorageError: the catalog cannot be written.
         """
 
         def write(transaction: Transaction) -> None:
@@ -262,7 +262,7 @@ class Catalog(CatalogReading):
         """Note that a node has run for some seconds more, for builds that follow and for former ones.
 
         Raises:
-            StorageError: the catalogue cannot be written.
+            StorageError: the catalog cannot be written.
         """
 
         def write(transaction: Transaction) -> None:
@@ -276,7 +276,7 @@ class Catalog(CatalogReading):
         """Forget a build that does not serve; its number is not used again.
 
         Raises:
-            StorageError: the catalogue cannot be written.
+            StorageError: the catalog cannot be written.
         """
 
         def write(transaction: Transaction) -> None:
@@ -290,7 +290,7 @@ class Catalog(CatalogReading):
         """Keep the record of a long operation in place of its former one; of more than `most`, the first written go.
 
         Raises:
-            StorageError: the catalogue cannot be written.
+            StorageError: the catalog cannot be written.
         """
 
         def write(transaction: Transaction) -> None:
@@ -304,10 +304,10 @@ class Catalog(CatalogReading):
         self._change(write)
 
     def note(self, audit: AuditRecord) -> None:
-        """Record what an operator does where nothing else in the catalogue changes by it.
+        """Record what an operator does where nothing else in the catalog changes by it.
 
         Raises:
-            StorageError: the catalogue cannot be written.
+            StorageError: the catalog cannot be written.
         """
         self._change(lambda transaction: write_record(transaction, audit))
 
@@ -315,7 +315,7 @@ class Catalog(CatalogReading):
         """Note that nothing is folded for a view type until it is resumed; without a reason, a former one stays.
 
         Raises:
-            StorageError: the catalogue cannot be written.
+            StorageError: the catalog cannot be written.
         """
 
         def write(transaction: Transaction) -> None:
@@ -329,7 +329,7 @@ class Catalog(CatalogReading):
         """Note that a view type is folded again.
 
         Raises:
-            StorageError: the catalogue cannot be written.
+            StorageError: the catalog cannot be written.
         """
 
         def write(transaction: Transaction) -> None:
@@ -362,7 +362,7 @@ def _take(transaction: Transaction, path: Path, node_id: str | None) -> str:
 
 
 def renew(data: Path, audit: AuditRecord) -> None:
-    """Make a restored catalogue independent of the one that it is a copy of.
+    """Make a restored catalog independent of the one that it is a copy of.
 
     It gets another node id, so that both nodes may run. Cursors and ids of changes that the other one has given out
     mean nothing here: it may have gone on since.

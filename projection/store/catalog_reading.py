@@ -1,4 +1,4 @@
-"""Reading the catalogue of a data folder: builds, which of them answers, and what operators have done."""
+"""Reading the catalog of a data folder: builds, which of them answers, and what operators have done."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ if TYPE_CHECKING:
 
 
 class CatalogCopy(NamedTuple):
-    """A snapshot of a catalogue that is being copied."""
+    """A snapshot of a catalog that is being copied."""
 
     builds: dict[Build, bool]  # all, and whether each answers for its view type
     copy: StreamedCopy
 
 
 class CatalogReading:
-    """What the catalogue's owner and its readers share."""
+    """What the catalog's owner and its readers share."""
 
     def __init__(self, data: Path, environment: Environment) -> None:
         self.data = data
@@ -55,7 +55,7 @@ class CatalogReading:
         """The view types that have a serving build, in order of their names.
 
         Raises:
-            StorageError: the catalogue cannot be read.
+            StorageError: the catalog cannot be read.
         """
         with self._understood(), self._environment.read() as transaction:
             serving = SERVING.encode()
@@ -65,7 +65,7 @@ class CatalogReading:
         """All builds of a view type, the oldest first.
 
         Raises:
-            StorageError: the catalogue cannot be read.
+            StorageError: the catalog cannot be read.
         """
         with self._understood(), self._environment.read() as transaction:
             return list(self._below(transaction, BUILDS.format(view_type)))
@@ -74,7 +74,7 @@ class CatalogReading:
         """All builds of all view types, those of one the oldest first.
 
         Raises:
-            StorageError: the catalogue cannot be read.
+            StorageError: the catalog cannot be read.
         """
         with self._understood(), self._environment.read() as transaction:
             return list(self._below(transaction, ALL_BUILDS))
@@ -83,7 +83,7 @@ class CatalogReading:
         """The build that answers for a view type; None where the folder has none.
 
         Raises:
-            StorageError: the catalogue cannot be read.
+            StorageError: the catalog cannot be read.
         """
         with self._understood(), self._environment.read() as transaction:
             pointer = transaction.get(SERVING.encode() + view_type.encode())
@@ -95,7 +95,7 @@ class CatalogReading:
         """The number of the build that answers for a view type, which every query asks; None where there is none.
 
         Raises:
-            StorageError: the catalogue cannot be read.
+            StorageError: the catalog cannot be read.
         """
         with self._understood():
             pointer = self._environment.get(SERVING.encode() + view_type.encode())
@@ -105,7 +105,7 @@ class CatalogReading:
         """The build that was begun to take the place of the one that answers; None where none was.
 
         Raises:
-            StorageError: the catalogue cannot be read.
+            StorageError: the catalog cannot be read.
         """
         return self._pointed(CANDIDATE, view_type)
 
@@ -113,7 +113,7 @@ class CatalogReading:
         """The build that answered before, or that was rolled back, and is folded on; None where none is.
 
         Raises:
-            StorageError: the catalogue cannot be read.
+            StorageError: the catalog cannot be read.
         """
         return self._pointed(FOLLOWER, view_type)
 
@@ -126,7 +126,7 @@ class CatalogReading:
         """The build that has caught up and may not answer yet, as its node noted it last; None where none is.
 
         Raises:
-            StorageError: the catalogue cannot be read.
+            StorageError: the catalog cannot be read.
         """
         with self._understood():
             stored = self._environment.get(HELD.encode() + view_type.encode())
@@ -136,7 +136,7 @@ class CatalogReading:
         """For how many seconds of a node's running a build has been what it is: one that follows, or a former one.
 
         Raises:
-            StorageError: the catalogue cannot be read.
+            StorageError: the catalog cannot be read.
         """
         with self._understood():
             return float(self._environment.get(AGE.format(build.view_type, build.number).encode()) or 0.0)
@@ -145,7 +145,7 @@ class CatalogReading:
         """The view types that are paused, and why.
 
         Raises:
-            StorageError: the catalogue cannot be read.
+            StorageError: the catalog cannot be read.
         """
         with self._understood(), self._environment.read() as transaction:
             prefix = PAUSED.encode()
@@ -158,7 +158,7 @@ class CatalogReading:
         """What operators have done, the oldest first.
 
         Raises:
-            StorageError: the catalogue cannot be read.
+            StorageError: the catalog cannot be read.
         """
         with self._understood(), self._environment.read() as transaction:
             return list(records(transaction))
@@ -167,7 +167,7 @@ class CatalogReading:
         """What is kept of long operations, as `put_task` got it.
 
         Raises:
-            StorageError: the catalogue cannot be read.
+            StorageError: the catalog cannot be read.
         """
         with self._understood(), self._environment.read() as transaction:
             return [stored for _, stored in entries_below(transaction, TASK.encode())]
@@ -176,7 +176,7 @@ class CatalogReading:
         """A recorded build.
 
         Raises:
-            StorageError: there is none of that number, or the catalogue cannot be read.
+            StorageError: there is none of that number, or the catalog cannot be read.
         """
         with self._understood(), self._environment.read() as transaction:
             return self._build(transaction, view_type, number)
@@ -186,7 +186,7 @@ class CatalogReading:
         """32 random bytes of this data folder, which seal what clients bring back: cursors and the like.
 
         Raises:
-            StorageError: the catalogue cannot be read, or was made by a version that had no queries.
+            StorageError: the catalog cannot be read, or was made by a version that had no queries.
         """
         if (key := self._environment.get(CURSOR_KEY)) is None:
             raise StorageError(f"{self._environment.path} has no key for cursors", hint="start the node once")
@@ -197,7 +197,7 @@ class CatalogReading:
         """What tells this data folder's backups from those of others; a folder that was restored keeps it.
 
         Raises:
-            StorageError: the catalogue cannot be read, or was made by a version that had no backups.
+            StorageError: the catalog cannot be read, or was made by a version that had no backups.
         """
         if (stored := self._environment.get(FOLDER_ID)) is None:
             raise StorageError(f"{self._environment.path} has no id for backups", hint="start the node once")
@@ -208,7 +208,7 @@ class CatalogReading:
         """A snapshot to be copied piece by piece.
 
         Raises:
-            StorageError: the catalogue cannot be read.
+            StorageError: the catalog cannot be read.
         """
         with self._understood(), self._environment.read() as transaction:
             answering = {
@@ -225,7 +225,7 @@ class CatalogReading:
 
         Raises:
             ConfigurationError: the folder has no such view type.
-            StorageError: the catalogue cannot be read.
+            StorageError: the catalog cannot be read.
         """
         if (build := self.serving(view_type)) is None:
             known = ", ".join(self.view_types()) or "none yet"
@@ -233,7 +233,7 @@ class CatalogReading:
         return build
 
     def close(self) -> None:
-        """Give back what the catalogue holds; idempotent."""
+        """Give back what the catalog holds; idempotent."""
         self._environment.close()
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""What the catalogue holds: its keys, and builds as JSON."""
+"""What the catalog holds: its keys, and builds as JSON."""
 
 from __future__ import annotations
 

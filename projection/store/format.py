@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from projection.store.lmdb_env import Transaction
 
-# Of keys and values of lanes and catalogue alike; raised by every change that old code misreads, with a migration.
+# Of keys and values of lanes and catalog alike; raised by every change that old code misreads, with a migration.
 FORMAT_VERSION = 3
 FORMER_VERSION = 2  # that `migration` brings to this one
 _KEY = b"format"
@@ -23,7 +23,7 @@ class Kind(StrEnum):
     """What an environment holds."""
 
     LANE = "lane"
-    CATALOGUE = "catalogue"
+    CATALOGUE = "catalog"
 
 
 def stamp(transaction: Transaction, kind: Kind) -> None:

@@ -7,7 +7,7 @@ a lineage: format 2 left their views alone, where a fold of today has them wait,
 index that has an entry of a renamed view is built anew; whoever follows changes begins anew, since the build goes by
 another identity.
 
-Each lane is migrated in one transaction, and the catalogue last, in one of its own. So a migration that is killed
+Each lane is migrated in one transaction, and the catalog last, in one of its own. So a migration that is killed
 begins again with the lanes that it has not reached.
 """
 
@@ -72,9 +72,9 @@ def migrate(
 
     Args:
         data: the folder.
-        environment: of its catalogue.
-        builds: all that the catalogue holds, those of a view type in the order of their numbers.
-        record: writes a build into the catalogue.
+        environment: of its catalog.
+        builds: all that the catalog holds, those of a view type in the order of their numbers.
+        record: writes a build into the catalog.
 
     Raises:
         StorageError: the folder cannot be read or written; the next attempt goes on.

@@ -10,7 +10,7 @@ from projection.model.files import is_there
 if TYPE_CHECKING:
     from pathlib import Path
 
-CATALOG = "catalog"  # the catalogue, in a data folder; of what is restored it comes last
+CATALOG = "catalog"  # the catalog, in a data folder; of what is restored it comes last
 RESTORING = "restore.partial"  # what is being restored; with a dot in it no view type's directory has this name
 
 

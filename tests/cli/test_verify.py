@@ -85,11 +85,11 @@ def test_a_view_that_no_commit_has_written_so_is_found(site, value, said):
     assert "  hint: `projection repair counter` folds it from the stream" in ended.stderr
 
 
-def test_a_store_of_another_fold_than_the_catalogue_says_is_found(site):
+def test_a_store_of_another_fold_than_the_catalog_says_is_found(site):
     damage(site, b"lane:fold_identity", b"f" * 64)
     ended = projection("verify", folder=site)
     assert 1 == ended.returncode
-    assert f"error: view type counter: it was folded by {'f' * 64}, and the catalogue says" in ended.stderr
+    assert f"error: view type counter: it was folded by {'f' * 64}, and the catalog says" in ended.stderr
 
 
 def test_folders_that_were_folded_alike_are_equal(left, site, nats_server):

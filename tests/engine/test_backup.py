@@ -105,7 +105,7 @@ def len_of_sums(directory, made) -> int:
     return (directory / made.name / "SHA256SUMS").stat().st_size
 
 
-def test_catalogue_and_audit_come_along_and_name_and_key_are_new(data, directory, tmp_path):
+def test_catalog_and_audit_come_along_and_name_and_key_are_new(data, directory, tmp_path):
     with Catalog.open(data, "first") as catalog:
         catalog.pause(OTHERS, AuditRecord("pause", OTHERS, ALICE))
     backed_up(data, directory)
@@ -173,7 +173,7 @@ def test_a_clock_that_was_set_back_makes_later_backups_no_earlier_ones(data, dir
 
 
 class Busy:
-    """A catalogue that changes between the first look at it and the second."""
+    """A catalog that changes between the first look at it and the second."""
 
     def __init__(self, catalog, change) -> None:
         self._catalog, self._change, self._looks = catalog, change, 0

@@ -29,7 +29,7 @@ def test_a_store_that_a_power_loss_took_is_folded_anew_and_told(tmp_path, deploy
 
 @pytest.fixture
 def adopted(tmp_path, deployed):
-    """A catalogue whose answering build has taken over the views of another one."""
+    """A catalog whose answering build has taken over the views of another one."""
     fold_on(tmp_path / "data", deployed, Log(added("x", 1), broken("x")).messages)
     with Catalog.open(tmp_path / "data") as catalog:
         adopt(catalog, deploy(tmp_path / "new", CORRECTED)[0])

@@ -136,7 +136,7 @@ class KilledError(Exception):
 
 @pytest.mark.parametrize("transaction", range(7))
 def test_a_migration_that_is_killed_begins_again_and_comes_to_the_same(data, tmp_path, monkeypatch, transaction):
-    """In the middle of each of its transactions: those of six lanes, and that of the catalogue."""
+    """In the middle of each of its transactions: those of six lanes, and that of the catalog."""
     expected = {view_type: state for view_type, (_, state) in states(extract(tmp_path / "whole")).items()}
     count, stamp = 0, migration.stamp
 

@@ -388,7 +388,7 @@ async def test_a_build_that_halts_while_the_end_of_the_log_is_looked_at_does_not
     assert [] == served
 
 
-async def test_a_catalogue_that_cannot_be_written_delays_the_switch(folder, logged):
+async def test_a_catalog_that_cannot_be_written_delays_the_switch(folder, logged):
     tries = list[str]()
 
     def serve() -> None:

@@ -366,7 +366,7 @@ MUTANTS = [
         "tests/query/test_service.py::test_an_etag_tells_states_tenants_ids_and_degraded_views_apart",
     ),
     Mutant(
-        "the catalogue asked only once which build answers",
+        "the catalog asked only once which build answers",
         "query/serving.py",
         (("if served is not None and served.number == number:", "if served is not None:"),),
         "tests/query/test_service.py::test_after_a_switch_the_new_build_answers_and_cursors_of_the_old_one_are_gone",

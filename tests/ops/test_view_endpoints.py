@@ -263,7 +263,7 @@ async def test_the_tenant_is_that_of_the_credentials_and_nobody_elses(one):
 # what there is
 
 
-async def test_the_catalogue_tells_schemas_and_indexes(one):
+async def test_the_catalog_tells_schemas_and_indexes(one):
     (entry,) = (await one.get("/v1/catalog")).json()["views"]
     assert ("fines", [{"by": "status, balance desc", "built": True}], [1]) == (
         entry["view"],

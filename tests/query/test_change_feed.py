@@ -53,7 +53,7 @@ def counter(n):
 
 
 class Lane:
-    """A build of the catalogue with its store, written by the test."""
+    """A build of the catalog with its store, written by the test."""
 
     def __init__(self, catalog, program=PROGRAM, *, changes=True, serves=True):
         recipe = Recipe({}, RecipeTenancy(enabled=True, default=""), RecipeProgram("counters.proj", program, "digest"))
@@ -68,7 +68,7 @@ class Lane:
 
 
 class Node:
-    """A catalogue, the lanes that are open in this process, and a feed over them."""
+    """A catalog, the lanes that are open in this process, and a feed over them."""
 
     def __init__(self, folder):
         self.catalog = Catalog.open(folder)

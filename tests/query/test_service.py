@@ -418,7 +418,7 @@ async def test_explaining_runs_the_query_and_says_how(site):
         assert ("all views, sorted", None, 40, True) == (scanned.plan, scanned.index, scanned.examined, scanned.gas > 0)
 
 
-def test_the_catalogue_lists_view_types_with_schema_indexes_and_builds(site):
+def test_the_catalog_lists_view_types_with_schema_indexes_and_builds(site):
     with site.queries() as queries:
         (entry,) = queries.catalog_now().views
         assert ("things", [1], False) == (entry.view, entry.builds, entry.changes)

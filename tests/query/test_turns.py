@@ -218,7 +218,7 @@ async def test_queries_that_are_made_ready_side_by_side_do_not_wait_for_one_anot
     assert [one.views for one in found] == [one.views for one in expected] * 2
 
 
-async def test_the_catalogue_reads_programs_in_turns_and_a_view_needs_none(own, monkeypatch):
+async def test_the_catalog_reads_programs_in_turns_and_a_view_needs_none(own, monkeypatch):
     count = slices_of(monkeypatch)
     with own.queries() as queries:
         view_id = next(view_id for tenant, view_id in own.store.views if tenant == TENANT)

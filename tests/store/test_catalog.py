@@ -1,4 +1,4 @@
-"""The catalogue numbers builds and never twice, knows what serves, and has its data folder to itself."""
+"""The catalog numbers builds and never twice, knows what serves, and has its data folder to itself."""
 
 import os
 import subprocess
@@ -86,7 +86,7 @@ def test_a_build_serves_from_when_that_is_said(data: Path) -> None:
             assert build == catalog.serving(ORDERS)
 
 
-def test_the_catalogue_is_there_when_it_is_opened_again(data: Path) -> None:
+def test_the_catalog_is_there_when_it_is_opened_again(data: Path) -> None:
     """With all that a build is, whatever the ids look like."""
     drops = (Drop(3, TenantId("a:💥"), ViewId('%."')), Drop(4, TenantId(""), None))
     with Catalog.open(data) as catalog:
@@ -146,15 +146,15 @@ def test_lanes_live_below_their_view_type_build_and_partition(data: Path) -> Non
     assert data / "orders" / "3" / "7" == build.lane_path(7)
 
 
-def test_a_view_type_may_be_called_as_the_catalogue_is(data: Path) -> None:
+def test_a_view_type_may_be_called_as_the_catalog_is(data: Path) -> None:
     """Its builds lie in the same directory and nothing meets."""
-    catalogue = ViewType("catalog")
+    called = ViewType("catalog")
     with Catalog.open(data) as catalog:
-        build = made(catalog, catalogue)
+        build = made(catalog, called)
         with LmdbLaneStore.open(build.lane_path(), build.fold_identity) as store:
             assert store.claim() == 1
     with Catalog.open(data) as catalog:
-        assert build == catalog.serving(catalogue)
+        assert build == catalog.serving(called)
 
 
 def test_a_node_id_is_made_once_or_given(tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ class TestOneNodePerDataFolder:
     def test_the_folder_is_free_after_a_failed_opening(self, data: Path) -> None:
         LmdbLaneStore.open(data / "catalog", "f0").close()
         for _ in range(2):
-            with pytest.raises(StorageError, match="is the lane of a projection node, not a catalogue"):
+            with pytest.raises(StorageError, match="is the lane of a projection node, not a catalog"):
                 Catalog.open(data)
 
     def test_closing_twice_is_closing_once(self, data: Path) -> None:
@@ -255,16 +255,16 @@ class TestReading:
         with CatalogReader.open(data) as reader, pytest.raises(ConfigurationError, match=unknown):
             reader.require(ViewType("order"))
 
-    @pytest.mark.parametrize("open_catalogue", [Catalog.open, CatalogReader.open])
-    def test_a_catalogue_of_another_format_version_is_refused(self, data: Path, open_catalogue) -> None:
+    @pytest.mark.parametrize("open_catalog", [Catalog.open, CatalogReader.open])
+    def test_a_catalog_of_another_format_version_is_refused(self, data: Path, open_catalog) -> None:
         Catalog.open(data).close()
         with lmdb.open(str(data / "catalog")) as environment, environment.begin(write=True) as transaction:
-            transaction.put(b"format", b'{"kind": "catalogue", "version": 0}')
+            transaction.put(b"format", b'{"kind": "catalog", "version": 0}')
         with pytest.raises(StorageError, match="catalog was written in store format 0, and this program"):
-            open_catalogue(data)
+            open_catalog(data)
 
     @pytest.mark.parametrize("key", [b"build:orders:0000000001", b"serving:orders"])
-    def test_a_damaged_catalogue_is_a_storage_error_that_says_where(self, data: Path, key: bytes) -> None:
+    def test_a_damaged_catalog_is_a_storage_error_that_says_where(self, data: Path, key: bytes) -> None:
         with Catalog.open(data) as catalog:
             made(catalog, ORDERS)
         for damage in (b"{", b"{}", None):
