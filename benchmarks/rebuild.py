@@ -121,7 +121,7 @@ async def _opened(url: str, data: Path) -> AsyncIterator[_Site]:
     with Catalog.open(data) as catalog:
         async with await Nats.connect(NatsConnection(url)) as nats:
             with open_node(settings, fine_summary(), catalog, nats) as node:
-                yield _Site(node, catalog, Operations(node, catalog, lambda _: None))
+                yield _Site(node, catalog, Operations(node, catalog, lambda _: None, settings))
 
 
 async def _fold(url: str, path: Path) -> None:

@@ -61,12 +61,13 @@ def deploy(
         )
         with door_to(settings.storage) as door:
             steps = door.deploy(order).steps
-    _print(steps, as_json=json)
+    print_steps(steps, as_json=json)
     if dry_run:
         note("note: nothing was done")
 
 
-def _print(steps: Sequence[StepCame], *, as_json: bool) -> None:
+def print_steps(steps: Sequence[StepCame], *, as_json: bool) -> None:
+    """Print what a deployment does with each view type."""
     from msgspec.structs import asdict
 
     from projection.cli.tables import print_table

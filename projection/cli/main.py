@@ -103,6 +103,7 @@ _COMMANDS = {
         "promote",
         "query",
         "rebuild",
+        "reload",
         "repair",
         "repl",
         "replay",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from projection.cli.console import print_json, progress, say
+from projection.cli.console import note, print_json, progress, say
 from projection.cli.options import Config, Reason, Storage
 from projection.cli.parameters import Argument, Exit, Option
 from projection.errors import EXIT_FAILED, ConfigurationError
@@ -86,9 +86,13 @@ def watch(task_id: _Id, *, storage: Storage = None, config: Config = None) -> No
             found = _stored(data, task_id)
         else:
             with progress("working", None) as advance:
-                while (found := node.task(task_id)).state == State.RUNNING:
+                why = None
+                while not (found := node.task(task_id)).has_ended:
                     if found.done is not None:
                         advance(found.done, found.total)
+                    if found.why is not None and found.why != why:
+                        note(f"note: it waits: {found.why}")
+                    why = found.why
                     sleep(_LOOK_S)
     print_json(msgspec.to_builtins(found, builtin_types=(Decimal,)))
     if found.state != State.DONE:

@@ -46,7 +46,11 @@ def deletable(builds: list[Build], answers: Build, number: int) -> Build:
         shown = ", ".join(map(str, known))
         raise ConfigurationError(f"view type {answers.view_type} has no build {number}", hint=f"it has: {shown}")
     if number == answers.number:
-        raise ConfigurationError(f"{answers} answers, and is not deleted", hint="only builds that do not answer are")
+        raise ConfigurationError(
+            f"{answers} answers, and is not deleted",
+            hint="only a build that does not answer can be deleted: have another one answer first, by `projection "
+            "promote` or `projection rollback`",
+        )
     return known[number]
 
 

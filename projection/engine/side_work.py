@@ -12,7 +12,6 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 from time import monotonic
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -32,9 +31,6 @@ from projection.faults import contained
 from projection.model.ids import ViewType
 from projection.store.catalog import CatalogReader
 
-if TYPE_CHECKING:
-    from projection.engine.backup import Copying
-
 _TOLD_EVERY_S = 0.2
 _NICENESS = 10  # the node comes first
 
@@ -48,16 +44,9 @@ class BackupWork(msgspec.Struct, frozen=True, tag="backup"):
 
     def do(self) -> BackupCame:
         """Write the backup, and tell how far it is."""
-        told = monotonic()
-
-        def tell(now: Copying) -> None:
-            nonlocal told
-            if monotonic() - told >= _TOLD_EVERY_S:
-                told = monotonic()
-                _say(Said(progress=BackupProgress(now.bytes, now.of)))
-
+        telling = _Telling()
         with CatalogReader.open(Path(self.data)) as catalog, self.place.opened() as backups:
-            made = back_up(catalog, backups, keep=self.keep, on_progress=tell)
+            made = back_up(catalog, backups, keep=self.keep, on_progress=lambda now: telling.tell(now.bytes, now.of))
         return BackupCame.of(made)
 
 
@@ -68,9 +57,9 @@ class VerifyWork(msgspec.Struct, frozen=True, tag="verify"):
     view_types: list[str] | None
 
     def do(self) -> VerifyCame:
-        """Go through them."""
+        """Go through them, and tell how far that is."""
         wanted = None if self.view_types is None else [ViewType(one) for one in self.view_types]
-        return VerifyCame([VerifiedBuild.of(one) for one in verify(Path(self.data), wanted)])
+        return VerifyCame([VerifiedBuild.of(one) for one in verify(Path(self.data), wanted, _Telling().tell)])
 
 
 Work = BackupWork | VerifyWork
@@ -97,20 +86,33 @@ class Refusal(msgspec.Struct, frozen=True):
         return kind.get(self.error_class, ProductFaultError)(self.message, hint=self.hint, code=self.code)
 
 
-class BackupProgress(msgspec.Struct, frozen=True):
-    """How far a backup is."""
+class WorkProgress(msgspec.Struct, frozen=True):
+    """How far the work is: a backup in bytes, a verification in entries of stores."""
 
-    bytes: int
+    done: int
     of: int  # about
 
 
 class Said(msgspec.Struct, frozen=True):
     """One line of the answer."""
 
-    progress: BackupProgress | None = None
+    progress: WorkProgress | None = None
     made: BackupCame | None = None
     verified: VerifyCame | None = None
     refused: Refusal | None = None
+
+
+class _Telling:
+    """Tells how far the work is: at once, and then every now and then."""
+
+    def __init__(self) -> None:
+        self._told: float | None = None
+
+    def tell(self, done: int, of: int) -> None:
+        now = monotonic()
+        if self._told is None or now - self._told >= _TOLD_EVERY_S or done == of:
+            self._told = now
+            _say(Said(progress=WorkProgress(done, of)))
 
 
 def _say(said: Said) -> None:
