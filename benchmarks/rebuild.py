@@ -126,7 +126,7 @@ async def opened(url: str, data: Path) -> AsyncIterator[Site]:
     with Catalog.open(data) as catalog:
         async with await Nats.connect(NatsConnection(url)) as nats:
             with open_node(settings, fine_summary(), catalog, nats) as node:
-                yield Site(node, catalog, Operations(node, catalog, lambda _: None))
+                yield Site(node, catalog, Operations(node, catalog, lambda _: None, settings))
 
 
 async def _fold(url: str, path: Path) -> None:

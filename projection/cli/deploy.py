@@ -62,14 +62,15 @@ def deploy(
         )
         with door_to(settings.storage) as door:
             steps = door.deploy(order).steps
-    _print(steps, as_json=json)
+    print_steps(steps, as_json=json)
     if dry_run:
         note("note: nothing was done")
     elif any(one.change == FoldsAnew.change for one in steps):
         note("note: `projection builds list` shows how far each new build is")
 
 
-def _print(steps: Sequence[StepCame], *, as_json: bool) -> None:
+def print_steps(steps: Sequence[StepCame], *, as_json: bool) -> None:
+    """Print what a deployment does with each view type."""
     from msgspec.structs import asdict
 
     from projection.cli.tables import print_table

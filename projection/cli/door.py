@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         Order,
         PromoteOrder,
         RebuildOrder,
+        ReloadOrder,
         RepairCame,
         RepairOrder,
         RetireOrder,
@@ -181,6 +182,10 @@ class _OfNode:
     def deploy(self, order: DeployOrder) -> DeployCame:
         return self._ordered("deploy", order, orders.DeployCame)
 
+    def reload(self, order: ReloadOrder) -> DeployCame:
+        """Fold what its own manifest says by now."""
+        return self._ordered("reload", order, orders.DeployCame)
+
     def pause(self, order: Order) -> Done:
         return self._ordered("pause", order, orders.Done)
 
@@ -250,7 +255,7 @@ class _OfNode:
 
         body = msgspec.json.encode(order, enc_hook=plain)
         task = _decoded(self._exchange("POST", f"/v1/operations/{name}", body, prefer="respond-async"), TaskRecord)
-        while task.state == State.RUNNING:
+        while not task.has_ended:
             sleep(_ASKED_EVERY_S)
             task = self.task(task.id)
             if task.total is not None:
@@ -260,7 +265,7 @@ class _OfNode:
         kind_of_error = ConfigurationError if task.error_class == ErrorClass.CONFIGURATION else StorageError
         raise kind_of_error(task.error or f"operation {task.id} was {task.state}", hint=task.hint)
 
-    def _ordered(self, name: str, order: Order | DeployOrder | VerifyOrder, kind: type[_Came]) -> _Came:
+    def _ordered(self, name: str, order: Order | ReloadOrder | VerifyOrder, kind: type[_Came]) -> _Came:
         """What comes of an order.
 
         Raises:

@@ -104,6 +104,7 @@ _COMMANDS = {
         "promote",
         "query",
         "rebuild",
+        "reload",
         "repair",
         "repl",
         "replay",

@@ -95,9 +95,13 @@ def watch(task_id: _Id, *, storage: Storage = None, config: Config = None) -> No
             found = _stored(data, task_id)
         else:
             with progress("working", None) as advance:
-                while (found := node.task(task_id)).state == State.RUNNING:
+                why = None
+                while not (found := node.task(task_id)).has_ended:
                     if found.done is not None:
                         advance(found.done, found.total)
+                    if found.why is not None and found.why != why:
+                        note(f"note: it waits: {found.why}")
+                    why = found.why
                     sleep(_LOOK_S)
     print_json(msgspec.to_builtins(found, builtin_types=(Decimal,)))
     if found.state != State.DONE:

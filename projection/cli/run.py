@@ -166,7 +166,7 @@ async def _run(
         signals.stop_by(node.stop)
         if not until_caught_up:
             service = await opened.enter_async_context(serving(listener, node, catalog, settings))
-            signals.reload_by(lambda: service.operations.begin(_deployed_anew(settings, service.operations)))
+            signals.reload_by(lambda: service.operations.begin(_reloaded(service.operations)))
         with progress("folding", None, say=_log_progress) as advance:
 
             def show(now: Progress) -> None:
@@ -178,18 +178,15 @@ async def _run(
         return _Ended(summary, [*health.halts, *health.refused], node.abandoned, held)
 
 
-async def _deployed_anew(settings: Settings, operations: Operations) -> None:
+async def _reloaded(operations: Operations) -> None:
     """Deploy what the manifest says by now; where that cannot be, everything goes on as before."""
-    import asyncio
-
     import structlog
 
     from projection.errors import ProjectionError
     from projection.store.audit import Author
 
     try:
-        deployed = await asyncio.to_thread(_load_deployment, settings)
-        await operations.deploy(deployed, Author("SIGHUP", "socket"))
+        await operations.reload(Author("SIGHUP", "socket"))
     except ProjectionError as error:
         structlog.get_logger().error("the manifest was not deployed", reason=error.message, hint=error.hint)
 

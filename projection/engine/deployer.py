@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from projection.store.build import Build
 
 log = structlog.get_logger()
-_LEFT_OUT = "the manifest no longer names it"
+LEFT_OUT = "the manifest no longer names it"  # why a view type is paused that a deployment left out
 
 
 class Deployer:
@@ -92,7 +92,7 @@ class Deployer:
     async def _take(self, step: Step, gate: Gate, author: Author) -> Build | None:
         """Carry out one step; the build that is folded from here on, where it is another than before."""
         access, view_type = self._access, step.view_type
-        if access.roster.paused.get(view_type) == _LEFT_OUT and not isinstance(step, IsLeftOut):
+        if access.roster.paused.get(view_type) == LEFT_OUT and not isinstance(step, IsLeftOut):
             del access.roster.paused[view_type]
             for lane in access.roster.of(view_type):
                 async with access.at_rest(lane):
@@ -101,7 +101,7 @@ class Deployer:
         audit = AuditRecord("deploy", view_type, author, {"change": step.change, "why": step.why})
         match step:
             case IsLeftOut():
-                access.roster.paused.setdefault(view_type, _LEFT_OUT)
+                access.roster.paused.setdefault(view_type, LEFT_OUT)
                 for lane in lanes:  # the stores stay open, for they are served
                     await access.roster.retire(lane)
             case GoesOn():

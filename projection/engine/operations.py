@@ -20,6 +20,7 @@ from projection.engine.decisions import drop_in
 from projection.engine.deployer import Deployer
 from projection.engine.fault_log import log_fault
 from projection.engine.lane_access import LaneAccess
+from projection.engine.reloading import deployed_anew
 from projection.engine.switching import Switching
 from projection.model.promotion import BY_SETTINGS
 from projection.store.audit import AuditRecord
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from projection.model.ids import ViewType
     from projection.model.parked import Drop
     from projection.model.promotion import Gate
+    from projection.model.settings import Settings
     from projection.store.audit import Author
     from projection.store.build import Build
     from projection.store.catalog import Catalog
@@ -50,15 +52,17 @@ _Result = TypeVar("_Result")
 class Operations:
     """The operations of one node. An operation that was begun is brought to its end, whoever asked for it."""
 
-    def __init__(self, node: Node, catalog: Catalog, release: Callable[[ViewType], None]) -> None:
+    def __init__(self, node: Node, catalog: Catalog, release: Callable[[ViewType], None], settings: Settings) -> None:
         """Operations of a node.
 
         Args:
             node: open; its lanes' stores are in LMDB.
             catalog: of its data folder.
             release: closes what this process has opened to read a view type that the node does not fold.
+            settings: of the node; they name its manifest.
         """
         self.catalog = catalog
+        self._settings = settings
         self._node = node
         self._roster = node.roster
         self._catalog = catalog
@@ -153,6 +157,20 @@ class Operations:
                 next start with this manifest, does the rest.
         """
         return await self._do(None, self._deployer.deploy(deployed, gate, author))
+
+    async def reload(self, author: Author, gate: Gate = BY_SETTINGS) -> list[StepTaken]:
+        """Deploy the node's own manifest, read anew; see `reloading.deployed_anew`.
+
+        Args:
+            author: who says so.
+            gate: when new builds may answer.
+
+        Raises:
+            ConfigurationError: the manifest cannot be read, or as in `deploy`; nothing changed.
+            ProgramsInvalidError: with the diagnostics of all programs; nothing changed.
+            StreamError, StorageError: as in `deploy`.
+        """
+        return await self.deploy(await deployed_anew(self._settings, self._access), author, gate)
 
     async def promote(self, view_type: ViewType, choice: Promotion, author: Author) -> Switched:
         """Have the build answer that its gate holds, or that was rolled back; now, or once it has caught up.
@@ -306,9 +324,9 @@ class Operations:
 
     async def _pause(self, view_type: ViewType, author: Author) -> None:
         self._catalog.require(view_type)
-        self._catalog.pause(view_type, AuditRecord("pause", view_type, author))
-        self._roster.paused[view_type] = self._catalog.paused()[view_type]
-        log.warning("paused: nothing is folded until it is resumed", view_type=view_type, reason=author.reason)
+        reason = self._catalog.pause(view_type, AuditRecord("pause", view_type, author))
+        self._roster.paused[view_type] = reason
+        log.warning("paused: nothing is folded until it is resumed", view_type=view_type, reason=reason)
         for lane in self._roster.of(view_type):
             await self._roster.retire(lane)
 

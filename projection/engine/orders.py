@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from projection.engine.backup import BackupMade
     from projection.engine.compaction import CompactedBuild
     from projection.engine.decisions import Dropped
-    from projection.engine.deploying import Step
+    from projection.engine.deploying import Step, StepTaken
     from projection.engine.switching import Switched
     from projection.engine.verification import Verification
     from projection.store.audit import Door
@@ -151,10 +151,9 @@ class RepairOrder(Order, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return None if self.tenant_id is None else _checked(TenantId, self.tenant_id), view_id
 
 
-class DeployOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Fold what a manifest says from here on."""
+class ReloadOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Fold what the node's own manifest says from here on."""
 
-    recipes: list[str]  # JSON: of each view type, the program's text and what the manifest says of it
     by: str
     reason: str = ""
     promote: Promote | None = None  # when a new build may answer; null: as the node's settings say
@@ -168,6 +167,12 @@ class DeployOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     def author(self, door: Door) -> Author:
         """Who gives it, for the audit."""
         return _author(self.by, door, self.reason)
+
+
+class DeployOrder(ReloadOrder, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Fold what a manifest says from here on."""
+
+    recipes: list[str]  # JSON: of each view type, the program's text and what the manifest says of it
 
 
 class BackupOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -350,6 +355,11 @@ class DeployCame(msgspec.Struct, frozen=True):
     """What comes of a deployment."""
 
     steps: list[StepCame]
+
+    @classmethod
+    def of(cls, taken: Iterable[StepTaken]) -> DeployCame:
+        """The same of a deployment in this process."""
+        return cls([StepCame.of(one.step, one.build) for one in taken])
 
 
 class BackupCame(msgspec.Struct, frozen=True):

@@ -86,5 +86,5 @@ async def _heard(process: asyncio.subprocess.Process, work: Work, task: Task | N
         if said.progress is None:
             return said
         if task is not None:
-            task.progress(said.progress.bytes, said.progress.of)
+            task.progress(said.progress.done, said.progress.of)
     return None

@@ -45,9 +45,9 @@ class BackupWork(msgspec.Struct, frozen=True, tag="backup"):
 
     def do(self) -> BackupCame:
         """Write the backup, and tell how far it is."""
-        tell = _Telling()
+        telling = _Telling()
         with CatalogReader.open(Path(self.data)) as catalog, self.place.opened() as backups:
-            made = back_up(catalog, backups, keep=self.keep, on_progress=lambda now: tell(now.bytes, now.of))
+            made = back_up(catalog, backups, keep=self.keep, on_progress=lambda now: telling.tell(now.bytes, now.of))
         return BackupCame.of(made)
 
 
@@ -58,9 +58,9 @@ class VerifyWork(msgspec.Struct, frozen=True, tag="verify"):
     view_types: list[str] | None
 
     def do(self) -> VerifyCame:
-        """Go through them."""
+        """Go through them, and tell how far that is."""
         wanted = None if self.view_types is None else [ViewType(one) for one in self.view_types]
-        return VerifyCame([VerifiedBuild.of(one) for one in verify(Path(self.data), wanted)])
+        return VerifyCame([VerifiedBuild.of(one) for one in verify(Path(self.data), wanted, _Telling().tell)])
 
 
 class CompactWork(msgspec.Struct, frozen=True, tag="compact"):
@@ -73,7 +73,7 @@ class CompactWork(msgspec.Struct, frozen=True, tag="compact"):
         """Do it, and tell how far it is."""
         view_type = None if self.view_type is None else ViewType(self.view_type)
         with CatalogReader.open(Path(self.data)) as catalog:
-            return CompactCame.of(compact_builds(catalog, view_type, _Telling()))
+            return CompactCame.of(compact_builds(catalog, view_type, _Telling().tell))
 
 
 Work = BackupWork | VerifyWork | CompactWork
@@ -100,38 +100,39 @@ class Refusal(msgspec.Struct, frozen=True):
         return kind.get(self.error_class, ProductFaultError)(self.message, hint=self.hint, code=self.code)
 
 
-class BytesDone(msgspec.Struct, frozen=True):
-    """How far it is."""
+class WorkProgress(msgspec.Struct, frozen=True):
+    """How far the work is: backups and compactions in bytes, a verification in entries of stores."""
 
-    bytes: int
+    done: int
     of: int  # about
 
 
 class Said(msgspec.Struct, frozen=True):
     """One line of the answer."""
 
-    progress: BytesDone | None = None
+    progress: WorkProgress | None = None
     made: BackupCame | None = None
     verified: VerifyCame | None = None
     compacted: CompactCame | None = None
     refused: Refusal | None = None
 
 
+class _Telling:
+    """Tells how far the work is: at once, and then every now and then."""
+
+    def __init__(self) -> None:
+        self._told: float | None = None
+
+    def tell(self, done: int, of: int) -> None:
+        now = monotonic()
+        if self._told is None or now - self._told >= _TOLD_EVERY_S or done == of:
+            self._told = now
+            _say(Said(progress=WorkProgress(done, of)))
+
+
 def _say(said: Said) -> None:
     sys.stdout.buffer.write(msgspec.json.encode(said) + b"\n")
     sys.stdout.buffer.flush()
-
-
-class _Telling:
-    """Tells how far the work is, now and then."""
-
-    def __init__(self) -> None:
-        self._told = monotonic()
-
-    def __call__(self, done: int, total: int) -> None:
-        if monotonic() - self._told >= _TOLD_EVERY_S:
-            self._told = monotonic()
-            _say(Said(progress=BytesDone(done, total)))
 
 
 def _end_with_the_node() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from projection.store.ranges import after
+from projection.store.ranges import A_WHILE, after
 from projection.store.records import PARKED, SUSPENDED, decode_parked, decode_suspension
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from projection.model.parked import ParkedEvent, Suspension
     from projection.store.port import Snapshot
 
-_A_WHILE = 256  # keys
 MOST_COUNTED = 1_000  # newly parked events: beyond that, how many there are says nothing more
 
 
@@ -37,7 +36,7 @@ def differing(
     before, now = next(olds, None), next(news, None)
     while before is not None or now is not None:
         seen += 1
-        if breathe is not None and seen % _A_WHILE == 0:
+        if breathe is not None and seen % A_WHILE == 0:
             breathe()
         if now is None or (before is not None and before[0] < now[0]):
             assert before is not None  # noqa: S101 - one of both is there

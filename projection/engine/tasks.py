@@ -38,6 +38,7 @@ class State(StrEnum):
     """What has become of an operation."""
 
     RUNNING = "running"
+    WAITS = "waits"  # for something that an operator has to do; it goes on then
     DONE = "done"
     FAILED = "failed"
     CANCELED = "canceled"
@@ -64,6 +65,12 @@ class TaskRecord(msgspec.Struct, frozen=True, kw_only=True):
     hint: str | None = None
     error_class: str | None = None  # whose fault that is
     build: int | None = None  # that it is about, where that outlives the operation
+    why: str | None = None  # it waits
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more comes of it."""
+        return self.state not in (State.RUNNING, State.WAITS)
 
 
 encoded = msgspec.json.Encoder(decimal_format="number").encode
@@ -158,6 +165,13 @@ class Task:
         self.record = msgspec.structs.replace(self.record, done=done, total=total, rate=rate, left_s=left_s)
         self._changed()
 
+    def waits(self, why: str | None) -> None:
+        """Tell that it waits for an operator, and why; None: it goes on."""
+        state = State.RUNNING if why is None else State.WAITS
+        if (self.record.state, self.record.why) != (state, why):
+            self.record = msgspec.structs.replace(self.record, state=state, why=why)
+            self._changed()
+
     def check(self) -> None:
         """See `TaskContext.check`: raises TaskCanceledError where somebody has canceled it."""
         if self.canceled_by is not None:
@@ -245,7 +259,7 @@ class Tasks:
         return came
 
     def _end(self, task: Task, state: State, *, result: Any = None, error: ProjectionError | None = None) -> None:
-        record = msgspec.structs.replace(task.record, state=state, ended=_now(), left_s=None, result=result)
+        record = msgspec.structs.replace(task.record, state=state, why=None, ended=_now(), left_s=None, result=result)
         if error is not None:
             told = {"error": error.message, "hint": error.hint, "error_class": str(error.error_class)}
             record = msgspec.structs.replace(record, **told)
@@ -332,7 +346,7 @@ class Tasks:
             record = self.one(task_id)
             if record != before:
                 yield record
-            if record.state != State.RUNNING:
+            if record.has_ended:
                 return
             before = record
             await asyncio.sleep(_LEAST_S)  # progress may be told for each batch

@@ -14,7 +14,7 @@ from projection.store import changes
 from projection.store.catalog import CatalogReader
 from projection.store.indexes import ENTRIES, Indexer, described
 from projection.store.lmdb_reader import LmdbViewReader
-from projection.store.ranges import after
+from projection.store.ranges import after, counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -51,7 +51,9 @@ class Verification:
         return [*found, *self.of_indexes]
 
 
-def verify(data: Path, view_types: list[ViewType] | None = None) -> list[Verification]:
+def verify(
+    data: Path, view_types: list[ViewType] | None = None, on_progress: Callable[[int, int], object] | None = None
+) -> list[Verification]:
     """Go through everything that the answering builds of a data folder hold; a node may be running meanwhile.
 
     A store that is damaged, or cannot be read, is one of the problems, and the others are gone through all the same.
@@ -59,6 +61,7 @@ def verify(data: Path, view_types: list[ViewType] | None = None) -> list[Verific
     Args:
         data: the folder.
         view_types: which of them; None for all.
+        on_progress: told now and then how many entries of the stores were read, and of how many, about.
 
     Raises:
         ConfigurationError: there is no such folder or view type.
@@ -66,41 +69,81 @@ def verify(data: Path, view_types: list[ViewType] | None = None) -> list[Verific
     """
     with CatalogReader.open(data) as catalog:
         builds = [catalog.require(one) for one in (catalog.view_types() if view_types is None else view_types)]
-    return [verified(build) for build in builds]
+    if on_progress is None:
+        return [verified(build) for build in builds]
+    sizes, found = [_entries_to_read(build) for build in builds], []
+    for number, build in enumerate(builds):
+        found.append(verified(build, seen=_Seen(sum(sizes[:number]), sizes[number], sum(sizes), on_progress).more))
+        on_progress(sum(sizes[: number + 1]), sum(sizes))
+    return found
 
 
-def verified(build: Build, open_: Callable[[Path], LmdbViewReader] = LmdbViewReader.open) -> Verification:
-    """Go through everything that the store of a build holds; `open_` opens it."""
+def _entries_to_read(build: Build) -> int:
+    """How many entries are read to verify a build, about; 0 where its store cannot be read."""
+    try:
+        with LmdbViewReader.open(build.lane_path()) as reader, reader.snapshot() as snapshot:
+            return reader.count_entries() + (reader.count_views() if snapshot.indexes else 0)  # of which twice
+    except StorageError:
+        return 0
+
+
+@dataclass(slots=True)
+class _Seen:
+    """How many entries of one store were read."""
+
+    before: int  # in other stores
+    most: int  # in this one
+    of: int  # in all
+    tell: Callable[[int, int], object]
+    seen: int = 0
+
+    def more(self, entries: int) -> None:
+        self.seen = min(self.seen + entries, self.most)
+        self.tell(self.before + self.seen, self.of)
+
+
+def verified(
+    build: Build,
+    open_: Callable[[Path], LmdbViewReader] = LmdbViewReader.open,
+    seen: Callable[[int], object] | None = None,
+) -> Verification:
+    """Go through everything that the store of a build holds.
+
+    Args:
+        build: whose store.
+        open_: opens it.
+        seen: told now and then how many more entries of it were read.
+    """
     try:
         with open_(build.lane_path()) as reader:
-            return Verification(build, reader.audit(), tuple(_problems_of_indexes(build, reader)))
+            return Verification(build, reader.audit(seen), tuple(_problems_of_indexes(build, reader, seen)))
     except StorageError as error:
         return Verification(build, None, unreadable=error.message)
 
 
-def _problems_of_indexes(build: Build, reader: ViewReader) -> list[str]:
+def _problems_of_indexes(build: Build, reader: ViewReader, seen: Callable[[int], object] | None) -> list[str]:
     with reader.snapshot() as snapshot:
         of_changes = changes.disagreements(snapshot)
         if not snapshot.indexes:
             return of_changes
         try:
-            return [*_disagreements(snapshot, deployed_like(build).program), *of_changes]
+            return [*_disagreements(snapshot, deployed_like(build).program, seen), *of_changes]
         except ConfigurationError as error:
             return [f"its indexes cannot be checked: {error.message}", *of_changes]
 
 
-def _disagreements(snapshot: Snapshot, program: Program) -> list[str]:
+def _disagreements(snapshot: Snapshot, program: Program, seen: Callable[[int], object] | None) -> list[str]:
     """Which indexes have other entries than the views give; of those that are built."""
     indexer = Indexer(snapshot.indexes, program.checked.view)
     wanted, found = defaultdict[int, list[int]](lambda: [0, 0]), defaultdict[int, list[int]](lambda: [0, 0])
-    for key, view in snapshot.entries(VIEWS, after(VIEWS)):
+    for key, view in counted(snapshot.entries(VIEWS, after(VIEWS)), seen):
         try:
             decoded = program.decode_view(view)
         except DecodeError as error:
             return [f"view {key.decode()} is damaged: {error.message}"]
         for entry, value in indexer.entries(key, decoded).items():
             _count(wanted, entry, value)
-    for entry, value in snapshot.entries(ENTRIES, after(ENTRIES)):
+    for entry, value in counted(snapshot.entries(ENTRIES, after(ENTRIES)), seen):
         _count(found, entry, value)
     return [
         f"its index by {described(index.keys)} has {found[index.number][0]:,} entries, which are not the "

@@ -20,6 +20,7 @@ from projection.history.differences import BuildDifferences
 from projection.model.promotion import BY_SETTINGS
 from projection.store.audit import Author
 from projection.store.lmdb_reader import LmdbLane
+from projection.store.ranges import A_WHILE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -145,14 +146,21 @@ class LongOperations:
         old, new = (self._store_of(one) for one in builds)
 
         async def work(task: Task) -> BuildDifferences:
+            loop, done = asyncio.get_running_loop(), 0
+            total = max(old.count_views(), new.count_views())  # about: events come meanwhile
+            task.progress(0, total)
+
             def breathe() -> None:
+                nonlocal done
                 task.check()
                 if self._node.stopping.is_set():
                     raise StorageError("the node is stopping, and the comparison was given up")
+                done = min(done + A_WHILE, total)
+                loop.call_soon_threadsafe(task.progress, done, total)
                 sleep(_BREATH_S)
 
             try:
-                return BuildDifferences.of(await asyncio.to_thread(compared, builds, (old, new), order.limit, breathe))
+                found = await asyncio.to_thread(compared, builds, (old, new), order.limit, breathe)
             except StorageError:
                 for build, store in zip(builds, (old, new), strict=True):
                     if self._node.reader_of(build) is not store:  # it was closed while it was read
@@ -161,6 +169,8 @@ class LongOperations:
                             hint="give the order again; `projection builds list` shows which builds there are",
                         ) from None
                 raise
+            task.progress(total, total)
+            return BuildDifferences.of(found)
 
         return self.tasks.begin("compare", str(view_type), order.author(door), work)
 
@@ -241,18 +251,14 @@ class LongOperations:
         return work
 
     def _look(self, task: Task, view_type: ViewType, number: int) -> None:
-        """Tell how far a build is.
-
-        Raises:
-            ProjectionError: it has halted, or may not answer.
-        """
+        """Tell how far a build is, and what it waits for: its gate, or that a view type which halted is resumed."""
         lanes = {lane.build: lane for lane in self._node.roster.of(view_type)}
         if (lane := lanes.get(number)) is None:  # for a moment: it is told a decision
             return
-        if lane.halted is not None:
-            raise lane.halted
-        for refused in self._node.health.refused:
-            if refused.message.startswith(f"build {number} of view type {view_type} "):
-                raise refused
+        held = self._node.health.waiting.get(view_type)
+        if held is not None and held.build == number:
+            task.waits(f"{held.gate}: {held.why}")
+        else:
+            task.waits(None if lane.halted is None else lane.halted.message)
         others = [other.position.scanned for build, other in lanes.items() if build != number]
         task.progress(lane.position.scanned, max(others, default=None))

@@ -6,7 +6,7 @@ import json
 import re
 from dataclasses import replace
 from secrets import token_bytes, token_hex
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from projection.errors import ConfigurationError, StorageError
 from projection.model.files import is_folder
@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from projection.store.audit import AuditRecord
     from projection.store.build import Build
     from projection.store.lmdb_env import Transaction
+
+_Result = TypeVar("_Result")
 
 _MAP_SIZE = 1 << 30  # bytes: thousands of builds
 _NODE_ID = re.compile(r"[A-Za-z0-9-]{1,63}")
@@ -311,19 +313,23 @@ class Catalog(CatalogReading):
         """
         self._change(lambda transaction: write_record(transaction, audit))
 
-    def pause(self, view_type: ViewType, audit: AuditRecord) -> None:
-        """Note that nothing is folded for a view type until it is resumed; without a reason, a former one stays.
+    def pause(self, view_type: ViewType, audit: AuditRecord) -> str:
+        """Note that nothing is folded for a view type until it is resumed, and return why.
+
+        Where it is paused already, and no reason is given now, the former one still holds.
 
         Raises:
             StorageError: the catalog cannot be written.
         """
+        key = PAUSED.encode() + view_type.encode()
 
-        def write(transaction: Transaction) -> None:
-            key = PAUSED.encode() + view_type.encode()
-            transaction.put(key, audit.author.reason.encode() or transaction.get(key) or b"")
+        def write(transaction: Transaction) -> str:
+            reason = audit.author.reason.encode() or transaction.get(key, b"")
+            transaction.put(key, reason)
             write_record(transaction, audit)
+            return reason.decode()
 
-        self._change(write)
+        return self._change(write)
 
     def resume(self, view_type: ViewType, audit: AuditRecord) -> None:
         """Note that a view type is folded again.
@@ -338,9 +344,9 @@ class Catalog(CatalogReading):
 
         self._change(write)
 
-    def _change(self, write: Callable[[Transaction], object]) -> None:
+    def _change(self, write: Callable[[Transaction], _Result]) -> _Result:
         try:
-            self._environment.update(write)
+            return self._environment.update(write)
         finally:  # a disk that refuses may have kept it all the same
             self._serving.clear()
 

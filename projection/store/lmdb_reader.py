@@ -13,7 +13,7 @@ from projection.model.state_digest import StateDigest, entry_digest
 from projection.store.format import Kind, check_stamp
 from projection.store.lmdb_env import Environment
 from projection.store.port import Audit
-from projection.store.ranges import entries_below
+from projection.store.ranges import counted, entries_below
 from projection.store.records import (
     EPOCH,
     OF_LANE,
@@ -37,14 +37,13 @@ from projection.store.snapshot import (
 from projection.store.streamed_copy import StreamedCopy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from projection.model.checkpoint import LanePosition
     from projection.model.ids import TenantId, ViewId, ViewType
     from projection.model.parked import ParkedEvent, Suspension, Unrecorded
     from projection.store.indexes import DeclaredIndex, StoredIndex
-    from projection.store.lmdb_env import Transaction
 
 _Lane = TypeVar("_Lane", bound="LmdbLane")
 
@@ -134,11 +133,18 @@ class LmdbLane:
         with self._understood(), self._environment.read() as transaction:
             return stored_identity(transaction)
 
-    def audit(self) -> Audit:
-        """See `ViewReader.audit`. Keeps the pages of that picture from being used again as long as it takes."""
+    def audit(self, seen: Callable[[int], object] | None = None) -> Audit:
+        """See `ViewReader.audit`. Keeps the pages of that picture from being used again as long as it takes.
+
+        Args:
+            seen: told now and then how many more entries were read.
+        """
         with self._understood(), self._environment.read() as transaction:
-            views, of_views = _summed(transaction, VIEWS, entry_digest)
-            parked, of_parked = _summed(transaction, PARKED, lambda _, stored: parked_digest(decode_parked(stored)))
+            views, of_views = _summed(counted(entries_below(transaction, VIEWS), seen), entry_digest)
+            parked, of_parked = _summed(
+                counted(entries_below(transaction, PARKED), seen),
+                lambda _, stored: parked_digest(decode_parked(stored)),
+            )
             suspended = stored_suspensions(transaction)
             not_kept = sum(one.digest for one in suspended) + stored_unrecorded(transaction).digest
             return Audit(
@@ -151,6 +157,15 @@ class LmdbLane:
                 parked=parked,
                 suspended=suspended,
             )
+
+    def count_entries(self) -> int:
+        """How many entries the store has, of views and of everything else.
+
+        Raises:
+            StorageError: the store cannot be read.
+        """
+        with self._environment.read() as transaction:
+            return int(transaction.stat()["entries"])
 
     def indexes_when(self, declared: Sequence[DeclaredIndex]) -> tuple[StoredIndex, ...]:
         """What `declare_indexes` would answer; nothing is written.
@@ -265,10 +280,10 @@ class LmdbViewReader(LmdbLane):
         return cls(environment)
 
 
-def _summed(transaction: Transaction, prefix: bytes, digest: Callable[[bytes, bytes], int]) -> tuple[int, int]:
-    """Count the entries below a prefix, and add up their digests."""
+def _summed(entries: Iterable[tuple[bytes, bytes]], digest: Callable[[bytes, bytes], int]) -> tuple[int, int]:
+    """Count entries, and add up their digests."""
     count = total = 0
-    for key, value in entries_below(transaction, prefix):
+    for key, value in entries:
         count += 1
         total += digest(key, value)
     return count, total

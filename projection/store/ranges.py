@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from projection.store.lmdb_env import Cursor, Transaction
+
+_Entry = TypeVar("_Entry")
+A_WHILE = 256  # entries
 
 
 def entries_below(transaction: Transaction, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -18,6 +21,14 @@ def entries_below(transaction: Transaction, prefix: bytes) -> Iterator[tuple[byt
                 if not key.startswith(prefix):
                     return
                 yield key, value
+
+
+def counted(entries: Iterable[_Entry], seen: Callable[[int], object] | None) -> Iterator[_Entry]:
+    """The same entries; now and then, `seen` is told how many more of them were read."""
+    for number, entry in enumerate(entries, 1):
+        if seen is not None and number % A_WHILE == 0:
+            seen(A_WHILE)
+        yield entry
 
 
 def after(prefix: bytes) -> bytes:

@@ -115,10 +115,15 @@ def test_a_view_type_is_paused_and_a_manifest_deployed_by_command_and_by_signal(
     deploy(site, stream=site.name)
     node.send_signal(signal.SIGHUP)
     eventually(lambda: total(site, "new") == 3, node)
+    assert "goes on" in done("reload", folder=site)
     deploy(site, "proj 1\nnonsense", stream=site.name)
+    refused(projection("reload", folder=site), 2, "counter.proj", "projection check")
     node.send_signal(signal.SIGHUP)
     eventually(lambda: "the manifest was not deployed" in (site / "stderr.txt").read_text(), node)
     assert 3 == total(site, "new")
     node.send_signal(signal.SIGTERM)
     assert 0 == node.wait()
     assert not (site / "data" / "control.sock").exists()
+    refused(
+        projection("reload", folder=site), 2, "no node runs on data, so there is nothing to reload", "projection run"
+    )

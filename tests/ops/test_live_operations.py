@@ -142,6 +142,16 @@ async def test_a_paused_view_type_is_served_and_not_folded_until_it_is_resumed_o
         assert ["pause", "resume"] == [record.operation for record in one.site.catalog.audit()]
 
 
+async def test_a_second_pause_without_a_reason_leaves_the_first_ones(site):
+    async with site(EVENTS) as one:
+        for reason, expected in (("moving", "moving"), ("", "moving"), ("again", "again"), ("", "again")):
+            await ordered(one, "pause", reason=reason)
+            assert {"fines": expected} == one.node.roster.paused == one.site.catalog.paused()
+        assert ["moving", "", "again", ""] == [each.author.reason for each in one.site.catalog.audit()]
+    async with site() as one:
+        assert {"fines": "again"} == one.node.roster.paused
+
+
 async def test_a_view_type_that_has_halted_is_resumed_without_a_restart(site, monkeypatch):
     async with site(EVENTS) as one:
         (lane,) = one.node.lanes
@@ -221,7 +231,11 @@ async def test_a_build_that_does_not_answer_is_deleted_and_one_that_answers_is_n
     async with site(EVENTS) as one:
         await ordered(one, "rebuild")
         await eventually(lambda: serving(one) == 2 and len(one.node.lanes) == 1)
-        assert "answers, and is not deleted" in (await ordered(one, "delete", 409, build=2))["detail"]
+        refused = await ordered(one, "delete", 409, build=2)
+        assert "answers, and is not deleted" in refused["detail"]
+        assert refused["hint"].startswith(
+            "only a build that does not answer can be deleted: have another one answer first"
+        )
         assert "has no build 7" in (await ordered(one, "delete", 409, build=7))["detail"]
         await ordered(one, "delete", build=1)
         assert ([2], ["2"]) == (numbers(one), [path.name for path in (one.site.data / "fines").iterdir()])

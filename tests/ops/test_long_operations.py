@@ -14,7 +14,7 @@ from test_live_repair import damage
 
 from projection.cli.door import running_node
 from projection.engine.recipes import recipe_of
-from projection.engine.tasks import KEPT, State, TaskRecord, Tasks, stored_tasks
+from projection.engine.tasks import KEPT, State, Task, TaskRecord, Tasks, stored_tasks
 from projection.errors import ConfigurationError, StorageError
 from projection.store.audit import Author
 from projection.store.catalog import Catalog, CatalogReader
@@ -37,7 +37,7 @@ async def begun(one, name, status=202, **order):
 async def ended(one, location):
     """What the operation says once it has ended."""
     tasks = one.service.long.tasks
-    await eventually(lambda: tasks.one(location.rpartition("/")[2]).state != State.RUNNING)
+    await eventually(lambda: tasks.one(location.rpartition("/")[2]).has_ended)
     return (await one.get(location)).json()
 
 
@@ -117,6 +117,66 @@ async def test_a_rebuild_that_is_canceled_leaves_the_former_build_and_nothing_el
         assert 404 == (await one.send("DELETE", "/v1/operations/none")).status_code
         await one.publish([fine("b", 7)])
         assert 7 == (await one.get("/v1/views/fines/b")).json()["view"]["n"]
+
+
+async def test_a_rebuild_whose_build_is_held_waits_until_it_is_promoted_or_deleted(site):
+    async with site() as one:
+        (lane,) = one.node.lanes
+        lane.position = lane.position.model_copy(update={"messages": 9})  # as if the log had lost some since
+        orders = (("delete", {"build": 2}, "failed"), ("promote", {"accept_fewer_messages": True}, "done"))
+        for order, more, state in orders:
+            location = await begun(one, "rebuild", 200)
+            task_id = location.rpartition("/")[2]
+            await eventually(lambda: one.service.long.tasks.one(task_id).state == State.WAITS)  # noqa: B023
+            found = (await one.get(location)).json()
+            assert ("waits", None, None) == (found["state"], found["error"], found["ended"])
+            assert found["why"].startswith("fewer_messages: ")
+            watching = asyncio.create_task(events_of(one, location))
+            assert 200 == (await one.post(f"/v1/operations/{order}", BY | more)).status_code
+            assert (state, None) == ((told := await ended(one, location))["state"], told["why"])
+            assert {"waits", state} <= {each["state"] for each in await watching} <= {"running", "waits", state}
+
+
+async def test_a_rebuild_that_halts_waits_until_it_is_resumed(site, monkeypatch):
+    async with site() as one:
+        location = await begun(one, "rebuild", 200, promote="manual")
+        task_id = location.rpartition("/")[2]
+        await eventually(lambda: FINES in one.node.waiting)
+        new = one.node.roster.lane_of(FINES, 2)
+
+        def broken(*_):
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(new, "_fold", broken)
+        await one.site.publish([fine("c", 5)])
+        await eventually(lambda: "halted" in (one.service.long.tasks.one(task_id).why or ""))
+        assert 200 == (await one.post("/v1/operations/resume", BY)).status_code
+        await eventually(lambda: (one.service.long.tasks.one(task_id).why or "").startswith("manual"))
+        assert 200 == (await one.post("/v1/operations/promote", BY)).status_code
+        assert "done" == (await ended(one, location))["state"]
+
+
+async def test_what_is_verified_and_compared_tells_how_far_it_is(site, monkeypatch):
+    events = [fine(f"v{number}", number) for number in range(600)]
+    told, progress = [], Task.progress
+
+    def noted(task, done, total=None):
+        told.append((task.record.operation, done, total))
+        progress(task, done, total)
+
+    monkeypatch.setattr(Task, "progress", noted)
+    async with site(events) as one:
+        assert 200 == (await one.post("/v1/operations/verify", {"by": "alice"})).status_code
+        assert 200 == (await one.post("/v1/operations/rebuild", BY | {"promote": "manual"})).status_code
+        await eventually(lambda: FINES in one.node.waiting)
+        assert 200 == (await one.post("/v1/operations/compare", {"view_type": "fines", "by": "alice"})).status_code
+        ended = {each.operation: (each.done, each.total) for each in one.service.long.tasks.all()}
+        for name, least in (("verify", 3 * len(events)), ("compare", len(events))):
+            of = [(done, total) for operation, done, total in told if operation == name]
+            assert of == sorted(of), name
+            assert (of[-1][1], True) == (ended[name][1], of[-1][1] >= least), name
+            assert (ended[name][0], 1) == (ended[name][1], len({total for _, total in of})), name
+            assert any(0 < done < total for done, total in of), name
 
 
 async def test_a_repair_that_is_canceled_has_changed_nothing(site, monkeypatch):

@@ -16,8 +16,8 @@ from projection.engine.orders import (
     Order,
     PromoteOrder,
     RebuildOrder,
+    ReloadOrder,
     RetireOrder,
-    StepCame,
     SwitchCame,
 )
 from projection.engine.switching import Promotion
@@ -36,6 +36,7 @@ from projection.ops.http.orders import (
 from projection.ops.http.problems import RequestError
 from projection.ops.http.service import service_of
 
+_DEPLOYED = {"steps": [{"view_type": "fine_summary", "change": "folds anew", "why": "the program", "build": 4}]}
 _SWITCHED = {"view_type": "fine_summary", "build": 4, "former_build": 3, "answers": True}
 _SIDE = {"build": 3, "at": 561470, "views": 150370, "parked": 0, "suspended": 0, "digest": "f5a1d9b3c6e0"}
 router = APIRouter(prefix="/v1/operations", tags=["operations"], dependencies=FROM_OPERATORS)
@@ -49,7 +50,7 @@ router = APIRouter(prefix="/v1/operations", tags=["operations"], dependencies=FR
         "DeployOrder",
         {"recipes": ["{…}"], "promote": "when_equal", **AUTHOR},
         "DeployCame",
-        {"steps": [{"view_type": "fine_summary", "change": "folds anew", "why": "the program", "build": 4}]},
+        _DEPLOYED,
         "What is done with each view type.",
     ),
 )
@@ -61,9 +62,28 @@ async def deploy(request: Request) -> Response:
     async def work() -> DeployCame:
         deployed = deployed_together(recipes, service.node.opener.execution)
         steps = await service.operations.deploy(deployed, order.author(service.door), order.gate)
-        return DeployCame([StepCame.of(one.step, one.build) for one in steps])
+        return DeployCame.of(steps)
 
     return answer(await came_of(work))
+
+
+@router.post(
+    "/reload",
+    summary="Fold what the node's own manifest says by now",
+    operation_id="reload",
+    **described(
+        "ReloadOrder",
+        {"promote": "when_equal", **AUTHOR},
+        "DeployCame",
+        _DEPLOYED,
+        "What is done with each view type.",
+    ),
+)
+async def reload(request: Request) -> Response:
+    """The file is read anew, and deployed. Where there is none, what was deployed last goes on."""
+    order, service = await order_of(request, ReloadOrder), service_of(request)
+    steps = await came_of(lambda: service.operations.reload(order.author(service.door), order.gate))
+    return answer(DeployCame.of(steps))
 
 
 @router.post(

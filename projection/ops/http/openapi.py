@@ -41,6 +41,7 @@ _OF_OPERATIONS = (
     orders.RepairOrder,
     orders.RepairCame,
     orders.DeployOrder,
+    orders.ReloadOrder,
     orders.RebuildOrder,
     orders.BackupOrder,
     orders.VerifyOrder,

@@ -125,7 +125,7 @@ async def serving(
     backups = LiveBackups(node, catalog, settings.backup, nats_connection(settings.nats))
     metrics = Metrics(node, lambda: changes.streams, backups)
     owner = Access(settings.http.access, settings.tenancy, Owner(settings.http.access.operator_scope))
-    operations = Operations(node, catalog, queries.serving.release)
+    operations = Operations(node, catalog, queries.serving.release, settings)
 
     def log_for(purpose: str) -> StreamLog:
         return StreamLog(node.opener.nats, settings.stream, purpose, batch=_BATCH)
