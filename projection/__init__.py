@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from projection.engine.compaction import compact
     from projection.engine.decisions import Dropped, drop
     from projection.engine.deployment import DeployedView, ProgramsInvalidError, load_deployment
-    from projection.engine.orders import CompactCame, RepairCame
+    from projection.engine.outcomes import CompactCame, RepairCame
     from projection.engine.parking import LaneHaltedError
     from projection.engine.replay import Replay
     from projection.engine.restoring import CheckedBackup, Restored, restore, verify_backup

@@ -11,7 +11,7 @@ from projection.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from projection.engine.deployment import DeployedView
-    from projection.engine.orders import AdoptCame
+    from projection.engine.outcomes import AdoptCame
     from projection.model.settings import Settings
     from projection.store.catalog import Catalog, CatalogReader
 
@@ -43,7 +43,8 @@ def adopt(
 
     from projection.cli.door import door_to, whoever
     from projection.engine.adoption import preview
-    from projection.engine.orders import AdoptCame, AdoptOrder
+    from projection.engine.orders import AdoptOrder
+    from projection.engine.outcomes import AdoptCame
     from projection.engine.recipes import recipe_of
     from projection.model.settings import Settings
     from projection.store.catalog import CatalogReader

@@ -12,7 +12,7 @@ from projection.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from projection.engine.backup_place import Place
-    from projection.engine.orders import BackupCame
+    from projection.engine.outcomes import BackupCame
 
 EXAMPLES = (
     "projection backup /backups",

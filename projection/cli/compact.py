@@ -10,7 +10,7 @@ from projection.cli.parameters import Argument, Exit, Option
 from projection.errors import EXIT_FAILED
 
 if TYPE_CHECKING:
-    from projection.engine.orders import CompactCame
+    from projection.engine.outcomes import CompactCame
 
 EXAMPLES = ("projection compact", "projection compact shop_orders")
 

@@ -11,7 +11,7 @@ from projection.cli.parameters import Option
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from projection.engine.orders import StepCame
+    from projection.engine.outcomes import StepCame
 
 EXAMPLES = (
     "projection deploy --dry-run",
@@ -41,7 +41,8 @@ def deploy(
     from projection.cli.door import door_to, whoever
     from projection.engine.deploying import FoldsAnew, plan_deployment
     from projection.engine.deployment import load_deployment
-    from projection.engine.orders import DeployOrder, StepCame
+    from projection.engine.orders import DeployOrder
+    from projection.engine.outcomes import StepCame
     from projection.engine.recipes import recipe_of
     from projection.model.manifest import Manifest
     from projection.model.settings import Settings

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from projection.engine import orders
+from projection.engine import outcomes
 from projection.engine.tasks import State, TaskRecord, encoded
 from projection.errors import ConfigurationError, ErrorClass, ProjectionError, StorageError
 from projection.lang.values.plain import plain
@@ -24,29 +24,31 @@ if TYPE_CHECKING:
 
     from projection.engine.backup import Copying
     from projection.engine.orders import (
-        AdoptCame,
         AdoptOrder,
-        BackupCame,
         BackupOrder,
-        BuildCame,
-        CompactCame,
         CompactOrder,
         DeleteOrder,
-        DeployCame,
         DeployOrder,
-        Done,
-        DropCame,
         DropOrder,
         Order,
         PromoteOrder,
         RebuildOrder,
         ReloadOrder,
-        RepairCame,
         RepairOrder,
         RetireOrder,
+        VerifyOrder,
+    )
+    from projection.engine.outcomes import (
+        AdoptCame,
+        BackupCame,
+        BuildCame,
+        CompactCame,
+        DeployCame,
+        Done,
+        DropCame,
+        RepairCame,
         SwitchCame,
         VerifyCame,
-        VerifyOrder,
     )
     from projection.model.settings import Settings
     from projection.stream.address import NatsConnection
@@ -174,41 +176,41 @@ class _OfNode:
         self._connection = connection
 
     def drop(self, order: DropOrder) -> DropCame:
-        return self._ordered("drop", order, orders.DropCame)
+        return self._ordered("drop", order, outcomes.DropCame)
 
     def adopt(self, order: AdoptOrder) -> AdoptCame:
-        return self._ordered("adopt", order, orders.AdoptCame)
+        return self._ordered("adopt", order, outcomes.AdoptCame)
 
     def deploy(self, order: DeployOrder) -> DeployCame:
-        return self._ordered("deploy", order, orders.DeployCame)
+        return self._ordered("deploy", order, outcomes.DeployCame)
 
     def reload(self, order: ReloadOrder) -> DeployCame:
         """Fold what its own manifest says by now."""
-        return self._ordered("reload", order, orders.DeployCame)
+        return self._ordered("reload", order, outcomes.DeployCame)
 
     def pause(self, order: Order) -> Done:
-        return self._ordered("pause", order, orders.Done)
+        return self._ordered("pause", order, outcomes.Done)
 
     def resume(self, order: Order) -> Done:
-        return self._ordered("resume", order, orders.Done)
+        return self._ordered("resume", order, outcomes.Done)
 
     def rebuild(self, order: RebuildOrder) -> BuildCame:
-        return self._ordered("rebuild", order, orders.BuildCame)
+        return self._ordered("rebuild", order, outcomes.BuildCame)
 
     def promote(self, order: PromoteOrder) -> SwitchCame:
-        return self._ordered("promote", order, orders.SwitchCame)
+        return self._ordered("promote", order, outcomes.SwitchCame)
 
     def rollback(self, order: Order) -> SwitchCame:
-        return self._ordered("rollback", order, orders.SwitchCame)
+        return self._ordered("rollback", order, outcomes.SwitchCame)
 
     def retire(self, order: RetireOrder) -> BuildCame:
-        return self._ordered("retire", order, orders.BuildCame)
+        return self._ordered("retire", order, outcomes.BuildCame)
 
     def delete(self, order: DeleteOrder) -> BuildCame:
-        return self._ordered("delete", order, orders.BuildCame)
+        return self._ordered("delete", order, outcomes.BuildCame)
 
     def repair(self, order: RepairOrder, settings: Settings) -> RepairCame:  # noqa: ARG002 - the node knows its log
-        return self._ordered("repair", order, orders.RepairCame)
+        return self._ordered("repair", order, outcomes.RepairCame)
 
     def tasks(self) -> list[TaskRecord]:
         """Its long operations, the oldest first."""
@@ -234,14 +236,14 @@ class _OfNode:
     def backup(
         self, order: BackupOrder, on_progress: Callable[[Copying], None], _connection: NatsConnection | None = None
     ) -> BackupCame:
-        return self._followed("backup", order, orders.BackupCame, on_progress)
+        return self._followed("backup", order, outcomes.BackupCame, on_progress)
 
     def compact(self, order: CompactOrder, on_progress: Callable[[Copying], None]) -> CompactCame:
-        return self._followed("compact", order, orders.CompactCame, on_progress)
+        return self._followed("compact", order, outcomes.CompactCame, on_progress)
 
     def verify(self, order: VerifyOrder) -> VerifyCame:
         """Go through everything that the builds that answer hold, while the node goes on."""
-        return self._ordered("verify", order, orders.VerifyCame)
+        return self._ordered("verify", order, outcomes.VerifyCame)
 
     def _followed(
         self, name: str, order: BackupOrder | CompactOrder, kind: type[_Came], on_progress: Callable[[Copying], None]

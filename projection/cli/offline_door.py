@@ -9,7 +9,8 @@ from projection.history.folder_repair import repair_with
 from projection.history.repairing import Target
 
 if TYPE_CHECKING:
-    from projection.engine.orders import RepairCame, RepairOrder
+    from projection.engine.orders import RepairOrder
+    from projection.engine.outcomes import RepairCame
     from projection.model.settings import Settings
     from projection.store.catalog import Catalog
 

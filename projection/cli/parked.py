@@ -14,7 +14,7 @@ from projection.errors import ConfigurationError, ProjectionError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from projection.engine.orders import DropCame
+    from projection.engine.outcomes import DropCame
     from projection.model.ids import ViewType
     from projection.model.parked import ParkedEvent, Suspension
 

@@ -12,7 +12,7 @@ from projection.errors import EXIT_FAILED
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from projection.engine.orders import RepairCame, ViewDiffered
+    from projection.engine.outcomes import RepairCame, ViewDiffered
 
 EXAMPLES = (
     "projection repair shop_orders --id O000001 --tenant north --dry-run",

@@ -13,7 +13,7 @@ from projection.errors import EXIT_FAILED, ConfigurationError, StorageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from projection.engine.orders import VerifiedBuild
+    from projection.engine.outcomes import VerifiedBuild
 
 EXAMPLES = (
     "projection verify",
@@ -48,7 +48,7 @@ def verify(
         _verify_backups(backup, object_store, config, as_json=json)
         return
     from projection.engine import verification
-    from projection.engine.orders import VerifiedBuild
+    from projection.engine.outcomes import VerifiedBuild
     from projection.model.ids import ViewType
     from projection.model.settings import Settings
 

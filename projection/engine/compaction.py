@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from projection.engine.orders import CompactCame
+from projection.engine.outcomes import CompactCame
 from projection.errors import StorageDamagedError
 from projection.model.files import is_file
 from projection.store.audit import BY_PROGRAM, AuditRecord

@@ -20,7 +20,8 @@ from projection.store.audit import AuditRecord
 
 if TYPE_CHECKING:
     from projection.engine.node import Node
-    from projection.engine.orders import BackupCame, BackupOrder, VerifyCame, VerifyOrder
+    from projection.engine.orders import BackupOrder, VerifyOrder
+    from projection.engine.outcomes import BackupCame, VerifyCame
     from projection.engine.tasks import Task
     from projection.model.settings import BackupSettings
     from projection.store.audit import Author, Door

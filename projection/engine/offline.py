@@ -14,7 +14,7 @@ from projection.engine.candidates import can_go_back, deletable, nothing_waits, 
 from projection.engine.compaction import compact
 from projection.engine.decisions import drop
 from projection.engine.deploying import FoldsAnew, GoesBack, deployed_together, plan_deployment
-from projection.engine.orders import (
+from projection.engine.outcomes import (
     AdoptCame,
     BackupCame,
     BuildCame,
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from projection.engine.orders import (
         AdoptOrder,
         BackupOrder,
-        CompactCame,
         CompactOrder,
         DeleteOrder,
         DeployOrder,
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
         RebuildOrder,
         RetireOrder,
     )
+    from projection.engine.outcomes import CompactCame
     from projection.store.audit import Author
     from projection.store.build import Build
     from projection.store.catalog import Catalog

@@ -18,7 +18,7 @@ import msgspec
 from projection.engine.backup import back_up
 from projection.engine.backup_place import Place  # noqa: TC001 - a field's type
 from projection.engine.compaction import compact_builds
-from projection.engine.orders import BackupCame, CompactCame, VerifiedBuild, VerifyCame
+from projection.engine.outcomes import BackupCame, CompactCame, VerifiedBuild, VerifyCame
 from projection.engine.verification import verify
 from projection.errors import (
     ConfigurationError,

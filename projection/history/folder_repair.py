@@ -13,7 +13,7 @@ from projection.stream.configured import nats_connection
 from projection.stream.connection import Nats
 
 if TYPE_CHECKING:
-    from projection.engine.orders import RepairCame
+    from projection.engine.outcomes import RepairCame
     from projection.model.ids import TenantId, ViewId, ViewType
     from projection.model.settings import Settings
     from projection.store.audit import Author

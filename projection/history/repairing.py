@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import structlog
 
 from projection.engine.builds import open_store
-from projection.engine.orders import RepairCame, ViewDiffered
+from projection.engine.outcomes import RepairCame, ViewDiffered
 from projection.engine.recipes import deployed_by
 from projection.engine.tasks import NoTask
 from projection.errors import ConfigurationError, StorageError

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import structlog
 
 from projection.engine.compaction import audit_of
-from projection.engine.orders import AdoptCame, BuildCame, RepairCame
+from projection.engine.outcomes import AdoptCame, BuildCame, RepairCame
 from projection.engine.side_process import done_beside
 from projection.engine.side_work import CompactWork
 from projection.engine.tasks import State, TaskCanceledError, TaskLeftError, Tasks
@@ -30,15 +30,8 @@ if TYPE_CHECKING:
     from projection.engine.live_backups import LiveBackups
     from projection.engine.node import Node
     from projection.engine.operations import Operations
-    from projection.engine.orders import (
-        BackupCame,
-        BackupOrder,
-        CompactCame,
-        CompactOrder,
-        CompareOrder,
-        VerifyCame,
-        VerifyOrder,
-    )
+    from projection.engine.orders import BackupOrder, CompactOrder, CompareOrder, VerifyOrder
+    from projection.engine.outcomes import BackupCame, CompactCame, VerifyCame
     from projection.engine.tasks import Task, TaskRecord
     from projection.history.repairing import Repairs, Target
     from projection.model.ids import ViewType

@@ -18,7 +18,7 @@ from schemathesis.checks import load_all_checks
 from schemathesis.specs.openapi import checks
 
 from projection.engine import live_backups
-from projection.engine.orders import VerifiedBuild, VerifyCame
+from projection.engine.outcomes import VerifiedBuild, VerifyCame
 from projection.engine.side_work import Said
 
 load_all_checks()

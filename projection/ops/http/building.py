@@ -8,18 +8,16 @@ from fastapi import APIRouter, Request, Response
 
 from projection.engine.deploying import deployed_together
 from projection.engine.orders import (
-    BuildCame,
     CompareOrder,
     DeleteOrder,
-    DeployCame,
     DeployOrder,
     Order,
     PromoteOrder,
     RebuildOrder,
     ReloadOrder,
     RetireOrder,
-    SwitchCame,
 )
+from projection.engine.outcomes import BuildCame, DeployCame, SwitchCame
 from projection.engine.switching import Promotion
 from projection.ops.http.orders import (
     AUTHOR,

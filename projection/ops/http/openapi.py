@@ -8,7 +8,7 @@ import msgspec
 from fastapi.openapi.utils import get_openapi
 
 from projection import __version__
-from projection.engine import orders
+from projection.engine import orders, outcomes
 from projection.engine.tasks import TaskRecord
 from projection.history.differences import BuildDifferences
 from projection.ops.http.long_running import TaskList
@@ -39,26 +39,26 @@ _OF_OPERATIONS = (
     orders.AdoptOrder,
     orders.DeleteOrder,
     orders.RepairOrder,
-    orders.RepairCame,
+    outcomes.RepairCame,
     orders.DeployOrder,
     orders.ReloadOrder,
     orders.RebuildOrder,
     orders.BackupOrder,
     orders.VerifyOrder,
-    orders.BackupCame,
-    orders.VerifyCame,
+    outcomes.BackupCame,
+    outcomes.VerifyCame,
     orders.CompactOrder,
-    orders.CompactCame,
+    outcomes.CompactCame,
     orders.PromoteOrder,
     orders.RetireOrder,
     orders.CompareOrder,
-    orders.DeployCame,
-    orders.DropCame,
-    orders.AdoptCame,
-    orders.BuildCame,
-    orders.SwitchCame,
+    outcomes.DeployCame,
+    outcomes.DropCame,
+    outcomes.AdoptCame,
+    outcomes.BuildCame,
+    outcomes.SwitchCame,
     BuildDifferences,
-    orders.Done,
+    outcomes.Done,
     TaskRecord,
     TaskList,
 )

@@ -6,19 +6,8 @@ from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Request, Response
 
-from projection.engine.orders import (
-    AdoptCame,
-    AdoptOrder,
-    BackupOrder,
-    CompactOrder,
-    Done,
-    DropCame,
-    DropOrder,
-    Order,
-    RepairCame,
-    RepairOrder,
-    VerifyOrder,
-)
+from projection.engine.orders import AdoptOrder, BackupOrder, CompactOrder, DropOrder, Order, RepairOrder, VerifyOrder
+from projection.engine.outcomes import AdoptCame, Done, DropCame, RepairCame
 from projection.engine.recipes import deployed_from
 from projection.errors import ConfigurationError
 from projection.history.repairing import Target
