@@ -20,7 +20,7 @@ def reload(
     storage: Storage = None,
     config: Config = None,
 ) -> None:
-    """Have the node that runs on the data folder read its own manifest anew, check all programs, and deploy it.
+    """Have the running node deploy its own manifest, read anew.
 
     It does what `projection deploy` does, with the manifest that the node was started with, as SIGHUP does. Where that
     file is gone, the node deploys what was deployed last. Nothing changes unless everything checks.

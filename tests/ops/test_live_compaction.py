@@ -84,7 +84,7 @@ async def test_the_node_folds_on_and_answers_and_comes_to_the_same(site):
         assert {"fines", "others"} == {each["view_type"] for each in builds}
         assert all(each["before"] - each["after"] > 1_000_000 for each in builds)
         await eventually(lambda: min(lane.position.scanned for lane in one.node.lanes) == len(log))
-        assert not one.node.troubles()
+        assert not one.node.health.troubles()
         for lane in one.node.lanes:
             replay = Replay((lane.deployed,), TENANCY)
             replay.run(log)

@@ -233,9 +233,7 @@ async def test_a_build_that_does_not_answer_is_deleted_and_one_that_answers_is_n
         await eventually(lambda: serving(one) == 2 and len(one.node.lanes) == 1)
         refused = await ordered(one, "delete", 409, build=2)
         assert "answers, and is not deleted" in refused["detail"]
-        assert refused["hint"].startswith(
-            "only a build that does not answer can be deleted: have another one answer first"
-        )
+        assert refused["hint"].startswith("have another build answer first: `projection promote`")
         assert "has no build 7" in (await ordered(one, "delete", 409, build=7))["detail"]
         await ordered(one, "delete", build=1)
         assert ([2], ["2"]) == (numbers(one), [path.name for path in (one.site.data / "fines").iterdir()])

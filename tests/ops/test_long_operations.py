@@ -141,7 +141,7 @@ async def test_a_rebuild_that_halts_waits_until_it_is_resumed(site, monkeypatch)
     async with site() as one:
         location = await begun(one, "rebuild", 200, promote="manual")
         task_id = location.rpartition("/")[2]
-        await eventually(lambda: FINES in one.node.waiting)
+        await eventually(lambda: FINES in one.node.health.waiting)
         new = one.node.roster.lane_of(FINES, 2)
 
         def broken(*_):
@@ -168,7 +168,7 @@ async def test_what_is_verified_and_compared_tells_how_far_it_is(site, monkeypat
     async with site(events) as one:
         assert 200 == (await one.post("/v1/operations/verify", {"by": "alice"})).status_code
         assert 200 == (await one.post("/v1/operations/rebuild", BY | {"promote": "manual"})).status_code
-        await eventually(lambda: FINES in one.node.waiting)
+        await eventually(lambda: FINES in one.node.health.waiting)
         assert 200 == (await one.post("/v1/operations/compare", {"view_type": "fines", "by": "alice"})).status_code
         ended = {each.operation: (each.done, each.total) for each in one.service.long.tasks.all()}
         for name, least in (("verify", 3 * len(events)), ("compare", len(events))):

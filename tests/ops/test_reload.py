@@ -47,8 +47,8 @@ async def test_a_changed_manifest_is_read_anew_and_deployed_with_its_gate(site, 
         write(tmp_path, one, fines=DOUBLED, others=OTHERS)
         came = await reloaded(one, promote="manual")
         assert {"fines": ("folds anew", 2), "others": ("is new", 1)} == came
-        await eventually(lambda: FINES in one.node.waiting)
-        assert ("manual", 3) == (one.node.waiting[FINES].gate, await n_of(one, "b"))
+        await eventually(lambda: FINES in one.node.health.waiting)
+        assert ("manual", 3) == (one.node.health.waiting[FINES].gate, await n_of(one, "b"))
         record = one.site.catalog.audit()[0]
         assert ("deploy", "alice", "http", "as the ticket says") == (
             record.operation, record.author.name, record.author.door, record.author.reason,
