@@ -101,7 +101,7 @@ async def test_what_cannot_be_told_is_said_in_words() -> None:
     with pytest.raises(ConfigurationError, match="does not say when"):
         await past_view(log, one, DEFAULT_TENANT, A, "2026-01-01T00:00:00Z")
     assert (await past_view(log, one, DEFAULT_TENANT, ViewId("none"), 3)).view is None
-    later = deployed(start=Start.model_validate({"sequence": 3}))
+    later = deployed(start=Start(sequence=3))
     assert (2, None, 0) == (
         (found := await past_view(log, later, DEFAULT_TENANT, A, 2)).sequence,
         found.view,
@@ -164,6 +164,6 @@ async def test_of_a_stream_that_has_lost_its_start_nothing_is_told(nats, stream_
     one = deployed(subject_template=template, subjects=(template.filter(),))
     with pytest.raises(HistoryGoneError, match="begins at 2"):
         await past_view(log, one, DEFAULT_TENANT, A, 3)
-    since = replace(one, entry=one.entry.model_copy(update={"start": Start(time="2020-01-01T00:00:00Z")}))
+    since = replace(one, entry=one.entry.replaced(start=Start(time="2020-01-01T00:00:00Z")))
     with pytest.raises(HistoryGoneError, match="not known whether it has lost"):
         await past_view(log, since, DEFAULT_TENANT, A, 3)
