@@ -121,7 +121,7 @@ def verified(
         return Verification(build, None, unreadable=error.message)
 
 
-def _problems_of_indexes(build: Build, reader: ViewReader, seen: Callable[[int], object] | None) -> list[str]:
+def _problems_of_indexes(build: Build, reader: ViewReader, seen: Callable[[int], object] | None = None) -> list[str]:
     with reader.snapshot() as snapshot:
         of_changes = changes.disagreements(snapshot)
         if not snapshot.indexes:
@@ -132,7 +132,7 @@ def _problems_of_indexes(build: Build, reader: ViewReader, seen: Callable[[int],
             return [f"its indexes cannot be checked: {error.message}", *of_changes]
 
 
-def _disagreements(snapshot: Snapshot, program: Program, seen: Callable[[int], object] | None) -> list[str]:
+def _disagreements(snapshot: Snapshot, program: Program, seen: Callable[[int], object] | None = None) -> list[str]:
     """Which indexes have other entries than the views give; of those that are built."""
     indexer = Indexer(snapshot.indexes, program.checked.view)
     wanted, found = defaultdict[int, list[int]](lambda: [0, 0]), defaultdict[int, list[int]](lambda: [0, 0])
