@@ -25,6 +25,7 @@ EXAMPLES = (
     "projection query shop_orders --tenant north --events events.jsonl",
     "projection query shop_orders --url http://127.0.0.1:7070 --tenant north",
     "projection query shop_orders --id O000001 --at 2026-03-02T08:00:00Z",
+    "projection query shop_orders --at 2026-03-02T08:00:00Z --backup /backups",
 )
 _MOST_A_PAGE = 1_000  # views; a limit that the settings may lower
 
@@ -54,8 +55,15 @@ def query(
     id_: Annotated[str | None, Option("--id", metavar="ID", help="The one view with this id.")] = None,
     at: Annotated[
         str | None,
-        Option(metavar="MOMENT", help="With --id: the view as it was behind this event, or at this time (RFC 3339)."),
+        Option(metavar="MOMENT", help="The views as they were behind this event, or at this time (RFC 3339)."),
     ] = None,
+    backup: Annotated[
+        Path | None,
+        Option(metavar="DIR", help="With --at: fold on from a backup there; else from one of the settings' directory."),
+    ] = None,
+    from_start: Annotated[
+        bool, Option("--from-start", help="With --at: fold the whole log, and no backup on.")
+    ] = False,
     limit: Annotated[int | None, Option(metavar="N", min=1, help="At most N views; else one page.")] = None,
     all_: Annotated[bool, Option("--all", help="All views that match, page by page.")] = False,
     count: Annotated[bool, Option("--count", help="Print how many match, and no views.")] = False,
@@ -92,10 +100,11 @@ def query(
     and which of them have parked events.
 
     With --id and --at, one view is folded anew from its own events, as the program that answers today makes it, from
-    the stream of the settings, from the file, or by the node that --url names.
+    the stream of the settings, from the file, or by the node that --url names. With --at alone, all views of the view
+    type are: on from the newest backup that has not come so far, in a temporary folder.
     """
     from projection.cli import query_formats as formats
-    from projection.cli.query_past import local_view_at
+    from projection.cli.query_past import local_view_at, past_views
     from projection.cli.query_sources import client_of, data_folder, events_file, given_filter, node
 
     if url is None and (token_file or secret_file or ca_file):
@@ -109,9 +118,10 @@ def query(
         raise ConfigurationError("--all and --limit contradict each other; name one")
     if id_ is not None and filter_ is not None:
         raise ConfigurationError("--id and --filter contradict each other; name one")
-    if at is not None and (id_ is None or sort or select or count or explain or all_ or limit):
-        raise ConfigurationError("--at goes with --id, and with no other option that says which views, or how many")
-    if at is not None and id_ is not None:
+    _require_moment(at, id_, backup, url, events, from_start=from_start)
+    if at is not None and id_ is not None and backup is None and not from_start:
+        if sort or select or count or explain or all_ or limit:
+            raise ConfigurationError("--id and --at name one view; no other option says which views, or how many")
         if url is not None:
             with client_of(url, tenant, token_file, secret_file, ca_file) as client:
                 _print_past(client.view_at(view, id_, at), format_)
@@ -123,6 +133,9 @@ def query(
     terms = {"view": view, "filter": of_id or given_filter(filter_), "sort": _paths(sort), "select": selected}
     if url is not None:
         opened = node(url, tenant, token_file, secret_file, ca_file)
+    elif at is not None:
+        where = (tenant, events, manifest, storage, config)
+        opened = past_views(view, at, *where, backup=backup, from_start=from_start)
     elif events is not None:
         opened = events_file(events, manifest, config, tenant)
     else:
@@ -141,9 +154,30 @@ def query(
             columns = selected or source.fields(view)
             (formats.print_csv if format_ is Format.CSV else formats.print_views)(columns, views)
         whose = "" if tenant is None else f" --tenant {shlex.quote(tenant)}"
-        views.note_what_is_left("" if events else f"; see `projection parked list{whose}`")
+        views.note_what_is_left("" if events or at else f"; see `projection parked list{whose}`")
         if views.found_none and tenant is None and url is None:
             note("note: no view of the default tenant matches; --tenant asks for those of another")
+
+
+def _require_moment(
+    at: str | None, id_: str | None, backup: Path | None, url: str | None, events: Path | None, *, from_start: bool
+) -> None:
+    """Make sure that the options which say of what time the views are go together.
+
+    Raises:
+        ConfigurationError: they do not.
+    """
+    if at is None and (backup is not None or from_start):
+        raise ConfigurationError("--backup and --from-start go with --at")
+    if backup is not None and from_start:
+        raise ConfigurationError("--backup and --from-start contradict each other; name one")
+    if (url is not None or events is not None) and (backup is not None or from_start):
+        raise ConfigurationError("--backup and --from-start are for a data folder, and not for --url or --events")
+    if url is not None and at is not None and id_ is None:
+        raise ConfigurationError(
+            "a node is asked for one view of the past: name it with --id",
+            hint="all views of a view type are folded on the node's machine, by `projection query --at` without --url",
+        )
 
 
 def _print_past(found: PastView, format_: Format) -> None:

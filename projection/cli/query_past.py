@@ -1,19 +1,25 @@
-"""What `projection query --at` folds: a view of a data folder from the stream, or one of a file of events."""
+"""What `projection query --at` folds: one view, or all of a view type, of a data folder or of a file of events."""
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from projection.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
+    from projection.cli.query_sources import Source
     from projection.client.answers import PastView as Answer
     from projection.engine.deployment import DeployedView
     from projection.history.past import PastView
+    from projection.history.past_builds import Answering, PastBuild
     from projection.model.ids import TenantId, ViewType
     from projection.model.settings import Settings
+    from projection.store.backup_directory import BackupDirectory
 
 
 def local_view_at(
@@ -72,6 +78,98 @@ def local_view_at(
         degraded=found.degraded,
         incomplete=found.incomplete,
     )
+
+
+@contextmanager
+def past_views(
+    view_type: str,
+    moment: str,
+    tenant: str | None,
+    events: Path | None,
+    manifest: Path | None,
+    storage: Path | None,
+    config: Path | None,
+    *,
+    backup: Path | None,
+    from_start: bool,
+) -> Iterator[Source]:
+    """The views of a tenant as they were; at the end of the block, it is told what they were folded from.
+
+    Raises:
+        QueryError: it is not answered; says why.
+        ConfigurationError: there is no such file, folder or view type, or no backup fits.
+        ProjectionError: the log, the folder or the backup cannot be read.
+    """
+    import asyncio
+    from pathlib import Path
+
+    from projection.cli.console import note, progress
+    from projection.cli.history import opened_log
+    from projection.cli.query_sources import folder_source, whose_views
+    from projection.engine.replayed import queries_of
+    from projection.history.past import read_moment
+    from projection.history.past_builds import past_build, past_of_file
+    from projection.model.ids import ViewType
+    from projection.model.settings import Settings
+
+    settings = Settings.load(config, {"manifest": manifest, "storage": storage})
+    whose, wanted = whose_views(tenant, settings), read_moment(moment)
+    try:
+        named = ViewType(view_type)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None
+
+    async def folded(folder: Path) -> PastBuild:
+        with progress("folding", None) as advance:
+            if events is not None:
+                deployed = _of_manifest(settings, named)
+                async with opened_log(events, [deployed], settings, "past") as log:
+                    return await past_of_file(log, deployed, wanted, lambda fold: advance(fold.events))
+            answers = _answering(settings, named)
+            backups = None if from_start else _backups(backup, settings)
+            async with opened_log(None, [], settings, "past") as log:
+                return await past_build(
+                    log, answers, wanted, folder, backups=backups, read=lambda fold: advance(fold.events)
+                )
+
+    with TemporaryDirectory(prefix="projection-past-") as folder:
+        found = asyncio.run(folded(Path(folder)))
+        with found.store, queries_of([(found.build, found.store)], settings.query) as queries:
+            yield folder_source(queries, whose)
+        whence = (
+            f" on from backup {found.backup}, at event {found.behind:,}" if found.backup else " from the first event"
+        )
+        read = f"{found.events:,} event{'' if found.events == 1 else 's'}"
+        note(f"note: as it was behind event {found.sequence:,}, folded{whence}, with the {read} read for it")
+
+
+def _backups(path: Path | None, settings: Settings) -> tuple[BackupDirectory, list[str]]:
+    """Where backups are, and which may be taken: all, or the one that is named."""
+    from projection.store.backup_directory import BackupDirectory
+
+    if (path := path or settings.backup.directory) is None:
+        bucket = settings.backup.object_store
+        where = "nobody says where backups are" if bucket is None else f"those in object store {bucket} are not read"
+        raise ConfigurationError(
+            f"all views of a view type are folded on from a backup, and {where}",
+            hint="name a directory with --backup, fold the whole log with --from-start, or ask for one view with --id",
+        )
+    directory, name = BackupDirectory.of(path)
+    if name is not None and directory.folder(name) == path.absolute():
+        return directory, [name]
+    return directory, directory.names()
+
+
+def _answering(settings: Settings, view_type: ViewType) -> Answering:
+    from projection.engine.recipes import deployed_by
+    from projection.history.past_builds import Answering
+    from projection.store.catalog import CatalogReader
+    from projection.store.lmdb_reader import LmdbViewReader
+
+    with CatalogReader.open(settings.storage) as catalog:
+        build = catalog.require(view_type)
+    with LmdbViewReader.open(build.lane_path()) as reader:
+        return Answering(build, deployed_by(build), reader.position())
 
 
 def _stored(settings: Settings, view_type: ViewType, tenant_id: TenantId) -> tuple[DeployedView, dict[str, Any]]:

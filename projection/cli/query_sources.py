@@ -94,6 +94,11 @@ def whose_views(tenant: str | None, settings: Settings) -> TenantId:
         raise ConfigurationError(str(error)) from None
 
 
+def folder_source(queries: FolderQueries, tenant_id: TenantId) -> Source:
+    """The views of a tenant of which queries are asked in this process."""
+    return _Folder(queries, tenant_id)
+
+
 class _Folder:
     def __init__(self, queries: FolderQueries, tenant_id: TenantId) -> None:
         self._queries = queries

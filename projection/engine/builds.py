@@ -22,7 +22,8 @@ from projection.store.lmdb_reader import LmdbViewReader
 from projection.store.lmdb_store import LmdbLaneStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
 
     from projection.engine.deployment import DeployedView
     from projection.model.ids import ViewType
@@ -211,13 +212,16 @@ def _require_found(
         )
 
 
-def open_store(build: Build, deployed: DeployedView, *, loads: bool = False, **options: Any) -> LmdbLaneStore:
+def open_store(
+    build: Build, deployed: DeployedView, *, loads: bool = False, earlier: Iterable[str] = (), **options: Any
+) -> LmdbLaneStore:
     """The store of a build, for writing; a decision whose effect a crash prevented has it now.
 
     Args:
         build: whose store. One that was adopted is written with durability `sync`: no log gives it back.
         deployed: as the build folds it.
         loads: whether it does not answer, so that it need not be on the disk until it has caught up.
+        earlier: identities that it may have beside those of before one decision.
         options: as `LmdbLaneStore.open` takes them.
 
     Raises:
@@ -231,9 +235,8 @@ def open_store(build: Build, deployed: DeployedView, *, loads: bool = False, **o
             build.lane_path()
         ):  # an empty store in its place would be answered from
             raise _lost(build)
-    store = LmdbLaneStore.open(
-        build.lane_path(), build.fold_identity, earlier=build.earlier_identities, loads=loads, **options
-    )
+    known = {*build.earlier_identities, *earlier}
+    store = LmdbLaneStore.open(build.lane_path(), build.fold_identity, earlier=known, loads=loads, **options)
     try:
         if store.is_loading:
             scanned = store.position().scanned
@@ -297,18 +300,27 @@ def taking_decisions(
     return build
 
 
-def can_take(build: Build, drop: Drop) -> bool:
-    """Whether a decision can have its effect on a build: it has not come to the event, or has parked it alike."""
+def can_take(build: Build, drop: Drop, open_: Callable[[Path], LmdbViewReader] = LmdbViewReader.open) -> bool:
+    """Whether a decision can have its effect on a build: it has not come to the event, or has parked it alike.
+
+    Args:
+        build: whose store is looked at.
+        drop: the decision.
+        open_: opens the store.
+
+    Raises:
+        StorageError: it cannot be read.
+    """
     if not is_folder(build.lane_path()):
         return True
     try:
-        return _takes(build, drop)
+        return _takes(build, drop, open_)
     except StorageDamagedError:
         return False
 
 
-def _takes(build: Build, drop: Drop) -> bool:
-    with LmdbViewReader.open(build.lane_path()) as reader:
+def _takes(build: Build, drop: Drop, open_: Callable[[Path], LmdbViewReader]) -> bool:
+    with open_(build.lane_path()) as reader:
         if reader.position().scanned < drop.sequence:
             return True
         if any(one.concerns(drop.tenant_id, drop.view_id) for one in reader.suspensions()):

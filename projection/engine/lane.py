@@ -375,8 +375,10 @@ class Lane:
         if self._under_way is not None:
             self.store.commit(self._under_way, on_written)
 
-    def seal(self, stream: StreamIdentity | None) -> None:
+    def seal(self, stream: StreamIdentity | None, *, always: bool = False) -> None:
         """Make a commit of all that was folded since the last one, if none is under way and there is something.
+
+        With `always`, there need be nothing: the store is to know by what it is folded from here on.
 
         May run in another thread, but not beside a fold. A lane that was halted from outside has nothing to write: it
         goes on behind its last commit.
@@ -384,7 +386,7 @@ class Lane:
         if self._under_way is not None or (self.halted is not None and not isinstance(self.halted, LaneHaltedError)):
             return
         position = self.here(stream)
-        if position == self.position and not self.has_changes:
+        if position == self.position and not self.has_changes and not always:
             return
         sealed = self._cache.seal(self._program.encode_view, self.indexer.changes if self.indexer.indexes else None)
         parking = self._parking.seal()

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from projection.engine.backup import described
+from projection.engine.backup_choice import is_same_fold
 from projection.engine.builds import can_take
 from projection.engine.recipes import build_differences
 from projection.engine.verification import verified
@@ -44,7 +45,7 @@ def refilled(catalog: Catalog, answers: Build, path: Path) -> Build:
     stored, former = _fitting(directory, name, answers)
     build = replace(answers, number=catalog.reserve(answers.view_type), drops=former.drops, recipe=answers.recipe)
     try:
-        _copy(directory, name, stored, build)
+        copy_store(directory, name, stored, build)
         _require_untaken(name, build, answers)
     except BaseException:
         shutil.rmtree(build.lane_path().parent, ignore_errors=True)
@@ -60,7 +61,7 @@ def _fitting(directory: BackupDirectory, name: str, answers: Build) -> tuple[Sto
     with CatalogReader.open_still(directory.folder(name)) as catalog:
         builds = {build.number: build for build in catalog.builds(answers.view_type)}
     found = [one for one in about.builds if one.view_type == answers.view_type and one.path and one.build in builds]
-    same = [one for one in found if _is_same_fold(builds[one.build], answers)]
+    same = [one for one in found if is_same_fold(builds[one.build], answers)]
     if same:
         stored = max(same, key=lambda one: one.scanned)
         return stored, builds[stored.build]
@@ -74,11 +75,6 @@ def _fitting(directory: BackupDirectory, name: str, answers: Build) -> tuple[Sto
     )
 
 
-def _is_same_fold(build: Build, answers: Build) -> bool:
-    same = (build.base_identity, build.lineage) == (answers.base_identity, answers.lineage)
-    return same and {*build.drops} <= {*answers.drops}
-
-
 def _require_untaken(name: str, build: Build, answers: Build) -> None:
     """Make sure that what was decided since the backup can still have its effect."""
     for drop in answers.drops:
@@ -89,7 +85,13 @@ def _require_untaken(name: str, build: Build, answers: Build) -> None:
             )
 
 
-def _copy(directory: BackupDirectory, name: str, stored: StoredBuild, build: Build) -> None:
+def copy_store(directory: BackupDirectory, name: str, stored: StoredBuild, build: Build) -> None:
+    """Copy the store of a build out of a backup, to where another build has its own, and check all of it.
+
+    Raises:
+        StorageDamagedError: it is not as it was written, or does not hold what it should.
+        StorageError: it cannot be read, or written there.
+    """
     assert stored.path is not None  # noqa: S101 - it fits
     sums = parse_sums(b"".join(directory.pieces(name, SUMS)).decode(errors="replace"))
     written = write_file(build.lane_path() / DATA, directory.pieces(name, stored.path))

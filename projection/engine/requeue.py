@@ -87,7 +87,7 @@ def decided(store: LaneStore, deployed: DeployedView, parked: Queues | None = No
                 lane.unpark(one)
         elif dropped:
             run_again(lane, view_id, queue)  # which leaves them out
-    lane.seal(lane.position.stream)
+    lane.seal(lane.position.stream, always=True)
     return lane
 
 

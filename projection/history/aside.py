@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from projection.lang.program import Step
     from projection.model.checkpoint import Checkpoint
     from projection.model.ids import TenantId, ViewId
+    from projection.store.port import LaneStore
 
 _SLICE_S = 0.002  # of work, until others have their turn
 _COMMIT = 1_000  # events between two commits: what a lane has changed stays decoded until then
@@ -36,8 +37,10 @@ _COMMIT = 1_000  # events between two commits: what a lane has changed stays dec
 class _LaneAside(Lane):
     """Folds what concerns one view, or one tenant."""
 
-    def __init__(self, deployed: DeployedView, view_id: ViewId | None, suspended_at: int | None) -> None:
-        super().__init__(deployed, MemoryLaneStore())
+    def __init__(
+        self, deployed: DeployedView, store: LaneStore, view_id: ViewId | None, suspended_at: int | None
+    ) -> None:
+        super().__init__(deployed, store)
         self._view_id = view_id
         self.suspended_at = suspended_at
 
@@ -71,6 +74,7 @@ class FoldAside:
         *,
         before: int = 0,
         suspended_at: int | None = None,
+        store: LaneStore | None = None,
     ) -> None:
         """The fold before its first event.
 
@@ -80,6 +84,7 @@ class FoldAside:
             view_id: which of them; None for all, and what reached none.
             before: the last sequence that the view type does not read.
             suspended_at: the event from which on nothing is folded for the tenant; of all its views, the fold finds it.
+            store: what is folded on, up to `before`; it stays the caller's to close. None: nothing yet, in memory.
         """
         self.deployed = deployed
         self.tenant_id = tenant_id
@@ -87,8 +92,8 @@ class FoldAside:
         self.at = before  # the last sequence that is in it
         self.events = 0  # of the log, that were read
         self.seen = before  # the sequence of the last of them
-        self._lane = _LaneAside(deployed, view_id, suspended_at)
-        self.store = self._lane.store
+        self.store = MemoryLaneStore() if store is None else store
+        self._lane = _LaneAside(deployed, self.store, view_id, suspended_at)
         self._taken = 0  # events of these tenants
         self.tenants: set[TenantId] = set()  # whose these are
 
@@ -149,6 +154,11 @@ class FoldAside:
                 await self._fold(batch, turn)
         self._lane.commit(None)
         self.at = until
+
+    def end(self) -> None:
+        """Have the store say how far it is."""
+        self._lane.move_to(self.at)
+        self._lane.commit(None)
 
     async def _fold(self, batch: Sequence[Event], turn: AbstractAsyncContextManager[Any] | None) -> None:
         done = 0

@@ -53,12 +53,15 @@ class Log(Protocol):
             ProjectionError: the log does not tell, or does not reach so far.
         """
 
-    async def whole_from(self, deployed: DeployedView, position: LanePosition | None = None) -> int:
+    async def whole_from(
+        self, deployed: DeployedView, position: LanePosition | None = None, behind: LanePosition | None = None
+    ) -> int:
         """The same, of a log that is known to hold everything behind it.
 
         Args:
             deployed: whose start.
             position: how far a build has read this log, and how many messages it has seen.
+            behind: the same of a build that is folded on: only what is behind it is asked for, and is the result.
 
         Raises:
             HistoryGoneError: it does not, or is another log than was read.
@@ -99,9 +102,14 @@ class FileLog:
         """See `Log.before_start`."""
         return before_start_in_file(deployed)
 
-    async def whole_from(self, deployed: DeployedView, position: LanePosition | None = None) -> int:  # noqa: ARG002
+    async def whole_from(
+        self,
+        deployed: DeployedView,
+        position: LanePosition | None = None,  # noqa: ARG002
+        behind: LanePosition | None = None,
+    ) -> int:
         """See `Log.whole_from`: nobody can tell what a file lacks."""
-        return before_start_in_file(deployed)
+        return before_start_in_file(deployed) if behind is None else behind.scanned
 
     async def last_at(self, time: str) -> int:
         """See `Log.last_at`."""
@@ -150,29 +158,35 @@ class StreamLog:
         """See `Log.before_start`."""
         return await before_start_in_stream(deployed, self._jetstream, self._stream)
 
-    async def whole_from(self, deployed: DeployedView, position: LanePosition | None = None) -> int:
+    async def whole_from(
+        self, deployed: DeployedView, position: LanePosition | None = None, behind: LanePosition | None = None
+    ) -> int:
         """See `Log.whole_from`."""
-        before = await self.before_start(deployed)
+        before = await self.before_start(deployed) if behind is None else behind.scanned
         info = await self._jetstream.stream_info(self._stream)
+        time_of = partial(self._jetstream.message_time, self._stream)
         try:
-            if position is not None:
-                time_of = partial(self._jetstream.message_time, self._stream)
-                await check_identity(self._stream, info, position, time_of)
+            for one in (position, behind):
+                if one is not None:
+                    await check_identity(self._stream, info, one, time_of)
             require_history(self._stream, info, before + 1)
         except StreamIdentityError as error:
             raise HistoryGoneError(error.message, hint=_CANNOT_BE_MADE) from None
-        if deployed.entry.start.time is not None and info.state.first_seq > max(1, before):
+        if behind is None and deployed.entry.start.time is not None and info.state.first_seq > max(1, before):
             raise HistoryGoneError(
                 f"stream {self._stream!r} begins at {info.state.first_seq:,} by now: it is not known whether it has "
                 f"lost messages that were stored since {deployed.entry.start.time}, where view type "
                 f"{deployed.entry.view_type} begins",
                 hint=_CANNOT_BE_MADE,
             )
-        if position is not None and position.messages is not None:
+        seen = None if position is None else position.messages
+        if seen is not None and behind is not None:
+            seen = None if behind.messages is None else seen - behind.messages
+        if position is not None and seen is not None:
             there = await self._count(deployed.entry.subjects, before, position.scanned)
-            if there < position.messages:
+            if there < seen:
                 raise HistoryGoneError(
-                    f"stream {self._stream!r} holds {there:,} messages by now of the {position.messages:,} that view "
+                    f"stream {self._stream!r} holds {there:,} messages by now of the {seen:,} that view "
                     f"type {deployed.entry.view_type} was folded from",
                     hint=_CANNOT_BE_MADE,
                 )

@@ -111,12 +111,7 @@ async def past_view(
         LaneHaltedError: a policy says halt, in a file of events.
         StreamError: the log cannot be read.
     """
-    at = moment if isinstance(moment, int) else await log.last_at(moment)
-    if known is not None and at > known.position.scanned:
-        raise NotFreshError(
-            f"{build} has come to event {known.position.scanned:,}, and not to {at:,}",
-            hint="ask for an earlier one, or again in a moment",
-        )
+    at = await sequence_at(log, moment, build, None if known is None else known.position)
     try:
         before = await log.whole_from(deployed, None if known is None else known.position)
         suspended_at = None if known is None else known.suspended_at
@@ -138,6 +133,29 @@ async def past_view(
         fold.events,
         fold.subjects.are_own,
     )
+
+
+async def sequence_at(log: Log, moment: int | str, build: Build | None, position: LanePosition | None) -> int:
+    """The sequence that a moment names.
+
+    Args:
+        log: the events.
+        moment: as `read_moment` gives it.
+        build: the one that answers; None where the log is a file.
+        position: how far it has come.
+
+    Raises:
+        NotFreshError: the build has not come so far.
+        ConfigurationError: the log knows no times.
+        StreamError: the log cannot be read.
+    """
+    at = moment if isinstance(moment, int) else await log.last_at(moment)
+    if position is not None and at > position.scanned:
+        raise NotFreshError(
+            f"{build} has come to event {position.scanned:,}, and not to {at:,}",
+            hint="ask for an earlier one, or again in a moment",
+        )
+    return at
 
 
 def _require_few(fold: FoldAside, most: int) -> None:

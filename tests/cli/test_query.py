@@ -136,6 +136,31 @@ def test_one_view_is_found_by_its_id_as_it_is_and_as_it_was(bank, place):
     refused(query(bank, "--id", "A1", "--at", len(EVENTS) + 1, *place), 1, f"{len(EVENTS) + 1}")
 
 
+def test_all_views_are_found_as_they_were(bank, place):
+    if "--url" in place:
+        return  # a node is asked for one
+    if not place and not (bank.parent / "backups").exists():
+        backed_up = projection("backup", bank.parent / "backups", folder=bank)
+        assert 0 == backed_up.returncode, backed_up.stderr
+    ways = [place] if place else [("--backup", bank.parent / "backups"), ("--from-start",)]
+    for way in ways:
+        if "--backup" in way:
+            refused(query(bank, "--at", 3, *way), 2, "can be folded on to event 3", f"it is at event {len(EVENTS)}")
+        else:
+            before = query(bank, "--at", 5, "--sort", "-balance", "--select", "balance", "--format", "csv", *way)
+            assert ["A1,1200.00", "=é:1,100.00", "A2,37.50", "A3,-4.05"] == before.stdout.splitlines()[1:], (
+                before.stderr
+            )
+            assert "note: as it was behind event 5, folded from the first event, with the 5 events" in before.stderr
+        now = query(bank, "--at", len(EVENTS), "--filter", "balance > 100", "--format", "json", *way)
+        assert (0, [JSON_LINES["A1"]]) == (now.returncode, now.stdout.splitlines()), now.stderr
+        assert "4" == query(bank, "--at", len(EVENTS), "--count", *way).stdout.strip()
+        one = query(bank, "--at", len(EVENTS), "--id", "A1", "--format", "json", *way)
+        assert [JSON_LINES["A1"]] == one.stdout.splitlines()
+    if not place:
+        assert f"at event {len(EVENTS)}" in query(bank, "--at", len(EVENTS), "--count", *ways[0]).stderr
+
+
 def test_without_a_selection_every_field_is_a_column(bank, place):
     head = query(bank, "--format", "csv", *place).stdout.splitlines()[0]
     assert "id,balance,owner,rate,tags" == head
@@ -193,8 +218,13 @@ def test_what_cannot_be_asked_is_told_in_one_sentence(bank, place, arguments, sa
     [
         (("--filter", "{nothing"), 2, ("option --filter: it begins as JSON does",)),
         (("--all", "--limit", 3), 2, ("--all and --limit contradict",)),
-        (("--at", 3), 2, ("--at goes with --id",)),
-        (("--at", 3, "--id", "A1", "--count"), 2, ("--at goes with --id",)),
+        (("--at", 3), 2, ("nobody says where backups are", "--backup", "--from-start")),
+        (("--at", 3, "--backup", "none"), 2, ("there is no backup at", "none")),
+        (("--at", 3, "--url", "http://127.0.0.1:1"), 2, ("a node is asked for one view of the past", "--id")),
+        (("--backup", "."), 2, ("--backup and --from-start go with --at",)),
+        (("--at", 3, "--backup", ".", "--from-start"), 2, ("contradict each other",)),
+        (("--at", 3, "--from-start", "--events", "events.jsonl"), 2, ("are for a data folder",)),
+        (("--at", 3, "--id", "A1", "--count"), 2, ("--id and --at name one view",)),
         (("--at", "never", "--id", "A1"), 1, ("'never' is neither the sequence of an event nor a time",)),
         (("--token-file", "x"), 2, ("go with --url",)),
         (("--url", "http://127.0.0.1:1", "--storage", "data"), 2, ("--url and --storage are different places",)),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-import msgspec
 import pytest
 from history_support import OWN, VIEW_TYPE, deployed, event, events, log_of, moved, opened, replayed, view_of
 from hypothesis import given, settings
@@ -165,6 +164,6 @@ async def test_of_a_stream_that_has_lost_its_start_nothing_is_told(nats, stream_
     one = deployed(subject_template=template, subjects=(template.filter(),))
     with pytest.raises(HistoryGoneError, match="begins at 2"):
         await past_view(log, one, DEFAULT_TENANT, A, 3)
-    since = replace(one, entry=msgspec.structs.replace(one.entry, start=Start(time="2020-01-01T00:00:00Z")))
+    since = replace(one, entry=one.entry.replaced(start=Start(time="2020-01-01T00:00:00Z")))
     with pytest.raises(HistoryGoneError, match="not known whether it has lost"):
         await past_view(log, since, DEFAULT_TENANT, A, 3)
