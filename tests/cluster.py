@@ -259,7 +259,7 @@ class Cluster:
 
     async def step_down(self, jetstream: JetStream, stream: str) -> None:
         """Have another server take charge of a stream."""
-        await asked(jetstream, f"STREAM.LEADER.STEPDOWN.{stream}")
+        await called(jetstream, f"STREAM.LEADER.STEPDOWN.{stream}")
 
 
 async def called(jetstream: JetStream, subject: str, **body: object) -> dict[str, Any]:

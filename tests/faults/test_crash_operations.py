@@ -112,6 +112,8 @@ class Schedule:
             build = catalog.require(self.dice.choice(self.view_types))
         with serving_reader(self.site.data, build.view_type) as reader:
             views = [*reader.scan(None, build.view_type)]
+        if not views:  # the log has none for it yet
+            return
         environment = Environment.create_or_open(build.lane_path(), map_size=MAP_SIZE)
         wrong = self.dice.choice(views)[1]
         environment.update(lambda change: change.put(self.dice.choice(views)[0].encode(), wrong))

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from projection.lang.cost.abstract import Abstract
-from projection.lang.cost.sizes import NONE, Size, either, of_value
+from projection.lang.cost.sizes import NONE, UNKNOWN, Size, either, of_value
 from projection.lang.failures import Failure
 from projection.lang.library import BUILTINS, FORMS, OPERATORS
 from projection.lang.operations import Operation, Pattern, parse_signature
@@ -131,6 +131,8 @@ def check_all(seed: int) -> dict[str, int]:
             loose = [either(one, other) for one, other in zip(loose, sizes, strict=True)]
         for values, sizes in zip(several, exact, strict=True):
             holds(operation, values, loose)
+            for place in range(len(sizes)):  # of one operand nothing is known
+                holds(operation, values, [*sizes[:place], UNKNOWN, *sizes[place + 1 :]])
             key = f"{operation.name}: {operation.signature}"
             results[key] = results.get(key, 0) + holds(operation, values, sizes)
     return results

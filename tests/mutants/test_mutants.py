@@ -117,7 +117,7 @@ MUTANTS = [
     Mutant(
         "a pause that ends with the process",
         "store/catalog.py",
-        (("            transaction.put(PAUSED.encode() + view_type.encode(), audit.author.reason.encode())\n", ""),),
+        (("            transaction.put(key, reason)\n", ""),),
         "tests/ops/test_live_operations.py::test_a_paused_view_type_is_served_and_not_folded_until_it_is_resumed_over_restarts_too",
     ),
     Mutant(

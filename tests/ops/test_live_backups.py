@@ -158,7 +158,7 @@ async def test_an_order_over_http_goes_to_the_directory_of_the_settings_alone(si
         assert "projection_backup_last_good_timestamp_seconds" in shown
         assert "projection_backup_failures_total 0.0" in shown
     async with site(EVENTS) as one:
-        assert "nobody says where" in (await ordered(one, "backup", 409))["detail"]
+        assert "no place for backups is named" in (await ordered(one, "backup", 409))["detail"]
 
 
 async def test_an_object_store_is_a_place_as_well_and_the_node_goes_on_elsewhere_from_there(

@@ -329,7 +329,7 @@ def _bind(pattern: Pattern, size: Size | None, bound: dict[str, Size | None]) ->
     if size is not None and pattern.name in ("list", "set"):
         parts = (size.each,)
     elif size is not None and pattern.name == "map":
-        parts = (UNKNOWN if size.is_unknown else size.key, size.each)
+        parts = (size.each_key, size.each)
     elif size is not None and pattern.name == "pair":
         parts = (size.get("key"), size.get("value"))
     for argument, part in zip(pattern.arguments, parts, strict=False):

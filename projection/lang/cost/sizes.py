@@ -98,6 +98,11 @@ class Size:
         """The size of each item; None where there are no items."""
         return UNKNOWN if self.is_unknown else self.item
 
+    @property
+    def each_key(self) -> Size | None:
+        """The size of each key; None where there are no keys."""
+        return UNKNOWN if self.is_unknown else self.key
+
 
 def _hashed(said: object) -> bytes:
     return blake2b(repr(said).encode(), digest_size=16).digest()

@@ -203,7 +203,7 @@ def _put(entries: dict[Any, Any], key: Any, value: Any) -> dict[Any, Any]:
 def _put_extent(sizes: Sequence[Size]) -> Size:
     entries, key, value = sizes
     return Size(
-        max(entries.least, 1), capped(entries.most + 1), key=either(entries.key or key, key),
+        max(entries.least, 1), capped(entries.most + 1), key=either(entries.each_key or key, key),
         item=either(entries.each or value, value), origin=entries.origin,
     )  # fmt: skip
 

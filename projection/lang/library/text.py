@@ -48,7 +48,10 @@ def text_of(value: Any) -> str:
 
 def text_extent(sizes: Sequence[Size]) -> Size:
     """How long a single value is as text."""
-    return sizes[0] if sizes[0].is_text else text(1, SCALAR_TEXT)
+    (value,) = sizes
+    if value.is_unknown:  # it may be a text
+        return text(0, value.most)
+    return value if value.is_text else text(1, SCALAR_TEXT)
 
 
 # --- whole texts -----------------------------------------------------------------------------------------------------
