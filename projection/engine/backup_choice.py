@@ -44,7 +44,7 @@ def newest_before(
 
     Args:
         directory: where the backups are.
-        names: of those that may be taken, the oldest first.
+        names: the backups that may be used, the oldest first.
         answers: the build that answers.
         position: how far it is, and in which stream.
         at: the last event that the build in the backup may hold.

@@ -1,4 +1,4 @@
-"""Which build answers, by an operator's word: promoting one, going back, and what becomes of the others."""
+"""Which build answers, as an operator says: promoting one, going back, and retiring the others."""
 
 from __future__ import annotations
 

@@ -245,7 +245,7 @@ class Tasks:
         except TaskCanceledError:
             self._end(task, State.CANCELED)
             raise
-        except (TaskLeftError, asyncio.CancelledError):  # the node has ended: its next start says what becomes of it
+        except (TaskLeftError, asyncio.CancelledError):  # the node has ended: its next start decides
             self._under_way.pop(task.record.id, None)
             raise
         except ProjectionError as error:

@@ -85,7 +85,7 @@ async def look_closer(one: PlannedStep, log: Log, count: int, progress: Callable
     Args:
         one: a step that folds.
         log: the events.
-        count: how many views are folded; of those that the step can change, where it is proven which these are.
+        count: how many views are folded; if it is proven which views the step can change, only such ones.
         progress: takes what is being done, and the sequence that was come to.
 
     Raises:

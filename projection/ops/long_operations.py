@@ -1,4 +1,4 @@
-"""The long operations of a node that runs: which of them there are, and what becomes of those that a restart met."""
+"""The long operations of a running node, and what a restart does to those that were under way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A change of a program makes other views only of those that had events which both programs handle differently."""
+"""A changed program can only change views that had an event which the two programs handle differently."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which build answers: gates, promotion by hand, going back, and what becomes of former builds, while a node runs."""
+"""Which build of a running node answers: gates, promotion by hand, going back, and former builds that follow."""
 
 from __future__ import annotations
 
