@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from projection.engine.summary import Summary
     from projection.errors import ProjectionError
     from projection.model.settings import Settings
+    from projection.store.catalog import Catalog
 
 _Opened = TypeVar("_Opened")
 _ROOM_EVERY_S = 1.0  # between two looks whether a full disk has room
@@ -33,6 +34,7 @@ EXAMPLES = (
     "projection run --manifest manifest.yaml --stream events",
     "projection run --manifest manifest.yaml --stream events --until-caught-up",
     "projection run --manifest manifest.yaml --stream events --new-build",
+    "projection run --config node.yaml --as-deployed",
     "projection run --url nats://nats.internal:4222 --config node.yaml",
     "projection run --manifest manifest.yaml --listen 127.0.0.1:8080",
 )
@@ -58,6 +60,13 @@ def run(
             help="Fold what is folded differently from now on anew, beside its former build; switch once caught up.",
         ),
     ] = False,
+    as_deployed: Annotated[
+        bool,
+        Option(
+            "--as-deployed",
+            help="Fold what was deployed last, whatever the manifest says by now; it is read where nothing was.",
+        ),
+    ] = False,
     accept_fewer_messages: Annotated[
         bool,
         Option(
@@ -74,19 +83,27 @@ def run(
     committed, or after the stop timeout (exit status 3); a second one ends it at once (128 and the signal's number). A
     kill at any moment loses nothing. With --until-caught-up it ends by itself, and fails at once where the stream
     cannot be used. One JSON object on stdout says what it came to.
+
+    A program that has changed since is refused, with the ways to go on. With --as-deployed, a start never depends on
+    that: only `projection deploy`, `reload` and `adopt` change what is folded.
     """
     signals = _Signals()  # before anything that takes its time
 
     import asyncio
 
     from projection.cli.logs import configure_logs, end_logs
+    from projection.engine.reloading import has_manifest
+    from projection.model.files import is_folder
     from projection.model.settings import Settings
 
     options = {"manifest": manifest, "stream": stream, "nats.url": url, "storage": storage, "http.listen": listen}
     settings = Settings.load(config, options)
-    deployed = _load_deployment(settings)
+    # A data folder that keeps what was deployed is taken first; without one, nothing is made for a wrong manifest.
+    keeps = is_folder(settings.storage) and (as_deployed or not has_manifest(settings))
+    deployed = None if keeps else _load_deployment(settings, None, as_deployed=as_deployed)
     configure_logs()
     ways = {
+        "as_deployed": as_deployed,
         "until_caught_up": until_caught_up,
         "new_build": new_build,
         "accept_fewer_messages": accept_fewer_messages,
@@ -128,9 +145,10 @@ class _Ended:
 
 async def _run(
     settings: Settings,
-    deployed: tuple[DeployedView, ...],
+    deployed: tuple[DeployedView, ...] | None,
     signals: _Signals,
     *,
+    as_deployed: bool,
     until_caught_up: bool,
     new_build: bool,
     accept_fewer_messages: bool,
@@ -152,6 +170,8 @@ async def _run(
         catalog = await _once_there_is_room(
             lambda: opened.enter_context(Catalog.open(settings.storage, settings.node)), signals, once=until_caught_up
         )
+        if deployed is None:
+            deployed = _load_deployment(settings, catalog, as_deployed=as_deployed)
         nats = await opened.enter_async_context(Nats.connecting_later(nats_connection(settings.nats)))
         chosen = {
             "new_build": new_build,
@@ -191,13 +211,12 @@ async def _reloaded(operations: Operations) -> None:
         structlog.get_logger().error("the manifest was not deployed", reason=error.message, hint=error.hint)
 
 
-def _load_deployment(settings: Settings) -> tuple[DeployedView, ...]:
-    from projection.engine.deployment import load_deployment
+def _load_deployment(settings: Settings, catalog: Catalog | None, *, as_deployed: bool) -> tuple[DeployedView, ...]:
+    from projection.engine.reloading import manifest_or_kept, recipes_kept
     from projection.lang.run.executors import Execution
-    from projection.model.manifest import Manifest
 
-    execution = Execution(settings.execution)
-    return load_deployment(Manifest.load(settings.manifest), settings.tenancy, settings.subjects, execution)
+    recipes = [] if catalog is None else recipes_kept(catalog)
+    return tuple(manifest_or_kept(settings, recipes, Execution(settings.execution), as_deployed=as_deployed))
 
 
 async def _once_there_is_room(open_: Callable[[], _Opened], signals: _Signals, *, once: bool) -> _Opened:

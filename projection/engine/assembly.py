@@ -82,6 +82,7 @@ def open_node(
     planned = plan_builds(
         catalog, deployed, new_build=new_build, follow=follow, execution=Execution(settings.execution)
     )
+    catalog.note_deployed(one.entry.view_type for one in deployed)
     opener = Opener(settings, deployed, catalog.node_id, nats, len(planned), keeps_following=follow)
     opened: dict[Lane, PlannedBuild] = {}
     unopened: list[Unopened] = []

@@ -208,7 +208,7 @@ def _require_found(
             "; ".join(f"{what or 'something'} changed since {answers} was made" for answers, what in changed),
             hint="`projection run --new-build` folds anew from the start, while the former build answers until the new "
             f"one has caught up; `projection adopt {named}` has the new program take over the views as they are, and "
-            "run what is parked",
+            "run what is parked; `projection run --as-deployed` goes on as before, until it is told one of these",
         )
 
 

@@ -83,6 +83,7 @@ class Deployer:
         """See `Operations.deploy`."""
         access = self._access
         steps = plan_deployment(access.catalog, deployed)
+        await access.in_thread(lambda: access.catalog.note_deployed(one.entry.view_type for one in deployed))
         if access.node.opener.take(deployed):
             for lane in list(access.roster.lanes):  # what messages come to it may be others from here on
                 async with access.at_rest(lane):

@@ -76,6 +76,7 @@ class OfflineOperations:
         """See `Operations.deploy`; what is new, or has another recipe only, the next start sees to."""
         deployed = deployed_together([Recipe.decode(one) for one in order.recipes], Execution.COMPILED)
         steps = plan_deployment(self._catalog, deployed)
+        self._catalog.note_deployed(one.entry.view_type for one in deployed)
         author = order.author("offline")
         return DeployCame([StepCame.of(step, self._take(step, order.gate, author)) for step in steps])
 

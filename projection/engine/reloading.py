@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from projection.engine.deployer import LEFT_OUT
 from projection.engine.deploying import deployed_together
 from projection.engine.deployment import load_deployment
 from projection.errors import ConfigurationError
@@ -20,41 +19,64 @@ if TYPE_CHECKING:
     from projection.engine.lane_access import LaneAccess
     from projection.lang.run.executors import Execution
     from projection.model.settings import Settings
+    from projection.store.catalog_reading import CatalogReading
 
 
 async def deployed_anew(settings: Settings, access: LaneAccess) -> Sequence[DeployedView]:
     """What the manifest of the settings says by now, with all programs checked.
 
-    Without a file, these are the view types that the node folds, each by the program and manifest entry that its latest
-    build keeps: of the one under way, or else of the one that answers.
+    Without a file, what was deployed last goes on: each view type by the program and manifest entry that its latest
+    build keeps, the one under way, or else the one that answers.
 
     Raises:
-        ConfigurationError: the manifest cannot be read, or there is none and the node folds nothing.
+        ConfigurationError: the manifest cannot be read, or there is none and nothing was deployed yet.
         ProgramsInvalidError: with the diagnostics of all programs.
         StorageError: the catalog cannot be read.
     """
     execution = access.node.opener.execution
-    recipes = _recipes_kept(access)
-    return await asyncio.to_thread(_deployed, settings, recipes, execution)
+    recipes = recipes_kept(access.catalog)
+    return await asyncio.to_thread(manifest_or_kept, settings, recipes, execution)
 
 
-def _recipes_kept(access: LaneAccess) -> list[Recipe]:
-    folded = {lane.view_type for lane in access.roster.lanes if access.roster.paused.get(lane.view_type) != LEFT_OUT}
-    builds = [access.catalog.candidate(one) or access.catalog.require(one) for one in sorted(folded)]
+def recipes_kept(catalog: CatalogReading) -> list[Recipe]:
+    """What was deployed last: of each view type, what its latest build keeps.
+
+    Raises:
+        StorageError: the catalog cannot be read.
+    """
+    builds = [catalog.candidate(one) or catalog.require(one) for one in catalog.deployed()]
     return [Recipe.decode(build.recipe) for build in builds]
 
 
-def _deployed(settings: Settings, recipes: list[Recipe], execution: Execution) -> Sequence[DeployedView]:
+def manifest_or_kept(
+    settings: Settings, recipes: list[Recipe], execution: Execution, *, as_deployed: bool = False
+) -> Sequence[DeployedView]:
+    """What the manifest of the settings says; without a file, or `as_deployed`, what was deployed last.
+
+    Raises:
+        ConfigurationError: the manifest cannot be read, or there is none and nothing was deployed.
+        ProgramsInvalidError: with the diagnostics of all programs.
+    """
+    if as_deployed and recipes:
+        return deployed_together(recipes, execution)
     path = settings.manifest
-    try:
-        is_a_file = is_there(path)
-    except OSError as error:
-        raise ConfigurationError(f"the manifest {path} cannot be read: {error.strerror}") from None
-    if is_a_file:
+    if has_manifest(settings):
         return load_deployment(Manifest.load(path), settings.tenancy, settings.subjects, execution)
     if not recipes:
         raise ConfigurationError(
-            f"there is no manifest at {path.absolute()}, and the node folds nothing",
-            hint="write one there, or deploy another one: `projection deploy --manifest FILE`",
+            f"there is no manifest at {path.absolute()}, and nothing was deployed yet",
+            hint="write one there, or name another one by --manifest",
         )
     return deployed_together(recipes, execution)
+
+
+def has_manifest(settings: Settings) -> bool:
+    """Whether there is anything where the settings say that the manifest is.
+
+    Raises:
+        ConfigurationError: the place cannot be looked at.
+    """
+    try:
+        return is_there(settings.manifest)
+    except OSError as error:
+        raise ConfigurationError(f"the manifest {settings.manifest} cannot be read: {error.strerror}") from None

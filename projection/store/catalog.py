@@ -17,6 +17,7 @@ from projection.store.catalog_records import (
     BUILD,
     CANDIDATE,
     CURSOR_KEY,
+    DEPLOYED,
     FOLDER_ID,
     FOLLOWER,
     HELD,
@@ -312,6 +313,16 @@ class Catalog(CatalogReading):
             StorageError: the catalog cannot be written.
         """
         self._change(lambda transaction: write_record(transaction, audit))
+
+    def note_deployed(self, view_types: Iterable[ViewType]) -> None:
+        """Note which view types the manifest names that is deployed from here on.
+
+        Raises:
+            StorageError: the catalog cannot be written.
+        """
+        names = json.dumps(sorted(view_types)).encode()
+        if self._environment.get(DEPLOYED) != names:
+            self._change(lambda transaction: transaction.put(DEPLOYED, names))
 
     def pause(self, view_type: ViewType, audit: AuditRecord) -> str:
         """Note that nothing is folded for a view type until it is resumed, and return why.

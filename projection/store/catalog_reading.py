@@ -17,6 +17,7 @@ from projection.store.catalog_records import (
     BUILDS,
     CANDIDATE,
     CURSOR_KEY,
+    DEPLOYED,
     FOLDER_ID,
     FOLLOWER,
     HELD,
@@ -153,6 +154,18 @@ class CatalogReading:
                 ViewType(key[len(prefix) :].decode()): reason.decode()
                 for key, reason in entries_below(transaction, prefix)
             }
+
+    def deployed(self) -> list[ViewType]:
+        """The view types of the manifest that was deployed last, in order of their names; all where nobody noted it.
+
+        Raises:
+            StorageError: the catalog cannot be read.
+        """
+        known = self.view_types()
+        with self._understood():
+            noted = self._environment.get(DEPLOYED)
+            names = None if noted is None else set(json.loads(noted))
+        return [one for one in known if names is None or one in names]
 
     def audit(self) -> list[AuditRecord]:
         """What operators have done, the oldest first.

@@ -28,6 +28,7 @@ FOLLOWER = "follows:"  # the former build that is folded on, so that one can go 
 HELD = "held:"
 AGE = "age:{}:{:010d}"
 PAUSED = "paused:"
+DEPLOYED = b"deployed"  # the view types of the manifest that was deployed last
 TASK = "task:"  # and a number, so that they are in their order
 
 
