@@ -55,7 +55,7 @@ def query(
     id_: Annotated[str | None, Option("--id", metavar="ID", help="The one view with this id.")] = None,
     at: Annotated[
         str | None,
-        Option(metavar="MOMENT", help="The views as they were behind this event, or at this time (RFC 3339)."),
+        Option(metavar="MOMENT", help="The views as they were after this event, or at this time (RFC 3339)."),
     ] = None,
     backup: Annotated[
         Path | None,
@@ -191,7 +191,7 @@ def _print_past(found: PastView, format_: Format) -> None:
         (formats.print_csv if format_ is Format.CSV else formats.print_views)([*found.view], views)
     which = f" by build {found.build}" if found.build else ""
     read = f"{found.events:,} event{'' if found.events == 1 else 's'}"
-    note(f"note: as it was behind event {found.at:,}, made{which} of the {read} read for it")
+    note(f"note: as it was after event {found.at:,}, made{which} of the {read} read for it")
     if found.degraded:
         note("note: events of it were parked by then, so their effect is missing")
     if found.incomplete:

@@ -140,7 +140,7 @@ def past_views(
             f" on from backup {found.backup}, at event {found.behind:,}" if found.backup else " from the first event"
         )
         read = f"{found.events:,} event{'' if found.events == 1 else 's'}"
-        note(f"note: as it was behind event {found.sequence:,}, folded{whence}, with the {read} read for it")
+        note(f"note: as it was after event {found.sequence:,}, folded{whence}, with the {read} read for it")
 
 
 def _backups(path: Path | None, settings: Settings) -> tuple[BackupDirectory, list[str]]:

@@ -104,6 +104,6 @@ class PastViews:
 def missing(view_type: ViewType, view_id: ViewId, found: PastView) -> ViewMissingError:
     """That there was no such view then."""
     return ViewMissingError(
-        f"there was no {view_type} with the id {str(view_id)!r:.200} behind event {found.sequence:,}",
+        f"there was no {view_type} with the id {str(view_id)!r:.200} after event {found.sequence:,}",
         hint="events of it were parked by then" if found.degraded else None,
     )

@@ -132,7 +132,7 @@ def test_one_view_is_found_by_its_id_as_it_is_and_as_it_was(bank, place):
     for more in ((), ("--at", len(EVENTS))):
         ended = query(bank, "--id", "A1", "--format", "json", *more, *place)
         assert (0, [JSON_LINES["A1"]]) == (ended.returncode, ended.stdout.splitlines()), ended.stderr
-    assert f"note: as it was behind event {len(EVENTS)}, made" in ended.stderr
+    assert f"note: as it was after event {len(EVENTS)}, made" in ended.stderr
     refused(query(bank, "--id", "A1", "--at", len(EVENTS) + 1, *place), 1, f"{len(EVENTS) + 1}")
 
 
@@ -151,7 +151,7 @@ def test_all_views_are_found_as_they_were(bank, place):
             assert ["A1,1200.00", "=é:1,100.00", "A2,37.50", "A3,-4.05"] == before.stdout.splitlines()[1:], (
                 before.stderr
             )
-            assert "note: as it was behind event 5, folded from the first event, with the 5 events" in before.stderr
+            assert "note: as it was after event 5, folded from the first event, with the 5 events" in before.stderr
         now = query(bank, "--at", len(EVENTS), "--filter", "balance > 100", "--format", "json", *way)
         assert (0, [JSON_LINES["A1"]]) == (now.returncode, now.stdout.splitlines()), now.stderr
         assert "4" == query(bank, "--at", len(EVENTS), "--count", *way).stdout.strip()

@@ -52,14 +52,14 @@ async def test_only_the_views_own_events_are_read_where_its_id_tells_which(site,
     ("target", "expected"),
     [
         ("a?at=6", (412, "query.not_fresh", "has come to event 5, and not to 6")),
-        ("b?at=1", (404, "query.view_missing", "there was no fines with the id 'b' behind event 1")),
+        ("b?at=1", (404, "query.view_missing", "there was no fines with the id 'b' after event 1")),
         ("nobody?at=5", (404, "query.view_missing", "")),
         ("a?at=0", (400, "query.invalid", "neither the sequence of an event nor a time")),
         ("a?at=yesterday", (400, "query.invalid", "2026-03-02T08:00:00Z")),
         ("a?at=2999-01-01T00:00:00Z", (400, "query.invalid", "in the future")),
         ("a?at=1&at=2", (400, "http.invalid", "goes with no other")),
         ("a?at=1&min_sequence=1", (400, "http.invalid", "goes with no other")),
-        ("a?at=2001-01-01T00:00:00Z", (404, "query.view_missing", "behind event 0")),
+        ("a?at=2001-01-01T00:00:00Z", (404, "query.view_missing", "after event 0")),
     ],
 )
 async def test_where_there_is_no_telling_the_answer_says_why(site, target, expected):

@@ -103,7 +103,7 @@ PARAMETERS_OF_VIEW = [
     *_FRESHNESS,
     parameter(
         "at",
-        "The view as it was behind this event, or behind the last one stored at this time (RFC 3339) or before; goes "
+        "The view as it was after this event, or after the last one stored at this time (RFC 3339) or before; goes "
         "with no other parameter.",
         {"type": "string", "minLength": 1},
         "4711",
