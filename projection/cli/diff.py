@@ -215,11 +215,20 @@ def _parked_counts(one: Comparison) -> tuple[int, int, int]:
 
 
 def views_table(views: Iterable[ViewDifference]) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
-    """Views that differ as a table: its head and its rows."""
+    """Views that differ, as the head and the rows of a table; from which event on they do, if that is known."""
+    shown = list(views)
+    events = ("from event",) if any(view.first is not None for view in shown) else ()
     rows: list[tuple[object, ...]] = [
-        (view.view_id, view.tenant_id, view.kind.replace("_", " "), _first(view.first), _fields(view)) for view in views
+        (
+            view.view_id,
+            view.tenant_id,
+            view.kind.replace("_", " "),
+            *(_first(view.first) for _ in events),
+            _fields(view),
+        )
+        for view in shown
     ]
-    return ("view id", "tenant", "differs", "from event", "fields"), rows
+    return ("view id", "tenant", "differs", *events, "fields"), rows
 
 
 def parked_table(
