@@ -51,9 +51,9 @@ class Wire:
         try:
             await self._from_client(reader, to_server, writer)
         finally:
+            to_server.close()  # before anything is waited for: a second reset would end the waiting
             back.cancel()
             await asyncio.gather(back, return_exceptions=True)
-            to_server.close()
 
     async def _connected(self) -> tuple[StreamReader, StreamWriter]:
         """The way to the server."""

@@ -105,7 +105,7 @@ class FileLog:
     async def whole_from(
         self,
         deployed: DeployedView,
-        position: LanePosition | None = None,  # noqa: ARG002
+        position: LanePosition | None = None,  # noqa: ARG002 - nothing tells
         behind: LanePosition | None = None,
     ) -> int:
         """See `Log.whole_from`: nobody can tell what a file lacks."""

@@ -145,7 +145,7 @@ class BackPressure(Frozen):
 
 
 class BuildSettings(Frozen):
-    """When a new build replaces the one that answers, and what becomes of that."""
+    """When a new build replaces the one that answers, and how long the replaced one is folded on and kept."""
 
     promote: Promote = "when_caught_up"  # where the order that began it does not say
     retire_after_h: Annotated[Count, Field(ge=0, le=87_600)] = 24  # that a former build is folded on; 0: not at all

@@ -1,4 +1,4 @@
-"""A view as it was: behind any event it is what a replay of the log up to there comes to."""
+"""A view as it was: after any event it is what a replay of the log up to there comes to."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def known_of(replay, tenant_id) -> Known:
 @pytest.mark.parametrize("policy", [Policy.PARK, Policy.SKIP])
 @settings(max_examples=40)
 @given(given_events=events, at=st.integers(1, 25), dropped=drops)
-async def test_behind_any_event_a_view_is_what_a_replay_of_the_log_up_to_there_comes_to(
+async def test_after_any_event_a_view_is_what_a_replay_of_the_log_up_to_there_comes_to(
     policy, limits, given_events, at, dropped
 ) -> None:
     at = min(at, len(given_events))

@@ -1,4 +1,4 @@
-"""Views of the past over HTTP: behind each event what it was, and in words why where there is no telling."""
+"""Views of the past over HTTP: after each event what it was, and in words why where there is no telling."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def past(one, at, view_id="a", tenant="t"):
     return await one.get(f"/v1/views/fines/{view_id}?at={at}", tenant=tenant)
 
 
-async def test_behind_each_event_the_view_is_what_it_was_then(site):
+async def test_after_each_event_the_view_is_what_it_was_then(site):
     async with site() as one:
         found = [(await past(one, at)).json() for at in range(1, 6)]
         assert [1, 1, 2, 2, 2] == [each["view"]["n"] for each in found]

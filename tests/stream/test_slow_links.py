@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 from typing import TYPE_CHECKING
 
 import pytest
@@ -63,6 +65,20 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [1_000.0]
     monkeypatch.setattr(flow_module, "monotonic", lambda: now[0])
     return now
+
+
+async def test_a_link_that_is_reset_while_it_ends_closes_what_it_opened(nats_server: EmbeddedServer) -> None:
+    """The tests' own link: what it leaves open fails whichever test runs when it is collected."""
+    async with Link(nats_server.url) as wire:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(wire.url.rpartition(":")[2]))
+        assert (await reader.read(4)) == b"INFO"
+        wire.reset()
+        await asyncio.sleep(0)
+        wire.reset()
+        while await reader.read(1024):
+            pass
+        writer.close()
+    gc.collect()
 
 
 def test_what_may_be_under_way_follows_the_link(clock: list[float]) -> None:

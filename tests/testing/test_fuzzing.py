@@ -308,7 +308,7 @@ def test_a_result_that_depends_on_commits_is_a_fault_of_ours(tmp_path, monkeypat
         one for one in subject.observe([opened, counted, counted], commits=True) if one.sign.kind is Kind.COMMITS
     )
     fault = finding_of(Found(found, []), subject.program.checked.source, {}, at_ends=False)
-    assert (True, "a commit behind each event makes other views than one commit behind all") == (
+    assert (True, "a commit after each event makes other views than one commit after all") == (
         fault.is_fault,
         fault.title,
     )

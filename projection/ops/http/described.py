@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of parameters, bodies and answers, with an example of each."""
+"""The parts of the OpenAPI document that describe parameters, bodies and answers, with an example of each."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ FROM_OPERATORS = [OfOperator, Depends(same_origin)]  # what endpoints of orders 
 def described(
     name: str, example: dict[str, Any], answer: str, came: dict[str, Any], says: str, *, is_long: bool = False
 ) -> dict[str, Any]:
-    """What an endpoint says of itself: its order and what comes of it, by their schemas and an example of each."""
+    """The OpenAPI entry of an endpoint that carries out an order: schemas and examples of the order and its outcome."""
     content = {_JSON: {"schema": {"$ref": f"#/components/schemas/{name}"}, "example": example}}
     extra: dict[str, Any] = {"requestBody": {"required": True, "content": content}}
     responses = {

@@ -110,12 +110,12 @@ class Subject:
         given, fold = tuple(self.read(events)), Fold(self)
         found = [one for number, event in enumerate(given, 1) for one in fold.take(number, event)]
         if commits and self._come_to(given, commits=True) != self._come_to(given, commits=False):
-            message = "a commit behind each event makes other views than one commit behind all"
+            message = "a commit after each event makes other views than one commit after all"
             found.append(Observation(Sign(Kind.COMMITS, "commits"), Span(0, 0), message, len(given)))
         return found
 
     def _come_to(self, given: Sequence[GivenEvent], *, commits: bool) -> dict[str, str]:
-        """The state digest: after a commit behind each event and with no view at hand, or after one behind all."""
+        """The state digest: with a commit after each event and no view at hand, or with one commit after all."""
         replay = Replay([self._deployed], Tenancy())
         if commits:
             replay.lanes = [Lane(self._deployed, MemoryLaneStore(), cached_bytes=0)]
