@@ -32,15 +32,15 @@ def inspect(
     url: NatsUrl = None,
     config: Config = None,
     sample: Annotated[int, Option(metavar="N", min=1, max=1_000_000, help="How many messages to look at.")] = 1_000,
-    values: Annotated[bool, Option("--values", help="Show values of messages as well.")] = False,
+    values: Annotated[bool, Option("--values", help="Show and write values of messages as well.")] = False,
     write: Annotated[Path | None, Option(metavar="DIR", help="Write a manifest and a program to begin with.")] = None,
 ) -> None:
     """Look at the messages of a stream, and what is in them.
 
     It shows subjects, encodings, headers, fields, and what may be an event in them. Half of the sample are the first
-    messages, half the last. The stream is left as it is, and no value of a message is shown unless asked for. With
-    --write, a manifest and event declarations are drafted into a folder: a person has to look at them before they are
-    relied on.
+    messages, half the last. The stream is left as it is, and no value of a message is shown or written unless asked
+    for. With --write, a manifest and event declarations are drafted into a folder: a person has to look at them before
+    they are relied on.
     """
     import asyncio
 
@@ -60,7 +60,7 @@ def inspect(
     _tell_draft(draft)
     _tell_refused(reading, show_values=values)
     if write is not None:
-        _write(write, settings.stream, inspection, draft, reading)
+        _write(write, settings.stream, inspection, draft, reading, show_values=values)
 
 
 async def _inspected(settings: Settings, sample: int) -> tuple[StreamInfo, Inspection]:
@@ -115,9 +115,16 @@ def _tell_messages(inspection: Inspection, *, show_values: bool) -> None:
     print_table(("subjects", "messages"), subjects)
     say()
     places = [(f"header.{name}", seen) for name, seen in inspection.headers.items()]
-    places += [(body_source(path), seen) for path, seen in inspection.fields.items()]
+    fields = inspection.fields if show_values else inspection.named_fields
+    places += [(body_source(path), seen) for path, seen in fields.items()]
+    rows = [_row(source, seen, show_values=show_values) for source, seen in places]
+    if not show_values:
+        maps = {body_source(path): f"({count:,} keys)" for path, count in inspection.maps.items()}
+        rows = [(*row[:3], maps.get(row[0], row[3])) for row in rows]
+        if "body" in maps:
+            rows.append(("body", f"{sum(inspection.objects.values()):,}", "object", maps["body"]))
     head = ("place", "messages", "kind", "distinct", *(("values",) if show_values else ()))
-    print_table(head, [_row(source, seen, show_values=show_values) for source, seen in places], last_folds=True)
+    print_table(head, rows, last_folds=True)
 
 
 def _shape(tokens: tuple[Seen, ...]) -> str:
@@ -185,7 +192,9 @@ on {events} to {route} =>
 """
 
 
-def _write(folder: Path, stream: str, inspection: Inspection, draft: Draft, reading: _Reading) -> None:
+def _write(
+    folder: Path, stream: str, inspection: Inspection, draft: Draft, reading: _Reading, *, show_values: bool
+) -> None:
     """Write a manifest and its program, which check as they stand."""
     from projection.cli.findings import shown_path
     from projection.lang.schemas.declarations import declarations
@@ -194,7 +203,7 @@ def _write(folder: Path, stream: str, inspection: Inspection, draft: Draft, read
     from projection.lang.syntax.formatter import formatted
 
     name = _name(stream)
-    sample, read = Sample(), reading.events
+    sample, read = Sample(hides_values=not show_values), reading.events
     for event_type, payload, _ in read:
         sample.add(event_type, payload)
     if not read:

@@ -88,7 +88,7 @@ def _candidates(inspection: Inspection, part: str) -> list[Candidate]:
 def _places(inspection: Inspection) -> Iterator[tuple[str, str, int, Seen]]:
     for name, seen in inspection.headers.items():
         yield f"header.{name}", name, 0, seen
-    for path, seen in inspection.fields.items():
+    for path, seen in inspection.named_fields.items():
         yield body_source(path), path[-1], len(path), seen
 
 

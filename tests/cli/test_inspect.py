@@ -211,6 +211,33 @@ def test_what_is_shown_are_places_and_counts_and_no_values(nats_server, stream_n
     assert "OrderPlaced" in projection("inspect", *where, "--values", folder=tmp_path).stdout
 
 
+PEOPLE = ("ann@example.org", "bob@example.org")
+
+
+def of_people(number: int) -> dict[str, object]:
+    """An envelope whose payload has values and keys that nobody but the publisher may see."""
+    people = {PEOPLE[number % 2]: {"paid": number}}
+    payload = {"mail": PEOPLE[number // 2 % 2], "by_mail": people, "by_id": {f"customer-{number}": {"paid": number}}}
+    return {**enveloped(number), "data": {**payload, "lines": [{"of": people}]}, "notes": people}
+
+
+@pytest.mark.parametrize("arguments", [(), ("--values",)])
+@pytest.mark.parametrize("make", [of_people, lambda number: {**of_people(number), "data": of_people(number)["notes"]}])
+def test_values_and_keys_of_maps_are_shown_and_written_on_demand(
+    arguments, make, nats_server, stream_name, where, tmp_path
+):
+    fill(nats_server.url, stream_name, [of(make(number)) for number in range(40)])
+    ended = projection("inspect", *where, *arguments, "--write", "draft", folder=tmp_path, COLUMNS="200")
+    assert 0 == ended.returncode, ended.stderr
+    written = [path.read_text() for path in sorted((tmp_path / "draft").iterdir())]
+    told = "\n".join([ended.stdout, *written])
+    assert 2 == len(written)
+    assert bool(arguments) == any(secret in told for secret in (*PEOPLE, "customer-"))
+    if not arguments:
+        assert ["body.notes", "40", "object", "(2", "keys)"] in [line.split() for line in ended.stdout.splitlines()]
+    assert 0 == projection("check", "draft", folder=tmp_path).returncode
+
+
 def test_messages_that_the_draft_cannot_read_are_counted_and_shown_on_demand(nats_server, stream_name, where, tmp_path):
     """A batch and an image among CloudEvents: to learn of them from the node, once they are parked, is late."""
     make, _ = KINDS["CloudEvents, structured"]
