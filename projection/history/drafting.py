@@ -13,7 +13,7 @@ from projection.model.event_format.times import with_offset
 from projection.model.timestamp import parse_timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from collections.abc import Set as AbstractSet
 
     from projection.history.inspection import Inspection, Seen
@@ -68,6 +68,11 @@ def drafted(inspection: Inspection) -> Draft:
         return _of_cloudevents(inspection)
     candidates = {part: found for part in _NAMES if (found := _candidates(inspection, part))}
     return _mapped(inspection, candidates)
+
+
+def names_of_types(types: Collection[str]) -> AbstractSet[str]:
+    """Types of events whose names are no data: few in all, and each of them like an identifier."""
+    return {one for one in types if _TYPE.fullmatch(one)} if len(types) <= _MOST_TYPES else set()
 
 
 # --- candidates -------------------------------------------------------------------------------------------------------

@@ -206,9 +206,37 @@ def test_what_is_shown_are_places_and_counts_and_no_values(nats_server, stream_n
     assert "bodies: 30 JSON object" in ended.stdout
     assert ["header.event-type", "30", "text", "2"] in [line.split() for line in ended.stdout.splitlines()]
     assert ["body.amount", "30", "number", "30"] in [line.split() for line in ended.stdout.splitlines()]
-    assert "OrderPlaced" not in ended.stdout
-    assert "o-3" not in ended.stdout
-    assert "OrderPlaced" in projection("inspect", *where, "--values", folder=tmp_path).stdout
+    assert "o-1" not in ended.stdout
+    assert "o-1" in projection("inspect", *where, "--values", folder=tmp_path).stdout
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_types_are_told_with_their_counts_and_sizes(kind, nats_server, stream_name, where, tmp_path):
+    make, _ = KINDS[kind]
+    messages = [make(number) for number in range(30) if number % 2 == 0 or number % 3 == 0]
+    fill(nats_server.url, stream_name, messages)
+    told = [line.split() for line in projection("inspect", *where, folder=tmp_path).stdout.splitlines()]
+    sizes = [len(one.data) for one in messages]
+    paid = sum(len(make(number).data) for number in range(3, 30, 6))
+    assert ["OrderPlaced", "15", f"{sum(sizes) - paid:,}"] in told
+    assert ["OrderPaid", "5", f"{paid:,}"] in told
+
+
+@pytest.mark.parametrize("types", ["person", "many"])
+def test_types_whose_names_may_be_data_are_counted_and_left_out(types, nats_server, stream_name, where, tmp_path):
+    """CloudEvents whose types are not what types should be."""
+    named = {"person": lambda n: f"ann{n % 3}@example.org" if n % 2 else "Paid", "many": lambda n: f"Paid{n}"}[types]
+    fill(nats_server.url, stream_name, [of({**cloud(n), "type": named(n), "data": data(n)}) for n in range(400)])
+    ended = projection("inspect", *where, "--write", "draft", folder=tmp_path, COLUMNS="200")
+    if types == "person":
+        assert "example.org" not in ended.stdout + (tmp_path / "draft" / f"{stream_name.lower()}.proj").read_text()
+        assert "(3 whose names may be data)" in ended.stdout
+        assert 0 == projection("check", "draft", folder=tmp_path).returncode
+    else:
+        assert "(400 whose names may be data)" in ended.stdout
+        assert EXIT_USAGE == ended.returncode
+        assert "may be data, and nothing was written" in ended.stderr
+        assert "Paid7" in projection("inspect", *where, "--values", folder=tmp_path).stdout
 
 
 PEOPLE = ("ann@example.org", "bob@example.org")
