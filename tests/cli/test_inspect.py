@@ -89,6 +89,34 @@ KINDS = {
             "timestamp": "body.at",
         },
     ),
+    "a tenant and the type in the subject": (
+        lambda n: of({**data(n), "at": stamp(n)}, f"t-{n // 2 % 2}.order.Order-{n % 7}.{TYPES[n % 2]}"),
+        {
+            "subjects": ["{stream}.<tenant>.order.Order-<id>.<event>"],
+            "event_type": "subject.<event>",
+            "aggregate_id": "subject.<id>",
+            "timestamp": "body.at",
+            "tenant_id": "subject.<tenant>",
+        },
+    ),
+    "types of aggregates in the subject, with events of their own": (
+        lambda n: of({**data(n), "at": stamp(n)}, f"{('order', 'payment')[n % 2]}.v1.o-{n % 7}.{TYPES[n % 2]}"),
+        {
+            "subjects": ["{stream}.*.v1.<id>.<event>"],
+            "event_type": "subject.<event>",
+            "aggregate_id": "subject.<id>",
+            "timestamp": "body.at",
+        },
+    ),
+    "types of aggregates just before the id, with the same events": (
+        lambda n: of({**data(n), "at": stamp(n)}, f"{('order', 'cart')[n // 2 % 2]}.o-{n % 7}.{TYPES[n % 2]}"),
+        {
+            "subjects": ["{stream}.*.<id>.<event>"],
+            "event_type": "subject.<event>",
+            "aggregate_id": "subject.<id>",
+            "timestamp": "body.at",
+        },
+    ),
     "metadata in headers": (
         lambda n: of(
             data(n),
@@ -237,6 +265,27 @@ def test_types_whose_names_may_be_data_are_counted_and_left_out(types, nats_serv
         assert EXIT_USAGE == ended.returncode
         assert "may be data, and nothing was written" in ended.stderr
         assert "Paid7" in projection("inspect", *where, "--values", folder=tmp_path).stdout
+
+
+@pytest.mark.parametrize("marked", [("event", "Command"), ("Domain-Event", "query"), (None, "command")])
+def test_what_is_no_event_is_ignored_where_a_header_or_field_tells_it(
+    marked, nats_server, stream_name, where, tmp_path
+):
+    """A place that is called `kind` holds no type of event then."""
+    make, _ = KINDS["the type in the subject"]
+    kinds = [marked[number % 3 == 2] for number in range(30)]
+    in_headers = [make(n)._replace(headers=kind and {"Kind": kind}) for n, kind in enumerate(kinds)]
+    in_bodies = [
+        of({**json.loads(make(n).data), **({"messageType": kind} if kind else {})}, make(n).subject)
+        for n, kind in enumerate(kinds)
+    ]
+    for number, (messages, place) in enumerate(((in_headers, "header.kind"), (in_bodies, "body.messageType"))):
+        stream = f"{stream_name}{number}"
+        fill(nats_server.url, stream, messages)
+        ended = projection("inspect", *where[:3], stream, "--write", stream, folder=tmp_path)
+        assert 0 == ended.returncode, ended.stderr
+        events = yaml.safe_load((tmp_path / stream / "manifest.yaml").read_text())["events"]
+        assert ({place: [marked[1]]}, "subject.<event>") == (events["ignore"], events["event_type"])
 
 
 PEOPLE = ("ann@example.org", "bob@example.org")
