@@ -21,7 +21,10 @@ from projection.lang.partition import partitioning
 from projection.lang.program import Limits, Program
 from projection.lang.reach import reach
 from projection.lang.reporting import MAX_PROBLEMS, ProgramInvalidError
+from projection.lang.schemas.documentation import UNDOCUMENTED, Documentation
 from projection.lang.schemas.json_schema import of_events, of_record
+from projection.lang.schemas.pydantic import pydantic
+from projection.lang.schemas.typescript import typescript
 from projection.lang.source import Source
 from projection.lang.syntax.formatter import formatted
 
@@ -86,6 +89,9 @@ def behind(source: Source, checked: CheckedProgram) -> dict[str, Callable[[], ob
         "compare": lambda: (changes(checked, checked), reasons(checked, checked)),
         "schemas": lambda: (of_record(checked.view), of_events(checked)),
         "reach": lambda: reach(checked, checked),
+        "documentation": lambda: Documentation.of_program(source),
+        "typescript": lambda: typescript([checked.view, *checked.events.values()], UNDOCUMENTED),
+        "pydantic": lambda: pydantic([checked.view, *checked.events.values()], UNDOCUMENTED),
         "format": lambda: formatted(source),
     }
 
