@@ -28,12 +28,17 @@ _FROZEN = (
     "3.5 s until the first attempt has failed; 5 s of failures, and 5 s for the attempt under way; "
     "2 s to connect elsewhere, 3 s for an answer"
 )
+_CUT_OFF = (
+    "5 s in which what it says is believed; 5 s of failures, and 5 s for the attempt under way; "
+    "2 s to connect elsewhere, 3 s for an answer"
+)
 _ALONE = "the server has started; " + _NOTICED + "; 9 s where the cluster had to elect"
 _STARTED = "5 s while its name may still be held, 5 s for the process"
 _UNHEEDED = "nothing waits for the log"
 _BOUNDS_S = {
     "kill": (14.0, _ELECTED),
     "pause": (19.0, _FROZEN),
+    "isolate": (20.0, _CUT_OFF),
     "stop": (6.0, _NOTICED),
     "lame_duck": (6.0, _NOTICED),
     "step_down": (6.0, _NOTICED),
@@ -50,6 +55,7 @@ _DONE = {
     "stop": "is stopped",
     "lame_duck": "takes its leave (lame duck)",
     "pause": "freezes",
+    "isolate": "is cut off from the two others",
     "step_down": "is told to step down",
 }
 

@@ -1,7 +1,7 @@
 """Servers of a cluster of three that are lost in every way, while a node folds what comes: seconds without progress.
 
 One cluster, and one node and one stream for all that have as many copies; after each fault the cluster is mended, and
-the node must have every event that the stream holds, once. The cluster is the tests' own.
+the node must have every event that the stream holds, once, and be ready. The cluster is the tests' own.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
 
 _WATCHED_S = 12.0  # from the fault on: an election takes up to nine
+_WATCHED_LONGER_S = 20.0  # where what the server says is believed for five more
 _AWAY_S = 3.0  # that a server is down whose stream is nowhere else
-_DOWN = ("kill", "stop", "lame_duck", "pause")
+_DOWN = ("kill", "stop", "lame_duck", "pause", "isolate")
 
 
 class Loss(NamedTuple):
@@ -89,7 +90,7 @@ async def _one(cluster: Cluster, site: Watched, loss: Loss) -> float:
         site.begin()  # nothing can be read before
     elif loss.how != "step_down":
         await asyncio.to_thread(getattr(cluster, loss.how), number)
-    await site.goes_on(_WATCHED_S)
+    await site.goes_on(_WATCHED_LONGER_S if loss.how == "isolate" else _WATCHED_S)
     longest = site.longest_s
     for one in range(SIZE):
         await asyncio.to_thread(cluster.restart, one)
@@ -97,6 +98,7 @@ async def _one(cluster: Cluster, site: Watched, loss: Loss) -> float:
         await cluster.mend(jetstream)
         last = (await JetStream(jetstream.nats).stream_info(site.stream)).state.last_seq
     await until(lambda: site.position >= last, site.log)
+    await until(site.is_ready, site.log)
     site.check()
     return longest
 

@@ -171,6 +171,12 @@ class Watched:
         path = self.place / "node.log"
         return path.read_text()[-3_000:] if path.exists() else "no node was started"
 
+    def is_ready(self) -> bool:
+        """Whether `/ready` says so."""
+        with suppress(httpx.TransportError):
+            return httpx.get(f"http://127.0.0.1:{self.port}/ready", timeout=_WITHIN_S).is_success
+        return False
+
     def check(self) -> None:
         """Make sure that each event is in the view once, where all are beats."""
         if self.view["beats"] != self._step * self.position:

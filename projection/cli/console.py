@@ -10,10 +10,10 @@ from collections import deque
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
-from projection.lang.printable import printable_lines
+from projection.lang.printable import printable_json, printable_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from typing import TextIO
 
     from rich.console import Console as RichConsole
@@ -38,19 +38,33 @@ class Advance(Protocol):
 
 
 def print_json(value: object) -> None:
-    """Write one value to stdout as one line of JSON in UTF-8, decimals as exact numbers."""
+    """Write one value to stdout as `print_json_lines` does, decimals as exact numbers."""
     import msgspec
 
     from projection.lang.values.plain import plain
 
     line = msgspec.json.Encoder(decimal_format="number", enc_hook=plain).encode(value)
+    print_json_lines([line + b"\n"])
+
+
+def print_json_lines(lines: Iterable[bytes]) -> None:
+    """Write lines of JSON in UTF-8 to stdout; on a terminal, characters that it would obey as JSON's escapes."""
     sys.stdout.flush()
-    sys.stdout.buffer.write(line + b"\n")
+    shown = printable_json if sys.stdout.isatty() else bytes
+    for line in lines:
+        sys.stdout.buffer.write(shown(line))
 
 
 def say(text: str = "") -> None:
     """Write text for people to stdout, with a line end behind it; characters that a terminal would obey are escaped."""
     print(printable_lines(text))
+
+
+def print_text(text: str) -> None:
+    """Write a text that a program is to read to stdout, as it is and in UTF-8; on a terminal, as `say` does."""
+    sys.stdout.flush()
+    shown = printable_lines(text.replace("\r\n", "\n")) if sys.stdout.isatty() else text
+    sys.stdout.buffer.write(shown.encode())
 
 
 def print_markdown(text: str) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from projection.cli.console import print_text
 from projection.cli.parameters import Argument, Option
 from projection.errors import ConfigurationError
 
@@ -48,7 +48,7 @@ def export_schema(
     program = _program(path, view_type)
     if events and not program.events:
         raise ConfigurationError(f"{program.source.name} declares no event")
-    sys.stdout.write(_written(program, form, events=events))
+    print_text(_written(program, form, events=events))
 
 
 def _program(path: Path, view_type: str | None) -> CheckedProgram:

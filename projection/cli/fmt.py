@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from projection.cli.console import note, say
+from projection.cli.console import note, print_text, say
 from projection.cli.parameters import Argument, Exit, Option
 from projection.errors import EXIT_FAILED, ConfigurationError
 from projection.inputs import read_input
@@ -59,7 +59,7 @@ def fmt(
             elif check:
                 continue
             elif file == _STDIN:
-                sys.stdout.write(result)
+                print_text(result)
             elif result != text:
                 file.write_text(result, encoding="utf-8", newline="\n")
     if _STDIN not in (paths or []) or check:

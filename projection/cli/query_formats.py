@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ import msgspec
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 
-from projection.cli.console import print_json, say
+from projection.cli.console import print_json, print_json_lines, print_text, say
 from projection.cli.tables import print_table
 from projection.lang.printable import printable
 from projection.lang.values.codec import encode
@@ -26,8 +25,7 @@ _LEAST_TEXT = 12  # characters of a text that are shown, where it has as many
 
 def print_lines(views: Iterable[Found]) -> None:
     """One JSON object a line, its numbers digit by digit as they are stored."""
-    for found in views:
-        sys.stdout.buffer.write(encode({"id": found.id, "view": found.view}) + b"\n")
+    print_json_lines(encode({"id": found.id, "view": found.view}) + b"\n" for found in views)
 
 
 def print_views(columns: Sequence[str], views: Iterable[Found]) -> None:
@@ -97,7 +95,7 @@ def print_csv(columns: Sequence[str], views: Iterable[Found]) -> None:
 
     def write(cells: Iterable[object]) -> None:
         writer.writerow(cells)
-        sys.stdout.buffer.write(line.getvalue().encode())
+        print_text(line.getvalue())
         line.seek(0)
         line.truncate()
 

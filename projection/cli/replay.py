@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from projection.cli.console import note, print_json, progress
+from projection.cli.console import note, print_json, print_json_lines, progress
 from projection.cli.options import Config, ManifestFile
 from projection.cli.parameters import Argument, Option
 
@@ -50,9 +49,7 @@ def replay(
     if summary:
         print_json({**asdict(numbers), "digests": fold.digests()})
         return
-    out = sys.stdout.buffer
-    for line in view_lines({lane.view_type: lane.store for lane in fold.lanes}):
-        out.write(line)
+    print_json_lines(view_lines({lane.view_type: lane.store for lane in fold.lanes}))
 
 
 def _notes(fold: Replay) -> Iterator[str]:

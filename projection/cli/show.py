@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from itertools import islice
 from typing import Annotated
 
+from projection.cli.console import print_json_lines
 from projection.cli.options import Config, Storage
 from projection.cli.parameters import Argument, Option
 from projection.errors import ConfigurationError, ProjectionError
@@ -49,10 +49,9 @@ def show(
                     f"tenant {str(whose)!r} has no {wanted} with the id {view_id!r}",
                     hint="name another tenant with --tenant, or see the views of all with --all-tenants",
                 )
-            sys.stdout.buffer.write(line)
+            print_json_lines([line])
         else:
-            for line in islice(view_lines({wanted: reader}, whose), limit):
-                sys.stdout.buffer.write(line)
+            print_json_lines(islice(view_lines({wanted: reader}, whose), limit))
 
 
 class ViewMissingError(ProjectionError):

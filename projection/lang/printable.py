@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from unicodedata import category, east_asian_width
 
 _WIDE = frozenset("WF")  # take two columns of a terminal
@@ -24,6 +25,14 @@ def printable_lines(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(one if one in "\n\t" else printable(one) for one in text)
+
+
+def printable_json(line: bytes) -> bytes:
+    r"""The same for a line of JSON, in JSON's own escapes, as `\u001b`: it stands for the same value."""
+    text = line.decode()
+    if text.removesuffix("\n").isprintable():
+        return line
+    return "".join(one if one == "\n" or one.isprintable() else json.dumps(one)[1:-1] for one in text).encode()
 
 
 def columns(shown: str) -> int:

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import re
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+from subprocess import DEVNULL, PIPE
 
 import pytest
-from command_support import counted, in_this_process, write_events, write_manifest
+from command_support import command, counted, environment, in_this_process, write_events, write_manifest
+from patience import WITHIN_S
 
+import projection.cli
 from projection.cli.logs import escaped
 
 HOSTILE = "\x1b[2J\x07\x9b1m\u202e\u200b\r"
@@ -48,6 +56,13 @@ COMMANDS = [
     "fmt --diff counter.proj",
     "fmt --check broken.proj",
 ]
+FOR_PROGRAMS = [
+    "replay events.jsonl",
+    "query counter --events events.jsonl --tenant a --format json",
+    "query counter --events events.jsonl --tenant a --format csv",
+    "export-schema counter.proj --format typescript",
+    "fmt -",
+]
 _OBEYED = re.compile("[^\\n\\t -~\\u00a1-\\u00ac\\u00ae-\\u200a\\u2010-\\u2027\\u2030-\\u205e\\u2070-\\ufefe]")
 
 
@@ -81,6 +96,48 @@ def test_on_a_terminal_a_command_shows_the_same_but_for_its_styles(folder, words
     on_terminal = run(words, folder, FORCE_COLOR="1", TERM="xterm").stdout
     unstyled = re.sub(r"\x1b\[[0-9;]*m", "", on_terminal)
     assert run(words, folder).stdout.splitlines() == [line.rstrip() for line in unstyled.splitlines()]
+
+
+@pytest.mark.parametrize("words", FOR_PROGRAMS)
+def test_what_programs_read_is_as_it_is_and_on_a_terminal_means_the_same(folder, words):
+    with (folder / "counter.proj").open() as program:
+        raw = subprocess.run(
+            command(*words.split(" ")), stdin=program, stdout=PIPE, cwd=folder, env=environment(), check=False
+        ).stdout
+    shown = on_a_terminal(words.split(" "), folder)
+    assert _OBEYED.search(raw.decode())
+    assert [] == _OBEYED.findall(shown)
+    if raw.startswith(b"{"):
+        assert [json.loads(line) for line in raw.splitlines()] == [json.loads(line) for line in shown.splitlines()]
+
+
+def on_a_terminal(words, folder):
+    """What a command writes to stdout where that is a terminal."""
+    master, slave = pty.openpty()
+    with (
+        (folder / "counter.proj").open() as program,
+        subprocess.Popen(
+            command(*words), stdin=program, stdout=slave, stderr=DEVNULL, cwd=folder, env=environment()
+        ) as process,
+    ):
+        os.close(slave)
+        shown = b""
+        with suppress(OSError):  # which is how a terminal says that it is over
+            while data := os.read(master, 65_536):
+                shown += data
+        process.wait(WITHIN_S)
+    os.close(master)
+    return shown.decode().replace("\r\n", "\n")
+
+
+def test_commands_write_by_what_escapes_alone():
+    """So that a command that is new escapes as well."""
+    writers = {
+        file.name
+        for file in Path(projection.cli.__file__).parent.glob("*.py")
+        if re.search(r"stdout\.(buffer|write)|(?<![.\w])print\(", file.read_text())
+    }
+    assert {"console.py", "tables.py"} == writers
 
 
 def test_a_parked_event_is_told_with_escapes(folder):

@@ -11,10 +11,12 @@ import sys
 import httpx
 import pytest
 from command_support import counted, deploy, environment, eventually, fill, projection, refused, scanned, started
-from patience import WITHIN_S
+from patience import WITHIN_MS, WITHIN_S
 
 from projection.cli.run import _Signals
 from projection.stream.embedded import EmbeddedServer
+
+PATIENT = {"PROJECTION_QUERY__MAX_WAIT_MS": str(WITHIN_MS)}
 
 
 def test_the_command_tells_it_and_starts_nothing(tmp_path):
@@ -39,10 +41,10 @@ def test_a_node_answers_while_it_runs_and_ends_with_what_was_asked(tmp_path, nat
         return [json.loads(line) for line in log.read_text().splitlines()]
 
     at = ("--url", nats_server.url, "--stream", stream_name)
-    with started("run", *at, folder=tmp_path) as node:
+    with started("run", *at, folder=tmp_path, **PATIENT) as node:
         eventually(lambda: any(line["event"] == "serving" for line in lines()), node)
         url = next(line["url"] for line in lines() if line["event"] == "serving")
-        asked = {"min_sequence": last, "wait_ms": 20_000}
+        asked = {"min_sequence": last, "wait_ms": WITHIN_MS}
         answer = httpx.get(f"{url}/v1/views/counter/x", params=asked, headers={"x-tenant-id": "a"}, timeout=WITHIN_S)
         assert (200, {"total": 2}) == (answer.status_code, answer.json()["view"])
         eventually(lambda: httpx.get(f"{url}/ready", timeout=WITHIN_S).json()["ready"], node)
@@ -83,11 +85,12 @@ def url_of(folder, node):
 def test_a_node_whose_view_types_have_all_halted_answers_and_is_not_ready(tmp_path, nats_server, stream_name):
     deploy(tmp_path, stream=stream_name, on_error="halt")
     fill(nats_server.url, stream_name, [counted("x"), counted("x", -1), counted("x")])
-    with started("run", "--url", nats_server.url, "--stream", stream_name, folder=tmp_path) as node:
+    at = ("--url", nats_server.url, "--stream", stream_name)
+    with started("run", *at, folder=tmp_path, **PATIENT) as node:
         url = url_of(tmp_path, node)
         eventually(lambda: "NEGATIVE" in httpx.get(f"{url}/ready", timeout=WITHIN_S).text, node)
         assert 503 == httpx.get(f"{url}/ready", timeout=WITHIN_S).status_code
-        asked = {"min_sequence": 1, "wait_ms": 20_000}
+        asked = {"min_sequence": 1, "wait_ms": WITHIN_MS}
         answer = httpx.get(f"{url}/v1/views/counter/x", params=asked, headers={"x-tenant-id": "a"}, timeout=WITHIN_S)
         assert (200, {"total": 1}) == (answer.status_code, answer.json()["view"])
         node.send_signal(signal.SIGTERM)

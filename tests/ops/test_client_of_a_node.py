@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 from ops_support import SOME_IDS, fine, served
-from patience import WITHIN_S
+from patience import WITHIN_MS, WITHIN_S
 
 from projection.client import (
     AsyncClient,
@@ -110,7 +110,9 @@ async def test_every_id_can_be_asked_for(node):
 async def test_a_client_reads_what_was_written_once_it_names_the_event(node):
     async with AsyncClient(node.url, tenant="t", timeout_s=0.5) as client:
         last = await node.site.publish([fine("a", 100)])
-        found = await client.view("fines", "a", min_sequence=last, wait_ms=20_000)  # longer than the timeout: it waits
+        found = await client.view(
+            "fines", "a", min_sequence=last, wait_ms=WITHIN_MS
+        )  # longer than the timeout: it waits
         assert 100 == found.view["n"]
     async with AsyncClient(node.url, tenant="t", timeout_s=WITHIN_S) as client:
         with pytest.raises(NotFreshError):

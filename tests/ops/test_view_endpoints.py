@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import pytest
 from ops_support import SOME_IDS, fine
+from patience import WITHIN_MS
 
 
 def ids(answer):
@@ -69,7 +70,7 @@ async def test_what_is_not_answered_has_its_code_and_the_document_says_so(one, t
 
 
 async def test_who_has_published_reads_what_came_of_it(one):
-    reading = asyncio.create_task(one.get("/v1/views/fines/new?min_sequence=14&wait_ms=20000"))
+    reading = asyncio.create_task(one.get(f"/v1/views/fines/new?min_sequence=14&wait_ms={WITHIN_MS}"))
     await one.publish([fine("new", 5)])
     assert (200, 5) == ((await reading).status_code, (await reading).json()["view"]["n"])
 
