@@ -13,9 +13,13 @@ PYTHONS = $(shell for p in $(PYTHON) python3.11 python3.12 python3.13 python3.14
 RESOLUTION ?=
 REQUIREMENTS := $(if $(RESOLUTION),--requirement $(VENV)/requirements.txt,--require-hashes --requirement lock.txt)
 # Everything that development needs, resolved by uv; it names no index, so that each machine uses its own.
-RESOLVE = $(VENV)/bin/uv pip compile --quiet --no-header --extra node --extra client --extra embedded --extra testing \
+COMPILE = $(VENV)/bin/uv pip compile --quiet --no-header
+LOCKED = --universal --generate-hashes --python-version 3.11
+RESOLVE = $(COMPILE) --extra node --extra client --extra embedded --extra testing \
   --extra avro --extra parquet --extra postgres --extra protobuf --extra websocket --extra zstd \
   --group test --group lint --group bench --group build
+
+IMAGE_EXTRAS := node avro postgres protobuf websocket zstd
 
 .PHONY: demo test lint pytest test-all test-slow bench docs format clean lock
 demo: $(READY)
@@ -63,10 +67,15 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# The lock anew: the newest versions that pyproject.toml allows, for every supported Python and platform.
+# The lock anew: the newest versions that pyproject.toml allows, for every supported Python and platform; and out of it,
+# what is in the image of deploy/Dockerfile, and what that is built by.
 lock:
 	@test -n "$(PYTHON)" && $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet uv
-	$(RESOLVE) --universal --generate-hashes --python-version 3.11 --upgrade --output-file lock.txt pyproject.toml
+	$(RESOLVE) $(LOCKED) --upgrade --output-file lock.txt pyproject.toml
+	$(COMPILE) $(LOCKED) --no-annotate --constraint lock.txt $(addprefix --extra ,$(IMAGE_EXTRAS)) \
+	  --output-file deploy/lock/image.txt pyproject.toml
+	printf 'hatchling\nlark\nsetuptools\n' | $(COMPILE) $(LOCKED) --no-annotate --allow-unsafe --constraint lock.txt \
+	  --output-file deploy/lock/build.txt -
 
 $(READY): pyproject.toml lock.txt hatch_build.py grammar/projection.lark
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; none was found on PATH. Set PYTHON=/path/to/python." >&2; exit 1; }

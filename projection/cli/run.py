@@ -80,9 +80,11 @@ def run(
 
     It keeps the views up to date until it is stopped. Views that are stored are served from the start; where the server
     or the stream cannot be used, the node says why and tries again. Ctrl-C or SIGTERM ends it once what it folded is
-    committed, or after the stop timeout (exit status 3); a second one ends it at once (128 and the signal's number). A
-    kill at any moment loses nothing. With --until-caught-up it ends by itself, and fails at once where the stream
-    cannot be used. One JSON object on stdout says what it came to.
+    committed, or after the stop timeout (exit status 3); a second one ends it at once (128 and the signal's number).
+    With the setting http.drain_s, it first answers on for so long, and is not ready. SIGUSR1 does the same, for hooks
+    before the stop: a SIGTERM behind it is no second signal. A kill at any moment loses nothing. With --until-caught-up
+    it ends by itself, and fails at once where the stream cannot be used. One JSON object on stdout says what it came
+    to.
 
     A program that has changed since is refused, with the ways to go on. With --as-deployed, a start never depends on
     that: only `projection deploy`, `reload` and `adopt` change what is folded.
@@ -183,7 +185,7 @@ async def _run(
             signals,
             once=until_caught_up,
         )
-        signals.stop_by(node.stop)
+        signals.stop_by(node.stop if listener is None else node.drain)
         if not until_caught_up:
             service = await opened.enter_async_context(serving(listener, node, catalog, settings))
             signals.reload_by(lambda: service.operations.begin(_reloaded(service.operations)))
@@ -270,17 +272,19 @@ def _nothing() -> None:
 
 
 class _Signals:
-    """The first signal asks the node to stop; the second ends the process, even if it hangs.
+    """The first signal asks the node to stop; the second ends the process, even if it hangs. SIGUSR1 does not count.
 
     One that comes while the node is still being opened is kept for it: nothing is waited for until then.
     """
 
     def __init__(self) -> None:
-        self._asked = False
+        self._asked = self._received = False
         self._stop: Callable[[], object] = _nothing
         self._reload: Callable[[], object] = _nothing
         for signum in (signal.SIGINT, signal.SIGTERM):
             signal.signal(signum, self._receive)  # not the loop's own way: that one waits for the loop
+        if hasattr(signal, "SIGUSR1"):
+            signal.signal(signal.SIGUSR1, lambda *_: self._ask())
         if hasattr(signal, "SIGHUP"):  # of a terminal that was closed, nohup has the process know nothing
             signal.signal(signal.SIGHUP, lambda *_: self._reload())
 
@@ -301,7 +305,11 @@ class _Signals:
         self._reload = lambda: loop.call_soon_threadsafe(reload)
 
     def _receive(self, number: int, _: object) -> None:
-        if self._asked:
+        if self._received:
             os._exit(EXIT_SIGNAL + number)
+        self._received = True
+        self._ask()
+
+    def _ask(self) -> None:
         self._asked = True
         self._stop()

@@ -117,6 +117,7 @@ def open_node(
         unopened,
         catalog.paused(),
         [lane for lane, one in opened.items() if one.follows],
+        settings.http.drain_s,
     )
 
 

@@ -49,6 +49,7 @@ class Health:
     ) -> None:
         """The health of the node of which these are the parts."""
         self.fault: ProjectionError | None = None  # of the node's supervision itself, in its last round
+        self.leaving: str | None = None  # how, while the node drains or stops
         self.unopened = unopened
         self._start_up = start_up
         self._watchdog = watchdog
@@ -67,6 +68,8 @@ class Health:
             behind = self._catching_up.behind(lane, left, is_reading=self._start_up.is_over, is_heard=is_heard)
             if behind is not None:
                 found.setdefault(f"view type {lane.view_type}", behind)
+        if self.leaving is not None:
+            found["node"] = self.leaving
         return found
 
     @property

@@ -82,6 +82,7 @@ class Node:
         unopened: Sequence[Unopened] = (),
         paused: Mapping[ViewType, str] | None = None,
         followers: Sequence[Lane] = (),
+        drain_s: float = 0.0,
     ) -> None:
         """A node that is still.
 
@@ -96,10 +97,12 @@ class Node:
             unopened: the builds that have no lane.
             paused: the view types of which nothing is folded for now, and why.
             followers: the lanes of builds that are folded on so that one can go back to them.
+            drain_s: how long `drain` lets all go on.
         """
         self.lanes = list(lanes)
         self.back_pressure = back_pressure
         self.stopping = asyncio.Event()
+        self._drain_s = drain_s
         self.wants_ends = False
         self.abandoned = False  # a batch could not be committed in time, and is folded again at the next start
         self.workshop = Workshop(max(len(lanes), 1), back_pressure.patience_s)
@@ -157,10 +160,26 @@ class Node:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def drain(self) -> None:
+        """Be ready no longer, and `stop` once load balancers have had the time to see it; idempotent.
+
+        Until then events are folded and queries answered.
+        """
+        if self.is_leaving:
+            return
+        if not self._drain_s:
+            self.stop()
+            return
+        log.info("the node is draining", stops_in_s=self._drain_s)
+        self.health.leaving = "it is draining: it answers on, and stops soon"
+        asyncio.get_running_loop().call_later(self._drain_s, self.stop)
+        self.changed()
+
     def stop(self) -> None:
         """Ask `run` to end: nothing more is asked of the server, and what is folded is committed; idempotent."""
         if not self.stopping.is_set():
             log.info("the node is stopping")
+        self.health.leaving = "it is stopping"
         self.stopping.set()
         self.changed()
 
@@ -184,6 +203,11 @@ class Node:
     def durations(self) -> dict[Lane, Durations]:
         """How long the commits of each lane took."""
         return self._committers.durations
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether the node drains or stops."""
+        return self.stopping.is_set() or self.health.leaving is not None
 
     @property
     def is_ready(self) -> bool:

@@ -162,6 +162,8 @@ class HttpSettings(Frozen):
     access_log: bool = True  # a line a request
     ready_max_lag_s: Annotated[Count, Field(ge=2, le=31_536_000)] | None = None  # with which the node is ready
 
+    drain_s: Annotated[Count, Field(ge=0, le=3_600)] = 0  # that it answers on, unready, when the node is to stop
+
     @model_validator(mode="after")
     def _closed_by_default(self) -> Self:
         if self.listen is not None and self.access.mode == "none" and not Address.parse(self.listen).is_loopback:

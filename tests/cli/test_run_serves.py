@@ -14,6 +14,7 @@ from command_support import counted, deploy, environment, eventually, fill, proj
 from patience import WITHIN_MS, WITHIN_S
 
 from projection.cli.run import _Signals
+from projection.errors import EXIT_SIGNAL
 from projection.stream.embedded import EmbeddedServer
 
 PATIENT = {"PROJECTION_QUERY__MAX_WAIT_MS": str(WITHIN_MS)}
@@ -57,6 +58,30 @@ def test_a_node_answers_while_it_runs_and_ends_with_what_was_asked(tmp_path, nat
     )
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{url}/health", timeout=WITHIN_S)
+
+
+@pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_hook_before_the_stop_and_sigterm_begin_the_same_drain(first, tmp_path, nats_server, stream_name):
+    deploy(tmp_path, stream=stream_name)
+    fill(nats_server.url, stream_name, [counted("x")])
+    at = ("--url", nats_server.url, "--stream", stream_name)
+    with started("run", *at, folder=tmp_path, PROJECTION_HTTP__DRAIN_S="3600") as node:
+        url = url_of(tmp_path, node)
+        eventually(lambda: httpx.get(f"{url}/ready").status_code == 200, node)
+        node.send_signal(first)
+        eventually(lambda: httpx.get(f"{url}/ready").status_code == 503, node)
+        if first == signal.SIGUSR1:
+            node.send_signal(signal.SIGTERM)  # the platform's own, behind the hook
+        answer = httpx.get(f"{url}/v1/views/counter/x", headers={"x-tenant-id": "a"}, timeout=WITHIN_S)
+        assert (200, {"total": 1}, "close") == (
+            answer.status_code,
+            answer.json()["view"],
+            answer.headers["connection"],
+        )
+        node.send_signal(signal.SIGINT)
+        node.communicate(timeout=WITHIN_S)
+    assert EXIT_SIGNAL + signal.SIGINT == node.returncode
+    assert 1 == (tmp_path / "stderr.txt").read_text().count("the node is draining")
 
 
 def test_until_caught_up_serves_nobody(tmp_path, nats_server, stream_name):

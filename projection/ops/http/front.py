@@ -39,6 +39,7 @@ _SAFETY = (
     (b"vary", b"accept-encoding, authorization, x-tenant-id"),
 )
 _PIECE = 262_144  # bytes that are written at a time: encrypted, what is written at once is nowhere seen to wait
+_LAST = (b"connection", b"close")  # of a node that leaves: the next request finds another one
 _PRIVATE = (b"cache-control", b"no-store")  # unless an endpoint says otherwise
 
 
@@ -55,7 +56,7 @@ class Front:
         began = perf_counter()
         request_id = _request_id(scope)
         scope["state"] = {"request_id": request_id}
-        answer = _Answer(send, request_id, gzip=takes_gzip(scope["headers"]))
+        answer = _Answer(send, request_id, gzip=takes_gzip(scope["headers"]), is_last=self._service.node.is_leaving)
         place = scope["place"] = Place(self._under_way)
         try:
             self._admit(scope)
@@ -147,13 +148,13 @@ class _Body:
 class _Answer:
     """An answer on its way out."""
 
-    def __init__(self, send: Send, request_id: str, *, gzip: bool) -> None:
+    def __init__(self, send: Send, request_id: str, *, gzip: bool, is_last: bool) -> None:
         self.status: int | None = None
         self.size = 0  # bytes of the body, as they are sent
         self._send = send
         self._gzip = gzip
         self._head: Message | None = None  # kept until the body is there that it speaks of
-        self._added = (*_SAFETY, (b"x-request-id", request_id.encode()))
+        self._added = (*_SAFETY, (b"x-request-id", request_id.encode()), *([_LAST] if is_last else []))
 
     async def send(self, message: Message) -> None:
         """Pass on what an endpoint sends."""
