@@ -54,8 +54,8 @@ BUILD_INFO = Metric(
     "projection_build",
     Kind.INFO,
     ("version", "commit", "view_type", "build", "digest"),
-    "Always 1, once for each build that the node has open: the package's version and commit (`unknown` where the "
-    "image or the environment does not say it), and the digest of the program that folds the build.",
+    "Always 1, once for each build that the node has open: the package's version, the commit that the container image "
+    "was built of (elsewhere `unknown`), and the digest of the program that folds the build.",
 )
 READY = _gauge("ready", "1 while the node follows the log and has caught up with it.")
 EVENTS_TO_GO = _gauge(
@@ -129,8 +129,8 @@ SERVES = _gauge(
 )
 PROGRESS = _gauge(
     "build_progress_ratio",
-    "How far a build has come in the log: 0 at its start, 1 at the end of the log as it was seen last. Absent until "
-    "that end was seen.",
+    "How far a build has come in the log: its stored sequence divided by the last one of the log, as that was seen "
+    "last; 1 once it has caught up. Absent until the log was seen.",
     *_BUILD,
     unit="ratio",
 )
@@ -223,7 +223,9 @@ STORE_MAP = _gauge(
     "store_map_bytes", "Size of the store's memory map; it is doubled when it is full.", *_BUILD, unit="bytes"
 )
 STORE_FILL = _gauge("store_map_fill_ratio", "Part of the memory map that the data file takes.", *_BUILD, unit="ratio")
-STORE_READERS = _gauge("store_readers", "Slots of LMDB's reader table that are taken, of 1,024.", *_BUILD)
+STORE_READERS = _gauge(
+    "store_readers", "Snapshots that are being read now, by all processes; LMDB has room for 1,024.", *_BUILD
+)
 STORE_OLDEST = _gauge(
     "store_reader_age_transactions",
     "Commits since the oldest snapshot that a reader holds; a growing one keeps pages from being used again.",
@@ -236,15 +238,17 @@ STORES = (STORE_BYTES, STORE_USED, STORE_FREE_PAGES, STORE_MAP, STORE_FILL, STOR
 
 QUERY_TIME = _histogram(
     "query_seconds",
-    "Time of queries that were answered, waiting included, by shape: `view` (one view by its id), `index` (ranges of "
-    "an index), `index_sorted` (and all matches sorted), `scan` (through a tenant's views), `scan_sorted`, `past` (as "
-    "of an earlier event).",
+    "Time of queries that were answered, without waiting for `min_sequence`, by shape: `view` (one view by its id), "
+    "`ids` (several), `index` (ranges of an index), `index_sorted` (and all matches sorted), `scan` (through a "
+    "tenant's views), `scan_sorted`, `past` (a view as of an earlier event).",
     "shape",
     unit="seconds",
 )
 QUERY_FAILURES = _counter("query_failures", "Queries that were not answered, by the code of the problem.", "code")
 QUERY_EXAMINED = _counter("query_examined_views", "Views that queries looked at, by shape.", "shape")
-QUERIES_UNDER_WAY = _gauge("queries_in_progress", "Queries that are being answered or wait for their turn.")
+QUERIES_UNDER_WAY = _gauge(
+    "queries_in_progress", "Queries that take turns to be answered; views by their ids are answered at once."
+)
 FOLLOWERS = _gauge("change_followers", "Streams of changes that are open.")
 HTTP_REQUESTS = _counter(
     "http_requests",
