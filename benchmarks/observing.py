@@ -91,7 +91,8 @@ async def _scrape(node: Node) -> None:
     numbers = NodeNumbers(node, None)
     while True:
         families, exposition = Families(declared.OF_NODE), Exposition("application/openmetrics-text")
-        numbers.add_to(families)
+        for _ in numbers.adding(families):
+            await asyncio.sleep(0)
         for family in families:
             exposition.text(family)
             await asyncio.sleep(0)

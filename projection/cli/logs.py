@@ -60,10 +60,11 @@ def end_logs() -> None:
 
 def _rendering(settings: Settings, secrets: Iterable[str]) -> list[Processor]:
     """What makes a text of a line that is written."""
-    redaction = Redaction((*secrets_in(settings), *secrets))
+    hidden = (*secrets_in(settings), *secrets)
+    redaction = Redaction((*hidden, *map(printable, hidden)))
     is_for_people = settings.log.format == "console" or (settings.log.format == "auto" and console.is_terminal())
     ways: list[Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=console.is_terminal())]
+        [structlog.dev.ConsoleRenderer(colors=console.is_terminal(), exception_formatter=structlog.dev.plain_traceback)]
         if is_for_people
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from projection.errors import ProjectionError
     from projection.model.parked import ParkedEvent
 
-_SHOWN = 200  # characters of what an error quotes of an event
-
 
 def about(event: Event, lane: Lane | None = None) -> dict[str, Any]:
     """What a line about an event carries; None stands where the event says nothing."""
@@ -57,8 +55,8 @@ class EventLog:
             **about(event, self._lane),
             view=parked.view_id,
             code=parked.code,
-            message=parked.message[:_SHOWN],
             place=parked.span,
+            hint=f"see why with `projection parked list {parked.view_type}`",  # the reason may quote the event
         )
 
     def halted(self, event: Event, error: ProjectionError) -> None:
@@ -67,7 +65,6 @@ class EventLog:
             "a view type halts in front of an event",
             **about(event, self._lane),
             code=error.code,
-            message=error.message[:_SHOWN],
             hint=error.hint,
         )
 

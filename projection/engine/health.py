@@ -100,7 +100,7 @@ class Health:
     @property
     def can_read(self) -> bool:
         """Whether the log can be read: it was looked at, and nobody who reads has trouble with it."""
-        return self._start_up.is_over and all(one.trouble is None for one in self._subscriptions.readings)
+        return self._start_up.is_over and all(one.stream_trouble is None for one in self._subscriptions.readings)
 
     @property
     def reopenings(self) -> int:

@@ -99,7 +99,12 @@ class Reading:
     @property
     def trouble(self) -> ProjectionError | None:
         """Why nothing is read for now."""
-        return self._unchecked or self.feed.trouble or self.breaker.trouble
+        return self.stream_trouble or self.breaker.trouble
+
+    @property
+    def stream_trouble(self) -> StreamError | None:
+        """Why the log cannot be read for now."""
+        return self._unchecked or self.feed.trouble
 
     async def run(self) -> None:
         """See the class.

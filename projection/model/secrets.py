@@ -34,19 +34,22 @@ def secrets_in(settings: BaseModel) -> Iterator[str]:
 
 
 class Redaction:
-    """Hides secrets in texts, also where a text has them as JSON, as Python or a URL writes them."""
+    """Hides secrets in texts, also where a text has them as JSON, Python or a URL writes them."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         """Hide these secrets, and what looks like one."""
-        known = {
-            written
-            for one in secrets
-            if len(one) >= _LEAST
-            for written in (one, json.dumps(one)[1:-1], repr(one)[1:-1], quote(one, safe=""))
-        }
+        plain = [one for one in secrets if len(one) >= _LEAST]
+        written = {form for one in plain for form in _written(one)}
+        known = written | {json.dumps(form)[1:-1] for form in written}
         patterns = (*(re.escape(one) for one in sorted(known, key=len, reverse=True)), *_LOOKS_SECRET)
         self._secret = re.compile("|".join(patterns))
 
     def __call__(self, text: str) -> str:
         """The text without them."""
         return self._secret.sub(HIDDEN, text)
+
+
+def _written(secret: str) -> tuple[str, ...]:
+    """A secret as it may stand in a text: plainly, in a URL, and as Python shows it and its bytes."""
+    data = secret.encode(errors="surrogatepass")  # a variable of the environment may be no UTF-8
+    return secret, quote(data, safe=""), repr(secret)[1:-1], repr(data)[2:-1]

@@ -92,7 +92,7 @@ LOOP_DELAY = _histogram(
     unit="seconds",
 )
 LOOP_STALLS = _counter("event_loop_stalls", "Times that the event loop did not come round for 5 seconds.")
-LOG_LINES = _counter("log_lines", "Log lines by level, those that were suppressed or dropped left out.", "level")
+LOG_LINES = _counter("log_lines", "Log lines by level, those that were suppressed left out.", "level")
 LOG_SUPPRESSED = _counter(
     "log_lines_suppressed", "Log lines that repeated another one too often and were only counted."
 )

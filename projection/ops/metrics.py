@@ -77,10 +77,11 @@ class Metrics:
     async def exposition(self, accept: str = "") -> tuple[bytes, str]:
         """All numbers as they are now, and the media type of that text: one that a header `accept` names, if it does.
 
-        A node of many builds has many numbers: between one family and the next, others have their turn.
+        A node of many builds has many numbers: after each build and each family, others have their turn.
         """
         families = Families(_OWN)
-        self._node.add_to(families)
+        for _ in self._node.adding(families):
+            await asyncio.sleep(0)
         self._add(families)
         exposition = Exposition(accept)
         found = []

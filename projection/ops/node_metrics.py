@@ -19,6 +19,8 @@ from projection.query.freshness import age
 from projection.store.lmdb_reader import LmdbLane
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from projection.engine.committer import Committer
     from projection.engine.lane import Lane
     from projection.engine.node import Node
@@ -48,18 +50,20 @@ class NodeNumbers:
         self._data = data
         self._began = time()
 
-    def add_to(self, families: Families) -> None:
-        """Add all numbers, as they are now."""
+    def adding(self, families: Families) -> Iterator[None]:
+        """Add all numbers, as they are now; at each `yield` others may have their turn."""
         self._add_node(families)
         self._add_log_lines(families)
+        yield
         readings = self._node.health.readings
-        for lane, member in self._node.health.committers.items():
+        for lane, member in list(self._node.health.committers.items()):
             labels = (lane.view_type, str(lane.build))
             self._add_build(families, lane, readings.get(lane), labels)
             _add_work(families, lane, member, readings.get(lane), labels)
             _add_parked(families, lane, labels)
             with suppress(StorageError):  # the store says so elsewhere, and the other numbers are wanted all the more
                 _add_store(families, lane, labels)
+            yield
         for unopened in self._node.health.unopened:
             families.add(declared.HALTED, 1, unopened.build.view_type, str(unopened.build.number))
         for view_type, held in self._node.health.waiting.items():

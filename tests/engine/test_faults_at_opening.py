@@ -133,7 +133,7 @@ async def test_a_store_that_cannot_be_opened_halts_its_view_type_only(site, monk
             trouble = node.health.troubles()["view type tallies"]
             assert is_readable(node, site.catalog, site.settings().query)
             families = Families(metric_declarations.OF_NODE)
-            NodeNumbers(node, None).add_to(families)
+            assert list(NodeNumbers(node, None).adding(families))
             assert {("tallies", 1.0), ("others", 0.0)} == {
                 (sample.labels["view_type"], sample.value)
                 for family in families
