@@ -54,50 +54,52 @@ BUILD_INFO = Metric(
     "projection_build",
     Kind.INFO,
     ("version", "commit", "view_type", "build", "digest"),
-    "Always 1, once for each build that the node has open: the package's version, the commit that the container image "
-    "was built of (elsewhere `unknown`), and the digest of the program that folds the build.",
+    "Always 1, one series for each open build: the package's version, the commit that the container image was built "
+    "from (`unknown` elsewhere), and the digest of the build's program.",
 )
-READY = _gauge("ready", "1 while the node follows the log and has caught up with it.")
+READY = _gauge("ready", "1 while the node is ready: it follows the log and has caught up with it once.")
 EVENTS_TO_GO = _gauge(
     "events_to_go",
-    "Messages until the node has caught up with the log for the first time since it started; 0 afterwards.",
+    "Messages left until the node has caught up with the log for the first time since it started; 0 afterwards.",
 )
 CATCH_UP = _gauge(
-    "catch_up_seconds", "Estimated time until the node has caught up; absent while that is not known.", unit="seconds"
-)
-STREAM_UP = _gauge("stream_up", "1 while the log can be read: the server answers, and the stream is the expected one.")
-REOPENINGS = _counter("stream_reopenings", "Times that reading the log was interrupted and begun again.")
-LOG_CLOCK = _gauge(
-    "log_clock_offset_seconds",
-    "Time stamp of the newest message at the end of the log minus the node's clock when it came. Positive: the log's "
-    "clock is ahead. Negative: the delivery's delay, or the log's clock is behind. Absent until the node has read to "
-    "the end of the log.",
+    "catch_up_seconds",
+    "Estimated time until the node has caught up; absent while there is no estimate.",
     unit="seconds",
 )
-EVENTS = _counter("events", "Messages read. One that two subscriptions read counts twice.")
-BATCH = _histogram("batch_events", "Messages of each batch that came from the log.")
+STREAM_UP = _gauge("stream_up", "1 while the log can be read: the server answers, and the stream is the expected one.")
+REOPENINGS = _counter("stream_reopenings", "Times that reading the log was interrupted and resumed.")
+LOG_CLOCK = _gauge(
+    "log_clock_offset_seconds",
+    "Time stamp of the newest message minus the node's clock when the message arrived, measured at the end of the "
+    "log. Positive: the log's clock is ahead. Negative: delivery took that long, or the log's clock is behind. "
+    "Absent until the node has read to the end of the log.",
+    unit="seconds",
+)
+EVENTS = _counter("events", "Messages read. A message that two subscriptions read counts twice.")
+BATCH = _histogram("batch_events", "Messages in each batch that was read from the log.")
 STAGE = _histogram(
     "stage_seconds",
-    "Time of one stage of a batch: `receive` (waiting for messages and gathering them), `decode` (envelopes), `fold` "
-    "(programs, for all view types that share the subscription), `commit` (writing into the store's memory map, each "
-    "build by itself), `fsync` (waiting for the disk).",
+    "Time that a batch spends in each stage: `receive` (waiting for messages and collecting them), `decode` "
+    "(envelopes), `fold` (programs of all view types that share the subscription), `commit` (writing to the store's "
+    "memory map, measured for each build), `fsync` (waiting for the disk).",
     "stage",
     unit="seconds",
 )
-UNHANDLED = _counter("unhandled", "Messages that no program handles, those of `projection_passed_over_total` included.")
-PASSED_OVER = _counter("passed_over", "Messages that are no events, by the kind of message.", "kind")
-LOOP_DELAY = _histogram(
-    "event_loop_delay_seconds",
-    "How much later than due the event loop came round, looked at about once a second.",
-    unit="seconds",
+UNHANDLED = _counter(
+    "unhandled", "Messages that no program handles, including those in `projection_passed_over_total`."
 )
-LOOP_STALLS = _counter("event_loop_stalls", "Times that the event loop did not come round for 5 seconds.")
-LOG_LINES = _counter("log_lines", "Log lines by level, those that were suppressed left out.", "level")
+PASSED_OVER = _counter("passed_over", "Messages that are not events, by kind.", "kind")
+LOOP_DELAY = _histogram(
+    "event_loop_delay_seconds", "How late the event loop ran a timer; sampled about once a second.", unit="seconds"
+)
+LOOP_STALLS = _counter("event_loop_stalls", "Times that the event loop was blocked for more than 5 seconds.")
+LOG_LINES = _counter("log_lines", "Log lines by level, without suppressed ones.", "level")
 LOG_SUPPRESSED = _counter(
-    "log_lines_suppressed", "Log lines that repeated another one too often and were only counted."
+    "log_lines_suppressed", "Log lines that were counted but not written because they repeated another line."
 )
 LOG_DROPPED = _counter("log_lines_dropped", "Log lines that could not be written.")
-DISK_FREE = _gauge("disk_free_bytes", "Room that the data folder's disk has for the node.", unit="bytes")
+DISK_FREE = _gauge("disk_free_bytes", "Free space on the data folder's disk that the node may use.", unit="bytes")
 DISK_SIZE = _gauge("disk_size_bytes", "Size of the data folder's disk.", unit="bytes")
 
 NODE = (
@@ -125,68 +127,76 @@ NODE = (
 # --- view types and their builds -------------------------------------------------------------------------------------
 
 SERVES = _gauge(
-    "build_serves", "1 if this build answers queries; 0 if it is being built, is held, or is a former one.", *_BUILD
+    "build_serves",
+    "1 if the build answers queries; 0 while it is being built or held, and for a former build.",
+    *_BUILD,
 )
 PROGRESS = _gauge(
     "build_progress_ratio",
-    "How far a build has come in the log: its stored sequence divided by the last one of the log, as that was seen "
-    "last; 1 once it has caught up. Absent until the log was seen.",
+    "Progress through the log: the build's stored sequence divided by the last known sequence of the log; 1 once it "
+    "has caught up. Absent until the end of the log is known.",
     *_BUILD,
     unit="ratio",
 )
 HELD = _gauge(
-    "build_held", "1 where a build has caught up and does not answer yet, by the gate that holds it.", *_BUILD, "gate"
+    "build_held", "1 if the build has caught up but a gate keeps it from answering; `gate` says which.", *_BUILD, "gate"
 )
-HALTED = _gauge("halted", "1 where a build has halted: nothing is folded into it until an operator acts.", *_BUILD)
-PAUSED = _gauge("paused", "1 where an operator has paused the view type.", *_BUILD)
+HALTED = _gauge("halted", "1 if the build has halted: it folds nothing until an operator acts.", *_BUILD)
+PAUSED = _gauge("paused", "1 if an operator has paused the view type.", *_BUILD)
 SCANNED = _gauge("scanned_sequence", "The last stream sequence whose effect is stored.", *_BUILD)
 SCANNED_AT = _gauge(
     "scanned_timestamp_seconds",
-    "When the log stored the message of that sequence, in Unix time; absent while that is not known.",
+    "When the log stored the message with that sequence, in Unix time; absent while unknown.",
     *_BUILD,
     unit="seconds",
 )
 LAG = _gauge(
-    "lag_seconds",
-    "How old the views are; where nothing tells that, how long the node has been running.",
+    "lag_seconds", "Age of the views; while unknown, the time since the node started.", *_BUILD, unit="seconds"
+)
+LAG_EVENTS = _gauge(
+    "lag_events", "Events behind: messages of the log that are still to be folded; absent while unknown.", *_BUILD
+)
+FOLDED = _counter("folded_events", "Messages offered to the build's program since the build was opened.", *_BUILD)
+GAS = _counter("gas", "Gas that the build's program has used since the build was opened.", *_BUILD)
+COMMIT = _histogram(
+    "commit_seconds",
+    "Time from the beginning of a commit until it is stored, including the wait for other builds' commits.",
     *_BUILD,
     unit="seconds",
 )
-LAG_EVENTS = _gauge(
-    "lag_events", "Events behind: messages of the log still to be folded; absent while that is not known.", *_BUILD
-)
-FOLDED = _counter("folded_events", "Messages that were offered to the build's program since it was opened.", *_BUILD)
-GAS = _counter("gas", "Gas that programs used since the build was opened.", *_BUILD)
-COMMIT = _histogram(
-    "commit_seconds", "From a commit's begin until it is stored, turns of others included.", *_BUILD, unit="seconds"
-)
-VIEWS = _gauge("views", "Views that are stored.", *_BUILD)
+VIEWS = _gauge("views", "Stored views.", *_BUILD)
 PARKED = _gauge(
     "parked_events",
-    "Events that are parked or were skipped, by what was done with them (`parked` or `skipped`), the class of the "
-    "error, and its code. `P000` are those that wait behind a parked one; `unrecorded` are skipped ones of which only "
-    "the number is kept.",
+    "Parked and skipped events, by `disposition` (`parked` or `skipped`), class and code of the error. Code `P000` "
+    "means waiting behind a parked event of the same view; `unrecorded` counts skipped events of which only the "
+    "number is kept.",
     *_BUILD,
     "disposition",
     "class",
     "code",
 )
 SUSPENDED = _gauge(
-    "suspended", "Views and tenants for which nothing more is folded: too much is parked for them.", *_BUILD
+    "suspended",
+    "Suspended views and tenants: too many of their events are parked, so nothing more is folded for them.",
+    *_BUILD,
 )
 CIRCUIT_OPEN = _gauge(
     "circuit_open",
-    "1 while calls that failed are retried with growing pauses: `commit` (writing the store) or `read` (reading it).",
+    "1 while a failing operation is retried with growing pauses: `commit` (writing to the store) or `read` (reading "
+    "from it).",
     *_BUILD,
     "circuit",
 )
-CIRCUIT_FAILURES = _counter("circuit_failures", "Calls that failed and were retried, by circuit.", *_BUILD, "circuit")
-CACHE_HITS = _counter("view_cache_hits", "Views that a program asked for and that were in memory.", *_BUILD)
-CACHE_MISSES = _counter(
-    "view_cache_misses", "Views that a program asked for and that had to be read from the store.", *_BUILD
+CIRCUIT_FAILURES = _counter(
+    "circuit_failures", "Operations that failed and were retried, by circuit.", *_BUILD, "circuit"
 )
+CACHE_HITS = _counter("view_cache_hits", "Views that a program needed and found in memory.", *_BUILD)
+CACHE_MISSES = _counter("view_cache_misses", "Views that a program needed and had to read from the store.", *_BUILD)
 CACHE_BYTES = _gauge(
-    "view_cache_bytes", "JSON of the views in memory; decoded, they take some times as much.", *_BUILD, unit="bytes"
+    "view_cache_bytes",
+    "Size of the views in memory, as JSON; decoded, they take several times as much.",
+    *_BUILD,
+    unit="bytes",
 )
 
 BUILDS = (
@@ -215,20 +225,19 @@ BUILDS = (
 # --- stores ----------------------------------------------------------------------------------------------------------
 
 STORE_BYTES = _gauge(
-    "store_bytes", "Size of the store's data file. For its growth, take `deriv()` of it.", *_BUILD, unit="bytes"
+    "store_bytes", "Size of the store's data file; use `deriv()` for its growth.", *_BUILD, unit="bytes"
 )
-STORE_USED = _gauge("store_used_bytes", "Pages that hold the store's current state.", *_BUILD, unit="bytes")
-STORE_FREE_PAGES = _gauge("store_free_pages", "Pages of the data file that a later commit can use again.", *_BUILD)
+STORE_USED = _gauge("store_used_bytes", "Size of the pages that hold the store's current state.", *_BUILD, unit="bytes")
+STORE_FREE_PAGES = _gauge("store_free_pages", "Pages of the data file that later commits can reuse.", *_BUILD)
 STORE_MAP = _gauge(
-    "store_map_bytes", "Size of the store's memory map; it is doubled when it is full.", *_BUILD, unit="bytes"
+    "store_map_bytes", "Size of the store's memory map, which doubles when it is full.", *_BUILD, unit="bytes"
 )
-STORE_FILL = _gauge("store_map_fill_ratio", "Part of the memory map that the data file takes.", *_BUILD, unit="ratio")
-STORE_READERS = _gauge(
-    "store_readers", "Snapshots that are being read now, by all processes; LMDB has room for 1,024.", *_BUILD
-)
+STORE_FILL = _gauge("store_map_fill_ratio", "Share of the memory map that the data file takes.", *_BUILD, unit="ratio")
+STORE_READERS = _gauge("store_readers", "Open read transactions of all processes; LMDB has room for 1,024.", *_BUILD)
 STORE_OLDEST = _gauge(
     "store_reader_age_transactions",
-    "Commits since the oldest snapshot that a reader holds; a growing one keeps pages from being used again.",
+    "Commits since the oldest open read transaction began. While it grows, no page that was freed since then can be "
+    "reused.",
     *_BUILD,
 )
 
@@ -238,27 +247,26 @@ STORES = (STORE_BYTES, STORE_USED, STORE_FREE_PAGES, STORE_MAP, STORE_FILL, STOR
 
 QUERY_TIME = _histogram(
     "query_seconds",
-    "Time of queries that were answered, without waiting for `min_sequence`, by shape: `view` (one view by its id), "
-    "`ids` (several), `index` (ranges of an index), `index_sorted` (and all matches sorted), `scan` (through a "
-    "tenant's views), `scan_sorted`, `past` (a view as of an earlier event).",
+    "Time to answer a query, without the wait for `min_sequence`, by shape: `view` (one view by its id), `ids` "
+    "(several), `index` (ranges of an index), `index_sorted` (the same, and all matches are sorted), `scan` (all of "
+    "a tenant's views), `scan_sorted`, `past` (a view as of an earlier event).",
     "shape",
     unit="seconds",
 )
-QUERY_FAILURES = _counter("query_failures", "Queries that were not answered, by the code of the problem.", "code")
-QUERY_EXAMINED = _counter("query_examined_views", "Views that queries looked at, by shape.", "shape")
+QUERY_FAILURES = _counter("query_failures", "Queries that were not answered, by error code.", "code")
+QUERY_EXAMINED = _counter("query_examined_views", "Views that queries examined, by shape.", "shape")
 QUERIES_UNDER_WAY = _gauge(
-    "queries_in_progress", "Queries that take turns to be answered; views by their ids are answered at once."
+    "queries_in_progress", "Queries in progress. A view by its id is answered at once and is not counted."
 )
-FOLLOWERS = _gauge("change_followers", "Streams of changes that are open.")
+FOLLOWERS = _gauge("change_followers", "Open change streams.")
 HTTP_REQUESTS = _counter(
     "http_requests",
-    "Requests that were answered, by the endpoint's path with names in braces, and the status; 499: whoever asked had "
-    "gone.",
+    "Answered requests, by the endpoint's path template and the status. 499 means that the client had disconnected.",
     "endpoint",
     "status",
 )
 HTTP_TIME = _histogram(
-    "http_request_seconds", "From a request's headers to the end of its answer.", "endpoint", unit="seconds"
+    "http_request_seconds", "Time from a request's headers to the end of its answer.", "endpoint", unit="seconds"
 )
 
 QUERIES = (QUERY_TIME, QUERY_FAILURES, QUERY_EXAMINED, QUERIES_UNDER_WAY, FOLLOWERS, HTTP_REQUESTS, HTTP_TIME)
@@ -266,23 +274,23 @@ QUERIES = (QUERY_TIME, QUERY_FAILURES, QUERY_EXAMINED, QUERIES_UNDER_WAY, FOLLOW
 # --- operations ------------------------------------------------------------------------------------------------------
 
 OPERATIONS = _gauge(
-    "operations_in_progress", "Long operations that run, by kind: backups, repairs, rebuilds and such.", "kind"
+    "operations_in_progress", "Long operations in progress, by kind, such as `backup`, `repair` or `rebuild`.", "kind"
 )
 BACKUP_AT = _gauge(
     "backup_last_good_timestamp_seconds",
-    "When the newest backup was begun, in Unix time; absent where there is none.",
+    "When the newest backup was started, in Unix time; absent if there is none.",
     unit="seconds",
 )
-BACKUP_FAILURES = _counter("backup_failures", "Backups that failed since the node started.")
+BACKUP_FAILURES = _counter("backup_failures", "Failed backups since the node started.")
 
 WORK = (OPERATIONS, BACKUP_AT, BACKUP_FAILURES)
 
 # --- the sink, at a port of its own ----------------------------------------------------------------------------------
 
 SINK_CONNECTED = _gauge("sink_connected", "1 while the database is connected.")
-SINK_SCANNED = _gauge("sink_scanned_sequence", "Stream sequence up to which all changes are in the table.", "view_type")
+SINK_SCANNED = _gauge("sink_scanned_sequence", "Stream sequence up to which the table has all changes.", "view_type")
 SINK_LAG_EVENTS = _gauge(
-    "sink_lag_events", "Sequences that the node has read beyond that; at most so many events are to come.", "view_type"
+    "sink_lag_events", "Sequences that the node has read beyond that: at most so many events are missing.", "view_type"
 )
 SINK_LAG = _gauge(
     "sink_lag_seconds", "Time since the table had last caught up with the node.", "view_type", unit="seconds"
