@@ -121,8 +121,8 @@ async def until(condition: Callable[[], bool]) -> None:
 @asynccontextmanager
 async def opened(url: str, data: Path) -> AsyncIterator[Site]:
     """A node of the fines, with the default settings."""
-    configure_logs()  # to stderr: stdout is for figures
     settings = Settings(nats=NatsSettings(url=url), stream=_STREAM, storage=data)
+    configure_logs(settings)  # to stderr: stdout is for figures
     with Catalog.open(data) as catalog:
         async with await Nats.connect(NatsConnection(url)) as nats:
             with open_node(settings, fine_summary(), catalog, nats) as node:

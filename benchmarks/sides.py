@@ -32,8 +32,8 @@ def in_a_process(module: str, *arguments: object) -> Any:
 @asynccontextmanager
 async def opened_node(deployed: Sequence[DeployedView], url: str, stream: str, data: Path) -> AsyncIterator[Node]:
     """A node of these view types with the default settings, on a data folder that is made where it is missing."""
-    configure_logs()  # to stderr: stdout is for figures
     settings = Settings(nats=NatsSettings(url=url), stream=stream, storage=data)
+    configure_logs(settings)  # to stderr: stdout is for figures
     with Catalog.open(data) as catalog:
         async with await Nats.connect(NatsConnection(url)) as nats:
             with open_node(settings, deployed, catalog, nats) as node:

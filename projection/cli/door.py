@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         DeleteOrder,
         DeployOrder,
         DropOrder,
+        LogLevelOrder,
         Order,
         PromoteOrder,
         RebuildOrder,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
         DeployCame,
         Done,
         DropCame,
+        LogLevelCame,
         RepairCame,
         SwitchCame,
         VerifyCame,
@@ -188,6 +190,10 @@ class _OfNode:
         """Fold what its own manifest says by now."""
         return self._ordered("reload", order, outcomes.DeployCame)
 
+    def log_level(self, order: LogLevelOrder) -> LogLevelCame:
+        """Write lines of its log from another level on."""
+        return self._ordered("log-level", order, outcomes.LogLevelCame)
+
     def pause(self, order: Order) -> Done:
         return self._ordered("pause", order, outcomes.Done)
 
@@ -267,7 +273,7 @@ class _OfNode:
         kind_of_error = ConfigurationError if task.error_class == ErrorClass.CONFIGURATION else StorageError
         raise kind_of_error(task.error or f"operation {task.id} was {task.state}", hint=task.hint)
 
-    def _ordered(self, name: str, order: Order | ReloadOrder | VerifyOrder, kind: type[_Came]) -> _Came:
+    def _ordered(self, name: str, order: Order | ReloadOrder | LogLevelOrder | VerifyOrder, kind: type[_Came]) -> _Came:
         """What comes of an order.
 
         Raises:

@@ -96,6 +96,7 @@ _COMMANDS = {
         "import-schema",
         "inspect",
         "load",
+        "log-level",
         "new",
         "operations",
         "parked",

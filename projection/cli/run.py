@@ -103,7 +103,7 @@ def run(
     # A data folder that keeps what was deployed is taken first; without one, nothing is made for a wrong manifest.
     keeps = is_folder(settings.storage) and (as_deployed or not has_manifest(settings))
     deployed = None if keeps else _load_deployment(settings, None, as_deployed=as_deployed)
-    configure_logs()
+    configure_logs(settings)
     ways = {
         "as_deployed": as_deployed,
         "until_caught_up": until_caught_up,
@@ -210,7 +210,9 @@ async def _reloaded(operations: Operations) -> None:
     try:
         await operations.reload(Author("SIGHUP", "socket"))
     except ProjectionError as error:
-        structlog.get_logger().error("the manifest was not deployed", reason=error.message, hint=error.hint)
+        structlog.get_logger(component="node").error(
+            "the manifest was not deployed", reason=error.message, hint=error.hint
+        )
 
 
 def _load_deployment(settings: Settings, catalog: Catalog | None, *, as_deployed: bool) -> tuple[DeployedView, ...]:
@@ -248,7 +250,9 @@ async def _once_there_is_room(open_: Callable[[], _Opened], signals: _Signals, *
             if once or error.code != FULL:
                 raise
             if told != error.message:
-                structlog.get_logger().error("the node waits for room on the disk", reason=error.message)
+                structlog.get_logger(component="node").error(
+                    "the node waits for room on the disk", reason=error.message
+                )
             told = error.message
         try:
             async with asyncio.timeout(_ROOM_EVERY_S):
@@ -262,7 +266,7 @@ def _log_progress(now: Figures) -> None:
     import structlog
 
     left_s = None if now.left_s is None else round(now.left_s)
-    structlog.get_logger().info(
+    structlog.get_logger(component="node").info(
         "folding", events=now.done, of=now.of, events_per_s=round(now.rate), seconds_left=left_s
     )
 

@@ -65,7 +65,7 @@ def sink(
     address = Address(database)
     wanted = _view_types(view_types or ())
     keeping = Sink(settings.storage, address, schema, wanted, _columns(settings, given=manifest is not None))
-    configure_logs()
+    configure_logs(settings, address.password)
     stopping = _stopped_by_signals()
     with ExitStack() as opened:
         if metrics_port is not None:

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from projection.stream.connection import Nats
     from projection.stream.port import Feed
 
-log = structlog.get_logger()
+log = structlog.get_logger(component="builds")
 
 _LEAST_BATCH = 1_000  # of a lane that reads by itself: a commit costs the same for fewer events
 _LEAST_BATCH_BYTES = 256 * 1024

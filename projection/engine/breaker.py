@@ -26,7 +26,8 @@ class CircuitBreaker:
     def __init__(self, on_change: Callable[[], None] | None = None) -> None:
         self.trouble: ProjectionError | None = None  # the last failure, while the breaker is not closed
         self._on_change = on_change or (lambda: None)
-        self._failures = 0
+        self.failures = 0  # calls that failed, since it was made
+        self._failures = 0  # in a row
 
     async def admit(self) -> None:
         """Wait until a call may be tried: at once while closed, else for a pause that grows with each failure."""
@@ -36,6 +37,7 @@ class CircuitBreaker:
 
     def failed(self, error: ProjectionError) -> None:
         """A call failed: the breaker is open."""
+        self.failures += 1
         self._failures = min(self._failures + 1, 10)
         self.trouble = error
         self._on_change()

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from projection.store.audit import AuditRecord
     from projection.store.catalog import Catalog
 
-log = structlog.get_logger()
+log = structlog.get_logger(component="builds")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,13 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from enum import Enum, auto
-from time import monotonic
-from typing import TYPE_CHECKING, TypeVar
+from time import monotonic, perf_counter
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from projection.engine.breaker import CircuitBreaker
-from projection.engine.durations import Durations
+from projection.engine.measures import Measures
 from projection.errors import StaleCommitError, StorageDamagedError, StorageError
+from projection.model.distribution import Distribution
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +43,7 @@ class Workshop:
             patience_s: how long one may keep the turn while it writes; beyond that something else holds its store.
         """
         self.turn = asyncio.Lock()  # first come, first served
+        self.measures = Measures()
         self._patience_s = patience_s
         self._threads = ThreadPoolExecutor(lanes, "commit")
 
@@ -88,6 +90,14 @@ class _Turn(Enum):
     CAME = auto()
 
 
+class _Took(NamedTuple):
+    """When the stages of a commit began and ended, by the performance counter."""
+
+    began: float
+    written: float  # from here on only the disk worked
+    ended: float
+
+
 class Committer:
     """Writes one lane's commits."""
 
@@ -96,12 +106,16 @@ class Committer:
         self.breaker = CircuitBreaker(on_change)
         self.began = monotonic()  # the last commit
         self.stream = lane.position.stream  # of which log it is what was folded
-        self.durations = Durations()  # of commits, from their begin until they are stored
+        self.durations = Distribution()  # of commits, from their begin until they are stored
+        self.offered = 0  # messages that the lane was offered
+        self.trace_id = ""  # of an event that the next commit holds, where it came with a trace that is recorded
         self._workshop = workshop
         self._free = asyncio.Lock()  # nobody writes to the store
         self._task: asyncio.Task[None] | None = None  # the last commit
         self._turn: _Turn = _Turn.TO_COME  # of the last commit
         self._since = self.began  # when the last commit began, or its turn came
+        self._sealing = self._written = 0.0  # when the last attempt began, and when only the disk worked
+        self._took: _Took | None = None  # the last attempt, where it wrote something
         self._is_over = False
 
     def begin(self) -> None:
@@ -113,7 +127,8 @@ class Committer:
         if not self._is_over:
             self.began = self._since = monotonic()
             self._turn = _Turn.TO_COME
-            self._task = asyncio.create_task(self._write(self.stream))
+            trace_id, self.trace_id = self.trace_id, ""
+            self._task = asyncio.create_task(self._write(self.stream, trace_id))
 
     @property
     def busy(self) -> bool:
@@ -214,14 +229,14 @@ class Committer:
         async with self._free:
             return
 
-    async def _write(self, stream: StreamIdentity | None) -> None:
+    async def _write(self, stream: StreamIdentity | None, trace_id: str) -> None:
         while True:
             await self.breaker.admit()
             try:
                 async with self._free:
                     if self._turn is _Turn.TO_COME:
                         self._turn = _Turn.AWAITED
-                    await self._workshop.run(lambda: self._seal(stream), self.lane.write)
+                    await self._workshop.run(lambda: self._seal(stream), self._write_timed)
             except (StaleCommitError, StorageDamagedError):
                 raise
             except StorageError as error:
@@ -229,10 +244,26 @@ class Committer:
             else:
                 self.breaker.succeeded()
                 self.lane.committed()
-                self.durations.add(monotonic() - self.began)
+                self.durations.add(monotonic() - self.began, trace_id)
+                if self._took is not None:
+                    stages = self._workshop.measures.stages
+                    stages["commit"].add(self._took.written - self._took.began, trace_id)
+                    stages["fsync"].add(self._took.ended - self._took.written, trace_id)
                 return
 
     def _seal(self, stream: StreamIdentity | None) -> None:
         if self._turn is _Turn.AWAITED:  # if it is a further attempt, the time of the former ones counts
             self._turn, self._since = _Turn.CAME, monotonic()
+        self._took, self._sealing = None, perf_counter()
         self.lane.seal(stream)
+
+    def _write_timed(self, on_written: Callable[[], None]) -> None:
+        self._written = 0.0
+
+        def is_written() -> None:
+            self._written = perf_counter()
+            on_written()
+
+        self.lane.write(is_written)
+        if self._written:
+            self._took = _Took(self._sealing, self._written, perf_counter())

@@ -7,6 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from projection.engine.committer import Committer
+from projection.engine.event_log import EventLog
 from projection.engine.indexing import build_indexes
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
     from projection.engine.background import Background
     from projection.engine.committer import Workshop
-    from projection.engine.durations import Durations
     from projection.engine.lane import Lane
 
     Halt = Callable[[Lane, Exception, str], None]  # for an error, while something was being done
@@ -34,18 +34,15 @@ class Committers:
             background: finishes what nothing waits for but the end of the node.
             on_change: called when the state of one changes.
         """
-        self.by_lane = {lane: Committer(lane, workshop, on_change) for lane in lanes}
         self._workshop = workshop
+        self.by_lane: dict[Lane, Committer] = {}
         self._building: dict[Lane, asyncio.Task[None]] = {}  # of indexes, in the background
         self._finishing: dict[Lane, asyncio.Task[None]] = {}  # what lanes folded before they halted
         self._removed: list[Committer] = []
         self._background = background
         self._on_change = on_change
-
-    @property
-    def durations(self) -> dict[Lane, Durations]:
-        """How long the commits of each lane took."""
-        return {lane: member.durations for lane, member in self.by_lane.items()}
+        for lane in lanes:
+            self._take_on(lane)
 
     @property
     def are_building(self) -> bool:
@@ -59,8 +56,13 @@ class Committers:
 
     def add(self, lane: Lane, halt: Halt) -> Committer:
         """Add a lane, and begin to build the indexes that its store lacks."""
-        member = self.by_lane[lane] = Committer(lane, self._workshop, self._on_change)
+        member = self._take_on(lane)
         self._build(lane, halt)
+        return member
+
+    def _take_on(self, lane: Lane) -> Committer:
+        lane.log_events_by(EventLog(lane))
+        member = self.by_lane[lane] = Committer(lane, self._workshop, self._on_change)
         return member
 
     def _build(self, lane: Lane, halt: Halt) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from projection.model.promotion import HeldBuild, Promote
     from projection.stream.port import Feed
 
-log = structlog.get_logger()
+log = structlog.get_logger(component="builds")
 
 
 class FewerMessagesError(ProjectionError):

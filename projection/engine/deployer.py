@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from projection.store.audit import Author
     from projection.store.build import Build
 
-log = structlog.get_logger()
+log = structlog.get_logger(component="builds")
 LEFT_OUT = "the manifest no longer names it"  # why a view type is paused that a deployment left out
 
 

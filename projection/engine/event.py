@@ -17,6 +17,7 @@ from projection.model.event_format.headers import chosen_headers
 from projection.model.event_format.plan import NoEvent
 from projection.model.event_format.reader import FormatReader
 from projection.model.timestamp import parse_timestamp
+from projection.model.trace_context import TraceContext
 
 if TYPE_CHECKING:
     from projection.lang.message_parts import MessageParts
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 
 _REMEMBERED = 65_536  # tenants
+_TRACEPARENT = frozenset({"traceparent"})
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -128,6 +130,21 @@ def with_message(event: Event, parts: MessageParts | None) -> Event:
         _subject=message.subject if parts.subject else "",
     )
     return Event(message, event.tenant_id, event.envelope, meta)
+
+
+def trace_of(event: Event) -> TraceContext | None:
+    """The trace that an event came with, in its envelope or in its message's headers; None where there is none."""
+    envelope, headers = event.envelope, event.message.headers
+    traceparent = None if envelope is None else envelope.traceparent
+    if traceparent is None and headers:
+        traceparent = chosen_headers(headers, _TRACEPARENT).get("traceparent")
+    return None if traceparent is None else TraceContext.parse(traceparent)
+
+
+def recorded_trace(event: Event) -> str:
+    """The id of that trace if its producer records it; else empty: an exemplar is to lead to a trace that there is."""
+    trace = trace_of(event)
+    return trace.trace_id if trace is not None and trace.is_sampled else ""
 
 
 def stored_at(message: Message) -> datetime | None:

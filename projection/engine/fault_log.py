@@ -48,5 +48,5 @@ def log_lost_fault(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) ->
 def _log() -> FilteringBoundLogger:
     import structlog  # noqa: PLC0415 - 50 ms, with Rich and asyncio; replays and authors' tests rarely log anything
 
-    log: FilteringBoundLogger = structlog.get_logger()
+    log: FilteringBoundLogger = structlog.get_logger(component="node")
     return log

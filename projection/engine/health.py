@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from projection.engine.committer import Committer
     from projection.engine.committers import Committers
     from projection.engine.lane import Lane
     from projection.engine.loading import Loading
@@ -95,6 +96,36 @@ class Health:
             for lane in self._roster.lanes
             if lane not in standby and not roster.is_paused(lane)
         }
+
+    @property
+    def can_read(self) -> bool:
+        """Whether the log can be read: it was looked at, and nobody who reads has trouble with it."""
+        return self._start_up.is_over and all(one.stream_trouble is None for one in self._subscriptions.readings)
+
+    @property
+    def reopenings(self) -> int:
+        """How often reading the log was interrupted and begun again."""
+        return self._subscriptions.reopenings
+
+    @property
+    def log_end(self) -> int | None:
+        """The last sequence of the log, as it was seen last; None until then."""
+        return self._catching_up.end
+
+    @property
+    def readings(self) -> dict[Lane, Reading]:
+        """By what each lane reads, if it does."""
+        return self._subscriptions.by_lane()
+
+    @property
+    def committers(self) -> Mapping[Lane, Committer]:
+        """Who writes for each lane."""
+        return self._committers.by_lane
+
+    @property
+    def loop(self) -> Watchdog:
+        """Who watches over the event loop."""
+        return self._watchdog
 
     @property
     def refused(self) -> list[ProjectionError]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     Build = Callable[[int, Callable[[], None]], bool]  # of so many views; says when it is written, and if there is more
 
-log = structlog.get_logger()
+log = structlog.get_logger(component="store")
 
 _PIECE_S = 0.01  # that a piece is to take: half of what a turn of folding may
 _FEWEST, _MOST = 16, 16_384  # views or entries in a piece

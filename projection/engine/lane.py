@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
     from projection.engine.deployment import DeployedView
     from projection.engine.event import Event
+    from projection.engine.event_log import EventLog
     from projection.engine.loading import Loaded
+    from projection.engine.parking import ParkedAs
     from projection.lang.program import Step
     from projection.lang.reaction import Reaction
     from projection.model.checkpoint import StreamIdentity
@@ -91,6 +93,10 @@ class Lane:
         self._tenants: dict[TenantId, Event] = {}  # the last event of each tenant in this batch
         self._under_way: Commit | None = None
 
+    def log_events_by(self, event_log: EventLog) -> None:
+        """Tell of events that the lane cannot take; by itself it tells nobody."""
+        self._parking.event_log = event_log
+
     # folding
 
     def reaction(self, aggregate_type: str, event_type: str) -> Reaction | None:
@@ -142,6 +148,8 @@ class Lane:
             self._fold(event, reaction)
         except LaneHaltedError as halted:
             self.halted = halted
+            if self._parking.event_log is not None:
+                self._parking.event_log.halted(event, halted)
             return
         self._scanned = message.sequence
 
@@ -174,11 +182,13 @@ class Lane:
         changes: list[tuple[CachedView, Applied]] = []
         trouble: Trouble | None = None
         queues, drops = self._parking.queues, self.deployed.drops
+        self._cache.asked += len(targets)
         for view_id, steps in targets.items():
             target = (tenant_id, view_id)
             if drops or (queues and target in queues):
                 trouble = trouble or Trouble()
                 if not self._may_touch(event, target, steps, changes, trouble):
+                    self._cache.asked -= 1
                     continue
             try:
                 cached = self._cache.get(target) or self._load(target)
@@ -215,6 +225,7 @@ class Lane:
             return True
         if only_deletes(steps):
             trouble.released.append(target)
+            self._cache.asked += 1
             try:
                 cached = self._cache.get(target) or self._load(target)
             except Failure:  # the id is too long for a view: what waits for it is all there is to erase
@@ -228,6 +239,7 @@ class Lane:
     def _load(self, target: Target) -> CachedView:
         encoded = encoded_view_key(target[0], self.view_type, target[1])
         if is_key_too_long(encoded):
+            self._cache.asked -= 1  # there is no such view
             raise key_too_long(MAX_KEY_BYTES)
         data = self.store.get(encoded)
         return self._cache.put(target, encoded, None if data is None else self._decoded(encoded, data), data)
@@ -329,6 +341,16 @@ class Lane:
     def parked(self) -> int:
         """How many events are parked or were skipped."""
         return self._parking.recorded
+
+    @property
+    def parked_by_code(self) -> Mapping[ParkedAs, int]:
+        """The same by what was done with them, and why."""
+        return self._parking.by_code
+
+    @property
+    def cache(self) -> ViewCache:
+        """The views at hand, to be looked at only."""
+        return self._cache
 
     @property
     def weight(self) -> int:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from projection.store.catalog import Catalog
     from projection.stream.address import NatsConnection
 
-log = structlog.get_logger()
+log = structlog.get_logger(component="backup")
 
 _HOUR_S = 3600.0
 _AGAIN_S = 600.0  # behind a scheduled backup that failed, at most

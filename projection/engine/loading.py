@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from projection.engine.lane import Lane
     from projection.engine.reading import Reading
 
-log = structlog.get_logger()
+log = structlog.get_logger(component="store")
 
 
 class Loaded(NamedTuple):

@@ -15,14 +15,16 @@ if TYPE_CHECKING:
 _WAITING_BYTES = 4 * 1024 * 1024  # of lines that nobody takes; what comes then is dropped
 
 
-class DroppedLines:
-    """How many log lines of this process nobody will ever read."""
+class LogLines:
+    """How many log lines this process wrote, and how many nobody will ever read."""
 
     def __init__(self) -> None:
-        self.count = 0
+        self.by_level = dict.fromkeys(("debug", "info", "warning", "error", "critical"), 0)
+        self.suppressed = 0  # those that repeated others
+        self.dropped = 0  # those that could not be written
 
 
-DROPPED = DroppedLines()
+LINES = LogLines()
 
 
 class LogWriter:
@@ -68,7 +70,7 @@ class LogWriter:
         self._thread.join(patience_s)
 
     def _drop(self, lines: int) -> None:
-        DROPPED.count += lines
+        LINES.dropped += lines
         self._untold += lines
 
     def _run(self) -> None:

@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
     from projection.engine.committer import Committer
     from projection.engine.cutover import Cutover
-    from projection.engine.durations import Durations
     from projection.engine.health import Unopened
     from projection.engine.lane import Lane
     from projection.engine.roster import LaneOpener
@@ -50,7 +49,7 @@ if TYPE_CHECKING:
     from projection.store.build import Build
     from projection.store.port import ViewReader
 
-log = structlog.get_logger()
+log = structlog.get_logger(component="node")
 
 _HELD_UP_S = 5.0  # that the event loop may take to come round
 _TICK_S = 0.25  # between two looks at readings that say nothing
@@ -200,11 +199,6 @@ class Node:
         return None
 
     @property
-    def durations(self) -> dict[Lane, Durations]:
-        """How long the commits of each lane took."""
-        return self._committers.durations
-
-    @property
     def is_leaving(self) -> bool:
         """Whether the node drains or stops."""
         return self.stopping.is_set() or self.health.leaving is not None
@@ -337,13 +331,13 @@ class Node:
         self._catching_up.look(lane for lane in self.lanes if lane in readings and readings[lane].feed.is_heard)
         self._tell()
 
-    def detach(self, member: Committer, reason: str) -> None:
+    def detach(self, member: Committer, reason: str, told: dict[str, Any] | None = None) -> None:
         """See `Host.detach`."""
-        self._subscriptions.detach(member, reason)
+        self._subscriptions.detach(member, reason, told)
 
-    def halt(self, lane: Lane, error: Exception, doing: str) -> None:
+    def halt(self, lane: Lane, error: Exception, doing: str, told: dict[str, Any] | None = None) -> None:
         """See `Host.halt`."""
-        log_fault(error, doing, view_type=lane.view_type, build=lane.build)
+        log_fault(error, doing, **{**(told or {}), "view_type": lane.view_type, "build": lane.build})
         lane.halted = contained(error, f"{doing} for view type {lane.view_type}", _HALTED_BY_A_FAULT)
         self._subscriptions.dismiss(lane)
         self.changed()

@@ -18,9 +18,12 @@ from projection.engine.builds import PlannedBuild, taking_decisions
 from projection.engine.candidates import require_no_candidate
 from projection.engine.decisions import drop_in
 from projection.engine.deployer import Deployer
-from projection.engine.fault_log import log_fault
+from projection.engine.event import event_reader
+from projection.engine.event_log import about
+from projection.engine.fault_log import log_fault, suppress_faults
 from projection.engine.lane_access import LaneAccess
 from projection.engine.reloading import deployed_anew
+from projection.engine.requeue import read_again
 from projection.engine.switching import Switching
 from projection.model.promotion import BY_SETTINGS
 from projection.store.audit import AuditRecord
@@ -45,7 +48,7 @@ if TYPE_CHECKING:
     from projection.store.catalog import Catalog
     from projection.store.lmdb_store import LmdbLaneStore
 
-log = structlog.get_logger()
+log = structlog.get_logger(component="builds")
 _Result = TypeVar("_Result")
 
 
@@ -262,7 +265,9 @@ class Operations:
             dropped = await self._access.in_thread(
                 lambda: drop_in(store, self._catalog, build, lane.deployed, choice, author)
             )
-        log.info("dropped a parked event", view_type=view_type, sequence=choice.sequence, by=author.name)
+        with suppress_faults("telling of a dropped event"):
+            event = read_again(dropped.event, event_reader(lane.deployed.entry, lane.deployed.tenancy))
+            log.info("dropped a parked event", **about(event, lane), view=choice.view_id, by=author.name)
         for one in others:
             try:
                 await self._decided_as_well(one, dropped.build)

@@ -8,6 +8,7 @@ import msgspec
 
 from projection.errors import ConfigurationError
 from projection.model.ids import TenantId, ViewId, ViewType
+from projection.model.log_settings import LogLevels
 from projection.model.parked import Drop
 from projection.model.promotion import Gate, Promote
 from projection.store.audit import Author
@@ -157,6 +158,30 @@ class ReloadOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     def author(self, door: Door) -> Author:
         """Who gives it, for the audit."""
         return _author(self.by, door, self.reason)
+
+
+class LogLevelOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Write lines of the log from another level on, until the node ends."""
+
+    by: str
+    reason: str = ""
+    level: str  # as the setting `log.level`
+
+    def author(self, door: Door) -> Author:
+        """Who gives it, for the log."""
+        return _author(self.by, door, self.reason)
+
+    @property
+    def levels(self) -> LogLevels:
+        """The levels that it names.
+
+        Raises:
+            ConfigurationError: it names a level or a component that there is not.
+        """
+        try:
+            return LogLevels.parse(self.level)
+        except ValueError as error:
+            raise ConfigurationError(str(error)) from None
 
 
 class DeployOrder(ReloadOrder, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -101,6 +101,13 @@ class RepairCame(msgspec.Struct, frozen=True):
     sound: bool | None  # whether the digest agrees with what is stored then; null where nothing differed
 
 
+class LogLevelCame(msgspec.Struct, frozen=True):
+    """From which levels on lines are written, and from which they were."""
+
+    level: str
+    was: str
+
+
 class BuildCame(msgspec.Struct, frozen=True):
     """Which build an order was about."""
 

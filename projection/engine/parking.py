@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from projection.errors import ErrorClass, ProjectionError
 from projection.lang.failures import Failure
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from projection.engine.deployment import DeployedView
     from projection.engine.event import Event
+    from projection.engine.event_log import EventLog
     from projection.model.ids import TenantId
     from projection.store.port import ViewReader
 
@@ -39,11 +41,28 @@ class Sealed:
     gained: int  # what all of it adds to the store's digest
 
 
+class ParkedAs(NamedTuple):
+    """What was done with an event that a view could not take, and why; there are few of these."""
+
+    disposition: Disposition
+    error_class: ErrorClass
+    code: str
+
+    @classmethod
+    def of(cls, event: ParkedEvent) -> ParkedAs:
+        """That of one event."""
+        return _parked_as(event.disposition, event.error_class, event.code)
+
+
+_parked_as = lru_cache(maxsize=1_024)(ParkedAs)  # many events share one
+
+
 @dataclass(slots=True)
 class _Queue:
     """What waits for one view."""
 
     count: int = 0
+    codes: Counter[ParkedAs] = field(default_factory=Counter)
     digest: int = 0  # what these events add to the digest of the store
     suspension: Suspension | None = None  # nothing is added any more
 
@@ -74,6 +93,7 @@ class Parking:
     """
 
     def __init__(self, deployed: DeployedView, store: ViewReader) -> None:
+        self.event_log: EventLog | None = None  # told of what is parked
         self._deployed = deployed
         self._limits = deployed.entry.limits
         parts = deployed.program.checked.message_parts
@@ -85,7 +105,9 @@ class Parking:
         self.waiting = 0  # events that are parked
         self._waiting_of: Counter[TenantId] = Counter()  # those of one tenant
         self._unreached: Counter[TenantId] = Counter()  # those of them that reached no view
-        self._skipped: dict[tuple[TenantId, ViewId | None], list[int]] = {}  # digests of the skipped events kept whole
+        self.by_code: Counter[ParkedAs] = Counter()  # events that are kept whole
+        # Digests of the skipped events that are kept whole.
+        self._skipped: dict[tuple[TenantId, ViewId | None], list[tuple[int, ParkedAs]]] = {}
         self._kept = 0  # skipped events
         self._unrecorded = store.unrecorded()  # those of which no more is known than how many
         self._gained = 0
@@ -115,8 +137,10 @@ class Parking:
     def _count(self, event: ParkedEvent) -> None:
         digest = parked_digest(event)
         self._gained += digest
+        parked_as = ParkedAs.of(event)
+        self.by_code[parked_as] += 1
         if event.disposition is Disposition.SKIPPED:
-            self._skipped.setdefault((event.tenant_id, event.view_id), []).append(digest)
+            self._skipped.setdefault((event.tenant_id, event.view_id), []).append((digest, parked_as))
             self._kept += 1
             return
         self.waiting += 1
@@ -126,6 +150,7 @@ class Parking:
         else:
             queue = self.queues.setdefault((event.tenant_id, event.view_id), _Queue())
             queue.count += 1
+            queue.codes[parked_as] += 1
             queue.digest += digest
 
     def _note(self, one: Suspension) -> None:
@@ -248,6 +273,8 @@ class Parking:
             headers=tuple(sorted(chosen_headers(event.message.headers, self._header_names).items())),
             stored=event.message.time if self._keeps_time else "",
         )
+        if self.event_log is not None:
+            self.event_log.parked(event, parked)
         if disposition is Disposition.SKIPPED and self._kept >= self._limits.skipped:
             digest = parked_digest(parked)
             self._gained += digest
@@ -263,10 +290,12 @@ class Parking:
         tenant_id, view_id = target
         queue = self.queues.pop(target)
         self.waiting -= queue.count
+        self.by_code.subtract(queue.codes)
         self._waiting_of[tenant_id] -= queue.count
         self._gained -= queue.digest + (queue.suspension.digest if queue.suspension else 0)
-        for digest in self._skipped.pop((tenant_id, ViewId(view_id)), ()):
+        for digest, parked_as in self._skipped.pop((tenant_id, ViewId(view_id)), ()):
             self._kept -= 1
+            self.by_code[parked_as] -= 1
             self._unrecorded = self._unrecorded.plus(digest)
         self._suspensions.pop((tenant_id, ViewId(view_id)), None)
         self._new = [one for one in self._new if (one.tenant_id, one.view_id) != target]
@@ -278,6 +307,7 @@ class Parking:
         digest = parked_digest(event)
         self._gained -= digest
         self.waiting -= 1
+        self.by_code[ParkedAs.of(event)] -= 1
         self._waiting_of[event.tenant_id] -= 1
         self._unparked.append(event)
         if event.view_id is None:
@@ -287,6 +317,7 @@ class Parking:
         target = (event.tenant_id, event.view_id)
         queue = self.queues[target]
         queue.count -= 1
+        queue.codes[ParkedAs.of(event)] -= 1
         queue.digest -= digest
         if not queue.count:
             del self.queues[target]

@@ -44,6 +44,11 @@ class CatchingUp:
                 self.saw_end(await feed.last_sequence(), moment)
             await asyncio.sleep(_END_EVERY_S)
 
+    @property
+    def end(self) -> int | None:
+        """The last sequence of the log, as it was seen last; None until then."""
+        return None if self._end is None else self._end[0]
+
     def saw_end(self, sequence: int, moment: float) -> None:
         """Note that the log ended at a sequence at this moment of the monotonic clock."""
         self._end = sequence, moment

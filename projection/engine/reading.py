@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from decimal import setcontext
-from time import monotonic, perf_counter
-from typing import TYPE_CHECKING, Protocol
+from time import monotonic, perf_counter, time
+from typing import TYPE_CHECKING, Any, Protocol
 
 from projection.engine.breaker import CircuitBreaker
-from projection.engine.event import event_reader
+from projection.engine.event import event_reader, recorded_trace
+from projection.engine.event_log import is_told_of_each
 from projection.engine.fault_log import log_fault
+from projection.engine.offers import Offers
 from projection.errors import StorageDamagedError, StorageError, StreamError, StreamIdentityError
 from projection.faults import contained
 from projection.lang.values.numbers import EXACT
@@ -19,22 +21,19 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
 
     from projection.engine.committer import Committer, Workshop
+    from projection.engine.event import Event
     from projection.engine.lane import Lane
     from projection.engine.unhandled import Unhandled
     from projection.errors import ProjectionError
-    from projection.lang.reaction import Reaction
-    from projection.model.envelope import Envelope
     from projection.model.settings import BackPressure
     from projection.stream.port import Batch, Feed, Message
 
-    Takers = Sequence[tuple[Lane, Reaction | None]]
+    Told = dict[str, Any]  # what log lines about an event carry
 
 _SLICE_S = 0.02  # of folding, until the connection gets its turn
 _GLANCE = 16  # events between two looks at the clock
 _PERSIST_S = 0.25  # the longest that a lane which was only looked past keeps that to itself
 _MAX_WEIGHT = 64 * 1024 * 1024  # bytes of views that one batch may read or change
-_UNHANDLED: Takers = ()  # of a type that no program of the node handles
-_MAX_TYPES = 10_000  # of events: types that come from outside may not fill the memory
 _GAS_S = 11e-9  # what a unit of gas takes (docs/decisions/0006-gas-calibration.md)
 
 
@@ -47,11 +46,18 @@ class Host(Protocol):
     unhandled: Unhandled
     wants_ends: bool  # whether somebody waits for readings to come to the end of the log
 
-    def detach(self, member: Committer, reason: str) -> None:
-        """A member holds up the others: it is to read by itself from here on."""
+    def detach(self, member: Committer, reason: str, told: Told | None = None) -> None:
+        """A member holds up the others: it is to read by itself from here on. `told` is of the event that did it."""
 
-    def halt(self, lane: Lane, error: Exception, doing: str) -> None:
-        """A lane reads no more, and nothing more of it may be written; `doing` says at what it failed."""
+    def halt(self, lane: Lane, error: Exception, doing: str, told: Told | None = None) -> None:
+        """A lane reads no more, and nothing more of it may be written.
+
+        Args:
+            lane: which.
+            error: why.
+            doing: at what it failed.
+            told: what the log says of the event at which it did, if it was at one.
+        """
 
     def finish(self, member: Committer) -> None:
         """A member has halted in front of an event; what it folded before is still to be written."""
@@ -72,15 +78,16 @@ class Reading:
         self.caught_up = False
         self._host = host
         deployed = members[0].lane.deployed
-        self._read = event_reader(deployed.entry, deployed.tenancy).read
-        self._breaker = CircuitBreaker(host.changed)  # of reading a store, while there is one member
+        self._offers = Offers(event_reader(deployed.entry, deployed.tenancy).read, lambda: self.members, host.unhandled)
+        self.breaker = CircuitBreaker(host.changed)  # of reading a store, while there is one member
         self._guests: list[Reading] = []  # readings of one lane, near enough to join this one
         self._awaited_at: int | None = None  # where this one, a guest, is waited for
         self._is_there = asyncio.Event()
-        self._takers: dict[tuple[str, str], Takers] = {}
         self._openings = 0  # of the feed, when the log was held against the members
         self._unchecked: StreamError | None = None  # why the log could not be held against them
         self._unfolded = 0  # messages of the batch under way
+        self._decoding_s = self._folding_s = 0.0  # that the batch under way took so far
+        self._latest: Sequence[Event] = ()  # events that were folded last
         self._window: tuple[float, dict[Lane, int]] = (monotonic(), {})
 
     @property
@@ -92,7 +99,12 @@ class Reading:
     @property
     def trouble(self) -> ProjectionError | None:
         """Why nothing is read for now."""
-        return self._unchecked or self.feed.trouble or self._breaker.trouble
+        return self.stream_trouble or self.breaker.trouble
+
+    @property
+    def stream_trouble(self) -> StreamError | None:
+        """Why the log cannot be read for now."""
+        return self._unchecked or self.feed.trouble
 
     async def run(self) -> None:
         """See the class.
@@ -105,8 +117,11 @@ class Reading:
         try:
             while self.members and not self._is_to_end():
                 await self._let_guests_in()
+                began = perf_counter()
                 batch = await self.feed.next_batch()
                 self._unfolded = 0 if batch is None else len(batch.messages)
+                if batch is not None and batch.messages:
+                    self._received(batch, perf_counter() - began)
                 if batch is not None and await self._is_one_log():
                     await self._fold(batch)
                 await self._commit()
@@ -125,6 +140,14 @@ class Reading:
             return True
         return self._host.stopping.is_set()
 
+    def _received(self, batch: Batch, seconds: float) -> None:
+        """Measure a batch; `seconds` is how long it took to come."""
+        measures = self._host.workshop.measures
+        measures.batches.add(len(batch.messages))
+        measures.stages["receive"].add(seconds)
+        if self.feed.left == 0 and (stored := batch.messages[-1].time).isdecimal():
+            measures.log_clock_offset_s = int(stored) / 1e9 - time()
+
     # folding
 
     async def _fold(self, batch: Batch) -> None:
@@ -134,6 +157,7 @@ class Reading:
         messages, done = batch.messages, 0
         a_lane_s, worked_s = self._host.back_pressure.work_s, 0.0  # the others' turns are no work of this one
         read_before = self.events
+        self._decoding_s = self._folding_s = 0.0
         while done < len(messages) and self.members and not self._host.stopping.is_set():
             before = done
             async with self._host.workshop.turn:
@@ -147,64 +171,57 @@ class Reading:
             self._note_halts()
             self._spare_the_others()
             if refused is not None:
-                await self._wait_or_detach(*refused, messages[done].sequence)
+                await self._wait_or_detach(*refused, messages[done])
             else:
-                self._breaker.succeeded()
+                self.breaker.succeeded()
                 if done < len(messages) and (worked_s > a_lane_s * len(self.members) or self._is_heavy()):
                     await self._commit()
                     worked_s = 0.0
             await asyncio.sleep(0)
         self._unfolded = 0  # nobody folds what is left
+        if messages:
+            self._measure_fold()
         if done == len(messages):
             self._move_to(batch.scanned, batch.scanned_time)
+
+    def _measure_fold(self) -> None:
+        stages = self._host.workshop.measures.stages
+        trace_id = next(filter(None, map(recorded_trace, reversed(self._latest))), "")
+        self._latest = ()
+        stages["decode"].add(self._decoding_s, trace_id)
+        stages["fold"].add(self._folding_s, trace_id)
+        for member in self.members:
+            member.trace_id = trace_id or member.trace_id
 
     def _fold_some(self, messages: Sequence[Message], start: int) -> tuple[int, tuple[Lane | None, Exception] | None]:
         """Offer messages for some milliseconds; how far that came, and which lane could not take the next, and why.
 
         A message may be offered again: a lane that has taken it passes it over. Without a lane, it could not be read.
         """
-        read, takers_of, until = self._read, self._takers.get, perf_counter() + _SLICE_S
-        unhandled = self._host.unhandled
-        for number in range(start, len(messages)):
-            lane = None
-            if messages[number].no_event:
-                unhandled.passed_over(messages[number].no_event, messages[number].subject)
-                continue
-            try:
-                event = read(messages[number])
-                envelope = event.envelope
-                if envelope is None and event.no_event:
-                    unhandled.passed_over(event.no_event, event.message.subject)
-                    continue
-                if envelope is None:
-                    takers: Takers = [(member.lane, None) for member in self.members]
-                else:
-                    known = takers_of((envelope.aggregate_type, envelope.event_type))
-                    takers = self._find_takers(envelope) if known is None else known
-                if takers is _UNHANDLED:
-                    unhandled.count += 1
-                for lane, reaction in takers:
-                    lane.take(event, reaction)
-            except Exception as error:  # noqa: BLE001 - it is the lane's, whatever it is, and the others go on
-                return number, (lane, error)
-            if number % _GLANCE == 0 and (perf_counter() > until or self._is_heavy()):
-                return number + 1, None
-        return len(messages), None
-
-    def _find_takers(self, envelope: Envelope) -> Takers:
-        """The members whose programs take events of this type, with their reactions."""
-        if len(self._takers) >= _MAX_TYPES:
-            self._takers.clear()
-        key = envelope.aggregate_type, envelope.event_type
-        found: Takers = [(one.lane, reaction) for one in self.members if (reaction := one.lane.reaction(*key))]
-        if not found and self._host.unhandled.is_unhandled(*key):
-            found = _UNHANDLED
-        self._takers[key] = found
-        return found
+        until, done, tells_each = perf_counter() + _SLICE_S, start, is_told_of_each()
+        while done < len(messages):
+            began = perf_counter()
+            events, refused = self._offers.decode(messages[done : done + _GLANCE - (done - 1) % _GLANCE])
+            decoded = perf_counter()
+            taken, refused_by = self._offers.offer(events)
+            if tells_each:
+                self._offers.tell(events[:taken])
+            now, self._latest = perf_counter(), events
+            self._decoding_s += decoded - began
+            self._folding_s += now - decoded
+            done += taken
+            if refused_by is not None:
+                return done, refused_by
+            if refused is not None:
+                return done, (None, refused)
+            if now > until or self._is_heavy():
+                break
+        return done, None
 
     def _count(self, messages: Sequence[Message], start: int, end: int, *, is_refused: bool) -> None:
         """Have the members count what they were offered; of a message that one refused, those that have taken it."""
         for member in self.members:
+            member.offered += end - start
             member.lane.offered(messages[start:end])
             if is_refused and member.lane.scanned >= messages[end].sequence:
                 member.lane.offered(messages[end : end + 1])
@@ -262,7 +279,7 @@ class Reading:
             if await guest.come_to(self.position, self._host.back_pressure.patience_s):
                 self.members += guest.members
                 guest.members = []
-                self._takers.clear()
+                self._offers.forget()
 
     async def come_to(self, position: int, patience_s: float) -> bool:
         """End this reading once its lane is at a position or behind it; whether that came to be in time."""
@@ -275,26 +292,26 @@ class Reading:
             return False
         return True
 
-    async def _wait_or_detach(self, lane: Lane | None, error: Exception, sequence: int) -> None:
+    async def _wait_or_detach(self, lane: Lane | None, error: Exception, message: Message) -> None:
         """An event could not be taken by a lane; without one, it could not even be read.
 
         Where a store could not be read, a lane by itself waits and takes the event again, and one among others is
         detached. From anything else it halts.
         """
-        doing = f"folding event {sequence}"
+        doing, told = f"folding event {message.sequence}", self._offers.about(message, lane)
         if lane is None and len(self.members) > 1:
-            log_fault(error, doing)
+            log_fault(error, doing, **told)
             raise contained(error, doing)
         member = next((one for one in self.members if lane in (one.lane, None)), None)
         if member is None:
             return  # it was detached meanwhile, for another reason
         if not isinstance(error, StorageError) or isinstance(error, StorageDamagedError):
-            self._halt(member, error, doing)
+            self._halt(member, error, doing, told)
         elif len(self.members) > 1:
-            self._detach(member, error.message)
+            self._detach(member, error.message, told)
         else:
-            self._breaker.failed(error)
-            await _first_of(self._breaker.admit(), self._host.stopping.wait())
+            self.breaker.failed(error)
+            await _first_of(self.breaker.admit(), self._host.stopping.wait())
 
     def _spare_the_others(self) -> None:
         """Where the programs cannot keep up with the log and one does most of the work, detach it."""
@@ -343,20 +360,20 @@ class Reading:
                 self._remove(member)
                 self._host.finish(member)
 
-    def _halt(self, member: Committer, error: Exception, doing: str) -> None:
+    def _halt(self, member: Committer, error: Exception, doing: str, told: Told | None = None) -> None:
         if self._remove(member):
-            self._host.halt(member.lane, error, doing)
+            self._host.halt(member.lane, error, doing, told)
 
-    def _detach(self, member: Committer, reason: str) -> None:
+    def _detach(self, member: Committer, reason: str, told: Told | None = None) -> None:
         if self._remove(member):
-            self._host.detach(member, reason)
+            self._host.detach(member, reason, told)
 
     def _remove(self, member: Committer) -> bool:
         """Whether it was a member: the node may have dismissed it meanwhile."""
         if member not in self.members:
             return False
         self.members.remove(member)
-        self._takers.clear()
+        self._offers.forget()
         return True
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from projection.store.build import Build
     from projection.store.catalog import Catalog
 
-log = structlog.get_logger()
+log = structlog.get_logger(component="builds")
 _EVERY_S = 60.0
 _HOUR_S = 3600
 

@@ -47,7 +47,7 @@ class StreamStart:
 
         if self._is_looked_at:
             return
-        log = structlog.get_logger()
+        log = structlog.get_logger(component="stream")
         config = (await self._jetstream.stream_info(self._stream)).config
         self._is_looked_at = True
         for setting, cost in losses(config):

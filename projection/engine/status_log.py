@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from projection.model.ids import ViewType
     from projection.model.parked import Suspension
 
-log = structlog.get_logger()
+log = structlog.get_logger(component="node")
 
 _WHY_NO_EVENTS = {  # where it is the manifest that says so, and nothing was deleted
     IGNORED: "`ignore` in the manifest says so",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from projection.engine.reading import Host
     from projection.stream.port import Feed
 
-log = structlog.get_logger()
+log = structlog.get_logger(component="stream")
 
 
 class Subscriptions:
@@ -43,11 +43,17 @@ class Subscriptions:
         self._sharing = Sharing(host.back_pressure)
         self._shared: Reading | None = None
         self._read_before = 0  # messages, by readings that have ended
+        self._reopened_before = 0  # times that those opened their feeds anew
 
     @property
     def events(self) -> int:
         """Messages read; one that two readings read counts twice."""
         return self._read_before + sum(reading.events for reading in self.readings)
+
+    @property
+    def reopenings(self) -> int:
+        """How often reading was interrupted and begun again."""
+        return self._reopened_before + sum(map(_reopenings, self.readings))
 
     @property
     def left(self) -> int | None:
@@ -113,9 +119,11 @@ class Subscriptions:
     def _start_alone(self, member: Committer) -> None:
         self._start(Reading(self._feeds([member.lane], False), [member], self._host))
 
-    def detach(self, member: Committer, reason: str) -> None:
-        """Have a lane that has left a reading go on by itself."""
-        log.warning("a view type goes on by itself", view_type=member.lane.view_type, reason=reason)
+    def detach(self, member: Committer, reason: str, told: dict[str, Any] | None = None) -> None:
+        """Have a lane that has left a reading go on by itself; `told` is what the log says of the event that did it."""
+        lane = member.lane
+        more = {**(told or {}), "view_type": lane.view_type, "build": lane.build}
+        log.warning("a view type goes on by itself", reason=reason, **more)
         self._sharing.detach(member.lane)
         self._start_alone(member)
 
@@ -134,6 +142,7 @@ class Subscriptions:
             if task.done() and not self._host.stopping.is_set():
                 del self.readings[reading]
                 self._read_before += reading.events
+                self._reopened_before += _reopenings(reading)
                 if reading is self._shared:
                     self._shared = None
                 self._background.begin("forgetting a consumer", reading.feed.forget())
@@ -185,3 +194,7 @@ class Subscriptions:
                 await reading.acknowledge()
             with suppress_faults("closing a subscription"):
                 await (reading.feed.close() if reading is self._shared else reading.feed.forget())
+
+
+def _reopenings(reading: Reading) -> int:
+    return max(0, reading.feed.openings - 1)

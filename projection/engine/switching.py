@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from projection.store.audit import Author
     from projection.store.build import Build
 
-log = structlog.get_logger()
+log = structlog.get_logger(component="builds")
 _PATIENCE_S = 5.0  # for a build that is all but level: both are folded on meanwhile
 _GLANCE_S = 0.02
 

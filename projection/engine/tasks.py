@@ -7,6 +7,7 @@ could not bring to its end is either gone on with by the next one, or given up, 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -286,6 +287,10 @@ class Tasks:
         """
         told = msgspec.structs.replace(record, state=state, ended=_now(), error=why or None, left_s=None)
         self._catalog.put_task(record.id, encoded(told), KEPT)
+
+    def under_way(self) -> Counter[str]:
+        """How many run now, by operation."""
+        return Counter(task.record.operation for task in self._under_way.values())
 
     def all(self) -> list[TaskRecord]:
         """The operations that are kept, those under way as they are now, the oldest first.

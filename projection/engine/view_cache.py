@@ -48,14 +48,17 @@ class ViewCache:
         self._max_bytes = max_bytes
         self._views: dict[Target, CachedView] = {}
         self._changed: list[CachedView] = []
-        self._bytes = 0
+        self.bytes = 0  # of the JSON of these views
+        self.asked = 0  # views that events went to
+        self.loaded = 0  # those of them that were not at hand
         self.weight = 0  # bytes of JSON that were read or changed since the last commit
         self.get = self._views.get
 
     def put(self, target: Target, encoded_key: bytes, view: Any, data: bytes | None) -> CachedView:
         """Keep a view as the store has it; `data` is its JSON, None where there is no such view."""
+        self.loaded += 1
         cached = self._views[target] = CachedView(encoded_key, view, data)
-        self._bytes += cached.size
+        self.bytes += cached.size
         self.weight += cached.size
         return cached
 
@@ -66,7 +69,7 @@ class ViewCache:
             self._changed.append(cached)
         cached.view, cached.data = view, data
         if data is not None:
-            self._bytes += len(data) - cached.size
+            self.bytes += len(data) - cached.size
             self.weight += len(data)
             cached.size = len(data)
 
@@ -95,7 +98,7 @@ class ViewCache:
                 entries.update(changes_of(cached.encoded_key, cached.before, cached.view))
             gained += (digest or 0) - cached.digest
             size = len(data or b"")
-            self._bytes += size - cached.size
+            self.bytes += size - cached.size
             cached.size, cached.digest = size, digest or 0
             cached.changed, cached.data, cached.before = False, None, None
         self._changed, self.weight = [], 0
@@ -103,11 +106,11 @@ class ViewCache:
 
     def trim(self) -> None:
         """What was sealed is stored: forget the oldest views beyond the bounds."""
-        if len(self._views) <= CACHED_VIEWS and self._bytes <= self._max_bytes:
+        if len(self._views) <= CACHED_VIEWS and self.bytes <= self._max_bytes:
             return
         for target, cached in list(self._views.items()):
             if not cached.changed:
                 del self._views[target]
-                self._bytes -= cached.size
-                if len(self._views) <= CACHED_VIEWS // 2 and self._bytes <= self._max_bytes // 2:
+                self.bytes -= cached.size
+                if len(self._views) <= CACHED_VIEWS // 2 and self.bytes <= self._max_bytes // 2:
                     break

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Self
 import structlog
 
 from projection.engine.fault_log import suppress_faults
+from projection.model.distribution import Distribution
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-log = structlog.get_logger()
+log = structlog.get_logger(component="node")
 
 _BEATS = 4  # within the patience
 
@@ -29,6 +30,8 @@ class Watchdog:
 
     def __init__(self, patience_s: float, on_change: Callable[[], None] | None = None) -> None:
         self.held_up = False
+        self.stalls = 0  # times that it was
+        self.delays = Distribution()  # by how much later than due the loop came round, in seconds
         self._patience_s = patience_s
         self._on_change = on_change or (lambda: None)
         self._beat = monotonic()
@@ -46,14 +49,16 @@ class Watchdog:
         self._beating.cancel()
 
     async def _keep_beating(self) -> None:
+        due_s = self._patience_s / _BEATS
         while True:
+            await asyncio.sleep(due_s)
             late, self._beat = monotonic() - self._beat, monotonic()
+            self.delays.add(max(0.0, late - due_s))
             if self.held_up:
                 self.held_up = False
                 with suppress_faults("watching over the event loop"):
                     log.info("the node goes on", after_s=round(late, 1))
                     self._on_change()
-            await asyncio.sleep(self._patience_s / _BEATS)
 
     def _watch(self) -> None:
         while not self._over.wait(self._patience_s / _BEATS):
@@ -66,4 +71,5 @@ class Watchdog:
                         for_s=round(silent, 1),
                         at="".join(traceback.format_stack(frame, limit=8)) if frame else None,
                     )
+                self.stalls += 1
                 self.held_up = True  # behind the report: "the node goes on" cannot be logged before it

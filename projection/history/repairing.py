@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     LogFor = Callable[[str], StreamLog]  # opens the log, for a purpose
 
-log = structlog.get_logger()
+log = structlog.get_logger(component="builds")
 
 _NEAR = 1_000  # events that may be left to fold when the lane is retired
 _ROUNDS = 10  # of catching up with a lane that goes on, until it is retired all the same

@@ -16,6 +16,7 @@ from projection.model.checkpoint import Frozen
 from projection.model.envelope import Tenancy
 from projection.model.http_settings import HttpSettings
 from projection.model.ids import DEFAULT_TENANT, TenantId
+from projection.model.log_settings import LogSettings
 from projection.model.problems import problems
 from projection.model.promotion import Promote  # noqa: TC001 - pydantic reads it
 from projection.model.query_limits import QueryLimits
@@ -204,6 +205,7 @@ class Settings(BaseSettings):
     http: HttpSettings = HttpSettings()
     query: QueryLimits = QueryLimits()
     backup: BackupSettings = BackupSettings()
+    log: LogSettings = LogSettings()
     stop_timeout_s: Annotated[Count, Field(ge=0, le=3_600)] = 10  # for the last commit, when the node is to stop
     manifest: Path = Path("manifest.yaml")
     execution: Literal["compiled", "interpreted"] = "compiled"  # of programs; what comes of them is the same

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from projection.store.build import Build
     from projection.store.catalog import Catalog
 
-log = structlog.get_logger()
+log = structlog.get_logger(component="builds")
 
 _LOOK_S = 0.25  # between two looks how far a build is
 _BREATH_S = 0.001  # that a comparison rests now and then, so that others fold and answer

@@ -6,10 +6,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from projection.errors import ConfigurationError
+from projection.ops import metric_declarations as declared
+from projection.ops.metric_families import Families
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,19 +52,12 @@ class _OfSink(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """All numbers as they are now."""
-        connected = GaugeMetricFamily("projection_sink_connected", "Whether the database is connected.")
-        connected.add_metric((), float(self._sink.is_connected))
-        of = ("view_type",)
-        scanned = GaugeMetricFamily("projection_sink_scanned", "Up to where all changes are in the table.", labels=of)
-        events = GaugeMetricFamily(
-            "projection_sink_lag_events", "At most so many events the node has read beyond.", labels=of
-        )
-        seconds = GaugeMetricFamily("projection_sink_lag_seconds", "Since the table was last level.", labels=of)
-        rows = CounterMetricFamily("projection_sink_rows", "Rows written and deleted.", labels=of)
+        families = Families(declared.SINK)
+        families.add(declared.SINK_CONNECTED, int(self._sink.is_connected))
         for view_type, filling in list(self._sink.fillings.items()):
             lag = filling.lag
-            scanned.add_metric((view_type,), lag.scanned)
-            events.add_metric((view_type,), lag.events)
-            seconds.add_metric((view_type,), lag.seconds)
-            rows.add_metric((view_type,), filling.rows_written)
-        yield from (connected, scanned, events, seconds, rows)
+            families.add(declared.SINK_SCANNED, lag.scanned, view_type)
+            families.add(declared.SINK_LAG_EVENTS, lag.events, view_type)
+            families.add(declared.SINK_LAG, lag.seconds, view_type)
+            families.add(declared.SINK_ROWS, filling.rows_written, view_type)
+        return iter(families)

@@ -84,6 +84,13 @@ class Plan(msgspec.Struct, frozen=True, gc=False):
         return f"{which}, {('sorted', 'sorted where equal', 'in order')[self.grain]}{', backwards' * self.reverse}"
 
     @property
+    def shape(self) -> str:
+        """The plan's class, of which there are few: see `query/measures.py`."""
+        if self.ids is not None:
+            return "ids"
+        return f"{'scan' if self.index is None else 'index'}{'_sorted' * (self.grain is Grain.NONE)}"
+
+    @property
     def order(self) -> str:
         """Where the order comes from: `id`, `index`, or `sorted`."""
         return "sorted" if self.grain is Grain.NONE else "id" if self.index is None else "index"

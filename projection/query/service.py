@@ -9,17 +9,19 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager, nullcontext
 from hashlib import blake2b
+from time import perf_counter
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from projection.errors import StorageError
+from projection.errors import ProjectionError, StorageError
 from projection.model.keys import MAX_KEY_BYTES, encoded_view_key
 from projection.query.answers import CatalogAnswer, CatalogEntry, CatalogIndex, ViewAnswer
 from projection.query.cursors import Cursors
 from projection.query.errors import QueryLimitError, ViewMissingError
 from projection.query.form import Query
 from projection.query.freshness import ANY
+from projection.query.measures import VIEW, QueryMeasures
 from projection.query.running import Context, explained, run, wanted_by
 from projection.query.shares import Shares
 from projection.query.turns import Turns, exhausted
@@ -61,6 +63,7 @@ class Queries:
         key = serving.catalog.cursor_key
         self.serving = serving
         self.limits = limits
+        self.measures = QueryMeasures()
         self._context = Context(limits, Cursors(key), freshness)
         self._etag_key = key
         self._places = Shares(limits.concurrent, "queries under way")
@@ -87,9 +90,16 @@ class Queries:
             QueryBusyError: too many wait.
             StorageError: the store cannot be read.
         """
-        if wanted.min_sequence is not None:
-            await self._reach(tenant_id, view_type, wanted, while_waiting)
-        return self.view_now(tenant_id, view_type, view_id, wanted)
+        try:
+            if wanted.min_sequence is not None:
+                await self._reach(tenant_id, view_type, wanted, while_waiting)
+            began = perf_counter()
+            answer = self.view_now(tenant_id, view_type, view_id, wanted)
+        except ProjectionError as error:
+            self.measures.refused(error)
+            raise
+        self.measures.answered(VIEW, began)
+        return answer
 
     def view_now(self, tenant_id: TenantId, view_type: ViewType, view_id: ViewId, wanted: Wanted = ANY) -> ViewAnswer:
         """The same without waiting."""
@@ -153,9 +163,24 @@ class Queries:
         """
         return explained(await self._run(tenant_id, query, while_waiting))
 
+    @property
+    def under_way(self) -> int:
+        """How many queries take turns now."""
+        return self._places.taken
+
     async def _run(self, tenant_id: TenantId, query: Query, while_waiting: AbstractContextManager[None]) -> Ran:
-        if query.min_sequence is not None:
-            await self._reach(tenant_id, query.view, wanted_by(query), while_waiting)
+        try:
+            if query.min_sequence is not None:
+                await self._reach(tenant_id, query.view, wanted_by(query), while_waiting)
+            began = perf_counter()
+            ran = await self._ran(tenant_id, query)
+        except ProjectionError as error:
+            self.measures.refused(error)
+            raise
+        self.measures.answered(ran.plan.shape, began, ran.execution.examined)
+        return ran
+
+    async def _ran(self, tenant_id: TenantId, query: Query) -> Ran:
         async with self._place(tenant_id):
             served = self.serving.of(query.view)
             try:

@@ -61,6 +61,11 @@ class Address:
         named = {word: self._parameters.get(name) for name, word in words.items()}
         return ", ".join(f"{word} {value}" for word, value in named.items() if value) or "the default database"
 
+    @property
+    def password(self) -> str:
+        """The password that the URL holds; empty: none."""
+        return str(self._parameters.get("password") or "")
+
     def connect(self, name: str = "projection sink") -> Connection:
         """Open a connection; `name` is what the database shows for it.
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from projection.sink.reading import Head
     from projection.sink.tables import Part
 
-log = structlog.get_logger()
+log = structlog.get_logger(component="sink")
 
 
 class Step(Enum):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from projection.sink.filling import Lag
     from projection.store.build import Build
 
-log = structlog.get_logger()
+log = structlog.get_logger(component="sink")
 
 PACE_S = 0.1  # between two looks: what changes more often is written less often
 _FIRST_PAUSE_S, _LAST_PAUSE_S = 0.1, 10.0  # before another try

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager, suppress
 from errno import EROFS
-from typing import TYPE_CHECKING, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Self, TypeAlias, TypeVar
 
 import lmdb
 
@@ -41,7 +41,19 @@ _LOCK_BYTES = MAX_READERS * 64 + 128  # of the file that all processes map to wr
 PATIENCE = 10.0  # seconds that growing, mending and closing wait for this process's open transactions
 _PATIENCE_WHEN_LOADED = 0.1  # seconds; tried again soon, and those who want to read wait meanwhile
 READER_CHECK_INTERVAL = 10.0  # seconds; a reader that was killed pins the pages it saw until its slot is freed
+_HEADS = 2  # pages that say where everything else is
 _ATTEMPTS = 3  # to begin a transaction, with a mending between two
+
+
+class EnvironmentFigures(NamedTuple):
+    """How large an environment is."""
+
+    size: int  # bytes of the data file that were written at some time
+    used: int  # bytes of the pages that the last commit's state is on
+    map_size: int  # bytes
+    free_pages: int  # that a later commit can use again, or that list those
+    readers: int  # transactions that read now, of all processes
+    oldest_reader: int  # commits since the oldest of these began
 
 
 class Environment:
@@ -349,6 +361,31 @@ class Environment:
                 yield last, min([last, *(int(one) for one in read if one.isdecimal())])
         except LMDB_ERRORS as error:
             raise self._refused(error) from None
+
+    def figures(self) -> EnvironmentFigures:
+        """Say how large everything is, by what LMDB keeps count of: nothing is gone through.
+
+        Raises:
+            StorageError: the environment cannot be read.
+        """
+        try:
+            with self._transaction(write=False) as transaction:
+                stat, info = transaction.stat(), self._lmdb.info()
+                read = [line.split()[-1] for line in self._lmdb.readers().splitlines()]
+        except LMDB_ERRORS as error:
+            raise self._refused(error) from None
+        last = int(info["last_txnid"])
+        pages = int(info["last_pgno"]) + 1
+        used = int(stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"])
+        held = [int(one) for one in read if one.isdecimal()]  # our own is the last, or a later one
+        return EnvironmentFigures(
+            size=pages * int(stat["psize"]),
+            used=used * int(stat["psize"]),
+            map_size=int(info["map_size"]),
+            free_pages=max(0, pages - used - _HEADS),
+            readers=max(0, len(held) - 1),
+            oldest_reader=max(0, last - min(held, default=last)),
+        )
 
     def copy_to(self, path: Path) -> None:
         """Make a compacted copy of one consistent picture: a new directory, complete and on the disk, or not there.

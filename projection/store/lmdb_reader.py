@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from projection.model.ids import TenantId, ViewId, ViewType
     from projection.model.parked import ParkedEvent, Suspension, Unrecorded
     from projection.store.indexes import DeclaredIndex, StoredIndex
+    from projection.store.lmdb_env import EnvironmentFigures
 
 _Lane = TypeVar("_Lane", bound="LmdbLane")
 
@@ -113,6 +114,14 @@ class LmdbLane:
         """See `ViewReader.count_views`."""
         with self._understood(), self._environment.read() as transaction:
             return stored_number(transaction, VIEW_COUNT)
+
+    def figures(self) -> EnvironmentFigures:
+        """Say how large the store is.
+
+        Raises:
+            StorageError: the store cannot be read.
+        """
+        return self._environment.figures()
 
     def used_bytes(self) -> int:
         """What the pages are that the last commit's state is on; the rest of the file is free, or keeps count of that.

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 def _log() -> Any:
     import structlog  # noqa: PLC0415 - who asks a replay gets here, too, and needs none of the node's libraries
 
-    return structlog.get_logger()
+    return structlog.get_logger(component="store")
 
 
 def is_of_former_format(environment: Environment) -> bool:

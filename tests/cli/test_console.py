@@ -65,8 +65,9 @@ import time
 import structlog
 from projection.cli import console
 from projection.cli.logs import configure_logs
+from projection.model.settings import Settings
 log = structlog.get_logger()
-configure_logs()
+configure_logs(Settings())
 console._BAR_EVERY = 0.0
 with console.progress("folding", 1_000) as advance:
     for done in range(0, 1_001, 50):
@@ -91,7 +92,7 @@ def test_on_a_terminal_each_log_line_begins_at_the_first_column_above_the_bar():
     os.close(terminal)
     assert 0 == os.waitpid(pid, 0)[1]
     lines = on_screen(written.decode())
-    assert 21 == sum(bool(re.match(r"\S+Z .*a log line +number=", line)) for line in lines), lines
+    assert 21 == sum(bool(re.match(r"\S+Z .*a log line .*number=", line)) for line in lines), lines
     assert 6 == sum(line.startswith("a note") for line in lines)
     assert [] == [line for line in lines if "folding" in line]  # it is gone at the end
     assert "the last line" in lines[-1]

@@ -87,7 +87,11 @@ def test_what_cannot_be_taken_is_parked_and_the_node_ends_well(tmp_path, nats_se
     fill(nats_server.url, stream_name, [untyped, json.dumps(large).encode(), counted("n", -1), counted("x")])
     ran = projection("run", "--until-caught-up", *at, folder=tmp_path)
     summary = json.loads(ran.stdout)
-    assert (0, "", 6, 1, 4) == (ran.returncode, ran.stderr, summary["events"], summary["views"], summary["parked"])
+    assert (0, 6, 1, 4) == (ran.returncode, summary["events"], summary["views"], summary["parked"])
+    told = [json.loads(one) for one in ran.stderr.splitlines()]
+    assert {(n, "an event is parked", code) for n, code in ((2, "D101"), (3, "D102"), (4, "R712"), (5, "R710"))} == {
+        (one["sequence"], one["event"], one["code"]) for one in told
+    }
     shown = projection("parked", "list", "--tenant", "a", "--json", folder=tmp_path).stdout
     found = {one["sequence"]: (one["code"], one["view_id"]) for one in map(json.loads, shown.splitlines())}
     assert {2: ("D101", None), 3: ("D102", None), 4: ("R712", "large"), 5: ("R710", "n")} == found
@@ -102,10 +106,14 @@ def test_with_until_caught_up_a_halted_view_type_ends_the_node_with_1_and_its_re
     fill(nats_server.url, stream_name, [counted("x"), counted("x", -1), counted("x")])
     ran = projection("run", "--until-caught-up", *at, folder=tmp_path)
     assert (1, 1) == (ran.returncode, json.loads(ran.stdout)["views"])
-    logged, error, hint = ran.stderr.splitlines()
+    *logged, error, hint = ran.stderr.splitlines()
     assert error.startswith("error: view type counter, sequence 2: R710 at counter.proj:")
     assert "  hint: correct the program and deploy it, or let the manifest park or skip such events" == hint
-    assert ("trouble", "view type counter") == (json.loads(logged)["event"], json.loads(logged)["at"])
+    halted, trouble = map(json.loads, logged)
+    assert ("a view type halts in front of an event", 2, "R710") == tuple(
+        halted[name] for name in ("event", "sequence", "code")
+    )
+    assert ("trouble", "view type counter") == (trouble["event"], trouble["at"])
 
 
 # what keeps it from starting

@@ -15,10 +15,12 @@ import psycopg
 import pytest
 from command_support import command, environment
 from patience import WITHIN_S, wait_until
+from prometheus_client.parser import text_string_to_metric_families
 from query_support import IDS, TENANTS, Site, thing
 from sink_support import views_in, views_of
 
 from projection.model.ids import TenantId
+from projection.ops.metric_declarations import OF_SINK
 
 NORTH = TenantId("north")
 DICE = random.Random(7)
@@ -169,10 +171,14 @@ def test_metrics_are_answered_on_this_machine(site, tmp_path, database):
         def told():
             return urllib.request.urlopen(address, timeout=WITHIN_S).read().decode()
 
-        wait_until(lambda: 'projection_sink_scanned{view_type="things"} 1.0' in told(), told)
+        wait_until(lambda: 'projection_sink_scanned_sequence{view_type="things"} 1.0' in told(), told)
         assert "projection_sink_connected 1.0" in told()
         assert 'projection_sink_lag_events{view_type="things"} 0.0' in told()
         assert 'projection_sink_rows_total{view_type="things"} 1.0' in told()
+        exposed = {
+            (one.name, *one.labels) for family in text_string_to_metric_families(told()) for one in family.samples
+        }
+        assert {(one.sample, *one.labels) for one in OF_SINK} == exposed, "which docs/metrics.md has"
 
 
 def test_the_lag_grows_while_the_database_is_away_and_ends_after_it(site, tmp_path, own_server):

@@ -17,7 +17,7 @@ from patience import WITHIN_S, wait_until
 from unwritable import Unwritable
 from warm_commands import warm_commands
 
-from projection.engine.log_writer import _WAITING_BYTES, DROPPED, LineStream, LogWriter
+from projection.engine.log_writer import _WAITING_BYTES, LINES, LineStream, LogWriter
 
 
 def url_of(data: Path) -> str | None:
@@ -143,14 +143,14 @@ class Refusing:
 
 
 def test_lines_that_were_lost_are_counted_and_told_once_lines_can_be_written_again():
-    place, before = Refusing(), DROPPED.count
+    place, before = Refusing(), LINES.dropped
     writer = LogWriter(place.write, lambda lines: f"{lines} were lost")
     writer.put("1")
     wait_until(lambda: place.lines)
     place.refuses = True
     for number in "234":
         writer.put(number)
-    wait_until(lambda: DROPPED.count - before == 3)
+    wait_until(lambda: LINES.dropped - before == 3)
     place.refuses = False
     writer.put("5")
     writer.put("6")
@@ -159,13 +159,13 @@ def test_lines_that_were_lost_are_counted_and_told_once_lines_can_be_written_aga
 
 
 def test_lines_wait_for_a_reader_up_to_a_bound_in_bytes():
-    place, before = Refusing(), DROPPED.count
+    place, before = Refusing(), LINES.dropped
     place.may_write.clear()
     writer = LogWriter(place.write, lambda lines: f"{lines} were lost")
     line = "x" * (_WAITING_BYTES // 8)
     for _ in range(20):
         writer.put(line)
-    lost = DROPPED.count - before
+    lost = LINES.dropped - before
     assert 12 < lost < 15
     writer.put("a short one still fits")
     place.may_write.set()

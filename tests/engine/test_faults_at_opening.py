@@ -20,7 +20,9 @@ from projection.errors import StorageDamagedError
 from projection.lang.program import Program
 from projection.model.ids import TenantId, ViewId, ViewType
 from projection.model.parked import Drop
-from projection.ops.metrics import Metrics
+from projection.ops import metric_declarations
+from projection.ops.metric_families import Families
+from projection.ops.node_metrics import NodeNumbers
 from projection.query.errors import ViewMissingError
 from projection.query.service import Queries
 from projection.query.serving import Serving
@@ -130,8 +132,14 @@ async def test_a_store_that_cannot_be_opened_halts_its_view_type_only(site, monk
             await others_catch_up(node)
             trouble = node.health.troubles()["view type tallies"]
             assert is_readable(node, site.catalog, site.settings().query)
-            shown = Metrics(node, lambda: 0).exposition().decode()
-            assert 'projection_halted{build="1",view_type="tallies"} 1.0' in shown
+            families = Families(metric_declarations.OF_NODE)
+            assert list(NodeNumbers(node, None).adding(families))
+            assert {("tallies", 1.0), ("others", 0.0)} == {
+                (sample.labels["view_type"], sample.value)
+                for family in families
+                for sample in family.samples
+                if family.name == "projection_halted"
+            }
             assert [error.args[0]] == [halt.message for halt in node.health.halts] or "internal" == node.health.halts[
                 0
             ].code

@@ -19,6 +19,7 @@ from projection.engine.event import EventReader
 from projection.engine.fault_log import log_lost_fault
 from projection.engine.lane import Lane
 from projection.engine.node import Node
+from projection.engine.offers import Offers
 from projection.engine.parking import Parking
 from projection.engine.reading import Reading
 from projection.engine.view_cache import ViewCache
@@ -86,6 +87,10 @@ def of_reading(_folder, reading, *_, **__):
     return any(member.lane.view_type == "tallies" for member in reading.members)
 
 
+def of_offers(_folder, offers, *_):
+    return any(member.lane.view_type == "tallies" for member in offers._members())
+
+
 def of_feed(_folder, feed, *_):
     return any(".tally." in subject for subject in feed.subjects)
 
@@ -132,10 +137,13 @@ PLACES = [
     *(
         Place(Reading, name, of_reading, GOES_ON)
         for name in (
-            "_let_guests_in", "_is_one_log", "_fold", "_find_takers", "_move_to", "_note_halts", "_spare_the_others",
-            "_commit", "acknowledge",
+            "_let_guests_in", "_is_one_log", "_fold", "_move_to", "_note_halts", "_spare_the_others", "_commit",
+            "acknowledge",
         )
     ),
+    Place(Offers, "decode", of_offers, GOES_ON),
+    Place(Offers, "offer", of_offers, GOES_ON),
+    Place(Offers, "_find_takers", of_offers, GOES_ON),
     Place(MemoryFeed, "next_batch", of_feed, GOES_ON),
     Place(MemoryFeed, "acknowledge", of_feed, GOES_ON),
 ]  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from engine_support import Log, added, deploy, totals
@@ -29,7 +29,7 @@ EVENTS = 20
 class OneByOne:
     """A feed that hands over the messages of a log behind a sequence, each in a batch of its own."""
 
-    identity = trouble = None
+    identity = trouble = left = None
     openings = 1
 
     def __init__(self, log: Log, scanned: int) -> None:
@@ -77,10 +77,10 @@ class TheHost:
         self.reading: Reading | None = None
         self.troubles: list[str | None] = []
 
-    def detach(self, member: Committer, reason: str) -> None:
+    def detach(self, member: Committer, reason: str, told: dict[str, Any] | None = None) -> None:
         self.detached.append(member)
 
-    def halt(self, lane: Lane, error: Exception, doing: str) -> None:
+    def halt(self, lane: Lane, error: Exception, doing: str, told: dict[str, Any] | None = None) -> None:
         self.halted.append(lane)
 
     def changed(self) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from projection.query.change_feed import Message, Stream
 
 router = APIRouter(tags=["changes"])
-log = structlog.get_logger()
+log = structlog.get_logger(component="http")
 
 RETRY_MS = 2_000  # until a client that lost its connection comes back
 _TRUTHS = {"true": True, "false": False}

@@ -16,6 +16,7 @@ from urllib.parse import unquote_to_bytes
 import structlog
 
 from projection.engine.fault_log import log_fault
+from projection.model.trace_context import TraceContext
 from projection.ops.http.admission import PROBES, STREAMS, WITHOUT_PLACE, Place
 from projection.ops.http.compression import compressed, takes_gzip
 from projection.ops.http.credentials import only
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from projection.ops.http.service import Service
 
-log = structlog.get_logger()
+log = structlog.get_logger(component="http")
 
 _BODY_S = 30.0  # until a request's body has come
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -105,7 +106,9 @@ class Front:
         route = scope.get("route")
         endpoint = "none" if route is None else route.path_format
         status = answer.status or 499  # whoever asked had gone
-        self._service.metrics.answered(endpoint, status, seconds)
+        trace = _trace_of(scope)
+        recorded = trace.trace_id if trace is not None and trace.is_sampled else ""
+        self._service.metrics.answered(endpoint, status, seconds, recorded)
         if self._service.settings.access_log and (endpoint not in PROBES or status >= HTTPStatus.BAD_REQUEST):
             log.info(
                 "request",
@@ -115,6 +118,7 @@ class Front:
                 ms=round(seconds * 1000, 3),
                 bytes=answer.size,
                 **scope["state"],
+                **({} if trace is None else {"trace_id": trace.trace_id}),
             )
 
 
@@ -194,6 +198,14 @@ def _request_id(scope: Scope) -> str:
         if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
             return str(value.decode())
     return token_hex(8)
+
+
+def _trace_of(scope: Scope) -> TraceContext | None:
+    """The trace that a request came with; None where there is none."""
+    for name, value in scope["headers"]:
+        if name == b"traceparent":
+            return TraceContext.parse(value.decode("latin-1"))
+    return None
 
 
 def _shown(scope: Scope) -> str:

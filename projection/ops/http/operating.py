@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import structlog
 from fastapi import APIRouter, Request, Response
 
-from projection.engine.orders import AdoptOrder, BackupOrder, CompactOrder, DropOrder, Order, RepairOrder, VerifyOrder
-from projection.engine.outcomes import AdoptCame, Done, DropCame, RepairCame
+from projection.engine.log_control import LEVEL_FILTER
+from projection.engine.orders import (
+    AdoptOrder,
+    BackupOrder,
+    CompactOrder,
+    DropOrder,
+    LogLevelOrder,
+    Order,
+    RepairOrder,
+    VerifyOrder,
+)
+from projection.engine.outcomes import AdoptCame, Done, DropCame, LogLevelCame, RepairCame
 from projection.engine.recipes import deployed_from
 from projection.errors import ConfigurationError
 from projection.history.repairing import Target
@@ -28,6 +39,8 @@ if TYPE_CHECKING:
     import asyncio
 
     from projection.engine.tasks import Task
+
+log = structlog.get_logger(component="http")
 
 _BACKUP = {
     "name": "20261130T030000.125Z",
@@ -125,6 +138,32 @@ async def resume(request: Request) -> Response:
     order, service = await order_of(request, Order), service_of(request)
     await came_of(lambda: service.operations.resume(order.of(), order.author(service.door)))
     return answer(Done(order.view_type))
+
+
+@router.post(
+    "/log-level",
+    summary="Write lines of the log from another level on",
+    operation_id="log_level",
+    **described(
+        "LogLevelOrder",
+        {"level": "info,stream=debug", **AUTHOR},
+        "LogLevelCame",
+        {"level": "info,stream=debug", "was": "info"},
+        "The next line is written by these levels.",
+    ),
+)
+async def log_level(request: Request) -> Response:
+    """Until the node ends: its next start goes by the setting `log.level`."""
+    order, service = await order_of(request, LogLevelOrder), service_of(request)
+
+    async def change() -> LogLevelCame:
+        was, LEVEL_FILTER.levels = LEVEL_FILTER.levels, order.levels
+        return LogLevelCame(str(order.levels), str(was))
+
+    came = await came_of(change)
+    author = order.author(service.door)
+    log.warning("the levels of the log were changed", now=came.level, was=came.was, by=author.name, why=author.reason)
+    return answer(came)
 
 
 @router.post(

@@ -10,7 +10,6 @@ from projection.ops.http.described import answered
 from projection.ops.http.parameters import none_expected
 from projection.ops.http.problems import documented
 from projection.ops.http.service import service_of
-from projection.ops.metrics import MEDIA_TYPE
 
 router = APIRouter(tags=["operations"])
 
@@ -99,12 +98,17 @@ async def ready(request: Request) -> Response:
     responses={
         **documented("access.forbidden"),
         200: {
-            "description": "All numbers of the node (docs/operating.md), as text.",
+            "description": "All numbers of the node (docs/metrics.md), as text; with exemplars as OpenMetrics, where "
+            "`accept` asks for that.",
             "content": {
                 "text/plain": {
                     "schema": {"type": "string"},
-                    "example": 'projection_scanned{view_type="fine_summary"} 9',
-                }
+                    "example": 'projection_scanned_sequence{build="1",view_type="fine_summary"} 9',
+                },
+                "application/openmetrics-text": {
+                    "schema": {"type": "string"},
+                    "example": 'projection_scanned_sequence{build="1",view_type="fine_summary"} 9',
+                },
             },
         },
     },
@@ -112,4 +116,5 @@ async def ready(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     """The node's numbers in the text format of Prometheus."""
     none_expected(request.scope["query_string"])
-    return Response(service_of(request).metrics.exposition(), headers={"content-type": MEDIA_TYPE})
+    text, media_type = await service_of(request).metrics.exposition(request.headers.get("accept", ""))
+    return Response(text, headers={"content-type": media_type})

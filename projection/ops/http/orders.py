@@ -9,7 +9,15 @@ from urllib.parse import urlsplit
 import msgspec
 from fastapi import Depends, Request, Response
 
-from projection.engine.orders import BackupOrder, CompactOrder, CompareOrder, Order, ReloadOrder, VerifyOrder
+from projection.engine.orders import (
+    BackupOrder,
+    CompactOrder,
+    CompareOrder,
+    LogLevelOrder,
+    Order,
+    ReloadOrder,
+    VerifyOrder,
+)
 from projection.errors import ErrorClass, ProjectionError
 from projection.model.recipe import Recipe
 from projection.ops.http.access import OfOperator
@@ -27,7 +35,9 @@ AUTHOR = {"by": "alice", "reason": "the gateway sent it twice"}
 FINES = {"view_type": "fine_summary", **AUTHOR}
 _JSON = "application/json"
 _numbers = msgspec.json.Encoder(decimal_format="number").encode
-_Order = TypeVar("_Order", bound=Order | ReloadOrder | BackupOrder | VerifyOrder | CompareOrder | CompactOrder)
+_Order = TypeVar(
+    "_Order", bound=Order | ReloadOrder | BackupOrder | VerifyOrder | CompareOrder | CompactOrder | LogLevelOrder
+)
 _Came = TypeVar("_Came")
 _PREFER = {
     "name": "prefer",

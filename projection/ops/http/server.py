@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from projection.ops.http.front import Front
     from projection.store.catalog import Catalog
 
-log = structlog.get_logger()
+log = structlog.get_logger(component="http")
 
 _BACKLOG = 2_048
 _BATCH = 250  # messages of a log that are made events at once, while all else waits
@@ -123,7 +123,6 @@ async def serving(
         streams_per_tenant=limits.streams_per_tenant,
     )
     backups = LiveBackups(node, catalog, settings.backup, nats_connection(settings.nats))
-    metrics = Metrics(node, lambda: changes.streams, backups)
     owner = Access(settings.http.access, settings.tenancy, Owner(settings.http.access.operator_scope))
     operations = Operations(node, catalog, queries.serving.release, settings)
 
@@ -133,6 +132,7 @@ async def serving(
     past = PastViews(node, catalog, queries.serving, log_for, settings.query)
     long = LongOperations(node, catalog, operations, Repairs(node, catalog, operations, log_for), backups)
     long.restore()
+    metrics = Metrics(node, queries, lambda: changes.streams, long.tasks, backups, catalog.data)
     service = Service(node, operations, long, queries, past, owner, metrics, changes, settings.http, "socket")
     doors: list[tuple[_Server, socket.socket]] = []
     control = _control(catalog.data)

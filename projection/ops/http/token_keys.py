@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-log = structlog.get_logger()
+log = structlog.get_logger(component="http")
 
 _LOOK_EVERY_S = 1.0  # at the file of a set
 _PATIENCE_S = 1.0  # that requests have with a look; a disk that is gone may never answer

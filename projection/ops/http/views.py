@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
@@ -11,7 +12,7 @@ from fastapi import APIRouter, Path, Request, Response
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.routing import Route
 
-from projection.errors import StreamError
+from projection.errors import ProjectionError, StreamError
 from projection.model.ids import ViewId, ViewType
 from projection.ops.http.access import OfAnyone, OfTenant, reader_of
 from projection.ops.http.admission import place_of
@@ -29,6 +30,7 @@ from projection.ops.http.parameters import none_expected, read_parameters, read_
 from projection.ops.http.problems import RequestError, documented
 from projection.ops.http.service import service_of
 from projection.query.errors import UnknownViewTypeError
+from projection.query.measures import PAST
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from projection.model.ids import TenantId
     from projection.ops.http.parameters import Parameters
 
-log = structlog.get_logger()
+log = structlog.get_logger(component="http")
 router = APIRouter(tags=["views"])
 
 _JSON = "application/json"
@@ -120,11 +122,17 @@ async def _past_view(
     if len(parameters) > 1:
         raise RequestError("http.invalid", "the parameter at goes with no other", hint="name it once, and alone")
     asking = service_of(request).past.view(tenant_id, view_type, view_id, parameters[0][1])
+    measures, began = service_of(request).queries.measures, perf_counter()
     try:
         answer = await unless_gone(request, asking)
     except StreamError as error:
+        measures.refused(error)
         log.warning("a view of the past cannot be folded", view_type=view_type, reason=error.message)
         raise RequestError("query.log_unavailable", "the node's log tells why", hint="ask again in a moment") from None
+    except ProjectionError as error:
+        measures.refused(error)
+        raise
+    measures.answered(PAST, began)
     return Response(msgspec.json.encode(answer), media_type=_JSON)
 
 
