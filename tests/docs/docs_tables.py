@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from functools import partial
 from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_args, get_origin
@@ -32,6 +33,7 @@ from projection.model.manifest import Limits as ManifestLimits
 from projection.model.manifest import _File, _FileView
 from projection.model.setting_sources import _leaves, _variable
 from projection.model.settings import Settings
+from projection.ops import metric_declarations
 from projection.ops.http.problems import KINDS
 from projection.query.comparisons import operators_of
 
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from projection.lang.operations import Operation
+    from projection.ops.metric_declarations import Metric
 
 Row = tuple[str, ...]
 
@@ -330,6 +333,28 @@ def outages() -> list[Row]:
     return [(one.fault, f"{one.bound:,g} {one.unit}", one.follows) for one in ROWS]
 
 
+# --- metrics ---------------------------------------------------------------------------------------------------------
+
+
+def metrics(group: tuple[Metric, ...]) -> list[Row]:
+    """The metrics of one group, by the names that one queries by."""
+    return [
+        (f"`{one.sample}`", one.kind.value, ", ".join(f"`{label}`" for label in one.labels), one.help) for one in group
+    ]
+
+
+METRICS = CHECKOUT / "docs/metrics.md"
+_METRIC_GROUPS = {
+    "node": metric_declarations.NODE,
+    "build": metric_declarations.BUILDS,
+    "store": metric_declarations.STORES,
+    "query": metric_declarations.QUERIES,
+    "operation": metric_declarations.WORK,
+    "sink": metric_declarations.SINK,
+    "process": metric_declarations.PROCESS,
+}
+
+
 TABLES = [
     Table(_LANGUAGE, "words", ("there are", "words", "what cannot be called so"), reserved_words),
     Table(_LANGUAGE, "builtins", ("name", "takes → yields", "what it yields", "examples", "gas"), builtins),
@@ -351,4 +376,8 @@ TABLES = [
     Table(FAULTS, "faults", ("the fault", "who finds it", "what it says"), faults),
     Table(CHECKOUT / "docs/python.md", "exports", ("name", "import from", "signature", "what it is"), exports),
     Table(CHECKOUT / "docs/manifest.md", "fields", ("field", "type", "default", "meaning"), manifest),
+    *(
+        Table(METRICS, f"{name} metrics", ("metric", "type", "labels", "what it says"), partial(metrics, group))
+        for name, group in _METRIC_GROUPS.items()
+    ),
 ]
