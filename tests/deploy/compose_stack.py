@@ -29,6 +29,7 @@ DEPLOY = CHECKOUT / "deploy"
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 _DOCKERFILE = (DEPLOY / "Dockerfile").read_text().replace("\\\n", " ")
 IN_IMAGE = dict(re.findall(r"(PROJECTION_\w+)=(\S+)", re.findall(r"^ENV .*$", _DOCKERFILE, re.MULTILINE)[-1]))
+_WITH_THIS_PROCESS = ["setpriv", "--pdeathsig", "KILL"]  # whatever is started ends with it, also where that is killed
 _LOOPBACK_UP = (
     "import fcntl, socket, struct; s = socket.socket(); "
     "fcntl.ioctl(s, 0x8914, struct.pack('16sH14x', b'lo', 1))"  # SIOCSIFFLAGS, IFF_UP
@@ -63,9 +64,11 @@ exec chroot "$root" /usr/bin/env -i "$@"
 
 def require_namespaces() -> None:
     """Skip a test where a process cannot be given a network and a root of its own."""
-    missing = [name for name in ("unshare", "nsenter", "chroot") if shutil.which(name) is None]
+    missing = [name for name in ("unshare", "nsenter", "setpriv", "chroot") if shutil.which(name) is None]
     if missing or not sys.platform.startswith("linux") or os.geteuid() != 0:
-        pytest.skip("nothing of deploy/compose.yaml was run: that takes root on Linux, with unshare and nsenter")
+        pytest.skip(
+            "nothing of deploy/compose.yaml was run: that takes root on Linux, with unshare, nsenter and setpriv"
+        )
     if subprocess.run(["unshare", "--mount", "--net", "true"], check=False, capture_output=True).returncode:
         pytest.skip("nothing of deploy/compose.yaml was run: nobody may make namespaces here")
 
@@ -92,7 +95,7 @@ class Stack:
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
-        network = ["unshare", "--net", "sh", "-euc", _NETWORK, "sh", sys.executable, _LOOPBACK_UP]
+        network = [*_WITH_THIS_PROCESS, "unshare", "--net", "sh", "-euc", _NETWORK, "sh", sys.executable, _LOOPBACK_UP]
         self._network = subprocess.Popen(network, stdout=subprocess.PIPE, text=True)
         self._await_ready(self._network)
         inside = [sys.executable, str(Path(__file__).with_name("compose_inside.py")), *COMPOSE["services"]]
@@ -116,7 +119,7 @@ class Stack:
 
     @property
     def _in_network(self) -> list[str]:
-        return ["nsenter", "--target", str(self._network.pid), "--net"]
+        return [*_WITH_THIS_PROCESS, "nsenter", "--target", str(self._network.pid), "--net"]
 
     def start(self, service: str, program: list[str], **more_env: str) -> subprocess.Popen[bytes]:
         """Run a service.

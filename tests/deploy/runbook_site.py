@@ -68,8 +68,8 @@ right = time.time
 time.time = lambda: right() - 300
 """
 SMALL_MAP = """
-from projection.store.lmdb_env import Environment
-Environment.create_or_open.__func__.__kwdefaults__.update(map_size=1 << 20, max_map_size=1 << 20)
+from projection.store import lmdb_env
+lmdb_env.MAP_SIZE = lmdb_env.MAX_MAP_SIZE = 1 << 20  # before the stores' own module takes them
 """
 HELD_LOOP = """
 import signal, time
@@ -291,9 +291,9 @@ def fill_most_of_the_disk(site: Site) -> None:
 def fill_the_map(site: Site) -> None:
     count = 0
     while not map_is_filled(site):
-        site.publish(*(f"page {number}" for number in range(count, count + 500)))
-        count += 500
-        site.until(lambda: (site.value("projection_lag_events", build="1") or 0) == 0)
+        site.publish(*(f"page {number}" for number in range(count, count + 250)))
+        count += 250
+        site.until(lambda: map_is_filled(site) or not is_behind(site))
 
 
 def map_is_filled(site: Site) -> bool:
@@ -332,6 +332,10 @@ def is_held(site: Site) -> bool:
     return any(value == 1 for _, value in site.values("projection_build_held"))
 
 
+def is_behind(site: Site) -> bool:
+    return any(value < 1 for _, value in site.values("projection_build_progress_ratio"))
+
+
 def is_nearly_full(site: Site) -> bool:
     size = site.value("projection_disk_size_bytes")
     return bool(size) and (site.value("projection_disk_free_bytes") or 0) / size < 0.15
@@ -352,9 +356,7 @@ PROVOKED = [
         "not-ready", lose_nats, lambda site: site.value("projection_ready") == 0, lambda site: site.server.start()
     ),
     Provoked("halted", publish_what_fails, is_halted, correct_the_program, manifest={"on_error": "halt"}),
-    Provoked(
-        "stalled", hang, lambda site: (site.value("projection_lag_events") or 0) > 0, restart, instruments=HANGING
-    ),
+    Provoked("stalled", hang, is_behind, restart, instruments=HANGING),
     Provoked(
         "lagging", hang, lambda site: (site.value("projection_lag_seconds") or 0) > 3, goes_on, instruments=HANGING
     ),

@@ -62,8 +62,9 @@ def test_a_dashboard_is_for_any_data_source_node_and_view_type(dashboard: dict[s
     for panel in dashboard["panels"]:
         for target in panel["targets"]:
             assert 'instance=~"$instance"' in target["expr"] or "ALERTS" in target["expr"], panel["title"]
-    ids = [panel["id"] for panel in dashboard["panels"]]
-    assert len(ids) == len(set(ids))
+    for what in ("id", "title"):
+        found = [panel[what] for panel in dashboard["panels"]]
+        assert len(found) == len(set(found))
     for one, other in combinations([panel["gridPos"] for panel in dashboard["panels"]], 2):
         beside = one["x"] + one["w"] <= other["x"] or other["x"] + other["w"] <= one["x"]
         assert beside or one["y"] + one["h"] <= other["y"] or other["y"] + other["h"] <= one["y"]

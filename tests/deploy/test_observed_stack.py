@@ -156,6 +156,13 @@ def test_alerts_fire_arrive_and_end_once_their_cause_is_mended(observed: Observe
     observed.until(lambda: observed.value("projection_ready") == 1.0)
     observed.until(lambda: observed.is_over("ProjectionNotReady"))
 
+    observed.publish(EVENT | {"payload": {"page": "home", "seconds": "long"}})
+    observed.until(lambda: observed.fires("ProjectionEventsParked"))
+    (parked,) = map(json.loads, observed.projection("parked", "list", "--all-tenants", "--json").stdout.splitlines())
+    dropped = observed.projection("parked", "drop", "pages", str(parked["sequence"]), "--id", "home")
+    assert 0 == dropped.returncode, dropped.stderr
+    observed.until(lambda: observed.is_over("ProjectionEventsParked"))
+
     observed.stack.kill("nats")
     observed.until(lambda: observed.fires("ProjectionNotReady"))
     observed.start_nats()
