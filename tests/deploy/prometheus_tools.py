@@ -23,17 +23,25 @@ def version(program: str) -> tuple[int, int] | None:
 
 
 def promtool(*arguments: object) -> str:
-    return _checked("promtool", *arguments)
+    """What it says where it finds nothing wrong."""
+    return _sound(ran("promtool", *arguments))
 
 
 def amtool(*arguments: object) -> str:
-    return _checked("amtool", *arguments)
+    """What it says where it finds nothing wrong."""
+    return _sound(ran("amtool", *arguments))
 
 
-def _checked(program: str, *arguments: object) -> str:
+def ran(program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run one of them; where it is not installed, skip the test."""
     if shutil.which(program) is None:
         package = "prometheus" if program == "promtool" else "prometheus-alertmanager"
         pytest.skip(f"{program} is not installed; Debian's package {package} has it")
-    ran = subprocess.run([program, *map(str, arguments)], capture_output=True, text=True, check=False, cwd=CHECKOUT)
-    assert 0 == ran.returncode, ran.stdout + ran.stderr
-    return ran.stdout + ran.stderr
+    command = [program, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=CHECKOUT)
+
+
+def _sound(ended: subprocess.CompletedProcess[str]) -> str:
+    told = ended.stdout + ended.stderr
+    assert 0 == ended.returncode, told
+    return told

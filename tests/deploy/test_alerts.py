@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 from container_support import CHECKOUT
-from prometheus_tools import HEADERS_SINCE, TOOLS, amtool, promtool, version
+from prometheus_tools import HEADERS_SINCE, TOOLS, amtool, promtool, ran, version
 from promql import DEPLOY, OF_PROMETHEUS, asked_for, documented, unknown
 
 if TYPE_CHECKING:
@@ -115,6 +115,19 @@ def test_promtool_reads_the_rules() -> None:
 
 def test_promtool_sees_each_alert_fire_and_end() -> None:
     assert "SUCCESS" in promtool("test", "rules", OBSERVE / "alerts.test.yml")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("expression", ["vector(1) > 2", "vector(1)"], ids=["never", "always"])
+def test_promtool_notices_each_alert_that_fires_never_or_always(expression: str, tmp_path: Path) -> None:
+    rules = yaml.safe_load((OBSERVE / "alerts.yml").read_text())
+    for rule in rules["groups"][0]["rules"]:
+        rule["expr"] = expression
+    (tmp_path / "alerts.yml").write_text(yaml.safe_dump(rules))
+    (tmp_path / "alerts.test.yml").write_text((OBSERVE / "alerts.test.yml").read_text())
+    ended = ran("promtool", "test", "rules", tmp_path / "alerts.test.yml")
+    assert 0 != ended.returncode
+    assert ALERTS.keys() == set(re.findall(r"alertname: *(\w+)", ended.stdout + ended.stderr))
 
 
 def test_promtool_reads_the_configuration() -> None:
