@@ -21,6 +21,7 @@ from benchmarks import (
     slow_clients,
     small_views,
     start,
+    tracing,
     understanding,
 )
 
@@ -31,6 +32,7 @@ for benchmark in (
     formats,
     start,
     end_to_end,
+    tracing,
     many_views,
     latency,
     rebuild,

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 from projection.engine.breaker import CircuitBreaker
 from projection.engine.durations import Durations
+from projection.engine.tracing import UNTRACED_COMMITS
 from projection.errors import StaleCommitError, StorageDamagedError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from projection.engine.lane import Lane
+    from projection.engine.tracing import CommitTrace
     from projection.model.checkpoint import StreamIdentity
 
 _Result = TypeVar("_Result")
@@ -97,6 +99,7 @@ class Committer:
         self.began = monotonic()  # the last commit
         self.stream = lane.position.stream  # of which log it is what was folded
         self.durations = Durations()  # of commits, from their begin until they are stored
+        self.trace: CommitTrace = UNTRACED_COMMITS  # a reading that is traced brings another one
         self._workshop = workshop
         self._free = asyncio.Lock()  # nobody writes to the store
         self._task: asyncio.Task[None] | None = None  # the last commit
@@ -113,6 +116,7 @@ class Committer:
         if not self._is_over:
             self.began = self._since = monotonic()
             self._turn = _Turn.TO_COME
+            self.trace.begin()
             self._task = asyncio.create_task(self._write(self.stream))
 
     @property
@@ -222,12 +226,15 @@ class Committer:
                     if self._turn is _Turn.TO_COME:
                         self._turn = _Turn.AWAITED
                     await self._workshop.run(lambda: self._seal(stream), self.lane.write)
-            except (StaleCommitError, StorageDamagedError):
+            except (StaleCommitError, StorageDamagedError) as error:
+                self.trace.end(self.lane, error)
                 raise
             except StorageError as error:
                 self.breaker.failed(error)
+                self.trace.failed()
             else:
                 self.breaker.succeeded()
+                self.trace.end(self.lane)
                 self.lane.committed()
                 self.durations.add(monotonic() - self.began)
                 return

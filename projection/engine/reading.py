@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from projection.engine.committer import Committer, Workshop
     from projection.engine.lane import Lane
+    from projection.engine.tracing import Tracing
     from projection.engine.unhandled import Unhandled
     from projection.errors import ProjectionError
     from projection.lang.reaction import Reaction
@@ -45,6 +46,7 @@ class Host(Protocol):
     back_pressure: BackPressure
     stopping: asyncio.Event
     unhandled: Unhandled
+    tracing: Tracing
     wants_ends: bool  # whether somebody waits for readings to come to the end of the log
 
     def detach(self, member: Committer, reason: str) -> None:
@@ -72,7 +74,8 @@ class Reading:
         self.caught_up = False
         self._host = host
         deployed = members[0].lane.deployed
-        self._read = event_reader(deployed.entry, deployed.tenancy).read
+        self._trace = host.tracing.of_reading()
+        self._read = self._trace.reader(event_reader(deployed.entry, deployed.tenancy).read, self.members)
         self._breaker = CircuitBreaker(host.changed)  # of reading a store, while there is one member
         self._guests: list[Reading] = []  # readings of one lane, near enough to join this one
         self._awaited_at: int | None = None  # where this one, a guest, is waited for
@@ -105,7 +108,7 @@ class Reading:
         try:
             while self.members and not self._is_to_end():
                 await self._let_guests_in()
-                batch = await self.feed.next_batch()
+                batch = await self._trace.receive(self.feed.next_batch)
                 self._unfolded = 0 if batch is None else len(batch.messages)
                 if batch is not None and await self._is_one_log():
                     await self._fold(batch)
@@ -140,6 +143,7 @@ class Reading:
                 began = perf_counter()
                 done, refused = self._fold_some(messages, done)
                 worked_s += perf_counter() - began
+                self._trace.folded(began, done - before)
             self.events, self._unfolded = read_before + done, len(messages) - done
             self._count(messages, before, done, is_refused=refused is not None)
             if done:
@@ -222,6 +226,7 @@ class Reading:
 
     async def _commit(self, *, even_if_young: bool = False) -> None:
         """Begin a commit of each member that has something to write; those that cannot for too long are detached."""
+        self._trace.hand_over(self.members)
         for member in list(self.members):
             lane = member.lane
             if not member.busy:

@@ -68,6 +68,7 @@ class Front:
             try:
                 await self._app(inner, body.receive, answer.send)
             finally:
+                inner["method"] = scope["method"]
                 scope = inner  # what the router has found stands in it
         except RequestError as error:
             await response_of(error, request_id)(scope, receive, answer.send)
@@ -106,6 +107,8 @@ class Front:
         endpoint = "none" if route is None else route.path_format
         status = answer.status or 499  # whoever asked had gone
         self._service.metrics.answered(endpoint, status, seconds)
+        if self._service.traces is not None and (endpoint not in PROBES or status >= HTTPStatus.BAD_REQUEST):
+            self._service.traces.answered(scope, None if route is None else endpoint, status, seconds)
         if self._service.settings.access_log and (endpoint not in PROBES or status >= HTTPStatus.BAD_REQUEST):
             log.info(
                 "request",
