@@ -23,7 +23,7 @@ class CommitTrace:
     """Is told of the commits of one lane."""
 
     def begin(self) -> None:
-        """A commit has begun: of what was folded since the last one."""
+        """A commit has begun: of what was folded since the last one, and is folded until it is sealed."""
 
     def failed(self) -> None:
         """The store refused it for now; it is tried again."""

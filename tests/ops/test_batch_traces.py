@@ -11,7 +11,7 @@ import pytest
 from engine_support import Log, deploy, envelope
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
-from patience import WITHIN_S
+from patience import WITHIN_MS, WITHIN_S, eventually
 
 from projection.engine import breaker
 from projection.engine.committer import Committer, Workshop
@@ -73,7 +73,7 @@ class TheHost:
 
     def __init__(self, tracing, last: int) -> None:
         self.workshop = Workshop(2, WITHIN_S)
-        self.back_pressure = BackPressure()
+        self.back_pressure = BackPressure(work_ms=60_000, patience_ms=WITHIN_MS)  # no pause makes two batches of one
         self.stopping = asyncio.Event()
         self.unhandled = Unhandled(list)
         self.tracing = tracing
@@ -169,7 +169,7 @@ async def test_a_batch_of_which_nothing_is_recorded_elsewhere_is_the_samplers_to
                 exporter.clear()
                 await folded(tmp_path, tracing, [event(number=number)])
                 found[sampler, number] = [span.name for span in spans_of(tracing, exporter)]
-    stages = ["process events", "fetch events", "decode", "fold", "commit tallies/7"]
+    stages = ["process events", "fetch events", "decode", "fold", "commit tallies"]
     with_event = sorted([*stages, "process Added"])
     assert {
         ("parentbased_always_off", None): [],
@@ -231,7 +231,8 @@ async def test_a_commit_that_is_tried_again_is_one_span_with_its_attempts(tmp_pa
     assert {
         "db.system.name": "lmdb",
         "db.operation.name": "commit",
-        "db.namespace": "tallies/7",
+        "db.collection.name": "tallies",
+        "projection.build": 7,
         "db.operation.batch.size": 2,
         "projection.position": 2,
         "projection.attempts": 2,
@@ -270,9 +271,30 @@ async def test_every_recorded_event_is_in_a_commit_of_every_lane_however_batches
         assert sorted(2 * recorded) == sorted(n for n, _ in stored), "once for each lane"
 
 
+async def test_batches_that_come_to_be_stored_by_one_commit_are_all_in_its_span(tmp_path, tracing, exporter):
+    """The store is busy with something else, so that a commit that has begun also takes what is folded after it."""
+    log = Log(event("a", 1), event("b", 2))
+    host = TheHost(tracing, 2)
+    member = Committer(Lane(deploy(tmp_path)[0], MemoryLaneStore()), host.workshop)
+    host.reading = Reading(InBatches(log, 1, 1), [member], host)
+    async with member._free:
+        running = asyncio.create_task(host.reading.run())
+        await eventually(lambda: host.reading.position == 2)
+    await asyncio.wait_for(running, WITHIN_S)
+    await member.settle()
+    host.workshop.close()
+    spans = spans_of(tracing, exporter)
+    first, second = (batch.context.span_id for batch in batches_of(spans))
+    (commit,) = (span for span in spans if span.name.startswith("commit"))
+    assert (second, [first]) == (commit.parent.span_id, [link.context.span_id for link in commit.links])
+    assert 2 == commit.attributes["projection.position"]
+
+
 async def test_an_untraced_reading_keeps_nothing(tmp_path):
     (member,) = await folded(tmp_path, UNTRACED, [event("a", 1)])
     assert member.trace is UNTRACED_COMMITS
+    read = object()
+    assert UNTRACED.of_reading().reader(read, [member]) is read, "nothing is between a message and its event"
 
 
 def known_attributes():
@@ -304,5 +326,5 @@ async def test_attributes_are_those_of_the_conventions_and_no_longer_than_a_boun
             assert "secret-of-a-payload" not in str(value)
     kinds = {span.name: span.kind for span in spans}
     assert (SpanKind.CONSUMER, SpanKind.CLIENT, SpanKind.CONSUMER, SpanKind.INTERNAL) == tuple(
-        kinds[name] for name in ("process events", "fetch events", "process Added", "commit tallies/7")
+        kinds[name] for name in ("process events", "fetch events", "process Added", "commit tallies")
     )

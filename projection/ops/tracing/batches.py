@@ -148,7 +148,8 @@ class TracedBatches(BatchTrace):
             for member in members:
                 if not isinstance(member.trace, TracedCommits):
                     member.trace = TracedCommits(self._spans, self._last_commits)
-                member.trace.hold(batch, is_sealed=member.busy and not member.lane.has_changes)
+                if member.busy or member.lane.has_changes:
+                    member.trace.hold(batch)
         self._received = None
         self._begin_batch()
 
@@ -227,19 +228,18 @@ class TracedCommits(CommitTrace):
     def __init__(self, spans: Spans, last_commits: LastCommits) -> None:
         self._spans = spans
         self._last_commits = last_commits
-        self._next: deque[SpanContext] = deque(maxlen=_MAX_BATCHES)  # batches that the next commit holds
-        self._holds: deque[SpanContext] = deque(maxlen=_MAX_BATCHES)  # and the one under way
+        self._holds: deque[SpanContext] = deque(maxlen=_MAX_BATCHES)  # batches that the commit under way holds
+        self._later: deque[SpanContext] = deque(maxlen=_MAX_BATCHES)  # and those that came after its begin
         self._began = 0.0
         self._failures = 0
 
-    def hold(self, batch: SpanContext, *, is_sealed: bool) -> None:
-        """Note a batch that the next commit holds; or, if it is sealed, the one that is under way."""
-        (self._holds if is_sealed else self._next).append(batch)
+    def hold(self, batch: SpanContext) -> None:
+        """Note a batch of which something is still to be stored."""
+        self._later.append(batch)
 
     def begin(self) -> None:
         """See `CommitTrace.begin`."""
-        self._holds, self._next = self._next, self._holds
-        self._next.clear()
+        self._take_later()
         self._began, self._failures = perf_counter(), 0
 
     def failed(self) -> None:
@@ -248,31 +248,38 @@ class TracedCommits(CommitTrace):
 
     def end(self, lane: Lane, error: Exception | None = None) -> None:
         """See `CommitTrace.end`."""
+        if not lane.has_changes:  # what came after the begin was folded before the commit was sealed
+            self._take_later()
+        holds, self._holds = self._holds, deque(maxlen=_MAX_BATCHES)
         commit = lane.under_way
-        if not self._holds or commit is None:
+        if not holds or commit is None:
             return
-        *others, last = self._holds
+        *others, last = holds
         self._spans.look_at_clock()
         attributes: dict[str, str | int | bool] = {
             "db.system.name": "lmdb",
             "db.operation.name": "commit",
-            "db.namespace": f"{lane.view_type}/{lane.build}",
+            "db.collection.name": str(lane.view_type),
+            "projection.build": lane.build,
             "projection.position": commit.position.scanned,
             "projection.attempts": self._failures + 1,
         }
         if len(commit.views) > 1:
             attributes["db.operation.batch.size"] = len(commit.views)
         context = self._spans.add(
-            f"commit {lane.view_type}/{lane.build}",
+            f"commit {lane.view_type}",
             (self._began, perf_counter()),
             attributes,
             parent=last,
             links=[Link(one) for one in others],
             error=None if error is None else _class_of(error),
         )
-        self._holds.clear()
         if context is not None and error is None:
             self._last_commits[lane.view_type] = TracedCommit(lane.build, commit.position.scanned, context)
+
+    def _take_later(self) -> None:
+        self._holds.extend(self._later)
+        self._later.clear()
 
 
 def _class_of(error: Exception) -> str:

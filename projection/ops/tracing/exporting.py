@@ -87,11 +87,15 @@ class NodeTracing(Tracing):
 
     def close(self) -> None:
         """Send what waits, for no longer than `left_s`: a collector that does not answer holds up no end."""
-        ending = Thread(target=self._provider.shutdown, name="end of traces", daemon=True)
+        ending = Thread(target=self._end, name="end of traces", daemon=True)
         ending.start()
         ending.join(self.left_s)
         if ending.is_alive():
             log.warning("the last traces were not exported", waited_s=round(self.left_s, 1))
+
+    def _end(self) -> None:
+        self._provider.force_flush()  # `shutdown` alone waits for half a minute at most
+        self._provider.shutdown()
 
     def __enter__(self) -> Self:
         return self
