@@ -16,10 +16,10 @@ REQUIREMENTS := $(if $(RESOLUTION),--requirement $(VENV)/requirements.txt,--requ
 COMPILE = $(VENV)/bin/uv pip compile --quiet --no-header
 LOCKED = --universal --generate-hashes --python-version 3.11
 RESOLVE = $(COMPILE) --extra node --extra client --extra embedded --extra testing \
-  --extra avro --extra parquet --extra postgres --extra protobuf --extra websocket --extra zstd \
+  --extra avro --extra otel --extra parquet --extra postgres --extra protobuf --extra websocket --extra zstd \
   --group test --group lint --group bench --group build
 
-IMAGE_EXTRAS := node avro postgres protobuf websocket zstd
+IMAGE_EXTRAS := node avro otel postgres protobuf websocket zstd
 
 .PHONY: demo test lint pytest test-all test-slow bench docs format clean lock
 demo: $(READY)

@@ -22,6 +22,7 @@ from benchmarks import (
     slow_clients,
     small_views,
     start,
+    tracing,
     understanding,
 )
 
@@ -32,6 +33,7 @@ for benchmark in (
     formats,
     start,
     end_to_end,
+    tracing,
     many_views,
     latency,
     rebuild,

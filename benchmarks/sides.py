@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from projection.cli.logs import configure_logs
 from projection.engine.assembly import open_node
+from projection.engine.tracing import UNTRACED
 from projection.model.settings import NatsSettings, Settings
 from projection.store.catalog import Catalog
 from projection.stream.address import NatsConnection
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from projection.engine.deployment import DeployedView
     from projection.engine.node import Node
+    from projection.engine.tracing import Tracing
 
 
 def in_a_process(module: str, *arguments: object) -> Any:
@@ -30,11 +32,13 @@ def in_a_process(module: str, *arguments: object) -> Any:
 
 
 @asynccontextmanager
-async def opened_node(deployed: Sequence[DeployedView], url: str, stream: str, data: Path) -> AsyncIterator[Node]:
+async def opened_node(
+    deployed: Sequence[DeployedView], url: str, stream: str, data: Path, tracing: Tracing = UNTRACED
+) -> AsyncIterator[Node]:
     """A node of these view types with the default settings, on a data folder that is made where it is missing."""
     settings = Settings(nats=NatsSettings(url=url), stream=stream, storage=data)
     configure_logs(settings)  # to stderr: stdout is for figures
     with Catalog.open(data) as catalog:
         async with await Nats.connect(NatsConnection(url)) as nats:
-            with open_node(settings, deployed, catalog, nats) as node:
+            with open_node(settings, deployed, catalog, nats, tracing=tracing) as node:
                 yield node

@@ -13,6 +13,7 @@ EXTRAS = {
             "uvicorn", "uvloop",
         }
     ),
+    "otel": frozenset({"opentelemetry"}),
     "parquet": frozenset({"pyarrow"}),
     "postgres": frozenset({"psycopg"}),
     "protobuf": frozenset({"google"}),

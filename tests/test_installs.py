@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tomllib
 from collections import defaultdict
-from importlib.metadata import packages_distributions
+from importlib.metadata import files, packages_distributions
 from pathlib import Path
 
 import pytest
@@ -26,6 +26,7 @@ BY_EXTRA = {
     extra: {canonicalize_name(Requirement(one).name) for one in needs}
     for extra, needs in PROJECT["optional-dependencies"].items()
 }
+ALL_OF_EXTRAS = set[str]().union(*BY_EXTRA.values())
 OF_THE_BUILD = {"lark"}  # the parser's tables are made when the package is built
 # Declared, and imported by name nowhere: another library finds it by itself, or Python decides what is imported.
 FOUND_BY_OTHERS = {
@@ -46,9 +47,18 @@ def imported() -> dict[str, set[str]]:
                 names = [node.module]
             else:
                 continue
-            for top in {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {"projection"}:
-                found[canonicalize_name(known.get(top, [top])[0])].add(path.relative_to(CHECKOUT).as_posix())
+            for name in names:
+                if (top := name.partition(".")[0]) not in sys.stdlib_module_names | {"projection"}:
+                    found[distribution_of(name, known.get(top, [top]))].add(path.relative_to(CHECKOUT).as_posix())
     return found
+
+
+def distribution_of(module: str, candidates: list[str]) -> str:
+    """Which of the distributions that share a module's first name holds it."""
+    if len(set(candidates)) > 1:
+        folder = module.replace(".", "/")
+        candidates = [one for one in candidates if any(str(file).startswith(folder) for file in files(one) or ())]
+    return canonicalize_name(candidates[0])
 
 
 def test_every_library_that_is_imported_is_declared_and_every_declared_one_is_used() -> None:
@@ -64,7 +74,7 @@ def test_every_library_that_is_imported_is_declared_and_every_declared_one_is_us
 def test_the_message_about_a_missing_library_knows_the_extra_of_each() -> None:
     known = packages_distributions()
     told = {
-        extra: {canonicalize_name(known[module][0]) for module in modules if module in known}
+        extra: {canonicalize_name(one) for module in modules for one in known.get(module, ())} & ALL_OF_EXTRAS
         for extra, modules in EXTRAS.items()
     }
     needed = [Requirement(one) for needs in PROJECT["optional-dependencies"].values() for one in needs]
@@ -111,7 +121,9 @@ sys.meta_path.insert(0, Missing())
 COMMAND = "from projection.cli.main import main; main()"
 
 
-def without(*extras: str, code: str, arguments: tuple[str, ...] = (), folder: Path) -> subprocess.CompletedProcess[str]:
+def without(
+    *extras: str, code: str, arguments: tuple[str, ...] = (), folder: Path, **variables: str
+) -> subprocess.CompletedProcess[str]:
     """A process that lacks the libraries of some extras, and what the build needs."""
     missing = sorted(OF_THE_BUILD.union(*(EXTRAS[extra] for extra in extras)) | {"typer", "setuptools"})
     return subprocess.run(
@@ -120,7 +132,7 @@ def without(*extras: str, code: str, arguments: tuple[str, ...] = (), folder: Pa
         capture_output=True,
         text=True,
         cwd=folder,
-        env={name: value for name, value in os.environ.items() if not name.startswith("PROJECTION_")},
+        env={name: value for name, value in os.environ.items() if not name.startswith("PROJECTION_")} | variables,
     )
 
 
@@ -180,6 +192,20 @@ def test_a_command_that_needs_an_extra_says_which(project: Path, line: str) -> N
     assert (ended.returncode, ended.stdout) == (2, ""), ended.stderr
     assert ended.stderr.startswith("error: this needs ")
     assert f"  hint: pip install 'projection-node[{OTHERS[line]}]'\n" in ended.stderr
+
+
+def test_a_node_that_is_to_export_traces_says_that_it_needs_an_extra_and_another_does_not(project: Path) -> None:
+    """FastAPI brings the interface alone, which does nothing without what the extra brings."""
+    there = "import sys, opentelemetry.trace; sys.modules |= dict.fromkeys(('opentelemetry.sdk', 'opentelemetry.exporter')); "
+    arguments = ("run", "--until-caught-up", "--url", "nats://127.0.0.1:1")
+    for variables in ({}, {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}):
+        ended = without(code=there + COMMAND, arguments=arguments, folder=project, **variables)
+        assert ended.stdout == ""
+        lacks_it = (
+            "error: this needs opentelemetry, which is not installed\n  hint: pip install 'projection-node[otel]'\n"
+        )
+        assert ended.stderr.startswith(lacks_it) == bool(variables), ended.stderr
+        assert (ended.returncode == 2) == bool(variables)
 
 
 def test_the_client_needs_its_own_extra_alone(tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ class _Forward(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Log a record."""
-        structlog.get_logger().warning(record.getMessage(), logger=record.name)
+        structlog.get_logger(component="node").warning(record.getMessage(), logger=record.name)
 
 
 def escaped(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

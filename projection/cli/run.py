@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from projection.engine.summary import Summary
     from projection.errors import ProjectionError
     from projection.model.settings import Settings
+    from projection.ops.tracing.exporting import NodeTracing
     from projection.store.catalog import Catalog
 
 _Opened = TypeVar("_Opened")
@@ -100,6 +101,7 @@ def run(
 
     options = {"manifest": manifest, "stream": stream, "nats.url": url, "storage": storage, "http.listen": listen}
     settings = Settings.load(config, options)
+    traced_by = _tracing()
     # A data folder that keeps what was deployed is taken first; without one, nothing is made for a wrong manifest.
     keeps = is_folder(settings.storage) and (as_deployed or not has_manifest(settings))
     deployed = None if keeps else _load_deployment(settings, None, as_deployed=as_deployed)
@@ -111,7 +113,7 @@ def run(
         "accept_fewer_messages": accept_fewer_messages,
     }
     with asyncio.Runner(loop_factory=_event_loop) as runner:
-        ended = runner.run(_run(settings, deployed, signals, **ways))
+        ended = runner.run(_run(settings, deployed, signals, traced_by, **ways))
     print_json(asdict(ended.summary))
     for told in ended.held:
         note(f"note: {told}")
@@ -137,6 +139,21 @@ def _event_loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
+def _tracing() -> type[NodeTracing] | None:
+    """What exports traces, where OpenTelemetry's variables want them; loaded only then.
+
+    Raises:
+        ConfigurationError: a variable says what a node cannot do.
+    """
+    from projection.ops.tracing.choice import wants_traces
+
+    if not wants_traces(os.environ):
+        return None
+    from projection.ops.tracing.exporting import NodeTracing
+
+    return NodeTracing
+
+
 @dataclass(frozen=True, slots=True)
 class _Ended:
     summary: Summary
@@ -149,6 +166,7 @@ async def _run(
     settings: Settings,
     deployed: tuple[DeployedView, ...] | None,
     signals: _Signals,
+    traced_by: type[NodeTracing] | None,
     *,
     as_deployed: bool,
     until_caught_up: bool,
@@ -160,6 +178,7 @@ async def _run(
     from projection.cli.connection import nats_connection
     from projection.engine.assembly import open_node
     from projection.engine.fault_log import log_lost_fault
+    from projection.engine.tracing import UNTRACED
     from projection.ops.http.server import Listener, serving
     from projection.store.catalog import Catalog
     from projection.stream.connection import Nats
@@ -174,6 +193,9 @@ async def _run(
         )
         if deployed is None:
             deployed = _load_deployment(settings, catalog, as_deployed=as_deployed)
+        tracing = None
+        if traced_by is not None:
+            tracing = opened.enter_context(traced_by.open(catalog.node_id, settings.stream))
         nats = await opened.enter_async_context(Nats.connecting_later(nats_connection(settings.nats)))
         chosen = {
             "new_build": new_build,
@@ -181,13 +203,16 @@ async def _run(
             "follow": not until_caught_up,
         }
         node = await _once_there_is_room(
-            lambda: opened.enter_context(open_node(settings, deployed, catalog, nats, **chosen)),
+            lambda: opened.enter_context(
+                open_node(settings, deployed, catalog, nats, tracing=tracing or UNTRACED, **chosen)
+            ),
             signals,
             once=until_caught_up,
         )
         signals.stop_by(node.stop if listener is None else node.drain)
         if not until_caught_up:
-            service = await opened.enter_async_context(serving(listener, node, catalog, settings))
+            requests = None if tracing is None else tracing.requests
+            service = await opened.enter_async_context(serving(listener, node, catalog, settings, requests))
             signals.reload_by(lambda: service.operations.begin(_reloaded(service.operations)))
         with progress("folding", None, say=_log_progress) as advance:
 
@@ -195,6 +220,8 @@ async def _run(
                 advance(now.events, None if now.left is None else now.events + now.left)
 
             summary = await node.run(until_caught_up=until_caught_up, on_progress=show)
+        if tracing is not None:
+            tracing.left_s = node.left_s
         health = node.health
         held = [f"build {one.build} of view type {of} does not answer: {one.why}" for of, one in health.waiting.items()]
         return _Ended(summary, [*health.halts, *health.refused], node.abandoned, held)

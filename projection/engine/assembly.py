@@ -19,6 +19,7 @@ from projection.engine.node import Node
 from projection.engine.parking import LaneHaltedError
 from projection.engine.recipes import READING, build_differences
 from projection.engine.starts import StreamStart, require_start_in_past
+from projection.engine.tracing import UNTRACED
 from projection.errors import ProjectionError, StorageDamagedError, StorageError
 from projection.faults import REPORT_IT, contained
 from projection.lang.run.executors import Execution
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from projection.engine.builds import PlannedBuild
     from projection.engine.deployment import DeployedView
+    from projection.engine.tracing import Tracing
     from projection.model.ids import ViewType
     from projection.model.promotion import HeldBuild
     from projection.model.settings import Settings
@@ -62,6 +64,7 @@ def open_node(
     new_build: bool = False,
     accept_fewer_messages: bool = False,
     follow: bool = True,
+    tracing: Tracing = UNTRACED,
 ) -> Node:
     """The node that the settings describe, with its lanes open; `run` begins to read the stream.
 
@@ -73,6 +76,7 @@ def open_node(
         new_build: whether a view type that is folded differently from now on may begin anew, beside its former build.
         accept_fewer_messages: whether a new build may serve that has seen fewer messages than the one it replaces.
         follow: whether former builds are folded on, as far as the settings say so.
+        tracing: is told of batches and commits.
 
     Raises:
         ConfigurationError: a view type is folded differently from now on, and nobody said what to do about it; or it
@@ -118,6 +122,7 @@ def open_node(
         catalog.paused(),
         [lane for lane, one in opened.items() if one.follows],
         settings.http.drain_s,
+        tracing,
     )
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from projection.engine.breaker import CircuitBreaker
 from projection.engine.measures import Measures
+from projection.engine.tracing import UNTRACED_COMMITS
 from projection.errors import StaleCommitError, StorageDamagedError, StorageError
 from projection.model.distribution import Distribution
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from projection.engine.lane import Lane
+    from projection.engine.tracing import CommitTrace
     from projection.model.checkpoint import StreamIdentity
 
 _Result = TypeVar("_Result")
@@ -109,6 +111,7 @@ class Committer:
         self.durations = Distribution()  # of commits, from their begin until they are stored
         self.offered = 0  # messages that the lane was offered
         self.trace_id = ""  # of an event that the next commit holds, where it came with a trace that is recorded
+        self.trace: CommitTrace = UNTRACED_COMMITS  # a reading that is traced brings another one
         self._workshop = workshop
         self._free = asyncio.Lock()  # nobody writes to the store
         self._task: asyncio.Task[None] | None = None  # the last commit
@@ -128,6 +131,7 @@ class Committer:
             self.began = self._since = monotonic()
             self._turn = _Turn.TO_COME
             trace_id, self.trace_id = self.trace_id, ""
+            self.trace.begin()
             self._task = asyncio.create_task(self._write(self.stream, trace_id))
 
     @property
@@ -237,12 +241,15 @@ class Committer:
                     if self._turn is _Turn.TO_COME:
                         self._turn = _Turn.AWAITED
                     await self._workshop.run(lambda: self._seal(stream), self._write_timed)
-            except (StaleCommitError, StorageDamagedError):
+            except (StaleCommitError, StorageDamagedError) as error:
+                self.trace.end(self.lane, error)
                 raise
             except StorageError as error:
                 self.breaker.failed(error)
+                self.trace.failed()
             else:
                 self.breaker.succeeded()
+                self.trace.end(self.lane)
                 self.lane.committed()
                 self.durations.add(monotonic() - self.began, trace_id)
                 if self._took is not None:

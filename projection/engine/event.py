@@ -17,7 +17,7 @@ from projection.model.event_format.headers import chosen_headers
 from projection.model.event_format.plan import NoEvent
 from projection.model.event_format.reader import FormatReader
 from projection.model.timestamp import parse_timestamp
-from projection.model.trace_context import TraceContext
+from projection.model.traceparent import parent_of, sampled_parent
 
 if TYPE_CHECKING:
     from projection.lang.message_parts import MessageParts
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from projection.model.ids import TenantId
     from projection.model.manifest import ManifestView
     from projection.model.subjects import SubjectTemplate
+    from projection.model.traceparent import TraceParent
     from projection.stream.port import Message
 
 
 _REMEMBERED = 65_536  # tenants
-_TRACEPARENT = frozenset({"traceparent"})
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -132,19 +132,14 @@ def with_message(event: Event, parts: MessageParts | None) -> Event:
     return Event(message, event.tenant_id, event.envelope, meta)
 
 
-def trace_of(event: Event) -> TraceContext | None:
-    """The trace that an event came with, in its envelope or in its message's headers; None where there is none."""
-    envelope, headers = event.envelope, event.message.headers
-    traceparent = None if envelope is None else envelope.traceparent
-    if traceparent is None and headers:
-        traceparent = chosen_headers(headers, _TRACEPARENT).get("traceparent")
-    return None if traceparent is None else TraceContext.parse(traceparent)
+def trace_of(event: Event) -> TraceParent | None:
+    """The span that an event comes from, by its envelope or its message's headers; None where there is none."""
+    return parent_of(None if event.envelope is None else event.envelope.traceparent, event.message.headers)
 
 
-def recorded_trace(event: Event) -> str:
-    """The id of that trace if its producer records it; else empty: an exemplar is to lead to a trace that there is."""
-    trace = trace_of(event)
-    return trace.trace_id if trace is not None and trace.is_sampled else ""
+def recorded_parent(event: Event) -> TraceParent | None:
+    """That span if its producer records it."""
+    return sampled_parent(None if event.envelope is None else event.envelope.traceparent, event.message.headers)
 
 
 def stored_at(message: Message) -> datetime | None:

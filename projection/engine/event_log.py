@@ -23,7 +23,7 @@ def about(event: Event, lane: Lane | None = None) -> dict[str, Any]:
         "sequence": event.message.sequence,
         "tenant": str(event.tenant_id),
         "correlation_id": None if envelope is None else envelope.correlation_id,
-        "trace_id": (envelope.trace_id if envelope is not None else None) if trace is None else trace.trace_id,
+        "trace_id": (envelope.trace_id if envelope is not None else None) if trace is None else trace.trace,
     }
     return found if lane is None else {**found, "view_type": lane.view_type, "build": lane.build}
 

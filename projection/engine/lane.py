@@ -433,6 +433,11 @@ class Lane:
             fold_identity=self.deployed.fold_identity,
         )
 
+    @property
+    def under_way(self) -> Commit | None:
+        """The commit that is being written; None where there is none."""
+        return self._under_way
+
     def committed(self) -> None:
         """What was written is stored."""
         if self._under_way is not None:

@@ -30,6 +30,7 @@ from projection.engine.start_up import StartUp
 from projection.engine.status_log import StatusLog
 from projection.engine.subscriptions import Subscriptions
 from projection.engine.summary import Summary
+from projection.engine.tracing import UNTRACED
 from projection.engine.unhandled import Unhandled
 from projection.engine.watchdog import Watchdog
 from projection.errors import StreamError
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from projection.engine.lane import Lane
     from projection.engine.roster import LaneOpener
     from projection.engine.starts import StreamStart
+    from projection.engine.tracing import Tracing
     from projection.model.ids import ViewType
     from projection.model.settings import BackPressure
     from projection.store.build import Build
@@ -82,6 +84,7 @@ class Node:
         paused: Mapping[ViewType, str] | None = None,
         followers: Sequence[Lane] = (),
         drain_s: float = 0.0,
+        tracing: Tracing = UNTRACED,
     ) -> None:
         """A node that is still.
 
@@ -97,10 +100,13 @@ class Node:
             paused: the view types of which nothing is folded for now, and why.
             followers: the lanes of builds that are folded on so that one can go back to them.
             drain_s: how long `drain` lets all go on.
+            tracing: is told of batches and commits.
         """
         self.lanes = list(lanes)
         self.back_pressure = back_pressure
         self.stopping = asyncio.Event()
+        self.tracing = tracing
+        self.left_s = stop_timeout_s  # that was left for the end when `run` ended
         self._drain_s = drain_s
         self.wants_ends = False
         self.abandoned = False  # a batch could not be committed in time, and is folded again at the next start
@@ -399,6 +405,7 @@ class Node:
         await asyncio.gather(*unfinished, *building, return_exceptions=True)
         failures = self._subscriptions.failures()
         self.abandoned |= not await self._committers.settle(until, self.halt)
+        self.left_s = max(0.0, until - monotonic())
         await self._subscriptions.close()
         self._tell()
         for failure in failures:

@@ -9,7 +9,7 @@ from time import monotonic, perf_counter, time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from projection.engine.breaker import CircuitBreaker
-from projection.engine.event import event_reader, recorded_trace
+from projection.engine.event import event_reader, recorded_parent
 from projection.engine.event_log import is_told_of_each
 from projection.engine.fault_log import log_fault
 from projection.engine.offers import Offers
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from projection.engine.committer import Committer, Workshop
     from projection.engine.event import Event
     from projection.engine.lane import Lane
+    from projection.engine.tracing import Tracing
     from projection.engine.unhandled import Unhandled
     from projection.errors import ProjectionError
     from projection.model.settings import BackPressure
@@ -44,6 +45,7 @@ class Host(Protocol):
     back_pressure: BackPressure
     stopping: asyncio.Event
     unhandled: Unhandled
+    tracing: Tracing
     wants_ends: bool  # whether somebody waits for readings to come to the end of the log
 
     def detach(self, member: Committer, reason: str, told: Told | None = None) -> None:
@@ -79,6 +81,7 @@ class Reading:
         self._host = host
         deployed = members[0].lane.deployed
         self._offers = Offers(event_reader(deployed.entry, deployed.tenancy).read, lambda: self.members, host.unhandled)
+        self._trace = host.tracing.of_reading(self.members)
         self.breaker = CircuitBreaker(host.changed)  # of reading a store, while there is one member
         self._guests: list[Reading] = []  # readings of one lane, near enough to join this one
         self._awaited_at: int | None = None  # where this one, a guest, is waited for
@@ -121,6 +124,7 @@ class Reading:
                 batch = await self.feed.next_batch()
                 self._unfolded = 0 if batch is None else len(batch.messages)
                 if batch is not None and batch.messages:
+                    self._trace.received(began)
                     self._received(batch, perf_counter() - began)
                 if batch is not None and await self._is_one_log():
                     await self._fold(batch)
@@ -161,9 +165,10 @@ class Reading:
         while done < len(messages) and self.members and not self._host.stopping.is_set():
             before = done
             async with self._host.workshop.turn:
-                began = perf_counter()
+                began, decoding_s = perf_counter(), self._decoding_s
                 done, refused = self._fold_some(messages, done)
                 worked_s += perf_counter() - began
+                self._trace.folded(began, done - before, self._decoding_s - decoding_s)
             self.events, self._unfolded = read_before + done, len(messages) - done
             self._count(messages, before, done, is_refused=refused is not None)
             if done:
@@ -186,7 +191,8 @@ class Reading:
 
     def _measure_fold(self) -> None:
         stages = self._host.workshop.measures.stages
-        trace_id = next(filter(None, map(recorded_trace, reversed(self._latest))), "")
+        recorded = next(filter(None, map(recorded_parent, reversed(self._latest))), None)
+        trace_id = "" if recorded is None else recorded.trace  # an exemplar is to lead to a trace that there is
         self._latest = ()
         stages["decode"].add(self._decoding_s, trace_id)
         stages["fold"].add(self._folding_s, trace_id)
@@ -203,7 +209,7 @@ class Reading:
             began = perf_counter()
             events, refused = self._offers.decode(messages[done : done + _GLANCE - (done - 1) % _GLANCE])
             decoded = perf_counter()
-            taken, refused_by = self._offers.offer(events)
+            taken, refused_by = self._trace.offer(self._offers.offer, events)
             if tells_each:
                 self._offers.tell(events[:taken])
             now, self._latest = perf_counter(), events
@@ -239,6 +245,7 @@ class Reading:
 
     async def _commit(self, *, even_if_young: bool = False) -> None:
         """Begin a commit of each member that has something to write; those that cannot for too long are detached."""
+        self._trace.hand_over()
         for member in list(self.members):
             lane = member.lane
             if not member.busy:

@@ -13,6 +13,7 @@ from patience import WITHIN_MS, WITHIN_S
 from projection.bundled import bundled
 from projection.engine.assembly import open_node
 from projection.engine.replay import Replay
+from projection.engine.tracing import UNTRACED
 from projection.model.settings import Settings
 from projection.model.subjects import SubjectTemplate
 from projection.store.catalog import Catalog
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from projection.engine.deployment import DeployedView
     from projection.engine.node import Node
     from projection.engine.summary import Summary
+    from projection.engine.tracing import Tracing
     from projection.store.port import LaneStore
 
 SHOP = {
@@ -92,6 +94,7 @@ class Site:
         *,
         new_build: bool = False,
         accept_fewer_messages: bool = False,
+        tracing: Tracing = UNTRACED,
         **more: Any,
     ) -> AsyncIterator[Node]:
         settings = self.settings(**more)
@@ -99,7 +102,7 @@ class Site:
         with Catalog.open(settings.storage, settings.node) as catalog:
             self.catalog = catalog
             async with Nats.connecting_later(NatsConnection(self.url)) as nats:
-                with open_node(settings, deployed, catalog, nats, **chosen) as node:
+                with open_node(settings, deployed, catalog, nats, tracing=tracing, **chosen) as node:
                     yield node
 
     async def catch_up(self, deployed: tuple[DeployedView, ...], **more: Any) -> tuple[Summary, Contents]:

@@ -14,6 +14,7 @@ from projection.engine import reading as reading_module
 from projection.engine.committer import Committer, Workshop
 from projection.engine.lane import Lane
 from projection.engine.reading import Reading
+from projection.engine.tracing import UNTRACED
 from projection.engine.unhandled import Unhandled
 from projection.errors import StorageError, StreamError, StreamIdentityError
 from projection.model.settings import BackPressure
@@ -72,6 +73,7 @@ class TheHost:
         self.stopping = asyncio.Event()
         self.wants_ends = False
         self.unhandled = Unhandled(list)
+        self.tracing = UNTRACED
         self.detached: list[Committer] = []
         self.halted: list[Lane] = []
         self.reading: Reading | None = None

@@ -21,6 +21,7 @@ from engine_support import deploy
 from node_support import Site
 from patience import WITHIN_S, eventually
 
+from projection.engine.tracing import UNTRACED
 from projection.ops.http.server import Listener, serving
 from projection.stream.address import NatsConnection
 from projection.stream.connection import Nats
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from projection.engine.node import Node
     from projection.ops.http.service import Service
+    from projection.ops.tracing.exporting import NodeTracing
 
 PROGRAM = """\
 proj 1
@@ -51,7 +53,7 @@ on Put as e to e.id
 SOME_IDS = ("a", "a/b", "a%2Fb", "a%252Fb", "ä€😀", ".", "..", "a b+c&d=e", "x\ny", "/", "//", "?#", ":%*>")
 
 
-def fine(view_id: str, n: int = 1, tenant: str = "t", **more: Any) -> bytes:
+def fine(view_id: str, n: int = 1, tenant: str = "t", traceparent: str | None = None, **more: Any) -> bytes:
     payload = {
         "id": view_id,
         "status": "paid" if n % 2 else "open",
@@ -68,7 +70,7 @@ def fine(view_id: str, n: int = 1, tenant: str = "t", **more: Any) -> bytes:
         "timestamp": "2026-01-01T00:00:00Z",
         "payload": {**payload, **more},
     }
-    return json.dumps(event).encode()
+    return json.dumps(event if traceparent is None else event | {"traceparent": traceparent}).encode()
 
 
 @dataclass
@@ -122,6 +124,7 @@ async def served(
     entry: dict[str, Any] | None = None,
     programs: dict[str, str] | None = None,
     settles: bool = True,
+    tracing: NodeTracing | None = None,
     **more: Any,
 ) -> AsyncIterator[Served]:
     """A node with its server, in this event loop; where it `settles`, it has folded the events by then."""
@@ -136,11 +139,11 @@ async def served(
         settings = site.settings(**more)
         last = await site.publish(events)
         with Listener.open(settings) as listener:
-            async with site.node(deployed, **more) as node:
+            async with site.node(deployed, tracing=tracing or UNTRACED, **more) as node:
                 assert site.catalog is not None
                 async with (
                     httpx.AsyncClient(timeout=WITHIN_S, verify=trust, trust_env=False) as client,
-                    serving(listener, node, site.catalog, settings) as service,
+                    serving(listener, node, site.catalog, settings, tracing and tracing.requests) as service,
                 ):
                     running = asyncio.create_task(node.run())
                     one = Served(site, node, service, listener.url, client)

@@ -16,7 +16,7 @@ from urllib.parse import unquote_to_bytes
 import structlog
 
 from projection.engine.fault_log import log_fault
-from projection.model.trace_context import TraceContext
+from projection.model.traceparent import parse_traceparent
 from projection.ops.http.admission import PROBES, STREAMS, WITHOUT_PLACE, Place
 from projection.ops.http.compression import compressed, takes_gzip
 from projection.ops.http.credentials import only
@@ -27,6 +27,7 @@ from projection.query.shares import Shares
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from projection.model.traceparent import TraceParent
     from projection.ops.http.service import Service
 
 log = structlog.get_logger(component="http")
@@ -69,6 +70,7 @@ class Front:
             try:
                 await self._app(inner, body.receive, answer.send)
             finally:
+                inner["method"] = scope["method"]
                 scope = inner  # what the router has found stands in it
         except RequestError as error:
             await response_of(error, request_id)(scope, receive, answer.send)
@@ -107,8 +109,10 @@ class Front:
         endpoint = "none" if route is None else route.path_format
         status = answer.status or 499  # whoever asked had gone
         trace = _trace_of(scope)
-        recorded = trace.trace_id if trace is not None and trace.is_sampled else ""
+        recorded = trace.trace if trace is not None and trace.is_sampled else ""
         self._service.metrics.answered(endpoint, status, seconds, recorded)
+        if self._service.traces is not None and (endpoint not in PROBES or status >= HTTPStatus.BAD_REQUEST):
+            self._service.traces.answered(scope, trace, None if route is None else endpoint, status, seconds)
         if self._service.settings.access_log and (endpoint not in PROBES or status >= HTTPStatus.BAD_REQUEST):
             log.info(
                 "request",
@@ -118,7 +122,7 @@ class Front:
                 ms=round(seconds * 1000, 3),
                 bytes=answer.size,
                 **scope["state"],
-                **({} if trace is None else {"trace_id": trace.trace_id}),
+                **({} if trace is None else {"trace_id": trace.trace}),
             )
 
 
@@ -200,12 +204,10 @@ def _request_id(scope: Scope) -> str:
     return token_hex(8)
 
 
-def _trace_of(scope: Scope) -> TraceContext | None:
-    """The trace that a request came with; None where there is none."""
-    for name, value in scope["headers"]:
-        if name == b"traceparent":
-            return TraceContext.parse(value.decode("latin-1"))
-    return None
+def _trace_of(scope: Scope) -> TraceParent | None:
+    """The span that a request belongs to; none where several are named."""
+    named = [value for name, value in scope["headers"] if name == b"traceparent"]
+    return parse_traceparent(named[0].strip(b" \t").decode("latin-1")) if len(named) == 1 else None
 
 
 def _shown(scope: Scope) -> str:

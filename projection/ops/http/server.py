@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from projection.model.http_settings import HttpSettings, TlsSettings
     from projection.model.settings import Settings
     from projection.ops.http.front import Front
+    from projection.ops.tracing.requests import RequestTraces
     from projection.store.catalog import Catalog
 
 log = structlog.get_logger(component="http")
@@ -100,7 +101,11 @@ class Listener:
 
 @asynccontextmanager
 async def serving(
-    listener: Listener | None, node: Node, catalog: Catalog, settings: Settings
+    listener: Listener | None,
+    node: Node,
+    catalog: Catalog,
+    settings: Settings,
+    traces: RequestTraces | None = None,
 ) -> AsyncIterator[Service]:
     """Answer queries about a node, and take operators' orders, until the end of the block.
 
@@ -112,6 +117,7 @@ async def serving(
         node: open, and open still at the end.
         catalog: of its data folder.
         settings: of the node.
+        traces: is told of requests that were answered.
     """
     limits = settings.http.limits
     queries = Queries(Serving(catalog, node.reader_of), settings.query, node)
@@ -139,7 +145,7 @@ async def serving(
     if control is not None:
         doors.append((_Server(service, None), control))
     if listener is not None:
-        service = replace(service, access=listener.access, door="http")
+        service = replace(service, access=listener.access, door="http", traces=traces)
         doors.append((_Server(service, listener.tls), listener.bound))
         log.info("serving", url=listener.url, access=settings.http.access.mode)
     tasks = [asyncio.create_task(server.serve([bound])) for server, bound in doors]

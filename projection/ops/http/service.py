@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from projection.ops.http.access import Access
     from projection.ops.long_operations import LongOperations
     from projection.ops.metrics import Metrics
+    from projection.ops.tracing.requests import RequestTraces
     from projection.query.change_feed import ChangeFeed
     from projection.query.service import Queries
     from projection.store.audit import Door
@@ -35,6 +36,7 @@ class Service:
     changes: ChangeFeed
     settings: HttpSettings
     door: Door = "http"  # by which requests come
+    traces: RequestTraces | None = None  # of requests; None: they are not traced
     stopping: asyncio.Event = field(default_factory=asyncio.Event)  # streams are to end
 
 

@@ -109,6 +109,7 @@ async def view(request: Request, reader: OfTenant, view_type: Type, view_id: Id)
         reader.tenant_id, named, ViewId(view_id), wanted, while_waiting=place_of(request).left()
     )
     answer = await (unless_gone(request, asking) if wanted.wait_ms else asking)
+    request.scope["answer"] = named, answer.build, answer.scanned
     tag = f'W/"{service.queries.etag(reader.tenant_id, named, answer)}"'
     headers = {"etag": tag, "cache-control": _REVALIDATE}
     if _has(request, tag):
@@ -161,6 +162,7 @@ async def views(request: Request, reader: OfTenant, view_type: Type) -> Response
     query = read_query(named, parameters, queries.schema, queries.limits)
     asking = queries.query(reader.tenant_id, query, while_waiting=place_of(request).left())
     answer = await unless_gone(request, asking)
+    request.scope["answer"] = named, answer.build, answer.scanned
     return Response(msgspec.json.encode(answer), media_type=_JSON)
 
 
@@ -177,6 +179,7 @@ async def query(request: Request, reader: OfTenant) -> Response:
     asked_for = await queries.read(await json_body(request))
     asking = queries.query(reader.tenant_id, asked_for, while_waiting=place_of(request).left())
     answer = await unless_gone(request, asking)
+    request.scope["answer"] = asked_for.view, answer.build, answer.scanned
     return Response(msgspec.json.encode(answer), media_type=_JSON)
 
 

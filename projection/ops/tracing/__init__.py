@@ -1,0 +1,1 @@
+"""Traces: what a node does with events and requests, as spans of OpenTelemetry, exported over OTLP."""

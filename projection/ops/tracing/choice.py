@@ -1,0 +1,44 @@
+"""Whether a node is to be traced: OpenTelemetry's own variables say so, and the library is not needed to read them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from projection.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+_PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+_PROTOCOL = "http/protobuf"
+
+
+def wants_traces(environ: Mapping[str, str]) -> bool:
+    """Return whether traces are to be exported: with an exporter or an endpoint named, unless something says no.
+
+    Raises:
+        ConfigurationError: what is named is nothing that the node can export by.
+    """
+    exporter = _value(environ, "OTEL_TRACES_EXPORTER")
+    is_off = _value(environ, "OTEL_SDK_DISABLED").lower() == "true" or exporter == "none"
+    if is_off or not (exporter or any(_value(environ, name) for name in _ENDPOINTS)):
+        return False
+    if exporter not in ("", "otlp"):
+        raise ConfigurationError(
+            f"environment variable OTEL_TRACES_EXPORTER is {exporter!r:.80}, and a node exports by `otlp` only",
+            hint="OTEL_TRACES_EXPORTER=otlp exports traces, OTEL_TRACES_EXPORTER=none none",
+        )
+    for name in _PROTOCOLS:
+        if protocol := _value(environ, name):
+            if protocol != _PROTOCOL:
+                raise ConfigurationError(
+                    f"environment variable {name} is {protocol!r:.80}, and a node exports by {_PROTOCOL} only",
+                    hint=f"{name}={_PROTOCOL}, with the collector's port for HTTP, which is 4318 as a rule",
+                )
+            break  # the first one is the stronger one
+    return True
+
+
+def _value(environ: Mapping[str, str], name: str) -> str:
+    return environ.get(name, "").strip()
