@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from projection.engine.deployment import DeployedView
     from projection.engine.lane import Lane
     from projection.engine.node import Node
+    from projection.engine.outcomes import FoldCame, PartFolded
     from projection.engine.switching import Promotion, Switched
     from projection.model.ids import ViewType
     from projection.model.parked import Drop
@@ -141,7 +142,7 @@ class Operations:
         return await self._do(view_type, self._deployer.rebuild_from(view_type, backup, gate, author))
 
     async def deploy(
-        self, deployed: Sequence[DeployedView], author: Author, gate: Gate = BY_SETTINGS
+        self, deployed: Sequence[DeployedView], author: Author, gate: Gate = BY_SETTINGS, *, defers: bool = False
     ) -> list[StepTaken]:
         """Fold what a manifest says from here on: what it changes anew, beside the builds that answer until then.
 
@@ -149,6 +150,7 @@ class Operations:
             deployed: what the manifest says.
             author: who says so.
             gate: when new builds may answer.
+            defers: whether a new build of which only some views have to be folded waits for `fold`.
 
         Raises:
             ConfigurationError: another build of a view type that is to change is under way; nothing changed.
@@ -156,21 +158,45 @@ class Operations:
             StorageError: the folder cannot be written. What was begun before goes on, and a later deployment, or the
                 next start with this manifest, does the rest.
         """
-        return await self._do(None, self._deployer.deploy(deployed, gate, author))
+        return await self._do(None, self._deployer.deploy(deployed, gate, author, defers=defers))
 
-    async def reload(self, author: Author, gate: Gate = BY_SETTINGS) -> list[StepTaken]:
+    async def hold_back(self, view_type: ViewType, number: int) -> None:
+        """Have a new build that has folded nothing yet wait for `fold`, as one that `deploy` defers.
+
+        Raises:
+            ConfigurationError: it was deleted.
+        """
+        await self._do(view_type, self._deployer.hold_back(view_type, number))
+
+    async def fold(self, view_type: ViewType, number: int, part: PartFolded, author: Author) -> FoldCame:
+        """Fold a new build that waits: on from its draft, or from its start where that is not what it should be.
+
+        Args:
+            view_type: whose.
+            number: of the build.
+            part: what was made of its draft, if anything.
+            author: who began it.
+
+        Raises:
+            ConfigurationError: it was deleted.
+            StreamError, StorageError: it cannot be begun now; it still waits.
+        """
+        return await self._do(view_type, self._deployer.fold(view_type, number, part, author))
+
+    async def reload(self, author: Author, gate: Gate = BY_SETTINGS, *, defers: bool = False) -> list[StepTaken]:
         """Deploy the node's own manifest, read anew; see `reloading.deployed_anew`.
 
         Args:
             author: who says so.
             gate: when new builds may answer.
+            defers: as in `deploy`.
 
         Raises:
             ConfigurationError: the manifest cannot be read, or as in `deploy`; nothing changed.
             ProgramsInvalidError: with the diagnostics of all programs; nothing changed.
             StreamError, StorageError: as in `deploy`.
         """
-        return await self.deploy(await deployed_anew(self._settings, self._access), author, gate)
+        return await self.deploy(await deployed_anew(self._settings, self._access), author, gate, defers=defers)
 
     async def promote(self, view_type: ViewType, choice: Promotion, author: Author) -> Switched:
         """Have the build answer that its gate holds, or that was rolled back; now, or once it has caught up.

@@ -61,6 +61,8 @@ class Switching:
     async def promote(self, view_type: ViewType, choice: Promotion, author: Author) -> Switched:
         """See `Operations.promote`."""
         answers = self._catalog.require(view_type)
+        if (unfolded := self._unfolded(answers, choice.number)) is not None:
+            return await self._promote_later(unfolded, answers, choice, author)
         lane = self._promotable(answers, choice.number)
         pending, old = self._roster.cutover_to(lane), self._roster.lane_of(view_type, answers.number)
         build = replace(self._catalog.build(view_type, lane.build), gate=Gate("when_caught_up", choice.although_parked))
@@ -86,6 +88,20 @@ class Switching:
         self._roster.cutovers.forget(lane)
         self._roster.cutovers.pending.append(one)
         log.info("a build answers once it has caught up", view_type=view_type, build=build.number, by=author.name)
+        return Switched(build, answers, answers=False)
+
+    def _unfolded(self, answers: Build, number: int | None) -> Build | None:
+        """The build that is under way, if it is the one that is meant and no lane folds it yet."""
+        build = self._catalog.candidate(answers.view_type)
+        if build is None or number not in (None, build.number):
+            return None
+        return build if self._roster.lane_of(build.view_type, build.number) is None else None
+
+    async def _promote_later(self, build: Build, answers: Build, choice: Promotion, author: Author) -> Switched:
+        details = {"former_build": answers.number, "build": build.number, "answers": False}
+        audit = AuditRecord("promote", build.view_type, author, details)
+        build = replace(build, gate=Gate("when_caught_up", choice.although_parked))
+        await self._access.in_thread(lambda: self._catalog.record(build, is_candidate=True, audit=audit))
         return Switched(build, answers, answers=False)
 
     def _promotable(self, answers: Build, number: int | None) -> Lane:
