@@ -113,6 +113,10 @@ class Deployer:
             return step
         return replace(step, wanted=step.wanted._replace(why_all=why))
 
+    def waits(self, build: Build) -> bool:
+        """See `Operations.waits`."""
+        return (build.view_type, build.number) in self._waiting
+
     async def hold_back(self, view_type: ViewType, number: int) -> None:
         """See `Operations.hold_back`."""
         if (view_type, number) in self._waiting:

@@ -69,7 +69,7 @@ class Operations:
         self._catalog = catalog
         self._access = LaneAccess(node, catalog)
         self._deployer = Deployer(self._access, release)
-        self._switching = Switching(self._access)
+        self._switching = Switching(self._access, self._deployer.waits)
         self._one = asyncio.Lock()
 
     def begin(self, work: Coroutine[Any, Any, None]) -> None:
@@ -159,6 +159,10 @@ class Operations:
                 next start with this manifest, does the rest.
         """
         return await self._do(None, self._deployer.deploy(deployed, gate, author, defers=defers))
+
+    def waits(self, build: Build) -> bool:
+        """Whether a new build waits for `fold`."""
+        return self._deployer.waits(build)
 
     async def hold_back(self, view_type: ViewType, number: int) -> None:
         """Have a new build that has folded nothing yet wait for `fold`, as one that `deploy` defers.

@@ -19,6 +19,8 @@ from projection.model.promotion import Gate
 from projection.store.audit import AuditRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from projection.engine.cutover import Cutover
     from projection.engine.lane import Lane
     from projection.engine.lane_access import LaneAccess
@@ -52,9 +54,15 @@ class Switched:
 class Switching:
     """Orders about which build of a view type answers."""
 
-    def __init__(self, access: LaneAccess) -> None:
-        """Orders about the builds whose lanes can be come to."""
+    def __init__(self, access: LaneAccess, waits: Callable[[Build], bool]) -> None:
+        """Orders about the builds of a node.
+
+        Args:
+            access: to its lanes.
+            waits: whether a new build has no lane yet, and will have one.
+        """
         self._access = access
+        self._waits = waits
         self._roster = access.roster
         self._catalog = access.catalog
 
@@ -91,11 +99,11 @@ class Switching:
         return Switched(build, answers, answers=False)
 
     def _unfolded(self, answers: Build, number: int | None) -> Build | None:
-        """The build that is under way, if it is the one that is meant and no lane folds it yet."""
+        """The build that is under way, if it is the one that is meant and is still to be given a lane."""
         build = self._catalog.candidate(answers.view_type)
         if build is None or number not in (None, build.number):
             return None
-        return build if self._roster.lane_of(build.view_type, build.number) is None else None
+        return build if self._waits(build) else None
 
     async def _promote_later(self, build: Build, answers: Build, choice: Promotion, author: Author) -> Switched:
         details = {"former_build": answers.number, "build": build.number, "answers": False}

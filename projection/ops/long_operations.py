@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from time import sleep
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -211,13 +212,18 @@ class LongOperations:
         Raises:
             ConfigurationError, StreamError, StorageError: as in `Operations.deploy`.
         """
-        steps = await self._operations.deploy(deployed, author, gate, defers=True)
-        return DeployCame([self._followed(one, author) for one in steps])
+        return await self._deployed(self._operations.deploy(deployed, author, gate, defers=True), author)
 
     async def reload(self, author: Author, gate: Gate = BY_SETTINGS) -> DeployCame:
         """The same by `Operations.reload`; raises as that."""
-        steps = await self._operations.reload(author, gate, defers=True)
-        return DeployCame([self._followed(one, author) for one in steps])
+        return await self._deployed(self._operations.reload(author, gate, defers=True), author)
+
+    async def _deployed(self, deployment: Awaitable[list[StepTaken]], author: Author) -> DeployCame:
+        try:
+            return DeployCame([self._followed(one, author) for one in await deployment])
+        finally:
+            with suppress(StorageError):  # the next deployment, or the next start, does it
+                self._begin_with_parts()  # also what was begun before a step failed, now or in an earlier deployment
 
     def _followed(self, taken: StepTaken, author: Author) -> StepCame:
         step, build = taken.step, taken.build
@@ -254,7 +260,13 @@ class LongOperations:
             self.tasks.begin(record.operation, record.view_type, author, work, again=record)
 
     def _begin_with_parts(self) -> None:
-        """Follow new builds that were begun while no node ran, if not all of their views may have to be folded."""
+        """Follow new builds that nobody follows yet, if not all of their views may have to be folded.
+
+        They were begun while no node ran, or by a deployment that failed later.
+
+        Raises:
+            StorageError: the catalog cannot be read or written.
+        """
         followed = {(one.view_type, one.build) for one in self.tasks.all() if not one.has_ended}
         for view_type in self._catalog.view_types():
             build = self._catalog.candidate(view_type)

@@ -60,12 +60,20 @@ class NewBuilds:
         candidate = self._catalog.candidate(view_type)
         return candidate is not None and candidate.number == number
 
+    def _has_answered(self, view_type: ViewType, number: int) -> bool:
+        """Whether a build answers, or did so until somebody went back from it."""
+        follower = self._catalog.follower(view_type)
+        is_follower = follower is not None and follower.number == number
+        return is_follower or self._catalog.serving_number(view_type) == number
+
     def may_begin_with_part(self, build: Build) -> bool:
-        """Whether a build that an earlier process began has folded nothing yet, and not all views may have to fold.
+        """Whether a build waits, or an earlier process began it, and not all views may have to fold.
 
         Raises:
             StorageError: the catalog cannot be read.
         """
+        if self._operations.waits(build):
+            return True
         lane = self._node.roster.lane_of(build.view_type, build.number)
         if lane is None or lane.position != LanePosition():
             return False
@@ -118,7 +126,7 @@ class NewBuilds:
             ConfigurationError: it was deleted.
             TaskLeftError: the node is stopping.
         """
-        while self._catalog.serving_number(view_type) != number:
+        while not self._has_answered(view_type, number):
             if task.canceled_by is not None:
                 raise TaskCanceledError(f"build {number} of view type {view_type} was given up")
             if not self.is_candidate(view_type, number):

@@ -212,6 +212,31 @@ async def test_a_copy_of_what_was_repaired_since_is_not_used(site, tmp_path, mon
         assert "build 1 was repaired meanwhile" == (await came(one, await deploys(one, tmp_path)))["why"]
 
 
+async def test_one_that_is_gone_back_from_at_once_is_done(site, tmp_path, monkeypatch):
+    monkeypatch.setattr(new_builds, "_LOOK_S", 1.0)
+    async with site(LOG, builds={"retire_after_h": 24}) as one:
+        step = await deploys(one, tmp_path)
+        await eventually(lambda: serving(one) == 2)
+        await ordered(one, "rollback")
+        found = await ended(one, f"/v1/operations/{step['operation']}")
+        assert ("done", 2, 1) == (found["state"], found["result"]["folded"], serving(one))
+
+
+async def test_what_a_deployment_began_before_it_failed_goes_on(site, tmp_path, monkeypatch):
+    async with site(LOG) as one:
+        take = Deployer._take
+
+        async def refused(deployer, *arguments, **more):
+            await take(deployer, *arguments, **more)
+            raise StorageError("there is no room", code=FULL)
+
+        monkeypatch.setattr(Deployer, "_take", refused)
+        order = {"recipes": [recipe(one, tmp_path)], "by": "alice"}
+        assert 503 == (await one.post("/v1/operations/deploy", order)).status_code
+        await eventually(lambda: serving(one) == 2)
+        assert [(2, 16)] == folds(one)
+
+
 async def test_after_a_restart_it_begins_anew_and_only_these_views_are_folded(site, tmp_path, held):
     async with site(LOG) as one:
         step = await deploys(one, tmp_path)
