@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from projection.cli.console import note, print_json
+from projection.cli.console import note, print_json, say
 from projection.cli.options import AlthoughParked, Config, ManifestFile, Reason, Storage, WhenPromoted
 from projection.cli.parameters import Option
 
@@ -34,9 +34,9 @@ def deploy(
     """Have a node fold what a manifest says from here on.
 
     All its programs are checked first. What is folded differently from now on folds anew, beside the build that answers
-    until the new one has caught up. What is the same goes on, with the indexes that the program names now. A node that
-    is running on the data folder begins at once; else the next start does. Give the node's own manifest the same by its
-    next start.
+    until the new one has caught up. If only views that had certain events can differ, only these are folded, and the
+    others are copied. What is the same goes on, with the indexes that the program names now. A node that is running on
+    the data folder begins at once; else the next start does. Give the node's own manifest the same by its next start.
     """
     from projection.cli.door import door_to, whoever
     from projection.engine.deploying import FoldsAnew, plan_deployment
@@ -82,3 +82,6 @@ def print_steps(steps: Sequence[StepCame], *, as_json: bool) -> None:
         return
     rows = [(one.view_type, one.change, "-" if one.build is None else one.build, one.why or "-") for one in steps]
     print_table(("view type", "action", "build", "what is different"), rows, last_folds=True)
+    for one in steps:
+        if one.folds is not None:
+            say(f"{one.view_type}: {one.folds}")

@@ -30,7 +30,8 @@ _Id = Annotated[str, Argument(metavar="ID", help="The operation, as `operations 
 def operations() -> None:
     """List, watch and cancel the long operations of a node.
 
-    These are rebuilds, until the new build answers, adoptions, repairs, backups, and what a node verifies and compares.
+    These are rebuilds and deployments, until the new build answers, adoptions, repairs, backups, and what a node
+    verifies and compares.
     """
 
 

@@ -43,8 +43,8 @@ def plan(
     """Show what `projection deploy` would do, and what it takes.
 
     It says which view types of the manifest fold anew, and why. Events, time and disk are rough: events are counted in
-    the whole stream, time goes by how fast former builds were folded, and disk is what the present build takes. Writes
-    nothing, and reads while a node writes.
+    the whole stream, time goes by how fast former builds were folded, and disk is what the present build takes. If only
+    views that had certain events fold anew, it says so. Writes nothing, and reads while a node writes.
     """
     import asyncio
 
@@ -120,12 +120,15 @@ def _told(one: PlannedStep) -> Iterator[str]:
     if one.folds is None:
         return
     if one.pace is not None:
-        yield f"time: {one.pace.rests_on}"
+        most = "at most; " if one.is_at_most else ""
+        yield f"time: {most}{one.pace.rests_on}"
     else:
         how = "`projection plan --sample 1` folds the beginning of the log, if that has events of it, to tell"
         yield f"time: not known, as no build of it was measured; {how}"
-    if one.reach is not None:
+    if one.reach is not None and (one.reach.is_narrow or one.in_words is None):
         yield one.reach.in_words
+    if one.in_words is not None:
+        yield "folds anew only these views" if one.is_partial and one.touched is None else one.in_words
     if one.touched is not None:
         least = "" if one.touched.is_whole else "more than "
         yield f"{least}{len(one.touched.views):,} views had {one.touched.events:,} such events"
@@ -153,6 +156,7 @@ def _as_json(one: PlannedStep) -> dict[str, object]:
         "bytes": one.bytes,
         "reach": None if one.reach is None else one.reach.as_json(),
         "touched": None if one.touched is None else {"events": one.touched.events, "views": len(one.touched.views)},
+        "folds": one.in_words,
         "sampled": one.sampled,
         "differing": [to_builtins(DifferingView.of(each)) for each in one.differing],
     }

@@ -41,11 +41,13 @@ def repair(
 
     That is one view, all of a tenant, or all of everyone. Where nothing differs, nothing is written. A node may be
     running on the data folder: its views are answered all the while. Exit status: 0 nothing is wrong any more, 1
-    something is: with --dry-run something differs, else the build holds more that it should not.
+    something is: with --dry-run something differs, else the build holds more that it should not. It is 1 as well if
+    there is no view of that id, neither in the store nor in the log.
     """
     import msgspec
 
     from projection.cli.door import door_to, whoever
+    from projection.cli.show import ViewMissingError
     from projection.engine.orders import RepairOrder
     from projection.lang.printable import printable
     from projection.model.settings import Settings
@@ -61,6 +63,12 @@ def repair(
     )
     with door_to(settings.storage) as door:
         came = door.repair(order, settings)
+    if id_ is not None and not came.compared and not _differs(came):
+        where = f"neither in build {came.build} nor in the log"
+        raise ViewMissingError(
+            f"tenant {order.tenant_id!r} has no {view_type} with the id {id_!r}, {where}",
+            hint="name another tenant with --tenant, or look for the id with `projection query`",
+        )
     if json:
         print_json(msgspec.to_builtins(came))
     else:

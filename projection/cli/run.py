@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from projection.cli.console import Figures
     from projection.engine.deployment import DeployedView
     from projection.engine.node import Progress
-    from projection.engine.operations import Operations
     from projection.engine.summary import Summary
     from projection.errors import ProjectionError
     from projection.model.settings import Settings
+    from projection.ops.long_operations import LongOperations
     from projection.ops.tracing.exporting import NodeTracing
     from projection.store.catalog import Catalog
 
@@ -213,7 +213,7 @@ async def _run(
         if not until_caught_up:
             requests = None if tracing is None else tracing.requests
             service = await opened.enter_async_context(serving(listener, node, catalog, settings, requests))
-            signals.reload_by(lambda: service.operations.begin(_reloaded(service.operations)))
+            signals.reload_by(lambda: service.operations.begin(_reloaded(service.long)))
         with progress("folding", None, say=_log_progress) as advance:
 
             def show(now: Progress) -> None:
@@ -227,7 +227,7 @@ async def _run(
         return _Ended(summary, [*health.halts, *health.refused], node.abandoned, held)
 
 
-async def _reloaded(operations: Operations) -> None:
+async def _reloaded(operations: LongOperations) -> None:
     """Deploy what the manifest says by now; where that cannot be, everything goes on as before."""
     import structlog
 

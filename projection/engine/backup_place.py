@@ -15,7 +15,7 @@ from projection.store.backup_directory import BackupDirectory
 from projection.stream.address import NatsConnection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from projection.store.backups import Backups
 
@@ -44,8 +44,7 @@ class Place(msgspec.Struct, frozen=True):
         if bucket is None:
             return cls(str(directory))
         assert connection is not None  # noqa: S101 - whoever names a bucket can say where it is
-        fields = asdict(connection)
-        return cls(bucket=bucket, nats={name: _plain(value) for name, value in fields.items()})
+        return cls(bucket=bucket, nats=plain_connection(connection))
 
     @contextmanager
     def opened(self) -> Iterator[Backups]:
@@ -57,9 +56,7 @@ class Place(msgspec.Struct, frozen=True):
         if self.directory is not None:
             yield BackupDirectory(Path(self.directory))
             return
-        fields: dict[str, Any] = dict(self.nats or {})
-        fields |= {name: Path(fields[name]) for name in _PATHS if fields.get(name)}
-        with BackupBucket(NatsConnection(**fields), self.bucket or "") as bucket:
+        with BackupBucket(connection_of(self.nats or {}), self.bucket or "") as bucket:
             yield bucket
 
     def __str__(self) -> str:
@@ -67,6 +64,17 @@ class Place(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"Place({self})"
+
+
+def plain_connection(connection: NatsConnection) -> dict[str, Any]:
+    """Give a connection as JSON values, for a process beside the node; some may be secret."""
+    return {name: _plain(value) for name, value in asdict(connection).items()}
+
+
+def connection_of(fields: Mapping[str, Any]) -> NatsConnection:
+    """The inverse of `plain_connection`."""
+    paths = {name: Path(fields[name]) for name in _PATHS if fields.get(name)}
+    return NatsConnection(**{**fields, **paths})
 
 
 def _plain(value: object) -> object:

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from projection.engine.recipes import deployed_from, differences, recipe_of
+from projection.engine.scope import scope_of
 from projection.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from projection.engine.deployment import DeployedView
+    from projection.engine.scope import Scope
     from projection.lang.run.executors import Execution
     from projection.model.ids import ViewType
     from projection.model.recipe import Recipe
@@ -32,6 +34,11 @@ class Step:
         """The build that is wanted, where there is one already."""
         return None
 
+    @property
+    def scope(self) -> Scope | None:
+        """Which views fold anew, where a new build replaces another."""
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class Begins(Step):
@@ -48,6 +55,12 @@ class FoldsAnew(Step):
     change: ClassVar[str] = "folds anew"
     deployed: DeployedView
     answers: Build
+    wanted: Scope  # which views fold anew
+
+    @property
+    def scope(self) -> Scope:
+        """See `Step`."""
+        return self.wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +175,6 @@ def _step(catalog: Catalog | CatalogReader, one: DeployedView) -> Step:
     why = ", ".join(differences(answers, one).values())
     same = [build for build in catalog.builds(view_type) if build.base_identity == one.base_identity]
     if not same:
-        return FoldsAnew(view_type, why, one, answers)
+        return FoldsAnew(view_type, why, one, answers, scope_of(answers, one))
     kind = WasRolledBack if same[-1].gate.rolled_back else GoesBack
     return kind(view_type, why, one, answers, same[-1])

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from projection.engine.deployment import DeployedView
     from projection.engine.lane import Lane
     from projection.engine.node import Node
+    from projection.engine.outcomes import FoldCame, PartFolded
     from projection.engine.switching import Promotion, Switched
     from projection.model.ids import ViewType
     from projection.model.parked import Drop
@@ -71,7 +72,7 @@ class Operations:
         self._catalog = catalog
         self._access = LaneAccess(node, catalog)
         self._deployer = Deployer(self._access, release)
-        self._switching = Switching(self._access)
+        self._switching = Switching(self._access, self._deployer.waits)
         self._one = asyncio.Lock()
 
     def begin(self, work: Coroutine[Any, Any, None]) -> None:
@@ -144,7 +145,7 @@ class Operations:
         return await self._do(view_type, self._deployer.rebuild_from(view_type, backup, gate, author))
 
     async def deploy(
-        self, deployed: Sequence[DeployedView], author: Author, gate: Gate = BY_SETTINGS
+        self, deployed: Sequence[DeployedView], author: Author, gate: Gate = BY_SETTINGS, *, defers: bool = False
     ) -> list[StepTaken]:
         """Fold what a manifest says from here on: what it changes anew, beside the builds that answer until then.
 
@@ -152,6 +153,7 @@ class Operations:
             deployed: what the manifest says.
             author: who says so.
             gate: when new builds may answer.
+            defers: whether a new build of which only some views have to be folded waits for `fold`.
 
         Raises:
             ConfigurationError: another build of a view type that is to change is under way; nothing changed.
@@ -159,21 +161,49 @@ class Operations:
             StorageError: the folder cannot be written. What was begun before goes on, and a later deployment, or the
                 next start with this manifest, does the rest.
         """
-        return await self._do(None, self._deployer.deploy(deployed, gate, author))
+        return await self._do(None, self._deployer.deploy(deployed, gate, author, defers=defers))
 
-    async def reload(self, author: Author, gate: Gate = BY_SETTINGS) -> list[StepTaken]:
+    def waits(self, build: Build) -> bool:
+        """Whether a new build waits for `fold`."""
+        return self._deployer.waits(build)
+
+    async def hold_back(self, view_type: ViewType, number: int) -> None:
+        """Have a new build that has folded nothing yet wait for `fold`, as one that `deploy` defers.
+
+        Raises:
+            ConfigurationError: it was deleted.
+        """
+        await self._do(view_type, self._deployer.hold_back(view_type, number))
+
+    async def fold(self, view_type: ViewType, number: int, part: PartFolded, author: Author) -> FoldCame:
+        """Fold a new build that waits: on from its draft, or from its start where that is not what it should be.
+
+        Args:
+            view_type: whose.
+            number: of the build.
+            part: what was made of its draft, if anything.
+            author: who began it.
+
+        Raises:
+            ConfigurationError: it was deleted.
+            StreamError, StorageError: it cannot be begun now; it still waits.
+        """
+        return await self._do(view_type, self._deployer.fold(view_type, number, part, author))
+
+    async def reload(self, author: Author, gate: Gate = BY_SETTINGS, *, defers: bool = False) -> list[StepTaken]:
         """Deploy the node's own manifest, read anew; see `reloading.deployed_anew`.
 
         Args:
             author: who says so.
             gate: when new builds may answer.
+            defers: as in `deploy`.
 
         Raises:
             ConfigurationError: the manifest cannot be read, or as in `deploy`; nothing changed.
             ProgramsInvalidError: with the diagnostics of all programs; nothing changed.
             StreamError, StorageError: as in `deploy`.
         """
-        return await self.deploy(await deployed_anew(self._settings, self._access), author, gate)
+        return await self.deploy(await deployed_anew(self._settings, self._access), author, gate, defers=defers)
 
     async def promote(self, view_type: ViewType, choice: Promotion, author: Author) -> Switched:
         """Have the build answer that its gate holds, or that was rolled back; now, or once it has caught up.

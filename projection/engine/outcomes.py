@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from projection.engine.backup import BackupMade
     from projection.engine.compaction import CompactedBuild
     from projection.engine.decisions import Dropped
-    from projection.engine.deploying import Step, StepTaken
+    from projection.engine.deploying import Step
     from projection.engine.switching import Switched
     from projection.engine.verification import Verification
     from projection.store.build import Build
@@ -91,7 +91,7 @@ class RepairCame(msgspec.Struct, frozen=True):
     build: int
     scanned: int  # behind which event both were compared
     events: int  # of the log, that were read
-    compared: int  # views
+    compared: int  # views; none where there is no view of the id, neither stored nor in the log
     different: int  # of these
     views: list[ViewDiffered]  # the first 100 of them
     parked: int  # parked events that were missing or should not have been there
@@ -134,6 +134,36 @@ class SwitchCame(msgspec.Struct, frozen=True):
         return cls(str(came.build.view_type), came.build.number, came.former.number, came.answers)
 
 
+class FoldCame(msgspec.Struct, frozen=True):
+    """What a new build was made of, where not all of it may have to be folded."""
+
+    view_type: str
+    build: int
+    folded: int | None = None  # views that were folded anew; null: all of them
+    of: int | None = None  # views that there were; null where all are folded
+    why: str = ""  # why all of them are
+
+    @property
+    def in_words(self) -> str:
+        """The same as a sentence without its end."""
+        if self.folded is None or self.of is None:
+            return f"folds all views anew: {self.why}"
+        return f"folds {self.folded:,} of {self.of:,} views anew"
+
+
+class PartFolded(msgspec.Struct, frozen=True):
+    """What another process made of a new build; or why all of it has to be folded."""
+
+    why_all: str = ""  # the rest counts where this is empty
+    folded: int = 0  # views that were folded anew
+    of: int = 0  # views that there were
+    events: int = 0  # sequences of the log that were read for that
+    seconds: float = 0.0  # that it took
+    answers: int = 0  # the build that was copied
+    identity: str = ""  # what that was folded by
+    audited: int = 0  # the number of the last audit record when it was copied
+
+
 class StepCame(msgspec.Struct, frozen=True):
     """What a deployment does with one view type."""
 
@@ -141,23 +171,27 @@ class StepCame(msgspec.Struct, frozen=True):
     change: str
     why: str
     build: int | None  # that is folded from here on; null where it is still to be made, or is none
+    folds: str | None = None  # which views fold anew, in words; null where no new build replaces another
+    operation: str | None = None  # the id of the long operation that follows the new build; null where there is none
 
     @classmethod
-    def of(cls, step: Step, build: Build | None = None) -> StepCame:
+    def of(cls, step: Step, build: Build | None = None, operation: str | None = None) -> StepCame:
         """The same of a step in this process, and of the build that it began."""
-        wanted = build or step.known_build
-        return cls(str(step.view_type), step.change, step.why, None if wanted is None else wanted.number)
+        wanted, scope = build or step.known_build, step.scope
+        return cls(
+            str(step.view_type),
+            step.change,
+            step.why,
+            None if wanted is None else wanted.number,
+            None if scope is None else scope.in_words,
+            operation,
+        )
 
 
 class DeployCame(msgspec.Struct, frozen=True):
     """What comes of a deployment."""
 
     steps: list[StepCame]
-
-    @classmethod
-    def of(cls, taken: Iterable[StepTaken]) -> DeployCame:
-        """The same of a deployment in this process."""
-        return cls([StepCame.of(one.step, one.build) for one in taken])
 
 
 class BackupCame(msgspec.Struct, frozen=True):

@@ -13,18 +13,16 @@ from projection.engine.side_work import Said
 from projection.errors import StorageError
 
 if TYPE_CHECKING:
-    from projection.engine.side_work import Work
     from projection.engine.tasks import Task
 
-_MODULE = "projection.engine.side_work"
 _LONGEST_LINE = 64 << 20  # bytes
 
 
-async def done_beside(work: Work, stopping: asyncio.Event, task: Task | None = None) -> Said:
+async def done_beside(work: msgspec.Struct, stopping: asyncio.Event, task: Task | None = None) -> Said:
     """Have some work done by another process, and return what came of it.
 
     Args:
-        work: what is to be done.
+        work: what is to be done, by the module of its class.
         stopping: the node is to end: the work is given up.
         task: told now and then how far it is; to cancel it ends the process.
 
@@ -38,7 +36,7 @@ async def done_beside(work: Work, stopping: asyncio.Event, task: Task | None = N
             sys.executable,
             "-P",  # whatever lies in the current folder is none of the program
             "-m",
-            _MODULE,
+            type(work).__module__,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
@@ -74,7 +72,7 @@ async def done_beside(work: Work, stopping: asyncio.Event, task: Task | None = N
     return said
 
 
-async def _heard(process: asyncio.subprocess.Process, work: Work, task: Task | None) -> Said | None:
+async def _heard(process: asyncio.subprocess.Process, work: msgspec.Struct, task: Task | None) -> Said | None:
     """The last line of the answer; None where there was none."""
     assert process.stdin is not None  # noqa: S101 - it was asked for
     assert process.stdout is not None  # noqa: S101

@@ -1,7 +1,8 @@
 """What a node has another process do: much work on its stores, for which its event loop shall not wait.
 
-Run as `python -m projection.engine.side_work`. A line of JSON on stdin says what is to be done; lines of JSON on stdout
-say how far it is, and the last one what came of it. When stdin ends, the node has gone, and so does this process.
+Run as `python -m` with the module of the work: this one, or one of a layer above. A line of JSON on stdin says what is
+to be done; lines of JSON on stdout say how far it is, and the last one what came of it. When stdin ends, the node has
+gone, and so does this process.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 from time import monotonic
+from typing import Any
 
 import msgspec
 
 from projection.engine.backup import back_up
 from projection.engine.backup_place import Place  # noqa: TC001 - a field's type
 from projection.engine.compaction import compact_builds
-from projection.engine.outcomes import BackupCame, CompactCame, VerifiedBuild, VerifyCame
+from projection.engine.outcomes import BackupCame, CompactCame, PartFolded, VerifiedBuild, VerifyCame
 from projection.engine.verification import verify
 from projection.errors import (
     ConfigurationError,
@@ -45,7 +47,7 @@ class BackupWork(msgspec.Struct, frozen=True, tag="backup"):
 
     def do(self) -> BackupCame:
         """Write the backup, and tell how far it is."""
-        telling = _Telling()
+        telling = Telling()
         with CatalogReader.open(Path(self.data)) as catalog, self.place.opened() as backups:
             made = back_up(catalog, backups, keep=self.keep, on_progress=lambda now: telling.tell(now.bytes, now.of))
         return BackupCame.of(made)
@@ -60,7 +62,7 @@ class VerifyWork(msgspec.Struct, frozen=True, tag="verify"):
     def do(self) -> VerifyCame:
         """Go through them, and tell how far that is."""
         wanted = None if self.view_types is None else [ViewType(one) for one in self.view_types]
-        return VerifyCame([VerifiedBuild.of(one) for one in verify(Path(self.data), wanted, _Telling().tell)])
+        return VerifyCame([VerifiedBuild.of(one) for one in verify(Path(self.data), wanted, Telling().tell)])
 
 
 class CompactWork(msgspec.Struct, frozen=True, tag="compact"):
@@ -73,7 +75,7 @@ class CompactWork(msgspec.Struct, frozen=True, tag="compact"):
         """Do it, and tell how far it is."""
         view_type = None if self.view_type is None else ViewType(self.view_type)
         with CatalogReader.open(Path(self.data)) as catalog:
-            return CompactCame.of(compact_builds(catalog, view_type, _Telling().tell))
+            return CompactCame.of(compact_builds(catalog, view_type, Telling().tell))
 
 
 Work = BackupWork | VerifyWork | CompactWork
@@ -114,16 +116,22 @@ class Said(msgspec.Struct, frozen=True):
     made: BackupCame | None = None
     verified: VerifyCame | None = None
     compacted: CompactCame | None = None
+    folded: PartFolded | None = None
     refused: Refusal | None = None
 
 
-class _Telling:
+_FIELDS: dict[type, str] = {BackupCame: "made", VerifyCame: "verified", CompactCame: "compacted", PartFolded: "folded"}
+
+
+class Telling:
     """Tells how far the work is: at once, and then every now and then."""
 
     def __init__(self) -> None:
+        """Nothing was told yet."""
         self._told: float | None = None
 
     def tell(self, done: int, of: int) -> None:
+        """Tell it, unless that was done just now."""
         now = monotonic()
         if self._told is None or now - self._told >= _TOLD_EVERY_S or done == of:
             self._told = now
@@ -141,20 +149,15 @@ def _end_with_the_node() -> None:
     os._exit(1)
 
 
-def main() -> None:
-    """Do what stdin says."""
-    work = msgspec.json.decode(sys.stdin.buffer.readline(), type=Work)
+def serve(kinds: Any) -> None:
+    """Do what stdin says, which is one of these kinds of work."""
+    work = msgspec.json.decode(sys.stdin.buffer.readline(), type=kinds)
     Thread(target=_end_with_the_node, daemon=True).start()
     with suppress(OSError):
         os.nice(_NICENESS)
     try:
-        match work.do():
-            case BackupCame() as came:
-                said = Said(made=came)
-            case VerifyCame() as found:
-                said = Said(verified=found)
-            case CompactCame() as compacted:
-                said = Said(compacted=compacted)
+        came = work.do()
+        said = Said(**{_FIELDS[type(came)]: came})
     except ProjectionError as error:
         said = Said(refused=Refusal.of(error))
     except Exception as error:  # noqa: BLE001 - the node tells it
@@ -164,4 +167,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    serve(Work)

@@ -19,6 +19,8 @@ from projection.model.promotion import Gate
 from projection.store.audit import AuditRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from projection.engine.cutover import Cutover
     from projection.engine.lane import Lane
     from projection.engine.lane_access import LaneAccess
@@ -52,15 +54,23 @@ class Switched:
 class Switching:
     """Orders about which build of a view type answers."""
 
-    def __init__(self, access: LaneAccess) -> None:
-        """Orders about the builds whose lanes can be come to."""
+    def __init__(self, access: LaneAccess, waits: Callable[[Build], bool]) -> None:
+        """Orders about the builds of a node.
+
+        Args:
+            access: to its lanes.
+            waits: whether a new build has no lane yet, and will have one.
+        """
         self._access = access
+        self._waits = waits
         self._roster = access.roster
         self._catalog = access.catalog
 
     async def promote(self, view_type: ViewType, choice: Promotion, author: Author) -> Switched:
         """See `Operations.promote`."""
         answers = self._catalog.require(view_type)
+        if (unfolded := self._unfolded(answers, choice.number)) is not None:
+            return await self._promote_later(unfolded, answers, choice, author)
         lane = self._promotable(answers, choice.number)
         pending, old = self._roster.cutover_to(lane), self._roster.lane_of(view_type, answers.number)
         build = replace(self._catalog.build(view_type, lane.build), gate=Gate("when_caught_up", choice.although_parked))
@@ -86,6 +96,20 @@ class Switching:
         self._roster.cutovers.forget(lane)
         self._roster.cutovers.pending.append(one)
         log.info("a build answers once it has caught up", view_type=view_type, build=build.number, by=author.name)
+        return Switched(build, answers, answers=False)
+
+    def _unfolded(self, answers: Build, number: int | None) -> Build | None:
+        """The build that is under way, if it is the one that is meant and is still to be given a lane."""
+        build = self._catalog.candidate(answers.view_type)
+        if build is None or number not in (None, build.number):
+            return None
+        return build if self._waits(build) else None
+
+    async def _promote_later(self, build: Build, answers: Build, choice: Promotion, author: Author) -> Switched:
+        details = {"former_build": answers.number, "build": build.number, "answers": False}
+        audit = AuditRecord("promote", build.view_type, author, details)
+        build = replace(build, gate=Gate("when_caught_up", choice.although_parked))
+        await self._access.in_thread(lambda: self._catalog.record(build, is_candidate=True, audit=audit))
         return Switched(build, answers, answers=False)
 
     def _promotable(self, answers: Build, number: int | None) -> Lane:

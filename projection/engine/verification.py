@@ -106,6 +106,7 @@ def verified(
     build: Build,
     open_: Callable[[Path], LmdbViewReader] = LmdbViewReader.open,
     seen: Callable[[int], object] | None = None,
+    at: Path | None = None,
 ) -> Verification:
     """Go through everything that the store of a build holds.
 
@@ -113,9 +114,10 @@ def verified(
         build: whose store.
         open_: opens it.
         seen: told now and then how many more entries of it were read.
+        at: where a copy of the store lies that is looked at instead.
     """
     try:
-        with open_(build.lane_path()) as reader:
+        with open_(build.lane_path() if at is None else at) as reader:
             return Verification(build, reader.audit(seen), tuple(_problems_of_indexes(build, reader, seen)))
     except StorageError as error:
         return Verification(build, None, unreadable=error.message)

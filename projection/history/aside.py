@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from projection.engine.lane import Lane
 from projection.history.subjects import Subjects, subjects_of, subjects_of_tenant
+from projection.lang.failures import Failure
 from projection.lang.program import only_deletes
 from projection.model.keys import CheckpointKey
 from projection.store.memory import MemoryLaneStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from projection.engine.deployment import DeployedView
@@ -30,23 +31,43 @@ if TYPE_CHECKING:
     from projection.model.ids import TenantId, ViewId
     from projection.store.port import LaneStore
 
+    Target = tuple[TenantId, str]  # whose view, and its id
+
 _SLICE_S = 0.002  # of work, until others have their turn
 _COMMIT = 1_000  # events between two commits: what a lane has changed stays decoded until then
 
 
 class _LaneAside(Lane):
-    """Folds what concerns one view, or one tenant."""
+    """Folds what concerns one view, one tenant, or some views."""
 
     def __init__(
-        self, deployed: DeployedView, store: LaneStore, view_id: ViewId | None, suspended_at: int | None
+        self,
+        deployed: DeployedView,
+        store: LaneStore,
+        view_id: ViewId | None,
+        suspended_at: int | None,
+        views: Collection[Target] | None,
     ) -> None:
         super().__init__(deployed, store)
         self._view_id = view_id
+        self._views = views
         self.suspended_at = suspended_at
+
+    def erase(self, target: Target) -> None:
+        """Take a view away, as if no event had made it."""
+        try:
+            cached = self._load(target)
+        except Failure:  # no store holds a view whose id is too long
+            return
+        if cached.view is not None:
+            self._cache.change(cached, None, None)
 
     def _touch(self, event: Event, payload: Any, targets: Mapping[str, Sequence[Step]], *, again: bool = False) -> None:
         if self._view_id is not None:
             targets = {view_id: steps for view_id, steps in targets.items() if view_id == self._view_id}
+        if self._views is not None:
+            tenant_id, views = event.tenant_id, self._views
+            targets = {view_id: steps for view_id, steps in targets.items() if (tenant_id, view_id) in views}
         if self._is_suspended(event):
             targets = {view_id: steps for view_id, steps in targets.items() if only_deletes(steps)}
         super()._touch(event, payload, targets, again=again)
@@ -64,7 +85,7 @@ class _LaneAside(Lane):
 
 
 class FoldAside:
-    """What the events of a log come to, for one view, for all views of a tenant, or for all; `store` holds it."""
+    """What the events of a log come to, for one view, some, all of a tenant, or all; `store` holds it."""
 
     def __init__(
         self,
@@ -75,6 +96,7 @@ class FoldAside:
         before: int = 0,
         suspended_at: int | None = None,
         store: LaneStore | None = None,
+        views: Collection[Target] | None = None,
     ) -> None:
         """The fold before its first event.
 
@@ -85,6 +107,7 @@ class FoldAside:
             before: the last sequence that the view type does not read.
             suspended_at: the event from which on nothing is folded for the tenant; of all its views, the fold finds it.
             store: what is folded on, up to `before`; it stays the caller's to close. None: nothing yet, in memory.
+            views: the only views that events have an effect on; None for all. What is parked is parked all the same.
         """
         self.deployed = deployed
         self.tenant_id = tenant_id
@@ -93,7 +116,7 @@ class FoldAside:
         self.events = 0  # of the log, that were read
         self.seen = before  # the sequence of the last of them
         self.store = MemoryLaneStore() if store is None else store
-        self._lane = _LaneAside(deployed, self.store, view_id, suspended_at)
+        self._lane = _LaneAside(deployed, self.store, view_id, suspended_at, views)
         self._taken = 0  # events of these tenants
         self.tenants: set[TenantId] = set()  # whose these are
 
@@ -118,6 +141,19 @@ class FoldAside:
             (key, self.store.get_checkpoint(key)) for key in (CheckpointKey(one, view_type) for one in self.tenants)
         )
         return [(key, made) for key, made in found if made is not None]
+
+    @property
+    def parked(self) -> int:
+        """How many events are parked or were skipped."""
+        return self._lane.parked
+
+    def erase(self, views: Iterable[Target]) -> None:
+        """Take views away, as if no event had made them; the store is no further in the log afterwards."""
+        for count, target in enumerate(views, 1):
+            self._lane.erase(target)
+            if count % _COMMIT == 0:
+                self._lane.commit(None)
+        self._lane.commit(None)
 
     def suspend_from(self, sequence: int | None) -> None:
         """Say from which event on nothing is folded for the tenant; one that is still to be read."""

@@ -34,20 +34,22 @@ class FoldPace:
         return events / self.rate
 
 
-def measured(audit: Iterable[AuditRecord], view_type: ViewType) -> FoldPace | None:
+def measured(audit: Iterable[AuditRecord], view_type: ViewType, *, of_parts: bool = False) -> FoldPace | None:
     """By the last build of the view type whose folding the node has measured; None where there is none.
 
     Args:
         audit: all records of the data folder, the oldest first.
         view_type: which.
+        of_parts: whether builds count of which only some views were folded, and no others.
     """
-    found = None
+    found, names = None, ("part_events", "part_seconds") if of_parts else ("events", "seconds")
     for one in audit:
-        events, seconds = one.details.get("events"), one.details.get("seconds")
+        events, seconds = (one.details.get(name) for name in names)
         if one.view_type != view_type or not events or seconds is None or seconds < _LEAST_S:
             continue
         rate = events / seconds
-        told = f"build {one.details['build']} was folded at {rate:,.0f} events a second"
+        what = "the part that was folded of build" if of_parts else "build"
+        told = f"{what} {one.details['build']} was folded at {rate:,.0f} events a second"
         found = FoldPace(rate, told)
     return found
 

@@ -188,18 +188,21 @@ def _stored(store: LmdbLane, fold: FoldAside) -> _Side:
 
 
 def _pairs(snapshot: Snapshot, fold: FoldAside) -> Iterator[tuple[bytes, bytes | None, bytes | None]]:
-    """Each view's key with what is stored and what was made; one of these may be None, and for one view both."""
+    """Each view's key with what is stored and what was made; one of these may be None."""
     view_type = fold.deployed.entry.view_type
     if fold.tenant_id is not None and fold.view_id is not None:
         key = encoded_view_key(fold.tenant_id, view_type, fold.view_id)
+        stored = made = None
         if not is_key_too_long(key):  # else there is no such view
-            yield key, snapshot.get(key), fold.store.get(key)
+            stored, made = snapshot.get(key), fold.store.get(key)
+        if (stored, made) != (None, None):
+            yield key, stored, made
         return
-    made = {key.encode(): view for key, view in fold.store.scan(fold.tenant_id, view_type)}
+    folded = {key.encode(): view for key, view in fold.store.scan(fold.tenant_id, view_type)}
     prefix = VIEWS if fold.tenant_id is None else ViewKey.prefix(fold.tenant_id, view_type)
     for key, stored in snapshot.entries(prefix, after(prefix)):
-        yield key, stored, made.pop(key, None)
-    for key, view in made.items():
+        yield key, stored, folded.pop(key, None)
+    for key, view in folded.items():
         yield key, None, view
 
 

@@ -13,7 +13,7 @@ from projection.engine.inventory import build_states
 from projection.engine.recipes import deployed_by
 from projection.history.comparison import Pair, ViewDifference, subjects_of
 from projection.history.estimating import measured, tried
-from projection.history.reaching import reach_of, touched_views
+from projection.history.reaching import stored_scope, too_many, touched_views
 from projection.history.watching import WatchedViews
 from projection.model.keys import VIEWS, ViewKey
 from projection.store.lmdb_reader import LmdbViewReader
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from projection.engine.deploying import Step
+    from projection.engine.scope import Scope
     from projection.history.estimating import FoldPace
     from projection.history.logs import Log
     from projection.history.reaching import TouchedViews
@@ -41,7 +42,9 @@ class PlannedStep:
     after: int | None  # the last event that is not read again; None: nothing is
     events: int | None = None  # to be read, at most; None: none, or not known
     pace: FoldPace | None = None  # None: not known
-    reach: Reach | None = None  # what the change of the program reaches; None where no build is folded
+    is_at_most: bool = False  # whether the pace is that of a whole fold, and only some views are folded
+    views: int | None = None  # of the build that answers; None: not known
+    scope: Scope | None = None  # what the change of the program reaches; None where no build is folded
     touched: TouchedViews | None = None  # the views that it reaches, where somebody looked
     sampled: int = 0  # views that were folded aside, by both programs
     differing: list[ViewDifference] = field(default_factory=list)  # those of them that would differ
@@ -50,6 +53,28 @@ class PlannedStep:
     def folds(self) -> FoldsAnew | GoesBack | None:
         """The step, where a build is folded beside the one that answers."""
         return self.step if isinstance(self.step, FoldsAnew | GoesBack) else None
+
+    @property
+    def reach(self) -> Reach | None:
+        """What the change of the program reaches; None where no build is folded."""
+        return None if self.scope is None else self.scope.reach
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether a new build begins with what the present one holds, as far as is known beforehand."""
+        return isinstance(self.step, FoldsAnew) and self.scope is not None and self.scope.is_partial
+
+    @property
+    def in_words(self) -> str | None:
+        """Which views fold anew, as a sentence without its end; None where no new build replaces another."""
+        if not isinstance(self.step, FoldsAnew) or self.scope is None:
+            return None
+        if not self.is_partial or self.touched is None or self.views is None:
+            return self.scope.in_words
+        count = len(self.touched.views)
+        if why := too_many(count, self.views, is_whole=self.touched.is_whole):
+            return self.scope._replace(why_all=why).in_words
+        return f"folds {count:,} of {self.views:,} views anew"
 
     @property
     def seconds(self) -> float | None:
@@ -74,8 +99,12 @@ def planned(catalog: CatalogReading, steps: Sequence[Step]) -> list[PlannedStep]
             case _:
                 found.append(PlannedStep(step, None, None))
         if (folds := found[-1].folds) is not None:
+            found[-1].views = states[folds.answers.number].views
+            found[-1].scope = stored_scope(folds.answers, folds.deployed)
             found[-1].pace = measured(audit, folds.view_type)
-            found[-1].reach = reach_of(folds.answers, folds.deployed)
+            if found[-1].is_partial:
+                part = measured(audit, folds.view_type, of_parts=True)
+                found[-1].pace, found[-1].is_at_most = part or found[-1].pace, part is None
     return found
 
 

@@ -6,11 +6,11 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from projection.engine.event import with_message
-from projection.engine.recipes import deployed_by, differences
-from projection.errors import DecodeError, ProjectionError, StorageError
+from projection.engine.scope import Scope, scope_of, unsettled
+from projection.errors import DecodeError, StorageError
 from projection.history.comparison import Pair, subjects_of
 from projection.lang.failures import Failure
-from projection.lang.reach import Reach, reach
+from projection.lang.reach import Reach
 from projection.model.ids import ViewId
 from projection.model.subjects import matcher
 from projection.store.lmdb_reader import LmdbViewReader
@@ -25,25 +25,27 @@ if TYPE_CHECKING:
     from projection.store.build import Build
 
 MOST = 1_000_000  # views that are remembered
+_MOST_PART = 0.25  # of all views: to fold more of them takes longer than to fold everything
 
 
-def reach_of(answers: Build, deployed: DeployedView) -> Reach:
-    """What deploying this reaches, compared with the build that answers."""
-    if answers.lineage is not None:
-        return Reach(everything=f"build {answers.number} was adopted, and not all of its views are of one program")
-    if others := [what for name, what in differences(answers, deployed).items() if name != "program"]:
-        return Reach(everything=", ".join(others))
-    try:
-        before = deployed_by(answers)
-    except ProjectionError as error:
-        return Reach(everything=error.message)
+def stored_scope(answers: Build, deployed: DeployedView) -> Scope:
+    """Tell what deploying this reaches and folds anew, by what the build that answers holds as well."""
+    scope = scope_of(answers, deployed)
     try:
         with LmdbViewReader.open(answers.lane_path()) as reader:
-            if any(one.view_id is None for one in reader.suspensions()):
-                return Reach(everything="a tenant is suspended, and all its views lack events")
+            if scope.reach.is_narrow and any(one.view_id is None for one in reader.suspensions()):
+                reach = Reach(everything="a tenant is suspended, and all its views lack events")
+                return Scope(reach, reach.everything)
+            return scope._replace(why_all=scope.why_all or unsettled(answers, reader))
     except StorageError as error:
-        return Reach(everything=error.message)
-    return reach(before.program.checked, deployed.program.checked)
+        return Scope(Reach(everything=error.message), error.message)
+
+
+def too_many(touched: int, views: int, *, is_whole: bool) -> str:
+    """Tell why all views are folded rather than those that a change reaches; empty where they are few enough."""
+    if not is_whole:
+        return f"the change reaches more than {touched:,} views"
+    return f"the change reaches {touched:,} views, and there are {views:,}" if touched > _MOST_PART * views else ""
 
 
 class TouchedViews:
@@ -92,7 +94,9 @@ class TouchedViews:
                 self.is_whole = False
 
 
-async def touched_views(pair: Pair, found: Reach, log: Log, progress: Callable[[int], None]) -> TouchedViews:
+async def touched_views(
+    pair: Pair, found: Reach, log: Log, progress: Callable[[int], None], until: int | None = None
+) -> TouchedViews:
     """Read the log for the views that a change can reach.
 
     Args:
@@ -100,13 +104,14 @@ async def touched_views(pair: Pair, found: Reach, log: Log, progress: Callable[[
         found: what the change reaches.
         log: the events.
         progress: takes the sequence that was come to.
+        until: the last sequence that counts; None for the end of the log.
 
     Raises:
         ProjectionError: the log cannot be read.
     """
     before = await log.before_start(pair.old), await log.before_start(pair.new)
     touched = TouchedViews(pair, found, before)
-    async with aclosing(log.read(pair.new, subjects_of([pair]), min(before))) as batches:
+    async with aclosing(log.read(pair.new, subjects_of([pair]), min(before), until)) as batches:
         async for batch in batches:
             for event in batch:
                 touched.take(event)

@@ -32,6 +32,7 @@ class Reach(Immutable, frozen=True):
     types: tuple[EventType, ...] = ()  # that are declared in one of them, and handled differently
     same: frozenset[EventType] = frozenset()  # that are declared in one of them, and handled alike
     others: bool = False  # whether all other types are handled differently, by `on *`
+    takes_less: bool = False  # whether the new program takes no events of some type that the old one takes
     everything: str = ""  # why any view may differ, in a few words; empty where it is proven which cannot
 
     @property
@@ -90,8 +91,13 @@ def reach(old: CheckedProgram, new: CheckedProgram) -> Reach:
     before, after = _Reactions(old), _Reactions(new)
     declared = sorted({*before.declared, *after.declared}, key=lambda one: (one[1], one[0] or ""))
     different = tuple(one for one in declared if before.to(one) != after.to(one))
-    rest = before.rest != after.rest
-    return Reach(types=different, same=frozenset(declared).difference(different), others=rest)
+    pairs = [(before.rest, after.rest), *((before.to(one), after.to(one)) for one in different)]
+    return Reach(
+        types=different,
+        same=frozenset(declared).difference(different),
+        others=before.rest != after.rest,
+        takes_less=any(was and not now for was, now in pairs),
+    )
 
 
 class _Reactions:

@@ -10,22 +10,24 @@ from typing import TYPE_CHECKING, TypeAlias
 import structlog
 
 from projection.engine.compaction import audit_of
-from projection.engine.outcomes import AdoptCame, BuildCame, RepairCame
+from projection.engine.deploying import FoldsAnew
+from projection.engine.outcomes import AdoptCame, BuildCame, DeployCame, FoldCame, RepairCame, StepCame
 from projection.engine.side_process import done_beside
 from projection.engine.side_work import CompactWork
-from projection.engine.tasks import State, TaskCanceledError, TaskLeftError, Tasks
+from projection.engine.tasks import State, TaskCanceledError, Tasks
 from projection.errors import ConfigurationError, StorageError
 from projection.history.build_comparison import compared, compared_builds
 from projection.history.differences import BuildDifferences
 from projection.model.promotion import BY_SETTINGS
-from projection.store.audit import Author
+from projection.store.audit import BY_NODE, Author
 from projection.store.lmdb_reader import LmdbLane
 from projection.store.ranges import A_WHILE
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Sequence
     from pathlib import Path
 
+    from projection.engine.deploying import StepTaken
     from projection.engine.deployment import DeployedView
     from projection.engine.live_backups import LiveBackups
     from projection.engine.node import Node
@@ -36,16 +38,16 @@ if TYPE_CHECKING:
     from projection.history.repairing import Repairs, Target
     from projection.model.ids import ViewType
     from projection.model.promotion import Gate
+    from projection.ops.new_builds import NewBuilds
     from projection.store.audit import Door
     from projection.store.build import Build
     from projection.store.catalog import Catalog
 
 log = structlog.get_logger(component="builds")
 
-_LOOK_S = 0.25  # between two looks how far a build is
 _BREATH_S = 0.001  # that a comparison rests now and then, so that others fold and answer
 _ENDED = "the node ended before it was done; `projection audit` says whether it had its effect"
-_REBUILD = "rebuild"
+_DEPLOY, _REBUILD = "deploy", "rebuild"  # whose builds outlive them
 
 Begun: TypeAlias = "tuple[Task, asyncio.Task[AdoptCame]] | tuple[Task, asyncio.Task[RepairCame]]"
 
@@ -54,7 +56,13 @@ class LongOperations:
     """See the module."""
 
     def __init__(
-        self, node: Node, catalog: Catalog, operations: Operations, repairs: Repairs, backups: LiveBackups
+        self,
+        node: Node,
+        catalog: Catalog,
+        operations: Operations,
+        repairs: Repairs,
+        backups: LiveBackups,
+        new_builds: NewBuilds,
     ) -> None:
         """Operations of a node.
 
@@ -64,6 +72,7 @@ class LongOperations:
             operations: of the node.
             repairs: of the node.
             backups: of its data folder.
+            new_builds: of the node.
         """
         self.tasks = Tasks(catalog, node.wait_for)
         self._node = node
@@ -71,6 +80,7 @@ class LongOperations:
         self._operations = operations
         self._repairs = repairs
         self.backups = backups
+        self._new_builds = new_builds
 
     def adopt(self, deployed: DeployedView, author: Author) -> tuple[Task, asyncio.Task[AdoptCame]]:
         """Begin `Operations.adopt`. What it copies is copied to the end."""
@@ -192,66 +202,76 @@ class LongOperations:
             build = await self._operations.rebuild(view_type, author, gate)
         else:
             build = await self._operations.rebuild_from(view_type, backup, author, gate)
-        work = self._until_it_answers(view_type, build.number)
+        work = self._new_builds.until_it_answers(build, author)
         task, _ = self.tasks.begin(_REBUILD, str(view_type), author, work, build=build.number)
         return task, BuildCame.of(build)
+
+    async def deploy(self, deployed: Sequence[DeployedView], author: Author, gate: Gate = BY_SETTINGS) -> DeployCame:
+        """Do `Operations.deploy`, and begin an operation for each new build; it lasts until the build answers.
+
+        Raises:
+            ConfigurationError, StreamError, StorageError: as in `Operations.deploy`.
+        """
+        return await self._deployed(self._operations.deploy(deployed, author, gate, defers=True), author)
+
+    async def reload(self, author: Author, gate: Gate = BY_SETTINGS) -> DeployCame:
+        """The same by `Operations.reload`; raises as that."""
+        return await self._deployed(self._operations.reload(author, gate, defers=True), author)
+
+    async def _deployed(self, deployment: Awaitable[list[StepTaken]], author: Author) -> DeployCame:
+        try:
+            return DeployCame([self._followed(one, author) for one in await deployment])
+        finally:
+            with suppress(StorageError):  # the next deployment, or the next start, does it
+                self._begin_with_parts()  # also what was begun before a step failed, now or in an earlier deployment
+
+    def _followed(self, taken: StepTaken, author: Author) -> StepCame:
+        step, build = taken.step, taken.build
+        if build is None or not isinstance(step, FoldsAnew):
+            return StepCame.of(step, build)
+        came = FoldCame(str(step.view_type), build.number, why=step.wanted.why_all)
+        work = self._new_builds.until_it_answers(build, author, came, waits=step.wanted.is_partial)
+        task, _ = self.tasks.begin(_DEPLOY, str(step.view_type), author, work, build=build.number)
+        return StepCame.of(step, build, task.record.id)
 
     def restore(self) -> None:
         """See to what an earlier process has left: a build goes on, and everything else was given up."""
         try:
             for record in self.tasks.unfinished():
                 self._restore(record)
+            self._begin_with_parts()
         except StorageError as error:
             log.warning("operations of before the start are not seen to", reason=error.message)
 
     def _restore(self, record: TaskRecord) -> None:
         builds = {str(one): one for one in self._catalog.view_types()}
         view_type = builds.get(record.view_type)
-        if record.operation != _REBUILD or view_type is None:
+        if record.operation not in (_DEPLOY, _REBUILD) or view_type is None:
             self.tasks.give_up(record, _ENDED)
         elif self._catalog.serving_number(view_type) == record.build:
             self.tasks.give_up(record, "", State.DONE)
-        elif record.build is None or not self._is_candidate(view_type, record.build):
+        elif record.build is None or not self._new_builds.is_candidate(view_type, record.build):
             self.tasks.give_up(record, f"build {record.build} was deleted")
         else:
             author = Author(record.by, "offline", record.reason)
-            work = self._until_it_answers(view_type, record.build)
-            self.tasks.begin(_REBUILD, record.view_type, author, work, again=record)
+            build = self._catalog.build(view_type, record.build)
+            waits = record.operation == _DEPLOY and self._new_builds.may_begin_with_part(build)
+            work = self._new_builds.until_it_answers(build, author, waits=waits)
+            self.tasks.begin(record.operation, record.view_type, author, work, again=record)
 
-    def _is_candidate(self, view_type: ViewType, number: int) -> bool:
-        candidate = self._catalog.candidate(view_type)
-        return candidate is not None and candidate.number == number
+    def _begin_with_parts(self) -> None:
+        """Follow new builds that nobody follows yet, if not all of their views may have to be folded.
 
-    def _until_it_answers(self, view_type: ViewType, number: int) -> Callable[[Task], Awaitable[BuildCame]]:
-        async def work(task: Task) -> BuildCame:
-            while self._catalog.serving_number(view_type) != number:
-                if task.canceled_by is not None:
-                    await self._operations.delete(view_type, number, task.canceled_by)
-                    raise TaskCanceledError(f"build {number} of view type {view_type} was given up")
-                if not self._is_candidate(view_type, number):
-                    raise ConfigurationError(f"build {number} of view type {view_type} was deleted")
-                self._look(task, view_type, number)
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(_LOOK_S):
-                        await self._node.stopping.wait()
-                if self._node.stopping.is_set():
-                    raise TaskLeftError("the node is stopping", hint="the build goes on with its next start")
-            for lane in self._node.roster.of(view_type):
-                if lane.build == number:
-                    task.progress(lane.position.scanned, lane.position.scanned)
-            return BuildCame(str(view_type), number)
+        They were begun while no node ran, or by a deployment that failed later.
 
-        return work
-
-    def _look(self, task: Task, view_type: ViewType, number: int) -> None:
-        """Tell how far a build is, and what it waits for: its gate, or that a view type which halted is resumed."""
-        lanes = {lane.build: lane for lane in self._node.roster.of(view_type)}
-        if (lane := lanes.get(number)) is None:  # for a moment: it is told a decision
-            return
-        held = self._node.health.waiting.get(view_type)
-        if held is not None and held.build == number:
-            task.waits(f"{held.gate}: {held.why}")
-        else:
-            task.waits(None if lane.halted is None else lane.halted.message)
-        others = [other.position.scanned for build, other in lanes.items() if build != number]
-        task.progress(lane.position.scanned, max(others, default=None))
+        Raises:
+            StorageError: the catalog cannot be read or written.
+        """
+        followed = {(one.view_type, one.build) for one in self.tasks.all() if not one.has_ended}
+        for view_type in self._catalog.view_types():
+            build = self._catalog.candidate(view_type)
+            if build is None or (str(view_type), build.number) in followed:
+                continue
+            if self._new_builds.may_begin_with_part(build):
+                work = self._new_builds.until_it_answers(build, BY_NODE, waits=True)
+                self.tasks.begin(_DEPLOY, str(view_type), BY_NODE, work, build=build.number)

@@ -82,7 +82,7 @@ def migrate(
     identities: dict[str, str] = {}
     renamed = [_renamed(build, identities, _refuses_as_before(build.lane_path())) for build in builds]
     for build in renamed:
-        for lane in sorted(build.lane_path().parent.glob("*")):
+        for lane in sorted(build.lane_path().parent.glob("[0-9]*")):
             _migrate_lane(lane, identities)
 
     def write(transaction: Transaction) -> None:

@@ -68,6 +68,17 @@ def test_a_view_that_is_missing_is_made_again_and_told_as_json(site, left, nats_
     assert (0, True) == (again.returncode, again.stdout.endswith(": nothing differed\n"))
 
 
+def test_a_view_that_is_neither_stored_nor_in_the_log_is_told_to_be_none(site, left, nats_server):
+    for more in ((), ("--dry-run",), ("--json",)):
+        none = repair(site, left, nats_server, "--id", "TYPO", "--tenant", "a", *more)
+        told = "tenant 'a' has no counter with the id 'TYPO', neither in build 1 nor in the log"
+        refused(none, 1, told)
+        assert "nothing differed" not in none.stdout
+    change(site, "TYPO", b'{"total":1}')
+    done = repair(site, left, nats_server, "--id", "TYPO", "--tenant", "a")
+    assert (0, True) == (done.returncode, "TYPO: should not be there" in done.stdout)
+
+
 def test_where_no_node_runs_operations_are_listed_and_none_is_canceled(site):
     assert "there is no long operation yet\n" == projection("operations", "list", folder=site).stdout
     refused(projection("operations", "watch", "none", folder=site), 2, "there is no operation 'none'")

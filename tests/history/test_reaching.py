@@ -20,7 +20,7 @@ from projection.bundled import bundled
 from projection.engine.deployment import deploy
 from projection.engine.replay import FileEvents
 from projection.history.comparison import Pair
-from projection.history.reaching import TouchedViews, reach_of, touched_views
+from projection.history.reaching import TouchedViews, stored_scope, touched_views
 from projection.lang.check.checker import check
 from projection.lang.program import Program
 from projection.lang.reach import reach
@@ -203,7 +203,7 @@ async def test_no_more_views_are_remembered_than_memory_is_given_for(monkeypatch
 
 def test_what_the_program_alone_does_not_tell_reaches_everything(tmp_path: Path) -> None:
     (build,) = built(tmp_path, (deployed(), [opened()]))
-    assert ["Moved"] == reach_of(build, deployed(STRICTER)).named
+    assert ["Moved"] == stored_scope(build, deployed(STRICTER)).reach.named
     for answers, wanted in (
         (replace(build, lineage=Lineage("x", 1)), deployed(STRICTER)),
         (replace(build, base_identity="of another version"), deployed(STRICTER)),
@@ -212,10 +212,10 @@ def test_what_the_program_alone_does_not_tell_reaches_everything(tmp_path: Path)
         (build, deployed(STRICTER, policy=Policy.SKIP)),
         (build, deployed(STRICTER, subjects=("tenant.*.aggregate.account.*",))),
     ):
-        assert reach_of(answers, wanted).everything
+        assert stored_scope(answers, wanted).reach.everything
 
 
 def test_where_a_tenant_is_suspended_any_of_its_views_may_differ(tmp_path: Path) -> None:
     suspends = deployed(limits=Limits(parked_per_tenant=1))
     (build,) = built(tmp_path, (suspends, [opened(tenant="t"), *[event("Moved", "a", "t", amount=1)] * 3]))
-    assert "suspended" in reach_of(build, deployed(STRICTER, limits=Limits(parked_per_tenant=1))).everything
+    assert "suspended" in stored_scope(build, deployed(STRICTER, limits=Limits(parked_per_tenant=1))).reach.everything

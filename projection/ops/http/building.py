@@ -19,6 +19,7 @@ from projection.engine.orders import (
 )
 from projection.engine.outcomes import BuildCame, DeployCame, SwitchCame
 from projection.engine.switching import Promotion
+from projection.ops.http.described import TASK
 from projection.ops.http.orders import (
     AUTHOR,
     FINES,
@@ -34,7 +35,18 @@ from projection.ops.http.orders import (
 from projection.ops.http.problems import RequestError
 from projection.ops.http.service import service_of
 
-_DEPLOYED = {"steps": [{"view_type": "fine_summary", "change": "folds anew", "why": "the program", "build": 4}]}
+_DEPLOYED = {
+    "steps": [
+        {
+            "view_type": "fine_summary",
+            "change": "folds anew",
+            "why": "the program",
+            "build": 4,
+            "folds": "folds anew only views that had events of these types: Payment",
+            "operation": TASK["id"],
+        }
+    ]
+}
 _SWITCHED = {"view_type": "fine_summary", "build": 4, "former_build": 3, "answers": True}
 _SIDE = {"build": 3, "at": 561470, "views": 150370, "parked": 0, "suspended": 0, "digest": "f5a1d9b3c6e0"}
 router = APIRouter(prefix="/v1/operations", tags=["operations"], dependencies=FROM_OPERATORS)
@@ -59,8 +71,7 @@ async def deploy(request: Request) -> Response:
 
     async def work() -> DeployCame:
         deployed = deployed_together(recipes, service.node.opener.execution)
-        steps = await service.operations.deploy(deployed, order.author(service.door), order.gate)
-        return DeployCame.of(steps)
+        return await service.long.deploy(deployed, order.author(service.door), order.gate)
 
     return answer(await came_of(work))
 
@@ -80,8 +91,7 @@ async def deploy(request: Request) -> Response:
 async def reload(request: Request) -> Response:
     """The file is read anew, and deployed. Where there is none, what was deployed last goes on."""
     order, service = await order_of(request, ReloadOrder), service_of(request)
-    steps = await came_of(lambda: service.operations.reload(order.author(service.door), order.gate))
-    return answer(DeployCame.of(steps))
+    return answer(await came_of(lambda: service.long.reload(order.author(service.door), order.gate)))
 
 
 @router.post(

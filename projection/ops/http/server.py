@@ -33,6 +33,7 @@ from projection.ops.http.protocol import KEEP_ALIVE_S, BoundedProtocol
 from projection.ops.http.service import Service
 from projection.ops.long_operations import LongOperations
 from projection.ops.metrics import Metrics
+from projection.ops.new_builds import NewBuilds
 from projection.query.change_feed import ChangeFeed
 from projection.query.service import Queries
 from projection.query.serving import Serving
@@ -136,7 +137,8 @@ async def serving(
         return StreamLog(node.opener.nats, settings.stream, purpose, batch=_BATCH)
 
     past = PastViews(node, catalog, queries.serving, log_for, settings.query)
-    long = LongOperations(node, catalog, operations, Repairs(node, catalog, operations, log_for), backups)
+    repairs, new_builds = Repairs(node, catalog, operations, log_for), NewBuilds(node, catalog, operations, settings)
+    long = LongOperations(node, catalog, operations, repairs, backups, new_builds)
     long.restore()
     metrics = Metrics(node, queries, lambda: changes.streams, long.tasks, backups, catalog.data)
     service = Service(node, operations, long, queries, past, owner, metrics, changes, settings.http, "socket")
