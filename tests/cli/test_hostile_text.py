@@ -60,7 +60,6 @@ FOR_PROGRAMS = [
     "replay events.jsonl",
     "query counter --events events.jsonl --tenant a --format json",
     "query counter --events events.jsonl --tenant a --format csv",
-    "export-schema counter.proj --format typescript",
     "fmt -",
 ]
 _OBEYED = re.compile("[^\\n\\t -~\\u00a1-\\u00ac\\u00ae-\\u200a\\u2010-\\u2027\\u2030-\\u205e\\u2070-\\ufefe]")

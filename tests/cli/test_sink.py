@@ -193,7 +193,7 @@ def test_the_lag_grows_while_the_database_is_away_and_ends_after_it(site, tmp_pa
             numbers = re.findall(r"^projection_sink_(\w+)\S* (\S+)$", text, re.MULTILINE)
             return {name: float(number) for name, number in numbers}
 
-        wait_until(lambda: told()["scanned"] == 1 and told()["lag_seconds"] == 0, lambda: str(told()))
+        wait_until(lambda: told()["scanned_sequence"] == 1 and told()["lag_seconds"] == 0, lambda: str(told()))
         own_server.stop()
         site.store.put({(NORTH, "0"): thing("y", DICE)})
         wait_until(lambda: told()["connected"] == 0, lambda: str(told()))
@@ -203,7 +203,7 @@ def test_the_lag_grows_while_the_database_is_away_and_ends_after_it(site, tmp_pa
         before = told()["lag_seconds"]
         assert before > 0
         wait_until(lambda: told()["lag_seconds"] > before, lambda: str(told()))
-        assert told()["scanned"] == 1
+        assert told()["scanned_sequence"] == 1
         own_server.start()
         wait_until(lambda: agree(site, url), lambda: sink.said)
         wait_until(lambda: told()["lag_events"] == told()["lag_seconds"] == 0, lambda: str(told()))

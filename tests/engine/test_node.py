@@ -74,7 +74,7 @@ async def test_the_smallest_settings_still_commit_many_events_at_once(site):
     smallest = {"batch": 1, "batch_bytes": 1024, "linger_ms": 0, "work_ms": 1, "patience_ms": 0, "cached_bytes": 0}
     async with site.node(deployed, back_pressure={**smallest, "in_flight": 2}) as node:
         await asyncio.wait_for(node.run(until_caught_up=True), WITHIN_S)
-        commits = {lane: sum(durations.counts) for lane, durations in node.durations.items()}
+        commits = {lane: sum(one.durations.counts) for lane, one in node.health.committers.items()}
     assert commits
     assert all(0 < count < EVENTS / 2 for count in commits.values()), commits
 
@@ -177,7 +177,8 @@ async def test_a_halted_view_type_stays_where_it_is_and_the_others_go_on(site, l
         summary = await asyncio.wait_for(node.run(until_caught_up=True), WITHIN_S)
         found = {lane.view_type: lane.store.position().scanned for lane in node.lanes}
     assert ({"strict": 1, "tallies": 32}, 32) == (found, summary.events)
-    (halted,) = [one for one in logged if one["log_level"] == "error"]
+    of_event, halted = [one for one in logged if one["log_level"] == "error"]
+    assert ("strict", 2, "R710") == (of_event["view_type"], of_event["sequence"], of_event["code"])
     assert ("view type strict", True) == (halted["at"], "R710" in halted["reason"])
 
 

@@ -97,7 +97,7 @@ class NodeProcess:
 
     def wait_until_told(self, text: str) -> None:
         """Wait until the log of the site's nodes, of which this one runs, holds a text."""
-        self._until(lambda: text in self._site.node_log())
+        self._until(lambda: text in self._site.whole_node_log())
 
     def _until(self, condition: Callable[[], bool]) -> None:
         def holds() -> bool:
@@ -224,8 +224,12 @@ class CrashSite:
         assert status == 0, self.node_log()
 
     def node_log(self) -> str:
+        """Its end, for whoever reads why a test failed."""
+        return self.whole_node_log()[-3_000:]
+
+    def whole_node_log(self) -> str:
         path = self.folder / "node.log"
-        return path.read_text()[-3_000:] if path.exists() else "no node was started"
+        return path.read_text() if path.exists() else "no node was started"
 
     def forget_node_log(self) -> None:
         os.truncate(self.folder / "node.log", 0)

@@ -40,7 +40,7 @@ def test_commits_that_fail_are_written_again_until_they_are_stored(site: CrashSi
     site.publish()
     with site.start(FailingCommits(errno, first=3, times=20, stored=stored)) as node:
         assert node.wait() == 0, site.node_log()
-    assert os.strerror(errno) in site.node_log()
+    assert os.strerror(errno) in site.whole_node_log()
     site.check_all()
 
 

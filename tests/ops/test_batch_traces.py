@@ -81,7 +81,7 @@ class TheHost:
         self._last = last
         self.reading: Reading | None = None
 
-    def halt(self, lane: Lane, error: Exception, doing: str) -> None:
+    def halt(self, lane: Lane, error: Exception, doing: str, told: object = None) -> None:
         self.halted.append(lane)
 
     def finish(self, member: Committer) -> None:

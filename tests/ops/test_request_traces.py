@@ -108,7 +108,7 @@ async def test_each_kind_of_request_is_named_by_its_route_and_probes_are_left_ou
 async def test_a_method_that_is_none_has_no_name_of_its_own(traced):
     one, requests, _ = traced
     scope = {"method": "BREW" * 100, "path": "/", "scheme": "http", "http_version": "1.1", "headers": [], "state": {}}
-    one.service.traces.answered(scope, None, 405, 0.0)
+    one.service.traces.answered(scope, None, None, 405, 0.0)
     (span,) = requests()
     assert ("HTTP", "_OTHER") == (span.name, span.attributes["http.request.method"])
     assert MAX_TEXT == len(span.attributes["http.request.method_original"])
