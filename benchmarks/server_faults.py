@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _WATCHED_S = 12.0  # from the fault on: an election takes up to nine
 _WATCHED_LONGER_S = 20.0  # where what the server says is believed for five more
+# Servers that have come back are whole members again: an election right after that may take two rounds.
+_SETTLED_S = 6.0
 _AWAY_S = 3.0  # that a server is down whose stream is nowhere else
 _DOWN = ("kill", "stop", "lame_duck", "pause", "isolate")
 
@@ -71,7 +73,7 @@ async def _measured(cluster: Cluster, place: Path, losses: Sequence[Loss]) -> li
     async with watching(site, [server.url for server in cluster.servers]):
         await until(lambda: site.position, site.log)
         for loss in losses:
-            await site.goes_on(1.0)
+            await site.goes_on(_SETTLED_S)
             found.append((loss, await _one(cluster, site, loss)))
             print(f"faults, {loss}: {found[-1][1]:.2f} s", file=sys.stderr)
     return found
@@ -96,7 +98,7 @@ async def _one(cluster: Cluster, site: Watched, loss: Loss) -> float:
         await asyncio.to_thread(cluster.restart, one)
     async with _jetstream(cluster) as jetstream:
         await cluster.mend(jetstream)
-        last = (await JetStream(jetstream.nats).stream_info(site.stream)).state.last_seq
+        last = await _last_sequence(jetstream, site.stream)
     await until(lambda: site.position >= last, site.log)
     await until(site.is_ready, site.log)
     site.check()
@@ -129,6 +131,17 @@ async def _number(cluster: Cluster, site: Watched, jetstream: JetStream, loss: L
                     urls = [server.url for server in cluster.servers]
                     found = next(n for n, url in enumerate(urls) if int(url.rpartition(":")[2]) in ports)
     return found
+
+
+async def _last_sequence(jetstream: JetStream, stream: str) -> int:
+    end = perf_counter() + 60.0
+    while True:
+        try:
+            return (await jetstream.stream_info(stream)).state.last_seq
+        except StreamError:  # a cluster that was mended just now may not know yet
+            if perf_counter() > end:
+                raise
+            await asyncio.sleep(0.1)
 
 
 @asynccontextmanager
