@@ -145,7 +145,7 @@ def test_a_table_keeps_the_columns_that_people_wrote_when_it_is_written_anew(tmp
 
 def test_the_packages_of_the_language_are_those_that_the_architecture_page_names() -> None:
     page = (CHECKOUT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    rows = page.partition("| package | what is in it |")[2].partition("\n\n")[0]
+    rows = page.partition("| package | contents |")[2].partition("\n\n")[0]
     packages = {path.parent.name for path in (CHECKOUT / "projection" / "lang").glob("*/__init__.py")}
     assert packages == set(re.findall(r"^\| `(\w+)` \|", rows, re.MULTILINE))
 
