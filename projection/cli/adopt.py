@@ -25,9 +25,9 @@ EXAMPLES = (
 def adopt(
     view_type: Annotated[str | None, Argument(help="The view type, as the manifest names it.")] = None,
     *,
-    every: Annotated[bool, Option("--all", help="Every view type that is folded differently by now.")] = False,
+    every: Annotated[bool, Option("--all", help="Every view type that the manifest now folds differently.")] = False,
     reason: Reason = "",
-    dry_run: Annotated[bool, Option("--dry-run", help="Write nothing; show what would come of it.")] = False,
+    dry_run: Annotated[bool, Option("--dry-run", help="Write nothing; preview the result.")] = False,
     json: Annotated[bool, Option("--json", help="One JSON object for each view type.")] = False,
     manifest: ManifestFile = None,
     storage: Storage = None,

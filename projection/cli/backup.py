@@ -24,14 +24,15 @@ EXAMPLES = (
 
 def backup(
     directory: Annotated[
-        Path | None, Argument(help="Where backups are kept, a folder each; else the settings' backup.directory.")
+        Path | None,
+        Argument(help="The directory of backups, one folder each (default: the settings' backup.directory)."),
     ] = None,
     *,
     object_store: ObjectStore = None,
     keep: Annotated[
-        int | None, Option(metavar="N", min=1, help="Delete all but the newest N; else the settings' backup.keep.")
+        int | None, Option(metavar="N", min=1, help="Delete all but the newest N (default: the settings' backup.keep).")
     ] = None,
-    list_: Annotated[bool, Option("--list", help="Write nothing; list the backups that are there.")] = False,
+    list_: Annotated[bool, Option("--list", help="Write nothing; list the existing backups.")] = False,
     json: Annotated[bool, Option("--json", help="One JSON object for each backup.")] = False,
     reason: Reason = "",
     storage: Storage = None,

@@ -37,7 +37,7 @@ def builds() -> None:
 
 
 def list_(
-    view_type: Annotated[str | None, Argument(help="One view type; else all.")] = None,
+    view_type: Annotated[str | None, Argument(help="One view type (default: all).")] = None,
     *,
     json: Annotated[bool, Option("--json", help="One JSON object for each build.")] = False,
     storage: Storage = None,

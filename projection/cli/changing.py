@@ -58,7 +58,7 @@ def rebuild(
     *,
     from_: Annotated[
         Path | None,
-        Option("--from", metavar="BACKUP", help="Begin with what a backup has: for where the log has lost its start."),
+        Option("--from", metavar="BACKUP", help="Start from a backup, if the log has lost its start."),
     ] = None,
     promote: WhenPromoted = None,
     although_parked: AlthoughParked = False,
@@ -90,12 +90,12 @@ def rebuild(
 
 def promote(
     view_type: _ViewType,
-    number: Annotated[int | None, Argument(help="The build; else the one that waits.", min=1)] = None,
+    number: Annotated[int | None, Argument(help="The build (default: the one that waits).", min=1)] = None,
     *,
     although_parked: AlthoughParked = False,
     accept_fewer_messages: Annotated[
         bool,
-        Option("--accept-fewer-messages", help="Also if the build has seen fewer messages than the one that answers."),
+        Option("--accept-fewer-messages", help="Even if the build has seen fewer messages than the one that answers."),
     ] = False,
     reason: Reason = "",
     storage: Storage = None,
@@ -143,7 +143,7 @@ def rollback(view_type: _ViewType, *, reason: Reason = "", storage: Storage = No
 
 def retire(
     view_type: _ViewType,
-    number: Annotated[int | None, Argument(help="The build; else the one that follows.", min=1)] = None,
+    number: Annotated[int | None, Argument(help="The build (default: the one that follows).", min=1)] = None,
     *,
     reason: Reason = "",
     storage: Storage = None,
@@ -166,7 +166,7 @@ def retire(
 def audit(
     *,
     limit: Annotated[int, Option(metavar="N", min=1, help="The last N records.")] = 50,
-    json: Annotated[bool, Option("--json", help="One JSON object a line.")] = False,
+    json: Annotated[bool, Option("--json", help="One JSON object per line.")] = False,
     storage: Storage = None,
     config: Config = None,
 ) -> None:

@@ -29,22 +29,20 @@ class Format(StrEnum):
 
 def check(
     paths: Annotated[
-        list[Path] | None, Argument(metavar="[PATH]...", help="Programs, manifests or folders; else this folder.")
+        list[Path] | None, Argument(metavar="[PATH]...", help="Programs, manifests or folders (default: this folder).")
     ] = None,
     *,
-    form: Annotated[
-        Format, Option("--format", help="For people, for programs, for GitHub's annotations, or SARIF 2.1.0.")
-    ] = Format.PRETTY,
+    form: Annotated[Format, Option("--format", help="Text, JSON, GitHub annotations, or SARIF 2.1.0.")] = Format.PRETTY,
     strict: Annotated[bool, Option("--strict", help="Fail on warnings, too.")] = False,
     against: Annotated[
         str | None,
         Option(
             metavar="VERSION",
-            help="Compare with this file, folder or `REF:PATH`; or with the same paths at this ref of git.",
+            help="Compare with this file, folder or `REF:PATH`, or with the same paths at this git ref.",
         ),
     ] = None,
     fail_on_breaking: Annotated[
-        bool, Option("--fail-on-breaking", help="With --against: fail on changes that break others.")
+        bool, Option("--fail-on-breaking", help="With --against: fail on breaking changes.")
     ] = False,
 ) -> None:
     """Check programs, manifests, and the events kept beside them.

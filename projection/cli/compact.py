@@ -16,7 +16,7 @@ EXAMPLES = ("projection compact", "projection compact shop_orders")
 
 
 def compact(
-    view_type: Annotated[str | None, Argument(help="The view type whose builds are compacted; else all.")] = None,
+    view_type: Annotated[str | None, Argument(help="The view type whose builds are compacted (default: all).")] = None,
     *,
     reason: Reason = "",
     json: Annotated[bool, Option("--json", help="One JSON object for each build.")] = False,

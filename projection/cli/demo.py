@@ -54,7 +54,7 @@ def demo(
     events: Annotated[int, Option(metavar="N", min=1_000, help="How many events the shop makes.")] = 24_000,
     folder: Annotated[
         Path | None,
-        Option(metavar="DIR", help="An empty folder to work in, which is kept; else a temporary one."),
+        Option(metavar="DIR", help="An empty folder to work in, which is kept (default: a temporary folder)."),
     ] = None,
 ) -> None:
     """See it work, with a crash that changes nothing.

@@ -26,7 +26,7 @@ _WRITTEN = {"negative": "-"}  # operators whose name in the library is not how p
 
 def doc(
     name: Annotated[
-        str | None, Argument(help="A builtin, an operator, or a program (.proj); else the whole library.")
+        str | None, Argument(help="A builtin, an operator, or a program (.proj) (default: the whole library).")
     ] = None,
 ) -> None:
     """Show what operators, builtins and programs take and make.

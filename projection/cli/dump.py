@@ -32,26 +32,33 @@ EXAMPLES = (
 
 
 def dump(
-    file: Annotated[Path, Argument(help="What to write, a message a line; .gz to compress it.")],
+    file: Annotated[Path, Argument(help="The file to write, one message per line; .gz to compress it.")],
     *,
     stream: Stream = None,
     url: NatsUrl = None,
     config: Config = None,
     subject: Annotated[str, Option(metavar="FILTER", help="Only these subjects; * and > as in NATS.")] = ">",
-    from_: Annotated[int, Option("--from", metavar="SEQUENCE", min=1, help="The first sequence.")] = 1,
-    to: Annotated[int | None, Option(metavar="SEQUENCE", min=1, help="The last one; else the stream's end.")] = None,
+    from_: Annotated[
+        int, Option("--from", metavar="SEQUENCE", min=1, help="The first sequence (default: the stream's start).")
+    ] = 1,
+    to: Annotated[
+        int | None, Option(metavar="SEQUENCE", min=1, help="The last one (default: the stream's end).")
+    ] = None,
     limit: Annotated[int | None, Option(metavar="N", min=1, help="N messages at most.")] = None,
     pseudonymize: Annotated[
         list[str] | None,
         Option(
-            metavar="PLACE", help="Replace what is there: body.FIELD, header.NAME, subject.<PLACE>; may be repeated."
+            metavar="PLACE", help="Replace the value at body.FIELD, header.NAME or subject.<PLACE>; may be repeated."
         ),
     ] = None,
     subjects: Annotated[
-        list[str] | None, Option(metavar="TEMPLATE", help="Templates with the places of subjects; may be repeated.")
+        list[str] | None,
+        Option(metavar="TEMPLATE", help="Templates that name the places in subjects; may be repeated."),
     ] = None,
-    key_file: Annotated[Path | None, Option(metavar="FILE", help="The secret key of pseudonyms.")] = None,
-    key_variable: Annotated[str | None, Option(metavar="NAME", help="The environment variable that holds it.")] = None,
+    key_file: Annotated[Path | None, Option(metavar="FILE", help="A file with the secret key of pseudonyms.")] = None,
+    key_variable: Annotated[
+        str | None, Option(metavar="NAME", help="The environment variable with the secret key.")
+    ] = None,
     skip_unreadable: Annotated[
         bool, Option("--skip-unreadable", help="Leave out messages that cannot be pseudonymized, instead of stopping.")
     ] = False,

@@ -33,13 +33,13 @@ class Format(StrEnum):
 
 
 def export(
-    view_type: Annotated[str, Argument(metavar="VIEW_TYPE", help="As the manifest names it.")],
-    file: Annotated[Path, Argument(help="What to write.")],
+    view_type: Annotated[str, Argument(metavar="VIEW_TYPE", help="The view type, as the manifest names it.")],
+    file: Annotated[Path, Argument(help="The file to write.")],
     *,
     format_: Annotated[
-        Format, Option("--format", help="One JSON object a line, CSV, or Parquet with typed columns.")
+        Format, Option("--format", help="One JSON object per line, CSV, or Parquet with typed columns.")
     ] = Format.JSONL,
-    tenant: Annotated[str | None, Option(metavar="TENANT", help="One tenant's; else those of all.")] = None,
+    tenant: Annotated[str | None, Option(metavar="TENANT", help="The views of one tenant (default: all).")] = None,
     storage: Storage = None,
     config: Config = None,
 ) -> None:

@@ -32,7 +32,7 @@ class Format(StrEnum):
 def export_schema(
     path: Annotated[Path, Argument(metavar="PATH", help="A program (.proj), a manifest, or a folder with one.")],
     view_type: Annotated[
-        str | None, Argument(metavar="[VIEW_TYPE]", help="Which one, where there are several.")
+        str | None, Argument(metavar="[VIEW_TYPE]", help="The view type, if there are several.")
     ] = None,
     *,
     form: Annotated[

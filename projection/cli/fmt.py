@@ -25,10 +25,10 @@ _STDIN = Path("-")
 def fmt(
     paths: Annotated[
         list[Path] | None,
-        Argument(metavar="[PATH]...", help="Programs or folders; `-` is stdin to stdout; else this folder."),
+        Argument(metavar="[PATH]...", help="Programs or folders; `-` is stdin to stdout (default: this folder)."),
     ] = None,
     *,
-    check: Annotated[bool, Option("--check", help="Write nothing; fail where a program would change.")] = False,
+    check: Annotated[bool, Option("--check", help="Write nothing; fail if a program would change.")] = False,
     diff: Annotated[bool, Option("--diff", help="Write nothing; print what would change.")] = False,
 ) -> None:
     """Lay out programs (.proj), and change nothing else.

@@ -28,19 +28,21 @@ _SCENARIO = ".scenario.yaml"
 
 def fuzz(
     path: Annotated[Path, Argument(help="A program (.proj), a manifest, or a folder with either.")],
-    view_type: Annotated[str | None, Argument(help="The view type of a manifest; else all.")] = None,
+    view_type: Annotated[str | None, Argument(help="The view type of a manifest (default: all).")] = None,
     *,
-    events: Annotated[int, Option(metavar="N", min=1, help="Look at so many events of each view type.")] = 2_000,
+    events: Annotated[int, Option(metavar="N", min=1, help="The number of events per view type.")] = 2_000,
     seconds: Annotated[
-        float | None, Option(metavar="S", min=0, help="End after so long, whatever has been looked at.")
+        float | None, Option(metavar="S", min=0, help="End after this many seconds, even if events are left.")
     ] = None,
-    seed: Annotated[int | None, Option(metavar="N", min=0, help="Make the same events again; it is printed.")] = None,
+    seed: Annotated[
+        int | None, Option(metavar="N", min=0, help="Generate the same events again; each run prints its seed.")
+    ] = None,
     write: Annotated[
         Path | None, Option(metavar="FILE", help="Write each finding as a scenario (*.scenario.yaml).")
     ] = None,
     strict: Annotated[bool, Option("--strict", help="Fail on notes, too.")] = False,
     on_purpose: Annotated[
-        bool, Option("--on-purpose", help="Tell also what the program refuses by fail(…), as notes.")
+        bool, Option("--on-purpose", help="Also report events that the program refuses by fail(…), as notes.")
     ] = False,
 ) -> None:
     """Search for events that a program does not take as expected.

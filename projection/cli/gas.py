@@ -34,13 +34,11 @@ class Format(StrEnum):
 
 def gas(
     paths: Annotated[
-        list[Path] | None, Argument(metavar="[PATH]...", help="Programs, manifests or folders; else this folder.")
+        list[Path] | None, Argument(metavar="[PATH]...", help="Programs, manifests or folders (default: this folder).")
     ] = None,
     *,
     terms: Annotated[int, Option(metavar="N", min=0, help="Show the N largest terms of each bound.")] = 3,
-    form: Annotated[Format, Option("--format", help="A table for people, or JSON, a program a line.")] = (
-        Format.PRETTY
-    ),
+    form: Annotated[Format, Option("--format", help="A table, or JSON with one program per line.")] = (Format.PRETTY),
 ) -> None:
     """Show how much gas each handler needs, at least and at most.
 

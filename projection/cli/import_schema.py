@@ -31,10 +31,10 @@ def import_schema(
         list[Path], Argument(metavar="FILE...", help="JSON Schemas (.json), or events (.jsonl, .jsonl.gz).")
     ],
     *,
-    name: Annotated[str | None, Option(metavar="NAME", help="Begin with the head of a program of this name.")] = None,
+    name: Annotated[str | None, Option(metavar="NAME", help="Start with the head of a program with this name.")] = None,
     scale: Annotated[
         int | None,
-        Option(metavar="N", min=0, max=18, help="Digits behind the point of numbers of which a schema does not tell."),
+        Option(metavar="N", min=0, max=18, help="Decimal places of numbers for which a schema does not say."),
     ] = None,
 ) -> None:
     """Write `event` declarations from JSON Schemas or events.

@@ -31,9 +31,9 @@ def inspect(
     stream: Stream = None,
     url: NatsUrl = None,
     config: Config = None,
-    sample: Annotated[int, Option(metavar="N", min=1, max=1_000_000, help="How many messages to look at.")] = 1_000,
-    values: Annotated[bool, Option("--values", help="Show values of messages as well.")] = False,
-    write: Annotated[Path | None, Option(metavar="DIR", help="Write a manifest and a program to begin with.")] = None,
+    sample: Annotated[int, Option(metavar="N", min=1, max=1_000_000, help="How many messages to read.")] = 1_000,
+    values: Annotated[bool, Option("--values", help="Also show values of messages.")] = False,
+    write: Annotated[Path | None, Option(metavar="DIR", help="Write a manifest and a program to start from.")] = None,
 ) -> None:
     """Look at the messages of a stream, and what is in them.
 

@@ -33,32 +33,41 @@ _INTERRUPTED = 130
 def load(
     file: Annotated[
         Path | None,
-        Argument(help="Envelopes, or messages that were dumped, a line each; .gz if compressed; or a folder."),
+        Argument(help="Envelopes, or dumped messages, one per line; .gz if compressed; or a folder."),
     ] = None,
     *,
     database: Annotated[
         str | None,
-        Option("--from", metavar="URL", help="Rows of postgres://USER@HOST:PORT/DATABASE in place of a file."),
+        Option("--from", metavar="URL", help="Rows of postgres://USER@HOST:PORT/DATABASE instead of a file."),
     ] = None,
-    table: Annotated[str | None, Option(metavar="NAME", help="Of which table, with its schema if need be.")] = None,
-    query: Annotated[str | None, Option(metavar="SELECT", help="Or of which query.")] = None,
+    table: Annotated[str | None, Option(metavar="NAME", help="The table, with its schema if needed.")] = None,
+    query: Annotated[str | None, Option(metavar="SELECT", help="A query instead of a table.")] = None,
     key: Annotated[
-        str | None, Option(metavar="COLUMN", help="The unique column that says their order; else the primary key.")
+        str | None, Option(metavar="COLUMN", help="The unique column that orders them (default: the primary key).")
     ] = None,
     body: Annotated[
-        str | None, Option(metavar="COLUMN", help="What the message holds; else the whole row, as a JSON object.")
+        str | None,
+        Option(
+            metavar="COLUMN", help="The column for the body of messages (default: the whole row, as a JSON object)."
+        ),
     ] = None,
-    header: Annotated[list[str] | None, Option(metavar="NAME=COLUMN", help="A header of each message.")] = None,
+    header: Annotated[
+        list[str] | None, Option(metavar="NAME=COLUMN", help="A header of each message from a column.")
+    ] = None,
     after: Annotated[
-        str | None, Option(metavar="KEY", help="Begin behind this row, where the stream holds none of the table.")
+        str | None, Option(metavar="KEY", help="Start after this row, if the stream has no row of the table.")
     ] = None,
-    follow: Annotated[bool, Option("--follow", help="Go on with rows that are written later, until stopped.")] = False,
+    follow: Annotated[
+        bool, Option("--follow", help="Continue with rows that are written later, until stopped.")
+    ] = False,
     stream: Stream = None,
     url: NatsUrl = None,
-    create: Annotated[bool, Option("--create", help="Make the stream where there is none.")] = False,
+    create: Annotated[bool, Option("--create", help="Create the stream if it does not exist.")] = False,
     shared: Annotated[
         bool,
-        Option("--shared", help="Others publish to the stream meanwhile; a failing cluster may cost the order."),
+        Option(
+            "--shared", help="Others publish to the stream at the same time; a failing cluster may change the order."
+        ),
     ] = False,
     subject_template: Annotated[
         str | None,
@@ -66,7 +75,7 @@ def load(
     ] = None,
     config: Config = None,
     limit: Annotated[int | None, Option(metavar="N", min=1, help="Publish N events at most.")] = None,
-    from_line: Annotated[int, Option(metavar="N", min=1, help="Begin at line N of the file.")] = 1,
+    from_line: Annotated[int, Option(metavar="N", min=1, help="Start at line N of the file.")] = 1,
 ) -> None:
     """Publish the events of a file or of a table to a stream.
 

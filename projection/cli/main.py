@@ -144,7 +144,7 @@ app = _Group(
             help="Show the version and exit.",
         ),
         click.Option(
-            ["--traceback"], is_flag=True, expose_value=False, help="Show where an unexpected error came from."
+            ["--traceback"], is_flag=True, expose_value=False, help="Show the traceback of an unexpected error."
         ),
     ],
     help="""Read models of event-sourced systems: deterministic programs folded over NATS JetStream into LMDB,

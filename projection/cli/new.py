@@ -21,10 +21,12 @@ _NO_NAMES_IN_YAML = ("true", "false", "null")  # of the names that a view type m
 
 
 def new(
-    name: Annotated[str, Argument(metavar="NAME", help="Of the projection and its view type, such as `stock`.")],
+    name: Annotated[
+        str, Argument(metavar="NAME", help="The name of the projection and its view type, such as `stock`.")
+    ],
     *,
     folder: Annotated[
-        Path, Option(metavar="DIR", help="Where it goes; is made where it is not there. Else this folder.")
+        Path, Option(metavar="DIR", help="The folder, created if it does not exist (default: this folder).")
     ] = Path(),
 ) -> None:
     """Begin a projection: a program with tests and events.

@@ -39,7 +39,7 @@ EXAMPLES_OF_DROP = (
 
 _ViewType = Annotated[str, Argument(help="The view type, as the manifest names it.")]
 _Sequence = Annotated[int, Argument(help="The event's number in the stream.", min=1)]
-_Json = Annotated[bool, Option("--json", help="One JSON object a line, with everything that is known.")]
+_Json = Annotated[bool, Option("--json", help="One JSON object per line, with all details.")]
 
 
 class NotParkedError(ProjectionError):
@@ -57,9 +57,11 @@ def parked() -> None:
 
 
 def list_(
-    view_type: Annotated[str | None, Argument(help="One view type; else all.")] = None,
+    view_type: Annotated[str | None, Argument(help="One view type (default: all).")] = None,
     *,
-    tenant: Annotated[str | None, Option(metavar="TENANT", help="Whose events; else the default tenant's.")] = None,
+    tenant: Annotated[
+        str | None, Option(metavar="TENANT", help="The tenant of the events (default: the default tenant).")
+    ] = None,
     all_tenants: Annotated[bool, Option("--all-tenants", help="The events of every tenant.")] = False,
     code: Annotated[str | None, Option(metavar="CODE", help="Only those with this code.")] = None,
     limit: Annotated[int | None, Option(metavar="N", min=1, help="At most N events, and N that are suspended.")] = None,
@@ -113,7 +115,7 @@ def show(
     sequence: _Sequence,
     *,
     view_id: Annotated[
-        str | None, Option("--id", metavar="ID", help="The view; else all that it is parked for.")
+        str | None, Option("--id", metavar="ID", help="The view (default: all for which it is parked).")
     ] = None,
     json: _Json = False,
     storage: Storage = None,
@@ -145,7 +147,7 @@ def drop(
     view_type: _ViewType,
     sequence: _Sequence,
     *,
-    view_id: Annotated[str | None, Option("--id", metavar="ID", help="The view that it is parked for.")] = None,
+    view_id: Annotated[str | None, Option("--id", metavar="ID", help="The view for which it is parked.")] = None,
     alone: Annotated[bool, Option("--alone", help="Drop an event that is parked without a view.")] = False,
     reason: Reason = "",
     json: _Json = False,

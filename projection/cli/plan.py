@@ -30,7 +30,7 @@ def plan(
         Option(
             metavar="N",
             min=0,
-            help="Look for the views that can change, fold N of each view type aside, and show which would differ.",
+            help="Fold N views of each view type that can change, and show which would differ.",
         ),
     ] = 0,
     json: Annotated[bool, Option("--json", help="One JSON object for each view type.")] = False,

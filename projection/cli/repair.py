@@ -25,13 +25,13 @@ EXAMPLES = (
 def repair(
     view_type: Annotated[str, Argument(help="The view type, as the manifest names it.")],
     *,
-    id_: Annotated[str | None, Option("--id", metavar="ID", help="One view; else all of the tenant.")] = None,
+    id_: Annotated[str | None, Option("--id", metavar="ID", help="One view (default: all of the tenant).")] = None,
     tenant: Annotated[
-        str | None, Option(metavar="TENANT", help="Whose; else the default tenant's with --id, and everyone's without.")
+        str | None, Option(metavar="TENANT", help="The tenant (default: with --id the default tenant, without it all).")
     ] = None,
     dry_run: Annotated[bool, Option("--dry-run", help="Write nothing; show what differs.")] = False,
     reason: Reason = "",
-    json: Annotated[bool, Option("--json", help="What came of it as one JSON object.")] = False,
+    json: Annotated[bool, Option("--json", help="The result as one JSON object.")] = False,
     stream: Stream = None,
     url: NatsUrl = None,
     storage: Storage = None,

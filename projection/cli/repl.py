@@ -37,14 +37,16 @@ _WIDE = 88  # columns of a value on one line
 
 def repl(
     program: Annotated[
-        Path | None, Argument(metavar="[PATH]", help="A program whose types and functions are in scope.")
+        Path | None, Argument(metavar="[PATH]", help="A program whose types and functions are available.")
     ] = None,
     *,
     events: Annotated[
-        Path | None, Option(metavar="FILE", help="Events: one JSON envelope a line, or their short form.")
+        Path | None, Option(metavar="FILE", help="Events: one JSON envelope per line, or their short form.")
     ] = None,
-    tenant: Annotated[str, Option(metavar="TENANT", help="Whose views; else the default tenant's.")] = "",
-    view: Annotated[str | None, Option(metavar="ID", help="The view that `view` is.")] = None,
+    tenant: Annotated[
+        str, Option(metavar="TENANT", help="The tenant of the views (default: the default tenant).")
+    ] = "",
+    view: Annotated[str | None, Option(metavar="ID", help="The view that `view` refers to.")] = None,
 ) -> None:
     """Evaluate expressions, and show their types and costs.
 

@@ -27,7 +27,7 @@ EXAMPLES = (
 
 
 def replay(
-    file: Annotated[Path, Argument(help="One JSON envelope a line, .gz if compressed; or a folder of such files.")],
+    file: Annotated[Path, Argument(help="One JSON envelope per line, .gz if compressed; or a folder of such files.")],
     *,
     manifest: ManifestFile = None,
     summary: Annotated[

@@ -30,24 +30,22 @@ EXAMPLES = (
 def restore(
     backup: Annotated[
         str | None,
-        Argument(
-            help="A backup, or a directory of which the newest one is taken; with --object-store, the name of one."
-        ),
+        Argument(help="A backup, or a directory, for its newest backup; with --object-store, the name of a backup."),
     ] = None,
     *,
     object_store: ObjectStore = None,
     storage: Annotated[
         Path | None,
-        Option("--storage", "--data", metavar="DIR", help="The data folder to be made; else that of the settings."),
+        Option("--storage", "--data", metavar="DIR", help="The data folder to create (default: that of the settings)."),
     ] = None,
     manifest: ManifestFile = None,
     stream: Stream = None,
     url: NatsUrl = None,
     offline: Annotated[
-        bool, Option("--offline", help="Do not ask the server whether the stream is the one that was read.")
+        bool, Option("--offline", help="Do not check with the server whether the stream is the one that was read.")
     ] = False,
     any_program: Annotated[
-        bool, Option("--any-program", help="Restore also what the manifest folds differently by now.")
+        bool, Option("--any-program", help="Also restore view types that the manifest now folds differently.")
     ] = False,
     json: Annotated[bool, Option("--json", help="One JSON object.")] = False,
     reason: Reason = "",

@@ -48,30 +48,32 @@ def run(
     storage: Storage = None,
     listen: Annotated[
         str | None,
-        Option(metavar="ADDRESS", help="Where to answer queries over HTTP, or `off`; else the settings' http.listen."),
+        Option(
+            metavar="ADDRESS", help="The address for queries over HTTP, or `off` (default: the settings' http.listen)."
+        ),
     ] = None,
     until_caught_up: Annotated[
-        bool, Option("--until-caught-up", help="End when nothing is left to read; queries are not answered.")
+        bool, Option("--until-caught-up", help="End once the node has caught up; queries are not answered.")
     ] = False,
     new_build: Annotated[
         bool,
         Option(
             "--new-build",
-            help="Fold what is folded differently from now on anew, beside its former build; switch once caught up.",
+            help="Rebuild view types that are now folded differently, and switch once caught up.",
         ),
     ] = False,
     as_deployed: Annotated[
         bool,
         Option(
             "--as-deployed",
-            help="Fold what was deployed last, whatever the manifest says by now; it is read where nothing was.",
+            help="Fold what was deployed last, whatever the manifest says; it counts only if nothing was deployed.",
         ),
     ] = False,
     accept_fewer_messages: Annotated[
         bool,
         Option(
             "--accept-fewer-messages",
-            help="Let a new build serve even if the stream gave it fewer messages than its former build has seen.",
+            help="Let a new build answer even if it has seen fewer messages than the former build.",
         ),
     ] = False,
     config: Config = None,

@@ -32,18 +32,20 @@ def sink(
         str, Argument(metavar="URL", help="postgres://USER@HOST:PORT/DATABASE; the password best in PGPASSWORD.")
     ],
     view_types: Annotated[
-        list[str] | None, Argument(metavar="[VIEW_TYPE]...", help="Which; else all that keep changes.")
+        list[str] | None, Argument(metavar="[VIEW_TYPE]...", help="The view types (default: all that keep changes).")
     ] = None,
     *,
     schema: Annotated[
-        str, Option(metavar="NAME", help="The schema for all tables of the sink; made if it is not there.")
+        str, Option(metavar="NAME", help="The schema for all tables of the sink; created if it does not exist.")
     ] = "projection",
     until_level: Annotated[
-        bool, Option("--until-level", help="End when the tables hold all that the node has committed.")
+        bool, Option("--until-level", help="End when the tables contain everything that the node has committed.")
     ] = False,
     metrics_port: Annotated[
         int | None,
-        Option(metavar="PORT", min=0, max=65_535, help="Answer Prometheus at 127.0.0.1:PORT; 0 takes a free one."),
+        Option(
+            metavar="PORT", min=0, max=65_535, help="Serve Prometheus metrics at 127.0.0.1:PORT; 0 picks a free port."
+        ),
     ] = None,
     storage: Storage = None,
     manifest: ManifestFile = None,

@@ -27,22 +27,22 @@ EXAMPLES = (
 def test(
     paths: Annotated[
         list[Path] | None,
-        Argument(metavar="[PATH]...", help="Programs, scenarios or folders; else this folder."),
+        Argument(metavar="[PATH]...", help="Programs, scenarios or folders (default: this folder)."),
     ] = None,
     *,
     keyword: Annotated[
-        str, Option("--keyword", "-k", metavar="TEXT", help="Only tests whose path or name holds this text.")
+        str, Option("--keyword", "-k", metavar="TEXT", help="Only tests whose path or name contains this text.")
     ] = "",
     update: Annotated[
-        bool, Option("--update", help="Write the snapshots anew, and delete those of no scenario.")
+        bool, Option("--update", help="Rewrite the snapshots, and delete those without a scenario.")
     ] = False,
     junit: Annotated[Path | None, Option(metavar="FILE", help="Write the results as JUnit XML, too.")] = None,
     coverage: Annotated[
-        bool, Option("--coverage", help="Say which handlers, arms and conditions no test has come to.")
+        bool, Option("--coverage", help="Report handlers, arms and conditions that no test reaches.")
     ] = False,
-    lcov: Annotated[Path | None, Option(metavar="FILE", help="Write the coverage as lcov does.")] = None,
+    lcov: Annotated[Path | None, Option(metavar="FILE", help="Write the coverage in lcov's format.")] = None,
     fail_under: Annotated[
-        float | None, Option(metavar="PERCENT", min=0, max=100, help="Fail where less is covered.")
+        float | None, Option(metavar="PERCENT", min=0, max=100, help="Fail if less is covered.")
     ] = None,
 ) -> None:
     """Run the tests of programs, and scenarios.

@@ -28,8 +28,10 @@ _PIPED = 120  # columns where nobody watches a terminal
 def trace(
     program: Annotated[Path, Argument(help="A program (.proj), or a manifest of one.")],
     *,
-    events: Annotated[Path, Option(metavar="FILE", help="Events: one JSON envelope a line, or their short form.")],
-    event: Annotated[int, Option(metavar="N", min=1, help="Which of them, from 1; those before are folded first.")],
+    events: Annotated[Path, Option(metavar="FILE", help="Events: one JSON envelope per line, or their short form.")],
+    event: Annotated[
+        int, Option(metavar="N", min=1, help="The number of the event, from 1; those before it are folded first.")
+    ],
 ) -> None:
     """Show what one event does, value by value.
 

@@ -24,13 +24,14 @@ EXAMPLES = (
 
 
 def verify(
-    view_type: Annotated[str | None, Argument(help="One view type; else all.")] = None,
+    view_type: Annotated[str | None, Argument(help="One view type (default: all).")] = None,
     *,
     against: Annotated[
-        Path | None, Option(metavar="DIR", help="Another data folder, which should hold the same.")
+        Path | None, Option(metavar="DIR", help="Another data folder, which should contain the same.")
     ] = None,
     backup: Annotated[
-        Path | None, Option(metavar="BACKUP", help="A backup, or a directory of which all are checked; no data folder.")
+        Path | None,
+        Option(metavar="BACKUP", help="A backup, or a directory of backups, to check instead of the data folder."),
     ] = None,
     object_store: ObjectStore = None,
     json: Annotated[bool, Option("--json", help="One JSON object for each view type, or for each backup.")] = False,

@@ -42,25 +42,27 @@ def why(
     view_id: Annotated[str, Argument(metavar="ID", help="The view.")],
     field: Annotated[
         str | None,
-        Argument(help="Only events that changed this, or were not taken: a field, or a place in it, as `lines[0].n`."),
+        Argument(help="Only events that changed this, or failed: a field, or a place in it, as `lines[0].n`."),
     ] = None,
     *,
-    tenant: Annotated[str | None, Option(metavar="TENANT", help="Whose view; else the default tenant's.")] = None,
+    tenant: Annotated[
+        str | None, Option(metavar="TENANT", help="The tenant of the view (default: the default tenant).")
+    ] = None,
     at: Annotated[
-        int | None, Option(metavar="SEQUENCE", min=1, help="The view as it was after this event; else as it is.")
+        int | None, Option(metavar="SEQUENCE", min=1, help="The view as it was after this event (default: the latest).")
     ] = None,
     events: Annotated[
         Path | None,
-        Option(metavar="FILE", help="Read a file: JSON envelopes, or their short form; else the stream."),
+        Option(metavar="FILE", help="A file of JSON envelopes, or their short form (default: the stream)."),
     ] = None,
     stream: Stream = None,
     url: NatsUrl = None,
     manifest: ManifestFile = None,
     storage: Annotated[
         Path | None,
-        Option(metavar="DIR", help="The node's data folder, to compare with; else that of the settings, if any."),
+        Option(metavar="DIR", help="The node's data folder, to compare with (default: that of the settings, if any)."),
     ] = None,
-    form: Annotated[Format, Option("--format", help="Lines for people, or one JSON object.")] = Format.TEXT,
+    form: Annotated[Format, Option("--format", help="Text, or one JSON object.")] = Format.TEXT,
     config: Config = None,
 ) -> None:
     """Show why a view is what it is, event by event.
