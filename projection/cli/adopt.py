@@ -33,11 +33,11 @@ def adopt(
     storage: Storage = None,
     config: Config = None,
 ) -> None:
-    """Let a corrected program take over the views as they are.
+    """Let a corrected program take over the existing views.
 
-    It runs the parked events, in order, at their views only. The build that answers is copied and stays as it is; the
-    copy answers as soon as it is complete. A node may be running on the data folder: it goes on with the copy. Its
-    manifest must say the same by its next start.
+    The build that answers is copied, and stays unchanged. The parked events are applied to the copy, in order and only
+    to their views; the copy answers once it is complete. A node may be running on the data folder: it continues with
+    the copy. By its next start, its manifest must name the same program.
     """
     import msgspec
 

@@ -40,10 +40,10 @@ def backup(
 ) -> None:
     """Back up a data folder, while a node runs or not.
 
-    A backup holds a consistent snapshot of each build, and the catalog with its decisions. A node that is running on
-    the folder goes on, and so do queries. A build that is as an earlier backup there has it
-    is not copied again. Each file has a checksum, which `projection verify --backup` and `projection restore` compare.
-    What is killed or fails leaves the former backups as they were.
+    A backup contains a consistent snapshot of each build, and the catalog with its decisions. A running node and its
+    queries go on. A build that has not changed since an earlier backup there is not copied again. Each file has a
+    checksum, which `projection verify --backup` and `projection restore` compare. A backup that is killed or fails does
+    not change earlier ones.
     """
     from projection.cli.connection import nats_connection
     from projection.cli.door import door_to, whoever

@@ -32,7 +32,7 @@ _ViewType = Annotated[str, Argument(help="The view type, as the manifest names i
 def pause(view_type: _ViewType, *, reason: Reason = "", storage: Storage = None, config: Config = None) -> None:
     """Stop folding a view type until it is resumed.
 
-    Its views are served as they are. It stays paused over restarts. A node may be running on the data folder.
+    Its views are served as they are. It stays paused after a restart. A node may be running on the data folder.
     """
     from projection.cli.door import door_to
 
@@ -44,7 +44,7 @@ def pause(view_type: _ViewType, *, reason: Reason = "", storage: Storage = None,
 def resume(view_type: _ViewType, *, reason: Reason = "", storage: Storage = None, config: Config = None) -> None:
     """Resume a view type that was paused or has halted.
 
-    Where the reason of a halt is still there, it halts again. A node may be running on the data folder.
+    If the cause of a halt is still there, it halts again. A node may be running on the data folder.
     """
     from projection.cli.door import door_to
 
@@ -66,11 +66,11 @@ def rebuild(
     storage: Storage = None,
     config: Config = None,
 ) -> None:
-    """Fold a view type anew, beside the build that answers.
+    """Rebuild a view type while the former build answers.
 
     The new build starts at the first event, and replaces the former one once it has caught up. A node that is running
-    on the data folder begins at once; else the next start does. With --from, the new build goes on from a backup of the
-    same fold: the newest one if a directory of backups is named.
+    on the data folder starts at once, otherwise at its next start. With --from, the new build starts from a backup of
+    the same fold: the newest one if a directory of backups is named.
     """
     from projection.cli.door import door_to, whoever
     from projection.engine.orders import RebuildOrder
@@ -103,8 +103,8 @@ def promote(
 ) -> None:
     """Let a build answer that waits, or that was rolled back.
 
-    If the build has not caught up, it answers as soon as it has. A node may be running on the data folder; without
-    one, the next start does it.
+    If the build has not caught up, it answers as soon as it has. A node may be running on the data folder; without one,
+    it happens at the next start.
     """
     from projection.cli.door import door_to, whoever
     from projection.engine.orders import PromoteOrder
@@ -128,8 +128,8 @@ def promote(
 def rollback(view_type: _ViewType, *, reason: Reason = "", storage: Storage = None, config: Config = None) -> None:
     """Go back to the build that answered before.
 
-    It was folded on since, so nothing is lost. The other build is folded on. It answers again only when it is promoted.
-    A node may be running on the data folder.
+    That build was still folded, so nothing is lost. The other build is folded from then on as well, and answers again
+    only if it is promoted. A node may be running on the data folder.
     """
     from projection.cli.door import door_to
 
@@ -151,8 +151,8 @@ def retire(
 ) -> None:
     """Stop folding the build that follows.
 
-    From then on `projection rollback` cannot go back to it in one step. It stays on the disk; `projection builds
-    delete` deletes it. A node may be running on the data folder.
+    After that, `projection rollback` cannot go back to it in one step. It stays on the disk; `projection builds delete`
+    deletes it. A node may be running on the data folder.
     """
     from projection.cli.door import door_to, whoever
     from projection.engine.orders import RetireOrder
@@ -172,7 +172,7 @@ def audit(
 ) -> None:
     """List what operators have done, the oldest first.
 
-    Each record says when, who, by which door, what and why. Reads while a node writes.
+    Each record says when, who, through which door, what and why. Works while a node runs.
     """
     from projection.store.catalog import CatalogReader
 

@@ -42,10 +42,10 @@ def compare(
     storage: Storage = None,
     config: Config = None,
 ) -> None:
-    """Show which views of two builds differ, and in what.
+    """Show which views of two builds differ, and how.
 
-    The views are compared as they are stored; the stream says which event made the difference. Reads while a node
-    writes. Exit status: 0 both hold the same views and park the same events, 1 they do not.
+    The stored views are compared; the stream says which event made the difference. Works while a node runs. Exit
+    status: 0 both contain the same views and park the same events, 1 they do not.
     """
     import asyncio
     from decimal import Decimal

@@ -57,11 +57,11 @@ def demo(
         Option(metavar="DIR", help="An empty folder to work in, which is kept (default: a temporary folder)."),
     ] = None,
 ) -> None:
-    """See it work, with a crash that changes nothing.
+    """Watch a node recover from a crash without any difference.
 
-    Starts a NATS server of its own on a free loopback port, publishes a generated shop's events, folds them in a node
+    Starts its own NATS server on a free loopback port, publishes the events of a generated shop, folds them in a node
     process, kills that with SIGKILL half way, starts it again, and compares all views with a replay of the events.
-    Server and temporary folder are gone afterwards.
+    Server and temporary folder are removed afterwards.
     """
     from rich.console import Console
 

@@ -31,12 +31,12 @@ def deploy(
     storage: Storage = None,
     config: Config = None,
 ) -> None:
-    """Have a node fold what a manifest says from here on.
+    """Make a node fold what a manifest says.
 
-    All its programs are checked first. What is folded differently from now on folds anew, beside the build that answers
-    until the new one has caught up. What is the same goes on, with the indexes that the program names now. A node that
-    is running on the data folder begins at once; else the next start does. Give the node's own manifest the same by its
-    next start.
+    All its programs are checked first. View types that are now folded differently are rebuilt, while the former build
+    answers until the new one has caught up. The others continue, with the indexes that the program names now. A node
+    that is running on the data folder starts at once, otherwise at its next start. Change the node's own manifest, too,
+    by its next start.
     """
     from projection.cli.door import door_to, whoever
     from projection.engine.deploying import FoldsAnew, plan_deployment

@@ -51,9 +51,9 @@ def diff(
 ) -> None:
     """Show which views differ when two programs fold them.
 
-    Both fold the same events. Each view is shown with what differs, and from which event on. A program is deployed as
-    the manifest on the other side says, if there is one. Exit status: 0 both come to the same views and park the same
-    events, 1 they do not, 2 wrong usage, or a program does not check.
+    Both fold the same events. Each view is shown with its differences, and since which event. A program is deployed as
+    the manifest on the other side says, if there is one. Exit status: 0 both give the same views and park the same
+    events, 1 they do not, 2 wrong usage, or a program has errors.
     """
     import asyncio
 

@@ -65,8 +65,8 @@ def dump(
 ) -> None:
     """Write the messages of a stream to a file.
 
-    Each has its sequence, subject, time, headers and body. The file appears once it is whole; one that exists is not
-    overwritten. The stream is left as it is. With --pseudonymize, values are replaced by others of the same shape;
+    Each has its sequence, subject, time, headers and body. The file appears once it is complete; an existing file is
+    not overwritten. The stream does not change. With --pseudonymize, values are replaced by others of the same shape;
     equal values by equal ones, in all files that are written with the same key. The result is one JSON object on
     stdout.
     """

@@ -43,11 +43,11 @@ def export(
     storage: Storage = None,
     config: Config = None,
 ) -> None:
-    """Write the views of a type to a file, all of one position.
+    """Write the views of a type to a file, as of one position.
 
-    A node may be writing to the data folder meanwhile. The file appears once it is whole; one that exists is not
-    overwritten. It takes little memory, however many views there are. The result is one JSON object on stdout, which
-    tells the position.
+    A node may be writing to the data folder meanwhile. The file appears once it is complete; an existing file is not
+    overwritten. It needs little memory, however many views there are. The result is one JSON object on stdout, with the
+    position.
     """
     from projection.model.ids import TenantId, ViewType
     from projection.model.settings import Settings

@@ -42,8 +42,8 @@ def export_schema(
 ) -> None:
     """Write a schema of a view type, or of its events.
 
-    It says what the JSON of its views looks like, or with --events that of the events that it takes. Doc comments
-    (`##`) become descriptions. Exit status: 0 done, 1 the program does not check, 2 there is no such view type.
+    It describes the JSON of its views, or with --events that of the events that it handles. Doc comments (`##`) become
+    descriptions. Exit status: 0 done, 1 the program has errors, 2 there is no such view type.
     """
     program = _program(path, view_type)
     if events and not program.events:

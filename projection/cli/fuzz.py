@@ -45,11 +45,11 @@ def fuzz(
         bool, Option("--on-purpose", help="Also report events that the program refuses by fail(…), as notes.")
     ] = False,
 ) -> None:
-    """Search for events that a program does not take as expected.
+    """Search for events that a program handles wrongly.
 
-    The events are made from what the program declares. Faults are events that fail, and results that depend on how a
-    node commits. Notes are on order, on events that come twice, on views that grow, and on gas near its limit. Each is
-    shown with the fewest events that it takes. Exit status: 0 no fault, 1 a fault, 2 there is nothing to search.
+    The events are generated from the program's declarations. Faults are events that fail, and results that depend on
+    how a node commits. Notes are about order, duplicate events, views that grow, and gas near its limit. Each is shown
+    with the fewest events that reproduce it. Exit status: 0 no fault, 1 a fault, 2 there is nothing to search.
     """
     from random import Random
 

@@ -39,9 +39,9 @@ def import_schema(
 ) -> None:
     """Write `event` declarations from JSON Schemas or events.
 
-    An event is called as its schema's title, or as its file; of samples, as its type. What had to be guessed, or cannot
-    be said in the language, stands behind the field as a comment: look there before you rely on it. Exit status: 0
-    done, 2 a file cannot be read, or holds neither schemas nor events.
+    An event is named after its schema's title, or its file; from samples, after its type. A comment behind a field says
+    what was guessed, or cannot be expressed in the language: check these before you rely on them. Exit status: 0 done,
+    2 a file cannot be read, or contains neither schemas nor events.
     """
     from projection.lang.schemas.declarations import declarations
 

@@ -37,10 +37,9 @@ def inspect(
 ) -> None:
     """Look at the messages of a stream, and what is in them.
 
-    It shows subjects, encodings, headers, fields, and what may be an event in them. Half of the sample are the first
-    messages, half the last. The stream is left as it is, and no value of a message is shown unless asked for. With
-    --write, a manifest and event declarations are drafted into a folder: a person has to look at them before they are
-    relied on.
+    It shows subjects, encodings, headers, fields, and what may be the parts of an event. Half of the sample are the
+    first messages, half the last. The stream does not change, and no value of a message is shown unless asked for. With
+    --write, a manifest and event declarations are drafted into a folder: review them before you rely on them.
     """
     import asyncio
 

@@ -79,13 +79,13 @@ def load(
 ) -> None:
     """Publish the events of a file or of a table to a stream.
 
-    They are published in order and once each; the table is one of PostgreSQL. All events are checked first: one that is
-    wrong is named with its line, and nothing is published. Each is published as it stands in the file; messages of
-    `projection dump` are, with their subjects and headers. Each is stored right behind the one before it, so nobody
-    else may publish to the stream meanwhile, unless --shared says so. The result is one JSON object on stdout.
+    They are published in order and exactly once; the table is one in PostgreSQL. All events are checked first: if one
+    is wrong, its line is named, and nothing is published. Each is published as it is in the file; messages of
+    `projection dump` with their subjects and headers. Each is stored directly after the one before it, so nobody else
+    may publish to the stream at the same time, unless --shared is given. The result is one JSON object on stdout.
 
     Rows of a database are published in the order of a key. The last message of the table in the stream says where the
-    next run goes on. A row waits until no transaction is open that may still write one before it.
+    next run continues. A row waits until no open transaction may still write one before it.
     """
     import asyncio
 

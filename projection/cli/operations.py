@@ -30,7 +30,8 @@ _Id = Annotated[str, Argument(metavar="ID", help="The operation, as `operations 
 def operations() -> None:
     """List, watch and cancel the long operations of a node.
 
-    These are rebuilds, until the new build answers, adoptions, repairs, backups, and what a node verifies and compares.
+    These are rebuilds, until the new build answers, adoptions, repairs, backups, compactions, verifications and
+    comparisons.
     """
 
 
@@ -42,7 +43,7 @@ def list_(
 ) -> None:
     """List long operations, the oldest first.
 
-    These are those under way, and the last 200 that have ended. A node need not be running on the data folder.
+    These are the ones in progress, and the last 200 that have ended. A node need not be running on the data folder.
     """
     from decimal import Decimal
 
@@ -78,7 +79,7 @@ def list_(
 def watch(task_id: _Id, *, storage: Storage = None, config: Config = None) -> None:
     """Follow a long operation until it has ended.
 
-    Then it is printed as a JSON object. Exit status: 0 it is done, 1 it failed, was canceled or given up. Where no node
+    Then it is printed as a JSON object. Exit status: 0 it is done, 1 it failed, was canceled or given up. If no node
     runs, it is printed as it is.
     """
     from decimal import Decimal
@@ -109,7 +110,7 @@ def watch(task_id: _Id, *, storage: Storage = None, config: Config = None) -> No
 
 
 def cancel(task_id: _Id, *, reason: Reason = "", storage: Storage = None, config: Config = None) -> None:
-    """Cancel a long operation of a node that runs.
+    """Cancel a long operation of a running node.
 
     What it has not done by then is not done.
     """

@@ -52,7 +52,7 @@ class NotParkedError(ProjectionError):
 def parked() -> None:
     """Show parked events, and drop them.
 
-    Parked is what a view could not take, and what waits behind it to keep the order.
+    An event is parked if it cannot be applied to a view, and so are later events of that view, to keep their order.
     """
 
 
@@ -69,9 +69,9 @@ def list_(
     storage: Storage = None,
     config: Config = None,
 ) -> None:
-    """List what is parked, and what was recorded and skipped.
+    """List parked events, and those recorded and skipped.
 
-    In the order of view types, tenants, views and the stream. Reads while a node writes.
+    In the order of view types, tenants, views and the stream. Works while a node runs.
     """
     from projection.model.ids import TenantId, ViewType
     from projection.model.settings import Settings
@@ -121,9 +121,9 @@ def show(
     storage: Storage = None,
     config: Config = None,
 ) -> None:
-    """Print one parked event whole.
+    """Print one parked event in full.
 
-    Why it is parked, where in the program that was, and the envelope as it came. Reads while a node writes.
+    Why it is parked, where in the program that was, and the envelope as received. Works while a node runs.
     """
     from projection.model.settings import Settings
 
@@ -154,10 +154,10 @@ def drop(
     storage: Storage = None,
     config: Config = None,
 ) -> None:
-    """Leave a parked event out for good.
+    """Leave a parked event out permanently.
 
-    What waits behind it goes on, in order. The decision is part of what the build is folded by, and a new build takes
-    it over. A node may be running on the data folder.
+    The events that wait behind it are applied, in order. The decision is part of the build's fold identity, and new
+    builds inherit it. A node may be running on the data folder.
     """
     from projection.cli.door import door_to, whoever
     from projection.engine.orders import DropOrder

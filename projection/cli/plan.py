@@ -40,11 +40,11 @@ def plan(
     storage: Storage = None,
     config: Config = None,
 ) -> None:
-    """Show what `projection deploy` would do, and what it takes.
+    """Show what `projection deploy` would do, and its cost.
 
-    It says which view types of the manifest fold anew, and why. Events, time and disk are rough: events are counted in
-    the whole stream, time goes by how fast former builds were folded, and disk is what the present build takes. Writes
-    nothing, and reads while a node writes.
+    It says which view types of the manifest would be rebuilt, and why. Events, time and disk are rough: events are
+    counted in the whole stream, the time is estimated from the speed of former builds, and the disk space is that of
+    the present build. Writes nothing, and works while a node runs.
     """
     import asyncio
 

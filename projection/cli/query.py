@@ -93,16 +93,15 @@ def query(
     ] = None,
     config: Config = None,
 ) -> None:
-    """Print the views of a tenant that a filter takes.
+    """Print the views of a tenant that match a filter.
 
-    They come out of a data folder or from a node, sorted and page by page. A data folder is read as it is, also while a
-    node writes it. With --events there need be neither: a file's events are folded in memory, and the answer is that of
-    a node which has folded the same. What stands in it or behind it is told on stderr: whether there are more views,
-    and which of them have parked events.
+    They come from a data folder or from a node, sorted and page by page. A data folder can be read while a node writes
+    to it. With --events neither is needed: a file's events are folded in memory, and the answer is that of a node that
+    has folded the same. Notes on stderr say whether there are more views, and which of them have parked events.
 
-    With --id and --at, one view is folded anew from its own events, as the program that answers today makes it, from
+    With --id and --at, one view is folded again from its own events, with the program of the build that answers, from
     the stream of the settings, from the file, or by the node that --url names. With --at alone, all views of the view
-    type are: on from the newest backup that has not come so far, in a temporary folder.
+    type are folded, starting from the newest backup before that point, in a temporary folder.
     """
     from projection.cli import query_formats as formats
     from projection.cli.query_past import local_view_at, past_views

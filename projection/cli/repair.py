@@ -37,11 +37,11 @@ def repair(
     storage: Storage = None,
     config: Config = None,
 ) -> None:
-    """Fold views anew from the stream, and put them right.
+    """Fold views again from the stream, and correct differences.
 
-    That is one view, all of a tenant, or all of everyone. Where nothing differs, nothing is written. A node may be
-    running on the data folder: its views are answered all the while. Exit status: 0 nothing is wrong any more, 1
-    something is: with --dry-run something differs, else the build holds more that it should not.
+    That is one view, all views of a tenant, or all views. If nothing differs, nothing is written. A node may be running
+    on the data folder: its views are served meanwhile. Exit status: 0 nothing is wrong any more, 1 something is: with
+    --dry-run something differs, otherwise the build still contains something that it should not.
     """
     import msgspec
 

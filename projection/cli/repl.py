@@ -50,9 +50,9 @@ def repl(
 ) -> None:
     """Evaluate expressions, and show their types and costs.
 
-    :help tells the rest.
+    :help lists the commands.
 
-    Exit status: 0 done, 1 the program does not check, or, where nobody types, an input failed, 2 wrong usage.
+    Exit status: 0 done, 1 the program has errors, or an input that is not from a terminal failed, 2 wrong usage.
     """
     if events is not None and program is None:
         raise ConfigurationError("events need a program", hint="name it: `projection repl PATH --events FILE`")

@@ -51,12 +51,11 @@ def restore(
     reason: Reason = "",
     config: Config = None,
 ) -> None:
-    """Make a data folder of a backup.
+    """Create a data folder from a backup.
 
-    A node that is started there goes on from where the backup is. The folder must not exist yet, or be empty. All
-    checksums and state digests are compared, and so are the stream and the programs of the manifest, where there is
-    one. A restore that is killed leaves a folder that no node takes: run it again. The folder gets a node name of its
-    own.
+    A node that is started there continues from the position of the backup. The folder must not exist yet, or be empty.
+    All checksums and state digests are compared, and so are the stream and the programs of the manifest, if there is
+    one. A restore that is killed leaves a folder that no node accepts: run it again. The folder gets its own node name.
     """
     from projection.cli.door import whoever
     from projection.engine.restoring import restore as restored

@@ -80,14 +80,14 @@ def run(
 ) -> None:
     """Run a node: fold a stream into views, and answer queries.
 
-    It keeps the views up to date until it is stopped. Views that are stored are served from the start; where the server
-    or the stream cannot be used, the node says why and tries again. Ctrl-C or SIGTERM ends it once what it folded is
-    committed, or after the stop timeout (exit status 3); a second one ends it at once (128 and the signal's number). A
-    kill at any moment loses nothing. With --until-caught-up it ends by itself, and fails at once where the stream
-    cannot be used. One JSON object on stdout says what it came to.
+    It keeps the views up to date until it is stopped. Stored views are served from the start; while the server or the
+    stream cannot be used, the node says why and tries again. Ctrl-C or SIGTERM ends it once everything folded is
+    committed, or after the stop timeout (exit status 3); a second one ends it at once (128 plus the signal's number). A
+    kill at any moment loses nothing. With --until-caught-up it ends by itself, and fails at once if the stream cannot
+    be used. One JSON object on stdout is the result.
 
-    A program that has changed since is refused, with the ways to go on. With --as-deployed, a start never depends on
-    that: only `projection deploy`, `reload` and `adopt` change what is folded.
+    A changed program is refused, with the options. With --as-deployed, a start never depends on that: only `projection
+    deploy`, `reload` and `adopt` change what is folded.
     """
     signals = _Signals()  # before anything that takes its time
 

@@ -51,12 +51,12 @@ def sink(
     manifest: ManifestFile = None,
     config: Config = None,
 ) -> None:
-    """Keep tables of PostgreSQL as the views are.
+    """Keep tables in PostgreSQL up to date with the views.
 
-    There is one table for each view type, written until the command is stopped. Reads the data folder of a node beside
-    it, of all tenants; the view types need `changes: true`. Rows and position are committed together, so a kill at any
-    moment loses nothing and doubles nothing. A new build is filled into a table of its own, which takes the place of
-    the former in one step.
+    There is one table for each view type, written until the command is stopped. Reads the data folder of a node that
+    may be running, for all tenants; the view types need `changes: true`. Rows and position are committed together, so a
+    kill at any moment loses nothing and duplicates nothing. A new build is written to a new table, which replaces the
+    former one in one step.
     """
     from projection.cli.logs import configure_logs
     from projection.model.settings import Settings

@@ -47,9 +47,9 @@ def test(
 ) -> None:
     """Run the tests of programs, and scenarios.
 
-    The tests are the `test` blocks of programs (.proj), and scenarios are *.scenario.yaml, .toml and .json. They are
-    the tests that pytest finds with the plugin of this package, under the same names and with the same snapshots.
-    Coverage is of all programs below the paths, whether they have tests or not.
+    The tests are the `test` blocks of programs (.proj), and scenarios are *.scenario.yaml, .toml and .json. Pytest
+    finds the same tests with the plugin of this package, under the same names and with the same snapshots. Coverage is
+    of all programs below the paths, whether they have tests or not.
     """
     from projection.testing.cases import cases_below
     from projection.testing.coverage import Coverage, measuring

@@ -35,9 +35,9 @@ def trace(
 ) -> None:
     """Show what one event does, value by value.
 
-    That is its route, whether the view is there, and each expression. In front of each line stand the line of the
+    That is its route, whether the view exists, and each expression. The two columns on the left are the line of the
     program and the gas that is charged there, before what is inside. Exit status: 0 done, 1 the event fails, or the
-    program does not check, 2 there is no such event.
+    program has errors, 2 there is no such event.
     """
     from projection.cli.history import History
 

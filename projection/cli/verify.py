@@ -38,12 +38,12 @@ def verify(
     storage: Storage = None,
     config: Config = None,
 ) -> None:
-    """Check that what is stored is what the commits left there.
+    """Check that the stored data is what the commits wrote.
 
-    State digests and entries of indexes are computed anew and compared. With --against, also with another folder: what
-    was folded by the same identity up to the same event must be the same. Reads while nodes write. With --backup, a
-    backup instead: that each of its files is as it was written, and its stores hold what they should; with
-    --object-store, all backups there, by their files. Ends with 1 where something is not as it should be.
+    State digests and index entries are recomputed and compared. With --against, also with another folder: builds with
+    the same fold identity and position must be equal. Works while nodes run. With --backup, a backup is checked
+    instead: its files against their checksums, and its stores; with --object-store, all backups there, by their files.
+    Ends with 1 if anything is wrong.
     """
     if backup is not None or object_store is not None:
         _verify_backups(backup, object_store, config, as_json=json)

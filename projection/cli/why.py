@@ -65,12 +65,12 @@ def why(
     form: Annotated[Format, Option("--format", help="Text, or one JSON object.")] = Format.TEXT,
     config: Config = None,
 ) -> None:
-    """Show why a view is what it is, event by event.
+    """Show why a view has its value, event by event.
 
-    These are the events that made it, in order, what each changed, and by which line. Where the view's id tells which
-    aggregate its events are of, only that aggregate's subjects are read. Events that are parked, skipped or dropped are
-    shown with the reason. Exit status: 0 done, 1 no event is for such a view, or the node's stored view is another one,
-    2 wrong usage or configuration.
+    These are the events that made it, in order, what each changed, and by which line. If the view's id determines the
+    aggregate of its events, only that aggregate's subjects are read. Events that are parked, skipped or dropped are
+    shown with the reason. Exit status: 0 done, 1 no event is for such a view, or the node's stored view differs, 2
+    wrong usage or configuration.
     """
     import asyncio
 
