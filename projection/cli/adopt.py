@@ -128,5 +128,5 @@ def _print_table(came: list[AdoptCame]) -> None:
         if one.late:
             note(
                 f"{one.view_type}: {counted(one.late, 'event')} that had reached no view would reach one now; left "
-                "parked, for it would come behind later events; `projection run --new-build` folds all in order"
+                "parked, because it would be applied after later events; `projection run --new-build` folds all in order"
             )

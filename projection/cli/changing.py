@@ -85,7 +85,9 @@ def rebuild(
     )
     with door_to(_data(config, storage)) as door:
         came = door.rebuild(order)
-    say(f"build {came.build} of view type {came.view_type} is under way; `projection builds list` shows how far it is")
+    say(
+        f"build {came.build} of view type {came.view_type} is being folded; `projection builds list` shows its progress"
+    )
 
 
 def promote(
@@ -185,7 +187,7 @@ def audit(
     for one in found:
         say(printable(_told(one)))
     if not found:
-        say("nothing was done yet")
+        say("nothing has been done yet")
 
 
 def _told(one: AuditRecord) -> str:

@@ -119,14 +119,14 @@ class _Demo:
         views = ", ".join(self.view_types)
         self._say(f"3. A node folds them through three programs: {views}.")
         killed_at = self._run_and_kill(count)
-        self._say(f"   kill -9 at event {killed_at:,} of {count:,}: the process is gone, without a word.")
+        self._say(f"   kill -9 at event {killed_at:,} of {count:,}: the process is gone.")
         summary = self._run_to_the_end(count)
         self._say(
-            f"4. Started again, it went on where its last commit was: {summary['events']:,} events more, "
+            f"4. Restarted, it continued after its last commit: {summary['events']:,} events more, "
             f"{summary['views']:,} views, {summary['parked']} parked."
         )
         replayed = self._compare()
-        self._say(f"5. A replay of the file makes the same {len(replayed):,} views, byte for byte. Some of them:")
+        self._say(f"5. A replay of the file gives the same {len(replayed):,} views, byte for byte. Some of them:")
         self._show(replayed)
         self._say(f"6. A query, which takes the same form over HTTP: {shlex.join(_QUERY)}")
         self._query()

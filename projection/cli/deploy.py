@@ -67,7 +67,7 @@ def deploy(
     if dry_run:
         note("note: nothing was done")
     elif any(one.change == FoldsAnew.change for one in steps):
-        note("note: `projection builds list` shows how far each new build is")
+        note("note: `projection builds list` shows the progress of each new build")
 
 
 def print_steps(steps: Sequence[StepCame], *, as_json: bool) -> None:

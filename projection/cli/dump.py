@@ -97,7 +97,7 @@ def dump(
     if pseudonymizer is not None:
         result["pseudonymized"] = pseudonymizer.counts
         for place in (place for place, values in pseudonymizer.counts.items() if not values and count):
-            note(f"{place} is in none of these messages, and nothing was replaced for it: look whether it is misspelt")
+            note(f"{place} is in none of these messages, and nothing was replaced for it: check the spelling")
     print_json(result)
 
 
@@ -191,7 +191,7 @@ async def _dump(
         if state.last_seq < wanted.start or not state.messages:
             return 0, 0
         if state.first_seq > wanted.start:
-            note(f"stream {settings.stream!r} begins at {state.first_seq:,}: what was before that is gone")
+            note(f"stream {settings.stream!r} begins at {state.first_seq:,}: earlier messages are gone")
         after = max(state.first_seq, wanted.start) - 1
         messages = StreamLog(nats, settings.stream, "dump").messages([subject], after, wanted.stop - 1)
         async with aclosing(messages) as batches:
@@ -216,7 +216,7 @@ def _line(message: Message) -> bytes:
         raise DecodeError(
             f"message {message.sequence} has {len(message.data)} bytes: its line would have {len(line)}, and "
             f"{MAX_LINE_BYTES} are read again",
-            hint="leave it out, by --subject, --from and --to: no event is so large",
+            hint="leave it out, by --subject, --from and --to: no event is that large",
             code="D104",
         )
     return line + b"\n"

@@ -116,7 +116,7 @@ def _show(deployed: DeployedView, report: Report, seed: int) -> None:
         say(f"{_plural(refused, 'event')} failed on purpose, by `fail(…)`")
     if report.unreached:
         lines = [str(source.position(span.start)[0]) for span in report.unreached]
-        say(f"no event came to change a view by the handler{'s' * (len(lines) > 1)} in line {', '.join(lines)}")
+        say(f"no event changed a view through the handler{'s' * (len(lines) > 1)} in line {', '.join(lines)}")
     if report.is_late:
         note("time was up before all events were looked at; another run may find more")
 

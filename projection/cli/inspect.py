@@ -48,7 +48,7 @@ def inspect(
 
     settings = Settings.load(config, {"stream": stream, "nats.url": url})
     if write is not None and write.exists() and any(write.iterdir()):
-        raise ConfigurationError(f"{write} is not empty", hint="name a folder that is not there yet")
+        raise ConfigurationError(f"{write} is not empty", hint="name a folder that does not exist yet")
     info, inspection = asyncio.run(_inspected(settings, sample))
     if not inspection.count:
         raise ConfigurationError(f"stream {settings.stream!r} holds no message", hint="publish one, or name another")
@@ -153,14 +153,14 @@ def _tell_refused(reading: _Reading, *, show_values: bool) -> None:
         return
     count = sum(len(sequences) for sequences in reading.refused.values())
     say()
-    say(f"{count:,} of {count + len(reading.events):,} messages cannot be read by this, and a node would park them:")
+    say(f"{count:,} of {count + len(reading.events):,} messages do not fit this draft, and a node would park them:")
     told: dict[str, list[int]] = {}
     for (code, reason), sequences in reading.refused.items():
         told.setdefault(f"{code}: {reason}" if show_values else code, []).extend(sequences)
     for what, sequences in told.items():
         say(f"  {what} ({len(sequences):,}; the first is message {min(sequences)})")
     why = "" if show_values else "--values shows why; "
-    say(f"  {why}where they are no events, let `ignore` say how they are known, and leave them out")
+    say(f"  {why}if they are not events, let `ignore` leave them out")
 
 
 def _manifest_text(events: Any) -> str:

@@ -145,7 +145,7 @@ def _check(loading: FileLoading) -> int:
     try:
         return loading.check()
     except (DecodeError, TenantAccessError) as error:
-        hint = "nothing was published; correct the line, or publish what is before it with --limit"
+        hint = "nothing was published; correct the line, or publish the lines before it with --limit"
         raise type(error)(error.message, hint=hint, code=error.code) from None
 
 
@@ -172,7 +172,7 @@ def _with_way_out(error: StreamError, loading: FileLoading, from_line: int) -> S
 
     hint = error.hint
     if error.code == STREAM_NOT_FOUND:
-        hint = "make it with --create"
+        hint = "create it with --create"
     elif (line := loading.next_line) > from_line:
         hint = (
             f"every event before line {line} is stored: go on with --from-line {line}, "

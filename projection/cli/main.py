@@ -191,7 +191,7 @@ def main() -> None:
             raise
         from projection.faults import contained
 
-        hint = "please report it; `projection --traceback …` shows the way there"
+        hint = "please report it; `projection --traceback …` shows the traceback"
         found = contained(error, "running this command", hint)
         report(found)
         sys.exit(found.exit_status)

@@ -59,7 +59,7 @@ def list_(
             print_json(msgspec.to_builtins(one, builtin_types=(Decimal,)))
         return
     if not found:
-        say("there is no long operation yet")
+        say("there are no long operations yet")
         return
     print_table(
         ("id", "operation", "view type", "began", "state", "done", "left"),
@@ -73,7 +73,7 @@ def list_(
         if one.error is not None:
             note(f"{one.id} {one.state}: {one.error}")
     if not runs and any(one.state == State.RUNNING for one in found):
-        note(f"note: no node runs on {data}: its next start goes on with what was running, or gives it up")
+        note(f"note: no node runs on {data}: its next start continues what was running, or gives it up")
 
 
 def watch(task_id: _Id, *, storage: Storage = None, config: Config = None) -> None:
@@ -120,8 +120,8 @@ def cancel(task_id: _Id, *, reason: Reason = "", storage: Storage = None, config
     with running_node(data) as node:
         if node is None:
             raise ConfigurationError(
-                f"no node runs on {data}, and nothing is under way there",
-                hint="its next start says what has become of it",
+                f"no node runs on {data}, and nothing is running there",
+                hint="its next start says how it ended",
             )
         found = node.cancel(task_id, whoever(), reason)
     what = f"{found.operation} of view type {found.view_type}" if found.view_type else found.operation

@@ -66,7 +66,7 @@ def plan(
     except StreamError as error:
         if sample:
             raise
-        note(f"note: how many events are to be read is not known: {error.message}")
+        note(f"note: the number of events to read is not known: {error.message}")
     _print(steps, as_json=json)
 
 
@@ -122,8 +122,8 @@ def _told(one: PlannedStep) -> Iterator[str]:
     if one.pace is not None:
         yield f"time: {one.pace.rests_on}"
     else:
-        how = "`projection plan --sample 1` folds the beginning of the log, if that has events of it, to tell"
-        yield f"time: not known, as no build of it was measured; {how}"
+        how = "`projection plan --sample 1` estimates it from the start of the log, if that has events of it"
+        yield f"time: not known, because no build of it was measured; {how}"
     if one.reach is not None:
         yield one.reach.in_words
     if one.touched is not None:

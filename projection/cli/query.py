@@ -156,7 +156,7 @@ def query(
         whose = "" if tenant is None else f" --tenant {shlex.quote(tenant)}"
         views.note_what_is_left("" if events or at else f"; see `projection parked list{whose}`")
         if views.found_none and tenant is None and url is None:
-            note("note: no view of the default tenant matches; --tenant asks for those of another")
+            note("note: no view of the default tenant matches; --tenant selects another")
 
 
 def _require_moment(
@@ -191,7 +191,7 @@ def _print_past(found: PastView, format_: Format) -> None:
         (formats.print_csv if format_ is Format.CSV else formats.print_views)([*found.view], views)
     which = f" by build {found.build}" if found.build else ""
     read = f"{found.events:,} event{'' if found.events == 1 else 's'}"
-    note(f"note: as it was after event {found.at:,}, made{which} of the {read} read for it")
+    note(f"note: as of event {found.at:,}, folded{which} from {read}")
     if found.degraded:
         note("note: events of it were parked by then, so their effect is missing")
     if found.incomplete:

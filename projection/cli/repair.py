@@ -67,7 +67,7 @@ def repair(
         for line in _lines(came):
             say(printable(line))
         if came.sound is False:
-            note("note: the build still holds what its digest does not know of; see `projection verify`")
+            note("note: the build still contains data that is not in its digest; see `projection verify`")
     if came.sound is False or (not came.written and _differs(came)):
         raise Exit(EXIT_FAILED)
 
@@ -87,7 +87,7 @@ def _lines(came: RepairCame) -> Iterator[str]:
             yield f"{what} that are missing or should not be there: {count:,}"
     where = f"build {came.build} of view type {came.view_type}, at event {came.scanned:,}"
     told = f"{came.different:,} of {came.compared:,} views differed" if _differs(came) else "nothing differed"
-    end = ", and all is as it should be now" if came.written else ", and nothing was written" if _differs(came) else ""
+    end = ", and all are correct now" if came.written else ", and nothing was written" if _differs(came) else ""
     yield f"{where}: {told}{end}"
 
 

@@ -199,7 +199,7 @@ class _Conversation:
             raise event.error or ConfigurationError("the event has no envelope")
         reaction = self._reader.reaction(event.envelope.aggregate_type, event.envelope.event_type)
         if reaction is None:
-            raise ConfigurationError(f"the program takes no event {event.envelope.event_type!r}")
+            raise ConfigurationError(f"the program handles no event {event.envelope.event_type!r}")
         payload = reaction.decode(event.envelope.payload)
         named = tuple(name.lower() for name in all_headers(event.message.headers))  # an input may ask for any of them
         whole = with_message(event, MessageParts(named, subject=True, stored_at=True))

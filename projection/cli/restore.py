@@ -79,7 +79,7 @@ def restore(
         print_json({"backup": came.name, "began": came.began, "builds": came.builds, "bytes": came.bytes})
         return
     builds = f"{came.builds} build{'' if came.builds == 1 else 's'}"
-    say(f"restored {builds} of backup {came.name} to {settings.storage}: a node that starts there goes on from it")
+    say(f"restored {builds} of backup {came.name} to {settings.storage}: a node that starts there continues from it")
 
 
 @contextmanager
@@ -134,7 +134,7 @@ def _asking(settings: Settings) -> Callable[[list[LanePosition]], None]:
         try:
             asyncio.run(_ask(settings, positions))
         except StreamIdentityError as error:
-            hint = "name the stream that was read; --offline restores the views all the same, to be read"
+            hint = "name the stream that was read; --offline restores the views anyway, for reading"
             raise StreamIdentityError(error.message, hint=hint) from None
         except StreamError as error:
             hint = f"{error.hint}; or restore with --offline" if error.hint else "restore with --offline"

@@ -81,7 +81,7 @@ class _Tracing:
             return
         reaction = self._program.reaction(event.envelope.aggregate_type, event.envelope.event_type)
         if reaction is None:
-            yield f"the program takes no event {event.envelope.event_type!r}: nothing happens"
+            yield f"the program handles no event {event.envelope.event_type!r}: nothing happens"
             return
         try:
             payload = reaction.decode(event.envelope.payload)

@@ -100,7 +100,7 @@ def _tell(found: list[VerifiedBuild], problems: Mapping[str, list[str]], *, as_j
             note(f"error: view type {name}: {text}")
     for one in found:
         if one.problems:
-            note(f"  hint: `projection repair {one.view_type}` folds it from the stream and puts right what differs")
+            note(f"  hint: `projection repair {one.view_type}` folds it from the stream and corrects the differences")
     if any(problems.values()):
         raise Exit(EXIT_FAILED)
 

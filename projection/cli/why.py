@@ -232,7 +232,7 @@ def _notes(found: Explanation, stored: StoredView | None, otherwise: str | None,
         yield f"no event of tenant {str(found.tenant_id)!r} is for such a view; name another tenant with --tenant"
     elif not found.subjects.are_own and not is_file:
         yield (
-            "all events of the tenant were read: the view's id does not tell which aggregate they are of "
+            "all events of the tenant were read: the view's id does not determine their aggregate "
             "(`projection check` says why)"
         )
     if found.unhandled is not None:
@@ -244,7 +244,7 @@ def _notes(found: Explanation, stored: StoredView | None, otherwise: str | None,
     if stored is None:
         return
     if otherwise is not None:
-        yield f"not compared with {stored.build}: it is folded otherwise ({otherwise})"
+        yield f"not compared with {stored.build}: it is folded differently ({otherwise})"
     elif found.agrees is None:
         yield f"not compared with {stored.build}, which is at event {stored.scanned:,}"
     elif found.agrees:

@@ -120,7 +120,7 @@ class CursorGoneError(ClientError):
 
 
 class HistoryGoneError(ClientError):
-    """The log no longer holds what the view was made of."""
+    """The log no longer has the events of the view."""
 
     error_class = ErrorClass.REQUEST
     default_code = "query.history_gone"
@@ -194,7 +194,7 @@ def refusal(status: int, body: bytes, retry_after: str | None) -> ClientError:
     if kind is None and status >= 500:
         kind = ServerFailedError
         message = f"the server answered {status}: {message}"
-        hint = f"its log tells more, by the request id {problem.request_id}" if problem.request_id else hint
+        hint = f"its log has more, under the request id {problem.request_id}" if problem.request_id else hint
     return (kind or ClientError)(
         message,
         hint=hint,

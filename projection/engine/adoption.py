@@ -273,13 +273,13 @@ def adoptable(catalog: Catalog | CatalogReader, deployed: DeployedView) -> Build
     changed = differences(former, deployed)
     if reading := [changed[name] for name in READING if name in changed]:
         raise ConfigurationError(
-            f"{', '.join(reading)} changed since {former} was made: it has not seen the events that it would have to",
+            f"{', '.join(reading)} changed since {former} was made: it lacks events that it would need",
             hint="`projection run --new-build` folds them from the start",
         )
     if (problem := misfit(deployed.program.checked.view, deployed_like(former).program.checked.view)) is not None:
         raise ConfigurationError(
-            f"the views of {former} are none to the new program: {problem}",
-            hint="`projection run --new-build` folds them anew from the start",
+            f"the views of {former} do not fit the new program: {problem}",
+            hint="`projection run --new-build` rebuilds them from the start",
         )
     return former
 

@@ -101,7 +101,7 @@ def restore(
 
     Raises:
         ConfigurationError: the folder is not empty, or the backup is of another stream, program or version.
-        StorageDamagedError: the backup is not as it was written, or a store does not hold what it should.
+        StorageDamagedError: the backup has changed since it was written, or a store does not hold what it should.
         StorageError: it cannot be read, or the folder cannot be written.
     """
     about = _restorable(backups, name, stream)
@@ -191,7 +191,7 @@ def _computed(backups: Backups, name: str) -> tuple[dict[str, str], int]:
 
 
 def _unlike(backups: Backups, name: str, sums: dict[str, str]) -> Iterator[str]:
-    """What is not as it was written: where nothing is, the sums that were written are these, to the byte."""
+    """What has changed since it was written: where nothing is, the sums that were written are these, to the byte."""
     if SUMS not in backups.files(name):
         yield f"{SUMS} is missing"
         return
@@ -205,12 +205,12 @@ def _unlike(backups: Backups, name: str, sums: dict[str, str]) -> Iterator[str]:
         elif path not in known:
             yield f"{path} is not in {SUMS}"
         elif known[path] != sums[path]:
-            yield f"{path} is not as it was written: its SHA-256 is {sums[path]}, and not {known[path]}"
+            yield f"{path} has changed since it was written: its SHA-256 is {sums[path]}, and not {known[path]}"
         else:
             continue
         some = True
     if not some:
-        yield f"{SUMS} is not as it was written"
+        yield f"{SUMS} has changed since it was written"
 
 
 def _problems_of_stores(folder: Path, about: About) -> list[str]:

@@ -50,7 +50,7 @@ def compact_store(path: Path, on_progress: Callable[[int, int], None] = lambda _
             the work, and what was given back by then is.
 
     Raises:
-        StorageError: the file system can take nothing out of a file, or the store cannot be used.
+        StorageError: the file system does not support holes in files, or the store cannot be used.
     """
     try:
         file = os.open(path / DATA, os.O_RDWR | os.O_CLOEXEC)
@@ -67,8 +67,8 @@ def compact_store(path: Path, on_progress: Callable[[int, int], None] = lambda _
     except OSError as error:
         if error.errno in (EOPNOTSUPP, ENOSYS):
             raise StorageError(
-                f"the file system of {path} can take nothing out of a file",
-                hint="`projection rebuild` folds the view type anew, into a file without free pages",
+                f"the file system of {path} does not support holes in files",
+                hint="`projection rebuild` writes the view type to a file without free pages",
             ) from None
         raise disk_error(f"{path} cannot be compacted: {error.strerror}", error.errno) from None
 

@@ -302,7 +302,7 @@ class Environment:
         if larger <= size:
             raise storage_full(
                 f"the store at {self.path} is full: it has reached its limit of {size} bytes",
-                "give it a higher limit, or have it hold less",
+                "give it a higher limit, or store less",
             )
         self._alone(lambda: self._lmdb.set_mapsize(larger), f"grow to {larger} bytes")
 
@@ -409,7 +409,7 @@ class Environment:
                 raise self._refused(error) from None
             raise StorageDamagedError(
                 f"the disk refused what was written to {self.path} without waiting for it: {error}",
-                hint="once the disk is well, start the node anew: it discards the store and folds the views anew",
+                hint="once the disk works again, restart the node: it discards the store and rebuilds the views",
             ) from None
         self.is_loading = False
 
@@ -480,5 +480,5 @@ def _require_store(path: Path) -> None:
     if DirtyMark(path).is_outlived():
         raise StorageDamagedError(
             f"the store at {path} was written without waiting for the disk, and the machine went down",
-            hint="start the node: it discards the store and folds the views anew",
+            hint="start the node: it discards the store and rebuilds the views",
         )

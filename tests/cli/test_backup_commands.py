@@ -143,7 +143,9 @@ def test_what_is_damaged_is_told_with_status_1(site, server):
         ended.returncode,
         f"error: backup {made['name']}: counter/1/0/data.mdb is not as" in ended.stderr,
     )
-    refused(projection(*restored(site, server, "--data", "elsewhere"), folder=site), 1, "is not as it was written")
+    refused(
+        projection(*restored(site, server, "--data", "elsewhere"), folder=site), 1, "has changed since it was written"
+    )
     again = projection("backup", "backups", folder=site)
     assert (0, f"warning: the earlier backup {made['name']} is damaged") == (
         again.returncode,

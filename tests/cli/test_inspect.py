@@ -221,7 +221,7 @@ def test_messages_that_the_draft_cannot_read_are_counted_and_shown_on_demand(nat
     ]
     fill(nats_server.url, stream_name, [*map(make, range(98)), *odd])
     ended = projection("inspect", *where, "--write", "draft", folder=tmp_path, COLUMNS="200")
-    assert "2 of 100 messages cannot be read by this, and a node would park them:" in ended.stdout
+    assert "2 of 100 messages do not fit this draft, and a node would park them:" in ended.stdout
     assert "  D102 (2; the first is message 99)\n  --values shows why; where they are no events" in ended.stdout
     assert "protobuf" not in ended.stdout
     assert "image" not in ended.stdout

@@ -120,7 +120,7 @@ def test_a_database_that_lets_nobody_in(table: str, tmp_path: Path) -> None:
     absent = said(tmp_path, "postgres://u:hunter2@127.0.0.1:1/d", *events, status=EXIT_FAILED)
     assert "database d, user u, host 127.0.0.1, port 1 cannot be used" in absent
     assert "refused" in absent
-    assert "is no URL of PostgreSQL" in said(tmp_path, "mysql://u:hunter2@h/d", *events)
+    assert "is not a PostgreSQL URL" in said(tmp_path, "mysql://u:hunter2@h/d", *events)
 
 
 def test_options_of_a_database_without_one(tmp_path: Path) -> None:

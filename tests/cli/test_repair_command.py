@@ -46,13 +46,13 @@ def test_what_differs_is_shown_and_put_right(site, left, nats_server):
     assert "odd: should not be there\n" in would.stdout
     assert "views differed, and nothing was written\n" in would.stdout
     assert 77 == total(site, "x")
-    done = repair(site, left, nats_server, "--reason", "the disk was exchanged")
+    done = repair(site, left, nats_server, "--reason", "the disk was replaced")
     assert 0 == done.returncode, done.stderr
-    assert done.stdout.endswith("views differed, and all is as it should be now\n")
+    assert done.stdout.endswith("views differed, and all are correct now\n")
     assert (before, None) == (total(site, "x"), total(site, "odd"))
     audit = projection("audit", folder=site).stdout
     assert "repair counter (build 1, views 2, parked 0, entries 0), by" in audit
-    assert "(offline): the disk was exchanged" in audit
+    assert "(offline): the disk was replaced" in audit
     assert 0 == projection("verify", folder=site).returncode
 
 
@@ -69,7 +69,7 @@ def test_a_view_that_is_missing_is_made_again_and_told_as_json(site, left, nats_
 
 
 def test_where_no_node_runs_operations_are_listed_and_none_is_canceled(site):
-    assert "there is no long operation yet\n" == projection("operations", "list", folder=site).stdout
+    assert "there are no long operations yet\n" == projection("operations", "list", folder=site).stdout
     refused(projection("operations", "watch", "none", folder=site), 2, "there is no operation 'none'")
     refused(projection("operations", "cancel", "none", folder=site), 2, "no node runs on data")
 

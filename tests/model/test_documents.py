@@ -58,10 +58,10 @@ def test_yaml_surprises_nobody_with_what_a_plain_word_is(read, text):
 @pytest.mark.parametrize(
     ("suffix", "text", "message"),
     [
-        (".yaml", "a: 1\nb: 2\na: 3\n", "line 3, column 1: the key 'a' stands twice"),
-        (".yaml", "v:\n  a: {b: 1, b: 2}\n", "line 2, column 13: the key 'b' stands twice"),
+        (".yaml", "a: 1\nb: 2\na: 3\n", "line 3, column 1: the key 'a' appears twice"),
+        (".yaml", "v:\n  a: {b: 1, b: 2}\n", "line 2, column 13: the key 'b' appears twice"),
         (".toml", "a = 1\na = 2\n", "line 2"),
-        (".json", '{"v": {"a": 1, "a": 2}}', "the key 'a' stands twice"),
+        (".json", '{"v": {"a": 1, "a": 2}}', "the key 'a' appears twice"),
         (".yaml", "a: &x [1]\nb: *x\n", "line 2, column 4: an alias is not allowed"),
         (".yaml", "a: !!python/object/apply:os.system ['true']\n", "line 1, column 4: a tag is not allowed"),
         (".yaml", "a: !!binary aGk=\n", "a tag is not allowed"),

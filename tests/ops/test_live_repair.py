@@ -26,7 +26,7 @@ from projection.stream.address import NatsConnection
 from projection.stream.connection import Nats
 
 FINES = ViewType("fines")
-BY = {"view_type": "fines", "by": "alice", "reason": "the disk was exchanged"}
+BY = {"view_type": "fines", "by": "alice", "reason": "the disk was replaced"}
 EVENTS = [fine("a", 1), fine("a", -1), fine("a", 2), fine("b", 3), fine("c", 4, tenant="u"), fine(7, 1)]
 MANY = PROGRAM.replace("on Put as e to e.id", 'on Put as e for tag in ["", "x/"] to "{tag}{e.id}"')
 

@@ -272,7 +272,7 @@ def test_of_a_lane_that_has_read_nothing_no_age_is_known(tmp_path):
     with site.queries() as queries:
         found = queries.run_now(TENANT, asked()).answer
         assert (0, None, None) == (found.scanned, found.as_of, found.lag_s)
-        with pytest.raises(NotFreshError, match="how old they are is not known"):
+        with pytest.raises(NotFreshError, match="their age is not known"):
             queries.run_now(TENANT, asked(max_lag_s=1e9))
     site.close()
 

@@ -237,7 +237,7 @@ def test_a_file_system_that_takes_nothing_out_of_files_is_told_of(tmp_path, monk
         raise OSError(EOPNOTSUPP, os.strerror(EOPNOTSUPP))
 
     monkeypatch.setattr(compacting, "_take_out", refuse)
-    with pytest.raises(StorageError, match="can take nothing out of a file") as refused:
+    with pytest.raises(StorageError, match="does not support holes in files") as refused:
         compact_store(path)
     assert "projection rebuild" in refused.value.hint
     assert held == read(path)

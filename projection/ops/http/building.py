@@ -42,7 +42,7 @@ router = APIRouter(prefix="/v1/operations", tags=["operations"], dependencies=FR
 
 @router.post(
     "/deploy",
-    summary="Fold what a manifest says from here on",
+    summary="Deploy a manifest",
     operation_id="deploy",
     **described(
         "DeployOrder",
@@ -67,7 +67,7 @@ async def deploy(request: Request) -> Response:
 
 @router.post(
     "/reload",
-    summary="Fold what the node's own manifest says by now",
+    summary="Deploy the node's own manifest",
     operation_id="reload",
     **described(
         "ReloadOrder",
@@ -86,14 +86,14 @@ async def reload(request: Request) -> Response:
 
 @router.post(
     "/rebuild",
-    summary="Fold a view type anew, beside the build that answers",
+    summary="Rebuild a view type",
     operation_id="rebuild",
     **described(
         "RebuildOrder",
         {**FINES, "promote": "when_equal"},
         "BuildCame",
         {"view_type": "fine_summary", "build": 4},
-        "The new build is under way.",
+        "The new build is being folded.",
     ),
 )
 async def rebuild(request: Request) -> Response:
@@ -101,7 +101,7 @@ async def rebuild(request: Request) -> Response:
     order, service = await order_of(request, RebuildOrder), service_of(request)
     if order.backup is not None and service.door == "http":
         hint = "use `projection rebuild --from`"
-        raise RequestError("operation.refused", "over the network no backup is named", hint=hint)
+        raise RequestError("operation.refused", "a request over the network cannot name a backup", hint=hint)
     backup, author = None if order.backup is None else Path(order.backup), order.author(service.door)
     task, came = await came_of(lambda: service.long.rebuild(order.of(), author, order.gate, backup))
     return answer(came, at_task(task))
@@ -109,7 +109,7 @@ async def rebuild(request: Request) -> Response:
 
 @router.post(
     "/promote",
-    summary="Have the build answer that its gate holds, or that was rolled back",
+    summary="Promote a build that waits, or that was rolled back",
     operation_id="promote",
     **described("PromoteOrder", FINES, "SwitchCame", _SWITCHED, "It answers, or does once it has caught up."),
 )
@@ -123,7 +123,7 @@ async def promote(request: Request) -> Response:
 
 @router.post(
     "/rollback",
-    summary="Have the former build answer again",
+    summary="Roll back to the former build",
     operation_id="rollback",
     **described(
         "Order",
@@ -142,7 +142,7 @@ async def rollback(request: Request) -> Response:
 
 @router.post(
     "/retire",
-    summary="Fold the build that follows no longer",
+    summary="Stop folding the build that follows",
     operation_id="retire",
     **described("RetireOrder", FINES, "BuildCame", {"view_type": "fine_summary", "build": 3}, "It stays on the disk."),
 )
@@ -162,7 +162,7 @@ async def retire(request: Request) -> Response:
         {**FINES, "build": 2},
         "BuildCame",
         {"view_type": "fine_summary", "build": 2},
-        "It is gone, and so are its files.",
+        "It is deleted, with its files.",
     ),
 )
 async def delete(request: Request) -> Response:
@@ -174,7 +174,7 @@ async def delete(request: Request) -> Response:
 
 @router.post(
     "/compare",
-    summary="Compare two builds by what they hold",
+    summary="Compare the views of two builds",
     operation_id="compare",
     **described(
         "CompareOrder",
@@ -205,7 +205,7 @@ async def delete(request: Request) -> Response:
             ],
             "parked": [],
         },
-        "What differs; all is counted, and the first ones are told.",
+        "The differences: all are counted, and the first ones are listed.",
         is_long=True,
     ),
 )

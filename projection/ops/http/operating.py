@@ -44,14 +44,14 @@ router = APIRouter(prefix="/v1/operations", tags=["operations"], dependencies=FR
 
 @router.post(
     "/drop",
-    summary="Leave out a parked event for good",
+    summary="Drop a parked event",
     operation_id="drop",
     **described(
         "DropOrder",
         {**FINES, "sequence": 1024, "tenant_id": "north", "view_id": "A1"},
         "DropCame",
         {"build": 3, "fold_identity": "9b3c6e0f5a1d", "taken": 2, "waiting": []},
-        "It is left out, and what waited behind it was folded as far as it goes.",
+        "It is left out, and the events behind it were applied as far as possible.",
     ),
 )
 async def drop(request: Request) -> Response:
@@ -64,7 +64,7 @@ async def drop(request: Request) -> Response:
 
 @router.post(
     "/adopt",
-    summary="Have a corrected program take over the views as they are",
+    summary="Let a corrected program adopt the views",
     operation_id="adopt",
     **described(
         "AdoptOrder",
@@ -83,7 +83,7 @@ async def drop(request: Request) -> Response:
             "skipped": {},
             "suspended": 0,
         },
-        "It folds, and its build answers.",
+        "Its build answers.",
         is_long=True,
     ),
 )
@@ -103,7 +103,7 @@ async def adopt(request: Request) -> Response:
 
 @router.post(
     "/pause",
-    summary="Fold nothing for a view type until it is resumed",
+    summary="Pause a view type",
     operation_id="pause",
     **described("Order", FINES, "Done", {"view_type": "fine_summary"}, "Its views are served as they are."),
 )
@@ -116,9 +116,9 @@ async def pause(request: Request) -> Response:
 
 @router.post(
     "/resume",
-    summary="Go on with a view type that was paused, or that has halted",
+    summary="Resume a view type that was paused or has halted",
     operation_id="resume",
-    **described("Order", FINES, "Done", {"view_type": "fine_summary"}, "It goes on behind its last commit."),
+    **described("Order", FINES, "Done", {"view_type": "fine_summary"}, "It continues after its last commit."),
 )
 async def resume(request: Request) -> Response:
     """Where the reason of a halt is still there, it halts again."""
@@ -129,7 +129,7 @@ async def resume(request: Request) -> Response:
 
 @router.post(
     "/repair",
-    summary="Fold a view, or the views of a tenant, anew, and put right what the build holds otherwise",
+    summary="Repair one view, the views of a tenant, or all views",
     operation_id="repair",
     **described(
         "RepairOrder",
@@ -149,7 +149,7 @@ async def resume(request: Request) -> Response:
             "written": True,
             "sound": True,
         },
-        "What was otherwise, and whether it was put right.",
+        "The differences, and whether they were corrected.",
         is_long=True,
     ),
 )
@@ -166,14 +166,14 @@ async def repair(request: Request) -> Response:
 
 @router.post(
     "/backup",
-    summary="Back the data folder up",
+    summary="Back up the data folder",
     operation_id="backup",
     **described(
         "BackupOrder",
         AUTHOR,
         "BackupCame",
         _BACKUP,
-        "The backup is whole, and on the disk.",
+        "The backup is complete, and on the disk.",
         is_long=True,
     ),
 )
@@ -185,7 +185,7 @@ async def backup(request: Request) -> Response:
 
 @router.post(
     "/verify",
-    summary="Go through everything that the builds that answer hold",
+    summary="Verify the builds that answer",
     operation_id="verify",
     **described(
         "VerifyOrder",
@@ -206,7 +206,7 @@ async def backup(request: Request) -> Response:
                 }
             ]
         },
-        "What was found; where nothing is wrong, no build has problems.",
+        "The findings; if nothing is wrong, no build has problems.",
         is_long=True,
     ),
 )
@@ -218,14 +218,14 @@ async def verify(request: Request) -> Response:
 
 @router.post(
     "/compact",
-    summary="Give free pages of stores back to the disk",
+    summary="Return free pages of stores to the file system",
     operation_id="compact",
     **described(
         "CompactOrder",
         FINES,
         "CompactCame",
         {"builds": [{"view_type": "fine_summary", "build": 3, "before": 83886080, "after": 52428800, "problem": None}]},
-        "What each build took on the disk before, and takes now.",
+        "The disk space of each build, before and after.",
         is_long=True,
     ),
 )

@@ -99,7 +99,7 @@ async def ready(request: Request) -> Response:
     responses={
         **documented("access.forbidden"),
         200: {
-            "description": "All numbers of the node (docs/operating.md), as text.",
+            "description": "All metrics of the node (docs/operating.md), as text.",
             "content": {
                 "text/plain": {
                     "schema": {"type": "string"},

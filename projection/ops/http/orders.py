@@ -46,7 +46,7 @@ async def same_origin(request: Request) -> None:
     """
     origin = request.headers.get("origin")
     if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
-        raise RequestError("access.forbidden", "pages of other sites give no orders")
+        raise RequestError("access.forbidden", "pages of other sites cannot send commands")
 
 
 FROM_OPERATORS = [OfOperator, Depends(same_origin)]  # what endpoints of orders depend on
@@ -66,7 +66,7 @@ def described(
         extra["parameters"] = [_PREFER]
         responses[202] = {
             "description": "It has begun: `location` names it (with `prefer: respond-async`).",
-            "headers": {"Location": {"schema": {"type": "string"}, "description": "GET it for how far it is."}},
+            "headers": {"Location": {"schema": {"type": "string"}, "description": "GET it for its progress."}},
             "content": {_JSON: {"schema": {"$ref": "#/components/schemas/TaskRecord"}, "example": TASK}},
         }
     return {"openapi_extra": extra, "responses": responses}
@@ -82,7 +82,7 @@ async def order_of(request: Request, kind: type[_Order]) -> _Order:
     try:
         return msgspec.json.decode(await json_body(request), type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise RequestError("http.invalid", f"the body is no order: {error}") from None
+        raise RequestError("http.invalid", f"the body is not a valid request: {error}") from None
 
 
 async def came_of(work: Callable[[], Awaitable[_Came]]) -> _Came:
