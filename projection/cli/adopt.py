@@ -128,5 +128,5 @@ def _print_table(came: list[AdoptCame]) -> None:
         if one.late:
             note(
                 f"{one.view_type}: {counted(one.late, 'event')} that had reached no view would reach one now; left "
-                "parked, because it would be applied after later events; `projection run --new-build` folds all in order"
+                "parked, because later events are applied already; `projection run --new-build` folds all in order"
             )
