@@ -193,7 +193,7 @@ def test_a_stream_that_was_made_anew_is_refused(site, server):
         (("backup", "--list"), 2, "no place for backups is named"),
         (("backup", "nowhere", "--list"), 2, "there is no backup in"),
         (("backup", "data/backups"), 2, "is in the data folder"),
-        (("backup", "."), 2, "is no directory of backups: it holds"),
+        (("backup", "."), 2, "is not a directory of backups: it contains"),
         (("verify", "--backup", "nowhere"), 2, "there is no backup at"),
         (("verify", "--backup", "."), 2, "there is no backup in"),
         (("restore", "nowhere", "--offline"), 2, "there is no backup at"),

@@ -113,7 +113,7 @@ def test_a_database_that_lets_nobody_in(table: str, tmp_path: Path) -> None:
     events = ("--table", "events")
     wrong = said(tmp_path, named(table, user="limited", password=f"{SECRET}wrong"), *events, status=EXIT_FAILED)
     assert 'password authentication failed for user "limited"' in wrong
-    assert "see to user and password" in wrong
+    assert "check user and password" in wrong
     denied = said(tmp_path, named(table, user="limited", password=SECRET), *events, status=EXIT_FAILED)
     assert "table 'events' cannot be read: permission denied for table events" in denied
     assert "grant what is missing" in denied

@@ -216,7 +216,7 @@ def test_what_cannot_be_asked_is_told_in_one_sentence(bank, place, arguments, sa
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
-        (("--filter", "{nothing"), 2, ("option --filter: it begins as JSON does",)),
+        (("--filter", "{nothing"), 2, ("option --filter: it begins like JSON",)),
         (("--all", "--limit", 3), 2, ("--all and --limit contradict",)),
         (("--at", 3), 2, ("no place for backups is named", "--backup", "--from-start")),
         (("--at", 3, "--backup", "none"), 2, ("there is no backup at", "none")),
@@ -250,7 +250,7 @@ def test_wrong_usage_is_told_before_anything_is_asked(bank, arguments, status, s
 def test_who_forgets_the_tenant_is_told_whose_views_were_looked_for(bank, place):
     ended = projection("query", "accounts", "--format", "json", *place, folder=bank)
     assert (0, "") == (ended.returncode, ended.stdout)
-    assert "no view of the default tenant matches; --tenant asks" in ended.stderr
+    assert "no view of the default tenant matches; --tenant selects" in ended.stderr
     assert "" == query(bank, *place, tenant="nobody").stderr
 
 

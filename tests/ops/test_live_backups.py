@@ -144,7 +144,7 @@ async def test_an_order_over_http_goes_to_the_directory_of_the_settings_alone(si
         again = await ordered(one, "backup")
         assert ([made["name"]], [again["name"]]) == (again["deleted"], BackupDirectory(directory).names())
         refused = await ordered(one, "backup", 409, directory=str(tmp_path / "anywhere"))
-        assert "over the network no place is named" in refused["detail"]
+        assert "a request over the network cannot name a place" in refused["detail"]
         *_, task = (await one.get("/v1/operations")).json()["operations"]
         assert ("backup", "done", again) == (task["operation"], task["state"], task["result"])
         (record, _) = one.site.catalog.audit()
@@ -185,7 +185,7 @@ async def test_what_fails_is_told_counted_and_leaves_the_node_as_it_was(site, di
     directory.mkdir()
     (directory / "holiday.jpg").write_text("x")
     async with site(EVENTS) as one:
-        with pytest.raises(ConfigurationError, match="is no directory of backups"):
+        with pytest.raises(ConfigurationError, match="is not a directory of backups"):
             await backed_up(one, directory)
         with pytest.raises(ConfigurationError, match="is no absolute path"):
             await backed_up(one, "backups")

@@ -164,7 +164,7 @@ async def test_what_no_fold_gives_back_is_refused_and_nothing_changes(site, tmp_
     async with site() as one:
         for order, said in (
             ({"view_type": "nobody"}, "has no view type"),
-            ({"view_id": "b"}, "not whose it is"),
+            ({"view_id": "b"}, "but not its tenant"),
         ):
             assert said in (await ordered(one, 409, **order))["detail"]
         recipe = recipe_of(deployed(tmp_path / "corrected", one.site.template, CORRECTED)).encode()
@@ -260,7 +260,7 @@ async def test_a_command_reaches_the_node_and_repairs_the_folder_where_none_runs
     async with site() as one:
         damage(one)
         assert (1, True) == ((came := await asyncio.to_thread(give, tenant_id="t", view_id="b")).different, came.sound)
-        with pytest.raises(ConfigurationError, match="not whose it is"):
+        with pytest.raises(ConfigurationError, match="but not its tenant"):
             await asyncio.to_thread(give, view_id="b")
         damage(one)
     assert (1, False) == ((came := await asyncio.to_thread(give, dry_run=True)).different, came.written)
