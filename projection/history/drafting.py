@@ -215,10 +215,18 @@ def _encoding(inspection: Inspection, remarks: list[str]) -> dict[str, str]:
     """What a manifest says of the encoding; what else bodies are becomes remarks."""
     ((encoding, count),) = inspection.objects.most_common(1) or [("json", 0)]
     names = {"json": "JSON object"}
-    others = [name for name in inspection.encodings if not name.endswith(names.get(encoding, encoding))]
+    others = [
+        name
+        for name in inspection.encodings
+        if name not in inspection.media and not name.endswith(names.get(encoding, encoding))
+    ]
     if others:
         what = "JSON" if encoding == "json" else encoding
         remarks.append(f"not all bodies are objects of {what}: {', '.join(sorted(others))}")
+    if inspection.media:
+        remarks.append(
+            f"{', '.join(sorted(inspection.media))}: no manifest can map such bodies; let `ignore` leave them out"
+        )
     binary = sum(number for name, number in inspection.encodings.items() if name.endswith("binary"))
     if binary > (1 - _NEARLY_ALL) * inspection.count:  # a few are what parks, or is ignored
         remarks.append(

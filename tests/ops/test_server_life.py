@@ -165,7 +165,7 @@ async def test_a_handshake_that_does_not_come_is_not_waited_for(nats_server, str
 
 def test_a_key_that_cannot_be_used_is_told_and_nobody_is_asked_for_a_passphrase(tmp_path):
     tls = certificate(tmp_path, passphrase=b"secret")
-    with pytest.raises(ConfigurationError, match=r"http\.tls: .* are not a certificate and its key"):
+    with pytest.raises(ConfigurationError, match=r"http\.tls: .* are not a certificate and a key"):
         Listener.open(Settings(http={"listen": "127.0.0.1:0", "tls": tls}))
     (tmp_path / "key.pem").write_text("nothing")
     with pytest.raises(ConfigurationError, match=r"http\.tls: "):
