@@ -43,7 +43,7 @@ KINDS = {
     "operation.refused": Kind(409, "The operation is not possible as requested"),
     "operation.unavailable": Kind(503, "The operation is not possible now"),
     "operation.unknown": Kind(404, "There is no such operation"),
-    "query.busy": Kind(429, "The tenant has too many requests in progress"),
+    "query.busy": Kind(429, "Too many requests are in progress"),
     "query.changes_off": Kind(409, "The view type keeps no changes"),
     "query.cursor_gone": Kind(410, "The build that the cursor belongs to no longer answers"),
     "query.cursor_invalid": Kind(400, "The cursor does not belong to this query"),
