@@ -299,7 +299,7 @@ def _what_next(console: Console, folder: Path | None) -> None:
     if shutil.which("projection") is None and activate.exists():  # as after `make demo`, which activates no environment
         lines.append(f"  source {shlex.quote(str(activate))}")
     if folder is None:
-        lines.append("  projection demo --folder shop-demo    # the same, and keeps everything to look at")
+        lines.append("  projection demo --folder shop-demo    # the same, and keeps all files")
     else:
         lines.append(f"  projection show shop_orders --tenant north --limit 3 --storage {folder / 'data'}")
         lines.append(f"  {shlex.join(_QUERY)} --storage {folder / 'data'}")

@@ -19,12 +19,14 @@ from projection.errors import StorageError
 from projection.store.disk import disk_error
 from projection.store.format import touch
 from projection.store.free_pages import BEGIN, free_ranges
-from projection.store.lmdb_env import Environment
 from projection.store.lmdb_folder import DATA
+from projection.store.lmdb_opening import open_beside
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from projection.store.lmdb_env import Environment
 
 _KEEP_SIZE, _PUNCH_HOLE = 1, 2
 _SECTOR = 512  # bytes, in which the system counts what a file takes
@@ -55,7 +57,7 @@ def compact_store(path: Path, on_progress: Callable[[int, int], None] = lambda _
     try:
         file = os.open(path / DATA, os.O_RDWR | os.O_CLOEXEC)
         try:
-            environment = Environment.open_beside(path)
+            environment = open_beside(path)
             try:
                 if not os.path.samestat(os.fstat(file), (path / DATA).stat()):
                     raise StorageError(f"the store at {path} was replaced just now", hint="give the order again")

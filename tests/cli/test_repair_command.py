@@ -10,7 +10,7 @@ from operating_support import copied, left_behind, total
 
 from projection.engine.tasks import TaskRecord, encoded
 from projection.store.catalog import Catalog
-from projection.store.lmdb_env import MAP_SIZE, Environment
+from projection.store.lmdb_opening import MAP_SIZE, open_to_write
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def repair(site, left, nats_server, *arguments):
 
 
 def change(site, view_id, view) -> None:
-    environment = Environment.create_or_open(site / "data" / "counter" / "1" / "0", map_size=MAP_SIZE)
+    environment = open_to_write(site / "data" / "counter" / "1" / "0", map_size=MAP_SIZE)
     key = f"view:a:counter:{view_id}".encode()
     environment.update(lambda transaction: transaction.put(key, view) if view else transaction.delete(key))
     environment.close()
@@ -75,7 +75,7 @@ def test_where_no_node_runs_operations_are_listed_and_none_is_canceled(site):
 
 
 def test_free_pages_are_given_back_and_a_damaged_store_is_passed_over(site):
-    environment = Environment.create_or_open(site / "data" / "counter" / "1" / "0", map_size=MAP_SIZE)
+    environment = open_to_write(site / "data" / "counter" / "1" / "0", map_size=MAP_SIZE)
     junk = [b"junk:%05d" % number for number in range(3_000)]
     environment.update(lambda transaction: [transaction.put(key, bytes(900)) for key in junk])
     environment.update(lambda transaction: [transaction.delete(key) for key in junk])

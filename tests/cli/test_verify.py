@@ -11,7 +11,7 @@ from operating_support import CORRECTED, EVENTS, copied, left_behind
 
 from projection.model.ids import TenantId, ViewId, ViewType
 from projection.model.keys import ViewKey
-from projection.store.lmdb_env import Environment
+from projection.store.lmdb_opening import open_to_write
 
 KEY = ViewKey(TenantId("a"), ViewType("counter"), ViewId("x")).encode()
 
@@ -34,7 +34,7 @@ def verified(folder, *arguments, status=0):
 
 
 def damage(folder, key, value):
-    environment = Environment.create_or_open(folder / "data" / "counter" / "1" / "0")
+    environment = open_to_write(folder / "data" / "counter" / "1" / "0")
     environment.update(lambda transaction: transaction.put(key, value) if value else transaction.delete(key))
     environment.close()
 

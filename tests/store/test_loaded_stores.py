@@ -39,13 +39,13 @@ def marks(path: Path) -> set[str]:
 def syncs(monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
     """The marks that were there when a store had been brought to the disk, each time."""
     found = []
-    sync = Environment._sync_or_condemn
+    sync = Environment._sync
 
-    def told(environment: Environment, mark: DirtyMark) -> None:
-        sync(environment, mark)
+    def told(environment: Environment) -> None:
+        sync(environment)
         found.append(marks(environment.path))
 
-    monkeypatch.setattr(Environment, "_sync_or_condemn", told)
+    monkeypatch.setattr(Environment, "_sync", told)
     return found
 
 
@@ -71,10 +71,10 @@ def test_what_is_written_while_the_disk_is_busy_is_there_before_the_mark_is_gone
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, happened = loaded(path), []
-    sync, clear = Environment._sync_or_condemn, DirtyMark.clear
+    sync, clear = Environment._sync, DirtyMark.clear
 
-    def synced(environment: Environment, mark: DirtyMark) -> None:
-        sync(environment, mark)
+    def synced(environment: Environment) -> None:
+        sync(environment)
         happened.append("on the disk")
         if "written" not in happened:
             owner.write({KEYS[0]: b"{}"})
@@ -86,7 +86,7 @@ def test_what_is_written_while_the_disk_is_busy_is_there_before_the_mark_is_gone
 
     with store:
         owner = Owner(store)
-        monkeypatch.setattr(Environment, "_sync_or_condemn", synced)
+        monkeypatch.setattr(Environment, "_sync", synced)
         monkeypatch.setattr(DirtyMark, "clear", cleared)
         store.end_loading()
     assert ["on the disk", "written", "on the disk", "gone"] == happened
