@@ -62,7 +62,7 @@ def test_a_store_that_is_cut_is_a_problem_of_its_view_type_and_is_followed_by_no
     assert "data.mdb is not a store, or it is damaged: " in told["problems"][0]
     ended = projection("verify", folder=site)
     assert (1, "error: view type counter: ") == (ended.returncode, ended.stderr[:26])
-    refused(projection("show", "counter", "x", "--tenant", "a", folder=site), 1, "is damaged", "bring back a copy")
+    refused(projection("show", "counter", "x", "--tenant", "a", folder=site), 1, "is damaged", "restore a copy")
 
 
 def test_people_get_a_table(left):
