@@ -153,7 +153,7 @@ def _tell_refused(reading: _Reading, *, show_values: bool) -> None:
         return
     count = sum(len(sequences) for sequences in reading.refused.values())
     say()
-    say(f"{count:,} of {count + len(reading.events):,} messages do not fit this draft, and a node would park them:")
+    say(f"the draft does not fit {count:,} of {count + len(reading.events):,} messages, which a node would park:")
     told: dict[str, list[int]] = {}
     for (code, reason), sequences in reading.refused.items():
         told.setdefault(f"{code}: {reason}" if show_values else code, []).extend(sequences)

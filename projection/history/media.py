@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-_TYPES = re.compile(
-    r"(?:image|audio|video|font)/[\w.+-]+"
-    r"|application/(?:pdf|zip|x-zip-compressed|(?:x-)?tar|x-7z-compressed|(?:vnd\.|x-)rar(?:-compressed)?"
-    r"|(?:x-)?bzip2?|(?:x-)?xz|java-archive|ogg|postscript)"
+_MAIN_TYPES = frozenset({"image", "audio", "video", "font"})
+_ARCHIVES = re.compile(
+    r"application/(?:zip|x-zip-compressed|(?:x-)?tar|x-7z-compressed|(?:vnd\.|x-)rar(?:-compressed)?"
+    r"|(?:x-)?bzip2?|(?:x-)?xz|java-archive)"
 )
 # Of each kind, where its bytes stand, and the bytes: at least three, so that hardly any event begins with them.
 # gzip and zstd are missing, because a header can say that an event is compressed with them.
@@ -47,12 +47,17 @@ _SIGNATURES = (
 
 
 def media_type(data: bytes, content_type: str) -> str:
-    """The media type of a body that nothing can map to an event; empty where it may be one.
+    """What a body is that nothing can map to an event, in words of ours; empty where it may be one.
 
     Args:
         data: The body, decompressed.
         content_type: What the message says that it is; empty where it does not.
     """
-    found = next((name for name, at, signature in _SIGNATURES if data.startswith(signature, at)), "")
+    for name, at, signature in _SIGNATURES:
+        if data.startswith(signature, at):
+            return name
     declared = content_type.partition(";")[0].strip().lower()
-    return found or (declared if _TYPES.fullmatch(declared) else "")
+    main = declared.partition("/")[0]
+    if main in _MAIN_TYPES:
+        return main
+    return "PDF" if declared == "application/pdf" else "archive" if _ARCHIVES.fullmatch(declared) else ""
