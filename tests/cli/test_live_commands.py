@@ -107,7 +107,7 @@ def test_a_view_type_is_paused_and_a_manifest_deployed_by_command_and_by_signal(
     assert ("unknown" in unreached.stdout, 0) == (True, unreached.returncode), unreached.stderr
     assert {1: "answers"} == states(site)
     deployed = projection("deploy", folder=site)
-    assert ("folds anew" in deployed.stdout, "`projection builds list` shows how far" in deployed.stderr) == (
+    assert ("folds anew" in deployed.stdout, "`projection builds list` shows the progress" in deployed.stderr) == (
         True,
         True,
     )

@@ -62,7 +62,7 @@ def table(database: str) -> str:
         ("--table events --subject-template a.*", "is no subject"),
         ("--table events --query x", "one of --table NAME and --query SELECT"),
         ("", "one of --table NAME and --query SELECT"),
-        ("--query x", "--query takes --key"),
+        ("--query x", "--query needs --key"),
         ("file --table events", "leave out the file"),
     ],
 )

@@ -198,5 +198,5 @@ def test_what_the_short_form_says_of_the_message_makes_it_a_recorded_one():
     "more", [{"headers": {"a:b": "x"}}, {"headers": {"a": "x\r\ny"}}, {"stored_at": "today"}, {"headers": {"a": 1}}]
 )
 def test_a_message_that_cannot_be_is_none(more):
-    with pytest.raises(ConfigurationError, match="event 1: this is no event"):
+    with pytest.raises(ConfigurationError, match="event 1: this is not an event"):
         read([{"type": "Paid", **more}])
