@@ -85,7 +85,7 @@ class Copying:
 
 @dataclass(frozen=True, slots=True)
 class BackupMade:
-    """What came of a backup."""
+    """The result of a backup."""
 
     name: str
     at: str  # where it is

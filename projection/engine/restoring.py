@@ -37,7 +37,7 @@ _EMPTY = {"lost+found", NODE_LOCK}  # what an empty disk has, and what a node le
 
 @dataclass(frozen=True, slots=True)
 class CheckedBackup:
-    """What was found in a backup."""
+    """The findings about a backup."""
 
     name: str
     about: About | None
@@ -47,7 +47,7 @@ class CheckedBackup:
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What came of a restore."""
+    """The result of a restore."""
 
     name: str
     began: str  # of the backup, ISO 8601: of what time the views are
@@ -56,7 +56,7 @@ class Restored:
 
 
 def verify_backup(backups: Backups, name: str) -> CheckedBackup:
-    """Go through all of a backup: every file is as it was written, and every store holds what its commits left in it.
+    """Verify a backup: every file against its checksum, and every store against its commits.
 
     Args:
         backups: where it is.
@@ -84,7 +84,7 @@ def restore(
     accept: Callable[[list[LanePosition]], None] | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> Restored:
-    """Make a data folder of a backup; a node that takes it goes on from where the backup is.
+    """Create a data folder from a backup; a node that uses it continues from the backup's position.
 
     The folder is whole at the end, or no node takes it.
 

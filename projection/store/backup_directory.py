@@ -61,7 +61,7 @@ class BackupDirectory:
         return self._path / name
 
     def names(self) -> list[str]:
-        """The whole backups, the oldest first."""
+        """The complete backups, the oldest first."""
         with _told(self._path, "read"):
             if not is_folder(self._path):
                 return []

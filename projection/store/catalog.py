@@ -96,7 +96,7 @@ class CatalogReader(CatalogReading):
 
 
 class Catalog(CatalogReading):
-    """The catalog in the hands of the node, which has the data folder to itself until `close` or its end."""
+    """The catalog of a node, which owns the data folder until `close` or its end."""
 
     def __init__(self, data: Path, environment: Environment, lock: FolderLock, node_id: str) -> None:
         super().__init__(data, environment)
@@ -106,7 +106,7 @@ class Catalog(CatalogReading):
 
     @classmethod
     def open(cls, data: Path, node_id: str | None = None) -> Self:
-        """Take a data folder and open its catalog; make both where there are none yet.
+        """Lock a data folder and open its catalog; create both if they do not exist.
 
         A folder of the former store format is migrated first.
 
@@ -362,7 +362,7 @@ class Catalog(CatalogReading):
             self._serving.clear()
 
     def close(self) -> None:
-        """Give the data folder back; idempotent."""
+        """Release the data folder; idempotent."""
         super().close()
         self._lock.close()
 
