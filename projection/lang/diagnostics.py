@@ -53,7 +53,7 @@ def unfinished(span: Span, expected: Sequence[str]) -> Diagnostic:
 
 def unknown_character(span: Span, character: str) -> Diagnostic:
     """P102: a character that cannot begin anything."""
-    return Diagnostic("P102", f"{character!r} is no part of the language", span)
+    return Diagnostic("P102", f"{character!r} is not part of the language", span)
 
 
 def unterminated_string(span: Span) -> Diagnostic:
@@ -70,7 +70,7 @@ def nested_too_deeply(span: Span, limit: int) -> Diagnostic:
 
 def bad_escape(span: Span, found: str) -> Diagnostic:
     """P105: an escape that means nothing."""
-    return Diagnostic("P105", f"{found} is no escape", span, help=r"the escapes are \" \\ \n \t \{ \} \u{…}")
+    return Diagnostic("P105", f"{found} is not an escape", span, help=r"the escapes are \" \\ \n \t \{ \} \u{…}")
 
 
 def bad_interpolation(span: Span, why: str, help_: str = r"write {expression}, or \{ for a brace") -> Diagnostic:
@@ -120,7 +120,7 @@ def foreign(span: Span, found: str, here: str | None, *, help_: str = "", length
 
 def missing_sign(span: Span, sign: str, fix: tuple[Span, str]) -> Diagnostic:
     """P113: a missing separator between two things."""
-    return Diagnostic("P113", f"a `{sign}` is missing behind this", span, fix=fix)
+    return Diagnostic("P113", f"a `{sign}` is missing after this", span, fix=fix)
 
 
 def if_without_else(span: Span) -> Diagnostic:
@@ -137,7 +137,7 @@ def no_division(span: Span, sign: str) -> Diagnostic:
 def too_many_problems(span: Span, limit: int) -> Diagnostic:
     """P116: so many errors that the rest is not checked."""
     return Diagnostic(
-        "P116", f"there are more than {limit} errors; what follows is not checked", span, help="mend the first ones"
+        "P116", f"there are more than {limit} errors; what follows is not checked", span, help="correct the first ones"
     )
 
 
@@ -153,8 +153,8 @@ def too_much_to_check(span: Span, limit: int) -> Diagnostic:
 
 def not_inside_text(span: Span, what: str) -> Diagnostic:
     """P119: a string or a comment in the `{…}` of a string."""
-    help_ = "name it before: `let x = …;`, and write {x}" if what == "a text" else "write it behind the text"
-    return Diagnostic("P119", f"{what} cannot stand inside of the {{…}} of a text", span, help=help_)
+    help_ = "name it before: `let x = …;`, and write {x}" if what == "a text" else "write it after the string"
+    return Diagnostic("P119", f"{what} cannot be inside the {{…}} of a string", span, help=help_)
 
 
 # --- N2 names --------------------------------------------------------------------------------------------------------
@@ -222,7 +222,7 @@ def unknown_event(span: Span, name: str, events: Iterable[str]) -> Diagnostic:
 
 def keyword_as_variable(span: Span, name: str) -> Diagnostic:
     """N208: a keyword may be a field's name, never a variable's."""
-    return Diagnostic("N208", f"`{name}` is a word of the language and cannot name a variable", span)
+    return Diagnostic("N208", f"`{name}` is a keyword and cannot name a variable", span)
 
 
 def recursive_function(span: Span, cycle: Sequence[str]) -> Diagnostic:
@@ -240,7 +240,7 @@ def view_not_here(span: Span, why: str) -> Diagnostic:
 def result_as_value(span: Span, name: str) -> Diagnostic:
     """N211: `keep` or `delete` where a value is needed."""
     help_ = f"write an arm of its own: `when … => {name}`"
-    return Diagnostic("N211", f"`{name}` is what a handler or an arm comes to, no value", span, help=help_)
+    return Diagnostic("N211", f"`{name}` is a result of a handler or an arm, not a value", span, help=help_)
 
 
 # --- T3 types --------------------------------------------------------------------------------------------------------
@@ -292,7 +292,7 @@ def wrong_argument_count(span: Span, name: str, wanted: str, found: int) -> Diag
 
 def not_a_member(span: Span, text: str, members: Sequence[str]) -> Diagnostic:
     """T308: a string that an enum does not have."""
-    problem = Diagnostic("T308", f'"{text}" is no value of this enum', span, help=f"it has {_begun(members)}")
+    problem = Diagnostic("T308", f'"{text}" is not a value of this enum', span, help=f"it has {_begun(members)}")
     return _guessing(problem, text, members)
 
 
@@ -308,7 +308,7 @@ def match_not_exhaustive(span: Span, missing: Sequence[str]) -> Diagnostic:
 
 def not_iterable(span: Span, found: str) -> Diagnostic:
     """T311: `for` over something that is neither a list nor a map."""
-    return Diagnostic("T311", f"`for` cannot go through {found}", span)
+    return Diagnostic("T311", f"`for` cannot iterate over {found}", span)
 
 
 def needs_place(span: Span, what: str) -> Diagnostic:
@@ -318,7 +318,7 @@ def needs_place(span: Span, what: str) -> Diagnostic:
 
 def not_text(span: Span, found: str) -> Diagnostic:
     """T313: something that cannot be put into a string."""
-    return Diagnostic("T313", f"{found} cannot stand in a string", span, help="only present, single values can")
+    return Diagnostic("T313", f"{found} cannot be put into a string", span, help="only present, single values can")
 
 
 def given_twice(span: Span, what: str) -> Diagnostic:
@@ -328,7 +328,7 @@ def given_twice(span: Span, what: str) -> Diagnostic:
 
 def unreachable_case(span: Span) -> Diagnostic:
     """T315: a case or arm after one that matches everything."""
-    return Diagnostic("T315", "this is never reached", span, help="an earlier one takes everything")
+    return Diagnostic("T315", "this is never reached", span, help="an earlier one matches everything")
 
 
 def unreachable_arm(span: Span, why: str) -> Diagnostic:
@@ -350,20 +350,20 @@ def too_deep_a_computation(span: Span, name: str, depth: int, limit: int) -> Dia
 
 def binder_not_alone(span: Span, name: str) -> Diagnostic:
     """T318: a name among other patterns, which would be bound in only one of them."""
-    return Diagnostic("T318", f"`{name}` takes every value, so no other pattern can stand beside it", span)
+    return Diagnostic("T318", f"`{name}` matches every value, so it cannot be combined with other patterns", span)
 
 
 def loops_too_deep(span: Span, limit: int) -> Diagnostic:
     """T319: comprehensions that nest too deep."""
     return Diagnostic(
-        "T319", f"more than {limit} `for` stand inside one another", span, help="put the inner one into a function"
+        "T319", f"more than {limit} `for` are nested", span, help="put the inner one into a function"
     )
 
 
 def never_none(span: Span, what: str, found: str, needless: Span) -> Diagnostic:
     """T320: `!` or `??` where nothing can be none."""
     return Diagnostic(
-        "T320", f"`{what}` is never none (it is {found})", span, help="leave this away", fix=(needless, "")
+        "T320", f"`{what}` is never none (it is {found})", span, help="remove this", fix=(needless, "")
     )
 
 
@@ -374,7 +374,7 @@ def payload_misfit(span: Span, event: str, why: str) -> Diagnostic:
 
 def bad_timestamp(span: Span, text: str) -> Diagnostic:
     """T322: a test's event without a valid time."""
-    return Diagnostic("T322", f"{text!r} is no timestamp", span, help='write "2000-01-31T12:00:00Z", with an offset')
+    return Diagnostic("T322", f"{text!r} is not a timestamp", span, help='write "2000-01-31T12:00:00Z", with an offset')
 
 
 def no_sorting(span: Span, name: str) -> Diagnostic:
@@ -413,7 +413,7 @@ def no_view(span: Span) -> Diagnostic:
 
 def second_view(span: Span) -> Diagnostic:
     """S402: a program has one view type."""
-    return Diagnostic("S402", "a program has one view", span, help="put the other one into a program of its own")
+    return Diagnostic("S402", "a program has one view", span, help="put the other one into a separate program")
 
 
 def default_not_constant(span: Span) -> Diagnostic:
@@ -460,7 +460,7 @@ def unreadable_wire(span: Span, wire: str) -> Diagnostic:
 
 def recursive_type(span: Span, cycle: Sequence[str]) -> Diagnostic:
     """S409: a type that contains itself."""
-    return Diagnostic("S409", f"`{cycle[0]}` holds itself: {' → '.join(cycle)}", span)
+    return Diagnostic("S409", f"`{cycle[0]}` contains itself: {' → '.join(cycle)}", span)
 
 
 def types_too_deep(span: Span, limit: int) -> Diagnostic:
@@ -480,7 +480,7 @@ def manifest_invalid(span: Span, why: str) -> Diagnostic:
 
 def too_many_indexes(span: Span, what: str, found: int, limit: int) -> Diagnostic:
     """S414: more indexes than a view may have, or more keys than an index may have."""
-    help_ = "each is written anew with every change of a view: keep those that queries sort and filter by"
+    help_ = "each is updated with every change of a view: keep those that queries sort and filter by"
     return Diagnostic("S414", f"there are {found} {what}, and {limit} are allowed", span, help=help_)
 
 
@@ -546,8 +546,8 @@ def too_much_to_bound(span: Span, event: str, limit: int) -> Diagnostic:
 
 _UNUSED_HELP = {
     "variable of `for`": "call it `_`",
-    "parameter": "take it away, here and in all calls",
-    "event": "leave the `as` away",
+    "parameter": "remove it, here and in all calls",
+    "event": "remove the `as`",
 }
 
 
@@ -559,18 +559,18 @@ def unhandled_event(span: Span, event_type: str, aggregate_type: str, guess: str
 
 def unused_variable(span: Span, what: str, name: str) -> Diagnostic:
     """L601: a variable, parameter or event that nothing reads."""
-    help_ = _UNUSED_HELP.get(what, "take it away")
+    help_ = _UNUSED_HELP.get(what, "remove it")
     return Diagnostic("L601", f"nothing reads the {what} `{name}`", span, help=help_, severity="warning")
 
 
 def unused_event(span: Span, name: str) -> Diagnostic:
     """L602: an event that no handler handles."""
-    return Diagnostic("L602", f"no handler takes the event `{name}`", span, severity="warning")
+    return Diagnostic("L602", f"no handler handles the event `{name}`", span, severity="warning")
 
 
 def unused_type(span: Span, name: str) -> Diagnostic:
     """L603: a type that nothing uses."""
-    return Diagnostic("L603", f"nothing is of the type `{name}`", span, severity="warning")
+    return Diagnostic("L603", f"nothing uses the type `{name}`", span, severity="warning")
 
 
 def unread_field(span: Span, name: str, event: str) -> Diagnostic:
@@ -605,7 +605,7 @@ def invisible_character(span: Span, character: str) -> Diagnostic:
     """L610: a character that is invisible, or that changes the order in which others are shown."""
     escape = f"\\u{{{ord(character):x}}}"
     return Diagnostic(
-        "L610", f"the invisible character {escape} makes a reader see another program", span,
+        "L610", f"the invisible character {escape} lets the program look different from what it is", span,
         help=f"delete it, or, where a string needs it, write `{escape}`", severity="warning",
     )  # fmt: skip
 
