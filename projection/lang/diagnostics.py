@@ -355,16 +355,12 @@ def binder_not_alone(span: Span, name: str) -> Diagnostic:
 
 def loops_too_deep(span: Span, limit: int) -> Diagnostic:
     """T319: comprehensions that nest too deep."""
-    return Diagnostic(
-        "T319", f"more than {limit} `for` are nested", span, help="put the inner one into a function"
-    )
+    return Diagnostic("T319", f"more than {limit} `for` are nested", span, help="put the inner one into a function")
 
 
 def never_none(span: Span, what: str, found: str, needless: Span) -> Diagnostic:
     """T320: `!` or `??` where nothing can be none."""
-    return Diagnostic(
-        "T320", f"`{what}` is never none (it is {found})", span, help="remove this", fix=(needless, "")
-    )
+    return Diagnostic("T320", f"`{what}` is never none (it is {found})", span, help="remove this", fix=(needless, ""))
 
 
 def payload_misfit(span: Span, event: str, why: str) -> Diagnostic:
