@@ -55,7 +55,7 @@ def import_schema(
         raise ConfigurationError(f"{name!r} cannot name a program", hint="use letters, digits and `_`")
     if manifest is not None and any(file.suffix == ".json" for file in files):
         raise ConfigurationError(
-            "--manifest describes messages, and these are schemas", hint="leave --manifest out, or name a .jsonl file"
+            "--manifest describes messages, and these are schemas", hint="omit `--manifest`, or name a .jsonl file"
         )
     schemas = [file for file in files if file.suffix == ".json"]
     samples = [file for file in files if file not in schemas]

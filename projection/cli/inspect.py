@@ -142,7 +142,7 @@ def _row(source: str, seen: Seen, *, show_values: bool) -> tuple[str, ...]:
 
 
 def _tell_types(reading: _Reading, *, show_values: bool) -> None:
-    """The types of events; as one row those whose names may be data."""
+    """Show the types of events; those whose names may be data as one row."""
     from projection.cli.tables import print_table
     from projection.history.drafting import names_of_types
 
@@ -233,7 +233,7 @@ def _write(
     if not (declared := types.keys() if show_values else names_of_types(types)):
         raise ConfigurationError(
             f"the names of the {len(types):,} types of events may be data, and nothing was written",
-            hint="pass --values as well, which writes them",
+            hint="add `--values` to write them",
         )
     for event in read:
         if event.event_type in declared:
@@ -277,7 +277,7 @@ class _Reading(NamedTuple):
     refused: dict[tuple[str, str], list[int]]  # the sequences of the others, by code and reason
 
     def types(self) -> dict[str, tuple[int, int]]:
-        """Of how many messages each type of event is, and how many bytes their bodies have; the most frequent first."""
+        """The number of messages and the bytes of their bodies by type of event, the most frequent first."""
         found: dict[str, tuple[int, int]] = {}
         for event in self.events:
             count, size = found.get(event.event_type, (0, 0))
