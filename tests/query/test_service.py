@@ -330,7 +330,7 @@ async def test_so_many_queries_are_under_way_and_others_are_told_to_come_back(ow
         tasks = [asyncio.create_task(queries.query(one, asked(sort=["price"]))) for one in who]
         await asyncio.sleep(0)
         async with queries._turns._others:  # nobody gets on meanwhile
-            with pytest.raises(QueryBusyError, match="all 2 places for queries under way are taken"):
+            with pytest.raises(QueryBusyError, match="all 2 slots for queries under way are in use"):
                 await queries.query(TENANT, asked())
         assert all(page.views for page in await asyncio.gather(*tasks))
         assert (await queries.query(TENANT, asked())).views
