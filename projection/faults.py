@@ -17,7 +17,7 @@ _SHOWN = 200  # characters of its message, which may quote a whole event
 
 _MORE_MEMORY = (
     "give the process more memory, or lower back_pressure.batch_bytes and back_pressure.cached_bytes; the next start "
-    "goes on behind the last commit"
+    "continues after the last commit"
 )
 REPORT_IT = "please report it, with the lines of the log that name its place"
 

@@ -25,19 +25,19 @@ EXAMPLES = (
 def adopt(
     view_type: Annotated[str | None, Argument(help="The view type, as the manifest names it.")] = None,
     *,
-    every: Annotated[bool, Option("--all", help="Every view type that is folded differently by now.")] = False,
+    every: Annotated[bool, Option("--all", help="Every view type that the manifest now folds differently.")] = False,
     reason: Reason = "",
-    dry_run: Annotated[bool, Option("--dry-run", help="Write nothing; show what would come of it.")] = False,
+    dry_run: Annotated[bool, Option("--dry-run", help="Write nothing; preview the result.")] = False,
     json: Annotated[bool, Option("--json", help="One JSON object for each view type.")] = False,
     manifest: ManifestFile = None,
     storage: Storage = None,
     config: Config = None,
 ) -> None:
-    """Let a corrected program take over the views as they are.
+    """Let a corrected program take over the existing views.
 
-    It runs the parked events, in order, at their views only. The build that answers is copied and stays as it is; the
-    copy answers as soon as it is complete. A node may be running on the data folder: it goes on with the copy. Its
-    manifest must say the same by its next start.
+    The build that answers is copied, and stays unchanged. The parked events are applied to the copy, in order and only
+    to their views; the copy answers once it is complete. A node may be running on the data folder: it continues with
+    the copy. By its next start, its manifest must name the same program.
     """
     import msgspec
 
@@ -128,5 +128,5 @@ def _print_table(came: list[AdoptCame]) -> None:
         if one.late:
             note(
                 f"{one.view_type}: {counted(one.late, 'event')} that had reached no view would reach one now; left "
-                "parked, for it would come behind later events; `projection run --new-build` folds all in order"
+                "parked, because later events are applied already; `projection run --new-build` folds all in order"
             )

@@ -48,8 +48,8 @@ def backfill(
     seconds = time.monotonic() - began
     published = loading.published
     if loading.is_stopped and not follow:
-        place = "before the first row" if loading.last_key is None else f"behind row {loading.last_key}"
-        note(f"interrupted {place}; the same command goes on there")
+        place = "before the first row" if loading.last_key is None else f"after row {loading.last_key}"
+        note(f"interrupted {place}; the same command continues there")
         raise Exit(EXIT_SIGNAL + signal.SIGINT)
     where = (
         f": sequences {published.first} to {published.last} of stream {settings.stream!r}" if published.count else ""
@@ -95,8 +95,8 @@ def _way_out(error: StreamError, loading: TableLoading) -> str:
     from projection.stream.jetstream import STREAM_NOT_FOUND
 
     if error.code == STREAM_NOT_FOUND:
-        return "make it with --create"
-    return f"the same command goes on behind row {loading.last_key}" if loading.last_key else error.hint or ""
+        return "create it with --create"
+    return f"the same command continues after row {loading.last_key}" if loading.last_key else error.hint or ""
 
 
 def selected(
@@ -117,10 +117,10 @@ def selected(
     from projection.backfill.tables import Selection
 
     if (table is None) == (query is None):
-        raise ConfigurationError("--from takes what to read: one of --table NAME and --query SELECT")
+        raise ConfigurationError("--from needs one of --table NAME and --query SELECT")
     if query is not None and (key is None or template is None):
         raise ConfigurationError(
-            "--query takes --key, the column that says the order of its rows, and --subject-template, their subjects"
+            "--query needs --key, the column that orders its rows, and --subject-template for their subjects"
         )
     return Selection(table, query, key), Columns(
         RowTemplate.parse(template or _words(table or "")), headers_of(headers), body

@@ -24,14 +24,15 @@ EXAMPLES = (
 
 def backup(
     directory: Annotated[
-        Path | None, Argument(help="Where backups are kept, a folder each; else the settings' backup.directory.")
+        Path | None,
+        Argument(help="The directory of backups, one folder each (default: the settings' backup.directory)."),
     ] = None,
     *,
     object_store: ObjectStore = None,
     keep: Annotated[
-        int | None, Option(metavar="N", min=1, help="Delete all but the newest N; else the settings' backup.keep.")
+        int | None, Option(metavar="N", min=1, help="Delete all but the newest N (default: the settings' backup.keep).")
     ] = None,
-    list_: Annotated[bool, Option("--list", help="Write nothing; list the backups that are there.")] = False,
+    list_: Annotated[bool, Option("--list", help="Write nothing; list the existing backups.")] = False,
     json: Annotated[bool, Option("--json", help="One JSON object for each backup.")] = False,
     reason: Reason = "",
     storage: Storage = None,
@@ -39,10 +40,10 @@ def backup(
 ) -> None:
     """Back up a data folder, while a node runs or not.
 
-    A backup holds a consistent snapshot of each build, and the catalog with its decisions. A node that is running on
-    the folder goes on, and so do queries. A build that is as an earlier backup there has it
-    is not copied again. Each file has a checksum, which `projection verify --backup` and `projection restore` compare.
-    What is killed or fails leaves the former backups as they were.
+    A backup contains a consistent snapshot of each build, and the catalog with its decisions. A running node and its
+    queries go on. A build that has not changed since an earlier backup there is not copied again. Each file has a
+    checksum, which `projection verify --backup` and `projection restore` compare. A backup that is killed or fails does
+    not change earlier ones.
     """
     from projection.cli.connection import nats_connection
     from projection.cli.door import door_to, whoever

@@ -32,21 +32,22 @@ _Number = Annotated[int, Argument(help="The number of the build.", min=1)]
 def builds() -> None:
     """List, show and delete the builds of view types.
 
-    A build is what one program has folded. One of each view type answers; another may be under way to take its place.
+    A build is the state that one program has folded. One build of each view type answers; another may be folded to
+    replace it.
     """
 
 
 def list_(
-    view_type: Annotated[str | None, Argument(help="One view type; else all.")] = None,
+    view_type: Annotated[str | None, Argument(help="One view type (default: all).")] = None,
     *,
     json: Annotated[bool, Option("--json", help="One JSON object for each build.")] = False,
     storage: Storage = None,
     config: Config = None,
 ) -> None:
-    """List builds, how far each is and what it takes on the disk.
+    """List builds, with their position and disk space.
 
-    The state says which build answers, and the last column why one waits. `free` is about what
-    `projection compact` gives back. Reads while a node writes.
+    The state says which build answers, and the last column why one waits. `free` is about what `projection compact`
+    frees. Works while a node runs.
     """
     from projection.cli.tables import print_table, size
     from projection.engine.inventory import build_states
@@ -80,10 +81,10 @@ def list_(
 
 
 def show(view_type: _ViewType, number: _Number, *, storage: Storage = None, config: Config = None) -> None:
-    """Print all that is known of one build as a JSON object.
+    """Print all details of one build as a JSON object.
 
-    That is its program, settings, decisions, lineage, and what it holds. Goes through all of its store, to tell how
-    many bytes views, indexes, changes and parked events are. Reads while a node writes.
+    That is its program, settings, decisions, lineage, and contents. Reads the whole store, to measure the bytes of
+    views, indexes, changes and parked events. Works while a node runs.
     """
     from projection.engine.inventory import build_states, contents_of
     from projection.model.settings import Settings
@@ -104,7 +105,7 @@ def delete(
 ) -> None:
     """Delete a build that does not answer, and its files.
 
-    One that is under way is given up. A node may be running on the data folder.
+    A build that is still being folded is abandoned. A node may be running on the data folder.
     """
     from projection.cli.door import door_to, whoever
     from projection.engine.orders import DeleteOrder

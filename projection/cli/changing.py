@@ -32,7 +32,7 @@ _ViewType = Annotated[str, Argument(help="The view type, as the manifest names i
 def pause(view_type: _ViewType, *, reason: Reason = "", storage: Storage = None, config: Config = None) -> None:
     """Stop folding a view type until it is resumed.
 
-    Its views are served as they are. It stays paused over restarts. A node may be running on the data folder.
+    Its views are served as they are. It stays paused after a restart. A node may be running on the data folder.
     """
     from projection.cli.door import door_to
 
@@ -44,7 +44,7 @@ def pause(view_type: _ViewType, *, reason: Reason = "", storage: Storage = None,
 def resume(view_type: _ViewType, *, reason: Reason = "", storage: Storage = None, config: Config = None) -> None:
     """Resume a view type that was paused or has halted.
 
-    Where the reason of a halt is still there, it halts again. A node may be running on the data folder.
+    If the cause of a halt is still there, it halts again. A node may be running on the data folder.
     """
     from projection.cli.door import door_to
 
@@ -58,7 +58,7 @@ def rebuild(
     *,
     from_: Annotated[
         Path | None,
-        Option("--from", metavar="BACKUP", help="Begin with what a backup has: for where the log has lost its start."),
+        Option("--from", metavar="BACKUP", help="Start from a backup, if the log has lost its start."),
     ] = None,
     promote: WhenPromoted = None,
     although_parked: AlthoughParked = False,
@@ -66,11 +66,11 @@ def rebuild(
     storage: Storage = None,
     config: Config = None,
 ) -> None:
-    """Fold a view type anew, beside the build that answers.
+    """Rebuild a view type while the former build answers.
 
     The new build starts at the first event, and replaces the former one once it has caught up. A node that is running
-    on the data folder begins at once; else the next start does. With --from, the new build goes on from a backup of the
-    same fold: the newest one if a directory of backups is named.
+    on the data folder starts at once, otherwise at its next start. With --from, the new build starts from a backup of
+    the same fold: the newest one if a directory of backups is named.
     """
     from projection.cli.door import door_to, whoever
     from projection.engine.orders import RebuildOrder
@@ -85,17 +85,19 @@ def rebuild(
     )
     with door_to(_data(config, storage)) as door:
         came = door.rebuild(order)
-    say(f"build {came.build} of view type {came.view_type} is under way; `projection builds list` shows how far it is")
+    say(
+        f"build {came.build} of view type {came.view_type} is being folded; `projection builds list` shows its progress"
+    )
 
 
 def promote(
     view_type: _ViewType,
-    number: Annotated[int | None, Argument(help="The build; else the one that waits.", min=1)] = None,
+    number: Annotated[int | None, Argument(help="The build (default: the one that waits).", min=1)] = None,
     *,
     although_parked: AlthoughParked = False,
     accept_fewer_messages: Annotated[
         bool,
-        Option("--accept-fewer-messages", help="Also if the build has seen fewer messages than the one that answers."),
+        Option("--accept-fewer-messages", help="Even if the build has seen fewer messages than the one that answers."),
     ] = False,
     reason: Reason = "",
     storage: Storage = None,
@@ -103,8 +105,8 @@ def promote(
 ) -> None:
     """Let a build answer that waits, or that was rolled back.
 
-    If the build has not caught up, it answers as soon as it has. A node may be running on the data folder; without
-    one, the next start does it.
+    If the build has not caught up, it answers as soon as it has. A node may be running on the data folder; without one,
+    it happens at the next start.
     """
     from projection.cli.door import door_to, whoever
     from projection.engine.orders import PromoteOrder
@@ -128,8 +130,8 @@ def promote(
 def rollback(view_type: _ViewType, *, reason: Reason = "", storage: Storage = None, config: Config = None) -> None:
     """Go back to the build that answered before.
 
-    It was folded on since, so nothing is lost. The other build is folded on. It answers again only when it is promoted.
-    A node may be running on the data folder.
+    That build was still folded, so nothing is lost. The other build is folded from then on as well, and answers again
+    only if it is promoted. A node may be running on the data folder.
     """
     from projection.cli.door import door_to
 
@@ -143,7 +145,7 @@ def rollback(view_type: _ViewType, *, reason: Reason = "", storage: Storage = No
 
 def retire(
     view_type: _ViewType,
-    number: Annotated[int | None, Argument(help="The build; else the one that follows.", min=1)] = None,
+    number: Annotated[int | None, Argument(help="The build (default: the one that follows).", min=1)] = None,
     *,
     reason: Reason = "",
     storage: Storage = None,
@@ -151,8 +153,8 @@ def retire(
 ) -> None:
     """Stop folding the build that follows.
 
-    From then on `projection rollback` cannot go back to it in one step. It stays on the disk; `projection builds
-    delete` deletes it. A node may be running on the data folder.
+    After that, `projection rollback` cannot go back to it in one step. It stays on the disk; `projection builds delete`
+    deletes it. A node may be running on the data folder.
     """
     from projection.cli.door import door_to, whoever
     from projection.engine.orders import RetireOrder
@@ -166,13 +168,13 @@ def retire(
 def audit(
     *,
     limit: Annotated[int, Option(metavar="N", min=1, help="The last N records.")] = 50,
-    json: Annotated[bool, Option("--json", help="One JSON object a line.")] = False,
+    json: Annotated[bool, Option("--json", help="One JSON object per line.")] = False,
     storage: Storage = None,
     config: Config = None,
 ) -> None:
     """List what operators have done, the oldest first.
 
-    Each record says when, who, by which door, what and why. Reads while a node writes.
+    Each record says when, who, through which door, what and why. Works while a node runs.
     """
     from projection.store.catalog import CatalogReader
 
@@ -185,7 +187,7 @@ def audit(
     for one in found:
         say(printable(_told(one)))
     if not found:
-        say("nothing was done yet")
+        say("nothing has been done yet")
 
 
 def _told(one: AuditRecord) -> str:

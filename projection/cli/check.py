@@ -29,31 +29,29 @@ class Format(StrEnum):
 
 def check(
     paths: Annotated[
-        list[Path] | None, Argument(metavar="[PATH]...", help="Programs, manifests or folders; else this folder.")
+        list[Path] | None, Argument(metavar="[PATH]...", help="Programs, manifests or folders (default: this folder).")
     ] = None,
     *,
-    form: Annotated[
-        Format, Option("--format", help="For people, for programs, for GitHub's annotations, or SARIF 2.1.0.")
-    ] = Format.PRETTY,
+    form: Annotated[Format, Option("--format", help="Text, JSON, GitHub annotations, or SARIF 2.1.0.")] = Format.PRETTY,
     strict: Annotated[bool, Option("--strict", help="Fail on warnings, too.")] = False,
     against: Annotated[
         str | None,
         Option(
             metavar="VERSION",
-            help="Compare with this file, folder or `REF:PATH`; or with the same paths at this ref of git.",
+            help="Compare with this file, folder or `REF:PATH`, or with the same paths at this git ref.",
         ),
     ] = None,
     fail_on_breaking: Annotated[
-        bool, Option("--fail-on-breaking", help="With --against: fail on changes that break others.")
+        bool, Option("--fail-on-breaking", help="With --against: fail on breaking changes.")
     ] = False,
 ) -> None:
     """Check programs, manifests, and the events kept beside them.
 
     The programs that a manifest names are checked with it. In a folder, all programs and all files named manifest.yaml,
-    .toml or .json are checked; beside a program, its events*.jsonl files and its scenarios. Everything that is wrong is
-    shown, each with its place and what to do. With --against, it also says which view types would fold anew and why,
-    and which changes break those who read views or publish events. Exit status: 0 nothing is wrong (there may be
-    warnings), 1 something is, 2 there is nothing to check.
+    .toml or .json are checked; beside a program, its events*.jsonl files and its scenarios. Every problem is shown with
+    its place and what to do. With --against, the command also says which view types would be rebuilt and why, and which
+    changes break readers of views or publishers of events. Exit status: 0 no errors (there may be warnings), 1 errors,
+    2 there is nothing to check.
     """
     from projection.cli.checking import checked
     from projection.cli.formats import FORMATS

@@ -16,17 +16,17 @@ EXAMPLES = ("projection compact", "projection compact shop_orders")
 
 
 def compact(
-    view_type: Annotated[str | None, Argument(help="The view type whose builds are compacted; else all.")] = None,
+    view_type: Annotated[str | None, Argument(help="The view type whose builds are compacted (default: all).")] = None,
     *,
     reason: Reason = "",
     json: Annotated[bool, Option("--json", help="One JSON object for each build.")] = False,
     storage: Storage = None,
     config: Config = None,
 ) -> None:
-    """Give free pages of stores back to the disk.
+    """Return free pages of stores to the file system.
 
-    `projection builds list` shows about how much that is. A node may be running on the data folder: it folds on, and
-    queries are answered. No room on the disk is needed for it. Exit status: 0 all were compacted, 1 a store is damaged.
+    `projection builds list` shows about how much that is. A node may be running on the data folder: it continues to
+    fold and answer. Compaction needs no free disk space. Exit status: 0 all were compacted, 1 a store is damaged.
     """
     from projection.cli.door import door_to, whoever
     from projection.engine.orders import CompactOrder

@@ -27,23 +27,25 @@ EXAMPLES = (
 
 def compare(
     view_type: Annotated[str, Argument(help="The view type, as the manifest names it.")],
-    old: Annotated[int | None, Argument(help="A build; else the one that answers.", min=1)] = None,
-    new: Annotated[int | None, Argument(help="Another one; else the one that is under way, or follows.", min=1)] = None,
+    old: Annotated[int | None, Argument(help="A build (default: the one that answers).", min=1)] = None,
+    new: Annotated[
+        int | None, Argument(help="Another build (default: the one being folded, or the one that follows).", min=1)
+    ] = None,
     *,
     stored_only: Annotated[
-        bool, Option("--stored-only", help="Do not read the stream for the first events that made a difference.")
+        bool, Option("--stored-only", help="Do not read the stream to find the first event that made a difference.")
     ] = False,
-    form: Annotated[Format, Option("--format", help="Tables for people, or one JSON object.")] = Format.TABLE,
+    form: Annotated[Format, Option("--format", help="Tables, or one JSON object.")] = Format.TABLE,
     limit: Annotated[int, Option(metavar="N", min=0, help="Show N views and N parked events; all are counted.")] = 20,
     stream: Stream = None,
     url: NatsUrl = None,
     storage: Storage = None,
     config: Config = None,
 ) -> None:
-    """Show which views of two builds differ, and in what.
+    """Show which views of two builds differ, and how.
 
-    The views are compared as they are stored; the stream says which event made the difference. Reads while a node
-    writes. Exit status: 0 both hold the same views and park the same events, 1 they do not.
+    The stored views are compared; the stream says which event made the difference. Works while a node runs. Exit
+    status: 0 both contain the same views and park the same events, 1 they do not.
     """
     import asyncio
     from decimal import Decimal

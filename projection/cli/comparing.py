@@ -114,7 +114,7 @@ def compared(paths: Sequence[Path], against: str, *, breaking_fails: bool) -> Co
     folds += [Fold(side.view_type, is_new=True, reasons=("it is new",)) for side in added]
     folds += [Fold(side.view_type, is_new=False, reasons=("it is gone",)) for side in gone]
     folds += [
-        Fold(side.view_type, is_new=False, reasons=("it is not compared, for it does not check",))
+        Fold(side.view_type, is_new=False, reasons=("it is not compared, because it has errors",))
         for side in missing
         if side not in gone
     ]
@@ -233,7 +233,7 @@ def _fold(old: _Deployed, new: _Deployed) -> Fold:
     if old.program.source.text == new.program.source.text:
         why = "its program is the same"
     elif old.program.indexes != new.program.indexes:
-        why = "only indexes changed, which are built beside the fold"
+        why = "only indexes changed, which are built in the background"
     else:
         why = "the program means the same: only comments, layout, names or tests changed"
     return Fold(new.view_type, is_new=False, reasons=(why,))

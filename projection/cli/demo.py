@@ -54,14 +54,14 @@ def demo(
     events: Annotated[int, Option(metavar="N", min=1_000, help="How many events the shop makes.")] = 24_000,
     folder: Annotated[
         Path | None,
-        Option(metavar="DIR", help="An empty folder to work in, which is kept; else a temporary one."),
+        Option(metavar="DIR", help="An empty folder to work in, which is kept (default: a temporary folder)."),
     ] = None,
 ) -> None:
-    """See it work, with a crash that changes nothing.
+    """Watch a node recover from a crash without any difference.
 
-    Starts a NATS server of its own on a free loopback port, publishes a generated shop's events, folds them in a node
+    Starts its own NATS server on a free loopback port, publishes the events of a generated shop, folds them in a node
     process, kills that with SIGKILL half way, starts it again, and compares all views with a replay of the events.
-    Server and temporary folder are gone afterwards.
+    Server and temporary folder are removed afterwards.
     """
     from rich.console import Console
 
@@ -119,14 +119,14 @@ class _Demo:
         views = ", ".join(self.view_types)
         self._say(f"3. A node folds them through three programs: {views}.")
         killed_at = self._run_and_kill(count)
-        self._say(f"   kill -9 at event {killed_at:,} of {count:,}: the process is gone, without a word.")
+        self._say(f"   kill -9 at event {killed_at:,} of {count:,}: the process is gone.")
         summary = self._run_to_the_end(count)
         self._say(
-            f"4. Started again, it went on where its last commit was: {summary['events']:,} events more, "
+            f"4. Restarted, it continued after its last commit: {summary['events']:,} events more, "
             f"{summary['views']:,} views, {summary['parked']} parked."
         )
         replayed = self._compare()
-        self._say(f"5. A replay of the file makes the same {len(replayed):,} views, byte for byte. Some of them:")
+        self._say(f"5. A replay of the file gives the same {len(replayed):,} views, byte for byte. Some of them:")
         self._show(replayed)
         self._say(f"6. A query, which takes the same form over HTTP: {shlex.join(_QUERY)}")
         self._query()
@@ -299,7 +299,7 @@ def _what_next(console: Console, folder: Path | None) -> None:
     if shutil.which("projection") is None and activate.exists():  # as after `make demo`, which activates no environment
         lines.append(f"  source {shlex.quote(str(activate))}")
     if folder is None:
-        lines.append("  projection demo --folder shop-demo    # the same, and keeps everything to look at")
+        lines.append("  projection demo --folder shop-demo    # the same, and keeps all files")
     else:
         lines.append(f"  projection show shop_orders --tenant north --limit 3 --storage {folder / 'data'}")
         lines.append(f"  {shlex.join(_QUERY)} --storage {folder / 'data'}")

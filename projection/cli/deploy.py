@@ -31,12 +31,13 @@ def deploy(
     storage: Storage = None,
     config: Config = None,
 ) -> None:
-    """Have a node fold what a manifest says from here on.
+    """Make a node fold what a manifest says.
 
-    All its programs are checked first. What is folded differently from now on folds anew, beside the build that answers
-    until the new one has caught up. If only views that had certain events can differ, only these are folded, and the
-    others are copied. What is the same goes on, with the indexes that the program names now. A node that is running on
-    the data folder begins at once; else the next start does. Give the node's own manifest the same by its next start.
+    All its programs are checked first. View types that are now folded differently are rebuilt, while the former build
+    answers until the new one has caught up. If only views that had certain events can differ, only these are folded,
+    and the rest are copied. Other view types continue, with the indexes that the program names now. A node that is
+    running on the data folder starts at once, otherwise at its next start. Change the node's own manifest, too, by its
+    next start.
     """
     from projection.cli.door import door_to, whoever
     from projection.engine.deploying import FoldsAnew, plan_deployment
@@ -67,7 +68,7 @@ def deploy(
     if dry_run:
         note("note: nothing was done")
     elif any(one.change == FoldsAnew.change for one in steps):
-        note("note: `projection builds list` shows how far each new build is")
+        note("note: `projection builds list` shows the progress of each new build")
 
 
 def print_steps(steps: Sequence[StepCame], *, as_json: bool) -> None:

@@ -36,14 +36,14 @@ class Format(StrEnum):
 
 def diff(
     old: Annotated[str, Argument(metavar="OLD", help="A program, a manifest, a folder; or one in git: `HEAD~1:PATH`.")],
-    new: Annotated[str, Argument(metavar="NEW", help="The same, to be compared with it.")],
+    new: Annotated[str, Argument(metavar="NEW", help="The same, to compare with the first.")],
     *,
     events: Annotated[
-        Path | None, Option(metavar="FILE", help="Events: one JSON envelope a line, or their short form.")
+        Path | None, Option(metavar="FILE", help="Events: one JSON envelope per line, or their short form.")
     ] = None,
-    stream: Annotated[str | None, Option(metavar="NAME", help="Events: the stream of this name.")] = None,
+    stream: Annotated[str | None, Option(metavar="NAME", help="Events: the stream with this name.")] = None,
     url: NatsUrl = None,
-    form: Annotated[Format, Option("--format", help="Tables for people, or one JSON object.")] = Format.TABLE,
+    form: Annotated[Format, Option("--format", help="Tables, or one JSON object.")] = Format.TABLE,
     limit: Annotated[
         int, Option(metavar="N", min=0, help="Show N views of each type, and N parked events; all are counted.")
     ] = 20,
@@ -51,9 +51,9 @@ def diff(
 ) -> None:
     """Show which views differ when two programs fold them.
 
-    Both fold the same events. Each view is shown with what differs, and from which event on. A program is deployed as
-    the manifest on the other side says, if there is one. Exit status: 0 both come to the same views and park the same
-    events, 1 they do not, 2 wrong usage, or a program does not check.
+    Both fold the same events. Each view is shown with its differences, and since which event. A program is deployed as
+    the manifest on the other side says, if there is one. Exit status: 0 both give the same views and park the same
+    events, 1 they do not, 2 wrong usage, or a program has errors.
     """
     import asyncio
 

@@ -26,13 +26,13 @@ _WRITTEN = {"negative": "-"}  # operators whose name in the library is not how p
 
 def doc(
     name: Annotated[
-        str | None, Argument(help="A builtin, an operator, or a program (.proj); else the whole library.")
+        str | None, Argument(help="A builtin, an operator, or a program (.proj) (default: the whole library).")
     ] = None,
 ) -> None:
-    """Show what operators, builtins and programs take and make.
+    """Show the documentation of operators, builtins and programs.
 
-    Operators and builtins come with examples and costs. It is Markdown, rendered on a terminal. Exit status: 0 done, 1
-    the program cannot be read, 2 there is no such name.
+    Operators and builtins come with examples and costs. The output is Markdown, rendered on a terminal. Exit status: 0
+    done, 1 the program cannot be read, 2 there is no such name.
     """
     if name is not None and name.endswith(".proj"):
         print_markdown("\n".join(_program(Path(name))))

@@ -67,28 +67,28 @@ class Door(Protocol):
         """Leave out a parked event."""
 
     def adopt(self, order: AdoptOrder) -> AdoptCame:
-        """Have a corrected program take over the views as they are."""
+        """Let a corrected program adopt the views."""
 
     def deploy(self, order: DeployOrder) -> DeployCame:
-        """Fold what a manifest says from here on."""
+        """Deploy a manifest."""
 
     def pause(self, order: Order) -> Done:
-        """Fold nothing for a view type until it is resumed."""
+        """Pause a view type."""
 
     def resume(self, order: Order) -> Done:
-        """Go on with a view type that was paused, or that has halted."""
+        """Resume a view type that was paused or has halted."""
 
     def rebuild(self, order: RebuildOrder) -> BuildCame:
-        """Fold a view type anew, beside the build that answers."""
+        """Rebuild a view type."""
 
     def promote(self, order: PromoteOrder) -> SwitchCame:
         """Have the build answer that waits, or that was rolled back."""
 
     def rollback(self, order: Order) -> SwitchCame:
-        """Have the former build answer again."""
+        """Roll back to the former build."""
 
     def retire(self, order: RetireOrder) -> BuildCame:
-        """Fold the build that follows no longer."""
+        """Stop folding the build that follows."""
 
     def delete(self, order: DeleteOrder) -> BuildCame:
         """Delete a build that does not answer."""
@@ -97,12 +97,12 @@ class Door(Protocol):
         """Put right what a build holds otherwise than the log; where no node runs, the settings say where that is."""
 
     def compact(self, order: CompactOrder, on_progress: Callable[[Copying], None]) -> CompactCame:
-        """Give free pages of stores back to the disk."""
+        """Return free pages of stores to the file system."""
 
     def backup(
         self, order: BackupOrder, on_progress: Callable[[Copying], None], connection: NatsConnection | None = None
     ) -> BackupCame:
-        """Back the data folder up; where no node runs, a bucket is reached by the connection."""
+        """Back up the data folder; where no node runs, a bucket is reached by the connection."""
 
 
 @contextmanager
@@ -248,7 +248,7 @@ class _OfNode:
         return self._followed("compact", order, outcomes.CompactCame, on_progress)
 
     def verify(self, order: VerifyOrder) -> VerifyCame:
-        """Go through everything that the builds that answer hold, while the node goes on."""
+        """Verify the builds that answer, while the node goes on."""
         return self._ordered("verify", order, outcomes.VerifyCame)
 
     def _followed(

@@ -32,34 +32,41 @@ EXAMPLES = (
 
 
 def dump(
-    file: Annotated[Path, Argument(help="What to write, a message a line; .gz to compress it.")],
+    file: Annotated[Path, Argument(help="The file to write, one message per line; .gz to compress it.")],
     *,
     stream: Stream = None,
     url: NatsUrl = None,
     config: Config = None,
     subject: Annotated[str, Option(metavar="FILTER", help="Only these subjects; * and > as in NATS.")] = ">",
-    from_: Annotated[int, Option("--from", metavar="SEQUENCE", min=1, help="The first sequence.")] = 1,
-    to: Annotated[int | None, Option(metavar="SEQUENCE", min=1, help="The last one; else the stream's end.")] = None,
+    from_: Annotated[
+        int, Option("--from", metavar="SEQUENCE", min=1, help="The first sequence (default: the stream's start).")
+    ] = 1,
+    to: Annotated[
+        int | None, Option(metavar="SEQUENCE", min=1, help="The last one (default: the stream's end).")
+    ] = None,
     limit: Annotated[int | None, Option(metavar="N", min=1, help="N messages at most.")] = None,
     pseudonymize: Annotated[
         list[str] | None,
         Option(
-            metavar="PLACE", help="Replace what is there: body.FIELD, header.NAME, subject.<PLACE>; may be repeated."
+            metavar="PLACE", help="Replace the value at body.FIELD, header.NAME or subject.<PLACE>; may be repeated."
         ),
     ] = None,
     subjects: Annotated[
-        list[str] | None, Option(metavar="TEMPLATE", help="Templates with the places of subjects; may be repeated.")
+        list[str] | None,
+        Option(metavar="TEMPLATE", help="Templates that name the places in subjects; may be repeated."),
     ] = None,
-    key_file: Annotated[Path | None, Option(metavar="FILE", help="The secret key of pseudonyms.")] = None,
-    key_variable: Annotated[str | None, Option(metavar="NAME", help="The environment variable that holds it.")] = None,
+    key_file: Annotated[Path | None, Option(metavar="FILE", help="A file with the secret key of pseudonyms.")] = None,
+    key_variable: Annotated[
+        str | None, Option(metavar="NAME", help="The environment variable with the secret key.")
+    ] = None,
     skip_unreadable: Annotated[
         bool, Option("--skip-unreadable", help="Leave out messages that cannot be pseudonymized, instead of stopping.")
     ] = False,
 ) -> None:
     """Write the messages of a stream to a file.
 
-    Each has its sequence, subject, time, headers and body. The file appears once it is whole; one that exists is not
-    overwritten. The stream is left as it is. With --pseudonymize, values are replaced by others of the same shape;
+    Each has its sequence, subject, time, headers and body. The file appears once it is complete; an existing file is
+    not overwritten. The stream does not change. With --pseudonymize, values are replaced by others of the same shape;
     equal values by equal ones, in all files that are written with the same key. The result is one JSON object on
     stdout.
     """
@@ -90,7 +97,7 @@ def dump(
     if pseudonymizer is not None:
         result["pseudonymized"] = pseudonymizer.counts
         for place in (place for place, values in pseudonymizer.counts.items() if not values and count):
-            note(f"{place} is in none of these messages, and nothing was replaced for it: look whether it is misspelt")
+            note(f"{place} is in none of these messages, and nothing was replaced for it: check the spelling")
     print_json(result)
 
 
@@ -184,7 +191,7 @@ async def _dump(
         if state.last_seq < wanted.start or not state.messages:
             return 0, 0
         if state.first_seq > wanted.start:
-            note(f"stream {settings.stream!r} begins at {state.first_seq:,}: what was before that is gone")
+            note(f"stream {settings.stream!r} begins at {state.first_seq:,}: earlier messages are gone")
         after = max(state.first_seq, wanted.start) - 1
         messages = StreamLog(nats, settings.stream, "dump").messages([subject], after, wanted.stop - 1)
         async with aclosing(messages) as batches:
@@ -209,7 +216,7 @@ def _line(message: Message) -> bytes:
         raise DecodeError(
             f"message {message.sequence} has {len(message.data)} bytes: its line would have {len(line)}, and "
             f"{MAX_LINE_BYTES} are read again",
-            hint="leave it out, by --subject, --from and --to: no event is so large",
+            hint="leave it out, by --subject, --from and --to: no event is that large",
             code="D104",
         )
     return line + b"\n"

@@ -14,7 +14,7 @@ EXAMPLES = (
 
 
 def explain(
-    code: Annotated[str | None, Argument(help="As a diagnostic or a parked event names it; else all.")] = None,
+    code: Annotated[str | None, Argument(help="The code of a diagnostic or a parked event (default: all).")] = None,
 ) -> None:
     """Say what the code of an error means, and what to do.
 

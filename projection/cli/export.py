@@ -33,21 +33,21 @@ class Format(StrEnum):
 
 
 def export(
-    view_type: Annotated[str, Argument(metavar="VIEW_TYPE", help="As the manifest names it.")],
-    file: Annotated[Path, Argument(help="What to write.")],
+    view_type: Annotated[str, Argument(metavar="VIEW_TYPE", help="The view type, as the manifest names it.")],
+    file: Annotated[Path, Argument(help="The file to write.")],
     *,
     format_: Annotated[
-        Format, Option("--format", help="One JSON object a line, CSV, or Parquet with typed columns.")
+        Format, Option("--format", help="One JSON object per line, CSV, or Parquet with typed columns.")
     ] = Format.JSONL,
-    tenant: Annotated[str | None, Option(metavar="TENANT", help="One tenant's; else those of all.")] = None,
+    tenant: Annotated[str | None, Option(metavar="TENANT", help="The views of one tenant (default: all).")] = None,
     storage: Storage = None,
     config: Config = None,
 ) -> None:
-    """Write the views of a type to a file, all of one position.
+    """Write the views of a type to a file, as of one position.
 
-    A node may be writing to the data folder meanwhile. The file appears once it is whole; one that exists is not
-    overwritten. It takes little memory, however many views there are. The result is one JSON object on stdout, which
-    tells the position.
+    A node may be writing to the data folder meanwhile. The file appears once it is complete; an existing file is not
+    overwritten. It needs little memory, however many views there are. The result is one JSON object on stdout, with the
+    position.
     """
     from projection.model.ids import TenantId, ViewType
     from projection.model.settings import Settings

@@ -32,7 +32,7 @@ class Format(StrEnum):
 def export_schema(
     path: Annotated[Path, Argument(metavar="PATH", help="A program (.proj), a manifest, or a folder with one.")],
     view_type: Annotated[
-        str | None, Argument(metavar="[VIEW_TYPE]", help="Which one, where there are several.")
+        str | None, Argument(metavar="[VIEW_TYPE]", help="The view type, if there are several.")
     ] = None,
     *,
     form: Annotated[
@@ -42,8 +42,8 @@ def export_schema(
 ) -> None:
     """Write a schema of a view type, or of its events.
 
-    It says what the JSON of its views looks like, or with --events that of the events that it takes. Doc comments
-    (`##`) become descriptions. Exit status: 0 done, 1 the program does not check, 2 there is no such view type.
+    It describes the JSON of its views, or with --events that of the events that it handles. Doc comments (`##`) become
+    descriptions. Exit status: 0 done, 1 the program has errors, 2 there is no such view type.
     """
     program = _program(path, view_type)
     if events and not program.events:

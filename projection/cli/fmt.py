@@ -25,17 +25,17 @@ _STDIN = Path("-")
 def fmt(
     paths: Annotated[
         list[Path] | None,
-        Argument(metavar="[PATH]...", help="Programs or folders; `-` is stdin to stdout; else this folder."),
+        Argument(metavar="[PATH]...", help="Programs or folders; `-` is stdin to stdout (default: this folder)."),
     ] = None,
     *,
-    check: Annotated[bool, Option("--check", help="Write nothing; fail where a program would change.")] = False,
+    check: Annotated[bool, Option("--check", help="Write nothing; fail if a program would change.")] = False,
     diff: Annotated[bool, Option("--diff", help="Write nothing; print what would change.")] = False,
 ) -> None:
-    """Lay out programs (.proj), and change nothing else.
+    """Format programs (.proj), and change nothing else.
 
-    Spaces, ends of lines and trailing commas change, never what a program means. Comments stay where they are. A
-    program with syntax errors is left alone, and its errors are shown. Exit status: 0 done, 1 a program cannot be read,
-    or with --check would change, 2 there is no program.
+    Spaces, line breaks and trailing commas change, never what a program means. Comments stay where they are. A program
+    with syntax errors is left alone, and its errors are shown. Exit status: 0 done, 1 a program cannot be read, or with
+    --check would change, 2 there is no program.
     """
     from projection.cli.findings import shown_path
     from projection.lang.reporting import ProgramInvalidError

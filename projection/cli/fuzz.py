@@ -28,26 +28,28 @@ _SCENARIO = ".scenario.yaml"
 
 def fuzz(
     path: Annotated[Path, Argument(help="A program (.proj), a manifest, or a folder with either.")],
-    view_type: Annotated[str | None, Argument(help="The view type of a manifest; else all.")] = None,
+    view_type: Annotated[str | None, Argument(help="The view type of a manifest (default: all).")] = None,
     *,
-    events: Annotated[int, Option(metavar="N", min=1, help="Look at so many events of each view type.")] = 2_000,
+    events: Annotated[int, Option(metavar="N", min=1, help="The number of events per view type.")] = 2_000,
     seconds: Annotated[
-        float | None, Option(metavar="S", min=0, help="End after so long, whatever has been looked at.")
+        float | None, Option(metavar="S", min=0, help="End after this many seconds, even if events are left.")
     ] = None,
-    seed: Annotated[int | None, Option(metavar="N", min=0, help="Make the same events again; it is printed.")] = None,
+    seed: Annotated[
+        int | None, Option(metavar="N", min=0, help="Generate the same events again; each run prints its seed.")
+    ] = None,
     write: Annotated[
         Path | None, Option(metavar="FILE", help="Write each finding as a scenario (*.scenario.yaml).")
     ] = None,
     strict: Annotated[bool, Option("--strict", help="Fail on notes, too.")] = False,
     on_purpose: Annotated[
-        bool, Option("--on-purpose", help="Tell also what the program refuses by fail(…), as notes.")
+        bool, Option("--on-purpose", help="Also report events that the program refuses by fail(…), as notes.")
     ] = False,
 ) -> None:
-    """Search for events that a program does not take as expected.
+    """Search for events that a program handles wrongly.
 
-    The events are made from what the program declares. Faults are events that fail, and results that depend on how a
-    node commits. Notes are on order, on events that come twice, on views that grow, and on gas near its limit. Each is
-    shown with the fewest events that it takes. Exit status: 0 no fault, 1 a fault, 2 there is nothing to search.
+    The events are generated from the program's declarations. Faults are events that fail, and results that depend on
+    how a node commits. Notes are about order, duplicate events, views that grow, and gas near its limit. Each is shown
+    with the fewest events that reproduce it. Exit status: 0 no fault, 1 a fault, 2 there is nothing to search.
     """
     from random import Random
 
@@ -114,7 +116,7 @@ def _show(deployed: DeployedView, report: Report, seed: int) -> None:
         say(f"{_plural(refused, 'event')} failed on purpose, by `fail(…)`")
     if report.unreached:
         lines = [str(source.position(span.start)[0]) for span in report.unreached]
-        say(f"no event came to change a view by the handler{'s' * (len(lines) > 1)} in line {', '.join(lines)}")
+        say(f"no event changed a view through the handler{'s' * (len(lines) > 1)} in line {', '.join(lines)}")
     if report.is_late:
         note("time was up before all events were looked at; another run may find more")
 

@@ -34,19 +34,17 @@ class Format(StrEnum):
 
 def gas(
     paths: Annotated[
-        list[Path] | None, Argument(metavar="[PATH]...", help="Programs, manifests or folders; else this folder.")
+        list[Path] | None, Argument(metavar="[PATH]...", help="Programs, manifests or folders (default: this folder).")
     ] = None,
     *,
     terms: Annotated[int, Option(metavar="N", min=0, help="Show the N largest terms of each bound.")] = 3,
-    form: Annotated[Format, Option("--format", help="A table for people, or JSON, a program a line.")] = (
-        Format.PRETTY
-    ),
+    form: Annotated[Format, Option("--format", help="A table, or JSON with one program per line.")] = (Format.PRETTY),
 ) -> None:
-    """Show how much gas each handler needs, at least and at most.
+    """Show the least and the most gas that each handler needs.
 
-    It also says what the most is made of. The limits are those of the manifest that names the program, if one is among
-    the paths; else the defaults. An `!` marks what may go beyond its limit. Exit status: 0 done, 1 a program does not
-    check, 2 there is none.
+    It also shows the largest terms of the most. The limits are those of the manifest that names the program, if one is
+    among the paths, otherwise the defaults. An `!` marks what may exceed its limit. Exit status: 0 done, 1 a program
+    has errors, 2 there is none.
     """
     from projection.cli.checking import deployed_programs
     from projection.cli.console import print_json, say

@@ -36,18 +36,18 @@ def import_schema(
         Path | None,
         Option(metavar="FILE", help="The manifest whose `events` describe messages that `projection dump` wrote."),
     ] = None,
-    name: Annotated[str | None, Option(metavar="NAME", help="Begin with the head of a program of this name.")] = None,
+    name: Annotated[str | None, Option(metavar="NAME", help="Start with the head of a program with this name.")] = None,
     scale: Annotated[
         int | None,
-        Option(metavar="N", min=0, max=18, help="Digits behind the point of numbers of which a schema does not tell."),
+        Option(metavar="N", min=0, max=18, help="Decimal places of numbers for which a schema does not say."),
     ] = None,
 ) -> None:
     """Write `event` declarations from JSON Schemas or events.
 
-    An event is called as its schema's title, or as its file; of samples, as its type. What had to be guessed, or cannot
-    be said in the language, stands behind the field as a comment: look there before you rely on it. Messages that
-    `projection dump` wrote are read as the manifest's `events` say; without one, they hold envelopes. Exit status: 0
-    done, 2 a file cannot be read, or holds neither schemas nor events.
+    An event is named after its schema's title, or its file; from samples, after its type. A comment behind a field says
+    what was guessed, or cannot be expressed in the language: check these before you rely on them. Messages that
+    `projection dump` wrote are read as the manifest's `events` describe them; without a manifest, as envelopes. Exit
+    status: 0 done, 2 a file cannot be read, or contains neither schemas nor events.
     """
     from projection.lang.schemas.declarations import declarations
 
@@ -55,7 +55,7 @@ def import_schema(
         raise ConfigurationError(f"{name!r} cannot name a program", hint="use letters, digits and `_`")
     if manifest is not None and any(file.suffix == ".json" for file in files):
         raise ConfigurationError(
-            "--manifest describes messages, and these are schemas", hint="leave --manifest out, or name a .jsonl file"
+            "--manifest describes messages, and these are schemas", hint="omit `--manifest`, or name a .jsonl file"
         )
     schemas = [file for file in files if file.suffix == ".json"]
     samples = [file for file in files if file not in schemas]

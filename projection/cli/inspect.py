@@ -31,16 +31,16 @@ def inspect(
     stream: Stream = None,
     url: NatsUrl = None,
     config: Config = None,
-    sample: Annotated[int, Option(metavar="N", min=1, max=1_000_000, help="How many messages to look at.")] = 1_000,
-    values: Annotated[bool, Option("--values", help="Show and write values of messages as well.")] = False,
-    write: Annotated[Path | None, Option(metavar="DIR", help="Write a manifest and a program to begin with.")] = None,
+    sample: Annotated[int, Option(metavar="N", min=1, max=1_000_000, help="How many messages to read.")] = 1_000,
+    values: Annotated[bool, Option("--values", help="Also show and write values of messages.")] = False,
+    write: Annotated[Path | None, Option(metavar="DIR", help="Write a manifest and a program to start from.")] = None,
 ) -> None:
     """Look at the messages of a stream, and what is in them.
 
-    It shows subjects, encodings, headers, fields, types of events, and what may be an event in them. Half of the sample
-    are the first messages, half the last. The stream is left as it is. Apart from names of types, no value of a message
-    is shown or written unless asked for. With --write, a manifest and event declarations are drafted into a folder: a
-    person has to look at them before they are relied on.
+    It shows subjects, encodings, headers, fields, event types, and what may be the parts of an event. Half of the
+    sample are the first messages, half the last. The stream does not change. Apart from the names of types, no value of
+    a message is shown or written unless asked for. With --write, a manifest and event declarations are drafted into a
+    folder: review them before you rely on them.
     """
     import asyncio
 
@@ -49,7 +49,7 @@ def inspect(
 
     settings = Settings.load(config, {"stream": stream, "nats.url": url})
     if write is not None and write.exists() and any(write.iterdir()):
-        raise ConfigurationError(f"{write} is not empty", hint="name a folder that is not there yet")
+        raise ConfigurationError(f"{write} is not empty", hint="name a folder that does not exist yet")
     info, inspection = asyncio.run(_inspected(settings, sample))
     if not inspection.count:
         raise ConfigurationError(f"stream {settings.stream!r} holds no message", hint="publish one, or name another")
@@ -142,7 +142,7 @@ def _row(source: str, seen: Seen, *, show_values: bool) -> tuple[str, ...]:
 
 
 def _tell_types(reading: _Reading, *, show_values: bool) -> None:
-    """The types of events; as one row those whose names may be data."""
+    """Show the types of events; those whose names may be data as one row."""
     from projection.cli.tables import print_table
     from projection.history.drafting import names_of_types
 
@@ -180,14 +180,14 @@ def _tell_refused(reading: _Reading, *, show_values: bool) -> None:
         return
     count = sum(len(sequences) for sequences in reading.refused.values())
     say()
-    say(f"{count:,} of {count + len(reading.events):,} messages cannot be read by this, and a node would park them:")
+    say(f"the draft does not fit {count:,} of {count + len(reading.events):,} messages, which a node would park:")
     told: dict[str, list[int]] = {}
     for (code, reason), sequences in reading.refused.items():
         told.setdefault(f"{code}: {reason}" if show_values else code, []).extend(sequences)
     for what, sequences in told.items():
         say(f"  {what} ({len(sequences):,}; the first is message {min(sequences)})")
     why = "" if show_values else "--values shows why; "
-    say(f"  {why}where they are no events, let `ignore` say how they are known, and leave them out")
+    say(f"  {why}if they are not events, let `ignore` leave them out")
 
 
 def _manifest_text(events: Any) -> str:
@@ -233,7 +233,7 @@ def _write(
     if not (declared := types.keys() if show_values else names_of_types(types)):
         raise ConfigurationError(
             f"the names of the {len(types):,} types of events may be data, and nothing was written",
-            hint="pass --values as well, which writes them",
+            hint="add `--values` to write them",
         )
     for event in read:
         if event.event_type in declared:
@@ -277,7 +277,7 @@ class _Reading(NamedTuple):
     refused: dict[tuple[str, str], list[int]]  # the sequences of the others, by code and reason
 
     def types(self) -> dict[str, tuple[int, int]]:
-        """Of how many messages each type of event is, and how many bytes their bodies have; the most frequent first."""
+        """The number of messages and the bytes of their bodies by type of event, the most frequent first."""
         found: dict[str, tuple[int, int]] = {}
         for event in self.events:
             count, size = found.get(event.event_type, (0, 0))

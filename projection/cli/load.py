@@ -33,32 +33,41 @@ _INTERRUPTED = 130
 def load(
     file: Annotated[
         Path | None,
-        Argument(help="Envelopes, or messages that were dumped, a line each; .gz if compressed; or a folder."),
+        Argument(help="Envelopes, or dumped messages, one per line; .gz if compressed; or a folder."),
     ] = None,
     *,
     database: Annotated[
         str | None,
-        Option("--from", metavar="URL", help="Rows of postgres://USER@HOST:PORT/DATABASE in place of a file."),
+        Option("--from", metavar="URL", help="Rows of postgres://USER@HOST:PORT/DATABASE instead of a file."),
     ] = None,
-    table: Annotated[str | None, Option(metavar="NAME", help="Of which table, with its schema if need be.")] = None,
-    query: Annotated[str | None, Option(metavar="SELECT", help="Or of which query.")] = None,
+    table: Annotated[str | None, Option(metavar="NAME", help="The table, with its schema if needed.")] = None,
+    query: Annotated[str | None, Option(metavar="SELECT", help="A query instead of a table.")] = None,
     key: Annotated[
-        str | None, Option(metavar="COLUMN", help="The unique column that says their order; else the primary key.")
+        str | None, Option(metavar="COLUMN", help="The unique column that orders them (default: the primary key).")
     ] = None,
     body: Annotated[
-        str | None, Option(metavar="COLUMN", help="What the message holds; else the whole row, as a JSON object.")
+        str | None,
+        Option(
+            metavar="COLUMN", help="The column for the body of messages (default: the whole row, as a JSON object)."
+        ),
     ] = None,
-    header: Annotated[list[str] | None, Option(metavar="NAME=COLUMN", help="A header of each message.")] = None,
+    header: Annotated[
+        list[str] | None, Option(metavar="NAME=COLUMN", help="A header of each message from a column.")
+    ] = None,
     after: Annotated[
-        str | None, Option(metavar="KEY", help="Begin behind this row, where the stream holds none of the table.")
+        str | None, Option(metavar="KEY", help="Start after this row, if the stream has no row of the table.")
     ] = None,
-    follow: Annotated[bool, Option("--follow", help="Go on with rows that are written later, until stopped.")] = False,
+    follow: Annotated[
+        bool, Option("--follow", help="Continue with rows that are written later, until stopped.")
+    ] = False,
     stream: Stream = None,
     url: NatsUrl = None,
-    create: Annotated[bool, Option("--create", help="Make the stream where there is none.")] = False,
+    create: Annotated[bool, Option("--create", help="Create the stream if it does not exist.")] = False,
     shared: Annotated[
         bool,
-        Option("--shared", help="Others publish to the stream meanwhile; a failing cluster may cost the order."),
+        Option(
+            "--shared", help="Others publish to the stream at the same time; a failing cluster may change the order."
+        ),
     ] = False,
     subject_template: Annotated[
         str | None,
@@ -66,17 +75,17 @@ def load(
     ] = None,
     config: Config = None,
     limit: Annotated[int | None, Option(metavar="N", min=1, help="Publish N events at most.")] = None,
-    from_line: Annotated[int, Option(metavar="N", min=1, help="Begin at line N of the file.")] = 1,
+    from_line: Annotated[int, Option(metavar="N", min=1, help="Start at line N of the file.")] = 1,
 ) -> None:
     """Publish the events of a file or of a table to a stream.
 
-    They are published in order and once each; the table is one of PostgreSQL. All events are checked first: one that is
-    wrong is named with its line, and nothing is published. Each is published as it stands in the file; messages of
-    `projection dump` are, with their subjects and headers. Each is stored right behind the one before it, so nobody
-    else may publish to the stream meanwhile, unless --shared says so. The result is one JSON object on stdout.
+    They are published in order and exactly once; the table is one in PostgreSQL. All events are checked first: if one
+    is wrong, its line is named, and nothing is published. Each is published as it is in the file; messages of
+    `projection dump` with their subjects and headers. Each is stored directly after the one before it, so nobody else
+    may publish to the stream at the same time, unless --shared is given. The result is one JSON object on stdout.
 
     Rows of a database are published in the order of a key. The last message of the table in the stream says where the
-    next run goes on. A row waits until no transaction is open that may still write one before it.
+    next run continues. A row waits until no open transaction may still write one before it.
     """
     import asyncio
 
@@ -136,7 +145,7 @@ def _check(loading: FileLoading) -> int:
     try:
         return loading.check()
     except (DecodeError, TenantAccessError) as error:
-        hint = "nothing was published; correct the line, or publish what is before it with --limit"
+        hint = "nothing was published; correct the line, or publish the lines before it with --limit"
         raise type(error)(error.message, hint=hint, code=error.code) from None
 
 
@@ -163,7 +172,7 @@ def _with_way_out(error: StreamError, loading: FileLoading, from_line: int) -> S
 
     hint = error.hint
     if error.code == STREAM_NOT_FOUND:
-        hint = "make it with --create"
+        hint = "create it with --create"
     elif (line := loading.next_line) > from_line:
         hint = (
             f"every event before line {line} is stored: go on with --from-line {line}, "

@@ -145,7 +145,7 @@ app = _Group(
             help="Show the version and exit.",
         ),
         click.Option(
-            ["--traceback"], is_flag=True, expose_value=False, help="Show where an unexpected error came from."
+            ["--traceback"], is_flag=True, expose_value=False, help="Show the traceback of an unexpected error."
         ),
     ],
     help="""Read models of event-sourced systems: deterministic programs folded over NATS JetStream into LMDB,
@@ -192,7 +192,7 @@ def main() -> None:
             raise
         from projection.faults import contained
 
-        hint = "please report it; `projection --traceback …` shows the way there"
+        hint = "please report it; `projection --traceback …` shows the traceback"
         found = contained(error, "running this command", hint)
         report(found)
         sys.exit(found.exit_status)

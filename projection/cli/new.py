@@ -21,16 +21,18 @@ _NO_NAMES_IN_YAML = ("true", "false", "null")  # of the names that a view type m
 
 
 def new(
-    name: Annotated[str, Argument(metavar="NAME", help="Of the projection and its view type, such as `stock`.")],
+    name: Annotated[
+        str, Argument(metavar="NAME", help="The name of the projection and its view type, such as `stock`.")
+    ],
     *,
     folder: Annotated[
-        Path, Option(metavar="DIR", help="Where it goes; is made where it is not there. Else this folder.")
+        Path, Option(metavar="DIR", help="The folder, created if it does not exist (default: this folder).")
     ] = Path(),
 ) -> None:
-    """Begin a projection: a program with tests and events.
+    """Start a projection: a program with tests and events.
 
-    There is a scenario with its snapshot, too, and an entry in the manifest. All of it checks and passes at once; what
-    it does is yours to change. A manifest that is there gets one more entry, and keeps its comments; no other file is
+    It also writes a scenario with its snapshot, and an entry in the manifest. All of it passes its checks and tests at
+    once; change it to what you need. An existing manifest gets one more entry, and keeps its comments; no other file is
     ever changed.
     """
     from projection.cli.findings import shown_path

@@ -30,8 +30,8 @@ _Id = Annotated[str, Argument(metavar="ID", help="The operation, as `operations 
 def operations() -> None:
     """List, watch and cancel the long operations of a node.
 
-    These are rebuilds and deployments, until the new build answers, adoptions, repairs, backups, and what a node
-    verifies and compares.
+    These are rebuilds and deployments, until the new build answers, adoptions, repairs, backups, compactions,
+    verifications and comparisons.
     """
 
 
@@ -43,7 +43,7 @@ def list_(
 ) -> None:
     """List long operations, the oldest first.
 
-    These are those under way, and the last 200 that have ended. A node need not be running on the data folder.
+    These are the ones in progress, and the last 200 that have ended. A node need not be running on the data folder.
     """
     from decimal import Decimal
 
@@ -59,7 +59,7 @@ def list_(
             print_json(msgspec.to_builtins(one, builtin_types=(Decimal,)))
         return
     if not found:
-        say("there is no long operation yet")
+        say("there are no long operations yet")
         return
     print_table(
         ("id", "operation", "view type", "began", "state", "done", "left"),
@@ -73,13 +73,13 @@ def list_(
         if one.error is not None:
             note(f"{one.id} {one.state}: {one.error}")
     if not runs and any(one.state == State.RUNNING for one in found):
-        note(f"note: no node runs on {data}: its next start goes on with what was running, or gives it up")
+        note(f"note: no node runs on {data}: its next start continues what was running, or gives it up")
 
 
 def watch(task_id: _Id, *, storage: Storage = None, config: Config = None) -> None:
     """Follow a long operation until it has ended.
 
-    Then it is printed as a JSON object. Exit status: 0 it is done, 1 it failed, was canceled or given up. Where no node
+    Then it is printed as a JSON object. Exit status: 0 it is done, 1 it failed, was canceled or given up. If no node
     runs, it is printed as it is.
     """
     from decimal import Decimal
@@ -110,7 +110,7 @@ def watch(task_id: _Id, *, storage: Storage = None, config: Config = None) -> No
 
 
 def cancel(task_id: _Id, *, reason: Reason = "", storage: Storage = None, config: Config = None) -> None:
-    """Cancel a long operation of a node that runs.
+    """Cancel a long operation of a running node.
 
     What it has not done by then is not done.
     """
@@ -120,8 +120,8 @@ def cancel(task_id: _Id, *, reason: Reason = "", storage: Storage = None, config
     with running_node(data) as node:
         if node is None:
             raise ConfigurationError(
-                f"no node runs on {data}, and nothing is under way there",
-                hint="its next start says what has become of it",
+                f"no node runs on {data}, and nothing is running there",
+                hint="its next start says how it ended",
             )
         found = node.cancel(task_id, whoever(), reason)
     what = f"{found.operation} of view type {found.view_type}" if found.view_type else found.operation

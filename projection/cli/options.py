@@ -10,16 +10,16 @@ from projection.cli.parameters import Option
 
 Config = Annotated[
     Path | None,
-    Option(metavar="FILE", help="The settings; else projection.yaml, .toml or .json in this folder."),
+    Option(metavar="FILE", help="The settings (default: projection.yaml, .toml or .json in this folder)."),
 ]
-ManifestFile = Annotated[Path | None, Option(metavar="FILE", help="The manifest; else that of the settings.")]
-NatsUrl = Annotated[str | None, Option(metavar="URL", help="The NATS server; else that of the settings.")]
+ManifestFile = Annotated[Path | None, Option(metavar="FILE", help="The manifest (default: that of the settings).")]
+NatsUrl = Annotated[str | None, Option(metavar="URL", help="The NATS server (default: that of the settings).")]
 ObjectStore = Annotated[
     str | None, Option(metavar="BUCKET", help="A bucket of a JetStream object store, instead of a directory.")
 ]
-Reason = Annotated[str, Option(metavar="TEXT", help="Why, for the audit.")]
-Storage = Annotated[Path | None, Option(metavar="DIR", help="The data folder; else that of the settings.")]
-Stream = Annotated[str | None, Option(metavar="NAME", help="The stream; else that of the settings.")]
+Reason = Annotated[str, Option(metavar="TEXT", help="The reason, for the audit.")]
+Storage = Annotated[Path | None, Option(metavar="DIR", help="The data folder (default: that of the settings).")]
+Stream = Annotated[str | None, Option(metavar="NAME", help="The stream (default: that of the settings).")]
 
 
 class Gates(StrEnum):
@@ -31,8 +31,8 @@ class Gates(StrEnum):
 
 
 WhenPromoted = Annotated[
-    Gates | None, Option("--promote", help="When a new build answers; else as the settings' builds.promote says.")
+    Gates | None, Option("--promote", help="When a new build answers (default: the settings' builds.promote).")
 ]
 AlthoughParked = Annotated[
-    bool, Option("--although-parked", help="Also if it parks events that the build which answers does not.")
+    bool, Option("--although-parked", help="Even if it parks events that the build that answers does not.")
 ]

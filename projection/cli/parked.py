@@ -39,7 +39,7 @@ EXAMPLES_OF_DROP = (
 
 _ViewType = Annotated[str, Argument(help="The view type, as the manifest names it.")]
 _Sequence = Annotated[int, Argument(help="The event's number in the stream.", min=1)]
-_Json = Annotated[bool, Option("--json", help="One JSON object a line, with everything that is known.")]
+_Json = Annotated[bool, Option("--json", help="One JSON object per line, with all details.")]
 
 
 class NotParkedError(ProjectionError):
@@ -52,14 +52,16 @@ class NotParkedError(ProjectionError):
 def parked() -> None:
     """Show parked events, and drop them.
 
-    Parked is what a view could not take, and what waits behind it to keep the order.
+    An event is parked if it cannot be applied to a view, and so are later events of that view, to keep their order.
     """
 
 
 def list_(
-    view_type: Annotated[str | None, Argument(help="One view type; else all.")] = None,
+    view_type: Annotated[str | None, Argument(help="One view type (default: all).")] = None,
     *,
-    tenant: Annotated[str | None, Option(metavar="TENANT", help="Whose events; else the default tenant's.")] = None,
+    tenant: Annotated[
+        str | None, Option(metavar="TENANT", help="The tenant of the events (default: the default tenant).")
+    ] = None,
     all_tenants: Annotated[bool, Option("--all-tenants", help="The events of every tenant.")] = False,
     code: Annotated[str | None, Option(metavar="CODE", help="Only those with this code.")] = None,
     limit: Annotated[int | None, Option(metavar="N", min=1, help="At most N events, and N that are suspended.")] = None,
@@ -67,9 +69,9 @@ def list_(
     storage: Storage = None,
     config: Config = None,
 ) -> None:
-    """List what is parked, and what was recorded and skipped.
+    """List parked events, and those recorded and skipped.
 
-    In the order of view types, tenants, views and the stream. Reads while a node writes.
+    In the order of view types, tenants, views and the stream. Works while a node runs.
     """
     from projection.model.ids import TenantId, ViewType
     from projection.model.settings import Settings
@@ -113,15 +115,15 @@ def show(
     sequence: _Sequence,
     *,
     view_id: Annotated[
-        str | None, Option("--id", metavar="ID", help="The view; else all that it is parked for.")
+        str | None, Option("--id", metavar="ID", help="The view (default: all for which it is parked).")
     ] = None,
     json: _Json = False,
     storage: Storage = None,
     config: Config = None,
 ) -> None:
-    """Print one parked event whole.
+    """Print one parked event in full.
 
-    Why it is parked, where in the program that was, and the envelope as it came. Reads while a node writes.
+    Why it is parked, where in the program that was, and the envelope as received. Works while a node runs.
     """
     from projection.model.settings import Settings
 
@@ -145,17 +147,17 @@ def drop(
     view_type: _ViewType,
     sequence: _Sequence,
     *,
-    view_id: Annotated[str | None, Option("--id", metavar="ID", help="The view that it is parked for.")] = None,
+    view_id: Annotated[str | None, Option("--id", metavar="ID", help="The view for which it is parked.")] = None,
     alone: Annotated[bool, Option("--alone", help="Drop an event that is parked without a view.")] = False,
     reason: Reason = "",
     json: _Json = False,
     storage: Storage = None,
     config: Config = None,
 ) -> None:
-    """Leave a parked event out for good.
+    """Leave a parked event out permanently.
 
-    What waits behind it goes on, in order. The decision is part of what the build is folded by, and a new build takes
-    it over. A node may be running on the data folder.
+    The events that wait behind it are applied, in order. The decision is part of the build's fold identity, and new
+    builds inherit it. A node may be running on the data folder.
     """
     from projection.cli.door import door_to, whoever
     from projection.engine.orders import DropOrder

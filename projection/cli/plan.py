@@ -30,7 +30,7 @@ def plan(
         Option(
             metavar="N",
             min=0,
-            help="Look for the views that can change, fold N of each view type aside, and show which would differ.",
+            help="Fold N views of each view type that can change, and show which would differ.",
         ),
     ] = 0,
     json: Annotated[bool, Option("--json", help="One JSON object for each view type.")] = False,
@@ -40,11 +40,12 @@ def plan(
     storage: Storage = None,
     config: Config = None,
 ) -> None:
-    """Show what `projection deploy` would do, and what it takes.
+    """Show what `projection deploy` would do, and its cost.
 
-    It says which view types of the manifest fold anew, and why. Events, time and disk are rough: events are counted in
-    the whole stream, time goes by how fast former builds were folded, and disk is what the present build takes. If only
-    views that had certain events fold anew, it says so. Writes nothing, and reads while a node writes.
+    It says which view types of the manifest would be rebuilt, and why, and whether only views that had certain events
+    would be folded. Events, time and disk are rough: events are counted in the whole stream, the time is estimated from
+    the speed of former builds, and the disk space is that of the present build. Writes nothing, and works while a node
+    runs.
     """
     import asyncio
 
@@ -66,7 +67,7 @@ def plan(
     except StreamError as error:
         if sample:
             raise
-        note(f"note: how many events are to be read is not known: {error.message}")
+        note(f"note: the number of events to read is not known: {error.message}")
     _print(steps, as_json=json)
 
 
@@ -123,8 +124,8 @@ def _told(one: PlannedStep) -> Iterator[str]:
         most = "at most; " if one.is_at_most else ""
         yield f"time: {most}{one.pace.rests_on}"
     else:
-        how = "`projection plan --sample 1` folds the beginning of the log, if that has events of it, to tell"
-        yield f"time: not known, as no build of it was measured; {how}"
+        how = "`projection plan --sample 1` estimates it from the start of the log, if that has events of it"
+        yield f"time: not known, because no build of it was measured; {how}"
     if one.reach is not None and (one.reach.is_narrow or one.in_words is None):
         yield one.reach.in_words
     if one.in_words is not None:

@@ -43,45 +43,46 @@ def query(
     *,
     filter_: Annotated[
         str | None,
-        Option("--filter", metavar="CONDITION", help="Which views: in the projection language, or structured as JSON."),
+        Option("--filter", metavar="CONDITION", help="The filter: in the projection language, or structured as JSON."),
     ] = None,
     sort: Annotated[
         list[str] | None,
-        Option(metavar="PATHS", help="The order: paths, separated by commas, downwards with a `-` in front."),
+        Option(metavar="PATHS", help="The order: paths, separated by commas; `-` in front for descending."),
     ] = None,
     select: Annotated[
-        list[str] | None, Option(metavar="PATHS", help="Which fields; separated by commas. Else all.")
+        list[str] | None, Option(metavar="PATHS", help="The fields, separated by commas (default: all).")
     ] = None,
-    id_: Annotated[str | None, Option("--id", metavar="ID", help="The one view with this id.")] = None,
+    id_: Annotated[str | None, Option("--id", metavar="ID", help="Only the view with this id.")] = None,
     at: Annotated[
         str | None,
         Option(metavar="MOMENT", help="The views as they were after this event, or at this time (RFC 3339)."),
     ] = None,
     backup: Annotated[
         Path | None,
-        Option(metavar="DIR", help="With --at: fold on from a backup there; else from one of the settings' directory."),
+        Option(metavar="DIR", help="With --at: start from a backup there (default: the settings' backup.directory)."),
     ] = None,
     from_start: Annotated[
-        bool, Option("--from-start", help="With --at: fold the whole log, and no backup on.")
+        bool, Option("--from-start", help="With --at: fold the whole log, without a backup.")
     ] = False,
-    limit: Annotated[int | None, Option(metavar="N", min=1, help="At most N views; else one page.")] = None,
+    limit: Annotated[int | None, Option(metavar="N", min=1, help="At most N views (default: one page).")] = None,
     all_: Annotated[bool, Option("--all", help="All views that match, page by page.")] = False,
-    count: Annotated[bool, Option("--count", help="Print how many match, and no views.")] = False,
-    explain: Annotated[bool, Option("--explain", help="Print how the query is answered, and no views.")] = False,
-    format_: Annotated[Format, Option("--format", help="A table, one JSON object a line, or CSV.")] = Format.TABLE,
+    count: Annotated[bool, Option("--count", help="Print only how many views match.")] = False,
+    explain: Annotated[bool, Option("--explain", help="Print only how the query is executed.")] = False,
+    format_: Annotated[Format, Option("--format", help="A table, one JSON object per line, or CSV.")] = Format.TABLE,
     tenant: Annotated[
-        str | None, Option(metavar="TENANT", help="Whose views; else the default tenant's, or the token's.")
+        str | None,
+        Option(metavar="TENANT", help="The tenant of the views (default: that of the token, or the default tenant)."),
     ] = None,
     storage: Storage = None,
     events: Annotated[
         Path | None,
-        Option(metavar="FILE", help="Fold the events of this file in memory, and ask what they come to."),
+        Option(metavar="FILE", help="Fold the events of this file in memory, and query the result."),
     ] = None,
     manifest: Annotated[
-        Path | None, Option(metavar="FILE", help="With --events: the manifest; else that of the settings.")
+        Path | None, Option(metavar="FILE", help="With --events: the manifest (default: that of the settings).")
     ] = None,
     url: Annotated[
-        str | None, Option(metavar="URL", help="Ask the node that listens there, and no data folder.")
+        str | None, Option(metavar="URL", help="Query the node at this URL instead of a data folder.")
     ] = None,
     token_file: Annotated[Path | None, Option(metavar="FILE", help="With --url: a file with a bearer token.")] = None,
     secret_file: Annotated[
@@ -92,16 +93,15 @@ def query(
     ] = None,
     config: Config = None,
 ) -> None:
-    """Print the views of a tenant that a filter takes.
+    """Print the views of a tenant that match a filter.
 
-    They come out of a data folder or from a node, sorted and page by page. A data folder is read as it is, also while a
-    node writes it. With --events there need be neither: a file's events are folded in memory, and the answer is that of
-    a node which has folded the same. What stands in it or behind it is told on stderr: whether there are more views,
-    and which of them have parked events.
+    They come from a data folder or from a node, sorted and page by page. A data folder can be read while a node writes
+    to it. With --events neither is needed: a file's events are folded in memory, and the answer is that of a node that
+    has folded the same. Notes on stderr say whether there are more views, and which of them have parked events.
 
-    With --id and --at, one view is folded anew from its own events, as the program that answers today makes it, from
+    With --id and --at, one view is folded again from its own events, with the program of the build that answers, from
     the stream of the settings, from the file, or by the node that --url names. With --at alone, all views of the view
-    type are: on from the newest backup that has not come so far, in a temporary folder.
+    type are folded, starting from the newest backup before that point, in a temporary folder.
     """
     from projection.cli import query_formats as formats
     from projection.cli.query_past import local_view_at, past_views
@@ -156,7 +156,7 @@ def query(
         whose = "" if tenant is None else f" --tenant {shlex.quote(tenant)}"
         views.note_what_is_left("" if events or at else f"; see `projection parked list{whose}`")
         if views.found_none and tenant is None and url is None:
-            note("note: no view of the default tenant matches; --tenant asks for those of another")
+            note("note: no view of the default tenant matches; --tenant selects another")
 
 
 def _require_moment(
@@ -191,7 +191,7 @@ def _print_past(found: PastView, format_: Format) -> None:
         (formats.print_csv if format_ is Format.CSV else formats.print_views)([*found.view], views)
     which = f" by build {found.build}" if found.build else ""
     read = f"{found.events:,} event{'' if found.events == 1 else 's'}"
-    note(f"note: as it was after event {found.at:,}, made{which} of the {read} read for it")
+    note(f"note: as of event {found.at:,}, folded{which} from {read}")
     if found.degraded:
         note("note: events of it were parked by then, so their effect is missing")
     if found.incomplete:

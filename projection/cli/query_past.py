@@ -136,11 +136,9 @@ def past_views(
         found = asyncio.run(folded(Path(folder)))
         with found.store, queries_of([(found.build, found.store)], settings.query) as queries:
             yield folder_source(queries, whose)
-        whence = (
-            f" on from backup {found.backup}, at event {found.behind:,}" if found.backup else " from the first event"
-        )
+        whence = f" from backup {found.backup}, at event {found.behind:,}" if found.backup else " from the first event"
         read = f"{found.events:,} event{'' if found.events == 1 else 's'}"
-        note(f"note: as it was after event {found.sequence:,}, folded{whence}, with the {read} read for it")
+        note(f"note: as of event {found.sequence:,}, folded{whence}: {read} read")
 
 
 def _backups(path: Path | None, settings: Settings) -> tuple[BackupDirectory, list[str]]:
@@ -149,7 +147,7 @@ def _backups(path: Path | None, settings: Settings) -> tuple[BackupDirectory, li
 
     if (path := path or settings.backup.directory) is None:
         bucket = settings.backup.object_store
-        where = "nobody says where backups are" if bucket is None else f"those in object store {bucket} are not read"
+        where = "no place for backups is named" if bucket is None else f"those in object store {bucket} are not read"
         raise ConfigurationError(
             f"all views of a view type are folded on from a backup, and {where}",
             hint="name a directory with --backup, fold the whole log with --from-start, or ask for one view with --id",

@@ -40,7 +40,7 @@ def given_filter(text: str | None) -> str | dict[str, Any] | None:
     try:
         return decoded(text.encode(), dict[str, Any])
     except msgspec.MsgspecError as error:
-        raise ConfigurationError(f"option --filter: it begins as JSON does, and is none: {error}") from None
+        raise ConfigurationError(f"option --filter: it begins like JSON, but is not valid JSON: {error}") from None
 
 
 @contextmanager

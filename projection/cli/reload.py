@@ -20,10 +20,10 @@ def reload(
     storage: Storage = None,
     config: Config = None,
 ) -> None:
-    """Have the running node deploy its own manifest, read anew.
+    """Let the running node read and deploy its manifest again.
 
-    It does what `projection deploy` does, with the manifest that the node was started with, as SIGHUP does. Where that
-    file is gone, the node deploys what was deployed last. Nothing changes unless everything checks.
+    It does what `projection deploy` does, with the manifest that the node was started with, as SIGHUP does. If that
+    file is missing, the node deploys what was deployed last. Nothing changes unless everything is valid.
     """
     from projection.cli.deploy import print_steps
     from projection.cli.door import running_node, whoever

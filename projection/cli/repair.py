@@ -25,23 +25,23 @@ EXAMPLES = (
 def repair(
     view_type: Annotated[str, Argument(help="The view type, as the manifest names it.")],
     *,
-    id_: Annotated[str | None, Option("--id", metavar="ID", help="One view; else all of the tenant.")] = None,
+    id_: Annotated[str | None, Option("--id", metavar="ID", help="One view (default: all of the tenant).")] = None,
     tenant: Annotated[
-        str | None, Option(metavar="TENANT", help="Whose; else the default tenant's with --id, and everyone's without.")
+        str | None, Option(metavar="TENANT", help="The tenant (default: with --id the default tenant, without it all).")
     ] = None,
     dry_run: Annotated[bool, Option("--dry-run", help="Write nothing; show what differs.")] = False,
     reason: Reason = "",
-    json: Annotated[bool, Option("--json", help="What came of it as one JSON object.")] = False,
+    json: Annotated[bool, Option("--json", help="The result as one JSON object.")] = False,
     stream: Stream = None,
     url: NatsUrl = None,
     storage: Storage = None,
     config: Config = None,
 ) -> None:
-    """Fold views anew from the stream, and put them right.
+    """Fold views again from the stream, and correct differences.
 
-    That is one view, all of a tenant, or all of everyone. Where nothing differs, nothing is written. A node may be
-    running on the data folder: its views are answered all the while. Exit status: 0 nothing is wrong any more, 1
-    something is: with --dry-run something differs, else the build holds more that it should not. It is 1 as well if
+    That is one view, all views of a tenant, or all views. If nothing differs, nothing is written. A node may be running
+    on the data folder: its views are served meanwhile. Exit status: 0 nothing is wrong any more, 1 something is: with
+    --dry-run something differs, otherwise the build still contains something that it should not. It is also 1 if
     there is no view of that id, neither in the store nor in the log.
     """
     import msgspec
@@ -75,7 +75,7 @@ def repair(
         for line in _lines(came):
             say(printable(line))
         if came.sound is False:
-            note("note: the build still holds what its digest does not know of; see `projection verify`")
+            note("note: the build still contains data that is not in its digest; see `projection verify`")
     if came.sound is False or (not came.written and _differs(came)):
         raise Exit(EXIT_FAILED)
 
@@ -95,7 +95,7 @@ def _lines(came: RepairCame) -> Iterator[str]:
             yield f"{what} that are missing or should not be there: {count:,}"
     where = f"build {came.build} of view type {came.view_type}, at event {came.scanned:,}"
     told = f"{came.different:,} of {came.compared:,} views differed" if _differs(came) else "nothing differed"
-    end = ", and all is as it should be now" if came.written else ", and nothing was written" if _differs(came) else ""
+    end = ", and all are correct now" if came.written else ", and nothing was written" if _differs(came) else ""
     yield f"{where}: {told}{end}"
 
 

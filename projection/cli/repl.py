@@ -37,20 +37,22 @@ _WIDE = 88  # columns of a value on one line
 
 def repl(
     program: Annotated[
-        Path | None, Argument(metavar="[PATH]", help="A program whose types and functions are in scope.")
+        Path | None, Argument(metavar="[PATH]", help="A program whose types and functions are available.")
     ] = None,
     *,
     events: Annotated[
-        Path | None, Option(metavar="FILE", help="Events: one JSON envelope a line, or their short form.")
+        Path | None, Option(metavar="FILE", help="Events: one JSON envelope per line, or their short form.")
     ] = None,
-    tenant: Annotated[str, Option(metavar="TENANT", help="Whose views; else the default tenant's.")] = "",
-    view: Annotated[str | None, Option(metavar="ID", help="The view that `view` is.")] = None,
+    tenant: Annotated[
+        str, Option(metavar="TENANT", help="The tenant of the views (default: the default tenant).")
+    ] = "",
+    view: Annotated[str | None, Option(metavar="ID", help="The view that `view` refers to.")] = None,
 ) -> None:
     """Evaluate expressions, and show their types and costs.
 
-    :help tells the rest.
+    :help lists the commands.
 
-    Exit status: 0 done, 1 the program does not check, or, where nobody types, an input failed, 2 wrong usage.
+    Exit status: 0 done, 1 the program has errors, or an input that is not from a terminal failed, 2 wrong usage.
     """
     if events is not None and program is None:
         raise ConfigurationError("events need a program", hint="name it: `projection repl PATH --events FILE`")
@@ -197,7 +199,7 @@ class _Conversation:
             raise event.error or ConfigurationError("the event has no envelope")
         reaction = self._reader.reaction(event.envelope.aggregate_type, event.envelope.event_type)
         if reaction is None:
-            raise ConfigurationError(f"the program takes no event {event.envelope.event_type!r}")
+            raise ConfigurationError(f"the program handles no event {event.envelope.event_type!r}")
         payload = reaction.decode(event.envelope.payload)
         named = tuple(name.lower() for name in all_headers(event.message.headers))  # an input may ask for any of them
         whole = with_message(event, MessageParts(named, subject=True, stored_at=True))

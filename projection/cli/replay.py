@@ -26,7 +26,7 @@ EXAMPLES = (
 
 
 def replay(
-    file: Annotated[Path, Argument(help="One JSON envelope a line, .gz if compressed; or a folder of such files.")],
+    file: Annotated[Path, Argument(help="One JSON envelope per line, .gz if compressed; or a folder of such files.")],
     *,
     manifest: ManifestFile = None,
     summary: Annotated[
@@ -37,8 +37,8 @@ def replay(
     """Fold the events of a file, and print the views.
 
     There is one JSON line for each view, in key order. The result is the same, byte for byte, as that of a node that
-    reads the same events from a stream. What was parked and what no program handles is told on stderr. Exit status: 0
-    done, also where events were parked, as a node goes on then, too; 1 a policy says halt.
+    reads the same events from a stream. Parked and unhandled events are reported on stderr. Exit status: 0 done, even
+    if events were parked, because a node continues then, too; 1 a policy says halt.
     """
     from projection.model.settings import Settings
     from projection.query.reading import view_lines

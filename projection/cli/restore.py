@@ -30,35 +30,32 @@ EXAMPLES = (
 def restore(
     backup: Annotated[
         str | None,
-        Argument(
-            help="A backup, or a directory of which the newest one is taken; with --object-store, the name of one."
-        ),
+        Argument(help="A backup, or a directory, for its newest backup; with --object-store, the name of a backup."),
     ] = None,
     *,
     object_store: ObjectStore = None,
     storage: Annotated[
         Path | None,
-        Option("--storage", "--data", metavar="DIR", help="The data folder to be made; else that of the settings."),
+        Option("--storage", "--data", metavar="DIR", help="The data folder to create (default: that of the settings)."),
     ] = None,
     manifest: ManifestFile = None,
     stream: Stream = None,
     url: NatsUrl = None,
     offline: Annotated[
-        bool, Option("--offline", help="Do not ask the server whether the stream is the one that was read.")
+        bool, Option("--offline", help="Do not check with the server whether the stream is the one that was read.")
     ] = False,
     any_program: Annotated[
-        bool, Option("--any-program", help="Restore also what the manifest folds differently by now.")
+        bool, Option("--any-program", help="Also restore view types that the manifest now folds differently.")
     ] = False,
     json: Annotated[bool, Option("--json", help="One JSON object.")] = False,
     reason: Reason = "",
     config: Config = None,
 ) -> None:
-    """Make a data folder of a backup.
+    """Create a data folder from a backup.
 
-    A node that is started there goes on from where the backup is. The folder must not exist yet, or be empty. All
-    checksums and state digests are compared, and so are the stream and the programs of the manifest, where there is
-    one. A restore that is killed leaves a folder that no node takes: run it again. The folder gets a node name of its
-    own.
+    A node that is started there continues from the position of the backup. The folder must not exist yet, or be empty.
+    All checksums and state digests are compared, and so are the stream and the programs of the manifest, if there is
+    one. A restore that is killed leaves a folder that no node accepts: run it again. The folder gets its own node name.
     """
     from projection.cli.door import whoever
     from projection.engine.restoring import restore as restored
@@ -82,7 +79,7 @@ def restore(
         print_json({"backup": came.name, "began": came.began, "builds": came.builds, "bytes": came.bytes})
         return
     builds = f"{came.builds} build{'' if came.builds == 1 else 's'}"
-    say(f"restored {builds} of backup {came.name} to {settings.storage}: a node that starts there goes on from it")
+    say(f"restored {builds} of backup {came.name} to {settings.storage}: a node that starts there continues from it")
 
 
 @contextmanager
@@ -137,7 +134,7 @@ def _asking(settings: Settings) -> Callable[[list[LanePosition]], None]:
         try:
             asyncio.run(_ask(settings, positions))
         except StreamIdentityError as error:
-            hint = "name the stream that was read; --offline restores the views all the same, to be read"
+            hint = "name the stream that was read; --offline restores the views anyway, for reading"
             raise StreamIdentityError(error.message, hint=hint) from None
         except StreamError as error:
             hint = f"{error.hint}; or restore with --offline" if error.hint else "restore with --offline"

@@ -49,46 +49,48 @@ def run(
     storage: Storage = None,
     listen: Annotated[
         str | None,
-        Option(metavar="ADDRESS", help="Where to answer queries over HTTP, or `off`; else the settings' http.listen."),
+        Option(
+            metavar="ADDRESS", help="The address for queries over HTTP, or `off` (default: the settings' http.listen)."
+        ),
     ] = None,
     until_caught_up: Annotated[
-        bool, Option("--until-caught-up", help="End when nothing is left to read; queries are not answered.")
+        bool, Option("--until-caught-up", help="End once the node has caught up; queries are not answered.")
     ] = False,
     new_build: Annotated[
         bool,
         Option(
             "--new-build",
-            help="Fold what is folded differently from now on anew, beside its former build; switch once caught up.",
+            help="Rebuild view types that are now folded differently, and switch once caught up.",
         ),
     ] = False,
     as_deployed: Annotated[
         bool,
         Option(
             "--as-deployed",
-            help="Fold what was deployed last, whatever the manifest says by now; it is read where nothing was.",
+            help="Fold what was deployed last, whatever the manifest says; it counts only if nothing was deployed.",
         ),
     ] = False,
     accept_fewer_messages: Annotated[
         bool,
         Option(
             "--accept-fewer-messages",
-            help="Let a new build serve even if the stream gave it fewer messages than its former build has seen.",
+            help="Let a new build answer even if it has seen fewer messages than the former build.",
         ),
     ] = False,
     config: Config = None,
 ) -> None:
     """Run a node: fold a stream into views, and answer queries.
 
-    It keeps the views up to date until it is stopped. Views that are stored are served from the start; where the server
-    or the stream cannot be used, the node says why and tries again. Ctrl-C or SIGTERM ends it once what it folded is
-    committed, or after the stop timeout (exit status 3); a second one ends it at once (128 and the signal's number).
-    With the setting http.drain_s, it first answers on for so long, and is not ready. SIGUSR1 does the same, for hooks
-    before the stop: a SIGTERM behind it is no second signal. A kill at any moment loses nothing. With --until-caught-up
-    it ends by itself, and fails at once where the stream cannot be used. One JSON object on stdout says what it came
-    to.
+    It keeps the views up to date until it is stopped. Stored views are served from the start; while the server or the
+    stream cannot be used, the node says why and tries again. Ctrl-C or SIGTERM ends it once everything folded is
+    committed, or after the stop timeout (exit status 3); a second one ends it at once (128 plus the signal's number).
+    With the setting http.drain_s, it first continues to answer for that long, and is not ready. SIGUSR1 does the same,
+    for hooks before the stop: a SIGTERM after it is not a second signal. A kill at any moment loses nothing. With
+    --until-caught-up it ends by itself, and fails at once if the stream cannot be used. One JSON object on stdout is
+    the result.
 
-    A program that has changed since is refused, with the ways to go on. With --as-deployed, a start never depends on
-    that: only `projection deploy`, `reload` and `adopt` change what is folded.
+    A changed program is refused, with the options. With --as-deployed, a start never depends on that: only `projection
+    deploy`, `reload` and `adopt` change what is folded.
     """
     signals = _Signals()  # before anything that takes its time
 

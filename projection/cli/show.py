@@ -19,9 +19,11 @@ EXAMPLES = (
 
 def show(
     view_type: Annotated[str, Argument(help="The view type, as the manifest names it.")],
-    view_id: Annotated[str | None, Argument(help="One view; else all of the tenant.")] = None,
+    view_id: Annotated[str | None, Argument(help="One view (default: all of the tenant).")] = None,
     *,
-    tenant: Annotated[str | None, Option(metavar="TENANT", help="Whose views; else the default tenant's.")] = None,
+    tenant: Annotated[
+        str | None, Option(metavar="TENANT", help="The tenant of the views (default: the default tenant).")
+    ] = None,
     all_tenants: Annotated[bool, Option("--all-tenants", help="The views of every tenant.")] = False,
     limit: Annotated[int | None, Option(metavar="N", min=1, help="At most N lines.")] = None,
     storage: Storage = None,

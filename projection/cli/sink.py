@@ -32,29 +32,31 @@ def sink(
         str, Argument(metavar="URL", help="postgres://USER@HOST:PORT/DATABASE; the password best in PGPASSWORD.")
     ],
     view_types: Annotated[
-        list[str] | None, Argument(metavar="[VIEW_TYPE]...", help="Which; else all that keep changes.")
+        list[str] | None, Argument(metavar="[VIEW_TYPE]...", help="The view types (default: all that keep changes).")
     ] = None,
     *,
     schema: Annotated[
-        str, Option(metavar="NAME", help="The schema for all tables of the sink; made if it is not there.")
+        str, Option(metavar="NAME", help="The schema for all tables of the sink; created if it does not exist.")
     ] = "projection",
     until_level: Annotated[
-        bool, Option("--until-level", help="End when the tables hold all that the node has committed.")
+        bool, Option("--until-level", help="End when the tables contain everything that the node has committed.")
     ] = False,
     metrics_port: Annotated[
         int | None,
-        Option(metavar="PORT", min=0, max=65_535, help="Answer Prometheus at 127.0.0.1:PORT; 0 takes a free one."),
+        Option(
+            metavar="PORT", min=0, max=65_535, help="Serve Prometheus metrics at 127.0.0.1:PORT; 0 picks a free port."
+        ),
     ] = None,
     storage: Storage = None,
     manifest: ManifestFile = None,
     config: Config = None,
 ) -> None:
-    """Keep tables of PostgreSQL as the views are.
+    """Keep tables in PostgreSQL up to date with the views.
 
-    There is one table for each view type, written until the command is stopped. Reads the data folder of a node beside
-    it, of all tenants; the view types need `changes: true`. Rows and position are committed together, so a kill at any
-    moment loses nothing and doubles nothing. A new build is filled into a table of its own, which takes the place of
-    the former in one step.
+    There is one table for each view type, written until the command is stopped. Reads the data folder of a node that
+    may be running, for all tenants; the view types need `changes: true`. Rows and position are committed together, so a
+    kill at any moment loses nothing and duplicates nothing. A new build is written to a new table, which replaces the
+    former one in one step.
     """
     from projection.cli.logs import configure_logs
     from projection.model.settings import Settings

@@ -27,29 +27,29 @@ EXAMPLES = (
 def test(
     paths: Annotated[
         list[Path] | None,
-        Argument(metavar="[PATH]...", help="Programs, scenarios or folders; else this folder."),
+        Argument(metavar="[PATH]...", help="Programs, scenarios or folders (default: this folder)."),
     ] = None,
     *,
     keyword: Annotated[
-        str, Option("--keyword", "-k", metavar="TEXT", help="Only tests whose path or name holds this text.")
+        str, Option("--keyword", "-k", metavar="TEXT", help="Only tests whose path or name contains this text.")
     ] = "",
     update: Annotated[
-        bool, Option("--update", help="Write the snapshots anew, and delete those of no scenario.")
+        bool, Option("--update", help="Rewrite the snapshots, and delete those without a scenario.")
     ] = False,
     junit: Annotated[Path | None, Option(metavar="FILE", help="Write the results as JUnit XML, too.")] = None,
     coverage: Annotated[
-        bool, Option("--coverage", help="Say which handlers, arms and conditions no test has come to.")
+        bool, Option("--coverage", help="Report handlers, arms and conditions that no test reaches.")
     ] = False,
-    lcov: Annotated[Path | None, Option(metavar="FILE", help="Write the coverage as lcov does.")] = None,
+    lcov: Annotated[Path | None, Option(metavar="FILE", help="Write the coverage in lcov's format.")] = None,
     fail_under: Annotated[
-        float | None, Option(metavar="PERCENT", min=0, max=100, help="Fail where less is covered.")
+        float | None, Option(metavar="PERCENT", min=0, max=100, help="Fail if less is covered.")
     ] = None,
 ) -> None:
     """Run the tests of programs, and scenarios.
 
-    The tests are the `test` blocks of programs (.proj), and scenarios are *.scenario.yaml, .toml and .json. They are
-    the tests that pytest finds with the plugin of this package, under the same names and with the same snapshots.
-    Coverage is of all programs below the paths, whether they have tests or not.
+    The tests are the `test` blocks of programs (.proj), and scenarios are *.scenario.yaml, .toml and .json. Pytest
+    finds the same tests with the plugin of this package, under the same names and with the same snapshots. Coverage is
+    of all programs below the paths, whether they have tests or not.
     """
     from projection.testing.cases import cases_below
     from projection.testing.coverage import Coverage, measuring

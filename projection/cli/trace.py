@@ -28,14 +28,16 @@ _PIPED = 120  # columns where nobody watches a terminal
 def trace(
     program: Annotated[Path, Argument(help="A program (.proj), or a manifest of one.")],
     *,
-    events: Annotated[Path, Option(metavar="FILE", help="Events: one JSON envelope a line, or their short form.")],
-    event: Annotated[int, Option(metavar="N", min=1, help="Which of them, from 1; those before are folded first.")],
+    events: Annotated[Path, Option(metavar="FILE", help="Events: one JSON envelope per line, or their short form.")],
+    event: Annotated[
+        int, Option(metavar="N", min=1, help="The number of the event, from 1; those before it are folded first.")
+    ],
 ) -> None:
     """Show what one event does, value by value.
 
-    That is its route, whether the view is there, and each expression. In front of each line stand the line of the
+    That is its route, whether the view exists, and each expression. The two columns on the left are the line of the
     program and the gas that is charged there, before what is inside. Exit status: 0 done, 1 the event fails, or the
-    program does not check, 2 there is no such event.
+    program has errors, 2 there is no such event.
     """
     from projection.cli.history import History
 
@@ -79,7 +81,7 @@ class _Tracing:
             return
         reaction = self._program.reaction(event.envelope.aggregate_type, event.envelope.event_type)
         if reaction is None:
-            yield f"the program takes no event {event.envelope.event_type!r}: nothing happens"
+            yield f"the program handles no event {event.envelope.event_type!r}: nothing happens"
             return
         try:
             payload = reaction.decode(event.envelope.payload)

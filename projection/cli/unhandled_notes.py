@@ -17,7 +17,7 @@ _MOST = 10  # types that are named
 def unhandled_notes(unhandled: Unhandled) -> Iterator[str]:
     """Notes on what was read and concerns no program; none where there is nothing of that."""
     if passed_over := sum(unhandled.markers.values()):
-        what = "1 message is no event" if passed_over == 1 else f"{passed_over:,} messages are no events"
+        what = "1 message is not an event" if passed_over == 1 else f"{passed_over:,} messages are not events"
         yield f"{what}: {', '.join(f'{count:,} {kind}' for kind, count in sorted(unhandled.markers.items()))}"
     if not (count := unhandled.count - passed_over):
         return

@@ -24,25 +24,26 @@ EXAMPLES = (
 
 
 def verify(
-    view_type: Annotated[str | None, Argument(help="One view type; else all.")] = None,
+    view_type: Annotated[str | None, Argument(help="One view type (default: all).")] = None,
     *,
     against: Annotated[
-        Path | None, Option(metavar="DIR", help="Another data folder, which should hold the same.")
+        Path | None, Option(metavar="DIR", help="Another data folder, which should contain the same.")
     ] = None,
     backup: Annotated[
-        Path | None, Option(metavar="BACKUP", help="A backup, or a directory of which all are checked; no data folder.")
+        Path | None,
+        Option(metavar="BACKUP", help="A backup, or a directory of backups, to check instead of the data folder."),
     ] = None,
     object_store: ObjectStore = None,
     json: Annotated[bool, Option("--json", help="One JSON object for each view type, or for each backup.")] = False,
     storage: Storage = None,
     config: Config = None,
 ) -> None:
-    """Check that what is stored is what the commits left there.
+    """Check that the stored data is what the commits wrote.
 
-    State digests and entries of indexes are computed anew and compared. With --against, also with another folder: what
-    was folded by the same identity up to the same event must be the same. Reads while nodes write. With --backup, a
-    backup instead: that each of its files is as it was written, and its stores hold what they should; with
-    --object-store, all backups there, by their files. Ends with 1 where something is not as it should be.
+    State digests and index entries are recomputed and compared. With --against, also with another folder: builds with
+    the same fold identity and position must be equal. Works while nodes run. With --backup, a backup is checked
+    instead: its files against their checksums, and its stores; with --object-store, all backups there, by their files.
+    Ends with 1 if anything is wrong.
     """
     if backup is not None or object_store is not None:
         _verify_backups(backup, object_store, config, as_json=json)
@@ -99,7 +100,7 @@ def _tell(found: list[VerifiedBuild], problems: Mapping[str, list[str]], *, as_j
             note(f"error: view type {name}: {text}")
     for one in found:
         if one.problems:
-            note(f"  hint: `projection repair {one.view_type}` folds it from the stream and puts right what differs")
+            note(f"  hint: `projection repair {one.view_type}` folds it from the stream and corrects the differences")
     if any(problems.values()):
         raise Exit(EXIT_FAILED)
 

@@ -65,11 +65,11 @@ def _git(text: str, *arguments: str) -> bytes:
     try:
         done = subprocess.run(["git", *arguments], check=False, capture_output=True)  # noqa: S607 - the user's own git
     except FileNotFoundError:
-        raise ConfigurationError(f"{text!r} is no path, and git, which may know it, is not installed") from None
+        raise ConfigurationError(f"{text!r} is not a path, and git, which may know it, is not installed") from None
     if done.returncode:
         why = done.stderr.decode(errors="replace").strip().splitlines()
         raise ConfigurationError(
-            f"{text!r} is no path, and git does not know it{': ' + why[0] if why else ''}",
+            f"{text!r} is not a path, and git does not know it{': ' + why[0] if why else ''}",
             hint="in git, a path starts from the top of the repository; `REF:./PATH` starts from here",
         )
     return done.stdout

@@ -42,33 +42,35 @@ def why(
     view_id: Annotated[str, Argument(metavar="ID", help="The view.")],
     field: Annotated[
         str | None,
-        Argument(help="Only events that changed this, or were not taken: a field, or a place in it, as `lines[0].n`."),
+        Argument(help="Only events that changed this, or failed: a field, or a place in it, as `lines[0].n`."),
     ] = None,
     *,
-    tenant: Annotated[str | None, Option(metavar="TENANT", help="Whose view; else the default tenant's.")] = None,
+    tenant: Annotated[
+        str | None, Option(metavar="TENANT", help="The tenant of the view (default: the default tenant).")
+    ] = None,
     at: Annotated[
-        int | None, Option(metavar="SEQUENCE", min=1, help="The view as it was after this event; else as it is.")
+        int | None, Option(metavar="SEQUENCE", min=1, help="The view as it was after this event (default: the latest).")
     ] = None,
     events: Annotated[
         Path | None,
-        Option(metavar="FILE", help="Read a file: JSON envelopes, or their short form; else the stream."),
+        Option(metavar="FILE", help="A file of JSON envelopes, or their short form (default: the stream)."),
     ] = None,
     stream: Stream = None,
     url: NatsUrl = None,
     manifest: ManifestFile = None,
     storage: Annotated[
         Path | None,
-        Option(metavar="DIR", help="The node's data folder, to compare with; else that of the settings, if any."),
+        Option(metavar="DIR", help="The node's data folder, to compare with (default: that of the settings, if any)."),
     ] = None,
-    form: Annotated[Format, Option("--format", help="Lines for people, or one JSON object.")] = Format.TEXT,
+    form: Annotated[Format, Option("--format", help="Text, or one JSON object.")] = Format.TEXT,
     config: Config = None,
 ) -> None:
-    """Show why a view is what it is, event by event.
+    """Show why a view has its value, event by event.
 
-    These are the events that made it, in order, what each changed, and by which line. Where the view's id tells which
-    aggregate its events are of, only that aggregate's subjects are read. Events that are parked, skipped or dropped are
-    shown with the reason. Exit status: 0 done, 1 no event is for such a view, or the node's stored view is another one,
-    2 wrong usage or configuration.
+    These are the events that made it, in order, what each changed, and by which line. If the view's id determines the
+    aggregate of its events, only that aggregate's subjects are read. Events that are parked, skipped or dropped are
+    shown with the reason. Exit status: 0 done, 1 no event is for such a view, or the node's stored view differs, 2
+    wrong usage or configuration.
     """
     import asyncio
 
@@ -230,7 +232,7 @@ def _notes(found: Explanation, stored: StoredView | None, otherwise: str | None,
         yield f"no event of tenant {str(found.tenant_id)!r} is for such a view; name another tenant with --tenant"
     elif not found.subjects.are_own and not is_file:
         yield (
-            "all events of the tenant were read: the view's id does not tell which aggregate they are of "
+            "all events of the tenant were read: the view's id does not determine their aggregate "
             "(`projection check` says why)"
         )
     if found.unhandled is not None:
@@ -242,7 +244,7 @@ def _notes(found: Explanation, stored: StoredView | None, otherwise: str | None,
     if stored is None:
         return
     if otherwise is not None:
-        yield f"not compared with {stored.build}: it is folded otherwise ({otherwise})"
+        yield f"not compared with {stored.build}: it is folded differently ({otherwise})"
     elif found.agrees is None:
         yield f"not compared with {stored.build}, which is at event {stored.scanned:,}"
     elif found.agrees:

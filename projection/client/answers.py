@@ -91,7 +91,7 @@ class Unused(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Explanation(Told, frozen=True, kw_only=True):
-    """How a query was run, and what that took."""
+    """How a query was executed, and its cost."""
 
     plan: str
     index: str | None = None

@@ -92,11 +92,11 @@ class AsyncClient:
         wait_ms: int | None = None,
         max_lag_s: float | None = None,
     ) -> View | None:
-        """One view; None where it is still the one of that ETag."""
+        """One view; None if it still has that ETag."""
         return await self._ask(calls.view(view_type, view_id, Fresh(min_sequence, wait_ms, max_lag_s), etag))
 
     async def view_at(self, view_type: str, view_id: str, at: int | str) -> PastView:
-        """One view as it was behind an event, by its sequence, or at a time (RFC 3339)."""
+        """One view as it was after an event, by its sequence, or at a time (RFC 3339)."""
         return await self._ask(calls.view_at(view_type, view_id, at))
 
     async def views(
@@ -108,7 +108,7 @@ class AsyncClient:
         wait_ms: int | None = None,
         max_lag_s: float | None = None,
     ) -> Page:
-        """Those of these views that exist, in the order of their ids, all of one moment."""
+        """Those of these views that exist, in the order of their ids, from one snapshot."""
         return await self._ask(calls.views(view_type, view_ids, Fresh(min_sequence, wait_ms, max_lag_s)))
 
     # queries
@@ -127,7 +127,7 @@ class AsyncClient:
         wait_ms: int | None = None,
         max_lag_s: float | None = None,
     ) -> Page:
-        """One page of the views that a filter takes."""
+        """One page of the views that match a filter."""
         fresh = Fresh(min_sequence, wait_ms, max_lag_s)
         terms = {"filter": filter, "sort": sort, "select": select, "limit": limit, "cursor": cursor, "count": count}
         return await self._ask(calls.query(view_type, fresh, **terms))
@@ -143,7 +143,7 @@ class AsyncClient:
         cursor: str | None = None,
         count: bool | None = None,
     ) -> AsyncIterator[Page]:
-        """All pages of a query, each asked for when it is wanted."""
+        """All pages of a query, requested lazily."""
         while True:
             terms = {"filter": filter, "sort": sort, "select": select, "limit": limit}
             page = await self._ask(calls.query(view_type, Fresh(), **terms, cursor=cursor, count=count))
@@ -161,7 +161,7 @@ class AsyncClient:
         select: Sequence[str] | None = None,
         limit: int | None = None,
     ) -> AsyncIterator[Found]:
-        """All views that a filter takes, `limit` of them fetched at a time."""
+        """All views that match a filter, fetched `limit` at a time."""
         async for page in self.pages(view_type, filter=filter, sort=sort, select=select, limit=limit):
             for found in page.views:
                 yield found
@@ -175,7 +175,7 @@ class AsyncClient:
         select: Sequence[str] | None = None,
         limit: int | None = None,
     ) -> Explanation:
-        """How the node answers this query, and what that takes."""
+        """How the node executes this query, and its cost."""
         return await self._ask(calls.explain(view_type, filter=filter, sort=sort, select=select, limit=limit))
 
     # changes
@@ -189,7 +189,7 @@ class AsyncClient:
         snapshot: bool = False,
         last_event_id: str | None = None,
     ) -> AsyncIterator[Change]:
-        """The changes of a view type as they are committed, the newest state of each view; without an end."""
+        """The changes of a view type as they are committed, the newest state of each view; endless."""
         call = calls.changes(view_type, filter, select, snapshot=snapshot)
         following = Following(last_event_id)
         while True:
@@ -223,7 +223,7 @@ class AsyncClient:
         return await self._ask(calls.catalog())
 
     async def health(self) -> bool:
-        """Whether the process answers and says that it is well."""
+        """Whether the process answers that it is alive."""
         return await self._ask(calls.health())
 
     async def ready(self) -> Readiness:

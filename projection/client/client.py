@@ -101,7 +101,7 @@ class Client:
         wait_ms: int | None = None,
         max_lag_s: float | None = None,
     ) -> View | None:
-        """One view; None where it is still the one of that ETag.
+        """One view; None if it still has that ETag.
 
         Raises:
             ViewMissingError: the tenant has none of this id.
@@ -110,7 +110,7 @@ class Client:
         return self._ask(calls.view(view_type, view_id, Fresh(min_sequence, wait_ms, max_lag_s), etag))
 
     def view_at(self, view_type: str, view_id: str, at: int | str) -> PastView:
-        """One view as it was behind an event, by its sequence, or at a time (RFC 3339).
+        """One view as it was after an event, by its sequence, or at a time (RFC 3339).
 
         Raises:
             ViewMissingError: there was none of this id then.
@@ -129,7 +129,7 @@ class Client:
         wait_ms: int | None = None,
         max_lag_s: float | None = None,
     ) -> Page:
-        """Those of these views that exist, in the order of their ids, all of one moment."""
+        """Those of these views that exist, in the order of their ids, from one snapshot."""
         return self._ask(calls.views(view_type, view_ids, Fresh(min_sequence, wait_ms, max_lag_s)))
 
     # queries
@@ -148,7 +148,7 @@ class Client:
         wait_ms: int | None = None,
         max_lag_s: float | None = None,
     ) -> Page:
-        """One page of the views that a filter takes."""
+        """One page of the views that match a filter."""
         fresh = Fresh(min_sequence, wait_ms, max_lag_s)
         terms = {"filter": filter, "sort": sort, "select": select, "limit": limit, "cursor": cursor, "count": count}
         return self._ask(calls.query(view_type, fresh, **terms))
@@ -164,7 +164,7 @@ class Client:
         cursor: str | None = None,
         count: bool | None = None,
     ) -> Iterator[Page]:
-        """All pages of a query, each asked for when it is wanted.
+        """All pages of a query, requested lazily.
 
         Raises:
             CursorGoneError: another build answers by now.
@@ -186,7 +186,7 @@ class Client:
         select: Sequence[str] | None = None,
         limit: int | None = None,
     ) -> Iterator[Found]:
-        """All views that a filter takes, `limit` of them fetched at a time."""
+        """All views that match a filter, fetched `limit` at a time."""
         for page in self.pages(view_type, filter=filter, sort=sort, select=select, limit=limit):
             yield from page.views
 
@@ -199,7 +199,7 @@ class Client:
         select: Sequence[str] | None = None,
         limit: int | None = None,
     ) -> Explanation:
-        """How the node answers this query, and what that takes."""
+        """How the node executes this query, and its cost."""
         return self._ask(calls.explain(view_type, filter=filter, sort=sort, select=select, limit=limit))
 
     # changes
@@ -213,7 +213,7 @@ class Client:
         snapshot: bool = False,
         last_event_id: str | None = None,
     ) -> Iterator[Change]:
-        """The changes of a view type as they are committed, the newest state of each view; without an end.
+        """The changes of a view type as they are committed, the newest state of each view; endless.
 
         A connection that is lost is made anew, for ever, and goes on where it was; only the first must succeed.
 
@@ -254,7 +254,7 @@ class Client:
         return self._ask(calls.catalog())
 
     def health(self) -> bool:
-        """Whether the process answers and says that it is well."""
+        """Whether the process answers that it is alive."""
         return self._ask(calls.health())
 
     def ready(self) -> Readiness:

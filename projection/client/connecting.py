@@ -40,7 +40,7 @@ def options(
     except httpx.InvalidURL as error:
         raise ConfigurationError(f"the URL {url!r} cannot be used: {error}") from None
     if base.scheme not in ("http", "https") or not base.host or "%" in base.host:
-        raise ConfigurationError(f"the URL {url!r} is none of a node", hint="write it as http://host:port")
+        raise ConfigurationError(f"the URL {url!r} is not the URL of a node", hint="write it as http://host:port")
     sent = {"user-agent": "projection-client", **(headers or {})}
     if tenant is not None:
         sent["x-tenant-id"] = tenant
@@ -53,7 +53,7 @@ def options(
     for name, value in encoded:
         if not name or value != value.strip() or any(byte < 32 or byte == 127 for byte in value):
             raise ConfigurationError(
-                "a tenant, secret or header cannot be sent: it holds control characters, or blanks at an end",
+                "a tenant, secret or header cannot be sent: it contains control characters, or spaces at an end",
                 hint="a bearer token can name any tenant",
             )
     return {

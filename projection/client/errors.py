@@ -53,19 +53,19 @@ def _again(kind: type[ClientError], message: str, state: dict[str, Any]) -> Clie
 
 
 class UnreachableError(ClientError):
-    """No answer came: no connection, or none in time."""
+    """There was no answer: no connection, or none in time."""
 
     default_code = "client.unreachable"
 
 
 class AnswerUnreadableError(ClientError):
-    """What answered is no node, or one that this client does not understand."""
+    """The answer is not from a node, or not one that this client understands."""
 
     default_code = "client.answer"
 
 
 class AccessRefusedError(ClientError):
-    """The credentials are missing, wrong, or not enough."""
+    """The credentials are missing, wrong or insufficient."""
 
     error_class = ErrorClass.REQUEST
     default_code = "access"
@@ -79,7 +79,7 @@ class QueryInvalidError(ClientError):
 
 
 class FilterFailedError(ClientError):
-    """The filter fails on a view that it was asked about."""
+    """The filter fails on a view."""
 
     error_class = ErrorClass.REQUEST
     default_code = "query.filter_failed"
@@ -100,40 +100,40 @@ class ViewMissingError(ClientError):
 
 
 class LimitExceededError(ClientError):
-    """The query wants more than it may; the hint says how to narrow it."""
+    """The query exceeds a limit; the hint says how to narrow it."""
 
     error_class = ErrorClass.REQUEST
     default_code = "query.limit"
 
 
 class CursorInvalidError(ClientError):
-    """The cursor, or the event id, is of another tenant or query, or none at all."""
+    """The cursor, or the event id, belongs to another tenant or query, or is invalid."""
 
     error_class = ErrorClass.REQUEST
     default_code = "query.cursor_invalid"
 
 
 class CursorGoneError(ClientError):
-    """Another build answers by now: begin again at the first page."""
+    """Another build answers now: start again at the first page."""
 
     default_code = "query.cursor_gone"
 
 
 class HistoryGoneError(ClientError):
-    """The log no longer holds what the view was made of."""
+    """The log no longer has the events of the view."""
 
     error_class = ErrorClass.REQUEST
     default_code = "query.history_gone"
 
 
 class NotFreshError(ClientError):
-    """The views are not as fresh as was asked for."""
+    """The views are not as fresh as requested."""
 
     default_code = "query.not_fresh"
 
 
 class BusyError(ClientError):
-    """The node has too much to do; `retry_after` says when to come again."""
+    """The node is busy; `retry_after` says when to try again."""
 
     default_code = "query.busy"
 
@@ -194,7 +194,7 @@ def refusal(status: int, body: bytes, retry_after: str | None) -> ClientError:
     if kind is None and status >= 500:
         kind = ServerFailedError
         message = f"the server answered {status}: {message}"
-        hint = f"its log tells more, by the request id {problem.request_id}" if problem.request_id else hint
+        hint = f"its log has more, under the request id {problem.request_id}" if problem.request_id else hint
     return (kind or ClientError)(
         message,
         hint=hint,

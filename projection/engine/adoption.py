@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Adoption:
-    """What comes, or would come, of an adoption."""
+    """The result, or the preview, of an adoption."""
 
     former: Build
     build: Build | None  # which answers now; None where nothing was written
@@ -58,7 +58,7 @@ class Adoption:
 
 
 def preview(catalog: Catalog | CatalogReader, deployed: DeployedView) -> Adoption:
-    """What an adoption would come to; writes nothing. While a node goes on writing, it is an approximation.
+    """Preview an adoption; writes nothing. While a node writes, it is an approximation.
 
     Raises:
         ConfigurationError: there is nothing to adopt, or this program cannot take it over.
@@ -71,7 +71,7 @@ def preview(catalog: Catalog | CatalogReader, deployed: DeployedView) -> Adoptio
 
 
 def adopt(catalog: Catalog, deployed: DeployedView, author: Author = BY_PROGRAM) -> Adoption:
-    """Have a program take over the build that answers for its view type, from where that is.
+    """Let a program adopt the build that answers for its view type.
 
     Each parked queue runs again in order, at its view only, until an event fails again; that one and what follows stay
     parked, by the new program's reasons. What reached no view stays parked: run now, it would come behind later events
@@ -273,13 +273,13 @@ def adoptable(catalog: Catalog | CatalogReader, deployed: DeployedView) -> Build
     changed = differences(former, deployed)
     if reading := [changed[name] for name in READING if name in changed]:
         raise ConfigurationError(
-            f"{', '.join(reading)} changed since {former} was made: it has not seen the events that it would have to",
+            f"{', '.join(reading)} changed since {former} was made: it lacks events that it would need",
             hint="`projection run --new-build` folds them from the start",
         )
     if (problem := misfit(deployed.program.checked.view, deployed_like(former).program.checked.view)) is not None:
         raise ConfigurationError(
-            f"the views of {former} are none to the new program: {problem}",
-            hint="`projection run --new-build` folds them anew from the start",
+            f"the views of {former} do not fit the new program: {problem}",
+            hint="`projection run --new-build` rebuilds them from the start",
         )
     return former
 

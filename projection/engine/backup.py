@@ -85,7 +85,7 @@ class Copying:
 
 @dataclass(frozen=True, slots=True)
 class BackupMade:
-    """What came of a backup."""
+    """The result of a backup."""
 
     name: str
     at: str  # where it is
@@ -141,7 +141,7 @@ def back_up(
         if others := {one.about.folder for one in earlier} - {catalog.folder_id}:
             raise ConfigurationError(
                 f"{backups} has the backups of another data folder ({others.pop()})",
-                hint=f"name a place of its own for the backups of {catalog.data}",
+                hint=f"name a separate place for the backups of {catalog.data}",
             )
         name = _name(max(backups.names(), default=""))
         with backups.draft(name) as draft:
@@ -292,7 +292,8 @@ class _Making:
                 if trouble is None and not self._changed(found.builds):
                     return self._with_catalog(found)
         raise trouble or StorageError(
-            "the builds of the data folder changed each time that they were copied", hint="try again at a calmer time"
+            "the builds of the data folder changed each time that they were copied",
+            hint="try again when builds change less often",
         )
 
     def _changed(self, said: dict[Build, bool]) -> list[Build]:
@@ -385,7 +386,7 @@ def _size(build: Build) -> int:
 def _cannot_be_copied(build: Build, error: StorageError) -> StorageError:
     return type(error)(
         f"{build} cannot be backed up: {error.message}",
-        hint=f"rebuild view type {build.view_type}, or delete that build where it does not answer",
+        hint=f"rebuild view type {build.view_type}, or delete that build if it does not answer",
         code=error.code,
     )
 

@@ -104,7 +104,8 @@ class BackupBucket:
         for name in (found := self._all()):
             if not NAME.fullmatch(_parts(name)[0]):
                 raise ConfigurationError(
-                    f"{self} is none of backups: it holds {name!r}", hint="name a bucket of its own for backups"
+                    f"{self} is not a bucket of backups: it contains {name!r}",
+                    hint="name a bucket of its own for backups",
                 )
         self._clear(found)
         yield

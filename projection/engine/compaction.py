@@ -70,7 +70,7 @@ def compact(
     author: Author = BY_PROGRAM,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> CompactCame:
-    """Give the free pages of builds' stores back to the disk, in a data folder that no node has.
+    """Return free pages of builds' stores to the file system, in a data folder without a running node.
 
     Args:
         catalog: of the folder.

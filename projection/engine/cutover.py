@@ -196,7 +196,7 @@ def _refusal(one: Cutover, seen: int, wanted: int) -> FewerMessagesError:
     view_type = one.new.view_type
     return FewerMessagesError(
         f"build {one.new.build} of view type {view_type} has seen {seen:,} messages of the log, and the build that "
-        f"answers {wanted:,}: the log has lost some since, so that the new views would lack their effect; the former "
-        "build goes on answering",
-        hint="restore the log, or run `projection adopt`; if the loss is meant, start with --accept-fewer-messages",
+        f"answers {wanted:,}: the log has lost messages, so the new views would lack their effect; the former "
+        "build continues to answer",
+        hint="restore the log, or run `projection adopt`; if the loss is intended, start with --accept-fewer-messages",
     )

@@ -49,7 +49,7 @@ def drop(
     *,
     author: Author = BY_PROGRAM,
 ) -> Dropped:
-    """Leave out an event that is parked in the build that answers, and let what waited behind it go on in order.
+    """Leave out an event that is parked in the build that answers, and apply the events behind it in order.
 
     Args:
         catalog: of the data folder; no node has it.

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     Target = tuple[TenantId, str]  # whose view, and its id
 
-_FOLD_ANEW = "move the build's folder away and let it be folded anew"
+_FOLD_ANEW = "move the build's folder away; it is then rebuilt"
 _MOST_PARKED_BYTES = 64 * 1024 * 1024  # of one event that is parked for more views than an event may touch
 _ERASED = Applied(view=None, data=None, gas=0, alloc=0)
 

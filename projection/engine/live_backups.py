@@ -64,7 +64,7 @@ class LiveBackups:
             return self._of_settings(), order.keep or self._settings.keep
         if door == "http":
             raise ConfigurationError(
-                "over the network no place is named: who may ask the node may not write anywhere on its machine",
+                "a request over the network cannot name a place: it could write anywhere on the node's machine",
                 hint="leave it out: the backup is written to the setting `backup.directory` or `backup.object_store`",
             )
         return Place.of(_absolute(order.directory), order.object_store, self._connection), order.keep
@@ -123,7 +123,7 @@ class LiveBackups:
         log.error("a backup failed", to=str(place), reason=error.message, hint=error.hint)
 
     async def verify(self, order: VerifyOrder, task: Task) -> VerifyCame:
-        """Go through everything that the builds that answer hold; to cancel the task ends it.
+        """Verify the builds that answer; to cancel the task ends it.
 
         Raises:
             ConfigurationError: there is no such view type.

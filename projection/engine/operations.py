@@ -103,7 +103,7 @@ class Operations:
         return await self._do(deployed.entry.view_type, self._adopt(deployed, author))
 
     async def pause(self, view_type: ViewType, author: Author) -> None:
-        """Fold nothing for a view type until it is resumed, in this process and in later ones; its views are served.
+        """Pause a view type, in this process and in later ones; its views are served.
 
         Raises:
             ConfigurationError: there is no such view type.
@@ -112,7 +112,7 @@ class Operations:
         await self._do(view_type, self._pause(view_type, author))
 
     async def resume(self, view_type: ViewType, author: Author) -> None:
-        """Go on with a view type that was paused, or that has halted, behind its last commit.
+        """Resume a view type that was paused or has halted, behind its last commit.
 
         Raises:
             ConfigurationError: there is no such view type.
@@ -147,7 +147,7 @@ class Operations:
     async def deploy(
         self, deployed: Sequence[DeployedView], author: Author, gate: Gate = BY_SETTINGS, *, defers: bool = False
     ) -> list[StepTaken]:
-        """Fold what a manifest says from here on: what it changes anew, beside the builds that answer until then.
+        """Deploy a manifest: what it changes anew, beside the builds that answer until then.
 
         Args:
             deployed: what the manifest says.
@@ -206,7 +206,7 @@ class Operations:
         return await self.deploy(await deployed_anew(self._settings, self._access), author, gate, defers=defers)
 
     async def promote(self, view_type: ViewType, choice: Promotion, author: Author) -> Switched:
-        """Have the build answer that its gate holds, or that was rolled back; now, or once it has caught up.
+        """Promote a build that waits, or that was rolled back; now, or once it has caught up.
 
         Raises:
             ConfigurationError: there is no such build, it has halted, it parks what the other does not, or it has seen
@@ -217,7 +217,7 @@ class Operations:
         return await self._do(view_type, self._switching.promote(view_type, choice, author))
 
     async def rollback(self, view_type: ViewType, author: Author) -> Switched:
-        """Have the former build answer again, which has followed; the other one follows from here on.
+        """Roll back to the former build, which has followed; the other one follows from here on.
 
         Raises:
             ConfigurationError: none follows, it has halted, or it has not caught up; nothing changed.
@@ -227,7 +227,7 @@ class Operations:
         return await self._do(view_type, self._switching.rollback(view_type, author))
 
     async def retire(self, view_type: ViewType, number: int | None, author: Author) -> Build:
-        """Fold the build that follows no longer; it stays on the disk.
+        """Stop folding the build that follows; it stays on the disk.
 
         Raises:
             ConfigurationError: none follows, or not that one.

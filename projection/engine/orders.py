@@ -65,7 +65,7 @@ class DropOrder(Order, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class AdoptOrder(Order, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Have a corrected program take over the views as they are."""
+    """Let a corrected program adopt the views."""
 
     recipe: str  # JSON: the program's text and what the manifest says of it (model/recipe.py)
 
@@ -77,7 +77,7 @@ class DeleteOrder(Order, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class RebuildOrder(Order, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Fold a view type anew, beside the build that answers."""
+    """Rebuild a view type."""
 
     backup: str | None = None  # an absolute path on the node's machine: begin with what is there; null: from the start
     promote: Promote | None = None  # when the new build may answer; null: as the node's settings say
@@ -90,7 +90,7 @@ class RebuildOrder(Order, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class PromoteOrder(Order, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Have the build answer that its gate holds, or that was rolled back."""
+    """Promote a build that waits, or that was rolled back."""
 
     build: int | None = None  # null: the one that waits
     although_parked: bool = False  # also where it parks events that the build which answers does not
@@ -98,7 +98,7 @@ class PromoteOrder(Order, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class RetireOrder(Order, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Fold the build that follows no longer."""
+    """Stop folding the build that follows."""
 
     build: int | None = None  # null: the one that follows
 
@@ -137,7 +137,7 @@ class RepairOrder(Order, frozen=True, kw_only=True, forbid_unknown_fields=True):
             ConfigurationError: an id is none, or it names a view and no tenant.
         """
         if self.tenant_id is None and self.view_id is not None:
-            raise ConfigurationError("a view is named, and not whose it is", hint="name the tenant as well")
+            raise ConfigurationError("a view is named, but not its tenant", hint="name the tenant as well")
         view_id = None if self.view_id is None else _checked(ViewId, self.view_id)
         return None if self.tenant_id is None else _checked(TenantId, self.tenant_id), view_id
 
@@ -185,13 +185,13 @@ class LogLevelOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class DeployOrder(ReloadOrder, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Fold what a manifest says from here on."""
+    """Deploy a manifest."""
 
     recipes: list[str]  # JSON: of each view type, the program's text and what the manifest says of it
 
 
 class BackupOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Back the data folder up."""
+    """Back up the data folder."""
 
     by: str
     reason: str = ""
@@ -224,7 +224,7 @@ class VerifyOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class CompactOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Give free pages of stores back to the disk."""
+    """Return free pages of stores to the file system."""
 
     by: str
     reason: str = ""

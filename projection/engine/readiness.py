@@ -93,9 +93,9 @@ class CatchingUp:
         """
         if not self.has_caught_up(lane):
             if not is_reading:
-                return "the stream was not looked at yet"
+                return "the stream has not been checked yet"
             if not is_heard:
-                return "nothing has come from the stream yet"
+                return "nothing has been received from the stream yet"
             return "it is catching up with the log" + ("" if left is None else f": {left:,} events to go")
         lag_s = self.lag_s(lane)
         if self._max_lag_s is not None and lag_s > self._max_lag_s:

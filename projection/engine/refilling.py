@@ -36,7 +36,7 @@ def refilled(catalog: Catalog, answers: Build, path: Path) -> Build:
 
     Raises:
         ConfigurationError: there is no backup, it has no build of this fold, or has taken what was dropped since.
-        StorageDamagedError: the build is not as it was written, or its store does not hold what it should.
+        StorageDamagedError: the build has changed since it was written, or its store does not hold what it should.
         StorageError: it cannot be read, or the folder cannot be written. Nothing is left of what was begun.
     """
     directory, name = BackupDirectory.of(path)
@@ -89,13 +89,13 @@ def copy_store(directory: BackupDirectory, name: str, stored: StoredBuild, build
     """Copy the store of a build out of a backup, to where another build has its own, and check all of it.
 
     Raises:
-        StorageDamagedError: it is not as it was written, or does not hold what it should.
+        StorageDamagedError: it has changed since it was written, or does not hold what it should.
         StorageError: it cannot be read, or written there.
     """
     assert stored.path is not None  # noqa: S101 - it fits
     sums = parse_sums(b"".join(directory.pieces(name, SUMS)).decode(errors="replace"))
     written = write_file(build.lane_path() / DATA, directory.pieces(name, stored.path))
-    problems = ["it is not as it was written"] if written.sha256 != sums.get(stored.path) else []
+    problems = ["it has changed since it was written"] if written.sha256 != sums.get(stored.path) else []
     if problems := problems or verified(build, LmdbViewReader.open_still).problems:
         raise StorageDamagedError(
             f"{stored.path} of backup {name}: {problems[0]}", hint="`projection verify --backup` tells more"

@@ -29,7 +29,7 @@ async def deployed_anew(settings: Settings, access: LaneAccess) -> Sequence[Depl
     build keeps, the one under way, or else the one that answers.
 
     Raises:
-        ConfigurationError: the manifest cannot be read, or there is none and nothing was deployed yet.
+        ConfigurationError: the manifest cannot be read, or there is none and nothing has been deployed yet.
         ProgramsInvalidError: with the diagnostics of all programs.
         StorageError: the catalog cannot be read.
     """
@@ -64,7 +64,7 @@ def manifest_or_kept(
         return load_deployment(Manifest.load(path), settings.tenancy, settings.subjects, execution)
     if not recipes:
         raise ConfigurationError(
-            f"there is no manifest at {path.absolute()}, and nothing was deployed yet",
+            f"there is no manifest at {path.absolute()}, and nothing has been deployed yet",
             hint="write one there, or name another one by --manifest",
         )
     return deployed_together(recipes, execution)

@@ -110,7 +110,7 @@ class FileEvents:
             if event.message.sequence <= before:
                 raise ConfigurationError(
                     f"the recorded message {event.message.sequence} stands behind {before}",
-                    hint="the messages of one stream have to stand in its order",
+                    hint="the messages of one stream must be in its order",
                 )
             before = event.message.sequence
             yield event

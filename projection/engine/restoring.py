@@ -37,7 +37,7 @@ _EMPTY = {"lost+found", NODE_LOCK}  # what an empty disk has, and what a node le
 
 @dataclass(frozen=True, slots=True)
 class CheckedBackup:
-    """What was found in a backup."""
+    """The findings about a backup."""
 
     name: str
     about: About | None
@@ -47,7 +47,7 @@ class CheckedBackup:
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What came of a restore."""
+    """The result of a restore."""
 
     name: str
     began: str  # of the backup, ISO 8601: of what time the views are
@@ -56,7 +56,7 @@ class Restored:
 
 
 def verify_backup(backups: Backups, name: str) -> CheckedBackup:
-    """Go through all of a backup: every file is as it was written, and every store holds what its commits left in it.
+    """Verify a backup: every file against its checksum, and every store against its commits.
 
     Args:
         backups: where it is.
@@ -84,7 +84,7 @@ def restore(
     accept: Callable[[list[LanePosition]], None] | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> Restored:
-    """Make a data folder of a backup; a node that takes it goes on from where the backup is.
+    """Create a data folder from a backup; a node that uses it continues from the backup's position.
 
     The folder is whole at the end, or no node takes it.
 
@@ -101,7 +101,7 @@ def restore(
 
     Raises:
         ConfigurationError: the folder is not empty, or the backup is of another stream, program or version.
-        StorageDamagedError: the backup is not as it was written, or a store does not hold what it should.
+        StorageDamagedError: the backup has changed since it was written, or a store does not hold what it should.
         StorageError: it cannot be read, or the folder cannot be written.
     """
     about = _restorable(backups, name, stream)
@@ -191,7 +191,7 @@ def _computed(backups: Backups, name: str) -> tuple[dict[str, str], int]:
 
 
 def _unlike(backups: Backups, name: str, sums: dict[str, str]) -> Iterator[str]:
-    """What is not as it was written: where nothing is, the sums that were written are these, to the byte."""
+    """What has changed since it was written: where nothing is, the sums that were written are these, to the byte."""
     if SUMS not in backups.files(name):
         yield f"{SUMS} is missing"
         return
@@ -205,12 +205,12 @@ def _unlike(backups: Backups, name: str, sums: dict[str, str]) -> Iterator[str]:
         elif path not in known:
             yield f"{path} is not in {SUMS}"
         elif known[path] != sums[path]:
-            yield f"{path} is not as it was written: its SHA-256 is {sums[path]}, and not {known[path]}"
+            yield f"{path} has changed since it was written: its SHA-256 is {sums[path]}, and not {known[path]}"
         else:
             continue
         some = True
     if not some:
-        yield f"{SUMS} is not as it was written"
+        yield f"{SUMS} has changed since it was written"
 
 
 def _problems_of_stores(folder: Path, about: About) -> list[str]:

@@ -332,7 +332,7 @@ class Tasks:
             raise ConfigurationError(f"operation {record.id} has ended already: {record.state}")
         if not task.may_be_canceled:
             raise ConfigurationError(
-                f"operation {record.id} ({record.operation}) can be canceled no more", hint="wait for its end"
+                f"operation {record.id} ({record.operation}) can no longer be canceled", hint="wait until it ends"
             )
         task.canceled_by = author
         task.canceled.set()

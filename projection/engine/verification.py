@@ -38,7 +38,7 @@ class Verification:
 
     @property
     def problems(self) -> list[str]:
-        """What the store should not say of itself, a sentence each; none where it is sound."""
+        """What is wrong with the store, a sentence each; none if it is sound."""
         found, audit = [], self.audit
         if audit is None:
             return [self.unreadable or "it cannot be read"]
@@ -54,7 +54,7 @@ class Verification:
 def verify(
     data: Path, view_types: list[ViewType] | None = None, on_progress: Callable[[int, int], object] | None = None
 ) -> list[Verification]:
-    """Go through everything that the answering builds of a data folder hold; a node may be running meanwhile.
+    """Verify the answering builds of a data folder; a node may be running meanwhile.
 
     A store that is damaged, or cannot be read, is one of the problems, and the others are gone through all the same.
 
@@ -173,7 +173,7 @@ def _listed(suspended: Sequence[Suspension]) -> str:
 
 
 def differences(one: Verification, other: Verification) -> list[str]:
-    """What keeps two stores of one view type from being equal, a sentence each; none where they are.
+    """The differences between two stores of one view type, a sentence each; none if they are equal.
 
     What was folded by the same identity up to the same event must be the same. Else there is nothing to compare, and
     that is the difference.

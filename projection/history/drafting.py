@@ -41,7 +41,7 @@ _PREFIXES = ("ce", "x")  # that headers begin with
 _TYPE = re.compile(r"\$>|\$?[A-Za-z][\w.:/$+-]*", re.ASCII)
 _OF_THE_SYSTEM = "$"  # that types begin with in KurrentDB, links among them
 _MOST_TYPES = 300
-# What tells events from other messages: how such places are called, and what stands there.
+# What distinguishes events from other messages: the names of such places, and their values.
 _KINDS = ("kind", "messagekind", "messagetype", "messageclass", "recordkind", "recordtype", "category")
 _EVENTS = {"event", "events", "domainevent", "integrationevent", "fact"}
 _NO_EVENTS = {"command", "commands", "query", "queries", "request", "response", "reply", "snapshot", "heartbeat"}
@@ -93,14 +93,14 @@ def names_of_types(types: Collection[str]) -> AbstractSet[str]:
 
 
 def _kinds_of_messages(inspection: Inspection) -> list[Candidate]:
-    """Places that tell events from other messages: all that stands there is known to be one or the other."""
+    """Places that distinguish events from other messages: every value there is known to mean one or the other."""
     found = []
     for source, path, seen in _places(inspection):
         kinds = {_plain(value) for value in seen.values}
         if _plain(path[-1]) not in _KINDS or not kinds <= _EVENTS | _NO_EVENTS or not kinds & _NO_EVENTS:
             continue
         if kinds & _EVENTS or seen.count < inspection.count:
-            found.append(Candidate(source, "tells events from other messages", seen))
+            found.append(Candidate(source, "distinguishes events from other messages", seen))
     return found
 
 
@@ -223,7 +223,7 @@ def _mapped(inspection: Inspection, candidates: dict[str, list[Candidate]]) -> D
     if "tenant_id" not in best and (place := _tenant_in_subjects(inspection, best)) is not None:
         best["tenant_id"] = place
         candidates = {**candidates, "tenant_id": [place]}
-        remarks.append("`tenant_id` is a guess: check that the place in the subject is not a region or an environment")
+        remarks.append("`tenant_id` is a guess: check that this token of the subject is not a region or an environment")
     tokens = {one.token: _PLACES[part] for part, one in best.items() if one.token is not None}
     if tokens:
         events["subjects"] = _templates(inspection, tokens)
@@ -259,10 +259,18 @@ def _encoding(inspection: Inspection, remarks: list[str]) -> dict[str, str]:
     """What a manifest says of the encoding; what else bodies are becomes remarks."""
     ((encoding, count),) = inspection.objects.most_common(1) or [("json", 0)]
     names = {"json": "JSON object"}
-    others = [name for name in inspection.encodings if not name.endswith(names.get(encoding, encoding))]
+    others = [
+        name
+        for name in inspection.encodings
+        if name not in inspection.media and not name.endswith(names.get(encoding, encoding))
+    ]
     if others:
         what = "JSON" if encoding == "json" else encoding
         remarks.append(f"not all bodies are objects of {what}: {', '.join(sorted(others))}")
+    if inspection.media:
+        remarks.append(
+            f"{', '.join(sorted(inspection.media))}: no manifest can map such bodies; let `ignore` leave them out"
+        )
     binary = sum(number for name, number in inspection.encodings.items() if name.endswith("binary"))
     if binary > (1 - _NEARLY_ALL) * inspection.count:  # a few are what parks, or is ignored
         remarks.append(
@@ -328,7 +336,7 @@ def _tenant_in_subjects(inspection: Inspection, best: dict[str, Candidate]) -> C
 
 
 def _value_at(place: Candidate, message: Message, body: Any, subject: Sequence[str]) -> object:
-    """What a message has at a place that holds a text."""
+    """The value of a message at a place that contains a string."""
     if place.token is not None:
         return subject[place.token]
     if place.source.startswith("header."):

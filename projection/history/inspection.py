@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from projection.errors import DecodeError
+from projection.history.media import media_type
 from projection.lang.schemas.map_keys import are_names, are_rare
 from projection.model.event_format.encodings.cbor import cbor_as_json
 from projection.model.event_format.encodings.compressed import HEADER, decompressed
@@ -31,6 +32,7 @@ _MAGIC = {
     b"\xff\x06\x00\x00sNaPpY": "snappy",
     b"\xff\x06\x00\x00S2sTwO": "s2",
 }
+_TYPES = ("content-type", "ce-datacontenttype")  # the headers that say what a body is
 _BINARY = (("msgpack", msgpack_as_json), ("cbor", cbor_as_json))
 FRAMED = "framed by a schema registry"
 
@@ -50,6 +52,7 @@ class Body(NamedTuple):
     name: str  # as people read it
     encoding: str = ""  # as a manifest names it; empty where none reads it
     value: Any = None
+    is_media: bool = False  # an image, an archive or the like, which no manifest can map
 
 
 class Seen:
@@ -96,6 +99,7 @@ class Inspection:
         self.count = 0
         self.sizes: list[int] = []  # of bodies, in bytes
         self.encodings: Counter[str] = Counter()  # as people read them
+        self.media: set[str] = set()  # those of the encodings that no manifest can map
         self.objects: Counter[str] = Counter()  # bodies that are objects, by their encodings as a manifest names them
         self.headers: dict[str, Seen] = {}  # by their names in small letters
         self.fields: dict[tuple[str, ...], Seen] = {}  # of bodies that are objects of JSON
@@ -113,6 +117,8 @@ class Inspection:
             self._note(self.headers, name.lower(), value if isinstance(value, str) else value[0])
         body = body_of(message)
         self.encodings[body.name] += 1
+        if body.is_media:
+            self.media.add(body.name)
         is_object = bool(body.encoding) and isinstance(body.value, dict)
         if is_object:
             self.objects[body.encoding] += 1
@@ -185,16 +191,17 @@ def body_of(message: Message) -> Body:
     Raises:
         ConfigurationError: what decompresses it is not installed.
     """
-    coding = chosen_headers(message.headers, (HEADER,)).get(HEADER, "").strip().lower()
+    headers = chosen_headers(message.headers, (HEADER, *_TYPES))
+    coding = headers.get(HEADER, "").strip().lower()
     try:
         data = decompressed(message.data, coding)
     except DecodeError:
         return Body(f"damaged {coding}" if coding in ("gzip", "x-gzip", "zstd") else f"compressed with {coding}")
-    found = _recognized(data)
+    found = _recognized(data, next((headers[name] for name in _TYPES if name in headers), ""))
     return found._replace(name=f"{coding} of {found.name}") if coding not in ("", "identity") else found
 
 
-def _recognized(data: bytes) -> Body:
+def _recognized(data: bytes, content_type: str) -> Body:
     if not data:
         return Body("empty")
     for magic, name in _MAGIC.items():
@@ -213,6 +220,8 @@ def _recognized(data: bytes) -> Body:
             continue
         if isinstance(value, (dict, list)):
             return Body(name, name, value)
+    if media := media_type(data, content_type):
+        return Body(media, is_media=True)
     if _is_text(data):
         return Body("text")
     return Body(FRAMED if data[0] == 0 and len(data) > 5 else "binary")

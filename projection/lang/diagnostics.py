@@ -52,8 +52,8 @@ def unfinished(span: Span, expected: Sequence[str]) -> Diagnostic:
 
 
 def unknown_character(span: Span, character: str) -> Diagnostic:
-    """P102: a character that begins nothing."""
-    return Diagnostic("P102", f"{character!r} is no part of the language", span)
+    """P102: a character that cannot begin anything."""
+    return Diagnostic("P102", f"{character!r} is not part of the language", span)
 
 
 def unterminated_string(span: Span) -> Diagnostic:
@@ -62,7 +62,7 @@ def unterminated_string(span: Span) -> Diagnostic:
 
 
 def nested_too_deeply(span: Span, limit: int) -> Diagnostic:
-    """P104: more nesting than any executor is asked to bear."""
+    """P104: more nesting than is allowed."""
     return Diagnostic(
         "P104", f"this is nested more than {limit} levels deep", span, help="name a part with `let` or `fn`"
     )
@@ -70,7 +70,7 @@ def nested_too_deeply(span: Span, limit: int) -> Diagnostic:
 
 def bad_escape(span: Span, found: str) -> Diagnostic:
     """P105: an escape that means nothing."""
-    return Diagnostic("P105", f"{found} is no escape", span, help=r"the escapes are \" \\ \n \t \{ \} \u{…}")
+    return Diagnostic("P105", f"{found} is not an escape", span, help=r"the escapes are \" \\ \n \t \{ \} \u{…}")
 
 
 def bad_interpolation(span: Span, why: str, help_: str = r"write {expression}, or \{ for a brace") -> Diagnostic:
@@ -95,17 +95,17 @@ def no_projection_name(span: Span) -> Diagnostic:
 
 
 def not_utf8(offset: int) -> Diagnostic:
-    """P110: a file that is no text."""
+    """P110: a file that is not UTF-8."""
     return Diagnostic("P110", f"the file is not UTF-8 (byte {offset})", Span(0, 1))
 
 
 def duration_too_long(span: Span) -> Diagnostic:
-    """P111: a duration beyond all calendars."""
+    """P111: a duration that is too long."""
     return Diagnostic("P111", "this duration is too long", span, help="the longest is 106751991d")
 
 
 def foreign(span: Span, found: str, here: str | None, *, help_: str = "", length: int | None = None) -> Diagnostic:
-    """P112: what other languages write.
+    """P112: syntax of other languages.
 
     `here` is what to write instead of its first `length` characters, by default all of them; None where no text put
     there would mend it, and `help_` says what to do.
@@ -119,12 +119,12 @@ def foreign(span: Span, found: str, here: str | None, *, help_: str = "", length
 
 
 def missing_sign(span: Span, sign: str, fix: tuple[Span, str]) -> Diagnostic:
-    """P113: two things without what stands between them."""
-    return Diagnostic("P113", f"a `{sign}` is missing behind this", span, fix=fix)
+    """P113: a missing separator between two things."""
+    return Diagnostic("P113", f"a `{sign}` is missing after this", span, fix=fix)
 
 
 def if_without_else(span: Span) -> Diagnostic:
-    """P114: an `if` that would have no value where its condition is false."""
+    """P114: an `if` that would have no value if its condition is false."""
     return Diagnostic("P114", "this `if` has no `else`", span, help="every `if` yields a value: add `else …`")
 
 
@@ -135,14 +135,14 @@ def no_division(span: Span, sign: str) -> Diagnostic:
 
 
 def too_many_problems(span: Span, limit: int) -> Diagnostic:
-    """P116: so many errors that the rest is not looked at."""
+    """P116: so many errors that the rest is not checked."""
     return Diagnostic(
-        "P116", f"there are more than {limit} errors; what follows is not checked", span, help="mend the first ones"
+        "P116", f"there are more than {limit} errors; what follows is not checked", span, help="correct the first ones"
     )
 
 
 def too_much_to_check(span: Span, limit: int) -> Diagnostic:
-    """P117: a program that takes more steps to check than any reasonable one."""
+    """P117: a program that takes too many steps to check."""
     return Diagnostic(
         "P117",
         f"checking this program takes more than {limit:,} steps",
@@ -152,16 +152,16 @@ def too_much_to_check(span: Span, limit: int) -> Diagnostic:
 
 
 def not_inside_text(span: Span, what: str) -> Diagnostic:
-    """P119: a text or a comment in the `{…}` of a text."""
-    help_ = "name it before: `let x = …;`, and write {x}" if what == "a text" else "write it behind the text"
-    return Diagnostic("P119", f"{what} cannot stand inside of the {{…}} of a text", span, help=help_)
+    """P119: a string or a comment in the `{…}` of a string."""
+    help_ = "name it before: `let x = …;`, and write {x}" if what == "a text" else "write it after the string"
+    return Diagnostic("P119", f"{what} cannot be inside the {{…}} of a string", span, help=help_)
 
 
 # --- N2 names --------------------------------------------------------------------------------------------------------
 
 
 def unknown_name(span: Span, name: str, scope: Iterable[str]) -> Diagnostic:
-    """N201: a variable that does not exist; P112 where another language has it."""
+    """N201: a variable that does not exist; P112 if another language has it."""
     names = list(scope)
     if name in habits.NAMES:
         return foreign(span, f"`{name}`", habits.NAMES[name])
@@ -172,7 +172,7 @@ def unknown_name(span: Span, name: str, scope: Iterable[str]) -> Diagnostic:
 
 
 def already_declared(span: Span, name: str, line: int | None, first: Span | None) -> Diagnostic:
-    """N202: two declarations of one name; without a line and a place, the first is the language's own."""
+    """N202: two declarations of one name; without a line and a place, the first one is builtin."""
     where = "by the language" if line is None else f"in line {line}"
     related = ((first, "first here"),) if first is not None else ()
     return Diagnostic("N202", f"`{name}` is declared already, {where}", span, related=related)
@@ -194,7 +194,7 @@ def unknown_field(span: Span, field: str, owner: str, fields: Iterable[str], lin
 
 
 def unknown_type(span: Span, name: str, types: Iterable[str]) -> Diagnostic:
-    """N205: a type that does not exist; P112 where another language has it."""
+    """N205: a type that does not exist; P112 if another language has it."""
     names = list(types)
     if name in habits.TYPES:
         return foreign(span, f"`{name}`", habits.TYPES[name], length=len(name))
@@ -205,7 +205,7 @@ def unknown_type(span: Span, name: str, types: Iterable[str]) -> Diagnostic:
 
 
 def unknown_function(span: Span, name: str, functions: Iterable[str]) -> Diagnostic:
-    """N206: a function that neither the program nor the library has; P112 where another language has it."""
+    """N206: a function that neither the program nor the library has; P112 if another language has it."""
     if name in habits.FUNCTIONS:
         return foreign(span, f"`{name}`", habits.FUNCTIONS[name], length=len(name))
     if name in habits.FUNCTION_HINTS:
@@ -222,11 +222,11 @@ def unknown_event(span: Span, name: str, events: Iterable[str]) -> Diagnostic:
 
 def keyword_as_variable(span: Span, name: str) -> Diagnostic:
     """N208: a keyword may be a field's name, never a variable's."""
-    return Diagnostic("N208", f"`{name}` is a word of the language and cannot name a variable", span)
+    return Diagnostic("N208", f"`{name}` is a keyword and cannot name a variable", span)
 
 
 def recursive_function(span: Span, cycle: Sequence[str]) -> Diagnostic:
-    """N209: functions may not call themselves, directly or by way of others."""
+    """N209: functions may not call themselves, directly or indirectly."""
     return Diagnostic(
         "N209", f"`{cycle[0]}` calls itself: {' → '.join(cycle)}", span, help="iterate with `for` instead"
     )
@@ -240,7 +240,7 @@ def view_not_here(span: Span, why: str) -> Diagnostic:
 def result_as_value(span: Span, name: str) -> Diagnostic:
     """N211: `keep` or `delete` where a value is needed."""
     help_ = f"write an arm of its own: `when … => {name}`"
-    return Diagnostic("N211", f"`{name}` is what a handler or an arm comes to, no value", span, help=help_)
+    return Diagnostic("N211", f"`{name}` is a result of a handler or an arm, not a value", span, help=help_)
 
 
 # --- T3 types --------------------------------------------------------------------------------------------------------
@@ -268,7 +268,7 @@ def branches_disagree(span: Span, first: str, second: str, which: str) -> Diagno
 
 
 def maybe_none(span: Span, what: str, found: str, way_on: str = "") -> Diagnostic:
-    """T304: an optional value where a present one is needed."""
+    """T304: an optional value where a required one is needed."""
     hint = f"{way_on}test it with `!= none`, give a default with `??`, or assert it with `!`"
     return Diagnostic("T304", f"{what} may be none (it is {found})", span, help=hint)
 
@@ -291,8 +291,8 @@ def wrong_argument_count(span: Span, name: str, wanted: str, found: int) -> Diag
 
 
 def not_a_member(span: Span, text: str, members: Sequence[str]) -> Diagnostic:
-    """T308: a text that an enum does not have."""
-    problem = Diagnostic("T308", f'"{text}" is no value of this enum', span, help=f"it has {_begun(members)}")
+    """T308: a string that an enum does not have."""
+    problem = Diagnostic("T308", f'"{text}" is not a value of this enum', span, help=f"it has {_begun(members)}")
     return _guessing(problem, text, members)
 
 
@@ -302,23 +302,23 @@ def incomparable(span: Span, left: str, right: str, help_: str = "") -> Diagnost
 
 
 def match_not_exhaustive(span: Span, missing: Sequence[str]) -> Diagnostic:
-    """T310: a `match` with an open end."""
+    """T310: a `match` that does not cover everything."""
     return Diagnostic("T310", f"the match does not cover {_listed(missing)}", span, help="add the cases, or `_ => …`")
 
 
 def not_iterable(span: Span, found: str) -> Diagnostic:
-    """T311: `for` over something that is neither list nor map."""
-    return Diagnostic("T311", f"`for` cannot go through {found}", span)
+    """T311: `for` over something that is neither a list nor a map."""
+    return Diagnostic("T311", f"`for` cannot iterate over {found}", span)
 
 
 def needs_place(span: Span, what: str) -> Diagnostic:
-    """T312: a literal whose type only its place could tell."""
+    """T312: a literal whose type is not known from its context."""
     return Diagnostic("T312", f"the type of {what} is not known here", span, help="name it: `let x: TYPE = …`")
 
 
 def not_text(span: Span, found: str) -> Diagnostic:
-    """T313: something that does not go into a string."""
-    return Diagnostic("T313", f"{found} cannot stand in a string", span, help="only present, single values can")
+    """T313: something that cannot be put into a string."""
+    return Diagnostic("T313", f"{found} cannot be put into a string", span, help="only present, single values can")
 
 
 def given_twice(span: Span, what: str) -> Diagnostic:
@@ -327,12 +327,12 @@ def given_twice(span: Span, what: str) -> Diagnostic:
 
 
 def unreachable_case(span: Span) -> Diagnostic:
-    """T315: a case or arm behind one that takes everything."""
-    return Diagnostic("T315", "this is never reached", span, help="an earlier one takes everything")
+    """T315: a case or arm after one that matches everything."""
+    return Diagnostic("T315", "this is never reached", span, help="an earlier one matches everything")
 
 
 def unreachable_arm(span: Span, why: str) -> Diagnostic:
-    """T326: an arm that no view ever takes."""
+    """T326: an arm that no view can reach."""
     return Diagnostic("T326", f"this is never reached: {why}", span)
 
 
@@ -342,39 +342,35 @@ def not_a_record(span: Span, found: str, help_: str = "") -> Diagnostic:
 
 
 def too_deep_a_computation(span: Span, name: str, depth: int, limit: int) -> Diagnostic:
-    """T317: calls nested in calls, deeper than the executors bear."""
+    """T317: calls that nest too deep."""
     return Diagnostic(
         "T317", f"`{name}` computes {depth} levels deep, {limit} are allowed", span, help="split it with `let`"
     )
 
 
 def binder_not_alone(span: Span, name: str) -> Diagnostic:
-    """T318: a name among other patterns, which would have to stand for what only one of them takes."""
-    return Diagnostic("T318", f"`{name}` takes every value, so no other pattern can stand beside it", span)
+    """T318: a name among other patterns, which would be bound in only one of them."""
+    return Diagnostic("T318", f"`{name}` matches every value, so it cannot be combined with other patterns", span)
 
 
 def loops_too_deep(span: Span, limit: int) -> Diagnostic:
-    """T319: comprehensions in comprehensions, deeper than they may be."""
-    return Diagnostic(
-        "T319", f"more than {limit} `for` stand inside one another", span, help="put the inner one into a function"
-    )
+    """T319: comprehensions that nest too deep."""
+    return Diagnostic("T319", f"more than {limit} `for` are nested", span, help="put the inner one into a function")
 
 
 def never_none(span: Span, what: str, found: str, needless: Span) -> Diagnostic:
     """T320: `!` or `??` where nothing can be none."""
-    return Diagnostic(
-        "T320", f"`{what}` is never none (it is {found})", span, help="leave this away", fix=(needless, "")
-    )
+    return Diagnostic("T320", f"`{what}` is never none (it is {found})", span, help="remove this", fix=(needless, ""))
 
 
 def payload_misfit(span: Span, event: str, why: str) -> Diagnostic:
-    """T321: a test's event that the program would refuse."""
+    """T321: a test's event that the program would reject."""
     return Diagnostic("T321", f"this does not fit {event}: {why}", span)
 
 
 def bad_timestamp(span: Span, text: str) -> Diagnostic:
-    """T322: a test's event at no time."""
-    return Diagnostic("T322", f"{text!r} is no timestamp", span, help='write "2000-01-31T12:00:00Z", with an offset')
+    """T322: a test's event without a valid time."""
+    return Diagnostic("T322", f"{text!r} is not a timestamp", span, help='write "2000-01-31T12:00:00Z", with an offset')
 
 
 def no_sorting(span: Span, name: str) -> Diagnostic:
@@ -393,12 +389,12 @@ def bad_header(span: Span, why: str, help_: str) -> Diagnostic:
 
 
 def no_such_presence(span: Span, why: str) -> Diagnostic:
-    """T325: `has` of something that does not come with an event, or always does."""
+    """T325: `has` of something that no event has, or that every event has."""
     return Diagnostic("T325", f"`has` asks whether an event gave a field: {why}", span, help="write `has(e.field)`")
 
 
 def ungrouped_coalesce(span: Span, sign: str, ways: Sequence[str], fix: tuple[Span, str] | None = None) -> Diagnostic:
-    """T330: `??` beside another operator, without parentheses that say what belongs together."""
+    """T330: `??` next to another operator, without parentheses that group them."""
     help_ = f"write {' or '.join(f'`{way}`' for way in ways)}"
     return Diagnostic("T330", f"`??` beside `{sign}` needs parentheses", span, help=help_, fix=fix)
 
@@ -413,7 +409,7 @@ def no_view(span: Span) -> Diagnostic:
 
 def second_view(span: Span) -> Diagnostic:
     """S402: a program has one view type."""
-    return Diagnostic("S402", "a program has one view", span, help="put the other one into a program of its own")
+    return Diagnostic("S402", "a program has one view", span, help="put the other one into a separate program")
 
 
 def default_not_constant(span: Span) -> Diagnostic:
@@ -452,19 +448,19 @@ def wire_taken(span: Span, wire: str, line: int) -> Diagnostic:
 
 
 def unreadable_wire(span: Span, wire: str) -> Diagnostic:
-    """S413: a wire name of a field with a quote, a backslash or a control character, which no field is read by."""
+    """S413: a wire name of a field with a quote, a backslash or a control character, which is not allowed."""
     return Diagnostic(
         "S413", f"no field can be read from {wire!r}: it has a quote, a backslash or a control character", span
     )
 
 
 def recursive_type(span: Span, cycle: Sequence[str]) -> Diagnostic:
-    """S409: a type that holds itself."""
-    return Diagnostic("S409", f"`{cycle[0]}` holds itself: {' → '.join(cycle)}", span)
+    """S409: a type that contains itself."""
+    return Diagnostic("S409", f"`{cycle[0]}` contains itself: {' → '.join(cycle)}", span)
 
 
 def types_too_deep(span: Span, limit: int) -> Diagnostic:
-    """S411: values in values in values, deeper than a value may be."""
+    """S411: values that nest too deep."""
     return Diagnostic("S411", f"values of this type are more than {limit} levels deep", span)
 
 
@@ -474,13 +470,13 @@ def too_many_functions(span: Span, limit: int) -> Diagnostic:
 
 
 def manifest_invalid(span: Span, why: str) -> Diagnostic:
-    """S480: a manifest, or a scenario, that says something that is not allowed; the place is in that file."""
+    """S480: a manifest, or a scenario, with a value that is not allowed; the place is in that file."""
     return Diagnostic("S480", why, span)
 
 
 def too_many_indexes(span: Span, what: str, found: int, limit: int) -> Diagnostic:
     """S414: more indexes than a view may have, or more keys than an index may have."""
-    help_ = "each is written anew with every change of a view: keep those that queries sort and filter by"
+    help_ = "each is updated with every change of a view: keep those that queries sort and filter by"
     return Diagnostic("S414", f"there are {found} {what}, and {limit} are allowed", span, help=help_)
 
 
@@ -495,13 +491,13 @@ def event_was_itself(span: Span, cycle: Sequence[str]) -> Diagnostic:
 
 
 def handler_of_old_form(span: Span, old: str, event: str) -> Diagnostic:
-    """S417: a handler of an event that is turned into another one before handlers see it."""
+    """S417: a handler of an event that is converted to another one before handlers see it."""
     message = f"no handler sees `{old}`: it becomes `{event}`"
     return Diagnostic("S417", message, span, help=f"write `on {event}`")
 
 
 def old_form_twice(span: Span, event: str, old: str) -> Diagnostic:
-    """S418: two ways to make an event of one old form."""
+    """S418: two ways to convert one old form to an event."""
     message = f"`{event}` has two `was` clauses for `{old}`"
     return Diagnostic("S418", message, span, help="give one `was` several arms: `when … => … else => …`")
 
@@ -516,7 +512,7 @@ def route_against_partitions(span: Span, route: str, why: str) -> Diagnostic:
 
 
 def always_beyond_limit(span: Span, event: str, ledger: str, least: int, limit: int) -> Diagnostic:
-    """G501: a handler that takes more than it may, whatever comes."""
+    """G501: a handler that always exceeds a limit."""
     message = f"on {event}: at least {least:,} `{ledger}` are needed, and {limit:,} are allowed"
     help_ = "build smaller values" if ledger == "alloc" else f"compute less, or raise `{ledger}` in the manifest"
     return Diagnostic("G501", message, span, help=help_)
@@ -525,7 +521,7 @@ def always_beyond_limit(span: Span, event: str, ledger: str, least: int, limit: 
 def may_go_beyond_limit(
     span: Span, event: str, ledger: str, most: str, limit: int, terms: Sequence[str], declared: Sequence[Span]
 ) -> Diagnostic:
-    """G502: a handler that may take more than it may; a warning, with the largest terms of the sum."""
+    """G502: a handler that may exceed a limit; a warning, with the largest terms of the sum."""
     message = f"on {event}: up to {most} `{ledger}` may be needed, and {limit:,} are allowed"
     help_ = "the largest parts: " + "; ".join(terms) + "; to accept it, write `# accept G502` above the handler"
     related = tuple((field, "a smaller bound here lowers it") for field in declared)
@@ -533,7 +529,7 @@ def may_go_beyond_limit(
 
 
 def too_much_to_bound(span: Span, event: str, limit: int) -> Diagnostic:
-    """G503: a handler whose cost takes more steps to find out than any reasonable one."""
+    """G503: a handler whose cost takes too many steps to bound."""
     return Diagnostic(
         "G503",
         f"on {event}: finding out what this costs takes more than {limit:,} steps",
@@ -546,8 +542,8 @@ def too_much_to_bound(span: Span, event: str, limit: int) -> Diagnostic:
 
 _UNUSED_HELP = {
     "variable of `for`": "call it `_`",
-    "parameter": "take it away, here and in all calls",
-    "event": "leave the `as` away",
+    "parameter": "remove it, here and in all calls",
+    "event": "remove the `as`",
 }
 
 
@@ -559,18 +555,18 @@ def unhandled_event(span: Span, event_type: str, aggregate_type: str, guess: str
 
 def unused_variable(span: Span, what: str, name: str) -> Diagnostic:
     """L601: a variable, parameter or event that nothing reads."""
-    help_ = _UNUSED_HELP.get(what, "take it away")
+    help_ = _UNUSED_HELP.get(what, "remove it")
     return Diagnostic("L601", f"nothing reads the {what} `{name}`", span, help=help_, severity="warning")
 
 
 def unused_event(span: Span, name: str) -> Diagnostic:
-    """L602: an event that no handler takes."""
-    return Diagnostic("L602", f"no handler takes the event `{name}`", span, severity="warning")
+    """L602: an event that no handler handles."""
+    return Diagnostic("L602", f"no handler handles the event `{name}`", span, severity="warning")
 
 
 def unused_type(span: Span, name: str) -> Diagnostic:
-    """L603: a type that nothing is of."""
-    return Diagnostic("L603", f"nothing is of the type `{name}`", span, severity="warning")
+    """L603: a type that nothing uses."""
+    return Diagnostic("L603", f"nothing uses the type `{name}`", span, severity="warning")
 
 
 def unread_field(span: Span, name: str, event: str) -> Diagnostic:
@@ -590,22 +586,22 @@ def constant_condition(span: Span, *, always: bool) -> Diagnostic:
 
 
 def stream_read(span: Span, field: str, help_: str) -> Diagnostic:
-    """L607: a view that depends on where the stream keeps its events."""
+    """L607: a view that depends on the stream's sequence numbers."""
     message = f"`meta.{field}` is another one when the events are loaded into another stream"
     return Diagnostic("L607", message, span, help=help_, severity="warning")
 
 
 def ambiguous_id(span: Span, parts: Sequence[str]) -> Diagnostic:
-    """L608: two free texts side by side in an id: different pairs can make the same one."""
+    """L608: two free strings next to each other in an id: different pairs can give the same one."""
     message = f"other values of {' and '.join(f'`{part}`' for part in parts)} can make the same id"
     return Diagnostic("L608", message, span, help=f"write `key({', '.join(parts)})`", severity="warning")
 
 
 def invisible_character(span: Span, character: str) -> Diagnostic:
-    """L610: a character that cannot be seen, or that changes the order in which others are shown."""
+    """L610: a character that is invisible, or that changes the order in which others are shown."""
     escape = f"\\u{{{ord(character):x}}}"
     return Diagnostic(
-        "L610", f"the invisible character {escape} makes a reader see another program", span,
+        "L610", f"the invisible character {escape} lets the program look different from what it is", span,
         help=f"delete it, or, where a string needs it, write `{escape}`", severity="warning",
     )  # fmt: skip
 
@@ -614,15 +610,15 @@ def invisible_character(span: Span, character: str) -> Diagnostic:
 
 
 def breaks_readers(span: Span, what: str, hint: str) -> Diagnostic:
-    """C801: a change that readers of the views have to know of; a warning."""
+    """C801: a change that breaks readers of the views; a warning."""
     return Diagnostic("C801", f"this breaks readers: {what}", span, help=hint, severity="warning")
 
 
 def breaks_producers(span: Span, what: str, hint: str) -> Diagnostic:
-    """C802: a change after which events of today are refused, passed over or read otherwise; a warning."""
+    """C802: a change after which present events are rejected, ignored or read differently; a warning."""
     return Diagnostic("C802", f"this breaks producers: {what}", span, help=hint, severity="warning")
 
 
 def compatible(span: Span, what: str) -> Diagnostic:
-    """C803: a change that neither side has to know of; a note."""
+    """C803: a change that affects neither side; a note."""
     return Diagnostic("C803", what, span, severity="note")

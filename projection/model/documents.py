@@ -60,7 +60,7 @@ def read_document(path: Path, *, exact: bool = False) -> dict[str, Any]:
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigurationError(f"{path}: {error}") from None
     if not isinstance(document, dict):
-        raise ConfigurationError(f"{path} holds no mapping of fields to values")
+        raise ConfigurationError(f"{path} contains no mapping of fields to values")
     return document
 
 
@@ -97,7 +97,7 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found: dict[str, object] = {}
     for key, value in pairs:
         if key in found:
-            raise ValueError(f"the key {key!r} stands twice")
+            raise ValueError(f"the key {key!r} appears twice")
         found[key] = value
     return found
 
@@ -123,7 +123,7 @@ class _Loader(yaml.SafeLoader):
             if key.tag != "tag:yaml.org,2002:str":
                 raise _refused("a key must be a text; quote it", key)
             if key.value in seen:
-                raise _refused(f"the key {key.value!r} stands twice", key)
+                raise _refused(f"the key {key.value!r} appears twice", key)
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 

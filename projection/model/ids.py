@@ -47,7 +47,7 @@ class _Id(str):
 
 
 class TenantId(_Id):
-    """Whose data it is; any text of at most 200 bytes once escaped for a key. The empty tenant is the default one."""
+    """A tenant: any string of at most 200 bytes once escaped for a key. The empty one is the default tenant."""
 
     __slots__ = ()
     what = "tenant id"

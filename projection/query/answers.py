@@ -68,7 +68,7 @@ class Unused(msgspec.Struct, frozen=True):
 
 
 class Explanation(Answer, frozen=True, kw_only=True):
-    """How a query was run, and what that took."""
+    """How a query was executed, and its cost."""
 
     plan: str  # in words
     index: str | None  # as it is declared; None where none is used

@@ -192,7 +192,7 @@ class Following:
         if index.stage is not Stage.ON:
             raise ChangesOffError(
                 f"view type {self.view_type} keeps no changes",
-                hint="have the manifest say `changes: true` for it, and start the node anew",
+                hint="set `changes: true` for it in the manifest, and restart the node",
             )
         return index
 

@@ -81,7 +81,7 @@ def require_nodes(nodes: int, limits: QueryLimits) -> None:
         QueryLimitError: it is made of more nodes than allowed.
     """
     if nodes > limits.filter_nodes:
-        raise _beyond(f"the filter comes to {nodes:,} nodes of computation", "filter_nodes", limits.filter_nodes)
+        raise _beyond(f"the filter has {nodes:,} nodes of computation", "filter_nodes", limits.filter_nodes)
 
 
 def _require_bounded(filter_: Node, limits: QueryLimits) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from projection.model.ids import TenantId
 
 _MAX_KEYS = 2_000  # bytes of sort keys in a cursor: with the longest id it stays below what a query takes
-_BEGIN_AGAIN = "begin again with the first page"
+_BEGIN_AGAIN = "start again with the first page"
 
 
 class Place(msgspec.Struct, frozen=True):

@@ -168,7 +168,7 @@ def _sort_key(written: Any) -> Any:
 
 
 _SORT_SCHEMA = {
-    "description": 'A path, upwards; with a `-` in front, downwards: `"-balance"`.',
+    "description": 'A path, ascending; with a `-` in front, descending: `"-balance"`.',
     "anyOf": [
         {"type": "string", "minLength": 1},
         {
@@ -188,25 +188,25 @@ class Query(_Form):
 
     view: Annotated[ViewType, Field(description="The view type.")]
     filter: Annotated[
-        Filter | None, Field(description="Which views: a condition in the projection language, or a structured one.")
+        Filter | None, Field(description="The filter: a condition in the projection language, or a structured one.")
     ] = None
     sort: Annotated[tuple[_Sort, ...], Field(max_length=MAX_SORT_KEYS, description="By default, by id.")] = ()
     select: Annotated[
         tuple[Path, ...] | None,
-        Field(min_length=1, max_length=MAX_SELECTED, description="Which fields; all by default."),
+        Field(min_length=1, max_length=MAX_SELECTED, description="The fields; all by default."),
     ] = None
-    limit: Annotated[int, Field(strict=True, ge=1, lt=2**31, description="Views on a page.")] | None = None
+    limit: Annotated[int, Field(strict=True, ge=1, lt=2**31, description="Views per page.")] | None = None
     cursor: Annotated[
-        str | None, Field(min_length=1, max_length=MAX_CURSOR, description="`next` of the page before.")
+        str | None, Field(min_length=1, max_length=MAX_CURSOR, description="`next` of the previous page.")
     ] = None
     count: Annotated[bool, Field(strict=True, description="Whether all views that match are counted.")] = False
     min_sequence: Annotated[
-        _Whole | None, Field(description="The sequence of an event that must be in, as its acknowledgement told.")
+        _Whole | None, Field(description="The sequence of an event that must be included, from its acknowledgment.")
     ] = None
-    wait_ms: Annotated[_Whole | None, Field(description="How long to wait for it.")] = None
-    max_lag_s: Annotated[float | None, Field(ge=0, allow_inf_nan=False, description="No older answer is wanted.")] = (
-        None
-    )
+    wait_ms: Annotated[_Whole | None, Field(description="How long to wait for that event.")] = None
+    max_lag_s: Annotated[
+        float | None, Field(ge=0, allow_inf_nan=False, description="The largest lag that the answer may have.")
+    ] = None
 
     @classmethod
     def read(cls, written: bytes | str | Mapping[str, Any], limits: QueryLimits | None = None) -> Self:
@@ -276,7 +276,7 @@ def _plain(written: bytes | str | Mapping[str, Any]) -> Any:
     try:
         value = _decoder.decode(written if isinstance(written, (bytes, str)) else _encoder.encode(written))
     except (msgspec.MsgspecError, UnicodeError, RecursionError, InvalidOperation, TypeError, ValueError) as error:
-        raise QueryInvalidError(f"the query is no JSON: {error}", pointer="") from None
+        raise QueryInvalidError(f"the query is not JSON: {error}", pointer="") from None
     if isinstance(written, (bytes, str)):
         with suppress(RecursionError):  # it nests too deeply, which is seen next
             json.loads(written, object_pairs_hook=_named_once, parse_int=str, parse_float=str)

@@ -75,11 +75,11 @@ def require(position: LanePosition, lag_s: float | None, wanted: Wanted) -> None
     """
     if wanted.min_sequence is not None and position.scanned < wanted.min_sequence:
         raise NotFreshError(
-            f"the views hold the log up to sequence {position.scanned}, and not up to {wanted.min_sequence}",
+            f"the views include events up to sequence {position.scanned}, and not up to {wanted.min_sequence}",
             hint="wait for longer (wait_ms), or ask again in a moment",
         )
     if wanted.max_lag_s is not None and (lag_s is None or lag_s > wanted.max_lag_s):
-        known = "how old they are is not known" if lag_s is None else f"they are {lag_s:,} s behind"
+        known = "their age is not known" if lag_s is None else f"they are {lag_s:,} s behind"
         raise NotFreshError(
             f"the views are not known to be at most {wanted.max_lag_s:,} s behind: {known}",
             hint="ask again in a moment, or allow for more (max_lag_s)",

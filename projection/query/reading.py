@@ -80,7 +80,7 @@ def suspended_in(data: Path, view_type: ViewType | None = None) -> list[tuple[Vi
 
 
 def parked_events(data: Path, view_type: ViewType | None = None) -> Iterator[ParkedEvent]:
-    """What is parked, and recorded as skipped, in the builds that answer: of one view type, or of all in their order.
+    """The parked and recorded skipped events of the builds that answer: of one view type, or of all in order.
 
     Raises:
         ConfigurationError: there is no such folder or view type.

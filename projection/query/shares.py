@@ -114,4 +114,4 @@ class Shares:
                 f"of {self._places:,} in all",
                 hint=hint,
             )
-        return QueryBusyError(f"all {self._places:,} places for {self._what} are taken", hint=hint)
+        return QueryBusyError(f"all {self._places:,} slots for {self._what} are in use", hint=hint)

@@ -21,9 +21,9 @@ _CONNECT_S = 10
 _SCHEMES = ("postgres://", "postgresql://")
 _PASSING = {"08", "40", "53", "55", "57"}  # of what passes: connections, conflicts, room, locks, an end of the server
 _HINTS = {
-    "28P01": "see to user and password: in the URL, in PGPASSWORD or in ~/.pgpass",
+    "28P01": "check user and password: in the URL, in PGPASSWORD or in ~/.pgpass",
     "28000": "let pg_hba.conf admit this user from this machine",
-    "3D000": "make the database with `createdb`, or name another one",
+    "3D000": "create the database with `createdb`, or name another one",
     "42501": "grant what is missing; docs/postgres.md lists what a sink needs, docs/backfill.md what a load does",
 }
 
@@ -52,7 +52,7 @@ class Address:
             self._parameters = {"port": "none"}
         if not url.startswith(_SCHEMES) or set(str(self._parameters.get("port", ""))) - set("0123456789,"):
             raise ConfigurationError(
-                "the address of the database is no URL of PostgreSQL",
+                "the address of the database is not a PostgreSQL URL",
                 hint="postgres://user@host:5432/database; escape what is special in a password, or use PGPASSWORD",
             )
 

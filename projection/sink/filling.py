@@ -178,7 +178,7 @@ class Filling:
                 "others depend on the former table, so it was kept; it is not brought up to date any more",
                 view_type=self.view_type,
                 table=kept,
-                hint="make them anew on the table of now, and drop this one",
+                hint="create them again on the new table, and drop this one",
             )
 
 

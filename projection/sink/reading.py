@@ -141,7 +141,7 @@ def _head(served: Served, view_type: ViewType, snapshot: Snapshot) -> Head:
         raise ChangesOffError(
             f"view type {view_type} keeps no changes"
             + (" yet: they are being filled in" if index.stage is Stage.FILLING else ""),
-            hint="have the manifest say `changes: true` for it, and start the node anew",
+            hint="set `changes: true` for it in the manifest, and restart the node",
         )
     position = snapshot.position
     stream = "" if position.stream is None else f"{position.stream.name} {position.stream.created}"

@@ -23,7 +23,7 @@ _RECORDS = b"audit:"
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """Who does something, by their own word, and how they came in."""
+    """Who does something, as they call themselves, and through which door."""
 
     name: str
     door: Door

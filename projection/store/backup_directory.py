@@ -61,7 +61,7 @@ class BackupDirectory:
         return self._path / name
 
     def names(self) -> list[str]:
-        """The whole backups, the oldest first."""
+        """The complete backups, the oldest first."""
         with _told(self._path, "read"):
             if not is_folder(self._path):
                 return []
@@ -110,7 +110,7 @@ class BackupDirectory:
             name = entry.name.removesuffix(_PARTIAL).removesuffix(_DELETED)
             if not NAME.fullmatch(name) and name not in _ALSO_THERE:
                 raise ConfigurationError(
-                    f"{self._path} is no directory of backups: it holds {entry.name!r}",
+                    f"{self._path} is not a directory of backups: it contains {entry.name!r}",
                     hint="name an empty directory, one that does not exist, or one that holds backups only",
                 )
 

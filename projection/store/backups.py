@@ -47,7 +47,7 @@ class Backups(Protocol):
     """A place for the backups of one data folder."""
 
     def names(self) -> list[str]:
-        """The whole backups, the oldest first.
+        """The complete backups, the oldest first.
 
         Raises:
             StorageError: the place cannot be read.

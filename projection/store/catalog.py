@@ -32,7 +32,7 @@ from projection.store.catalog_records import (
 )
 from projection.store.folder_lock import FolderLock, require_same_host
 from projection.store.format import Kind, check_stamp, stamp_or_check
-from projection.store.lmdb_env import Environment
+from projection.store.lmdb_opening import open_still, open_to_read, open_to_write
 from projection.store.migration import is_of_former_format, migrate
 from projection.store.ranges import entries_below
 from projection.store.restored import CATALOG as FOLDER
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from projection.model.promotion import HeldBuild
     from projection.store.audit import AuditRecord
     from projection.store.build import Build
-    from projection.store.lmdb_env import Transaction
+    from projection.store.lmdb_env import Environment, Transaction
 
 _Result = TypeVar("_Result")
 
@@ -77,7 +77,7 @@ class CatalogReader(CatalogReading):
                 f"there is no data folder of a node at {data}", hint="name the folder that `projection run` writes to"
             )
         require_same_host(data)
-        environment = Environment.open_readonly(path)
+        environment = open_to_read(path)
         with environment.closed_on_error(), environment.read() as transaction:
             check_stamp(transaction, Kind.CATALOGUE, path)
         return cls(data, environment)
@@ -89,14 +89,14 @@ class CatalogReader(CatalogReading):
         Raises:
             StorageError: there is none, or it cannot be read.
         """
-        environment = Environment.open_still(data / FOLDER)
+        environment = open_still(data / FOLDER)
         with environment.closed_on_error(), environment.read() as transaction:
             check_stamp(transaction, Kind.CATALOGUE, environment.path)
         return cls(data, environment)
 
 
 class Catalog(CatalogReading):
-    """The catalog in the hands of the node, which has the data folder to itself until `close` or its end."""
+    """The catalog of a node, which owns the data folder until `close` or its end."""
 
     def __init__(self, data: Path, environment: Environment, lock: FolderLock, node_id: str) -> None:
         super().__init__(data, environment)
@@ -106,7 +106,7 @@ class Catalog(CatalogReading):
 
     @classmethod
     def open(cls, data: Path, node_id: str | None = None) -> Self:
-        """Take a data folder and open its catalog; make both where there are none yet.
+        """Lock a data folder and open its catalog; create both if they do not exist.
 
         A folder of the former store format is migrated first.
 
@@ -128,7 +128,7 @@ class Catalog(CatalogReading):
         try:
             require_restored(data)
             path = data / FOLDER
-            environment = Environment.create_or_open(path, map_size=_MAP_SIZE)
+            environment = open_to_write(path, map_size=_MAP_SIZE)
             with environment.closed_on_error():
                 if is_of_former_format(environment):
                     migrate(data, environment, CatalogReading(data, environment).all_builds(), put_build)
@@ -362,7 +362,7 @@ class Catalog(CatalogReading):
             self._serving.clear()
 
     def close(self) -> None:
-        """Give the data folder back; idempotent."""
+        """Release the data folder; idempotent."""
         super().close()
         self._lock.close()
 
@@ -398,7 +398,7 @@ def renew(data: Path, audit: AuditRecord) -> None:
         _take(transaction, data / FOLDER, None)
         write_record(transaction, audit)
 
-    environment = Environment.create_or_open(data / FOLDER, map_size=_MAP_SIZE)
+    environment = open_to_write(data / FOLDER, map_size=_MAP_SIZE)
     try:
         environment.update(write)
     finally:

@@ -19,12 +19,14 @@ from projection.errors import StorageError
 from projection.store.disk import disk_error
 from projection.store.format import touch
 from projection.store.free_pages import BEGIN, free_ranges
-from projection.store.lmdb_env import Environment
 from projection.store.lmdb_folder import DATA
+from projection.store.lmdb_opening import open_beside
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from projection.store.lmdb_env import Environment
 
 _KEEP_SIZE, _PUNCH_HOLE = 1, 2
 _SECTOR = 512  # bytes, in which the system counts what a file takes
@@ -50,12 +52,12 @@ def compact_store(path: Path, on_progress: Callable[[int, int], None] = lambda _
             the work, and what was given back by then is.
 
     Raises:
-        StorageError: the file system can take nothing out of a file, or the store cannot be used.
+        StorageError: the file system does not support holes in files, or the store cannot be used.
     """
     try:
         file = os.open(path / DATA, os.O_RDWR | os.O_CLOEXEC)
         try:
-            environment = Environment.open_beside(path)
+            environment = open_beside(path)
             try:
                 if not os.path.samestat(os.fstat(file), (path / DATA).stat()):
                     raise StorageError(f"the store at {path} was replaced just now", hint="give the order again")
@@ -67,8 +69,8 @@ def compact_store(path: Path, on_progress: Callable[[int, int], None] = lambda _
     except OSError as error:
         if error.errno in (EOPNOTSUPP, ENOSYS):
             raise StorageError(
-                f"the file system of {path} can take nothing out of a file",
-                hint="`projection rebuild` folds the view type anew, into a file without free pages",
+                f"the file system of {path} does not support holes in files",
+                hint="`projection rebuild` writes the view type to a file without free pages",
             ) from None
         raise disk_error(f"{path} cannot be compacted: {error.strerror}", error.errno) from None
 

@@ -23,7 +23,7 @@ _RAISE_DESCRIPTORS = (
     "raise the limit of open files (`ulimit -n`): a node needs three for each build, and one for each connection"
 )
 _RAISE_ADDRESSES = (
-    "lift the limit of addresses (`ulimit -v`): each build has 64 GiB of them for its map, which takes no memory"
+    "raise the limit on address space (`ulimit -v`): each build needs 64 GiB for its map, which use no memory"
 )
 _PROBE = 64 << 10  # bytes
 

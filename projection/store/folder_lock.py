@@ -77,7 +77,7 @@ class FolderLock:
             self.close()
             raise StorageError(
                 f"{folder} is in use by another node or command: {holder or 'an unknown process'}",
-                hint="wait until that process has ended, or stop it; a node of its own needs a data folder of its own",
+                hint="wait until that process has ended, or stop it; each node needs its own data folder",
             ) from None
         except OSError as error:
             self.close()

@@ -72,12 +72,12 @@ def check_stamp(transaction: Transaction, kind: Kind, path: Path) -> None:
     if found_version == FORMER_VERSION:
         raise StorageError(
             f"{path} was written in store format {found_version}, and this program reads and writes {FORMAT_VERSION}",
-            hint="start the node with this version once: it migrates its data folder, and nothing is folded anew",
+            hint="start the node with this version once: it migrates its data folder, and nothing is rebuilt",
         )
     if found_version != FORMAT_VERSION:
         raise StorageError(
             f"{path} was written in store format {found_version}, and this program reads and writes {FORMAT_VERSION}",
-            hint="run the program version that wrote it, or name another data folder and let the views be folded anew",
+            hint="run the program version that wrote it, or rebuild the views in another data folder",
         )
     if found_kind != kind:
         raise StorageError(f"{path} is the {found_kind} of a projection node, not a {kind}")

@@ -1,27 +1,19 @@
-"""The one door to LMDB: opens environments, translates errors, grows maps and frees the slots of dead readers."""
+"""The one door to LMDB: an open environment, its transactions, the size of its map and the slots of dead readers."""
 
 from __future__ import annotations
 
 import time
 from contextlib import contextmanager, suppress
 from errno import EROFS
-from typing import TYPE_CHECKING, NamedTuple, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
 import lmdb
 
 from projection.errors import StorageDamagedError, StorageError
-from projection.store.dirty_mark import DirtyMark, LoadingMark
-from projection.store.disk import (
-    disk_error,
-    reserve,
-    storage_full,
-    sync_folder,
-    whole_folder,
-)
+from projection.store.disk import disk_error, reserve, storage_full, whole_folder
 from projection.store.gate import Gate, OccupiedError, ShutError
-from projection.store.host import require_local
 from projection.store.lmdb_errors import LMDB_ERRORS, storage_error
-from projection.store.lmdb_folder import DATA, LOCK, has_data, is_open_elsewhere, prepared
+from projection.store.lmdb_folder import DATA, LOCK
 from projection.store.lmdb_reading import Reading
 from projection.store.pages import require_sound, require_sound_head
 
@@ -30,12 +22,12 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from projection.store.lmdb_syncing import Syncing
+
 Transaction: TypeAlias = "lmdb.Transaction[bytes]"
 Cursor: TypeAlias = "lmdb.Cursor[bytes]"
 _Result = TypeVar("_Result")
 
-MAP_SIZE = 64 << 30  # bytes of address space, not of disk: the file grows as it is written
-MAX_MAP_SIZE = 1 << 40  # a process has 2**47 bytes of addresses, and one environment a lane
 MAX_READERS = 1024
 _LOCK_BYTES = MAX_READERS * 64 + 128  # of the file that all processes map to write themselves into
 PATIENCE = 10.0  # seconds that growing, mending and closing wait for this process's open transactions
@@ -66,27 +58,23 @@ class Environment:
     def __init__(
         self,
         path: Path,
+        syncing: Syncing,
         *,
         map_size: int = 0,
         max_map_size: int = 0,
         readonly: bool = False,
-        sync: bool = True,
         is_sound: bool = False,
         is_still: bool = False,
     ) -> None:
-        """What the class methods call. Without `sync` the caller has set the dirty mark.
+        """What `lmdb_opening` calls. Where not every commit is to wait for the disk, it has set the dirty mark.
 
         A store that is not known to be sound is looked at before anything of it is followed.
         """
         self.path = path
-        self.discarded = False  # whether a store was here that a power loss may have damaged; it is deleted
-        self.is_loading = False  # whether commits wait for the disk only from `end_loading` on, if at all
-        self._syncs_when_loaded = False
-        self._is_condemned = False  # the disk refused what memory has: the mark stays
+        self.syncing = syncing
         self._map_size = map_size
         self._max_map_size = max_map_size
         self._readonly = readonly
-        self._sync = sync
         self._is_still = is_still
         self._gate = Gate()
         self._next_reader_check = 0.0
@@ -100,96 +88,6 @@ class Environment:
                 with self.read() as transaction:
                     require_sound(path / DATA, transaction.id())
             self.free_dead_readers()
-
-    @classmethod
-    def create_or_open(
-        cls,
-        path: Path,
-        *,
-        map_size: int = MAP_SIZE,
-        max_map_size: int = MAX_MAP_SIZE,
-        sync: bool = True,
-        loads: bool = False,
-    ) -> Self:
-        """Open for writing; make the directory where there is none yet.
-
-        Args:
-            path: the environment's directory.
-            map_size: bytes that the data may grow to before the map has to be made larger.
-            max_map_size: bytes that the map is never made larger than.
-            sync: whether a commit waits for the disk. If not, a power loss loses the whole environment. It waits all
-                the same, until it is opened again, where the disk has no room for the mark that says so.
-            loads: whether a store that is empty, or was opened so and has not come to `end_loading`, waits for the disk
-                only from there on. Any other is never put at risk again.
-
-        Raises:
-            StorageDamagedError: the data file is not LMDB's, or damaged.
-            StorageError: the directory holds something else, or cannot be used.
-        """
-        try:
-            found = prepared(path, sync=sync, loads=loads)
-            try:
-                is_empty = found.is_new or found.discarded
-                environment = cls(
-                    path, map_size=map_size, max_map_size=max_map_size, sync=found.sync, is_sound=is_empty
-                )
-            except StorageError:
-                if found.is_new:  # a page of two may have found room
-                    (path / DATA).unlink(missing_ok=True)
-                raise
-            with environment.closed_on_error():
-                if found.sync and (mark := DirtyMark(path)).is_set():
-                    environment._settle(mark)
-                if found.is_new:
-                    sync_folder(path)
-        except OSError as error:
-            raise disk_error(f"{path} cannot be made a store: {error.strerror}", error.errno) from None
-        environment.discarded, environment.is_loading = found.discarded, found.is_loading
-        environment._syncs_when_loaded = sync
-        return environment
-
-    @classmethod
-    def open_readonly(cls, path: Path) -> Self:
-        """Open for reading, while another process may be writing.
-
-        Raises:
-            StorageDamagedError: the data file is not LMDB's, or damaged, or the power went before it was on the disk.
-            StorageError: there is no store, or it cannot be used.
-        """
-        try:
-            _require_store(path)
-            return cls(path, readonly=True, is_sound=is_open_elsewhere(path))  # with a map as the writer has made it
-        except OSError as error:
-            raise disk_error(f"{path} cannot be read: {error.strerror}", error.errno) from None
-
-    @classmethod
-    def open_beside(cls, path: Path) -> Self:
-        """Open for writing beside the owner, which may be another process; the marks stay as they are.
-
-        Raises:
-            StorageDamagedError: the data file is not LMDB's, or damaged, or the power went before it was on the disk.
-            StorageError: there is no store, or it cannot be used.
-        """
-        try:
-            _require_store(path)
-            return cls(path, is_sound=is_open_elsewhere(path))
-        except OSError as error:
-            raise disk_error(f"{path} cannot be used: {error.strerror}", error.errno) from None
-
-    @classmethod
-    def open_still(cls, path: Path) -> Self:
-        """Open for reading what nobody writes to, such as a backup; nothing is written, and any disk will do.
-
-        Raises:
-            StorageDamagedError: the data file is not LMDB's, or damaged.
-            StorageError: there is no store, or it cannot be used.
-        """
-        try:
-            if not has_data(path):
-                raise StorageError(f"there is no store at {path}")
-            return cls(path, readonly=True, is_still=True)
-        except OSError as error:
-            raise disk_error(f"{path} cannot be read: {error.strerror}", error.errno) from None
 
     def _connect(self) -> lmdb.Environment:
         try:
@@ -205,7 +103,7 @@ class Environment:
                 readonly=self._readonly,
                 lock=not self._is_still,
                 create=False,
-                sync=self._sync,
+                sync=self.syncing.every_commit,
                 max_readers=MAX_READERS,
                 max_spare_txns=1,  # keeps one reader slot for the many short reads of the writing process
                 mode=0o600,
@@ -214,11 +112,6 @@ class Environment:
             raise self._refused(error) from None
         self._connected = True
         return connected
-
-    @property
-    def waits_for_disk(self) -> bool:
-        """Whether a commit is on the disk when it returns."""
-        return self._sync
 
     def read(self) -> AbstractContextManager[Transaction]:
         """A transaction that sees one consistent picture.
@@ -314,7 +207,7 @@ class Environment:
         if larger <= size:
             raise storage_full(
                 f"the store at {self.path} is full: it has reached its limit of {size} bytes",
-                "give it a higher limit, or have it hold less",
+                "give it a higher limit, or store less",
             )
         self._alone(lambda: self._lmdb.set_mapsize(larger), f"grow to {larger} bytes")
 
@@ -431,31 +324,30 @@ class Environment:
             StorageDamagedError: the disk refused what memory has; the store is discarded when it is opened next.
             StorageError: this process reads here for too long, or the mark cannot be removed; try again.
         """
-        if not self.is_loading:
+        if not self.syncing.is_loading:
             return
         try:
-            if self._syncs_when_loaded and not self._sync:
+            if self.syncing.begins_when_loaded:
                 with self._inside():
-                    self._sync_or_condemn(DirtyMark(self.path))
+                    self.syncing.bring_to_disk(self._sync)
                 self._alone(self._wait_from_here_on, "begin to wait for the disk", _PATIENCE_WHEN_LOADED)
-            LoadingMark(self.path).clear()
+            self.syncing.end_loading()
         except OSError as error:
             raise disk_error(f"{self.path} cannot be written: {error.strerror}", error.errno) from None
         except LMDB_ERRORS as error:
-            if not self._is_condemned:
+            if not self.syncing.is_condemned:
                 raise self._refused(error) from None
             raise StorageDamagedError(
                 f"the disk refused what was written to {self.path} without waiting for it: {error}",
-                hint="once the disk is well, start the node anew: it discards the store and folds the views anew",
+                hint="once the disk works again, restart the node: it discards the store and rebuilds the views",
             ) from None
-        self.is_loading = False
 
     def _wait_from_here_on(self) -> None:
-        mark = DirtyMark(self.path)
-        self._sync_or_condemn(mark)  # what was written before nobody could
-        mark.clear()
-        self._sync = True
+        self.syncing.begin(self._sync)
         self._reconnect()
+
+    def _sync(self) -> None:
+        self._lmdb.sync(force=True)
 
     @contextmanager
     def closed_on_error(self) -> Iterator[None]:
@@ -475,47 +367,23 @@ class Environment:
         if not self._gate.shut(PATIENCE) or self._closed:
             return
         self._closed = True
-        if not self._sync and self._connected and not self._is_condemned:
+        if self.syncing.lacks_the_disk and self._connected:
             with suppress(StorageError):  # the mark tells whoever opens it next
-                self._settle(DirtyMark(self.path))
+                self.settle()
         self._lmdb.close()
 
-    def _settle(self, mark: DirtyMark) -> None:
-        """Bring to the disk what was written without waiting for it, then take the mark away."""
+    def settle(self) -> None:
+        """Bring to the disk what was written without waiting for it, then take the mark away.
+
+        Raises:
+            StorageError: the disk refuses.
+        """
         try:
-            self._sync_or_condemn(mark)
-            mark.clear()
+            self.syncing.settle(self._sync)
         except lmdb.Error as error:
             raise self._refused(error) from None
         except OSError as error:
             raise disk_error(f"{self.path} cannot be written: {error.strerror}", error.errno) from None
 
-    def _sync_or_condemn(self, mark: DirtyMark) -> None:
-        try:
-            self._lmdb.sync(force=True)
-        except lmdb.Error:
-            self._is_condemned = True  # to ask once more would succeed: the kernel has given the pages up
-            with suppress(OSError):
-                mark.condemn()
-            raise
-
     def _refused(self, error: Exception) -> StorageError:
         return storage_error(self.path, error)
-
-
-def _require_store(path: Path) -> None:
-    """Make sure that there is a store that another process may open.
-
-    Raises:
-        StorageDamagedError: the power went before it was on the disk.
-        StorageError: there is none, or not on a disk of this machine.
-        OSError: it cannot be read.
-    """
-    if not has_data(path):
-        raise StorageError(f"there is no store at {path}")
-    require_local(path)
-    if DirtyMark(path).is_outlived():
-        raise StorageDamagedError(
-            f"the store at {path} was written without waiting for the disk, and the machine went down",
-            hint="start the node: it discards the store and folds the views anew",
-        )

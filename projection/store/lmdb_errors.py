@@ -38,10 +38,10 @@ def storage_error(path: Path, error: Exception) -> StorageError:
         case _ if isinstance(error, DAMAGE):
             return StorageDamagedError(
                 f"{path} is not a store, or it is damaged: {error}",
-                hint="move it away and let the views be folded anew",
+                hint="move it away; the views are then rebuilt",
             )
         case lmdb.BadValsizeError():
-            return StorageError(f"the store at {path} cannot take a key or a value of that size")
+            return StorageError(f"the store at {path} cannot store a key or a value of that size")
     number = getattr(error, "code", 0)
     if number == EIO and is_full(path):
         number = ENOSPC  # LMDB says so of a write of which only a part found room

@@ -44,7 +44,7 @@ def prepared(path: Path, *, sync: bool, loads: bool) -> Prepared:
     mark = DirtyMark(path)
     # A process killed while LMDB made the environment leaves its lock file, and maybe the mark, alone.
     if (is_new := not has_data(path)) and {entry.name for entry in path.iterdir()} - {LOCK, *MARKS}:
-        raise StorageError(f"{path} is not a store: it holds other files", hint="name an empty directory")
+        raise StorageError(f"{path} is not a store: it contains other files", hint="name an empty directory")
     if discarded := mark.is_outlived():
         mark.discard()
     is_loading = LoadingMark(path).settle(wanted=loads, is_empty=is_new or discarded)

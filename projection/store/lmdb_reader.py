@@ -11,7 +11,7 @@ from projection.model.keys import VIEWS, CheckpointKey, ViewKey
 from projection.model.parked import parked_digest
 from projection.model.state_digest import StateDigest, entry_digest
 from projection.store.format import Kind, check_stamp
-from projection.store.lmdb_env import Environment
+from projection.store.lmdb_opening import open_still, open_to_read
 from projection.store.port import Audit
 from projection.store.ranges import counted, entries_below
 from projection.store.records import (
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from projection.model.ids import TenantId, ViewId, ViewType
     from projection.model.parked import ParkedEvent, Suspension, Unrecorded
     from projection.store.indexes import DeclaredIndex, StoredIndex
-    from projection.store.lmdb_env import EnvironmentFigures
+    from projection.store.lmdb_env import Environment, EnvironmentFigures
 
 _Lane = TypeVar("_Lane", bound="LmdbLane")
 
@@ -271,7 +271,7 @@ class LmdbViewReader(LmdbLane):
             StorageDamagedError: the data file is not LMDB's, or damaged, or the power went before it was on the disk.
             StorageError: there is no store, it is of another format version, or it cannot be read.
         """
-        return cls._checked(Environment.open_readonly(path))
+        return cls._checked(open_to_read(path))
 
     @classmethod
     def open_still(cls, path: Path) -> Self:
@@ -280,7 +280,7 @@ class LmdbViewReader(LmdbLane):
         Raises:
             StorageDamagedError, StorageError: as in `open`.
         """
-        return cls._checked(Environment.open_still(path))
+        return cls._checked(open_still(path))
 
     @classmethod
     def _checked(cls, environment: Environment) -> Self:

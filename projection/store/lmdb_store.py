@@ -11,7 +11,7 @@ from projection.store.changes import build_changes, change_index, declare_change
 from projection.store.format import Kind, stamp_or_check
 from projection.store.index_building import IndexRound, drop_some
 from projection.store.indexes import index_prefix
-from projection.store.lmdb_env import MAP_SIZE, MAX_MAP_SIZE, Environment
+from projection.store.lmdb_opening import MAP_SIZE, MAX_MAP_SIZE, open_to_write
 from projection.store.lmdb_reader import LmdbLane
 from projection.store.port import require_epoch
 from projection.store.ranges import delete_below, entries_below, entries_between
@@ -93,7 +93,7 @@ class LmdbLaneStore(LmdbLane):
                     f"{path} was folded by {stored}, not by {fold_identity}", hint="a changed program makes a new build"
                 )
 
-        environment = Environment.create_or_open(
+        environment = open_to_write(
             path, map_size=map_size, max_map_size=max_map_size, sync=durability == "sync", loads=loads
         )
         with environment.closed_on_error():
@@ -103,17 +103,17 @@ class LmdbLaneStore(LmdbLane):
     @property
     def discarded(self) -> bool:
         """Whether a store was here that a power loss may have damaged; it is gone, and this one began empty."""
-        return self._environment.discarded
+        return self._environment.syncing.discarded
 
     @property
     def waits_for_disk(self) -> bool:
         """Whether a commit is on the disk when it returns."""
-        return self._environment.waits_for_disk
+        return self._environment.syncing.every_commit
 
     @property
     def is_loading(self) -> bool:
         """See `LaneStore.is_loading`."""
-        return self._environment.is_loading
+        return self._environment.syncing.is_loading
 
     def end_loading(self) -> None:
         """See `LaneStore.end_loading`."""

@@ -28,7 +28,7 @@ from projection.store.changes import POINTERS, ChangeIndex, Stage
 from projection.store.dirty_mark import DirtyMark
 from projection.store.format import FORMER_VERSION, Kind, stamp, version_of
 from projection.store.indexes import StoredIndexes
-from projection.store.lmdb_env import Environment
+from projection.store.lmdb_opening import open_to_write
 from projection.store.ranges import entries_below
 from projection.store.records import (
     CHANGES,
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from projection.store.build import Build
-    from projection.store.lmdb_env import Transaction
+    from projection.store.lmdb_env import Environment, Transaction
 
 
 def _log() -> Any:
@@ -102,7 +102,7 @@ def _refuses_as_before(path: Path) -> bool:
     if not is_file(path / "data.mdb") or DirtyMark(path).is_outlived():
         return False
     try:
-        environment = Environment.create_or_open(path)
+        environment = open_to_write(path)
         with environment.closed_on_error(), environment.read() as transaction:
             found = any(decode_parked(stored).view_id is None for _, stored in entries_below(transaction, PARKED))
         environment.close()
@@ -134,7 +134,7 @@ def _migrate_lane(path: Path, identities: Mapping[str, str]) -> None:
     if not is_file(path / "data.mdb") or DirtyMark(path).is_outlived():  # which is discarded when it is opened
         return
     try:
-        environment = Environment.create_or_open(path)
+        environment = open_to_write(path)
         with environment.closed_on_error():
             without_view = environment.update(lambda transaction: _lane(transaction, identities))
         environment.close()

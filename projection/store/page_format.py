@@ -55,7 +55,7 @@ def damaged(path: Path, damage: Damage) -> StorageDamagedError:
     """The error for what is wrong with a data file."""
     return StorageDamagedError(
         f"{path} is not a store, or it is damaged: {damage}",
-        hint="bring back a copy of the store's folder, or move it away and let the views be folded anew",
+        hint="restore a copy of the store's folder, or move it away; the views are then rebuilt",
     )
 
 

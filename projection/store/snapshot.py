@@ -130,7 +130,7 @@ def unreadable(path: Path, error: ValueError) -> StorageDamagedError:
     """What is said of a store that holds what this package never wrote."""
     return StorageDamagedError(
         f"the store at {path} holds a record that cannot be read: {error}",
-        hint="move it away and let the views be folded anew",
+        hint="move it away; the views are then rebuilt",
     )
 
 

@@ -135,7 +135,7 @@ class Nats:
             raise StreamError(f"the connection to {self.hosts} was lost during a request to {subject!r}") from None
         except nats.errors.NoRespondersError:
             raise StreamError(
-                f"nobody at {self.hosts} answers requests to {subject!r}", hint="is JetStream switched on there?"
+                f"nobody at {self.hosts} answers requests to {subject!r}", hint="is JetStream enabled there?"
             ) from None
         except (nats.errors.Error, OSError) as error:
             if (refused := self.refused(subject)) is not None and isinstance(error, TimeoutError):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from projection.model.checkpoint import LanePosition
     from projection.stream.jetstream import StreamInfo
 
-_REBUILD = "restore the stream, or fold it anew with an empty data folder"
+_REBUILD = "restore the stream, or rebuild the views in an empty data folder"
 
 
 async def check_identity(
@@ -47,7 +47,7 @@ async def check_identity(
     if not await _same_log(info, position, time_of):
         raise StreamIdentityError(
             f"stream {stream!r} (created {info.created}) is not the log that was read up to {position.scanned}: "
-            "it was made anew or restored",
+            "it was created again or restored",
             hint=_REBUILD,
         )
     require_history(stream, info, position.scanned + 1)
@@ -72,14 +72,14 @@ def require_history(stream: str, info: StreamInfo, needed: int) -> None:
         raise StreamIdentityError(
             f"stream {stream!r} begins at {first}: the messages {needed} to {first - 1}, which are still to be read, "
             "are gone",
-            hint=f"restore them, or fold anew from sequence {first} on",
+            hint=f"restore them, or rebuild from sequence {first} on",
         )
     if any(losses(info.config)):  # else what is missing was left out
         raise StreamIdentityError(
             f"stream {stream!r} copies a part of {mirror.name!r} under its sequences and begins at {first}: it cannot "
             f"be known whether the messages {needed} to {first - 1} were left out of it or lost",
             hint="make the mirror one that loses nothing, with `--deny-delete --deny-purge` and no limits; or read a "
-            f"stream that has {mirror.name!r} as its source, with the same filter: it counts from 1",
+            f"stream that has {mirror.name!r} as its source, with the same filter: its sequences start at 1",
         )
 
 

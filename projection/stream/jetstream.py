@@ -208,7 +208,7 @@ class JetStream:
                 raise
             raise StreamError(
                 f"there is no stream {stream!r} at {self.nats.hosts}",
-                hint="`projection load --create` makes one",
+                hint="`projection load --create` creates one",
                 code=STREAM_NOT_FOUND,
             ) from None
         if not info.is_current:

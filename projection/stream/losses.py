@@ -28,7 +28,7 @@ def require_limits(stream: str, config: StreamConfig) -> None:
     if config.retention != _LIMITS:
         raise StreamError(
             f"stream {stream!r} has the retention {config.retention!r}: it keeps a message only until consumers have "
-            "acknowledged it, so it is no log that views can be folded from; no consumer of it was made or deleted",
+            "acknowledged it, so views cannot be folded from it; no consumer of it was created or deleted",
             hint=f"read a stream that copies it: `nats stream add {stream}_log --source {stream} --retention {_LIMITS} "
             f"--defaults`, then set `stream: {stream}_log`",
             code=NO_LOG,

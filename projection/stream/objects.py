@@ -153,7 +153,7 @@ class ObjectStore:
             digest.update(message.data)
             yield message.data
         if digest.hexdigest() != found.sha256:
-            raise StreamError(f"{name} in bucket {self.bucket!r} is not as it was written")
+            raise StreamError(f"{name} in bucket {self.bucket!r} has changed since it was written")
 
     async def delete(self, name: str) -> None:
         """Delete an object and its pieces, if there is one."""

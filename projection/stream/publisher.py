@@ -227,7 +227,7 @@ class _Publishing:
             if len(window.waiting) != seen:
                 heard, seen = monotonic(), len(window.waiting)
             elif monotonic() - heard > _ACKNOWLEDGED_WITHIN_S:
-                window.failure = window.failure or f"no acknowledgement came for {_ACKNOWLEDGED_WITHIN_S:.0f} s"
+                window.failure = window.failure or f"no acknowledgment arrived for {_ACKNOWLEDGED_WITHIN_S:.0f} s"
 
     def _acknowledge(self, window: _Window, delivery: Delivery) -> None:
         if window.failure is not None:
@@ -243,7 +243,7 @@ class _Publishing:
             subject = window.waiting[0].subject
             window.failure = f"subject {subject!r} goes to {answer.stream or 'no stream'}"
         elif delivery.subject != f"{window.inbox}.{oldest}" or answer.seq <= self.last:
-            window.failure = "acknowledgements came out of order"
+            window.failure = "acknowledgments arrived out of order"
         else:
             window.size -= len(window.waiting.popleft().data)
             self._stored(answer.seq)
@@ -327,7 +327,7 @@ class _Publishing:
         return StreamError(
             f"publishing to stream {self._stream!r} ended: {reason}; "
             f"the first {self.count} messages are stored in order, up to sequence {self.last or self._end}",
-            hint="what follows them may be there in part",
+            hint="some of the later ones may be stored, too",
         )
 
 

@@ -120,7 +120,7 @@ def unnumbered(line: bytes) -> bytes:
 
 
 def _refused(why: str) -> DecodeError:
-    return DecodeError(f"this is no recorded message: {why}", code="D101")
+    return DecodeError(f"this is not a recorded message: {why}", code="D101")
 
 
 def _is_a_line_of_json(data: bytes) -> bool:

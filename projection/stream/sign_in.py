@@ -19,7 +19,7 @@ _JWT = re.compile(rb"-+BEGIN NATS USER JWT-+\s+(\S+)\s")
 _SEED = re.compile(rb"-+BEGIN USER NKEY SEED-+\s+(\S+)\s")
 _SEED_LENGTH = 36
 _OF_A_SEED, _OF_A_USER = 18 << 3, 20 << 3  # what nkeys puts before a key, so that its text begins with S and U
-_WRITE_CREDENTIALS = "write it anew: `nsc generate creds --name USER > FILE`"
+_WRITE_CREDENTIALS = "write it again: `nsc generate creds --name USER > FILE`"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -41,10 +41,12 @@ class NKey:
         except binascii.Error:
             raw = b""
         if len(raw) != _SEED_LENGTH or _checksum(raw[:-2]) != raw[-2:] or raw[0] & 0xF8 != _OF_A_SEED:
-            raise ConfigurationError(f"{str(path)!r} holds no valid nkey seed", hint="a user's begins with SU")
+            raise ConfigurationError(f"{str(path)!r} contains no valid nkey seed", hint="a user's begins with SU")
         kind = (raw[0] & 7) << 5 | raw[1] >> 3
         if kind != _OF_A_USER:
-            raise ConfigurationError(f"{str(path)!r} holds an nkey seed of no user", hint="a user's begins with SU")
+            raise ConfigurationError(
+                f"{str(path)!r} contains an nkey seed that is not a user's", hint="a user's begins with SU"
+            )
         seed = raw[2:-2]
         public = bytes([kind]) + Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
         return cls(seed, base64.b32encode(public + _checksum(public)).rstrip(b"=").decode())

@@ -82,7 +82,7 @@ class ScenarioCase(Case):
         if scenario.expect is None:
             return folded
         if lines := unmet(scenario.expect, folded):
-            raise ExpectationError("\n".join([f"{self.path} does not come to what it expects:", *lines]))
+            raise ExpectationError("\n".join([f"{self.path} does not give the expected result:", *lines]))
         return None
 
 

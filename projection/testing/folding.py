@@ -42,11 +42,11 @@ _TENANCY = Tenancy()
 
 
 class NoSuchViewError(ConfigurationError, LookupError):
-    """A test asks for a view that is not there, or that it does not name well enough."""
+    """A test requests a view that does not exist, or does not name it precisely enough."""
 
 
 class Parked(NamedTuple):
-    """An event that a view could not take."""
+    """An event that could not be applied to a view."""
 
     sequence: int  # of the event, from 1
     event: str  # its type
@@ -205,7 +205,7 @@ class Folded:
         )
 
     def given(self, events: Events) -> Folded:
-        """What comes of these events behind those that were given already."""
+        """The result with these events after those given before."""
         __tracebackhide__ = True
         return self.projection.given(events, after=self.given_events)
 

@@ -159,7 +159,7 @@ def _of_array(data: bytes, place: str) -> Iterator[tuple[str, bytes]]:
     try:
         items = _items.decode(data)
     except msgspec.DecodeError as error:
-        raise ConfigurationError(f"{place.format('…')}: this is no JSON: {error}") from None
+        raise ConfigurationError(f"{place.format('…')}: this is not JSON: {error}") from None
     for number, item in enumerate(items, 1):
         yield place.format(number), bytes(item)
 
@@ -208,7 +208,7 @@ def _recorded(line: bytes, place: str, recorded: Callable[[bytes], Envelope | No
     try:
         return recorded(line)
     except ProjectionError as error:
-        raise ConfigurationError(f"{place}: this is no event: {error.message}", hint=error.hint) from None
+        raise ConfigurationError(f"{place}: this is not an event: {error.message}", hint=error.hint) from None
 
 
 def given_event(data: bytes, place: str, time: str, aggregate_of: Callable[[str], str]) -> GivenEvent:
@@ -262,6 +262,6 @@ def _envelope(short: _Short, time: str, aggregate_of: Callable[[str], str]) -> b
 
 def _no_event(place: str, why: str) -> ConfigurationError:
     return ConfigurationError(
-        f"{place}: this is no event: {why}",
+        f"{place}: this is not an event: {why}",
         hint='write an envelope, or its short form {"type": …, "data": {…}}',
     )

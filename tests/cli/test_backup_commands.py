@@ -143,7 +143,9 @@ def test_what_is_damaged_is_told_with_status_1(site, server):
         ended.returncode,
         f"error: backup {made['name']}: counter/1/0/data.mdb is not as" in ended.stderr,
     )
-    refused(projection(*restored(site, server, "--data", "elsewhere"), folder=site), 1, "is not as it was written")
+    refused(
+        projection(*restored(site, server, "--data", "elsewhere"), folder=site), 1, "has changed since it was written"
+    )
     again = projection("backup", "backups", folder=site)
     assert (0, f"warning: the earlier backup {made['name']} is damaged") == (
         again.returncode,
@@ -191,7 +193,7 @@ def test_a_stream_that_was_made_anew_is_refused(site, server):
         (("backup", "--list"), 2, "no place for backups is named"),
         (("backup", "nowhere", "--list"), 2, "there is no backup in"),
         (("backup", "data/backups"), 2, "is in the data folder"),
-        (("backup", "."), 2, "is no directory of backups: it holds"),
+        (("backup", "."), 2, "is not a directory of backups: it contains"),
         (("verify", "--backup", "nowhere"), 2, "there is no backup at"),
         (("verify", "--backup", "."), 2, "there is no backup in"),
         (("restore", "nowhere", "--offline"), 2, "there is no backup at"),

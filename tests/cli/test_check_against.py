@@ -49,7 +49,7 @@ def test_what_does_not_check_is_not_compared_and_not_gone(repository):
     program.write_text(program.read_text().replace("with { total", "with { totl"))
     status, found = against(repository, "--against", "HEAD", "--fail-on-breaking")
     assert (1, 0, []) == (status, found["breaking"], found["changes"])
-    assert ["it is not compared, for it does not check"] == found["view_types"][0]["reasons"]
+    assert ["it is not compared, because it has errors"] == found["view_types"][0]["reasons"]
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_what_does_not_check_is_not_compared_and_not_gone(repository):
             "let c = view",
             "the program means the same: only comments, layout, names or tests changed",
         ),
-        ("\non Counted", "\nindex by total\non Counted", "only indexes changed, which are built beside the fold"),
+        ("\non Counted", "\nindex by total\non Counted", "only indexes changed, which are built in the background"),
     ],
 )
 def test_what_means_the_same_makes_no_new_fold_and_says_why(repository, before, after, reason):

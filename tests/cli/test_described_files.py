@@ -108,7 +108,7 @@ def test_what_the_manifest_leaves_out_is_not_told_as_events_that_no_program_hand
         + "\n"
     )
     ended = in_this_process("replay", "events.jsonl", folder=folder)
-    assert "note: 2 messages are no events: 1 ignored, 1 of another subject\n" in ended.stderr
+    assert "note: 2 messages are not events: 1 ignored, 1 of another subject\n" in ended.stderr
     assert "note: unhandled: 1 event is of a type that no program handles\n" in ended.stderr
     (folder / "events.jsonl").write_text(lines)
     assert "unhandled" not in in_this_process("replay", "events.jsonl", folder=folder).stderr

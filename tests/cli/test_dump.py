@@ -179,7 +179,7 @@ def test_a_stream_whose_beginning_is_gone_is_dumped_from_where_it_begins(dumped,
     asyncio.run(trim())
     ended = in_this_process("dump", "late.jsonl", *where[:3], f"{stream_name}_T", folder=folder)
     assert 0 == ended.returncode, ended.stderr
-    assert f"stream '{stream_name}_T' begins at 4: what was before that is gone" in ended.stderr
+    assert f"stream '{stream_name}_T' begins at 4: earlier messages are gone" in ended.stderr
     assert [4, 5] == [json.loads(line)["sequence"] for line in (folder / "late.jsonl").read_text().splitlines()]
 
 

@@ -325,10 +325,11 @@ def test_messages_that_the_draft_cannot_read_are_counted_and_shown_on_demand(nat
     ]
     fill(nats_server.url, stream_name, [*map(make, range(98)), *odd])
     ended = projection("inspect", *where, "--write", "draft", folder=tmp_path, COLUMNS="200")
-    assert "2 of 100 messages cannot be read by this, and a node would park them:" in ended.stdout
-    assert "  D102 (2; the first is message 99)\n  --values shows why; where they are no events" in ended.stdout
+    assert "the draft does not fit 2 of 100 messages, which a node would park:" in ended.stdout
+    assert "  D102 (2; the first is message 99)\n  --values shows why; if they are not events" in ended.stdout
     assert "protobuf" not in ended.stdout
-    assert "image" not in ended.stdout
+    assert "1 image/jpeg" in ended.stdout  # by its first bytes
+    assert "JSON is read" not in ended.stdout
     shown = projection("inspect", *where, "--values", folder=tmp_path, COLUMNS="200").stdout
     assert "D102: the data of the CloudEvent is image/jpeg; JSON is read (1; the first is message 99)" in shown
     assert "(1; the first is message 100)" in shown

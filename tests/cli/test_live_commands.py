@@ -102,12 +102,12 @@ def test_a_view_type_is_paused_and_a_manifest_deployed_by_command_and_by_signal(
     told = done("plan", "--sample", "1", *server, folder=site)
     assert "would differ" in told
     assert "only views that had events of these types can differ: Counted" in told
-    assert "time: not known, as no build of it was measured" in done("plan", *server, folder=site)
+    assert "time: not known, because no build of it was measured" in done("plan", *server, folder=site)
     unreached = projection("plan", "--url", "nats://127.0.0.1:1", folder=site)
     assert ("unknown" in unreached.stdout, 0) == (True, unreached.returncode), unreached.stderr
     assert {1: "answers"} == states(site)
     deployed = projection("deploy", folder=site)
-    assert ("folds anew" in deployed.stdout, "`projection builds list` shows how far" in deployed.stderr) == (
+    assert ("folds anew" in deployed.stdout, "`projection builds list` shows the progress" in deployed.stderr) == (
         True,
         True,
     )

@@ -237,7 +237,9 @@ def test_a_file_that_is_not_there_is_wrong_usage(tmp_path, target):
 def test_a_stream_is_made_only_when_asked(tmp_path, target):
     ended = run(write(tmp_path / "f.jsonl", shop_lines(3)), *target.options, folder=tmp_path)
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert f"error: there is no stream '{target.name}' at {target.url}\n  hint: make it with --create\n" == ended.stderr
+    assert (
+        f"error: there is no stream '{target.name}' at {target.url}\n  hint: create it with --create\n" == ended.stderr
+    )
     assert target.stored() is None
 
 

@@ -138,4 +138,4 @@ def test_a_load_that_waits_for_a_writer_ends_when_it_is_told_to(
         _, said = loader.communicate(timeout=WITHIN_S)
         late.rollback()
     assert loader.returncode == 130, said
-    assert b"interrupted before the first row; the same command goes on there" in said
+    assert b"interrupted before the first row; the same command continues there" in said

@@ -62,7 +62,7 @@ def table(database: str) -> str:
         ("--table events --subject-template a.*", "is no subject"),
         ("--table events --query x", "one of --table NAME and --query SELECT"),
         ("", "one of --table NAME and --query SELECT"),
-        ("--query x", "--query takes --key"),
+        ("--query x", "--query needs --key"),
         ("file --table events", "leave out the file"),
     ],
 )
@@ -113,14 +113,14 @@ def test_a_database_that_lets_nobody_in(table: str, tmp_path: Path) -> None:
     events = ("--table", "events")
     wrong = said(tmp_path, named(table, user="limited", password=f"{SECRET}wrong"), *events, status=EXIT_FAILED)
     assert 'password authentication failed for user "limited"' in wrong
-    assert "see to user and password" in wrong
+    assert "check user and password" in wrong
     denied = said(tmp_path, named(table, user="limited", password=SECRET), *events, status=EXIT_FAILED)
     assert "table 'events' cannot be read: permission denied for table events" in denied
     assert "grant what is missing" in denied
     absent = said(tmp_path, "postgres://u:hunter2@127.0.0.1:1/d", *events, status=EXIT_FAILED)
     assert "database d, user u, host 127.0.0.1, port 1 cannot be used" in absent
     assert "refused" in absent
-    assert "is no URL of PostgreSQL" in said(tmp_path, "mysql://u:hunter2@h/d", *events)
+    assert "is not a PostgreSQL URL" in said(tmp_path, "mysql://u:hunter2@h/d", *events)
 
 
 def test_options_of_a_database_without_one(tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ def test_one_view_is_found_by_its_id_as_it_is_and_as_it_was(bank, place):
     for more in ((), ("--at", len(EVENTS))):
         ended = query(bank, "--id", "A1", "--format", "json", *more, *place)
         assert (0, [JSON_LINES["A1"]]) == (ended.returncode, ended.stdout.splitlines()), ended.stderr
-    assert f"note: as it was after event {len(EVENTS)}, made" in ended.stderr
+    assert f"note: as of event {len(EVENTS)}, folded" in ended.stderr
     refused(query(bank, "--id", "A1", "--at", len(EVENTS) + 1, *place), 1, f"{len(EVENTS) + 1}")
 
 
@@ -151,7 +151,7 @@ def test_all_views_are_found_as_they_were(bank, place):
             assert ["A1,1200.00", "=é:1,100.00", "A2,37.50", "A3,-4.05"] == before.stdout.splitlines()[1:], (
                 before.stderr
             )
-            assert "note: as it was after event 5, folded from the first event, with the 5 events" in before.stderr
+            assert "note: as of event 5, folded from the first event: 5 events" in before.stderr
         now = query(bank, "--at", len(EVENTS), "--filter", "balance > 100", "--format", "json", *way)
         assert (0, [JSON_LINES["A1"]]) == (now.returncode, now.stdout.splitlines()), now.stderr
         assert "4" == query(bank, "--at", len(EVENTS), "--count", *way).stdout.strip()
@@ -216,9 +216,9 @@ def test_what_cannot_be_asked_is_told_in_one_sentence(bank, place, arguments, sa
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
-        (("--filter", "{nothing"), 2, ("option --filter: it begins as JSON does",)),
+        (("--filter", "{nothing"), 2, ("option --filter: it begins like JSON",)),
         (("--all", "--limit", 3), 2, ("--all and --limit contradict",)),
-        (("--at", 3), 2, ("nobody says where backups are", "--backup", "--from-start")),
+        (("--at", 3), 2, ("no place for backups is named", "--backup", "--from-start")),
         (("--at", 3, "--backup", "none"), 2, ("there is no backup at", "none")),
         (("--at", 3, "--url", "http://127.0.0.1:1"), 2, ("a node is asked for one view of the past", "--id")),
         (("--backup", "."), 2, ("--backup and --from-start go with --at",)),
@@ -250,7 +250,7 @@ def test_wrong_usage_is_told_before_anything_is_asked(bank, arguments, status, s
 def test_who_forgets_the_tenant_is_told_whose_views_were_looked_for(bank, place):
     ended = projection("query", "accounts", "--format", "json", *place, folder=bank)
     assert (0, "") == (ended.returncode, ended.stdout)
-    assert "no view of the default tenant matches; --tenant asks" in ended.stderr
+    assert "no view of the default tenant matches; --tenant selects" in ended.stderr
     assert "" == query(bank, *place, tenant="nobody").stderr
 
 

@@ -10,7 +10,7 @@ from operating_support import copied, left_behind, total
 
 from projection.engine.tasks import TaskRecord, encoded
 from projection.store.catalog import Catalog
-from projection.store.lmdb_env import MAP_SIZE, Environment
+from projection.store.lmdb_opening import MAP_SIZE, open_to_write
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def repair(site, left, nats_server, *arguments):
 
 
 def change(site, view_id, view) -> None:
-    environment = Environment.create_or_open(site / "data" / "counter" / "1" / "0", map_size=MAP_SIZE)
+    environment = open_to_write(site / "data" / "counter" / "1" / "0", map_size=MAP_SIZE)
     key = f"view:a:counter:{view_id}".encode()
     environment.update(lambda transaction: transaction.put(key, view) if view else transaction.delete(key))
     environment.close()
@@ -46,13 +46,13 @@ def test_what_differs_is_shown_and_put_right(site, left, nats_server):
     assert "odd: should not be there\n" in would.stdout
     assert "views differed, and nothing was written\n" in would.stdout
     assert 77 == total(site, "x")
-    done = repair(site, left, nats_server, "--reason", "the disk was exchanged")
+    done = repair(site, left, nats_server, "--reason", "the disk was replaced")
     assert 0 == done.returncode, done.stderr
-    assert done.stdout.endswith("views differed, and all is as it should be now\n")
+    assert done.stdout.endswith("views differed, and all are correct now\n")
     assert (before, None) == (total(site, "x"), total(site, "odd"))
     audit = projection("audit", folder=site).stdout
     assert "repair counter (build 1, views 2, parked 0, entries 0), by" in audit
-    assert "(offline): the disk was exchanged" in audit
+    assert "(offline): the disk was replaced" in audit
     assert 0 == projection("verify", folder=site).returncode
 
 
@@ -80,13 +80,13 @@ def test_a_view_that_is_neither_stored_nor_in_the_log_is_told_to_be_none(site, l
 
 
 def test_where_no_node_runs_operations_are_listed_and_none_is_canceled(site):
-    assert "there is no long operation yet\n" == projection("operations", "list", folder=site).stdout
+    assert "there are no long operations yet\n" == projection("operations", "list", folder=site).stdout
     refused(projection("operations", "watch", "none", folder=site), 2, "there is no operation 'none'")
     refused(projection("operations", "cancel", "none", folder=site), 2, "no node runs on data")
 
 
 def test_free_pages_are_given_back_and_a_damaged_store_is_passed_over(site):
-    environment = Environment.create_or_open(site / "data" / "counter" / "1" / "0", map_size=MAP_SIZE)
+    environment = open_to_write(site / "data" / "counter" / "1" / "0", map_size=MAP_SIZE)
     junk = [b"junk:%05d" % number for number in range(3_000)]
     environment.update(lambda transaction: [transaction.put(key, bytes(900)) for key in junk])
     environment.update(lambda transaction: [transaction.delete(key) for key in junk])

@@ -114,7 +114,7 @@ def test_commands_say_what_they_cannot_do(folder):
         "error: there is no command :evnt",
         "error: there is no event 9",
         "error: 'x' is no number of an event",
-        "error: the program takes no event 'Other'",
+        "error: the program handles no event 'Other'",
         "error: there is no file 'none.jsonl'",
     ] == values(ended)[:5]
     assert "  hint: did you mean ':event'?" in ended.stdout

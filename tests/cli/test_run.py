@@ -25,7 +25,7 @@ from command_support import (
 from patience import WITHIN_S
 
 from projection.store.format import _KEY, FORMAT_VERSION
-from projection.store.lmdb_env import Environment
+from projection.store.lmdb_opening import open_to_write
 from projection.testing.shop import shop_lines
 
 
@@ -200,7 +200,7 @@ def test_a_store_of_another_format_version_is_told_and_left_as_it_is(tmp_path, n
     deploy(tmp_path, stream=stream_name)
     fill(nats_server.url, stream_name, [counted("x")])
     assert 0 == projection("run", "--until-caught-up", *at, folder=tmp_path).returncode
-    with closing(Environment.create_or_open(tmp_path / "data" / part)) as environment:
+    with closing(open_to_write(tmp_path / "data" / part)) as environment:
         stamp = json.loads(environment.get(_KEY)) | {"version": FORMAT_VERSION + 1}
         environment.update(lambda transaction: transaction.put(_KEY, json.dumps(stamp).encode()))
     said = f"was written in store format {FORMAT_VERSION + 1}, and this program reads and writes {FORMAT_VERSION}"

@@ -134,7 +134,7 @@ def test_what_cannot_be_imported_is_said_in_a_sentence(tmp_path, monkeypatch):
     for names, said in (
         (["a.json"], "a.json is not JSON"),
         (["b.json"], "b: this is no schema of an object"),
-        (["c.jsonl"], "c.jsonl:1: this is no event"),
+        (["c.jsonl"], "c.jsonl:1: this is not an event"),
         (["d.jsonl"], "d.jsonl: there is no event"),
         (["none.json"], "none.json cannot be read"),
         (["a.json", "c.jsonl"], "do not go together"),

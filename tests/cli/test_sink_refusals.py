@@ -38,7 +38,7 @@ def test_a_wrong_password(folder, database):
     asked(database, "DROP ROLE IF EXISTS limited; CREATE ROLE limited LOGIN PASSWORD 'right'")
     text = said(folder, named(database, user="limited", password="hunter2"))
     assert 'password authentication failed for user "limited"' in text
-    assert "see to user and password" in text
+    assert "check user and password" in text
 
 
 def test_a_database_that_is_not_there(folder, database):

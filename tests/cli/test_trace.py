@@ -90,7 +90,7 @@ def test_an_event_that_does_not_fit_has_its_code_and_one_that_nobody_takes_does_
     assert 1 == ended.returncode
     assert "failed: D105: the payload does not fit event Counted" in ended.stdout
     ended = trace(folder, 6)
-    assert (0, True) == (ended.returncode, "takes no event 'Other': nothing happens" in ended.stdout)
+    assert (0, True) == (ended.returncode, "handles no event 'Other': nothing happens" in ended.stdout)
 
 
 def test_of_a_long_loop_the_first_steps_are_shown_and_the_others_are_counted(folder):

@@ -11,7 +11,7 @@ from operating_support import CORRECTED, EVENTS, copied, left_behind
 
 from projection.model.ids import TenantId, ViewId, ViewType
 from projection.model.keys import ViewKey
-from projection.store.lmdb_env import Environment
+from projection.store.lmdb_opening import open_to_write
 
 KEY = ViewKey(TenantId("a"), ViewType("counter"), ViewId("x")).encode()
 
@@ -34,7 +34,7 @@ def verified(folder, *arguments, status=0):
 
 
 def damage(folder, key, value):
-    environment = Environment.create_or_open(folder / "data" / "counter" / "1" / "0")
+    environment = open_to_write(folder / "data" / "counter" / "1" / "0")
     environment.update(lambda transaction: transaction.put(key, value) if value else transaction.delete(key))
     environment.close()
 
@@ -62,7 +62,7 @@ def test_a_store_that_is_cut_is_a_problem_of_its_view_type_and_is_followed_by_no
     assert "data.mdb is not a store, or it is damaged: " in told["problems"][0]
     ended = projection("verify", folder=site)
     assert (1, "error: view type counter: ") == (ended.returncode, ended.stderr[:26])
-    refused(projection("show", "counter", "x", "--tenant", "a", folder=site), 1, "is damaged", "bring back a copy")
+    refused(projection("show", "counter", "x", "--tenant", "a", folder=site), 1, "is damaged", "restore a copy")
 
 
 def test_people_get_a_table(left):

@@ -188,7 +188,7 @@ def test_a_store_that_another_program_made_is_not_compared(node, tmp_path) -> No
     deploy(here, COUNTER.replace("total += e.n", "total += e.n + 1"), stream=folder.name)
     found = answer(here, "x", *source)
     assert ({"total": 2}, None) == (found["view"], found["agrees"])
-    assert "not compared with build 1 of view type counter: it is folded otherwise (the program)" in found["notes"]
+    assert "not compared with build 1 of view type counter: it is folded differently (the program)" in found["notes"]
 
 
 def test_a_server_that_is_not_there_is_one_clear_error(folder) -> None:

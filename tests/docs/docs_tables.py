@@ -212,7 +212,7 @@ def manifest() -> list[Row]:
         for field in structs.fields(model):
             name = field.name
             if (place, name) == ("", "views"):
-                kind, default = "a mapping, one entry or more", "needed"
+                kind, default = "a mapping, one entry or more", "required"
             elif (place, name) == ("", "events"):
                 kind, default = "a mapping", "none"
             elif name in ("start", "limits") and place == "views.NAME.":
@@ -222,7 +222,7 @@ def manifest() -> list[Row]:
                 )
             else:
                 kind = _type(field.type)
-                default = "needed" if field.required else _default(field.default)
+                default = "required" if field.required else _default(field.default)
             rows.append((f"`{place}{name}`", kind, default))
     return rows
 
@@ -234,7 +234,7 @@ def _type(annotation: Any, metadata: Iterable[Any] = ()) -> str:
     if get_origin(annotation) is Literal:
         return " or ".join(f"`{argument}`" for argument in arguments)
     if get_origin(annotation) is tuple:
-        return "a list of texts"
+        return "a list of strings"
     if arguments:
         return _type(arguments[0], metadata)
     bounds = {type(one): one for one in _flat(metadata)}
@@ -245,7 +245,7 @@ def _type(annotation: Any, metadata: Iterable[Any] = ()) -> str:
         return "a mapping"
     if members := getattr(annotation, "__members__", None):
         return ", ".join(f"`{member.value}`" for member in members.values())
-    return {bool: "true or false", Path: "a path", SecretStr: "a text, secret"}.get(annotation, "a text")
+    return {bool: "true or false", Path: "a path", SecretStr: "a string, secret"}.get(annotation, "a string")
 
 
 def _flat(metadata: Iterable[Any]) -> Iterable[Any]:
@@ -264,7 +264,7 @@ def _default(value: Any) -> str:
 # --- queries ---------------------------------------------------------------------------------------------------------
 
 UQF_TYPES: dict[str, types.Type] = {
-    "a text, an enum": types.TEXT,
+    "a string, an enum": types.TEXT,
     "an int, a decimal, a date, a timestamp, a duration, bytes": types.INT,
     "a bool": types.BOOL,
     "json": types.JSON,

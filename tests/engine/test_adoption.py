@@ -329,7 +329,7 @@ def test_what_decides_which_events_are_read_cannot_change(data, old, tmp_path, e
     deployed = deploy(tmp_path / "new", CORRECTED, **entry)
     with Catalog.open(data) as catalog:
         for attempt in (preview, adopt):
-            with pytest.raises(ConfigurationError, match=f"{said}.* it has not seen the events"):
+            with pytest.raises(ConfigurationError, match=f"{said}.* it lacks events"):
                 attempt(catalog, deployed[0])
 
 

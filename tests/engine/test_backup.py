@@ -1,4 +1,4 @@
-"""A backup is a consistent copy of all builds; what is not as it was written is found, and never restored."""
+"""A backup is a consistent copy of all builds; what has changed since it was written is found, and never restored."""
 
 from __future__ import annotations
 
@@ -549,7 +549,7 @@ def test_what_does_not_fit_begins_no_build_and_leaves_nothing(data, directory, t
     store = store_of(directory, made)
     sound = store.read_bytes()
     flip(store, Random(1))
-    assert "is not as it was written" in refusal()
+    assert "has changed since it was written" in refusal()
     store.write_bytes(sound)
     fold_on(data, both[1:], log.messages[4:])
     with Catalog.open(data) as catalog:

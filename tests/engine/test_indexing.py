@@ -29,7 +29,7 @@ from projection.model.ids import TenantId
 from projection.store import index_building
 from projection.store.catalog import Catalog
 from projection.store.indexes import ENTRIES, described, index_range
-from projection.store.lmdb_env import Environment
+from projection.store.lmdb_opening import open_to_write
 from projection.store.memory import MemoryLaneStore
 from projection.store.ranges import after
 
@@ -426,7 +426,7 @@ async def test_an_adopted_build_has_the_indexes_of_the_new_program(tmp_path: Pat
 
 def put(data: Path, key: bytes, value: bytes | None) -> None:
     """What no commit does."""
-    environment = Environment.create_or_open(data / TALLY / "1" / "0")
+    environment = open_to_write(data / TALLY / "1" / "0")
     environment.update(lambda transaction: transaction.put(key, value) if value else transaction.delete(key))
     environment.close()
 

@@ -109,7 +109,7 @@ async def test_a_node_is_not_ready_until_it_has_folded_what_the_log_holds(site, 
 
     monkeypatch.setattr(JetStreamFeed, "next_batch", held)
     async with site.node(deployed, back_pressure={"batch": 100}) as node:
-        assert {"view type tallies": "the stream was not looked at yet"} == node.health.unready()
+        assert {"view type tallies": "the stream has not been checked yet"} == node.health.unready()
         running = asyncio.create_task(node.run())
         await until(lambda: read and node.health.events_to_go == 300 - read[0], running)  # the first one is folded
         assert not node.is_ready

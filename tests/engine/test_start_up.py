@@ -104,7 +104,7 @@ async def test_a_stream_that_is_missing_is_waited_for(site):
     async with site.node(deployed) as node:
         running = asyncio.create_task(node.run())
         await until(lambda: "there is no stream" in node.health.unready().get("stream", ""), running)
-        assert "the stream was not looked at yet" == node.health.unready()["view type tallies"]
+        assert "the stream has not been checked yet" == node.health.unready()["view type tallies"]
         await site.create()
         await site.publish([added("x")] * 3)
         await until(lambda: node.is_ready or node.lanes[0].halted, running)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 MANY = 50
 AT_A_TIME = 2  # they wait more than they work
-TIME_BOX_S = 10 * 60.0
+TIME_BOX_S = 6 * 60.0
 ACKNOWLEDGED_WITHIN_S = 5.0  # as in the product: a server that is gone acknowledges nothing
 
 

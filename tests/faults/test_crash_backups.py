@@ -40,7 +40,7 @@ EVENTS = 500
 LIVES = 2
 BACKUPS = 2  # in one life
 KEPT = 3
-TIME_BOX_S = 3 * 60.0
+TIME_BOX_S = 2 * 60.0
 BY = {"by": "the schedule"}
 
 

@@ -41,7 +41,7 @@ from projection.model.settings import Settings
 from projection.query.reading import parked_events, serving_reader
 from projection.store import control_socket
 from projection.store.catalog import CatalogReader
-from projection.store.lmdb_env import MAP_SIZE, Environment
+from projection.store.lmdb_opening import MAP_SIZE, open_to_write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,7 +58,7 @@ ORDERS_OF = (
     *("pause", "resume", "rebuild", "rebuild", "drop", "drop", "delete", "deploy"),
     *("promote", "promote", "rollback", "rollback", "retire", "repair", "repair", "compact"),
 )
-SCHEDULES, TIME_BOX_S = 50, 8 * 60.0
+SCHEDULES, TIME_BOX_S = 50, 5 * 60.0
 BY = {"by": "the schedule"}
 
 
@@ -114,7 +114,7 @@ class Schedule:
             views = [*reader.scan(None, build.view_type)]
         if not views:  # the log has none for it yet
             return
-        environment = Environment.create_or_open(build.lane_path(), map_size=MAP_SIZE)
+        environment = open_to_write(build.lane_path(), map_size=MAP_SIZE)
         wrong = self.dice.choice(views)[1]
         environment.update(lambda change: change.put(self.dice.choice(views)[0].encode(), wrong))
         environment.close()

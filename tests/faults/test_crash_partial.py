@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 EVENTS = 3_000
 LIVES = 4
 CHANGES = 4  # of one program
-SCHEDULES, TIME_BOX_S = 25, 6 * 60.0
+SCHEDULES, TIME_BOX_S = 25, 4 * 60.0
 VIEW_TYPES = ("shop_customers", "shop_orders")  # whose views have events of several types
 
 

@@ -210,7 +210,7 @@ async def test_where_no_backup_fits_it_is_said_of_each_why(tmp_path):
         await past_build(log_of(site.events), other, 3, tmp_path / "other", backups=(site.directory, [name]))
     stored = next(site.directory.folder(name).rglob(f"account/**/{DATA}"))
     stored.write_bytes(stored.read_bytes()[:-1] + b"x")
-    with pytest.raises(StorageDamagedError, match="not as it was written"):
+    with pytest.raises(StorageDamagedError, match="has changed since it was written"):
         await site.past(tmp_path / "damaged", 3)
     (site.directory.folder(name) / "backup.json").write_text("{")
     with pytest.raises(ConfigurationError, match=f"{name}: it cannot be read"):

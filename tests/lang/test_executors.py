@@ -26,7 +26,7 @@ from projection.lang.source import Source
 from projection.lang.values.codec import encode
 
 EXPRESSIONS = [case for case in all_cases() if not case.text.lstrip().startswith("proj ")]
-LONG_SECONDS = 5 * 60.0
+LONG_SECONDS = 150.0
 GENERATED, MOST = 800, 8_000  # in every run of the tests; more only while an operation is missing
 
 

@@ -190,7 +190,7 @@ def test_what_cannot_be_read_is_not_laid_out():
         lay_out("proj 1\nprojection p\nevent {}\n")
     with pytest.raises(ProgramInvalidError, match="cannot stand"):
         lay_out("event E {}\n")
-    with pytest.raises(ProgramInvalidError, match="is no part of the language"):
+    with pytest.raises(ProgramInvalidError, match="is not part of the language"):
         lay_out("proj 1\nprojection p\nevent E { § }\n")
 
 

@@ -329,7 +329,7 @@ def test_a_loop_of_links_is_no_program(load, tmp_path):
 
 
 def test_a_broken_file_is_named(load):
-    assert "manifest.yaml, line 2, column 1: the key 'manifest' stands twice" in refusal(
+    assert "manifest.yaml, line 2, column 1: the key 'manifest' appears twice" in refusal(
         load, "manifest: 1\nmanifest: 1\n"
     )
 

@@ -113,6 +113,33 @@ class Served:
 
 
 @asynccontextmanager
+async def busy(one: Served, log: list[bytes], *, least: int = 0) -> AsyncIterator[list[tuple[int, int]]]:
+    """Events come, and are added to the log, and a view is asked for all the while; yields what was answered.
+
+    Events have numbers from the least one on; a program parks those below zero.
+    """
+    over, answers = asyncio.Event(), []
+
+    async def publish() -> None:
+        while not over.is_set():
+            events = [fine(f"v{len(log) % 50}", len(log) % 1_000 + least) for _ in range(20)]
+            log.extend(events)
+            await one.site.publish(events)
+
+    async def ask() -> None:
+        while not over.is_set():
+            answer = await one.get("/v1/views/fines/b")
+            answers.append((answer.status_code, answer.json()["view"]["n"]))
+
+    tasks = [asyncio.create_task(publish()), asyncio.create_task(ask())]
+    try:
+        yield answers
+    finally:
+        over.set()
+        await asyncio.gather(*tasks)
+
+
+@asynccontextmanager
 async def served(
     nats_url: str,
     stream: str,

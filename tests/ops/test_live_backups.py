@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 from engine_support import TENANCY
 from node_support import folded
-from ops_support import PROGRAM, fine, served
+from ops_support import PROGRAM, busy, fine, served
 from patience import eventually
 
 from projection.cli.door import door_to
@@ -68,30 +67,6 @@ def restored(directory, name, data):
     return restore(BackupDirectory(directory), name, data, Author("alice", "offline"))
 
 
-@asynccontextmanager
-async def load(one, log):
-    """Events come and queries are answered all the while."""
-    over, answers = asyncio.Event(), []
-
-    async def publish():
-        while not over.is_set():
-            events = [fine(f"v{len(log) % 50}", len(log) % 1_000 - 1) for _ in range(20)]
-            log.extend(events)
-            await one.site.publish(events)
-
-    async def ask():
-        while not over.is_set():
-            answer = await one.get("/v1/views/fines/b")
-            answers.append((answer.status_code, answer.json()["view"]["n"]))
-
-    tasks = [asyncio.create_task(publish()), asyncio.create_task(ask())]
-    try:
-        yield answers
-    finally:
-        over.set()
-        await asyncio.gather(*tasks)
-
-
 def is_a_replay(lane, log):
     """Whether a lane holds what a replay of the log comes to that knew the decisions from its start."""
     replay = Replay((lane.deployed,), TENANCY)
@@ -106,7 +81,7 @@ async def test_a_backup_under_load_that_is_restored_elsewhere_and_caught_up_is_t
     async with site(EVENTS) as one:
         await ordered(one, "pause", view_type="others")  # so that the lanes are at different positions
         await ordered(one, "drop", view_type="fines", sequence=2, tenant_id="t", view_id="a")
-        async with load(one, log) as answers:
+        async with busy(one, log, least=-1) as answers:
             first = await backed_up(one, directory)
             await eventually(lambda: one.node.roster.of(FINES)[0].position.scanned > 100)
             before = len(answers)
@@ -144,7 +119,7 @@ async def test_an_order_over_http_goes_to_the_directory_of_the_settings_alone(si
         again = await ordered(one, "backup")
         assert ([made["name"]], [again["name"]]) == (again["deleted"], BackupDirectory(directory).names())
         refused = await ordered(one, "backup", 409, directory=str(tmp_path / "anywhere"))
-        assert "over the network no place is named" in refused["detail"]
+        assert "a request over the network cannot name a place" in refused["detail"]
         *_, task = (await one.get("/v1/operations")).json()["operations"]
         assert ("backup", "done", again) == (task["operation"], task["state"], task["result"])
         (record, _) = one.site.catalog.audit()
@@ -185,7 +160,7 @@ async def test_what_fails_is_told_counted_and_leaves_the_node_as_it_was(site, di
     directory.mkdir()
     (directory / "holiday.jpg").write_text("x")
     async with site(EVENTS) as one:
-        with pytest.raises(ConfigurationError, match="is no directory of backups"):
+        with pytest.raises(ConfigurationError, match="is not a directory of backups"):
             await backed_up(one, directory)
         with pytest.raises(ConfigurationError, match="is no absolute path"):
             await backed_up(one, "backups")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from contextlib import asynccontextmanager
 
 import pytest
 from engine_support import TENANCY
 from node_support import folded
-from ops_support import PROGRAM, fine, served
+from ops_support import PROGRAM, busy, fine, served
 from patience import WITHIN_S, eventually
 
 from projection.cli.door import door_to
@@ -46,30 +45,6 @@ async def ordered(one, status=200, **order):
     answer = await one.post("/v1/operations/compact", BY | order)
     assert status == answer.status_code, answer.text
     return answer
-
-
-@asynccontextmanager
-async def busy(one, log):
-    """Events come and views are asked for all the while; what was answered is told."""
-    over, answers = asyncio.Event(), []
-
-    async def publish():
-        while not over.is_set():
-            events = [fine(f"v{len(log) % 50}", len(log) % 1_000) for _ in range(20)]
-            log.extend(events)
-            await one.site.publish(events)
-
-    async def ask():
-        while not over.is_set():
-            answer = await one.get("/v1/views/fines/b")
-            answers.append((answer.status_code, answer.json()["view"]["n"]))
-
-    tasks = [asyncio.create_task(publish()), asyncio.create_task(ask())]
-    try:
-        yield answers
-    finally:
-        over.set()
-        await asyncio.gather(*tasks)
 
 
 async def test_the_node_folds_on_and_answers_and_comes_to_the_same(site):

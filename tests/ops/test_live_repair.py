@@ -26,7 +26,7 @@ from projection.stream.address import NatsConnection
 from projection.stream.connection import Nats
 
 FINES = ViewType("fines")
-BY = {"view_type": "fines", "by": "alice", "reason": "the disk was exchanged"}
+BY = {"view_type": "fines", "by": "alice", "reason": "the disk was replaced"}
 EVENTS = [fine("a", 1), fine("a", -1), fine("a", 2), fine("b", 3), fine("c", 4, tenant="u"), fine(7, 1)]
 MANY = PROGRAM.replace("on Put as e to e.id", 'on Put as e for tag in ["", "x/"] to "{tag}{e.id}"')
 
@@ -164,7 +164,7 @@ async def test_what_no_fold_gives_back_is_refused_and_nothing_changes(site, tmp_
     async with site() as one:
         for order, said in (
             ({"view_type": "nobody"}, "has no view type"),
-            ({"view_id": "b"}, "not whose it is"),
+            ({"view_id": "b"}, "but not its tenant"),
         ):
             assert said in (await ordered(one, 409, **order))["detail"]
         recipe = recipe_of(deployed(tmp_path / "corrected", one.site.template, CORRECTED)).encode()
@@ -260,7 +260,7 @@ async def test_a_command_reaches_the_node_and_repairs_the_folder_where_none_runs
     async with site() as one:
         damage(one)
         assert (1, True) == ((came := await asyncio.to_thread(give, tenant_id="t", view_id="b")).different, came.sound)
-        with pytest.raises(ConfigurationError, match="not whose it is"):
+        with pytest.raises(ConfigurationError, match="but not its tenant"):
             await asyncio.to_thread(give, view_id="b")
         damage(one)
     assert (1, False) == ((came := await asyncio.to_thread(give, dry_run=True)).different, came.written)

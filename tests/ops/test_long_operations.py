@@ -281,7 +281,7 @@ async def test_a_task_that_cannot_be_canceled_any_more_says_so(tasks):
 
     task, running = tasks.begin("backup", "fines", ALICE, work)
     await reached.wait()
-    with pytest.raises(ConfigurationError, match="can be canceled no more"):
+    with pytest.raises(ConfigurationError, match="can no longer be canceled"):
         tasks.cancel(task.record.id, ALICE)
     may_end.set()
     assert {"views": 3} == await running

@@ -81,7 +81,7 @@ async def test_a_node_that_has_heard_nothing_is_not_ready_and_its_lag_grows(
 ):
     monkeypatch.setattr(JetStreamFeed, "is_heard", False)
     async with served(nats_server.url, stream_name, tmp_path, settles=False) as one:
-        words = {"view type fines": "nothing has come from the stream yet"}
+        words = {"view type fines": "nothing has been received from the stream yet"}
         await eventually(lambda: words == one.node.health.unready())
         answer = await one.get("/ready")
         assert (503, words) == (answer.status_code, answer.json()["troubles"])

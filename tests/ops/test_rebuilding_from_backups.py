@@ -66,7 +66,7 @@ async def test_it_goes_on_from_the_backup_with_later_decisions_while_a_node_runs
         await one.publish([fine("c", 9)])
         assert 9 == (await one.get("/v1/views/fines/c")).json()["view"]["n"]
         answer = await one.post("/v1/operations/rebuild", BY | {"backup": str(tmp_path / "backups")})
-        assert (409, "over the network no backup is named") == (answer.status_code, answer.json()["detail"])
+        assert (409, "a request over the network cannot name a backup") == (answer.status_code, answer.json()["detail"])
 
 
 async def test_it_goes_on_from_the_backup_at_the_next_start(site, left, tmp_path):

@@ -166,7 +166,7 @@ def test_every_refusal_of_a_stranger_is_as_the_document_says(document):
 
 @pytest.mark.long
 def test_every_one_of_many_answers_is_as_the_document_says(document):
-    hold(document, 400, **KNOWN)
+    hold(document, 200, **KNOWN)
 
 
 def test_the_document_has_an_example_of_every_answer_and_a_summary_of_every_operation(document):

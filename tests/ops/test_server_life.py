@@ -43,7 +43,7 @@ def test_an_address_that_is_taken_is_told():
         port = first.bound.getsockname()[1]
         with pytest.raises(ConfigurationError) as caught:
             Listener.open(Settings(http={"listen": f"127.0.0.1:{port}"}))
-    assert f"http.listen: 127.0.0.1:{port} is taken by another process" == caught.value.message
+    assert f"http.listen: 127.0.0.1:{port} is in use by another process" == caught.value.message
     assert "--listen" in caught.value.hint
 
 
@@ -58,7 +58,7 @@ def test_an_address_of_ipv6_is_told_in_brackets():
         assert f"http://{address}" == first.url
         with pytest.raises(ConfigurationError) as caught:
             Listener.open(Settings(http={"listen": address}))
-    assert f"http.listen: {address} is taken by another process" == caught.value.message
+    assert f"http.listen: {address} is in use by another process" == caught.value.message
 
 
 @pytest.mark.parametrize("text", ["203.0.113.7:0", "nowhere.invalid:0"])
@@ -165,7 +165,7 @@ async def test_a_handshake_that_does_not_come_is_not_waited_for(nats_server, str
 
 def test_a_key_that_cannot_be_used_is_told_and_nobody_is_asked_for_a_passphrase(tmp_path):
     tls = certificate(tmp_path, passphrase=b"secret")
-    with pytest.raises(ConfigurationError, match=r"http\.tls: .* are no certificate and its key"):
+    with pytest.raises(ConfigurationError, match=r"http\.tls: .* are not a certificate and a key"):
         Listener.open(Settings(http={"listen": "127.0.0.1:0", "tls": tls}))
     (tmp_path / "key.pem").write_text("nothing")
     with pytest.raises(ConfigurationError, match=r"http\.tls: "):

@@ -297,7 +297,7 @@ async def test_all_streams_together_read_no_longer_in_a_round_of_the_loop_than_t
 class TestWhoIsRefused:
     def test_a_view_type_that_keeps_no_changes(self, node):
         node.lane(changes=False)
-        with pytest.raises(ChangesOffError, match="counters keeps no changes; have the manifest say `changes: true`"):
+        with pytest.raises(ChangesOffError, match="counters keeps no changes; set `changes: true`"):
             node.feed.open(ACME, query())
 
     def test_a_view_type_that_is_not_served(self, node):

@@ -52,7 +52,7 @@ def test_python_values_count_as_the_json_that_they_make():
 
 @pytest.mark.parametrize("value", [object(), {1, object()}, lambda: None])
 def test_python_values_that_make_no_json_are_refused(value):
-    with pytest.raises(QueryInvalidError, match="no JSON"):
+    with pytest.raises(QueryInvalidError, match="not JSON"):
         Query.read({"view": "v", "filter": {"field": "a", "op": "eq", "value": value}})
 
 

@@ -44,7 +44,7 @@ def test_a_moment_that_our_clock_has_not_reached_is_no_age(ahead, looked, lag_s)
     assert lag_s == found.lag_s
     assert found.as_of is not None  # by the clock of the log
     if lag_s is None:
-        with pytest.raises(NotFreshError, match="how old they are is not known"):
+        with pytest.raises(NotFreshError, match="their age is not known"):
             require(position(NOW + ahead), found.lag_s, Wanted(max_lag_s=10.0))
 
 

@@ -272,7 +272,7 @@ def test_of_a_lane_that_has_read_nothing_no_age_is_known(tmp_path):
     with site.queries() as queries:
         found = queries.run_now(TENANT, asked()).answer
         assert (0, None, None) == (found.scanned, found.as_of, found.lag_s)
-        with pytest.raises(NotFreshError, match="how old they are is not known"):
+        with pytest.raises(NotFreshError, match="their age is not known"):
             queries.run_now(TENANT, asked(max_lag_s=1e9))
     site.close()
 
@@ -330,7 +330,7 @@ async def test_so_many_queries_are_under_way_and_others_are_told_to_come_back(ow
         tasks = [asyncio.create_task(queries.query(one, asked(sort=["price"]))) for one in who]
         await asyncio.sleep(0)
         async with queries._turns._others:  # nobody gets on meanwhile
-            with pytest.raises(QueryBusyError, match="all 2 places for queries under way are taken"):
+            with pytest.raises(QueryBusyError, match="all 2 slots for queries under way are in use"):
                 await queries.query(TENANT, asked())
         assert all(page.views for page in await asyncio.gather(*tasks))
         assert (await queries.query(TENANT, asked())).views

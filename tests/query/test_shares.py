@@ -41,7 +41,7 @@ def test_what_is_refused_says_whose_places_are_taken():
         shares.take(NORTH)
     for name in ("a", "b"):
         shares.take(TenantId(name))
-    with pytest.raises(QueryBusyError, match="all 4 places for queries under way are taken"):
+    with pytest.raises(QueryBusyError, match="all 4 slots for queries under way are in use"):
         shares.take(NORTH)
 
 

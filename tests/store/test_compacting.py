@@ -17,10 +17,12 @@ from projection.errors import StorageError
 from projection.store import compacting
 from projection.store.compacting import compact_store, taken
 from projection.store.format import Kind, stamp
-from projection.store.lmdb_env import Environment
+from projection.store.lmdb_opening import open_beside, open_to_read, open_to_write
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from projection.store.lmdb_env import Environment
 
 MAP = 64 << 20
 Contents = dict[bytes, bytes]
@@ -30,9 +32,9 @@ WRITER = """
 import sys
 from pathlib import Path
 from random import Random
-from projection.store.lmdb_env import Environment
+from projection.store.lmdb_opening import open_to_read, open_to_write
 
-environment, random, open_ = Environment.create_or_open(Path(sys.argv[1]), map_size=1 << 33), Random(int(sys.argv[2])), []
+environment, random, open_ = open_to_write(Path(sys.argv[1]), map_size=1 << 33), Random(int(sys.argv[2])), []
 held = {}
 
 def change(transaction):
@@ -76,7 +78,7 @@ for line in sys.stdin:
 
 def filled(path: Path, random: Random, *, kept: int = 20) -> Contents:
     """A store of which most was deleted."""
-    environment = Environment.create_or_open(path, map_size=MAP, sync=False)
+    environment = open_to_write(path, map_size=MAP, sync=False)
     held = {b"key:%05d" % number: random.randbytes(500) for number in range(5_000)}
 
     def fill(transaction: Any) -> None:
@@ -95,7 +97,7 @@ def filled(path: Path, random: Random, *, kept: int = 20) -> Contents:
 
 
 def read(path: Path) -> Contents:
-    environment = Environment.open_readonly(path)
+    environment = open_to_read(path)
     with environment.closed_on_error(), environment.read() as transaction:
         found = dict(transaction.cursor())
     environment.close()
@@ -129,7 +131,7 @@ def test_what_was_freed_by_the_last_commit_is_given_back_as_well(tmp_path):
     assert told == sorted(told)
     assert told[-1][0] == told[-1][1] > 2_300_000
     assert compact_store(path).after < 200_000
-    environment = Environment.create_or_open(path, map_size=MAP)  # what was given back is used again
+    environment = open_to_write(path, map_size=MAP)  # what was given back is used again
     for number in range(20):
         environment.update(lambda transaction, number=number: transaction.put(b"more:%d" % number, bytes(50_000)))
     environment.close()
@@ -189,7 +191,7 @@ def test_a_process_that_is_killed_has_changed_nothing_and_holds_nobody_up(tmp_pa
     for round_ in range(3):
         path = tmp_path / str(round_)
         held = filled(path, random)
-        environment = Environment.create_or_open(path, map_size=MAP)
+        environment = open_to_write(path, map_size=MAP)
         with environment.read() as before:
             ended = subprocess.run(
                 [sys.executable, "-c", KILLED, str(path), str(random.choice([1, 2, 3]))], check=False
@@ -207,7 +209,7 @@ def test_a_process_that_is_killed_has_changed_nothing_and_holds_nobody_up(tmp_pa
 def test_what_a_reader_still_sees_is_left_alone(tmp_path):
     path = tmp_path / "store"
     filled(path, Random(2), kept=5_000)
-    environment = Environment.create_or_open(path, map_size=MAP)
+    environment = open_to_write(path, map_size=MAP)
     with ExitStack() as stack:
         seen = stack.enter_context(environment.read())
         wanted = dict(seen.cursor())
@@ -237,7 +239,7 @@ def test_a_file_system_that_takes_nothing_out_of_files_is_told_of(tmp_path, monk
         raise OSError(EOPNOTSUPP, os.strerror(EOPNOTSUPP))
 
     monkeypatch.setattr(compacting, "_take_out", refuse)
-    with pytest.raises(StorageError, match="can take nothing out of a file") as refused:
+    with pytest.raises(StorageError, match="does not support holes in files") as refused:
         compact_store(path)
     assert "projection rebuild" in refused.value.hint
     assert held == read(path)
@@ -249,12 +251,11 @@ def test_a_store_that_is_not_there_or_was_replaced_is_refused(tmp_path, monkeypa
     path, other = tmp_path / "store", tmp_path / "other"
     filled(path, Random(4))
     filled(other, Random(5))
-    opened = Environment.open_beside
 
     def replaced(_: object) -> Environment:
         (other / "data.mdb").replace(path / "data.mdb")
-        return opened(path)
+        return open_beside(path)
 
-    monkeypatch.setattr(Environment, "open_beside", replaced)
+    monkeypatch.setattr(compacting, "open_beside", replaced)
     with pytest.raises(StorageError, match="was replaced"):
         compact_store(path)

@@ -1,6 +1,5 @@
 """What a commit outlives: with `sync` the loss of power, with `process` the end of the process, and nobody is deceived."""
 
-import os
 import time
 from errno import EIO, ENOSPC
 from pathlib import Path
@@ -9,6 +8,7 @@ from random import Random
 import pytest
 from lane_child import KEYS
 from store_processes import Start
+from unsyncable import unsyncable
 
 from projection.errors import StorageDamagedError, StorageError
 from projection.store import dirty_mark
@@ -170,23 +170,9 @@ def test_a_store_whose_memory_the_disk_refused_is_discarded_though_the_machine_r
     """The kernel gives a refused page up and says so once; what is read later may be what was there before."""
     store = LmdbLaneStore.open(path, "f0", durability="process")
     Owner(store).write(dict.fromkeys(KEYS, b"{}"))
-    with Path(os.devnull).open("rb") as unsyncable:
-        for descriptor in _data_files(path):
-            os.dup2(unsyncable.fileno(), descriptor)
-    store.close()
+    with unsyncable(path):
+        store.close()
     with pytest.raises(StorageDamagedError):
         LmdbViewReader.open(path)
     with LmdbLaneStore.open(path, "f0") as store:
         assert store.discarded
-
-
-def _data_files(path: Path) -> list[int]:
-    found = []
-    for link in Path("/proc/self/fd").iterdir():
-        try:
-            target = link.readlink()
-        except OSError:
-            continue  # the descriptor that lists the directory is gone by now
-        if target == path / "data.mdb":
-            found.append(int(link.name))
-    return found

@@ -150,7 +150,7 @@ class TestWhatIsNoStore:
 
 def test_a_directory_with_other_files_is_not_made_a_store(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").touch()
-    with pytest.raises(StorageError, match="holds other files; name an empty directory"):
+    with pytest.raises(StorageError, match="contains other files; name an empty directory"):
         LmdbLaneStore.open(tmp_path, "f0")
     assert [tmp_path / "thesis.txt"] == list(tmp_path.iterdir())
 

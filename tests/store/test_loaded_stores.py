@@ -9,6 +9,7 @@ from random import Random
 import pytest
 from lane_child import KEYS
 from store_processes import Start
+from unsyncable import unsyncable
 
 from projection.errors import StorageDamagedError, StorageError
 from projection.store import dirty_mark
@@ -39,13 +40,13 @@ def marks(path: Path) -> set[str]:
 def syncs(monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
     """The marks that were there when a store had been brought to the disk, each time."""
     found = []
-    sync = Environment._sync_or_condemn
+    sync = Environment._sync
 
-    def told(environment: Environment, mark: DirtyMark) -> None:
-        sync(environment, mark)
+    def told(environment: Environment) -> None:
+        sync(environment)
         found.append(marks(environment.path))
 
-    monkeypatch.setattr(Environment, "_sync_or_condemn", told)
+    monkeypatch.setattr(Environment, "_sync", told)
     return found
 
 
@@ -71,10 +72,10 @@ def test_what_is_written_while_the_disk_is_busy_is_there_before_the_mark_is_gone
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, happened = loaded(path), []
-    sync, clear = Environment._sync_or_condemn, DirtyMark.clear
+    sync, clear = Environment._sync, DirtyMark.clear
 
-    def synced(environment: Environment, mark: DirtyMark) -> None:
-        sync(environment, mark)
+    def synced(environment: Environment) -> None:
+        sync(environment)
         happened.append("on the disk")
         if "written" not in happened:
             owner.write({KEYS[0]: b"{}"})
@@ -86,7 +87,7 @@ def test_what_is_written_while_the_disk_is_busy_is_there_before_the_mark_is_gone
 
     with store:
         owner = Owner(store)
-        monkeypatch.setattr(Environment, "_sync_or_condemn", synced)
+        monkeypatch.setattr(Environment, "_sync", synced)
         monkeypatch.setattr(DirtyMark, "clear", cleared)
         store.end_loading()
     assert ["on the disk", "written", "on the disk", "gone"] == happened
@@ -206,32 +207,12 @@ def test_what_the_disk_refused_is_never_said_to_be_there(path: Path) -> None:
     """To ask once more would succeed: the kernel has given the pages up, and tells so once."""
     store = loaded(path)
     Owner(store).write(dict.fromkeys(KEYS, b"{}"))
-    kept = []
-    with Path(os.devnull).open("rb") as unsyncable:
-        for descriptor in _data_files(path):
-            kept.append((descriptor, os.dup(descriptor)))
-            os.dup2(unsyncable.fileno(), descriptor)
-    with pytest.raises(StorageDamagedError, match="the disk refused what was written"):
+    with unsyncable(path), pytest.raises(StorageDamagedError, match="the disk refused what was written"):
         store.end_loading()
-    for descriptor, copy in kept:  # the disk is well again
-        os.dup2(copy, descriptor)
-        os.close(copy)
-    store.close()
+    store.close()  # the disk is well again
     assert "unsynced" in marks(path)
     with loaded(path) as store:
         assert (True, True) == (store.discarded, store.is_loading)
-
-
-def _data_files(path: Path) -> list[int]:
-    found = []
-    for link in Path("/proc/self/fd").iterdir():
-        try:
-            target = link.readlink()
-        except OSError:
-            continue  # the descriptor that lists the directory is gone by now
-        if target == path / "data.mdb":
-            found.append(int(link.name))
-    return found
 
 
 def test_while_this_process_reads_it_goes_on_loading_and_ends_afterwards(path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from projection.errors import StorageDamagedError, StorageError
 from projection.store import lmdb_env
-from projection.store.lmdb_env import Environment
+from projection.store.lmdb_opening import open_to_read, open_to_write
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +25,7 @@ Contents = dict[bytes, bytes]
 def filled(path: Path, random: Random, transactions: int) -> Contents:
     """A store with large and small values, some of which were changed and deleted."""
     held: Contents = {}
-    with_environment = Environment.create_or_open(path, map_size=64 << 20, sync=False)
+    with_environment = open_to_write(path, map_size=64 << 20, sync=False)
 
     def change(transaction: Any) -> None:
         for _ in range(random.choice([1, 20, 200])):
@@ -44,7 +44,7 @@ def filled(path: Path, random: Random, transactions: int) -> Contents:
 
 
 def read(path: Path) -> Contents:
-    environment = Environment.open_readonly(path)
+    environment = open_to_read(path)
     with environment.closed_on_error(), environment.read() as transaction:
         found = dict(transaction.cursor())
     environment.close()
@@ -53,7 +53,7 @@ def read(path: Path) -> Contents:
 
 def written(path: Path) -> Contents:
     """All that a store holds after a change that uses its free pages."""
-    environment = Environment.create_or_open(path, map_size=64 << 20, sync=False)
+    environment = open_to_write(path, map_size=64 << 20, sync=False)
     with environment.closed_on_error():
         for number in range(5):
             environment.update(lambda transaction, number=number: transaction.put(b"more:%d" % number, bytes(9_000)))

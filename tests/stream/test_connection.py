@@ -287,7 +287,7 @@ async def test_an_illegal_subject_is_a_stream_error(log: Log) -> None:
 
 
 async def test_a_server_without_jetstream_is_said_so(log: Log) -> None:
-    with pytest.raises(StreamError, match=r"nobody at .* answers .*; is JetStream switched on there"):
+    with pytest.raises(StreamError, match=r"nobody at .* answers .*; is JetStream enabled there"):
         await log.nats.request("$JS.hub.API.INFO")
 
 

@@ -208,7 +208,7 @@ async def test_history_lost_before_it_was_read_is_refused(log: Log) -> None:
     await log.publish(30)
     await log.call("STREAM.PURGE", seq=21)
     feed = log.feed(LanePosition(scanned=10))
-    with pytest.raises(StreamIdentityError, match=r"begins at 21: the messages 11 to 20.*fold anew from sequence 21"):
+    with pytest.raises(StreamIdentityError, match=r"begins at 21: the messages 11 to 20.*rebuild from sequence 21"):
         await feed.open()
     feed = log.feed(LanePosition(scanned=20))
     await feed.open()

@@ -65,8 +65,8 @@ async def folds(connection: NatsConnection, name: str, **limits: int) -> None:
         ("{}", "holds no NATS USER JWT: the line `-----BEGIN NATS USER JWT-----`"),
         ("-----BEGIN NATS USER JWT-----\n", "holds no NATS USER JWT"),
         (f"-----BEGIN NATS USER JWT-----\n{JWT}\n", "holds no USER NKEY SEED"),
-        (credentials(seed="SUAB"), "holds no valid nkey seed"),
-        (credentials(seed=seed_text(0)), "holds an nkey seed of no user; a user's begins with SU"),
+        (credentials(seed="SUAB"), "contains no valid nkey seed"),
+        (credentials(seed=seed_text(0)), "contains an nkey seed that is not a user's; a user's begins with SU"),
     ],
 )
 def test_a_credentials_file_that_is_none_is_a_sentence(tmp_path: Path, text: str, said: str) -> None:
@@ -163,7 +163,7 @@ async def test_a_file_that_is_spoilt_under_a_node_is_told_and_read_again(tmp_pat
                     await nats.request("$JS.API.INFO")
                 except StreamError as error:
                     said.append(error.message)
-                return "holds no valid nkey seed" in "".join(said)
+                return "contains no valid nkey seed" in "".join(said)
 
             await eventually(told)
             path.write_text(seed_text())

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from projection.stream.embedded import EmbeddedServer
 
-FOLD_ANEW = "restore the stream, or fold it anew with an empty data folder"
+FOLD_ANEW = "restore the stream, or rebuild the views in an empty data folder"
 
 
 async def folded_anew(site: Site) -> None:
@@ -83,7 +83,7 @@ async def test_a_purge_beyond_the_checkpoint_halts_and_a_start_behind_the_hole_i
     assert (
         "stream.identity",
         f"stream {site.stream!r} begins at 71: the messages 51 to 70, which are still to be read, are gone",
-        "restore them, or fold anew from sequence 71 on",
+        "restore them, or rebuild from sequence 71 on",
     ) == (error.code, error.message, error.hint)
     later = recorders(site, start={"sequence": 71})
     assert recorded(await held(site)) == await caught_up(elsewhere(site, "from 71"), later)
@@ -194,7 +194,7 @@ async def test_a_stream_that_is_not_there_is_named_at_the_start(site: Site) -> N
     async with site.node(recorders(site)) as node:
         with pytest.raises(StreamError, match=f"there is no stream '{site.stream}'") as told:
             await asyncio.wait_for(node.run(until_caught_up=True), WITHIN_S)
-    assert "`projection load --create` makes one" == told.value.hint
+    assert "`projection load --create` creates one" == told.value.hint
 
 
 async def test_the_data_of_another_stream_is_refused_and_that_stream_is_the_way_out(site: Site) -> None:

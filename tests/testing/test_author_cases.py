@@ -216,7 +216,7 @@ def test_a_scenario_holds_where_all_that_it_names_is_so(said, expect):
 )
 def test_a_scenario_names_everything_that_differs(said, expect, line):
     first, *lines = said(expecting(expect)).splitlines()
-    assert "fines.scenario.yaml does not come to what it expects:" == first
+    assert "fines.scenario.yaml does not give the expected result:" == first
     wanted, _, open_end = line.partition("…")
     assert lines[0].startswith(wanted) if open_end or line.endswith("…") else wanted == lines[0]
 
@@ -279,7 +279,7 @@ def test_events_can_stand_in_a_file_and_formats_are_those_of_manifests(said, tmp
         ),
         ("program: fine.proj\nevents: []\n", "scenario fines.scenario.yaml: there is no file fine.proj"),
         ("program: fines.proj\nevents: none.jsonl\n", "there is no file 'none.jsonl'"),
-        ("program: fines.proj\nevents: [{}]\n", "event 1: this is no event: Object missing required field `type`"),
+        ("program: fines.proj\nevents: [{}]\n", "event 1: this is not an event: Object missing required field `type`"),
         ("program: [", "fines.scenario.yaml, line 1, column 11: "),
     ],
 )

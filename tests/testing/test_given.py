@@ -142,18 +142,30 @@ def test_subclasses_of_plain_values_are_the_values_that_they_equal():
 @pytest.mark.parametrize(
     ("events", "message"),
     [
-        ([CREATED, {"typ": "Paid"}], "event 2: this is no event: the field 'typ' is not known; did you mean 'type'?"),
-        ([{"data": {}}], "event 1: this is no event: Object missing required field `type`"),
-        ([{"type": 1}], "event 1: this is no event: Expected `str`, got `int` - at `$.type`"),
-        ({"type": "Paid", "at": "yesterday"}, "the event: this is no event: 'yesterday' is not an RFC 3339 timestamp"),
-        ({"type": "Paid", "data": {"n": float("nan")}}, "the event: this is no event: nan is no number of JSON"),
-        ({"type": "Paid", "data": [{"n": Decimal("Infinity")}]}, "the event: this is no event: Infinity is no number"),
-        ({"type": "Paid", "data": {"n": object()}}, "the event: this is no event: object is no value of JSON"),
-        ('{"event_type": "Paid"}', "line 1: this is no event: the event is not an envelope: Object missing required"),
-        (f"{FULL}\n{{", "line 2: this is no event: Input data was truncated"),
-        ("{\ud800}", "the text: this is no event: 'utf-8' codec can't encode"),
-        ("[1, 2", "event …: this is no JSON: Input data was truncated"),
-        ("[1]", "event 1: this is no event: Expected `object`, got `int`"),
+        (
+            [CREATED, {"typ": "Paid"}],
+            "event 2: this is not an event: the field 'typ' is not known; did you mean 'type'?",
+        ),
+        ([{"data": {}}], "event 1: this is not an event: Object missing required field `type`"),
+        ([{"type": 1}], "event 1: this is not an event: Expected `str`, got `int` - at `$.type`"),
+        (
+            {"type": "Paid", "at": "yesterday"},
+            "the event: this is not an event: 'yesterday' is not an RFC 3339 timestamp",
+        ),
+        ({"type": "Paid", "data": {"n": float("nan")}}, "the event: this is not an event: nan is no number of JSON"),
+        (
+            {"type": "Paid", "data": [{"n": Decimal("Infinity")}]},
+            "the event: this is not an event: Infinity is no number",
+        ),
+        ({"type": "Paid", "data": {"n": object()}}, "the event: this is not an event: object is no value of JSON"),
+        (
+            '{"event_type": "Paid"}',
+            "line 1: this is not an event: the event is not an envelope: Object missing required",
+        ),
+        (f"{FULL}\n{{", "line 2: this is not an event: Input data was truncated"),
+        ("{\ud800}", "the text: this is not an event: 'utf-8' codec can't encode"),
+        ("[1, 2", "event …: this is not JSON: Input data was truncated"),
+        ("[1]", "event 1: this is not an event: Expected `object`, got `int`"),
         (Path("nothing.jsonl"), "there is no file 'nothing.jsonl'"),
         (Path("nothing.json"), "nothing.json cannot be read: No such file or directory"),
     ],
@@ -166,7 +178,7 @@ def test_what_is_no_event_is_named_with_its_place(events, message):
 
 def test_a_line_of_a_file_that_is_no_event_is_named(tmp_path):
     (tmp_path / "events.jsonl").write_text(f'{FULL}\n\n{{"event_type": "Paid"}}\n')
-    with pytest.raises(ConfigurationError, match=r"events\.jsonl:3: this is no event: "):
+    with pytest.raises(ConfigurationError, match=r"events\.jsonl:3: this is not an event: "):
         read(Path("events.jsonl"), tmp_path)
 
 
@@ -186,5 +198,5 @@ def test_what_the_short_form_says_of_the_message_makes_it_a_recorded_one():
     "more", [{"headers": {"a:b": "x"}}, {"headers": {"a": "x\r\ny"}}, {"stored_at": "today"}, {"headers": {"a": 1}}]
 )
 def test_a_message_that_cannot_be_is_none(more):
-    with pytest.raises(ConfigurationError, match="event 1: this is no event"):
+    with pytest.raises(ConfigurationError, match="event 1: this is not an event"):
         read([{"type": "Paid", **more}])

@@ -23,36 +23,36 @@ def _midnight(day: date) -> datetime:
 
 builtin(
     "date", "int, int, int -> date", gas=constant(35), alloc=FREE, function=times.day_of,
-    doc="The date of a year, a month and a day; an error where there is none.",
+    doc="The date of a year, a month and a day; an error if there is no such date.",
     examples=[("date(2024, 2, 29)", '"2024-02-29"'), ("date(2023, 2, 29)", "fails R715")],
 )  # fmt: skip
 builtin(
     "date", "timestamp, duration -> date", gas=constant(6), alloc=FREE,
     function=lambda instant, offset: times.moved(instant, offset).date(),
-    doc="The date of an instant where clocks are so far before UTC: `0h` for UTC itself.",
+    doc="The date of an instant at an offset from UTC: `0h` for UTC itself.",
     examples=[
         ("date(timestamp(date(2024, 2, 29), 23h), 2h)", '"2024-03-01"'), (f"date({_INSTANT}, -2h)", '"2024-02-28"'),
     ],
 )  # fmt: skip
 builtin(
     "timestamp", "date -> timestamp", gas=constant(30), alloc=FREE, function=_midnight,
-    doc="The instant at which a date begins in UTC.", examples=[(f"timestamp({_LEAP_DAY})", '"2024-02-29T00:00:00Z"')],
+    doc="The start of a date in UTC.", examples=[(f"timestamp({_LEAP_DAY})", '"2024-02-29T00:00:00Z"')],
 )  # fmt: skip
 builtin(
     "timestamp", "date, duration -> timestamp", gas=constant(40), alloc=FREE,
     function=lambda day, time: times.moved(_midnight(day), time),
-    doc="The instant so long after a date begins in UTC.",
+    doc="The start of a date in UTC, plus a duration.",
     examples=[(f"timestamp({_LEAP_DAY}, 9h + 30m)", '"2024-02-29T09:30:00Z"')],
 )  # fmt: skip
 builtin(
     "parse_date", "string -> date?", gas=constant(12), alloc=FREE, function=times.parse_date,
-    doc="The date that a text is, or that a timestamp is written with; none where it is neither.",
+    doc="The date from a string, or as written in a timestamp; none if it is neither.",
     examples=[('parse_date("2024-02-29")', '"2024-02-29"'), ('parse_date("2023-02-29")', "none")],
 )  # fmt: skip
 builtin(
     "parse_timestamp", "string -> timestamp?", gas=constant(60), alloc=FREE, function=times.parse_timestamp,
-    doc="The instant that a text with an offset is (RFC 3339); digits behind the microsecond are cut; none where it "
-    "is none.",
+    doc="The instant from a string with an offset (RFC 3339); digits beyond microseconds are cut off; none if it is "
+    "invalid.",
     examples=[
         ('parse_timestamp("2024-02-29T01:00:00+02:00")', '"2024-02-28T23:00:00Z"'),
         ('parse_timestamp("2024-02-29T01:00:00")', "none"),
@@ -60,8 +60,8 @@ builtin(
 )  # fmt: skip
 builtin(
     "parse_duration", "string -> duration?", gas=constant(120), alloc=FREE, function=times.parse_duration,
-    doc="The duration that a text is (ISO 8601: days, hours, minutes, seconds); digits beyond microseconds are cut; "
-    "none where it is none.",
+    doc="The duration from a string (ISO 8601: days, hours, minutes, seconds); digits beyond microseconds are cut off; "
+    "none if it is invalid.",
     examples=[('parse_duration("P1DT1H")', '"P1DT3600S"'), ('parse_duration("P1M")', "none")],
 )  # fmt: skip
 
@@ -111,12 +111,12 @@ for _kind, _begin in (("date", _LEAP_DAY), ("timestamp", f"timestamp({_LEAP_DAY}
     _end = "" if _kind == "date" else "T00:00:00Z"
     builtin(
         "add_days", f"{_kind}, int -> {_kind}", gas=constant(30), alloc=FREE, function=times.moved_days,
-        doc="So many days later, or earlier.",
+        doc="The date this many days later, or earlier.",
         examples=[(f"add_days({_begin}, 1)", f'"2024-03-01{_end}"'), (f"add_days({_begin}, 9999999)", "fails R713")],
     )  # fmt: skip
     builtin(
         "add_months", f"{_kind}, int -> {_kind}", gas=constant(80), alloc=FREE, function=times.moved_months,
-        doc="So many months later, or earlier, on the same day of the month; on its last day where it is shorter.",
+        doc="The date this many months later, or earlier; on the last day of a shorter month.",
         examples=[
             (f"add_months({_begin}, 12)", f'"2025-02-28{_end}"'), (f"add_months({_begin}, -1)", f'"2024-01-29{_end}"'),
         ],
@@ -124,7 +124,7 @@ for _kind, _begin in (("date", _LEAP_DAY), ("timestamp", f"timestamp({_LEAP_DAY}
     builtin(
         "add_years", f"{_kind}, int -> {_kind}", gas=constant(80), alloc=FREE,
         function=lambda day, years: times.moved_months(day, 12 * years),
-        doc="So many years later, or earlier, on the same day of the year; on 28 February where there is no 29th.",
+        doc="The date this many years later, or earlier; 29 February becomes 28 if necessary.",
         examples=[
             (f"add_years({_begin}, 1)", f'"2025-02-28{_end}"'), (f"add_years({_begin}, 4)", f'"2028-02-29{_end}"'),
         ],
@@ -133,7 +133,7 @@ for _kind, _begin in (("date", _LEAP_DAY), ("timestamp", f"timestamp({_LEAP_DAY}
 builtin(
     "days_between", "date, date -> int", gas=constant(5), alloc=FREE, function=lambda start, end: (end - start).days,
     size=ranges.between(-_DAYS, _DAYS),
-    doc="How many days the second date is after the first; negative where it is before.",
+    doc="The days from the first date to the second; negative if it is earlier.",
     examples=[(f"days_between({_LEAP_DAY}, date(2024, 3, 1))", "1"), (f"days_between({_LEAP_DAY}, {_LEAP_DAY})", "0")],
 )  # fmt: skip
 builtin(
@@ -158,8 +158,8 @@ for _name, _move, _doc, _value in (
     )  # fmt: skip
 builtin(
     "truncate", "timestamp, duration -> timestamp", gas=constant(30), alloc=FREE, function=times.truncated,
-    doc="The last instant of a regular grid up to this one, in UTC: `1h` for full hours, `1d` for midnight, `7d` for "
-    "midnight on Mondays.",
+    doc="The last instant of a regular grid not after this one, in UTC: `1h` for full hours, `1d` for midnight, "
+    "`7d` for midnight on Mondays.",
     examples=[
         (f"truncate({_INSTANT}, 1h)", '"2024-02-29T01:00:00Z"'),
         (f"truncate({_INSTANT}, 7d)", '"2024-02-26T00:00:00Z"'),
@@ -168,6 +168,6 @@ builtin(
 )  # fmt: skip
 builtin(
     "total_seconds", "duration -> decimal", gas=constant(25), alloc=FREE, function=_total_seconds,
-    scale=lambda _operands, _constants: 6, doc="The duration in seconds; `div(d, 1h)` tells its whole hours.",
+    scale=lambda _operands, _constants: 6, doc="The duration in seconds; `div(d, 1h)` gives its whole hours.",
     examples=[("total_seconds(90m)", "5400.000000"), ("total_seconds(-250ms)", "-0.250000")],
 )  # fmt: skip

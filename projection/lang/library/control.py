@@ -15,6 +15,6 @@ def _fail(code: str, message: str) -> NoReturn:
 
 builtin(
     "fail", "string, string -> never", gas=constant(2), alloc=FREE, function=_fail,
-    doc="A program error on purpose, with a code of your own; the manifest's policy says what happens.",
+    doc="Fail on purpose, with your own code; the manifest's policy says what happens.",
     examples=[('fail("TOO_LATE", "the order is closed")', "fails R710")],
 )  # fmt: skip

@@ -25,7 +25,7 @@ def _in_both_sets(factor: int) -> Shape:
 
 builtin(
     "length", "map<K, V> -> int", gas=constant(1), alloc=FREE, function=len, inline="len({0})", size=ranges.counted,
-    doc="How many entries.", examples=[('length({["a"]: 1})', "1")],
+    doc="The number of entries.", examples=[('length({["a"]: 1})', "1")],
 )  # fmt: skip
 builtin(
     "keys", "map<K, V> -> list<K>", gas=linear(10, 0, shift=2), alloc=linear(0, 0), function=list, inline="list({0})",
@@ -54,12 +54,12 @@ def _added_extent(sizes: Sequence[Size]) -> Size:
 
 builtin(
     "length", "set<S> -> int", gas=constant(1), alloc=FREE, function=len, inline="len({0})", size=ranges.counted,
-    doc="How many items.",
+    doc="The number of items.",
     examples=[("length(set([1, 2, 1]))", "2")],
 )  # fmt: skip
 builtin(
     "set", "list<S> -> set<S>", gas=n_log_n(60, 0, shift=1, measure=WEIGHT), alloc=linear(0, 0), function=sets.as_set,
-    size=extents.some_of(0), doc="The items of a list in their order, each once; of equal ones the first.",
+    size=extents.some_of(0), doc="The items of a list in order, each once; the first of equal ones.",
     examples=[("set([3, 1, 3])", "[1, 3]")],
 )  # fmt: skip
 builtin(
@@ -88,11 +88,12 @@ builtin(
 )  # fmt: skip
 builtin(
     "add", "set<S>, S -> set<S>", gas=linear(40, 0, factor=2, measure=WEIGHT), alloc=linear(1, 0), function=_added,
-    size=_added_extent, doc="The set with an item.",
+    size=_added_extent, doc="The set with an item added.",
     examples=[("add(set([1, 3]), 2)", "[1, 2, 3]"), ("add(set([1, 3]), 3)", "[1, 3]")],
 )  # fmt: skip
 builtin(
     "remove", "set<S>, S -> set<S>", gas=linear(40, 0, factor=2, measure=WEIGHT), alloc=linear(0, 0),
     function=lambda items, item: tuple([one for one in items if one != item]), size=extents.part_of(0),
-    doc="The set without an item.", examples=[("remove(set([1, 2, 3]), 2)", "[1, 3]"), ("remove(set([1]), 2)", "[1]")],
+    doc="The set with an item removed.",
+    examples=[("remove(set([1, 2, 3]), 2)", "[1, 3]"), ("remove(set([1]), 2)", "[1]")],
 )  # fmt: skip

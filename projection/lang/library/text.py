@@ -81,42 +81,43 @@ def _key_extent(sizes: Sequence[Size]) -> Size:
 
 builtin(
     "text", "scalar -> string", gas=constant(30), alloc=constant(1), function=text_of, size=text_extent,
-    doc="A single value as text, as JSON has it.",
+    doc="A single value as a string, as in JSON.",
     examples=[("text(1.50)", '"1.50"'), ("text(true)", '"true"'), ("text(90m)", '"PT5400S"')],
 )  # fmt: skip
 builtin(
     "key", "scalar, ... -> string", gas=added(40, per_operand=50, shift=3), alloc=added(1, factor=3, shift=4),
     function=_key, size=_key_extent,
-    doc="A composite id: parts escaped for `:` and `%`, and joined with `:`, so that no two lists of parts are alike.",
+    doc="A composite id: parts escaped for `:` and `%`, and joined with `:`, so that different parts never "
+    "give the same id.",
     examples=[('key("a:b", 7)', '"a%3Ab:7"')],
 )  # fmt: skip
 builtin(
     "length", "string -> int", gas=constant(1), alloc=FREE, function=len, inline="len({0})", size=ranges.counted,
-    doc="How many code points.", examples=[('length("café")', "4")],
+    doc="The number of code points.", examples=[('length("café")', "4")],
 )  # fmt: skip
 builtin(
     "lower", "string -> string", gas=linear(8, 0, shift=6), alloc=_COPY, function=_lower, size=extents.like(0),
     inline="({0}.lower() if {0}.isascii() else {0}.encode().lower().decode())",
-    doc="ASCII letters made small; all others stay.", examples=[('lower("ABC-É")', '"abc-É"')],
+    doc="ASCII letters in lower case; all others unchanged.", examples=[('lower("ABC-É")', '"abc-É"')],
 )  # fmt: skip
 builtin(
     "upper", "string -> string", gas=linear(8, 0, shift=6), alloc=_COPY, function=_upper, size=extents.like(0),
     inline="({0}.upper() if {0}.isascii() else {0}.encode().upper().decode())",
-    doc="ASCII letters made large; all others stay.", examples=[('upper("abc-é")', '"ABC-é"')],
+    doc="ASCII letters in upper case; all others unchanged.", examples=[('upper("abc-é")', '"ABC-é"')],
 )  # fmt: skip
 builtin(
     "trim", "string -> string", gas=linear(8, 0, shift=8), alloc=_COPY, function=lambda t: t.strip(_BLANKS),
     inline="{0}.strip(' \\t\\r\\n')", size=extents.part_of(0),
-    doc="Without the blanks, tabs and line ends around it.", examples=[('trim(" a ")', '"a"')],
+    doc="The string without spaces, tabs and line breaks at both ends.", examples=[('trim(" a ")', '"a"')],
 )  # fmt: skip
 builtin(
     "trim_start", "string -> string", gas=linear(8, 0, shift=8), alloc=_COPY, function=lambda t: t.lstrip(_BLANKS),
-    size=extents.part_of(0), doc="Without the blanks, tabs and line ends in front.",
+    size=extents.part_of(0), doc="The string without spaces, tabs and line breaks at the start.",
     examples=[('trim_start(" a ")', '"a "')],
 )  # fmt: skip
 builtin(
     "trim_end", "string -> string", gas=linear(8, 0, shift=8), alloc=_COPY, function=lambda t: t.rstrip(_BLANKS),
-    size=extents.part_of(0), doc="Without the blanks, tabs and line ends behind.",
+    size=extents.part_of(0), doc="The string without spaces, tabs and line breaks at the end.",
     examples=[('trim_end(" a ")', '" a"')],
 )  # fmt: skip
 
@@ -139,43 +140,44 @@ _PADDED_MEMORY = larger(1, shift=4, measures=(LENGTH, NUMBER))
 
 builtin(
     "starts_with", "string, string -> bool", gas=linear(6, 1, shift=8), alloc=FREE,
-    function=lambda t, part: t.startswith(part), inline="{0}.startswith({1})", doc="Whether a text begins so.",
+    function=lambda t, part: t.startswith(part), inline="{0}.startswith({1})",
+    doc="Whether a string begins with another.",
     examples=[('starts_with("abc", "ab")', "true"), ('starts_with("abc", "")', "true")],
 )  # fmt: skip
 builtin(
     "ends_with", "string, string -> bool", gas=linear(6, 1, shift=8), alloc=FREE,
-    function=lambda t, part: t.endswith(part), inline="{0}.endswith({1})", doc="Whether a text ends so.",
+    function=lambda t, part: t.endswith(part), inline="{0}.endswith({1})", doc="Whether a string ends with another.",
     examples=[('ends_with("abc", "bc")', "true"), ('ends_with("bc", "abc")', "false")],
 )  # fmt: skip
 builtin(
     "remove_prefix", "string, string -> string", gas=linear(8, 0, shift=8), alloc=_COPY,
     function=lambda t, part: t.removeprefix(part), size=extents.part_of(0),
-    doc="Without a beginning; the same text where it does not begin so.",
+    doc="The string without a prefix; unchanged if it does not have it.",
     examples=[('remove_prefix("ORD-17", "ORD-")', '"17"'), ('remove_prefix("17", "ORD-")', '"17"')],
 )  # fmt: skip
 builtin(
     "remove_suffix", "string, string -> string", gas=linear(8, 0, shift=8), alloc=_COPY,
     function=lambda t, part: t.removesuffix(part), size=extents.part_of(0),
-    doc="Without an end; the same text where it does not end so.",
+    doc="The string without a suffix; unchanged if it does not have it.",
     examples=[('remove_suffix("a.pdf", ".pdf")', '"a"'), ('remove_suffix("a.txt", ".pdf")', '"a.txt"')],
 )  # fmt: skip
 builtin(
     "pad_start", "string, int, string -> string", gas=_PADDED, alloc=_PADDED_MEMORY, size=_pad_extent,
     function=lambda t, length, fill: _padding(length - len(t), fill) + t,
-    doc="At least so long, with a text in front, again and again and cut.",
+    doc="The string, padded at the start to at least this length by repeating another.",
     examples=[('pad_start("7", 3, "0")', '"007"'), ('pad_start("1234", 3, "0")', '"1234"')],
 )  # fmt: skip
 builtin(
     "pad_end", "string, int, string -> string", gas=_PADDED, alloc=_PADDED_MEMORY, size=_pad_extent,
     function=lambda t, length, fill: t + _padding(length - len(t), fill),
-    doc="At least so long, with a text behind, again and again and cut.",
+    doc="The string, padded at the end to at least this length by repeating another.",
     examples=[('pad_end("7", 4, "-.")', '"7-.-"'), ('pad_end("7", 3, "")', '"7"')],
 )  # fmt: skip
 builtin(
     "repeat", "string, int -> string", gas=product(40, shift=10, measures=(LENGTH, NUMBER)),
     alloc=product(1, shift=4, measures=(LENGTH, NUMBER)), function=lambda t, count: t * count,
     size=lambda sizes: text(0, capped(sizes[0].most * max(sizes[1].ints[1], 0))),
-    doc="The text so many times, one behind the other.",
+    doc="The string repeated this many times.",
     examples=[('repeat("ab", 3)', '"ababab"'), ('repeat("ab", -1)', '""')],
 )  # fmt: skip
 
@@ -207,12 +209,12 @@ def _glob(value: str, pattern: str) -> bool:
 
 builtin(
     "index_of", "string, string -> int?", gas=scanned(16, 0, 1), alloc=FREE, function=_index_of, size=ranges.position,
-    doc="Where a text stands in another for the first time, from 0; none where it does not.",
+    doc="The position of the first occurrence of a string in another, from 0; none if there is none.",
     examples=[('index_of("banana", "an")', "1"), ('index_of("banana", "x")', "none")],
 )  # fmt: skip
 builtin(
     "glob", "string, string -> bool", gas=scanned(40, 0, 1, parts=2), alloc=linear(1, 1), function=_glob,
-    doc="Whether a text is like a pattern, in which `*` stands for any text, and everything else for itself.",
+    doc="Whether a string matches a pattern, in which `*` matches any text.",
     examples=[('glob("INV-2024-17", "INV-*-17")', "true"), ('glob("abc", "*b")', "false"), ('glob("", "*")', "true")],
 )  # fmt: skip
 
@@ -250,26 +252,26 @@ def _replaced_extent(sizes: Sequence[Size]) -> Size:
 
 builtin(
     "take", "string, int -> string", gas=linear(15, 0, shift=8), alloc=_COPY, function=lambda t, n: t[: max(n, 0)],
-    size=extents.at_most(0, 1), doc="The first code points, at most so many.",
+    size=extents.at_most(0, 1), doc="The first code points, at most this many.",
     examples=[('take("abc", 2)', '"ab"'), ('take("abc", -1)', '""')],
 )  # fmt: skip
 builtin(
     "take_last", "string, int -> string", gas=linear(15, 0, shift=8), alloc=_COPY, size=extents.at_most(0, 1),
-    function=lambda t, n: t[-n:] if n > 0 else "", doc="The last code points, at most so many.",
+    function=lambda t, n: t[-n:] if n > 0 else "", doc="The last code points, at most this many.",
     examples=[('take_last("abc", 2)', '"bc"'), ('take_last("abc", 0)', '""')],
 )  # fmt: skip
 builtin(
     "skip", "string, int -> string", gas=linear(15, 0, shift=8), alloc=_COPY, function=lambda t, n: t[max(n, 0) :],
-    size=extents.part_of(0), doc="All but the first so many code points.", examples=[('skip("abc", 2)', '"c"')],
+    size=extents.part_of(0), doc="All code points except this many at the start.", examples=[('skip("abc", 2)', '"c"')],
 )  # fmt: skip
 builtin(
     "skip_last", "string, int -> string", gas=linear(15, 0, shift=8), alloc=_COPY, size=extents.part_of(0),
-    function=lambda t, n: t[: max(len(t) - max(n, 0), 0)], doc="All but the last so many code points.",
+    function=lambda t, n: t[: max(len(t) - max(n, 0), 0)], doc="All code points except this many at the end.",
     examples=[('skip_last("abc", 2)', '"a"')],
 )  # fmt: skip
 builtin(
     "slice", "string, int, int -> string", gas=linear(15, 0, shift=8), alloc=_COPY, function=_slice,
-    size=extents.part_of(0), doc="The code points from one position, from 0, up to and without another.",
+    size=extents.part_of(0), doc="The code points from one position, counted from 0, up to but not including another.",
     examples=[('slice("abcdef", 2, 4)', '"cd"'), ('slice("abc", 1, 99)', '"bc"'), ('slice("abc", 2, 1)', '""')],
 )  # fmt: skip
 builtin(
@@ -279,7 +281,7 @@ builtin(
         "search", 2, operands=(0, (0, 1)), measures=(LENGTH, HITS), formula=lambda s: (s[0] >> 4) + 2 * s[1],
         template="(len({0}) >> 4) + 2 * hits({0}, {1})",
     ),
-    doc="The parts between separators; the whole text where there is none, or where the separator is empty.",
+    doc="The parts between separators; the whole string if there is none, or if the separator is empty.",
     examples=[('split("a,b,,c", ",")', '["a", "b", "", "c"]'), ('split("", ",")', '[""]')],
 )  # fmt: skip
 builtin(
@@ -294,7 +296,7 @@ builtin(
         "result", 1, operands=(0, 0, 1), measures=(LENGTH, TOTAL, LENGTH), formula=lambda s: s[1] + s[0] * s[2] >> 4,
         template="total({0}) + len({0}) * len({1}) >> 4",
     ),
-    size=_join_extent, doc="The texts of a list, with one text between each two.",
+    size=_join_extent, doc="The strings of a list, with a separator between them.",
     examples=[('join(["a", "b"], ", ")', '"a, b"'), ('join(split("abc", "x"), "-")', '"abc"')],
 )  # fmt: skip
 builtin(
@@ -305,7 +307,7 @@ builtin(
         "result", 1, operands=(0, (0, 1), 2), measures=(LENGTH, HITS, LENGTH),
         formula=lambda s: s[0] + s[1] * s[2] >> 4, template="len({0}) + hits({0}, {1}) * len({2}) >> 4",
     ),
-    doc="With every place where a text stands replaced by another; an empty text stands nowhere.",
+    doc="The string with every occurrence of another replaced; an empty one never occurs.",
     examples=[
         ('replace("a-b-c", "-", "")', '"abc"'), ('replace("aaa", "aa", "b")', '"ba"'), ('replace("a", "", "b")', '"a"'),
     ],

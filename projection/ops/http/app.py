@@ -54,7 +54,7 @@ async def _answer(request: Request, error: Exception) -> Response:
     """The answer to a request that an error came of; `Front` logs what is nobody's intention."""
     match error:
         case HTTPException(status_code=404):
-            error = RequestError("http.not_found", "there is no such address", hint="/openapi.json has all there are")
+            error = RequestError("http.not_found", "there is no such address", hint="/openapi.json lists all addresses")
         case HTTPException(status_code=405):
             allowed = (error.headers or {}).get("Allow", "other methods")
             error = RequestError(

@@ -39,15 +39,15 @@ def _parameter(name: str, description: str, schema: dict[str, Any] | None = None
 
 PARAMETERS = [
     _parameter("view", "The view type.", required=True, example="fine_summary"),
-    _parameter("filter", "Which views: a condition, or the JSON of a structured filter.", example='status == "paid"'),
-    _parameter("select", "Which fields of them, with commas; all by default.", example="status,balance"),
+    _parameter("filter", "The filter: a condition, or the JSON of a structured one.", example='status == "paid"'),
+    _parameter("select", "The fields, separated by commas; all by default.", example="status,balance"),
     _parameter(
         "snapshot",
-        "Whether all present views come first, where there is no event id to go on from.",
+        "Whether all current views are sent first, if there is no event id to resume from.",
         {"type": "boolean", "default": False},
     ),
-    _parameter("last_event_id", "Where to go on, for those who cannot send the header."),
-    {**_parameter("Last-Event-ID", "Where to go on: the id of the last event that came."), "in": "header"},
+    _parameter("last_event_id", "Where to resume, for clients that cannot send the header."),
+    {**_parameter("Last-Event-ID", "Where to resume: the id of the last event received."), "in": "header"},
 ]
 EXAMPLE = (
     "retry: 2000\n\n"

@@ -53,7 +53,7 @@ TASK: dict[str, Any] = {
     "operation": "rebuild",
     "view_type": "fine_summary",
     "by": "alice",
-    "reason": "the disk was exchanged",
+    "reason": "the disk was replaced",
     "began": "2026-03-01T12:00:00.000Z",
     "state": "running",
     "done": 120000,
@@ -95,9 +95,16 @@ def parameter(name: str, description: str, schema: dict[str, Any], example: Any)
 _WHOLE = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
 _TEXTS = {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1}
 _FRESHNESS = [
-    parameter("min_sequence", "The sequence of an event that must be in, as its acknowledgement told.", _WHOLE, 561470),
-    parameter("wait_ms", "How long to wait for it.", {"type": "integer", "minimum": 0, "maximum": 30_000}, 500),
-    parameter("max_lag_s", "No older answer is wanted.", {"type": "number", "minimum": 0, "maximum": 10**9}, 2.5),
+    parameter(
+        "min_sequence", "The sequence of an event that must be included, from its acknowledgment.", _WHOLE, 561470
+    ),
+    parameter("wait_ms", "How long to wait for that event.", {"type": "integer", "minimum": 0, "maximum": 30_000}, 500),
+    parameter(
+        "max_lag_s",
+        "The largest lag that the answer may have.",
+        {"type": "number", "minimum": 0, "maximum": 10**9},
+        2.5,
+    ),
 ]
 PARAMETERS_OF_VIEW = [
     *_FRESHNESS,
@@ -117,14 +124,14 @@ PARAMETERS_OF_VIEW = [
     },
 ]
 PARAMETERS_OF_VIEWS = [
-    parameter("id", "A view by its id; may be there several times.", _TEXTS, ["A1", "A2"]),
+    parameter("id", "A view by its id; may be repeated.", _TEXTS, ["A1", "A2"]),
     parameter(
         "filter", "A condition in the projection language, or the JSON of one.", {"type": "string"}, "balance > 9"
     ),
-    parameter("sort", "Fields to sort by; with a `-` in front, downwards.", _TEXTS, ["-balance"]),
-    parameter("select", "The fields to answer with.", _TEXTS, ["status", "balance"]),
-    parameter("limit", "Views on a page.", {"type": "integer", "minimum": 1, "maximum": 1_000}, 50),
-    parameter("cursor", "`next` of the page before.", {"type": "string"}, PAGE["next"]),
+    parameter("sort", "Fields to sort by; `-` in front for descending.", _TEXTS, ["-balance"]),
+    parameter("select", "The fields to return.", _TEXTS, ["status", "balance"]),
+    parameter("limit", "Views per page.", {"type": "integer", "minimum": 1, "maximum": 1_000}, 50),
+    parameter("cursor", "`next` of the previous page.", {"type": "string"}, PAGE["next"]),
     parameter("count", "Whether all views that match are counted.", {"type": "boolean"}, True),
     *_FRESHNESS,
     {

@@ -144,7 +144,7 @@ class _Body:
                 message = await self._receive()
         except TimeoutError:
             raise RequestError(
-                "http.slow", f"the body did not come within {_BODY_S:.0f} s", headers={"connection": "close"}
+                "http.slow", f"the body did not arrive within {_BODY_S:.0f} s", headers={"connection": "close"}
             ) from None
         self._more = message.get("more_body", False)
         self._left -= len(message.get("body", b""))

@@ -42,7 +42,7 @@ class TaskList(msgspec.Struct, frozen=True):
     "",
     summary="Long operations",
     operation_id="operations",
-    responses=answered("TaskList", {"operations": [TASK]}, "Those under way, and the last that have ended."),
+    responses=answered("TaskList", {"operations": [TASK]}, "Those in progress, and the last ones that have ended."),
 )
 async def operations(request: Request) -> Response:
     """The oldest first; the last 200 are kept, over restarts as well."""
@@ -52,7 +52,7 @@ async def operations(request: Request) -> Response:
 
 @router.get(
     "/{task_id}",
-    summary="How far a long operation is, or what came of it",
+    summary="The progress or result of a long operation",
     operation_id="operation",
     responses={**documented("operation.unknown"), **answered("TaskRecord", TASK, "The operation.")},
 )
@@ -68,7 +68,7 @@ async def operation(request: Request, task_id: Id) -> Response:
     operation_id="cancelOperation",
     openapi_extra={
         "parameters": [
-            parameter("by", "Who cancels it, by their own word, for the audit.", {"type": "string"}, "alice"),
+            parameter("by", "Who cancels it, for the audit.", {"type": "string"}, "alice"),
             parameter("reason", "Why.", {"type": "string"}, "it is too slow"),
         ]
     },
@@ -94,7 +94,7 @@ async def cancel(request: Request, task_id: Id) -> Response:
 
 @router.get(
     "/{task_id}/events",
-    summary="How a long operation goes on",
+    summary="Follow a long operation",
     operation_id="operationEvents",
     responses={
         **documented("operation.unknown"),

@@ -72,7 +72,7 @@ _SECURITY = {
         "type": "apiKey",
         "in": "header",
         "name": "x-projection-secret",
-        "description": "In access mode header; beside `x-tenant-id`.",
+        "description": "In access mode header; together with `x-tenant-id`.",
     },
 }
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import structlog
-from fastapi import APIRouter, Request, Response
 
 from projection.engine.log_control import LEVEL_FILTER
 from projection.engine.orders import (
@@ -18,27 +17,21 @@ from projection.engine.orders import (
     RepairOrder,
     VerifyOrder,
 )
-from projection.engine.outcomes import AdoptCame, Done, DropCame, LogLevelCame, RepairCame
+from projection.engine.outcomes import Done, DropCame, LogLevelCame
 from projection.engine.recipes import deployed_from
 from projection.errors import ConfigurationError
 from projection.history.repairing import Target
 from projection.ops.http.orders import (
     AUTHOR,
     FINES,
-    FROM_OPERATORS,
-    answer,
-    begun,
-    came_of,
-    described,
-    order_of,
+    operation,
+    operations_router,
     recipe_in,
 )
-from projection.ops.http.service import service_of
 
 if TYPE_CHECKING:
-    import asyncio
-
-    from projection.engine.tasks import Task
+    from projection.ops.http.orders import Running
+    from projection.ops.http.service import Service
 
 log = structlog.get_logger(component="http")
 
@@ -52,223 +45,183 @@ _BACKUP = {
     "deleted": ["20261123T030000.118Z"],
     "damaged": [],
 }
-router = APIRouter(prefix="/v1/operations", tags=["operations"], dependencies=FROM_OPERATORS)
+router = operations_router()
 
 
-@router.post(
-    "/drop",
-    summary="Leave out a parked event for good",
-    operation_id="drop",
-    **described(
-        "DropOrder",
-        {**FINES, "sequence": 1024, "tenant_id": "north", "view_id": "A1"},
-        "DropCame",
-        {"build": 3, "fold_identity": "9b3c6e0f5a1d", "taken": 2, "waiting": []},
-        "It is left out, and what waited behind it was folded as far as it goes.",
-    ),
+@operation(
+    router,
+    DropOrder,
+    "Drop a parked event",
+    {**FINES, "sequence": 1024, "tenant_id": "north", "view_id": "A1"},
+    "DropCame",
+    {"build": 3, "fold_identity": "9b3c6e0f5a1d", "taken": 2, "waiting": []},
+    "It is left out, and the events behind it were applied as far as possible.",
 )
-async def drop(request: Request) -> Response:
+async def drop(order: DropOrder, service: Service) -> DropCame:
     """A new build takes the decision over."""
-    order, service = await order_of(request, DropOrder), service_of(request)
-    author = order.author(service.door)
-    dropped = await came_of(lambda: service.operations.drop(order.of(), order.choice, author))
-    return answer(DropCame.of(dropped))
+    return DropCame.of(await service.operations.drop(order.of(), order.choice, order.author(service.door)))
 
 
-@router.post(
-    "/adopt",
-    summary="Have a corrected program take over the views as they are",
-    operation_id="adopt",
-    **described(
-        "AdoptOrder",
-        {**FINES, "recipe": "{…}"},
-        "AdoptCame",
-        {
-            "view_type": "fine_summary",
-            "former_build": 3,
-            "build": 4,
-            "scanned": 561470,
-            "views_changed": 2,
-            "taken": 3,
-            "gone": 0,
-            "late": 0,
-            "parked": {},
-            "skipped": {},
-            "suspended": 0,
-        },
-        "It folds, and its build answers.",
-        is_long=True,
-    ),
+@operation(
+    router,
+    AdoptOrder,
+    "Let a corrected program adopt the views",
+    {**FINES, "recipe": "{…}"},
+    "AdoptCame",
+    {
+        "view_type": "fine_summary",
+        "former_build": 3,
+        "build": 4,
+        "scanned": 561470,
+        "views_changed": 2,
+        "taken": 3,
+        "gone": 0,
+        "late": 0,
+        "parked": {},
+        "skipped": {},
+        "suspended": 0,
+    },
+    "Its build answers.",
+    is_long=True,
 )
-async def adopt(request: Request) -> Response:
+def adopt(order: AdoptOrder, service: Service) -> Running:
     """What is parked runs again by the new program. The recipe is what `projection adopt` makes of a manifest."""
-    order, service = await order_of(request, AdoptOrder), service_of(request)
-    recipe = recipe_in(order.recipe)
-
-    def begin() -> tuple[Task, asyncio.Task[AdoptCame]]:
-        deployed = deployed_from(recipe, service.node.opener.execution)
-        if deployed.entry.view_type != order.view_type:
-            raise ConfigurationError(f"the recipe is of view type {deployed.entry.view_type}, not {order.view_type}")
-        return service.long.adopt(deployed, order.author(service.door))
-
-    return await begun(request, begin)
+    deployed = deployed_from(recipe_in(order.recipe), service.node.opener.execution)
+    if deployed.entry.view_type != order.view_type:
+        raise ConfigurationError(f"the recipe is of view type {deployed.entry.view_type}, not {order.view_type}")
+    return service.long.adopt(deployed, order.author(service.door))
 
 
-@router.post(
-    "/pause",
-    summary="Fold nothing for a view type until it is resumed",
-    operation_id="pause",
-    **described("Order", FINES, "Done", {"view_type": "fine_summary"}, "Its views are served as they are."),
+@operation(
+    router,
+    Order,
+    "Pause a view type",
+    FINES,
+    "Done",
+    {"view_type": "fine_summary"},
+    "Its views are served as they are.",
 )
-async def pause(request: Request) -> Response:
+async def pause(order: Order, service: Service) -> Done:
     """Also over restarts. A node that has paused view types is ready all the same."""
-    order, service = await order_of(request, Order), service_of(request)
-    await came_of(lambda: service.operations.pause(order.of(), order.author(service.door)))
-    return answer(Done(order.view_type))
+    await service.operations.pause(order.of(), order.author(service.door))
+    return Done(order.view_type)
 
 
-@router.post(
-    "/resume",
-    summary="Go on with a view type that was paused, or that has halted",
-    operation_id="resume",
-    **described("Order", FINES, "Done", {"view_type": "fine_summary"}, "It goes on behind its last commit."),
+@operation(
+    router,
+    Order,
+    "Resume a view type that was paused or has halted",
+    FINES,
+    "Done",
+    {"view_type": "fine_summary"},
+    "It continues after its last commit.",
 )
-async def resume(request: Request) -> Response:
+async def resume(order: Order, service: Service) -> Done:
     """Where the reason of a halt is still there, it halts again."""
-    order, service = await order_of(request, Order), service_of(request)
-    await came_of(lambda: service.operations.resume(order.of(), order.author(service.door)))
-    return answer(Done(order.view_type))
+    await service.operations.resume(order.of(), order.author(service.door))
+    return Done(order.view_type)
 
 
-@router.post(
-    "/log-level",
-    summary="Write lines of the log from another level on",
-    operation_id="log_level",
-    **described(
-        "LogLevelOrder",
-        {"level": "info,stream=debug", **AUTHOR},
-        "LogLevelCame",
-        {"level": "info,stream=debug", "was": "info"},
-        "The next line is written by these levels.",
-    ),
+@operation(
+    router,
+    LogLevelOrder,
+    "Change the level of the log",
+    {"level": "info,stream=debug", **AUTHOR},
+    "LogLevelCame",
+    {"level": "info,stream=debug", "was": "info"},
+    "The next line is written by these levels.",
 )
-async def log_level(request: Request) -> Response:
-    """Until the node ends: its next start goes by the setting `log.level`."""
-    order, service = await order_of(request, LogLevelOrder), service_of(request)
-
-    async def change() -> LogLevelCame:
-        was, LEVEL_FILTER.levels = LEVEL_FILTER.levels, order.levels
-        return LogLevelCame(str(order.levels), str(was))
-
-    came = await came_of(change)
-    author = order.author(service.door)
+async def log_level(order: LogLevelOrder, service: Service) -> LogLevelCame:
+    """Until the node ends: its next start uses the setting `log.level`."""
+    was, LEVEL_FILTER.levels = LEVEL_FILTER.levels, order.levels
+    came, author = LogLevelCame(str(order.levels), str(was)), order.author(service.door)
     log.warning("the levels of the log were changed", now=came.level, was=came.was, by=author.name, why=author.reason)
-    return answer(came)
+    return came
 
 
-@router.post(
-    "/repair",
-    summary="Fold a view, or the views of a tenant, anew, and put right what the build holds otherwise",
-    operation_id="repair",
-    **described(
-        "RepairOrder",
-        {**FINES, "tenant_id": "north", "view_id": "A1", "dry_run": False},
-        "RepairCame",
-        {
-            "view_type": "fine_summary",
-            "build": 4,
-            "scanned": 561470,
-            "events": 6,
-            "compared": 1,
-            "different": 1,
-            "views": [{"view_id": "A1", "fields": ["balance"], "was": True, "ought": True}],
-            "parked": 0,
-            "suspended": 0,
-            "entries": 2,
-            "written": True,
-            "sound": True,
-        },
-        "What was otherwise, and whether it was put right.",
-        is_long=True,
-    ),
+@operation(
+    router,
+    RepairOrder,
+    "Repair one view, the views of a tenant, or all views",
+    {**FINES, "tenant_id": "north", "view_id": "A1", "dry_run": False},
+    "RepairCame",
+    {
+        "view_type": "fine_summary",
+        "build": 4,
+        "scanned": 561470,
+        "events": 6,
+        "compared": 1,
+        "different": 1,
+        "views": [{"view_id": "A1", "fields": ["balance"], "was": True, "ought": True}],
+        "parked": 0,
+        "suspended": 0,
+        "entries": 2,
+        "written": True,
+        "sound": True,
+    },
+    "The differences, and whether they were corrected.",
+    is_long=True,
 )
-async def repair(request: Request) -> Response:
+def repair(order: RepairOrder, service: Service) -> Running:
     """Views are answered all the while. Where nothing differs, nothing is written."""
-    order, service = await order_of(request, RepairOrder), service_of(request)
-
-    def begin() -> tuple[Task, asyncio.Task[RepairCame]]:
-        target, author = Target(order.of(), *order.target), order.author(service.door)
-        return service.long.repair(target, author, dry_run=order.dry_run)
-
-    return await begun(request, begin)
+    target = Target(order.of(), *order.target)
+    return service.long.repair(target, order.author(service.door), dry_run=order.dry_run)
 
 
-@router.post(
-    "/backup",
-    summary="Back the data folder up",
-    operation_id="backup",
-    **described(
-        "BackupOrder",
-        AUTHOR,
-        "BackupCame",
-        _BACKUP,
-        "The backup is whole, and on the disk.",
-        is_long=True,
-    ),
+@operation(
+    router,
+    BackupOrder,
+    "Back up the data folder",
+    AUTHOR,
+    "BackupCame",
+    _BACKUP,
+    "The backup is complete, and on the disk.",
+    is_long=True,
 )
-async def backup(request: Request) -> Response:
+def backup(order: BackupOrder, service: Service) -> Running:
     """A consistent snapshot of each build, to the directory of the node's settings; folding and queries go on."""
-    order, service = await order_of(request, BackupOrder), service_of(request)
-    return await begun(request, lambda: service.long.backup(order, service.door))
+    return service.long.backup(order, service.door)
 
 
-@router.post(
-    "/verify",
-    summary="Go through everything that the builds that answer hold",
-    operation_id="verify",
-    **described(
-        "VerifyOrder",
-        {"by": "alice"},
-        "VerifyCame",
-        {
-            "builds": [
-                {
-                    "view_type": "fine_summary",
-                    "build": 3,
-                    "problems": [],
-                    "fold_identity": "9b3c6e0f5a1d",
-                    "scanned": 561470,
-                    "applied": 561470,
-                    "views": 150370,
-                    "parked": 0,
-                    "digest": "5d1f0c8a",
-                }
-            ]
-        },
-        "What was found; where nothing is wrong, no build has problems.",
-        is_long=True,
-    ),
+@operation(
+    router,
+    VerifyOrder,
+    "Verify the builds that answer",
+    {"by": "alice"},
+    "VerifyCame",
+    {
+        "builds": [
+            {
+                "view_type": "fine_summary",
+                "build": 3,
+                "problems": [],
+                "fold_identity": "9b3c6e0f5a1d",
+                "scanned": 561470,
+                "applied": 561470,
+                "views": 150370,
+                "parked": 0,
+                "digest": "5d1f0c8a",
+            }
+        ]
+    },
+    "The findings; if nothing is wrong, no build has problems.",
+    is_long=True,
 )
-async def verify(request: Request) -> Response:
+def verify(order: VerifyOrder, service: Service) -> Running:
     """State digests and entries of indexes are computed anew, by a process beside the node; reads go on."""
-    order, service = await order_of(request, VerifyOrder), service_of(request)
-    return await begun(request, lambda: service.long.verify(order, service.door))
+    return service.long.verify(order, service.door)
 
 
-@router.post(
-    "/compact",
-    summary="Give free pages of stores back to the disk",
-    operation_id="compact",
-    **described(
-        "CompactOrder",
-        FINES,
-        "CompactCame",
-        {"builds": [{"view_type": "fine_summary", "build": 3, "before": 83886080, "after": 52428800, "problem": None}]},
-        "What each build took on the disk before, and takes now.",
-        is_long=True,
-    ),
+@operation(
+    router,
+    CompactOrder,
+    "Return free pages of stores to the file system",
+    FINES,
+    "CompactCame",
+    {"builds": [{"view_type": "fine_summary", "build": 3, "before": 83886080, "after": 52428800, "problem": None}]},
+    "The disk space of each build, before and after.",
+    is_long=True,
 )
-async def compact(request: Request) -> Response:
+def compact(order: CompactOrder, service: Service) -> Running:
     """Of the builds of a view type, or of all; folding and queries go on."""
-    order, service = await order_of(request, CompactOrder), service_of(request)
-    return await begun(request, lambda: service.long.compact(order, service.door))
+    return service.long.compact(order, service.door)

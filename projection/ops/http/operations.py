@@ -98,7 +98,7 @@ async def ready(request: Request) -> Response:
     responses={
         **documented("access.forbidden"),
         200: {
-            "description": "All numbers of the node (docs/metrics.md), as text; with exemplars as OpenMetrics, where "
+            "description": "All metrics of the node (docs/metrics.md), as text; with exemplars as OpenMetrics, where "
             "`accept` asks for that.",
             "content": {
                 "text/plain": {

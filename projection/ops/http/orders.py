@@ -1,4 +1,4 @@
-"""What the endpoints of operators' orders share: who may give them, how they are read and answered."""
+"""How an endpoint of operators' orders is declared: who may give them, how they are read, carried out and answered."""
 
 from __future__ import annotations
 
@@ -7,42 +7,47 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
-from fastapi import Depends, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
-from projection.engine.orders import (
-    BackupOrder,
-    CompactOrder,
-    CompareOrder,
-    LogLevelOrder,
-    Order,
-    ReloadOrder,
-    VerifyOrder,
-)
 from projection.errors import ErrorClass, ProjectionError
 from projection.model.recipe import Recipe
 from projection.ops.http.access import OfOperator
 from projection.ops.http.described import TASK, answered
 from projection.ops.http.parameters import none_expected
 from projection.ops.http.problems import RequestError, documented
+from projection.ops.http.service import service_of
 from projection.ops.http.views import json_body
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from projection.engine.orders import (
+        BackupOrder,
+        CompactOrder,
+        CompareOrder,
+        LogLevelOrder,
+        Order,
+        ReloadOrder,
+        VerifyOrder,
+    )
     from projection.engine.tasks import Task
+    from projection.ops.http.service import Service
+
+    Running = tuple[Task, asyncio.Task[Any]]
+    _Order = TypeVar(
+        "_Order", bound=Order | ReloadOrder | BackupOrder | VerifyOrder | CompareOrder | CompactOrder | LogLevelOrder
+    )
 
 AUTHOR = {"by": "alice", "reason": "the gateway sent it twice"}
 FINES = {"view_type": "fine_summary", **AUTHOR}
 _JSON = "application/json"
 _numbers = msgspec.json.Encoder(decimal_format="number").encode
-_Order = TypeVar(
-    "_Order", bound=Order | ReloadOrder | BackupOrder | VerifyOrder | CompareOrder | CompactOrder | LogLevelOrder
-)
 _Came = TypeVar("_Came")
+_Work = TypeVar("_Work", bound="Callable[[Any, Service], Any]")
 _PREFER = {
     "name": "prefer",
     "in": "header",
-    "description": "`respond-async` has the answer come at once, and not when all is done.",
+    "description": "With `respond-async`, the answer comes at once, and not when everything is done.",
     "schema": {"type": "string"},
     "example": "respond-async",
 }
@@ -56,16 +61,69 @@ async def same_origin(request: Request) -> None:
     """
     origin = request.headers.get("origin")
     if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
-        raise RequestError("access.forbidden", "pages of other sites give no orders")
+        raise RequestError("access.forbidden", "pages of other sites cannot send commands")
 
 
 FROM_OPERATORS = [OfOperator, Depends(same_origin)]  # what endpoints of orders depend on
 
 
-def described(
-    name: str, example: dict[str, Any], answer: str, came: dict[str, Any], says: str, *, is_long: bool = False
+def operations_router() -> APIRouter:
+    """A router for endpoints that only operators may use."""
+    return APIRouter(prefix="/v1/operations", tags=["operations"], dependencies=FROM_OPERATORS)
+
+
+def operation(
+    router: APIRouter,
+    kind: type[_Order],
+    summary: str,
+    example: dict[str, Any],
+    outcome: str,
+    came: dict[str, Any],
+    says: str,
+    *,
+    operation_id: str = "",
+    is_long: bool = False,
+) -> Callable[[_Work], _Work]:
+    """Declare the endpoint of an operation, at the name of the function that carries it out, with `-` for `_`.
+
+    The function gets the order and the service; what it returns is the answer. Why it was not done is told, for only
+    operators ask. The function of a long operation begins it, and returns the task and what is running. Then the answer
+    is what comes of that; or at once how far it is, for whoever does not want to wait.
+
+    Args:
+        router: where the endpoint goes.
+        kind: what the body is.
+        summary: what it does, in the reference.
+        example: of a body.
+        outcome: the name of the answer's schema.
+        came: an example of the answer.
+        says: of the answer, one sentence.
+        operation_id: in the reference, where it is not the function's name.
+        is_long: whether the operation is a long one.
+    """
+
+    def declared(work: _Work) -> _Work:
+        async def endpoint(request: Request) -> Response:
+            order, service = await _order_of(request, kind), service_of(request)
+            if is_long:
+                return await _begun(request, lambda: work(order, service))
+            done = await _came_of(lambda: work(order, service))
+            return done if isinstance(done, Response) else answer(done)
+
+        endpoint.__doc__ = work.__doc__
+        reference = _reference(kind.__name__, example, outcome, came, says, is_long=is_long)
+        name = work.__name__
+        router.post(f"/{name.replace('_', '-')}", summary=summary, operation_id=operation_id or name, **reference)(
+            endpoint
+        )
+        return work
+
+    return declared
+
+
+def _reference(
+    name: str, example: dict[str, Any], answer: str, came: dict[str, Any], says: str, *, is_long: bool
 ) -> dict[str, Any]:
-    """The OpenAPI entry of an endpoint that carries out an order: schemas and examples of the order and its outcome."""
     content = {_JSON: {"schema": {"$ref": f"#/components/schemas/{name}"}, "example": example}}
     extra: dict[str, Any] = {"requestBody": {"required": True, "content": content}}
     responses = {
@@ -76,13 +134,13 @@ def described(
         extra["parameters"] = [_PREFER]
         responses[202] = {
             "description": "It has begun: `location` names it (with `prefer: respond-async`).",
-            "headers": {"Location": {"schema": {"type": "string"}, "description": "GET it for how far it is."}},
+            "headers": {"Location": {"schema": {"type": "string"}, "description": "GET it for its progress."}},
             "content": {_JSON: {"schema": {"$ref": "#/components/schemas/TaskRecord"}, "example": TASK}},
         }
     return {"openapi_extra": extra, "responses": responses}
 
 
-async def order_of(request: Request, kind: type[_Order]) -> _Order:
+async def _order_of(request: Request, kind: type[_Order]) -> _Order:
     """The order in a request.
 
     Raises:
@@ -92,10 +150,10 @@ async def order_of(request: Request, kind: type[_Order]) -> _Order:
     try:
         return msgspec.json.decode(await json_body(request), type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise RequestError("http.invalid", f"the body is no order: {error}") from None
+        raise RequestError("http.invalid", f"the body is not a valid request: {error}") from None
 
 
-async def came_of(work: Callable[[], Awaitable[_Came]]) -> _Came:
+async def _came_of(work: Callable[[], Awaitable[_Came]]) -> _Came:
     """What came of an operation; why it was not done is told, for only operators ask.
 
     Raises:
@@ -104,24 +162,22 @@ async def came_of(work: Callable[[], Awaitable[_Came]]) -> _Came:
     try:
         return await work()
     except ProjectionError as error:
-        if error.error_class is ErrorClass.PRODUCT:
+        if error.error_class is ErrorClass.PRODUCT or isinstance(error, RequestError):
             raise
         is_ours = error.error_class is ErrorClass.INFRASTRUCTURE
         code = "operation.unavailable" if is_ours else "operation.refused"
         raise RequestError(code, error.message, hint=error.hint) from error
 
 
-async def begun(request: Request, begin: Callable[[], tuple[Task, asyncio.Task[_Came]]]) -> Response:
-    """What came of a long operation; or at once how far it is, for whoever does not want to wait."""
-
-    async def begun() -> tuple[Task, asyncio.Task[_Came]]:
+async def _begun(request: Request, begin: Callable[[], Running]) -> Response:
+    async def begun() -> Running:
         return begin()
 
-    task, running = await came_of(begun)
+    task, running = await _came_of(begun)
     wishes = {one.strip().lower() for one in request.headers.get("prefer", "").split(",")}
     if "respond-async" in wishes:  # RFC 7240
         return answer(task.record, {**at_task(task), "preference-applied": "respond-async"}, 202)
-    return answer(await came_of(lambda: asyncio.shield(running)), at_task(task))
+    return answer(await _came_of(lambda: asyncio.shield(running)), at_task(task))
 
 
 def at_task(task: Task) -> dict[str, str]:

@@ -117,7 +117,7 @@ def read_query(
         if filter_ is not None:
             raise RequestError(
                 "http.invalid",
-                "the parameter filter stands beside conditions on fields or ids",
+                "the parameter filter cannot be combined with conditions on fields or ids",
                 hint="put all of them into filter, or send the query by POST /v1/query",
             )
         given["filter"] = {"and": conditions}
@@ -152,7 +152,7 @@ def _add_condition(conditions: list[dict[str, Any]], name: str, text: str, schem
     if not path or op not in OPERATORS:
         raise RequestError(
             "http.invalid",
-            f"the parameter {name[:80]!r} is no condition: FIELD=VALUE or FIELD[OP]=VALUE",
+            f"the parameter {name[:80]!r} is not a condition: FIELD=VALUE or FIELD[OP]=VALUE",
             hint=f"operators are {', '.join(OPERATORS)}",
         )
     value: Any = _TRUTHS.get(text, text) if op == "exists" else _value(text, op, schema.resolve(_steps(path)))

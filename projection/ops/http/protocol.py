@@ -195,7 +195,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _give_up(self) -> None:
         if self._part is _Part.HEAD:
-            self._refuse(RequestError("http.slow", f"the headers did not come within {HEAD_S:.0f} s"))
+            self._refuse(RequestError("http.slow", f"the headers did not arrive within {HEAD_S:.0f} s"))
         else:
             self.transport.close()  # nobody has asked for anything, or all is answered
 

@@ -179,7 +179,7 @@ def _control(data: Path) -> socket.socket | None:
     try:
         return control_socket.listen(data)
     except StorageError as error:
-        log.warning("commands cannot reach this node", reason=error.message, hint="stop it to give operators' orders")
+        log.warning("commands cannot reach this node", reason=error.message, hint="stop it to run operators' commands")
         return None
 
 
@@ -245,7 +245,7 @@ def _bound(address: Address, *, must_be_here: bool) -> socket.socket:
         ConfigurationError: it is taken, is none of this machine's, or is not for us.
     """
     shown = str(address)
-    hint = "name another one with --listen or http.listen; port 0 takes any that is free, and `off` serves nobody"
+    hint = "name another one with --listen or http.listen; port 0 picks a free one, and `off` disables HTTP"
     try:
         family, kind, protocol, _, found = socket.getaddrinfo(
             address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -271,9 +271,9 @@ def _bound(address: Address, *, must_be_here: bool) -> socket.socket:
     except OSError as error:
         bound.close()
         reason = {
-            errno.EADDRINUSE: "is taken by another process",
-            errno.EACCES: "may not be listened at by this user",
-            errno.EADDRNOTAVAIL: "is none of this machine's addresses",
+            errno.EADDRINUSE: "is in use by another process",
+            errno.EACCES: "is not permitted for this user",
+            errno.EADDRNOTAVAIL: "is not an address of this machine",
         }.get(error.errno or 0, f"cannot be listened at: {os.strerror(error.errno or 0)}")
         raise ConfigurationError(f"http.listen: {shown} {reason}", hint=hint) from None
     return bound
@@ -299,7 +299,7 @@ def _tls(settings: TlsSettings) -> ssl.SSLContext | None:
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or str(error)
         raise ConfigurationError(
-            f"http.tls: {settings.certificate_file} and {settings.key_file} are no certificate and its key: {reason}",
+            f"http.tls: {settings.certificate_file} and {settings.key_file} are not a certificate and a key: {reason}",
             hint="both must be PEM, the certificate with its chain, the key without a passphrase",
         ) from None
     return context

@@ -4,29 +4,25 @@ from __future__ import annotations
 
 from decimal import Decimal
 from struct import Struct
-from struct import error as StructError  # noqa: N812
-from typing import TYPE_CHECKING
 
 from projection.model.envelope import MAX_ENVELOPE_BYTES
 from projection.model.event_format.encodings.json_form import (
     MAX_EXPONENT,
     MAX_INTEGER_BITS,
-    MAX_LEVELS,
     broken,
     encode_text,
     moment,
+    one_value_as_json,
     require_room,
     short_key,
     too_deep,
+    too_short,
     unfit,
     write_decimal,
     write_float,
     write_integer,
     write_octets,
 )
-
-if TYPE_CHECKING:
-    from projection.errors import DecodeError
 
 _UNSIGNED = {24: Struct(">B"), 25: Struct(">H"), 26: Struct(">I"), 27: Struct(">Q")}
 _FLOATS = {25: Struct(">e"), 26: Struct(">f"), 27: Struct(">d")}
@@ -44,17 +40,7 @@ def cbor_as_json(body: bytes, _event_type: str | None) -> bytes:
     Raises:
         DecodeError: D101 it is no CBOR, D102 it holds what has no JSON, D104 its JSON is too large.
     """
-    out = bytearray()
-    try:
-        at = _value(body, 0, out, MAX_LEVELS)
-    except (IndexError, StructError):
-        raise _early() from None
-    except UnicodeDecodeError as error:
-        raise broken("cbor", str(error)) from None
-    if at != len(body):
-        raise broken("cbor", f"{len(body) - at:,} bytes follow its value")
-    require_room(out)
-    return bytes(out)
+    return one_value_as_json("cbor", body, _value)
 
 
 def _value(data: bytes, at: int, out: bytearray, levels: int) -> int:
@@ -102,7 +88,7 @@ def _string(data: bytes, at: int, major: int, length: int | None) -> tuple[bytes
     if length is not None:
         end = at + length
         if end > len(data):
-            raise _early()
+            raise too_short("cbor")
         return data[at:end], end
     parts, count = bytearray(), 0
     while (first := data[at]) != _BREAK:
@@ -234,7 +220,3 @@ def _integer(data: bytes, at: int, tag: int | None = None) -> tuple[int, int]:
         number = int.from_bytes(octets)
         return (number if tag == _BIG else -1 - number), at
     raise unfit("an integer was expected where there is another value")
-
-
-def _early() -> DecodeError:
-    return broken("cbor", "it ends too early")

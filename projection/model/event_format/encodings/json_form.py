@@ -8,6 +8,7 @@ from __future__ import annotations
 from binascii import b2a_base64
 from functools import lru_cache
 from math import isfinite
+from struct import error as StructError  # noqa: N812
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,12 +18,37 @@ from projection.model.envelope import MAX_ENVELOPE_BYTES
 from projection.model.event_format.times import counted_timestamp
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from decimal import Decimal
 
 MAX_LEVELS = 128  # of lists and objects inside one another; as deep as JSON is read
 MAX_INTEGER_BITS = 1024
 MAX_EXPONENT = 1024  # of a decimal fraction, which is written out by whoever reads it
 encode_text = msgspec.json.Encoder().encode
+
+
+def one_value_as_json(encoding: str, body: bytes, append: Callable[[bytes, int, bytearray, int], int]) -> bytes:
+    """The JSON of a body that is one value.
+
+    Args:
+        encoding: As the manifest names it.
+        body: All of the body.
+        append: Appends the value at an offset to the JSON, at most so many levels deep; returns where the next begins.
+
+    Raises:
+        DecodeError: D101 it is not in the encoding, D102 it holds what has no JSON, D104 its JSON is too large.
+    """
+    out = bytearray()
+    try:
+        at = append(body, 0, out, MAX_LEVELS)
+    except (IndexError, StructError):
+        raise too_short(encoding) from None
+    except UnicodeDecodeError as error:
+        raise broken(encoding, str(error)) from None
+    if at != len(body):
+        raise broken(encoding, f"{len(body) - at:,} bytes follow its value")
+    require_room(out)
+    return bytes(out)
 
 
 def write_float(out: bytearray, value: float) -> None:
@@ -105,6 +131,11 @@ def require_room(out: bytearray) -> None:
 def broken(encoding: str, why: str) -> DecodeError:
     """The error of a body that is not in the encoding that the manifest names."""
     return DecodeError(f"the event is not {encoding}: {why}", code="D101")
+
+
+def too_short(encoding: str) -> DecodeError:
+    """The error of a body that ends within a value."""
+    return broken(encoding, "it ends too early")
 
 
 def unfit(why: str) -> DecodeError:

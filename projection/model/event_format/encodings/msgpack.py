@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from struct import Struct, error
-from typing import TYPE_CHECKING
+from struct import Struct
 
 from projection.model.envelope import MAX_ENVELOPE_BYTES
 from projection.model.event_format.encodings.json_form import (
-    MAX_LEVELS,
     broken,
     encode_text,
+    one_value_as_json,
     require_room,
     short_key,
     too_deep,
+    too_short,
     unfit,
     write_float,
     write_moment,
     write_octets,
 )
-
-if TYPE_CHECKING:
-    from projection.errors import DecodeError
 
 _UNSIGNED = {size: Struct(f">{form}").unpack_from for size, form in ((1, "B"), (2, "H"), (4, "I"), (8, "Q"))}
 _SIGNED = {size: Struct(f">{form}").unpack_from for size, form in ((1, "b"), (2, "h"), (4, "i"), (8, "q"))}
@@ -36,17 +33,7 @@ def msgpack_as_json(body: bytes, _event_type: str | None) -> bytes:
     Raises:
         DecodeError: D101 it is no MessagePack, D102 it holds what has no JSON, D104 its JSON is too large.
     """
-    out = bytearray()
-    try:
-        at = _value(body, 0, out, MAX_LEVELS)
-    except (IndexError, error):
-        raise _early() from None
-    except UnicodeDecodeError as wrong:
-        raise broken("msgpack", str(wrong)) from None
-    if at != len(body):
-        raise broken("msgpack", f"{len(body) - at:,} bytes follow its value")
-    require_room(out)
-    return bytes(out)
+    return one_value_as_json("msgpack", body, _value)
 
 
 def _value(data: bytes, at: int, out: bytearray, levels: int) -> int:
@@ -94,7 +81,7 @@ def _value(data: bytes, at: int, out: bytearray, levels: int) -> int:
 def _taken(data: bytes, at: int, length: int) -> tuple[bytes, int]:
     end = at + length
     if end > len(data):
-        raise _early()
+        raise too_short("msgpack")
     return data[at:end], end
 
 
@@ -180,7 +167,3 @@ def _extension(data: bytes, at: int, first: int, out: bytearray) -> int:
         raise unfit("a timestamp has more nanoseconds than a second")
     write_moment(out, seconds * _NANOSECONDS + nanoseconds)
     return end
-
-
-def _early() -> DecodeError:
-    return broken("msgpack", "it ends too early")
