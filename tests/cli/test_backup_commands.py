@@ -141,7 +141,7 @@ def test_what_is_damaged_is_told_with_status_1(site, server):
     ended = projection("verify", "--backup", "backups", folder=site)
     assert (1, True) == (
         ended.returncode,
-        f"error: backup {made['name']}: counter/1/0/data.mdb is not as" in ended.stderr,
+        f"error: backup {made['name']}: counter/1/0/data.mdb has changed" in ended.stderr,
     )
     refused(
         projection(*restored(site, server, "--data", "elsewhere"), folder=site), 1, "has changed since it was written"

@@ -129,7 +129,7 @@ def test_a_commit_of_git_can_be_compared_with_what_is_there_now(folder) -> None:
         status, found = answer(inner, old, new, "--events", "events.jsonl")
         assert (1, {"total": 1}) == (status, found["view_types"][0]["fields"]), old
     refused(diff(inner, "HEAD:inner/x.proj", ".", "--events", "events.jsonl"), 2, "'HEAD:inner/x.proj'", "REF:./PATH")
-    refused(diff(inner, "no:inner", ".", "--events", "events.jsonl"), 2, "'no:inner' is no path")
+    refused(diff(inner, "no:inner", ".", "--events", "events.jsonl"), 2, "'no:inner' is not a path")
 
 
 def test_from_a_stream_the_result_is_that_of_the_file(folder, nats_server, stream_name) -> None:

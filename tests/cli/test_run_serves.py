@@ -26,7 +26,7 @@ def test_the_command_tells_it_and_starts_nothing(tmp_path):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         at = f"127.0.0.1:{taken.getsockname()[1]}"
-        refused(projection("run", "--listen", at, folder=tmp_path), 2, f"http.listen: {at} is taken", "hint: ")
+        refused(projection("run", "--listen", at, folder=tmp_path), 2, f"http.listen: {at} is in use", "hint: ")
     refused(
         projection("run", "--listen", "0.0.0.0:1", folder=tmp_path), 2, "option --listen", "0.0.0.0:1 can be reached"
     )
