@@ -317,7 +317,7 @@ def test_a_damaged_backup_is_told_and_not_taken_over_into_the_next(data, directo
 def test_a_directory_of_something_else_is_refused_and_left_alone(data, directory, tmp_path):
     directory.mkdir()
     (directory / "holiday.jpg").write_text("x")
-    with pytest.raises(ConfigurationError, match=r"it holds 'holiday\.jpg'") as refused:
+    with pytest.raises(ConfigurationError, match=r"it contains 'holiday\.jpg'") as refused:
         backed_up(data, directory)
     assert "name an empty directory" in refused.value.hint
     assert ["holiday.jpg"] == [path.name for path in directory.iterdir()]

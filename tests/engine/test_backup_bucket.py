@@ -134,7 +134,7 @@ def test_a_bit_flipped_anywhere_is_found_and_not_restored(data, bucket, tmp_path
 def test_a_bucket_of_something_else_is_refused_and_left_alone(data, bucket):
     bucket.run(bucket.objects.make())
     bucket.run(bucket.objects.put("holiday.jpg", [b"x"]))
-    with pytest.raises(ConfigurationError, match=r"it holds 'holiday\.jpg'"):
+    with pytest.raises(ConfigurationError, match=r"it contains 'holiday\.jpg'"):
         backed_up(data, bucket)
     assert ["holiday.jpg"] == objects_in(bucket)
 
