@@ -72,7 +72,7 @@ def test_a_node_on_a_full_disk_waits_and_goes_on_by_itself_when_there_is_room(si
             site.forget_node_log()
             ballast = fill(site.data / "ballast")
             site.publish(events)
-            await_that(lambda: os.strerror(ENOSPC) in site.node_log(), node, site)
+            await_that(lambda: os.strerror(ENOSPC) in site.whole_node_log(), node, site)
             assert not site.is_committed()
             ballast.unlink()
             await_that(site.is_committed, node, site)
@@ -88,7 +88,7 @@ def test_a_node_that_starts_on_a_full_disk_waits_until_there_is_room(
     monkeypatch.setenv("PROJECTION_DURABILITY", durability)
     site.publish(300)
     with node_on_small_disk(site, "cat /dev/zero > data/ballast; ") as node:
-        await_that(lambda: "the node waits for room on the disk" in site.node_log(), node, site)
+        await_that(lambda: "the node waits for room on the disk" in site.whole_node_log(), node, site)
         (site.data / "ballast").unlink()
         await_that(site.is_committed, node, site)
         site.check()
@@ -98,7 +98,7 @@ def test_a_node_that_starts_on_a_full_disk_waits_until_there_is_room(
 
 def test_a_node_that_waits_for_room_ends_with_0_when_it_is_told_to(site: CrashSite) -> None:
     with node_on_small_disk(site, "cat /dev/zero > data/ballast; ") as node:
-        await_that(lambda: "the node waits for room on the disk" in site.node_log(), node, site)
+        await_that(lambda: "the node waits for room on the disk" in site.whole_node_log(), node, site)
         node.send_signal(signal.SIGTERM)
         assert node.wait(WITHIN_S) == 0, site.node_log()
 
@@ -123,7 +123,7 @@ def test_a_deployment_that_meets_a_full_disk_is_never_promoted_and_says_so(site:
         with door_to(site.data) as door:
             steps = {one.view_type: one for one in door.deploy(order).steps}
         assert steps[TALLIES].build is not None
-        await_that(lambda: os.strerror(ENOSPC) in site.node_log(), node, site)
+        await_that(lambda: os.strerror(ENOSPC) in site.whole_node_log(), node, site)
         assert 1 == answering(site)
         ballast.unlink()
         await_that(lambda: answering(site) == steps[TALLIES].build, node, site)

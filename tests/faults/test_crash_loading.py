@@ -70,8 +70,8 @@ def test_a_rebuild_that_is_killed_goes_on_or_begins_anew_and_never_answers_by_ha
         wait_until(lambda: scanned(new) >= site.published, site.node_log)
         assert serving(site) == 1, "it has caught up, and is not on the disk yet"
         node.kill()
-    assert GOES_ON in site.node_log()
-    assert (power != "stays") == (FOLDED_ANEW in site.node_log())
+    assert GOES_ON in site.whole_node_log()
+    assert (power != "stays") == (FOLDED_ANEW in site.whole_node_log())
     site.run_to_the_end()
     assert (2, False) == (serving(site), DirtyMark(new.lane_path()).is_set())
     site.check_all()

@@ -59,7 +59,7 @@ def test_a_node_that_was_taken_for_dead_commits_nothing_after_it_has_been_replac
         zombie.send(signal.SIGCONT)
         assert zombie.wait() == 1, site.node_log()
     assert before == site.committed()
-    assert "new owner" in site.node_log()
+    assert "new owner" in site.whole_node_log()
     site.check()
     site.run_to_the_end()
     site.check_all()

@@ -64,7 +64,7 @@ def test_a_lane_that_halts_stays_where_it_is_through_all_crashes_and_the_others_
     with site.start() as node:
         assert node.wait() == EXIT_FAILED, site.node_log()
     site.check()
-    assert f"view type {HALTING}, sequence 251: R710" in site.node_log()
+    assert f"view type {HALTING}, sequence 251: R710" in site.whole_node_log()
     committed = site.committed()
     assert committed.pop(ViewType(HALTING)) == 250
     assert set(committed.values()) == {len(log)}

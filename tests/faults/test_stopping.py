@@ -39,7 +39,7 @@ def test_a_batch_that_cannot_be_committed_in_time_is_abandoned_unacknowledged_an
         node.wait_until_told(FULL)
         node.send(signal.SIGTERM)
         assert node.wait() == EXIT_ABANDONED, site.node_log()
-    assert "could not be committed in time" in site.node_log()
+    assert "could not be committed in time" in site.whole_node_log()
     site.check()
     site.check_acknowledged()
     site.run_to_the_end()

@@ -36,7 +36,7 @@ from projection.model.keys import CheckpointKey
 from projection.model.manifest import Policy
 from projection.model.parked import Drop
 from projection.store.catalog import Catalog
-from projection.store.lmdb_env import Environment
+from projection.store.lmdb_opening import open_to_write
 from projection.stream.file_feed import read_events
 from projection.testing.finding import manifest_of
 
@@ -237,7 +237,7 @@ async def test_dropped_events_and_an_adopted_build_fold_all(tmp_path: Path) -> N
 
 async def test_a_store_that_is_not_sound_folds_all(tmp_path: Path) -> None:
     (answers,) = built(tmp_path, (program(INDEXED), SPREAD))
-    environment = Environment.create_or_open(answers.lane_path())
+    environment = open_to_write(answers.lane_path())
     environment.update(lambda change: change.put(b"view::account:b", b'{"owner":"eve"}'))
     environment.close()
     with Catalog.open(tmp_path) as catalog:

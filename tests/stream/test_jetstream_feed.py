@@ -207,7 +207,7 @@ async def test_scanned_does_not_move_when_the_stream_is_made_anew_while_the_log_
     monkeypatch.setattr(feed._jetstream, "next_sequence", be_overtaken_and_ask)
     assert await feed._looked(await feed._log_end.look(feed._position.scanned)) is None
     monkeypatch.undo()
-    with pytest.raises(StreamIdentityError, match="made anew"):
+    with pytest.raises(StreamIdentityError, match="created again"):
         await read(feed, 5)
     await feed.close()
 
