@@ -96,6 +96,10 @@ class Health:
             if lane not in standby and not roster.is_paused(lane)
         }
 
+    def readings(self) -> dict[Lane, Reading]:
+        """The reading of each lane that reads."""
+        return self._subscriptions.by_lane()
+
     @property
     def refused(self) -> list[ProjectionError]:
         """Why builds may not replace others."""

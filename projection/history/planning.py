@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from projection.engine.deploying import Step
+    from projection.engine.inventory import ReaderOf
     from projection.history.estimating import FoldPace
     from projection.history.logs import Log
     from projection.history.reaching import TouchedViews
@@ -57,15 +58,20 @@ class PlannedStep:
         return None if self.events is None or self.pace is None else self.pace.seconds(self.events)
 
 
-def planned(catalog: CatalogReading, steps: Sequence[Step]) -> list[PlannedStep]:
+def planned(catalog: CatalogReading, steps: Sequence[Step], open_already: ReaderOf | None = None) -> list[PlannedStep]:
     """What each step of a deployment takes, as far as the data folder tells.
+
+    Args:
+        catalog: of the data folder.
+        steps: what a deployment would do.
+        open_already: as for `build_states`.
 
     Raises:
         StorageError: the folder cannot be read.
     """
     found, audit = [], catalog.audit()
     for step in steps:
-        states = {one.build.number: one for one in build_states(catalog, step.view_type)}
+        states = {one.build.number: one for one in build_states(catalog, step.view_type, open_already)}
         match step:
             case FoldsAnew():
                 found.append(PlannedStep(step, states[step.answers.number].bytes, 0))

@@ -21,6 +21,7 @@ from projection.engine.live_backups import LiveBackups
 from projection.engine.operations import Operations
 from projection.engine.retention import Retention
 from projection.errors import ConfigurationError, StorageError
+from projection.history.latest import LatestEvents
 from projection.history.logs import StreamLog
 from projection.history.past_views import PastViews
 from projection.history.repairing import Repairs
@@ -133,7 +134,8 @@ async def serving(
     past = PastViews(node, catalog, queries.serving, log_for, settings.query)
     long = LongOperations(node, catalog, operations, Repairs(node, catalog, operations, log_for), backups)
     long.restore()
-    service = Service(node, operations, long, queries, past, owner, metrics, changes, settings.http, "socket")
+    latest = LatestEvents(node, settings.stream)
+    service = Service(node, operations, long, queries, past, latest, owner, metrics, changes, settings.http, "socket")
     doors: list[tuple[_Server, socket.socket]] = []
     control = _control(catalog.data)
     if control is not None:
