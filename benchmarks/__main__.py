@@ -6,6 +6,7 @@ import json
 
 from benchmarks import (
     calibration,
+    console,
     end_to_end,
     faults,
     formats,
@@ -36,6 +37,7 @@ for benchmark in (
     rebuild,
     operations,
     queries,
+    console,
     postgres,
     hostile,
     slow_clients,

@@ -12,7 +12,7 @@ from projection.store.indexes import described
 if TYPE_CHECKING:
     from projection.engine.lane import Lane
     from projection.engine.node import Node
-    from projection.engine.tally import HandlerGas
+    from projection.engine.tally import GasUsed
     from projection.model.ids import ViewType
     from projection.store.catalog import Catalog
 
@@ -230,7 +230,7 @@ def _details(lane: Lane, status: LaneStatus) -> LaneDetails:
     )
 
 
-def _gas(lane: Lane, one: HandlerGas) -> GasOfHandler:
+def _gas(lane: Lane, one: GasUsed) -> GasOfHandler:
     source = lane.deployed.program.checked.source
     handlers = [run.handler for run in one.handlers]
     events = sorted({event for handler in handlers for event in handler.events})

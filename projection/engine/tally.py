@@ -18,7 +18,7 @@ KEPT = 256  # views that are counted at a time
 WINDOW = 8_192  # looks, after which all counts are halved: what was long ago counts for less and less
 
 
-class HotView(NamedTuple):
+class ViewShare(NamedTuple):
     """A view that many events are for."""
 
     target: Target
@@ -49,13 +49,13 @@ class HotViews:
             self._looks //= 2
             self._counts = {one: count // 2 for one, count in self._counts.items() if count > 1}
 
-    def hottest(self, most: int) -> list[HotView]:
+    def hottest(self, most: int) -> list[ViewShare]:
         """The views with the largest shares, the largest first; those that were seen more than once."""
         found = sorted((one for one in self._counts.items() if one[1] > 1), key=lambda one: (-one[1], one[0]))
-        return [HotView(target, count / self._looks) for target, count in found[:most]]
+        return [ViewShare(target, count / self._looks) for target, count in found[:most]]
 
 
-class HandlerGas(NamedTuple):
+class GasUsed(NamedTuple):
     """What some handlers used that ran together on a view; nearly always that is one."""
 
     handlers: tuple[Runnable, ...]
@@ -74,7 +74,7 @@ class Tally:
         """Count the gas of steps that ran on one view."""
         self.gas[steps[0][0] if len(steps) == 1 else tuple(dict.fromkeys(run for run, _ in steps))] += gas
 
-    def by_handler(self) -> list[HandlerGas]:
+    def by_handler(self) -> list[GasUsed]:
         """The gas of each handler, the thirstiest first."""
-        found = [HandlerGas(key if isinstance(key, tuple) else (key,), gas) for key, gas in self.gas.items()]
+        found = [GasUsed(key if isinstance(key, tuple) else (key,), gas) for key, gas in self.gas.items()]
         return sorted(found, key=lambda one: -one.gas)

@@ -90,7 +90,9 @@ def _logged(stored: StoredMessage, lanes: Iterable[Lane]) -> LoggedEvent:
     kind = no_event_in(stored.hdrs, 0, len(stored.hdrs), is_empty=not stored.data)
     message = Message(stored.seq, stored.subject, stored.data, str(nanoseconds(stored.time)), kind, stored.hdrs)
     mine = [lane.deployed for lane in lanes if _reads(lane.deployed.entry.subjects)(stored.subject)]
-    event, problem, takers = None, kind or None, set[str]()
+    event: Event | None = None
+    problem: str | None = kind or None
+    takers: set[str] = set()
     if kind:
         pass
     elif not mine:

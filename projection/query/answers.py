@@ -74,7 +74,7 @@ class HistoryAnswer(msgspec.Struct, frozen=True, kw_only=True):
     program: str  # the digest of that
     id: str
     at: int  # behind which event of the log
-    view: msgspec.Raw | None  # as it was then; null where there was none
+    view: Any  # as it was then, as it is stored; null where there was none
     events: list[HistoryEvent]  # the last ones, in the log's order
     left_out: int  # earlier ones
     agrees: bool | None  # whether the build holds the same view; null where that cannot be compared

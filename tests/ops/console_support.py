@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 LACKING = (
-    "the package playwright is not installed: pip install --group browser"
-    if find_spec("playwright") is None
+    "Playwright and axe are not installed: .venv/bin/python -m pip install --group browser"
+    if find_spec("playwright") is None or find_spec("axe_playwright_python") is None
     else "there is no Chromium: apt-get install chromium"
     if BROWSER is None
     else None

@@ -159,13 +159,13 @@ async def test_whoever_only_reads_sees_no_page_and_no_action_of_operators(site):
 
 @pytest.mark.long
 async def test_a_token_that_ends_leads_back_to_where_one_signs_in(site):
-    async with site(http=TOKENS) as one, browsing() as browser:
-        async with tab(browser, one, token=token(tenant_id="t", scope="operator")) as console:
-            await console.go()
-            await console.shows("fines")
-            await console.page.evaluate("ended => sessionStorage.setItem('projection.token', ended)", token(exp=1))
-            await console.page.get_by_label("Token").wait_for()
-            assert await console.page.locator("#navigation").is_hidden()
+    held = token(tenant_id="t", scope="operator")
+    async with site(http=TOKENS) as one, browsing() as browser, tab(browser, one, token=held) as console:
+        await console.go()
+        await console.shows("fines")
+        await console.page.evaluate("ended => sessionStorage.setItem('projection.token', ended)", token(exp=1))
+        await console.page.get_by_label("Token").wait_for()
+        assert await console.page.locator("#navigation").is_hidden()
 
 
 @pytest.mark.long
@@ -429,17 +429,17 @@ async def test_texts_from_outside_are_shown_as_texts(site):
 
 @pytest.mark.long
 async def test_the_log_follows_and_can_be_read_backwards(site):
-    async with site([fine(f"v{n}", n) for n in range(120)]) as one, browsing() as browser:
-        async with tab(browser, one, tenant="t") as console:
-            await console.go("log")
-            await console.shows("120 is the last sequence")
-            await console.page.locator("details summary").first.click()
-            await one.publish([fine("new", 1)])
-            await console.shows("121 is the last sequence")
-            assert 1 == await console.page.locator("details[open]").count()  # what was opened stays so
-            await console.click("Older")
-            await eventually(lambda: _begins(console, "71"))
-            assert not await console.page.get_by_label("Follow").is_checked()
+    events = [fine(f"v{n}", n) for n in range(120)]
+    async with site(events) as one, browsing() as browser, tab(browser, one, tenant="t") as console:
+        await console.go("log")
+        await console.shows("120 is the last sequence")
+        await console.page.locator("details summary").first.click()
+        await one.publish([fine("new", 1)])
+        await console.shows("121 is the last sequence")
+        assert 1 == await console.page.locator("details[open]").count()  # what was opened stays so
+        await console.click("Older")
+        await eventually(lambda: _begins(console, "71"))
+        assert not await console.page.get_by_label("Follow").is_checked()
 
 
 async def _begins(console, sequence):

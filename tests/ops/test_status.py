@@ -226,6 +226,8 @@ async def test_a_parked_event_is_shown_with_its_envelope_and_the_line_that_faile
         assert abs(FAILED_LINE - found["line"]) <= 1
         held = await told(one, "/v1/parked/fines/3?tenant_id=t&view_id=a")
         assert ("P000", None, []) == (held["event"]["code"], held["line"], held["source"])
+        for target in ("2?tenant_id=t&view_id=", f"2?tenant_id={'x' * 201}"):
+            assert "http.invalid" == (await told(one, f"/v1/parked/fines/{target}", status=400))["code"]
         for target in ("4?tenant_id=t&view_id=a", "2?tenant_id=t&view_id=b", "2?tenant_id=t", "x?tenant_id=t"):
             assert "http.not_found" == (await told(one, f"/v1/parked/fines/{target}", status=404))["code"]
 
@@ -247,7 +249,8 @@ async def test_the_history_of_a_view_says_what_each_event_did(site):
         assert "query.view_missing" == (await told(one, "/v1/history/fines?id=nobody", status=404))["code"]
         assert "query.not_fresh" == (await told(one, "/v1/history/fines?id=a&at=99", status=412))["code"]
         assert "query.invalid" == (await told(one, "/v1/history/fines?id=a&at=yesterday", status=400))["code"]
-        assert "http.invalid" == (await told(one, "/v1/history/fines", status=400))["code"]
+        for nobody in ("", "?id="):
+            assert "http.invalid" == (await told(one, f"/v1/history/fines{nobody}", status=400))["code"]
 
 
 async def test_a_history_reads_no_more_events_than_it_may(site):

@@ -41,8 +41,8 @@ class Asset(NamedTuple):
 @cache
 def assets() -> dict[str, Asset]:
     """All files of the console, by their paths; read once."""
-    root, found = files("projection.ops") / "console", {}
-    folders = [("", root)]
+    found: dict[str, Asset] = {}
+    folders = [("", files("projection.ops") / "console")]
     while folders:
         path, folder = folders.pop()
         for one in folder.iterdir():

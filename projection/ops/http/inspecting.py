@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _JSON = "application/json"
 _MOST_EFFECTS = 500
 _MOST_PARKED = 50
+_SEQUENCE = {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}
 _numbers = msgspec.json.Encoder(decimal_format="number").encode
 router = APIRouter(tags=["operations"])
 Type = Annotated[str, Path(description="The view type.", examples=["fine_summary"])]
@@ -103,7 +104,7 @@ async def one_parked(
     service = service_of(request)
     named = given.get("tenant_id")
     tenant_id = service.operations.settings.tenancy.default if named is None else _tenant(named)
-    view_id = None if "view_id" not in given else ViewId(given["view_id"])
+    view_id = None if "view_id" not in given else _view_id(given["view_id"])
     build, reader = _served(service, view_type)
     found = None
     if sequence.isascii() and sequence.isdigit() and len(sequence) < 20:
@@ -148,10 +149,10 @@ async def history(request: Request, reader: OfTenant, view_type: Type) -> Respon
     """The view is folded anew from the log, as `projection why` does it; what that may take is bounded as with `at`."""
     given = read_texts(request.scope["query_string"], ("id", "at", "limit"))
     limit = read_number(given, "limit", 100, _MOST_EFFECTS)
-    if not given.get("id"):
+    if "id" not in given:
         raise RequestError("http.invalid", "the parameter id is missing", hint="name the view")
     past = service_of(request).past
-    asking = past.history(reader.tenant_id, view_type_of(view_type), ViewId(given["id"]), given.get("at"), limit)
+    asking = past.history(reader.tenant_id, view_type_of(view_type), _view_id(given["id"]), given.get("at"), limit)
     try:
         found = await unless_gone(request, asking)
     except StreamError as error:
@@ -167,7 +168,7 @@ async def history(request: Request, reader: OfTenant, view_type: Type) -> Respon
     dependencies=[OfOperator],
     openapi_extra={
         "parameters": [
-            parameter("before", "Those before this sequence.", {"type": "integer", "minimum": 1}, 561470),
+            parameter("before", "Those before this sequence.", _SEQUENCE, 561470),
             _limit("messages", 50, MOST_LOGGED),
         ]
     },
@@ -193,6 +194,13 @@ def _served(service: Service, view_type: str) -> tuple[Build, LmdbLane]:
     served = service.queries.serving.of(view_type_of(view_type))
     assert isinstance(served.reader, LmdbLane)  # noqa: S101 - of a node
     return served.build, served.reader
+
+
+def _view_id(text: str) -> ViewId:
+    try:
+        return ViewId(text)
+    except ValueError as error:
+        raise RequestError("http.invalid", str(error)) from None
 
 
 def _tenant(text: str) -> TenantId:

@@ -57,6 +57,8 @@ export function completing(label, id, value, schema, kind) {
     } else if ((event.key === "Enter" || event.key === "Tab") && chosen >= 0) {
       event.preventDefault();
       take(chosen);
+    } else if (event.key === "Enter") {
+      close(); // the form is sent
     } else if (event.key === "Escape" && !list.hidden) {
       event.preventDefault();
       close();

@@ -70,6 +70,7 @@ async function signIn() {
     node.access = await get("v1/access", { probing: true });
   } catch (error) {
     isSignedIn = false;
+    leaving.abort();
     stop();
     navigation.hidden = true;
     put(document.getElementById("who"));
@@ -123,8 +124,10 @@ async function chooseTenant() {
   const tenant = h("input", { type: "text", id: "tenant", value: credentials.tenant ?? "", autocomplete: "off" });
   const form = h("form", { method: "dialog" }, h("h2", { id: "asked" }, "Whose views to look at"), h("label", null, "Tenant", tenant, h("span", { class: "hint" }, "Empty: the default tenant. The access mode is none, so everybody on this machine may ask for any.")), h("div", { class: "actions" }, button("Cancel", () => dialog.close()), h("button", { type: "submit", class: "main" }, "Use it")));
   const dialog = h("dialog", { "aria-labelledby": "asked", onclose: () => dialog.remove() }, form);
-  form.addEventListener("submit", () => {
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
     credentials.tenant = tenant.value;
+    dialog.close();
     signIn();
   });
   document.body.append(dialog);
@@ -163,7 +166,11 @@ document.getElementById("skip").addEventListener("click", (event) => {
   main.focus();
 });
 addEventListener("hashchange", open);
-whenDenied(() => isSignedIn && signIn());
+whenDenied(() => {
+  if (!isSignedIn) return; // others have found it out already
+  isSignedIn = false;
+  signIn();
+});
 whenLooked(showNode, new AbortController().signal);
 showTheme();
 signIn();

@@ -29,10 +29,10 @@ export async function render(page, { parts: [viewType], signal, titled }) {
   );
 
   async function done(action) {
-    if (await action) {
-      await look();
-      await show();
-    }
+    if (!(await action)) return;
+    builds.element.focus(); // what was clicked is about to go
+    await look();
+    await show();
   }
 
   async function show() {
@@ -45,7 +45,7 @@ export async function render(page, { parts: [viewType], signal, titled }) {
       return;
     }
     const key = JSON.stringify(found.builds.map((one) => [one.view_type, one.build, one.state, one.why, one.views, one.parked, one.bytes, one.scanned]));
-    if (builds.body.dataset.key === key || builds.body.contains(document.activeElement)) return fillProgress();
+    if (builds.body.dataset.key === key || isBusy(builds.body)) return fillProgress();
     builds.body.dataset.key = key;
     put(builds.body, found.builds.map((one) => row(one, found.builds, done)));
     return fillProgress();
@@ -82,7 +82,7 @@ export async function render(page, { parts: [viewType], signal, titled }) {
     }
     const wanted = found.operations.filter((one) => (!viewType || one.view_type === viewType || !one.view_type) && (one.state === "running" || one.state === "waits"));
     const key = JSON.stringify(wanted);
-    if (operations.dataset.key === key || operations.contains(document.activeElement)) return;
+    if (operations.dataset.key === key || isBusy(operations)) return;
     operations.dataset.key = key;
     operations.hidden = !wanted.length;
     put(operations, wanted.map((one) => operation(one, done)));
@@ -93,6 +93,11 @@ export async function render(page, { parts: [viewType], signal, titled }) {
     show();
     showOperations();
   }, signal);
+}
+
+/** Whether somebody is about to use a button in an element: it is not replaced then. */
+function isBusy(element) {
+  return element.contains(document.activeElement) && document.hasFocus();
 }
 
 function row(one, all, done) {
