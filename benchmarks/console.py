@@ -1,7 +1,7 @@
 """How long the console takes to be seen: from the address to the first paint, and to the figures of the node.
 
-In headless Chromium on the same machine, each time with an empty cache, of a node with twenty view types and a few thousand
-views. Where Playwright or a browser is missing, nothing is measured, and a note says so.
+In headless Chromium on the same machine, each time with an empty cache, of a node with twenty view types and some
+thousands of views. Where Playwright or a browser is missing, nothing is measured, and a note says so.
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ def _row(name: str, found: list[float]) -> dict[str, Any]:
 async def _seen(url: str) -> tuple[list[float], list[float]]:
     from playwright.async_api import async_playwright  # noqa: PLC0415 - it may be missing
 
-    painted, shown = [], []
+    painted: list[float] = []
+    shown: list[float] = []
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=_BROWSER, args=["--no-sandbox", "--disable-gpu"])
         for _ in range(RUNS):

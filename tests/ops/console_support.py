@@ -65,7 +65,7 @@ class Console:
             self.wrong.append(message.text)
 
     def _asked(self, request):
-        if not request.url.startswith(self.url):
+        if not request.url.startswith((self.url, "about:")):
             self.elsewhere.append(request.url)
 
     async def go(self, route=""):

@@ -21,7 +21,10 @@ function check(label) {
 }
 
 function gate() {
-  return field("When the new build may answer", h("select", null, GATES.map(([value, text]) => h("option", { value }, text))));
+  return field(
+    "When the new build may answer",
+    h("select", null, GATES.map(([value, text]) => h("option", { value }, text))),
+  );
 }
 
 export function pause(viewType) {
@@ -70,8 +73,17 @@ export function promote(viewType, build) {
     command: ({ although_parked: parked, accept_fewer_messages: fewer, reason }) =>
       command(["promote", viewType, build], { "although-parked": parked, "accept-fewer-messages": fewer, reason }),
     act: (given) =>
-      post("v1/operations/promote", order(viewType, given, { build, although_parked: given.although_parked, accept_fewer_messages: given.accept_fewer_messages })),
-    done: (came) => (came.answers ? `Build ${build} of ${viewType} answers.` : `Build ${build} of ${viewType} answers once it has caught up.`),
+      post(
+        "v1/operations/promote",
+        order(
+          viewType,
+          given,
+          { build, although_parked: given.although_parked, accept_fewer_messages: given.accept_fewer_messages },
+        ),
+      ),
+    done: (came) => (
+      came.answers ? `Build ${build} of ${viewType} answers.` : `Build ${build} of ${viewType} answers once it has caught up.`
+    ),
   });
 }
 
@@ -125,12 +137,24 @@ export function drop(viewType, event) {
   const where = event.view_id === null ? "It reached no view." : `For the view ${event.view_id} of tenant ${event.tenant_id}.`;
   return ask({
     title: `Drop event ${number(event.sequence)}`,
-    text: [where, "It is left out for good: this build and all later ones are folded without it. What waits behind it goes on, in order."],
+    text: [
+      where,
+      "It is left out for good: this build and all later ones are folded without it. What waits behind it goes on, in order.",
+    ],
     verb: "Drop it",
     danger: true,
-    command: ({ reason }) => command(["parked", "drop", viewType, event.sequence], event.view_id === null ? { alone: true, reason } : { id: event.view_id, reason }),
-    act: (given) => post("v1/operations/drop", order(viewType, given, { sequence: event.sequence, tenant_id: event.tenant_id, view_id: event.view_id })),
-    done: (came) => `Dropped event ${number(event.sequence)}. ${counted(came.taken, "event")} behind it taken, ${number(came.waiting.length)} still parked.`,
+    command: ({ reason }) => command(
+      ["parked", "drop", viewType, event.sequence],
+      event.view_id === null ? { alone: true, reason } : { id: event.view_id, reason },
+    ),
+    act: (given) => post(
+      "v1/operations/drop",
+      order(viewType, given, { sequence: event.sequence, tenant_id: event.tenant_id, view_id: event.view_id }),
+    ),
+    done: (came) => {
+      const taken = `${counted(came.taken, "event")} behind it taken, ${number(came.waiting.length)} still parked`;
+      return `Dropped event ${number(event.sequence)}: ${taken}.`;
+    },
   });
 }
 
@@ -144,7 +168,11 @@ export async function retry(viewType, build) {
     title: `Retry what is parked in ${viewType}`,
     text: [
       "Folding is deterministic: with the same program, the same events fail again. Correct the program here, and the parked events run again by it, in order. The build that answers is copied, and the copy takes over.",
-      h("p", { class: "hint" }, "The node’s manifest must name the corrected program by its next start; the command takes it from there."),
+      h(
+        "p",
+        { class: "hint" },
+        "The node’s manifest must name the corrected program by its next start; the command takes it from there.",
+      ),
     ],
     verb: "Retry with this program",
     large: true,
@@ -153,10 +181,19 @@ export async function retry(viewType, build) {
     act: async (given, show, signal) => {
       const corrected = { ...recipe, program: { ...recipe.program, text: given.program } };
       show("Checking the program…");
-      const record = await carryOut("adopt", order(viewType, given, { recipe: JSON.stringify(corrected) }), () => show("Running parked events again…"), signal);
+      const record = await carryOut(
+        "adopt",
+        order(viewType, given, { recipe: JSON.stringify(corrected) }),
+        () => show("Running parked events again…"),
+        signal,
+      );
       return record.result;
     },
-    done: (came) => `Build ${came.build} of ${viewType} has taken ${counted(came.taken, "parked event")}; ${number(Object.values(came.parked).reduce((sum, one) => sum + one, 0))} are still parked.`,
+    done: (came) => {
+      const left = Object.values(came.parked).reduce((sum, one) => sum + one, 0);
+      const taken = counted(came.taken, "parked event");
+      return `Build ${came.build} of ${viewType} has taken ${taken}; ${number(left)} are still parked.`;
+    },
   });
 }
 
@@ -166,12 +203,22 @@ export function repair(viewType, tenant, viewId) {
     text: "The view is folded anew from its events, and put right where the build holds it otherwise.",
     verb: "Repair",
     fields: { dry_run: check("Only look, and change nothing") },
-    command: ({ dry_run: dry, reason }) => command(["repair", viewType], { id: viewId, tenant, "dry-run": dry, reason }),
+    command: ({ dry_run: dry, reason }) => command(
+      ["repair", viewType],
+      { id: viewId, tenant, "dry-run": dry, reason },
+    ),
     act: async (given, show, signal) => {
-      const record = await carryOut("repair", order(viewType, given, { tenant_id: tenant, view_id: viewId, dry_run: given.dry_run }), () => show("Folding its events…"), signal);
+      const record = await carryOut(
+        "repair",
+        order(viewType, given, { tenant_id: tenant, view_id: viewId, dry_run: given.dry_run }),
+        () => show("Folding its events…"),
+        signal,
+      );
       return record.result;
     },
-    done: (came) => (came.different ? `The view differed${came.written ? ", and was put right" : ""}.` : "The view is as its events make it."),
+    done: (came) => (
+      came.different ? `The view differed${came.written ? ", and was put right" : ""}.` : "The view is as its events make it."
+    ),
   });
 }
 

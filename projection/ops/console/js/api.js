@@ -49,14 +49,24 @@ export function whenDenied(listener) {
 async function send(path, { method = "GET", body, headers = {}, signal, probing = false } = {}) {
   const sent = { ...headers };
   if (credentials.token) sent.authorization = `Bearer ${credentials.token}`;
-  if (credentials.tenant) sent["x-tenant-id"] = credentials.tenant;
+  if (credentials.tenant) sent["x-tenant-id"] = asBytes(credentials.tenant);
   if (body !== undefined) sent["content-type"] = "application/json";
   let answer;
   try {
-    answer = await fetch(new URL(path, ROOT), { method, headers: sent, signal, body: body === undefined ? undefined : JSON.stringify(body), credentials: "same-origin", cache: "no-store" });
+    answer = await fetch(new URL(path, ROOT), {
+      method,
+      headers: sent,
+      signal,
+      body: body === undefined ? undefined : JSON.stringify(body),
+      credentials: "same-origin",
+      cache: "no-store",
+    });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Problem(0, { detail: "The node cannot be reached.", hint: "The console goes on asking. If this lasts, look at the node’s log." });
+    throw new Problem(0, {
+      detail: "The node cannot be reached.",
+      hint: "The console goes on asking. If this lasts, look at the node’s log.",
+    });
   }
   if (answer.ok) return answer;
   let told = {};
@@ -68,6 +78,11 @@ async function send(path, { method = "GET", body, headers = {}, signal, probing 
   const failed = new Problem(answer.status, told, answer.headers.get("www-authenticate"));
   if (answer.status === 401 && !probing) onDenied(failed);
   throw failed;
+}
+
+/** A text as a header's value: one character for each byte of its UTF-8. */
+function asBytes(text) {
+  return String.fromCharCode(...new TextEncoder().encode(text));
 }
 
 export async function get(path, options) {
@@ -93,7 +108,9 @@ export async function follow(path, onEvent, signal) {
     const blocks = (kept + value).split("\n\n");
     kept = blocks.pop();
     for (const block of blocks) {
-      const data = block.split("\n").filter((line) => line.startsWith("data: ")).map((line) => line.slice(6)).join("\n");
+      const data = block.split("\n").filter(
+        (line) => line.startsWith("data: ")
+      ).map((line) => line.slice(6)).join("\n");
       if (data) onEvent(parseExactly(data));
     }
   }
@@ -107,7 +124,10 @@ export async function carryOut(name, order, onProgress, signal) {
   onProgress?.(last);
   await follow(`v1/operations/${record.id}/events`, (one) => onProgress?.((last = one)), signal);
   if (last.state === "running" || last.state === "waits") last = await get(`v1/operations/${record.id}`, { signal });
-  if (last.state !== "done") throw new Problem(409, { detail: last.error ?? `The operation is ${last.state}.`, hint: last.hint });
+  if (last.state !== "done") throw new Problem(
+    409,
+    { detail: last.error ?? `The operation is ${last.state}.`, hint: last.hint },
+  );
   return last;
 }
 

@@ -3,8 +3,27 @@ import { complete } from "./completion.js";
 import { h, put } from "./dom.js";
 
 export function completing(label, id, value, schema, kind) {
-  const list = h("ul", { class: "options", id: `${id}-options`, role: "listbox", "aria-label": `What may come next in ${label}`, hidden: true });
-  const input = h("input", { id, type: "text", class: "code", value, spellcheck: "false", autocomplete: "off", autocapitalize: "off", role: "combobox", "aria-autocomplete": "list", "aria-expanded": "false", "aria-controls": list.id, placeholder: kind === "condition" ? 'as status == "paid" and total > 50' : "" });
+  const list = h("ul", {
+    class: "options",
+    id: `${id}-options`,
+    role: "listbox",
+    "aria-label": `What may come next in ${label}`,
+    hidden: true,
+  });
+  const input = h("input", {
+    id,
+    type: "text",
+    class: "code",
+    value,
+    spellcheck: "false",
+    autocomplete: "off",
+    autocapitalize: "off",
+    role: "combobox",
+    "aria-autocomplete": "list",
+    "aria-expanded": "false",
+    "aria-controls": list.id,
+    placeholder: kind === "condition" ? 'as status == "paid" and total > 50' : "",
+  });
   let offered = { options: [] };
   let chosen = -1;
 
@@ -19,12 +38,22 @@ export function completing(label, id, value, schema, kind) {
     offered = complete(input.value, input.selectionStart ?? input.value.length, schema(), kind);
     if (!offered.options.length) return close();
     chosen = -1;
-    put(list, offered.options.map((one, place) => h("li", { id: `${id}-${place}`, role: "option", "aria-selected": "false", onmousedown: (event) => {
-      event.preventDefault();
-      take(place);
-    } }, h("span", { class: "code" }, one.text), h("span", { class: "dim" }, one.detail))));
+    put(list, offered.options.map(option));
     list.hidden = false;
     input.setAttribute("aria-expanded", "true");
+  }
+
+  function option(one, place) {
+    const clicked = (event) => {
+      event.preventDefault(); // the focus stays in the field
+      take(place);
+    };
+    return h(
+      "li",
+      { id: `${id}-${place}`, role: "option", "aria-selected": "false", onmousedown: clicked },
+      h("span", { class: "code" }, one.text),
+      h("span", { class: "dim" }, one.detail),
+    );
   }
 
   function move(step) {

@@ -15,14 +15,27 @@ export const FUNCTIONS = [
 const WORDS = ["and", "or", "not", "in", "none", "true", "false", "id", "view"];
 const MOST = 40;
 
-/** The fields of a view's JSON Schema, with those of the records in it: `{name, type, isOptional, isPlain, isNumber, members}`. */
+const NOT_PLAIN = ["record", "list", "map", "json"];
+
+/**
+ * The fields of a view's JSON Schema, with those of the records in it.
+ *
+ * @returns of each `{name, type, isOptional, isPlain, isNumber, members}`
+ */
 export function fieldsOf(schema) {
   const found = [];
   const visit = (one, prefix, depth) => {
     for (const [name, given] of Object.entries(one.properties ?? {})) {
       const field = plain(given, schema);
       const path = prefix + name;
-      found.push({ name: path, type: typeOf(field), isOptional: Boolean(given.anyOf), isPlain: !["record", "list", "map", "json"].includes(typeOf(field)), isNumber: ["number", "integer"].includes(field.type), members: field.enum ?? field.examples ?? [] });
+      found.push({
+        name: path,
+        type: typeOf(field),
+        isOptional: Boolean(given.anyOf),
+        isPlain: !NOT_PLAIN.includes(typeOf(field)),
+        isNumber: field.type === "number" || field.type === "integer",
+        members: field.enum ?? field.examples ?? [],
+      });
       if (field.properties && depth < 4) visit(field, `${path}.`, depth + 1);
     }
   };
@@ -61,7 +74,10 @@ export function complete(text, caret, schema, kind) {
   const fits = (one) => one.toLowerCase().startsWith(told);
   const ofFields = fields.filter((one) => fits(one.name)).map((one) => ({ text: one.name, detail: one.type }));
   if (token.includes(".")) return { from, to: caret, options: ofFields.slice(0, MOST) };
-  const others = told ? [...WORDS.filter(fits).map((one) => ({ text: one, detail: "" })), ...FUNCTIONS.filter(fits).map((one) => ({ text: `${one}(`, detail: "function" }))] : [];
+  const others = told ? [
+    ...WORDS.filter(fits).map((one) => ({ text: one, detail: "" })),
+    ...FUNCTIONS.filter(fits).map((one) => ({ text: `${one}(`, detail: "function" }))
+  ] : [];
   const topmost = told ? ofFields : ofFields.filter((one) => !one.text.includes("."));
   return { from, to: caret, options: [...topmost, ...others].filter((one) => one.text !== token).slice(0, MOST) };
 }
@@ -80,11 +96,21 @@ function ofMembers(before, from, caret, fields) {
   const found = /([A-Za-z_][\w.]*)\s*(?:==|!=|in\s*\[[^\]]*)\s*"[^"]*$/.exec(before);
   const members = fields.find((one) => one.name === found?.[1])?.members ?? [];
   const typed = before.slice(from);
-  return { from, to: caret, options: members.filter((one) => String(one).startsWith(typed)).map((one) => ({ text: `${one}"`, detail: "" })).slice(0, MOST) };
+  return {
+    from,
+    to: caret,
+    options: members.filter((one) => String(one).startsWith(typed)).map(
+      (one) => ({ text: `${one}"`, detail: "" })
+    ).slice(0, MOST),
+  };
 }
 
 function ofPaths(before, caret, fields) {
   const token = /[^,\s-][^,]*$/.exec(before)?.[0] ?? "";
   const fits = fields.filter((one) => one.name.toLowerCase().startsWith(token.toLowerCase()) && one.name !== token);
-  return { from: caret - token.length, to: caret, options: fits.map((one) => ({ text: one.name, detail: one.type })).slice(0, MOST) };
+  return {
+    from: caret - token.length,
+    to: caret,
+    options: fits.map((one) => ({ text: one.name, detail: one.type })).slice(0, MOST),
+  };
 }

@@ -15,7 +15,10 @@ export function commandLine(text) {
     await navigator.clipboard.writeText(shown.textContent);
     toast("Copied to the clipboard.");
   }, "small");
-  return { element: h("div", { class: "command" }, shown, navigator.clipboard ? copy : null), set: (now) => write(shown, now) };
+  return {
+    element: h("div", { class: "command" }, shown, navigator.clipboard ? copy : null),
+    set: (now) => write(shown, now),
+  };
 }
 
 /**
@@ -31,9 +34,14 @@ export function commandLine(text) {
  * @param options.done what to say when it is done; text, or a function of what came
  * @returns what came of it; undefined where it was canceled
  */
-export function ask({ title, text = [], verb, danger = false, large = false, fields = {}, command = null, act, done = "Done." }) {
+export function ask(
+  { title, text = [], verb, danger = false, large = false, fields = {}, command = null, act, done = "Done." }
+) {
   return new Promise((resolve) => {
-    const by = h("input", { type: "text", required: true, maxlength: 200, autocomplete: "name", value: localStorage.getItem(NAME) ?? "" });
+    const by = h(
+      "input",
+      { type: "text", required: true, maxlength: 200, autocomplete: "name", value: localStorage.getItem(NAME) ?? "" },
+    );
     const reason = h("input", { type: "text", maxlength: 1000, autocomplete: "off" });
     const all = { ...fields, by: field("Your name", by, "It stands in the audit."), reason: field("Reason", reason) };
     const line = command && commandLine("");
@@ -43,7 +51,11 @@ export function ask({ title, text = [], verb, danger = false, large = false, fie
     const abandon = new AbortController();
     let came;
 
-    const values = () => Object.fromEntries(Object.entries(all).map(([name, one]) => [name, one.element.type === "checkbox" ? one.element.checked : one.element.value]));
+    const values = () => Object.fromEntries(
+      Object.entries(all).map(
+        ([name, one]) => [name, one.element.type === "checkbox" ? one.element.checked : one.element.value]
+      )
+    );
     const form = h(
       "form",
       { method: "dialog" },

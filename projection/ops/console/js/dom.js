@@ -72,7 +72,13 @@ export function card(title, { note, actions, level = "h2" } = {}, ...children) {
   return h(
     "section",
     { class: "card" },
-    title && h("header", null, h(level, null, title), note && h("span", { class: "note" }, note), actions && h("div", { class: "actions" }, actions)),
+    title && h(
+      "header",
+      null,
+      h(level, null, title),
+      note && h("span", { class: "note" }, note),
+      actions && h("div", { class: "actions" }, actions),
+    ),
     children,
   );
 }
@@ -87,7 +93,11 @@ export function table(caption, columns, { stacked = false } = {}) {
       "table",
       { class: stacked ? "stacked" : null },
       h("caption", { class: "visually-hidden" }, caption),
-      h("thead", null, h("tr", null, columns.map((one) => h("th", { scope: "col", class: one.number ? "number" : null }, one.title)))),
+      h(
+        "thead",
+        null,
+        h("tr", null, columns.map((one) => h("th", { scope: "col", class: one.number ? "number" : null }, one.title))),
+      ),
       body,
     ),
   );
@@ -99,7 +109,12 @@ export function badge(kind, text) {
 }
 
 export function alert(kind, text, hint) {
-  return h("div", { class: `alert ${kind}`, role: kind === "bad" ? "alert" : null }, h("p", null, text), hint && h("p", { class: "hint" }, hint));
+  return h(
+    "div",
+    { class: `alert ${kind}`, role: kind === "bad" ? "alert" : null },
+    h("p", null, text),
+    hint && h("p", { class: "hint" }, hint),
+  );
 }
 
 /** What went wrong, as the node says it. */

@@ -28,7 +28,10 @@ export function parseExactly(text) {
     return `{"${MARK}":"${token}"}`;
   });
   if (!isMarked) return JSON.parse(text);
-  return JSON.parse(marked, (_, value) => (value !== null && typeof value === "object" && MARK in value ? new Exact(value[MARK]) : value));
+  return JSON.parse(
+    marked,
+    (_, value) => (value !== null && typeof value === "object" && MARK in value ? new Exact(value[MARK]) : value),
+  );
 }
 
 export function number(value) {

@@ -31,7 +31,9 @@ async function open() {
   const [name = "", ...parts] = path.split("/").map(decodeURIComponent);
   const load = PAGES[name];
   for (const one of navigation.querySelectorAll("a")) {
-    const isHere = one.dataset.page === (name === "" || name === "type" ? "overview" : name === "compare" ? "builds" : name === "view" ? "query" : name);
+    const isHere = one.dataset.page === (
+      name === "" || name === "type" ? "overview" : name === "compare" ? "builds" : name === "view" ? "query" : name
+    );
     if (isHere) one.setAttribute("aria-current", "page");
     else one.removeAttribute("aria-current");
   }
@@ -39,14 +41,29 @@ async function open() {
   try {
     if (!load) {
       titled("Not found");
-      put(page, h("div", { class: "head" }, h("h1", null, "There is no such page")), h("p", null, link("#/", "Go to the overview")));
+      put(
+        page,
+        h("div", { class: "head" }, h("h1", null, "There is no such page")),
+        h("p", null, link("#/", "Go to the overview")),
+      );
     } else if (FOR_OPERATORS.has(name) && !node.access.operator) {
       titled("For operators");
-      put(page, h("div", { class: "head" }, h("h1", null, "This page is for operators")), alert("warn", "Your credentials lack the operator scope.", "You can see the overview, query views, and look at the history of each."));
+      put(
+        page,
+        h("div", { class: "head" }, h("h1", null, "This page is for operators")),
+        alert(
+          "warn",
+          "Your credentials lack the operator scope.",
+          "You can see the overview, query views, and look at the history of each.",
+        ),
+      );
     } else {
       const { render } = await load();
       if (signal.aborted) return;
-      await render(page, { parts, search: new URLSearchParams(search), signal, titled, operator: node.access.operator });
+      await render(
+        page,
+        { parts, search: new URLSearchParams(search), signal, titled, operator: node.access.operator },
+      );
     }
   } catch (error) {
     if (error.name === "AbortError" || signal.aborted) return;
@@ -74,10 +91,26 @@ async function signIn() {
     stop();
     navigation.hidden = true;
     put(document.getElementById("who"));
-    if (error.status === 401 && error.challenge.startsWith("Bearer")) return askForToken(credentials.token ? error : null);
+    if (error.status === 401 && error.challenge.startsWith("Bearer")) return askForToken(
+      credentials.token ? error : null
+    );
     const gateway = error.challenge.startsWith("Gateway");
     titled("Sign in");
-    return put(main, h("div", { class: "sign-in stack" }, h("h1", null, gateway ? "Open the console through the gateway" : "The node cannot be asked"), problem(error), gateway && h("p", null, "This node answers only to a gateway that signs people in. Use the address that the gateway serves."), button("Try again", signIn)));
+    return put(
+      main,
+      h(
+        "div",
+        { class: "sign-in stack" },
+        h("h1", null, gateway ? "Open the console through the gateway" : "The node cannot be asked"),
+        problem(error),
+        gateway && h(
+          "p",
+          null,
+          "This node answers only to a gateway that signs people in. Use the address that the gateway serves.",
+        ),
+        button("Try again", signIn),
+      ),
+    );
   }
   isSignedIn = true;
   navigation.hidden = false;
@@ -90,7 +123,10 @@ async function signIn() {
 
 function askForToken(error) {
   titled("Sign in");
-  const token = h("textarea", { id: "token", rows: 4, required: true, spellcheck: "false", autocomplete: "off", "aria-describedby": "kept" });
+  const token = h(
+    "textarea",
+    { id: "token", rows: 4, required: true, spellcheck: "false", autocomplete: "off", "aria-describedby": "kept" },
+  );
   const form = h(
     "form",
     { class: "card form sign-in", onsubmit: (event) => {
@@ -101,10 +137,18 @@ function askForToken(error) {
     h("header", null, h("h1", null, "Sign in")),
     h("div", { class: "body form" },
       error && problem(error),
-      h("p", null, "Paste a bearer token of your identity provider. With the operator scope you can act; without it you can look at the views of your tenant."),
+      h(
+        "p",
+        null,
+        "Paste a bearer token of your identity provider. With the operator scope you can act; without it you can look at the views of your tenant.",
+      ),
       h("label", { for: "token" }, "Token"),
       token,
-      h("p", { class: "hint", id: "kept" }, "The token is kept in this tab only (sessionStorage), is sent to this node alone, and is gone once the tab is closed."),
+      h(
+        "p",
+        { class: "hint", id: "kept" },
+        "The token is kept in this tab only (sessionStorage), is sent to this node alone, and is gone once the tab is closed.",
+      ),
       h("div", { class: "actions" }, h("button", { type: "submit", class: "main" }, "Sign in")),
     ),
   );
@@ -116,13 +160,38 @@ function showWho() {
   const { mode, tenants, tenant_id: tenant, operator } = node.access;
   const who = document.getElementById("who");
   const role = h("p", null, operator ? "Operator" : "Reader", tenants && tenant ? `, tenant ${tenant}` : "");
-  if (mode === "none") put(who, role, tenants && button(tenant ? "Change tenant" : "Choose a tenant", chooseTenant, "quiet"));
+  if (mode === "none") put(
+    who,
+    role,
+    tenants && button(tenant ? "Change tenant" : "Choose a tenant", chooseTenant, "quiet"),
+  );
   else put(who, role, mode === "jwt" && button("Sign out", signOut, "quiet"));
 }
 
 async function chooseTenant() {
   const tenant = h("input", { type: "text", id: "tenant", value: credentials.tenant ?? "", autocomplete: "off" });
-  const form = h("form", { method: "dialog" }, h("h2", { id: "asked" }, "Whose views to look at"), h("label", null, "Tenant", tenant, h("span", { class: "hint" }, "Empty: the default tenant. The access mode is none, so everybody on this machine may ask for any.")), h("div", { class: "actions" }, button("Cancel", () => dialog.close()), h("button", { type: "submit", class: "main" }, "Use it")));
+  const form = h(
+    "form",
+    { method: "dialog" },
+    h("h2", { id: "asked" }, "Whose views to look at"),
+    h(
+      "label",
+      null,
+      "Tenant",
+      tenant,
+      h(
+        "span",
+        { class: "hint" },
+        "Empty: the default tenant. The access mode is none, so everybody on this machine may ask for any.",
+      ),
+    ),
+    h(
+      "div",
+      { class: "actions" },
+      button("Cancel", () => dialog.close()),
+      h("button", { type: "submit", class: "main" }, "Use it"),
+    ),
+  );
   const dialog = h("dialog", { "aria-labelledby": "asked", onclose: () => dialog.remove() }, form);
   form.addEventListener("submit", (event) => {
     event.preventDefault();

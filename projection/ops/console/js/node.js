@@ -58,7 +58,10 @@ function sampleOf(status) {
   const lanes = new Map();
   for (const one of status.view_types) {
     const lane = answering(one);
-    if (lane) lanes.set(one.view_type, { scanned: Number(lane.scanned), lag: lane.lag_s === null ? null : Number(lane.lag_s) });
+    if (lane) lanes.set(
+      one.view_type,
+      { scanned: Number(lane.scanned), lag: lane.lag_s === null ? null : Number(lane.lag_s) },
+    );
   }
   return { at: Date.now(), events: status.events, lanes };
 }
@@ -77,7 +80,9 @@ export function rates(value) {
 
 /** Values of samples as points of a plot. */
 export function values(value) {
-  return node.samples.map((one) => ({ at: one.at, value: value(one) })).filter((one) => one.value !== null && one.value !== undefined);
+  return node.samples.map((one) => ({ at: one.at, value: value(one) })).filter(
+    (one) => one.value !== null && one.value !== undefined
+  );
 }
 
 /** The largest lag of the view types that answer in a sample; null where none is known. */

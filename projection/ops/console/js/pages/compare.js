@@ -19,8 +19,31 @@ export async function render(page, { parts: [viewType], search, signal, titled }
   put(
     page,
     h("p", { class: "crumbs" }, link("#/builds", "Builds"), " / ", link(at("builds", viewType), viewType)),
-    h("div", { class: "head" }, h("h1", null, `Build ${old ?? "that answers"} against build ${now ?? "to come"}`), h("div", { class: "actions" }, again, now !== null && button("Promote", () => actions.promote(viewType, now), "main"))),
-    h("div", { class: "stack" }, result, card("The same on the command line", {}, h("div", { class: "body" }, commandLine(command(["compare", viewType, old ?? "", now ?? ""], { limit: LIMIT })).element))),
+    h(
+      "div",
+      { class: "head" },
+      h("h1", null, `Build ${old ?? "that answers"} against build ${now ?? "to come"}`),
+      h(
+        "div",
+        { class: "actions" },
+        again,
+        now !== null && button("Promote", () => actions.promote(viewType, now), "main"),
+      ),
+    ),
+    h(
+      "div",
+      { class: "stack" },
+      result,
+      card(
+        "The same on the command line",
+        {},
+        h(
+          "div",
+          { class: "body" },
+          commandLine(command(["compare", viewType, old ?? "", now ?? ""], { limit: LIMIT })).element,
+        ),
+      ),
+    ),
   );
 
   async function compare() {
@@ -29,7 +52,13 @@ export async function render(page, { parts: [viewType], search, signal, titled }
     const far = h("p", { role: "status" }, "Reading all views of both builds…");
     put(result, h("section", { class: "card" }, h("div", { class: "body plot" }, far, bar)));
     try {
-      const record = await carryOut("compare", { view_type: viewType, old, new: now, limit: LIMIT, by: "the console" }, ({ done, total }) => {
+      const record = await carryOut("compare", {
+        view_type: viewType,
+        old,
+        new: now,
+        limit: LIMIT,
+        by: "the console",
+      }, ({ done, total }) => {
         if (total) {
           bar.max = total;
           bar.value = done ?? 0;
@@ -55,36 +84,130 @@ function told(viewType, found) {
     ["Parked otherwise", found.parked_otherwise],
   ];
   return [
-    found.equal ? alert("", "Both builds hold the same views, and park the same events.") : alert("warn", "The builds differ."),
-    found.at_one_event ? null : alert("warn", "The builds stand at different events.", found.in_between === null ? "Which views an event in between is for is not known: some differences may come of that." : `${counted(found.in_between, "view")} left out, because an event in between is for them.`),
-    h("dl", { class: "card figures" }, figures.map(([name, count]) => h("div", null, h("dt", null, name), h("dd", null, number(count))))),
+    found.equal
+      ? alert("", "Both builds hold the same views, and park the same events.")
+      : alert("warn", "The builds differ."),
+    found.at_one_event ? null : alert("warn", "The builds stand at different events.", apart(found.in_between)),
+    h(
+      "dl",
+      { class: "card figures" },
+      figures.map(([name, count]) => h("div", null, h("dt", null, name), h("dd", null, number(count)))),
+    ),
     h("div", { class: "pair" }, side("Old", found.old), side("New", found.new)),
-    Object.keys(found.fields).length ? card("Fields that differ", { note: "in how many views" }, h("div", { class: "body" }, h("dl", { class: "facts" }, Object.entries(found.fields).map(([name, count]) => [h("dt", null, h("code", null, name)), h("dd", null, number(count))])))) : null,
+    Object.keys(found.fields).length ? card(
+      "Fields that differ",
+      { note: "in how many views" },
+      h(
+        "div",
+        { class: "body" },
+        h(
+          "dl",
+          { class: "facts" },
+          Object.entries(found.fields).map(
+            ([name, count]) => [h("dt", null, h("code", null, name)), h("dd", null, number(count))]
+          ),
+        ),
+      ),
+    ) : null,
     found.views.length ? views(viewType, found) : null,
     found.parked.length ? parked(found) : null,
   ];
 }
 
+function apart(inBetween) {
+  return inBetween === null
+    ? "Which views an event in between is for is not known: some differences may come of that."
+    : `${counted(inBetween, "view")} left out, because an event in between is for them.`;
+}
+
 function side(name, one) {
-  const facts = [["Build", String(one.build)], ["At event", number(one.at)], ["Views", number(one.views)], ["Parked", number(one.parked)], ["Suspended", number(one.suspended)], ["Digest", h("code", null, one.digest)]];
-  return card(name, {}, h("div", { class: "body" }, h("dl", { class: "facts" }, facts.map(([title, value]) => [h("dt", null, title), h("dd", null, value)]))));
+  const facts = [
+    ["Build", String(one.build)],
+    ["At event", number(one.at)],
+    ["Views", number(one.views)],
+    ["Parked", number(one.parked)],
+    ["Suspended", number(one.suspended)],
+    ["Digest", h("code", null, one.digest)],
+  ];
+  return card(
+    name,
+    {},
+    h(
+      "div",
+      { class: "body" },
+      h("dl", { class: "facts" }, facts.map(([title, value]) => [h("dt", null, title), h("dd", null, value)])),
+    ),
+  );
 }
 
 function views(viewType, found) {
-  const list = table("Views that differ", [{ title: "View" }, { title: "Tenant" }, { title: "How" }, { title: "Before and after" }]);
+  const list = table(
+    "Views that differ",
+    [{ title: "View" }, { title: "Tenant" }, { title: "How" }, { title: "Before and after" }],
+  );
   const all = found.changed + found.only_old + found.only_new;
-  put(list.body, found.views.map((one) => h("tr", null, h("th", { scope: "row", class: "id" }, one.tenant_id === node.access.tenant_id ? link(at("view", viewType, one.view_id), one.view_id) : one.view_id), h("td", null, one.tenant_id || "–"), h("td", null, badge(...KINDS[one.differs])), h("td", { class: "wide" }, changes(one.changes)))));
-  return card("Views that differ", { note: all > found.views.length ? `the first ${number(found.views.length)} of ${number(all)}` : null }, list.element);
+  put(
+    list.body,
+    found.views.map(
+      (one) => h(
+        "tr",
+        null,
+        h(
+          "th",
+          { scope: "row", class: "id" },
+          one.tenant_id === node.access.tenant_id ? link(at("view", viewType, one.view_id), one.view_id) : one.view_id,
+        ),
+        h("td", null, one.tenant_id || "–"),
+        h("td", null, badge(...KINDS[one.differs])),
+        h("td", { class: "wide" }, changes(one.changes)),
+      )
+    ),
+  );
+  return card(
+    "Views that differ",
+    { note: all > found.views.length ? `the first ${number(found.views.length)} of ${number(all)}` : null },
+    list.element,
+  );
 }
 
 /** What differs, place by place. */
 export function changes(all) {
   if (!all.length) return "–";
-  return h("ul", { class: "changes" }, all.map((one) => h("li", null, h("span", { class: "path" }, one.path), ": ", "before" in one ? h("del", { class: "before" }, inline(one.before)) : null, "before" in one ? " → " : "", "after" in one ? h("ins", { class: "after" }, inline(one.after)) : h("span", { class: "dim" }, "gone"))));
+  return h(
+    "ul",
+    { class: "changes" },
+    all.map(
+      (one) => h(
+        "li",
+        null,
+        h("span", { class: "path" }, one.path),
+        ": ",
+        "before" in one ? h("del", { class: "before" }, inline(one.before)) : null,
+        "before" in one ? " → " : "",
+        "after" in one ? h("ins", { class: "after" }, inline(one.after)) : h("span", { class: "dim" }, "gone"),
+      )
+    ),
+  );
 }
 
 function parked(found) {
-  const list = table("Events that are parked differently", [{ title: "Event", number: true }, { title: "Tenant" }, { title: "View" }, { title: "Old" }, { title: "New" }]);
-  put(list.body, found.parked.map((one) => h("tr", null, h("th", { scope: "row", class: "number" }, number(one.sequence)), h("td", null, one.tenant_id || "–"), h("td", { class: "id" }, one.view_id ?? "–"), h("td", null, one.old ?? "taken"), h("td", null, one.new ?? "taken"))));
+  const list = table(
+    "Events that are parked differently",
+    [{ title: "Event", number: true }, { title: "Tenant" }, { title: "View" }, { title: "Old" }, { title: "New" }],
+  );
+  put(
+    list.body,
+    found.parked.map(
+      (one) => h(
+        "tr",
+        null,
+        h("th", { scope: "row", class: "number" }, number(one.sequence)),
+        h("td", null, one.tenant_id || "–"),
+        h("td", { class: "id" }, one.view_id ?? "–"),
+        h("td", null, one.old ?? "taken"),
+        h("td", null, one.new ?? "taken"),
+      )
+    ),
+  );
   return card("Events that are parked differently", {}, list.element);
 }

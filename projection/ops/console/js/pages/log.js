@@ -16,8 +16,19 @@ export async function render(page, { signal, titled }) {
   const follows = h("input", { type: "checkbox", checked: true });
   put(
     page,
-    h("div", { class: "head" }, h("h1", null, "Log"), where, h("div", { class: "actions" }, h("label", { class: "check" }, follows, "Follow"), newest, older)),
-    h("div", { class: "stack" }, said, h("section", { class: "card" }, h("header", null, h("h2", null, "Events, the newest first")), events)),
+    h(
+      "div",
+      { class: "head" },
+      h("h1", null, "Log"),
+      where,
+      h("div", { class: "actions" }, h("label", { class: "check" }, follows, "Follow"), newest, older),
+    ),
+    h(
+      "div",
+      { class: "stack" },
+      said,
+      h("section", { class: "card" }, h("header", null, h("h2", null, "Events, the newest first")), events),
+    ),
   );
   let before = null;
 
@@ -52,12 +63,35 @@ export async function render(page, { signal, titled }) {
 }
 
 function entry(one) {
-  const takers = one.taken_by.length ? h("span", null, "taken by ", one.taken_by.slice(0, 6).map((name, place) => [place ? ", " : "", link(at("type", name), name)]), one.taken_by.length > 6 ? ` and ${one.taken_by.length - 6} more` : "") : badge("", "no program takes it");
+  const takers = one.taken_by.length ? h(
+    "span",
+    null,
+    "taken by ",
+    one.taken_by.slice(0, 6).map((name, place) => [place ? ", " : "", link(at("type", name), name)]),
+    one.taken_by.length > 6 ? ` and ${one.taken_by.length - 6} more` : "",
+  ) : badge("", "no program takes it");
   return h(
     "li",
     { class: one.problem ? "warn" : one.taken_by.length ? null : "idle" },
-    h("div", { class: "row" }, h("strong", null, one.event_type ?? "No event"), h("span", { class: "dim" }, `${number(one.sequence)}, ${time(one.stored)} UTC`), one.tenant_id ? h("span", { class: "dim" }, `tenant ${one.tenant_id}`) : null, takers),
+    h(
+      "div",
+      { class: "row" },
+      h("strong", null, one.event_type ?? "No event"),
+      h("span", { class: "dim" }, `${number(one.sequence)}, ${time(one.stored)} UTC`),
+      one.tenant_id ? h("span", { class: "dim" }, `tenant ${one.tenant_id}`) : null,
+      takers,
+    ),
     one.problem && h("p", { class: "hint" }, one.problem),
-    h("details", null, h("summary", null, `${one.aggregate_type ? `${one.aggregate_type} ${one.aggregate_id}` : one.subject}, ${size(one.bytes)}`), h("p", { class: "hint" }, "Subject ", h("code", null, one.subject)), jsonText(one.body)),
+    h(
+      "details",
+      null,
+      h(
+        "summary",
+        null,
+        `${one.aggregate_type ? `${one.aggregate_type} ${one.aggregate_id}` : one.subject}, ${size(one.bytes)}`,
+      ),
+      h("p", { class: "hint" }, "Subject ", h("code", null, one.subject)),
+      jsonText(one.body),
+    ),
   );
 }

@@ -20,7 +20,14 @@ export async function render(page, { signal, titled, operator }) {
   put(
     page,
     h("div", { class: "head" }, h("h1", null, "Overview"), state),
-    h("div", { class: "stack" }, troubles, figures, h("div", { class: "pair" }, rate.element, lag.element), card("View types", { actions: h("div", { class: "find" }, search) }, list.element, none)),
+    h(
+      "div",
+      { class: "stack" },
+      troubles,
+      figures,
+      h("div", { class: "pair" }, rate.element, lag.element),
+      card("View types", { actions: h("div", { class: "find" }, search) }, list.element, none),
+    ),
   );
 
   const show = () => {
@@ -33,7 +40,13 @@ export async function render(page, { signal, titled, operator }) {
     lag.update(values(largestLag));
     const wanted = search.value.toLowerCase();
     const shown = status.view_types.filter((one) => one.view_type.toLowerCase().includes(wanted));
-    keep(list.body, shown, (one) => one.view_type, (one) => row(one, operator), (element, one) => fill(element, one, operator));
+    keep(
+      list.body,
+      shown,
+      (one) => one.view_type,
+      (one) => row(one, operator),
+      (element, one) => fill(element, one, operator),
+    );
     none.hidden = shown.length > 0;
     write(none, status.view_types.length ? "No view type has such a name." : "No view type is deployed yet.");
   };
@@ -49,7 +62,11 @@ function furthest(sample) {
 
 function showTroubles(element, status, failure) {
   const told = Object.entries(status?.troubles ?? {});
-  const held = (status?.view_types ?? []).flatMap((one) => one.lanes.filter((lane) => lane.state === "waits").map((lane) => [`${one.view_type}, build ${lane.build}`, lane.why]));
+  const held = (status?.view_types ?? []).flatMap(
+    (one) => one.lanes.filter((lane) => lane.state === "waits").map(
+      (lane) => [`${one.view_type}, build ${lane.build}`, lane.why]
+    )
+  );
   const key = JSON.stringify([failure?.message, told, held]);
   if (element.dataset.key === key) return;
   element.dataset.key = key;
@@ -73,22 +90,39 @@ function showFigures(element, status, operator) {
   if (operator) {
     told.push(
       ["Events read", number(status.events), status.unhandled ? `${number(status.unhandled)} for no program` : null],
-      ["To go", status.events_to_go === null ? "0" : number(status.events_to_go), status.catch_up_s === null ? null : `about ${duration(status.catch_up_s)}`],
+      [
+        "To go",
+        status.events_to_go === null ? "0" : number(status.events_to_go),
+        status.catch_up_s === null ? null : `about ${duration(status.catch_up_s)}`,
+      ],
       ["Views", number(lanes.reduce((sum, one) => sum + one.views, 0)), null],
       ["Parked", number(lanes.reduce((sum, one) => sum + one.parked, 0)), null],
     );
   }
   told.push(["Largest lag", lags.length ? duration(Math.max(...lags)) : "–", null]);
-  keep(element, told, ([name]) => name, ([name]) => h("div", null, h("dt", null, name), h("dd", null, h("span"), " ", h("small"))), (one, [, value, more]) => {
+  keep(element, told, ([name]) => name, ([name]) => h(
+    "div",
+    null,
+    h("dt", null, name),
+    h("dd", null, h("span"), " ", h("small")),
+  ), (one, [, value, more]) => {
     write(one.querySelector("span"), value);
     write(one.querySelector("small"), more ?? "");
   });
 }
 
 function row(one, operator) {
-  const name = operator ? link(at("type", one.view_type), one.view_type) : link(`${at("query")}?view=${encodeURIComponent(one.view_type)}`, one.view_type);
+  const name = operator ? link(at("type", one.view_type), one.view_type) : link(
+    `${at("query")}?view=${encodeURIComponent(one.view_type)}`,
+    one.view_type,
+  );
   const labels = ["State", "Build", "Position", "Lag", ...(operator ? ["Behind", "Views", "Parked"] : [])];
-  return h("tr", null, h("th", { scope: "row" }, name), labels.map((label, place) => h("td", { "data-label": label, class: place ? "number" : null })));
+  return h(
+    "tr",
+    null,
+    h("th", { scope: "row" }, name),
+    labels.map((label, place) => h("td", { "data-label": label, class: place ? "number" : null })),
+  );
 }
 
 function fill(element, one, operator) {
@@ -107,7 +141,14 @@ function fill(element, one, operator) {
   write(views, lane ? number(lane.views) : "–");
   if (lane?.parked && parked.dataset.count !== String(lane.parked)) {
     parked.dataset.count = String(lane.parked);
-    put(parked, h("a", { href: at("parked", one.view_type), "aria-label": `${counted(lane.parked, "parked event")} of ${one.view_type}` }, number(lane.parked)));
+    put(
+      parked,
+      h(
+        "a",
+        { href: at("parked", one.view_type), "aria-label": `${counted(lane.parked, "parked event")} of ${one.view_type}` },
+        number(lane.parked),
+      ),
+    );
   } else if (!lane?.parked) {
     delete parked.dataset.count;
     write(parked, lane ? "0" : "–");

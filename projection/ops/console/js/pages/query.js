@@ -14,7 +14,11 @@ export async function render(page, { search, signal, titled }) {
   titled("Query");
   const { views } = await get("v1/catalog", { signal });
   const given = (name) => search.get(name) ?? "";
-  const view = h("select", null, views.map((one) => h("option", { value: one.view, selected: one.view === given("view") }, one.view)));
+  const view = h(
+    "select",
+    null,
+    views.map((one) => h("option", { value: one.view, selected: one.view === given("view") }, one.view)),
+  );
   const schema = () => views.find((one) => one.view === view.value)?.json_schema ?? {};
   const filter = completing("Filter", "filter", given("filter"), schema, "condition");
   const sort = completing("Sort", "sort", given("sort"), schema, "paths");
@@ -27,12 +31,22 @@ export async function render(page, { search, signal, titled }) {
     "form",
     { class: "card", onsubmit: (event) => {
       event.preventDefault();
-      const wanted = atWith({ view: view.value, filter: filter.value, sort: sort.value, select: select.value, limit: limit.value === "50" ? null : limit.value }, "query");
+      const wanted = atWith(
+        { view: view.value, filter: filter.value, sort: sort.value, select: select.value, limit: limit.value === "50" ? null : limit.value },
+        "query",
+      );
       history.replaceState(null, "", wanted);
       show();
     }, oninput: tellCommand },
     h("div", { class: "plot form" },
-      h("div", { class: "form across" }, h("label", null, "View type", view), sort.element, select.element, h("label", null, "Views a page", limit)),
+      h(
+        "div",
+        { class: "form across" },
+        h("label", null, "View type", view),
+        sort.element,
+        select.element,
+        h("label", null, "Views a page", limit),
+      ),
       filter.element,
       h("div", { class: "row" }, run, button("Explain", explain)),
     ),
@@ -41,7 +55,13 @@ export async function render(page, { search, signal, titled }) {
     page,
     h("div", { class: "head" }, h("h1", null, "Query")),
     views.length
-      ? h("div", { class: "stack" }, form, result, card("The same on the command line", {}, h("div", { class: "body" }, line.element)))
+      ? h(
+        "div",
+        { class: "stack" },
+        form,
+        result,
+        card("The same on the command line", {}, h("div", { class: "body" }, line.element)),
+      )
       : alert("", "No view type is deployed yet."),
   );
 
@@ -57,7 +77,15 @@ export async function render(page, { search, signal, titled }) {
   }
 
   function tellCommand() {
-    line.set(command(["query", view.value], { tenant: node.access.tenant_id, filter: filter.value.trim(), sort: sort.value.trim(), select: select.value.trim(), limit: Number(limit.value) === 50 ? null : limit.value }).replace(" --sort -", " --sort=-"));
+    line.set(
+      command(["query", view.value], {
+        tenant: node.access.tenant_id,
+        filter: filter.value.trim(),
+        sort: sort.value.trim(),
+        select: select.value.trim(),
+        limit: Number(limit.value) === 50 ? null : limit.value,
+      }).replace(" --sort -", " --sort=-")
+    );
   }
 
   async function show() {
@@ -74,8 +102,34 @@ export async function render(page, { search, signal, titled }) {
   async function explain() {
     try {
       const found = await post("v1/query/explain", asked(), { signal });
-      const facts = [["Plan", found.plan], ["Index", found.index ?? "none"], ["Order", found.order], ["Examined", number(found.examined)], ["Returned", number(found.returned)], ["Gas", number(found.gas)], ["Time", `${found.ms} ms`]];
-      put(result, card("How it is run", {}, h("div", { class: "body" }, h("dl", { class: "facts" }, facts.map(([name, value]) => [h("dt", null, name), h("dd", null, value)]), found.unused.map((one) => [h("dt", null, "Not used"), h("dd", null, h("code", null, one.index), `: ${one.why}`)])))));
+      const facts = [
+        ["Plan", found.plan],
+        ["Index", found.index ?? "none"],
+        ["Order", found.order],
+        ["Examined", number(found.examined)],
+        ["Returned", number(found.returned)],
+        ["Gas", number(found.gas)],
+        ["Time", `${found.ms} ms`],
+      ];
+      put(
+        result,
+        card(
+          "How it is run",
+          {},
+          h(
+            "div",
+            { class: "body" },
+            h(
+              "dl",
+              { class: "facts" },
+              facts.map(([name, value]) => [h("dt", null, name), h("dd", null, value)]),
+              found.unused.map(
+                (one) => [h("dt", null, "Not used"), h("dd", null, h("code", null, one.index), `: ${one.why}`)]
+              ),
+            ),
+          ),
+        ),
+      );
     } catch (error) {
       if (error.name !== "AbortError") put(result, refused(error));
     }
@@ -86,7 +140,10 @@ export async function render(page, { search, signal, titled }) {
 }
 
 function refused(error) {
-  return [problem(error), error.excerpt && h("pre", { tabindex: "0", "aria-label": "Where in the filter" }, error.excerpt)];
+  return [
+    problem(error),
+    error.excerpt && h("pre", { tabindex: "0", "aria-label": "Where in the filter" }, error.excerpt),
+  ];
 }
 
 function answered(found, query, schema, signal) {
@@ -94,7 +151,11 @@ function answered(found, query, schema, signal) {
   const fields = fieldsOf(schema);
   const numeric = (name) => fields.find((one) => one.name === name)?.isNumber ?? false;
   const list = table("Views", [{ title: "Id" }, ...names.map((title) => ({ title, number: numeric(title) }))]);
-  const note = h("span", { class: "note", role: "status" }, `${counted(found.count, "view")}, as of event ${number(found.scanned)}`);
+  const note = h(
+    "span",
+    { class: "note", role: "status" },
+    `${counted(found.count, "view")}, as of event ${number(found.scanned)}`,
+  );
   const whole = h("details", null, h("summary", null, "As JSON"), h("div"));
   const all = [];
   let next = found.next;
@@ -112,7 +173,16 @@ function answered(found, query, schema, signal) {
 
   function add(page) {
     all.push(...page.views);
-    list.body.append(...page.views.map((one) => h("tr", null, h("th", { scope: "row", class: "id" }, link(at("view", query.view, one.id), one.id)), names.map((name) => h("td", { class: numeric(name) ? "number" : null }, cell(valueAt(one.view, name)))))));
+    list.body.append(
+      ...page.views.map(
+        (one) => h(
+          "tr",
+          null,
+          h("th", { scope: "row", class: "id" }, link(at("view", query.view, one.id), one.id)),
+          names.map((name) => h("td", { class: numeric(name) ? "number" : null }, cell(valueAt(one.view, name)))),
+        )
+      )
+    );
     more.hidden = next === null;
   }
   whole.addEventListener("toggle", () => whole.open && put(whole.lastChild, json(all)));
@@ -120,7 +190,13 @@ function answered(found, query, schema, signal) {
   return [
     found.incomplete && alert("warn", "Some events of this tenant reached no view: any view may lack one."),
     found.degraded.length > 0 && alert("warn", `Events of these views are parked: ${found.degraded.join(", ")}`),
-    h("section", { class: "card" }, h("header", null, h("h2", null, "Views"), note, h("div", { class: "actions" }, more)), found.views.length ? list.element : h("p", { class: "empty" }, "No view matches."), found.views.length > 0 && h("header", null, whole)),
+    h(
+      "section",
+      { class: "card" },
+      h("header", null, h("h2", null, "Views"), note, h("div", { class: "actions" }, more)),
+      found.views.length ? list.element : h("p", { class: "empty" }, "No view matches."),
+      found.views.length > 0 && h("header", null, whole),
+    ),
   ];
 }
 
@@ -134,7 +210,10 @@ function telling(query, schema) {
 
 function valueAt(view, path) {
   let value = view;
-  for (const step of path.split(".")) value = value === null || typeof value !== "object" ? undefined : Array.isArray(value) ? value.map((one) => one?.[step]) : value[step];
+  for (const step of path.split(".")) {
+    if (value === null || typeof value !== "object") return undefined;
+    value = Array.isArray(value) ? value.map((one) => one?.[step]) : value[step];
+  }
   return value;
 }
 

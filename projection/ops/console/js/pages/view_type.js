@@ -7,7 +7,12 @@ import { look, node, rates, values, whenLooked } from "../node.js";
 import { plot } from "../plot.js";
 import { stateOf } from "./overview.js";
 
-const STATES = { answers: ["good", "Answers"], "under way": ["info", "Under way"], waits: ["warn", "Waits"], follows: ["", "Follows"] };
+const STATES = {
+  answers: ["good", "Answers"],
+  "under way": ["info", "Under way"],
+  waits: ["warn", "Waits"],
+  follows: ["", "Follows"],
+};
 
 export async function render(page, { parts: [viewType], signal, titled }) {
   titled(viewType);
@@ -16,11 +21,28 @@ export async function render(page, { parts: [viewType], signal, titled }) {
   const troubles = h("div", { class: "stack" });
   const rate = plot("Log positions per second", decimal);
   const lag = plot("Lag", duration);
-  const lanes = table("Builds that are folded", ["Build", "State", "Position", "Behind", "Lag", "Views", "Parked", "Gas"].map((title, place) => ({ title, number: place > 1 })), { stacked: true });
+  const lanes = table(
+    "Builds that are folded",
+    [
+      "Build",
+      "State",
+      "Position",
+      "Behind",
+      "Lag",
+      "Views",
+      "Parked",
+      "Gas",
+    ].map((title, place) => ({ title, number: place > 1 })),
+    { stacked: true },
+  );
   const facts = h("dl", { class: "facts" });
   const gas = table("Gas by handler", [{ title: "Handler" }, { title: "Gas", number: true }, { title: "Share" }]);
   const hot = table("Hot views", [{ title: "View" }, { title: "Tenant" }, { title: "Share" }]);
-  const hotNone = h("p", { class: "empty", hidden: true }, "No view has been changed often since the build was opened.");
+  const hotNone = h(
+    "p",
+    { class: "empty", hidden: true },
+    "No view has been changed often since the build was opened.",
+  );
   const program = h("div", { class: "body" });
 
   put(
@@ -31,10 +53,24 @@ export async function render(page, { parts: [viewType], signal, titled }) {
       "div",
       { class: "stack" },
       troubles,
-      card("Builds", { note: "those that the node folds", actions: link(at("builds", viewType), "All builds") }, lanes.element),
+      card(
+        "Builds",
+        { note: "those that the node folds", actions: link(at("builds", viewType), "All builds") },
+        lanes.element,
+      ),
       h("div", { class: "pair" }, rate.element, lag.element),
-      h("div", { class: "pair" }, card("Gas by handler", { note: "since the build was opened" }, gas.element), card("Hot views", { note: "by share of the changes of late" }, hot.element, hotNone)),
-      h("div", { class: "pair" }, card("What answers", {}, h("div", { class: "body" }, facts)), card("Program", {}, program)),
+      h(
+        "div",
+        { class: "pair" },
+        card("Gas by handler", { note: "since the build was opened" }, gas.element),
+        card("Hot views", { note: "by share of the changes of late" }, hot.element, hotNone),
+      ),
+      h(
+        "div",
+        { class: "pair" },
+        card("What answers", {}, h("div", { class: "body" }, facts)),
+        card("Program", {}, program),
+      ),
     ),
   );
 
@@ -49,12 +85,23 @@ export async function render(page, { parts: [viewType], signal, titled }) {
     const { status } = found;
     put(state, badge(...stateOf(status)));
     showTroubles(troubles, found, viewType);
-    keep(buttons, actionsOf(status, viewType, show), ([text]) => text, ([text, act, kind]) => (typeof act === "string" ? link(act, text, "button") : button(text, act, kind)));
+    keep(
+      buttons,
+      actionsOf(status, viewType, show),
+      ([text]) => text,
+      ([text, act, kind]) => (typeof act === "string" ? link(act, text, "button") : button(text, act, kind)),
+    );
     keep(lanes.body, found.lanes, (one) => one.status.build, lane, (element, one) => fillLane(element, one));
     const answers = found.lanes.find((one) => one.status.state === "answers") ?? found.lanes[0];
     if (answers) {
       showGas(gas.body, answers);
-      keep(hot.body, answers.hot_views, (one) => JSON.stringify([one.tenant_id, one.view_id]), (one) => hotView(viewType, one), (element, one) => fillShare(element, one.share));
+      keep(
+        hot.body,
+        answers.hot_views,
+        (one) => JSON.stringify([one.tenant_id, one.view_id]),
+        (one) => hotView(viewType, one),
+        (element, one) => fillShare(element, one.share),
+      );
       hotNone.hidden = answers.hot_views.length > 0;
       hot.element.hidden = !hotNone.hidden;
       showFacts(facts, answers);
@@ -90,8 +137,23 @@ function showTroubles(element, { status, trouble, lanes }, viewType) {
   if (trouble) told.push(alert("bad", trouble));
   for (const { status: one, suspended } of lanes) {
     if (one.state === "waits") told.push(alert("warn", `Build ${one.build} does not answer yet: ${one.why}`));
-    if (suspended) told.push(alert("warn", `Build ${one.build}: ${counted(suspended, "view or tenant", "views or tenants")} suspended, because too many events are parked for them.`));
-    if (one.parked && one.state === "answers") told.push(alert("warn", h("span", null, `${counted(one.parked, "event")} parked or skipped. `, link(at("parked", viewType), "Look at them"))));
+    if (suspended) told.push(
+      alert(
+        "warn",
+        `Build ${one.build}: ${counted(suspended, "view or tenant", "views or tenants")} suspended, because too many events are parked for them.`,
+      )
+    );
+    if (one.parked && one.state === "answers") told.push(
+      alert(
+        "warn",
+        h(
+          "span",
+          null,
+          `${counted(one.parked, "event")} parked or skipped. `,
+          link(at("parked", viewType), "Look at them"),
+        ),
+      )
+    );
   }
   const key = told.map((one) => one.textContent).join("\n");
   if (element.dataset.key !== key) put(element, told);
@@ -100,7 +162,14 @@ function showTroubles(element, { status, trouble, lanes }, viewType) {
 }
 
 function lane({ status }) {
-  return h("tr", null, h("th", { scope: "row" }, String(status.build)), ["State", "Position", "Behind", "Lag", "Views", "Parked", "Gas"].map((label, place) => h("td", { "data-label": label, class: place ? "number" : null })));
+  return h(
+    "tr",
+    null,
+    h("th", { scope: "row" }, String(status.build)),
+    ["State", "Position", "Behind", "Lag", "Views", "Parked", "Gas"].map(
+      (label, place) => h("td", { "data-label": label, class: place ? "number" : null })
+    ),
+  );
 }
 
 function fillLane(element, { status }) {
@@ -109,7 +178,14 @@ function fillLane(element, { status }) {
     state.dataset.state = status.state + status.halted;
     put(state, status.halted ? badge("bad", "Halted") : badge(...STATES[status.state]));
   }
-  [number(status.scanned), number(status.to_go), duration(status.lag_s), number(status.views), number(status.parked), number(status.gas)].forEach((text, place) => write(others[place], text));
+  [
+    number(status.scanned),
+    number(status.to_go),
+    duration(status.lag_s),
+    number(status.views),
+    number(status.parked),
+    number(status.gas),
+  ].forEach((text, place) => write(others[place], text));
 }
 
 function showGas(body, answers) {
@@ -124,7 +200,12 @@ function showGas(body, answers) {
       h(
         "tr",
         null,
-        h("th", { scope: "row" }, one.routing ? "Decoding and routing" : one.events.length ? one.events.join(", ") : "All other events", one.lines.length ? h("span", { class: "dim" }, ` line ${one.lines.join(", ")}`) : null),
+        h(
+          "th",
+          { scope: "row" },
+          one.routing ? "Decoding and routing" : one.events.length ? one.events.join(", ") : "All other events",
+          one.lines.length ? h("span", { class: "dim" }, ` line ${one.lines.join(", ")}`) : null,
+        ),
         h("td", { class: "number" }),
         h("td", null, shareBar()),
       ),
@@ -146,7 +227,17 @@ function fillShare(element, share) {
 
 function hotView(viewType, one) {
   const href = atWith({ tenant: one.tenant_id }, "view", viewType, one.view_id);
-  return h("tr", null, h("th", { scope: "row", class: "id" }, node.access.tenant_id === one.tenant_id ? link(href, one.view_id) : one.view_id), h("td", null, one.tenant_id || "–"), h("td", null, shareBar()));
+  return h(
+    "tr",
+    null,
+    h(
+      "th",
+      { scope: "row", class: "id" },
+      node.access.tenant_id === one.tenant_id ? link(href, one.view_id) : one.view_id,
+    ),
+    h("td", null, one.tenant_id || "–"),
+    h("td", null, shareBar()),
+  );
 }
 
 function showFacts(element, one) {
@@ -157,7 +248,12 @@ function showFacts(element, one) {
     ["Last event taken", number(one.applied)],
     ["Messages seen", number(one.messages)],
     ["As of", one.status.as_of ?? "–"],
-    ["Indexes", one.indexes.length ? one.indexes.map((index) => `${index.by}${index.built ? "" : " (being built)"}`).join("; ") : "none"],
+    [
+      "Indexes",
+      one.indexes.length ? one.indexes.map(
+        (index) => `${index.by}${index.built ? "" : " (being built)"}`
+      ).join("; ") : "none",
+    ],
   ];
   const key = told.map(([, value]) => value.textContent ?? value).join("\n");
   if (element.dataset.key === key) return;
@@ -168,7 +264,15 @@ function showFacts(element, one) {
 async function showProgram(element, viewType, build, signal) {
   try {
     const { program, program_name: name } = await get(`v1/builds/${part(viewType)}/${build}`, { signal });
-    put(element, h("details", null, h("summary", null, `${name}, build ${build}`), h("pre", { tabindex: "0", "aria-label": name }, program)));
+    put(
+      element,
+      h(
+        "details",
+        null,
+        h("summary", null, `${name}, build ${build}`),
+        h("pre", { tabindex: "0", "aria-label": name }, program),
+      ),
+    );
   } catch (error) {
     if (error.name !== "AbortError") put(element, problem(error));
   }
