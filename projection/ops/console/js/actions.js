@@ -72,18 +72,11 @@ export function promote(viewType, build) {
     },
     command: ({ although_parked: parked, accept_fewer_messages: fewer, reason }) =>
       command(["promote", viewType, build], { "although-parked": parked, "accept-fewer-messages": fewer, reason }),
-    act: (given) =>
-      post(
-        "v1/operations/promote",
-        order(
-          viewType,
-          given,
-          { build, although_parked: given.although_parked, accept_fewer_messages: given.accept_fewer_messages },
-        ),
-      ),
-    done: (came) => (
-      came.answers ? `Build ${build} of ${viewType} answers.` : `Build ${build} of ${viewType} answers once it has caught up.`
-    ),
+    act: (given) => {
+      const { although_parked, accept_fewer_messages } = given;
+      return post("v1/operations/promote", order(viewType, given, { build, although_parked, accept_fewer_messages }));
+    },
+    done: (came) => `Build ${build} of ${viewType} answers${came.answers ? "" : " once it has caught up"}.`,
   });
 }
 

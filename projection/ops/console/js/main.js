@@ -14,6 +14,7 @@ const PAGES = {
   view: () => import("./pages/view.js"),
   log: () => import("./pages/log.js"),
 };
+const BELOW = { "": "overview", type: "overview", compare: "builds", view: "query" }; // which page names in navigation
 const FOR_OPERATORS = new Set(["type", "parked", "builds", "compare", "log"]);
 
 const main = document.getElementById("main");
@@ -27,14 +28,10 @@ async function open() {
   leaving.abort();
   leaving = new AbortController();
   const { signal } = leaving;
-  const [path, search = ""] = location.hash.replace(/^#\/?/, "").split("?");
-  const [name = "", ...parts] = path.split("/").map(decodeURIComponent);
+  const { name, parts, search } = route();
   const load = PAGES[name];
   for (const one of navigation.querySelectorAll("a")) {
-    const isHere = one.dataset.page === (
-      name === "" || name === "type" ? "overview" : name === "compare" ? "builds" : name === "view" ? "query" : name
-    );
-    if (isHere) one.setAttribute("aria-current", "page");
+    if (one.dataset.page === (BELOW[name] ?? name)) one.setAttribute("aria-current", "page");
     else one.removeAttribute("aria-current");
   }
   const page = h("div", { class: "page" });
@@ -60,10 +57,7 @@ async function open() {
     } else {
       const { render } = await load();
       if (signal.aborted) return;
-      await render(
-        page,
-        { parts, search: new URLSearchParams(search), signal, titled, operator: node.access.operator },
-      );
+      await render(page, { parts, search, signal, titled, operator: node.access.operator });
     }
   } catch (error) {
     if (error.name === "AbortError" || signal.aborted) return;
@@ -74,6 +68,19 @@ async function open() {
   scrollTo(0, 0);
   if (open.isAgain) main.focus({ preventScroll: true });
   open.isAgain = true;
+}
+
+/** What the address names: a page, the parts behind it, and parameters. */
+function route() {
+  const [path, search = ""] = location.hash.replace(/^#\/?/, "").split("?");
+  let steps;
+  try {
+    steps = path.split("/").map(decodeURIComponent);
+  } catch {
+    steps = ["?"]; // no page is called so
+  }
+  const [name, ...parts] = steps;
+  return { name, parts, search: new URLSearchParams(search) };
 }
 
 function titled(text) {

@@ -13,6 +13,7 @@ export const node = {
 
 const listeners = new Set();
 let timer = null;
+let begun = 0; // how often looking was started: of several, only the last goes on
 
 /** Call a function with each status, until a page is left. */
 export function whenLooked(listener, signal) {
@@ -35,16 +36,17 @@ export async function look() {
 
 export function start() {
   stop();
+  const mine = begun;
   const again = async () => {
     if (!document.hidden) await look();
-    if (timer !== null) timer = setTimeout(again, EVERY_MS);
+    if (mine === begun) timer = setTimeout(again, EVERY_MS);
   };
   timer = setTimeout(again, 0);
 }
 
 export function stop() {
   clearTimeout(timer);
-  timer = null;
+  begun += 1;
   node.samples = [];
   node.status = null;
 }

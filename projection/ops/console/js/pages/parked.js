@@ -62,10 +62,17 @@ async function list(page, viewType, { search, signal, titled }) {
   let next = null;
   const earlier = button("Previous", () => turn(-1), "small");
   const later = button("Next", () => turn(1), "small");
-  const form = h("form", { class: "row", onsubmit: (event) => {
+  const filter = (event) => {
     event.preventDefault();
     location.hash = atWith({ code: code.value, tenant: tenant.value }, "parked", viewType);
-  } }, h("label", null, "Code", code), h("label", null, "Tenant", tenant), h("button", { type: "submit" }, "Filter"));
+  };
+  const form = h(
+    "form",
+    { class: "row", onsubmit: filter },
+    h("label", null, "Code", code),
+    h("label", null, "Tenant", tenant),
+    h("button", { type: "submit" }, "Filter"),
+  );
 
   put(
     page,
@@ -116,11 +123,8 @@ async function list(page, viewType, { search, signal, titled }) {
 
   async function show() {
     const parameters = new URLSearchParams({ limit: PAGE });
-    for (const [name, value] of [
-      ["code", code.value],
-      ["tenant_id", tenant.value],
-      ["cursor", cursors.at(-1)],
-    ]) if (value) parameters.set(name, value);
+    const chosen = { code: search.get("code"), tenant_id: search.get("tenant"), cursor: cursors.at(-1) };
+    for (const [name, value] of Object.entries(chosen)) if (value) parameters.set(name, value);
     let found;
     try {
       found = await get(`v1/parked/${part(viewType)}?${parameters}`, { signal });
@@ -135,7 +139,10 @@ async function list(page, viewType, { search, signal, titled }) {
     suspended.hidden = !found.suspended.length;
     events.element.hidden = !found.events.length;
     none.hidden = found.events.length > 0;
-    write(none, next === null ? "Nothing is parked here." : "None in this part of what is parked; the next page looks further.");
+    write(
+      none,
+      next === null ? "Nothing is parked here." : "None in this part of what is parked; the next page looks further.",
+    );
     earlier.disabled = cursors.length < 2;
     later.disabled = next === null;
     showWhere();

@@ -241,24 +241,22 @@ function hotView(viewType, one) {
 }
 
 function showFacts(element, one) {
+  const indexes = one.indexes.map((index) => `${index.by}${index.built ? "" : " (being built)"}`).join("; ");
   const told = [
-    ["State digest", h("code", null, one.digest)],
-    ["Fold identity", h("code", null, one.fold_identity)],
-    ["Program", h("code", null, one.program)],
-    ["Last event taken", number(one.applied)],
-    ["Messages seen", number(one.messages)],
-    ["As of", one.status.as_of ?? "–"],
-    [
-      "Indexes",
-      one.indexes.length ? one.indexes.map(
-        (index) => `${index.by}${index.built ? "" : " (being built)"}`
-      ).join("; ") : "none",
-    ],
+    ["State digest", one.digest, "code"],
+    ["Fold identity", one.fold_identity, "code"],
+    ["Program", one.program, "code"],
+    ["Last event taken", number(one.applied), "span"],
+    ["Messages seen", number(one.messages), "span"],
+    ["Indexes", indexes || "none", "span"],
   ];
-  const key = told.map(([, value]) => value.textContent ?? value).join("\n");
-  if (element.dataset.key === key) return;
-  element.dataset.key = key;
-  put(element, told.map(([name, value]) => [h("dt", null, name), h("dd", null, value)]));
+  keep(
+    element,
+    told,
+    ([name]) => name,
+    ([name, , kind]) => h("div", null, h("dt", null, name), h("dd", null, h(kind))),
+    (pair, [, value]) => write(pair.querySelector("dd > *"), value),
+  );
 }
 
 async function showProgram(element, viewType, build, signal) {
