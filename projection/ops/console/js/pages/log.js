@@ -31,10 +31,14 @@ export async function render(page, { signal, titled }) {
     ),
   );
   let before = null;
+  let asked = 0; // of several requests, only the answer to the last one is shown
 
   async function show(from) {
+    asked += 1;
+    const mine = asked;
     try {
       const found = await get(`v1/log?limit=${PAGE}${from ? `&before=${from}` : ""}`, { signal });
+      if (mine !== asked) return;
       put(said);
       before = found.before;
       older.disabled = before === null;

@@ -31,11 +31,9 @@ export async function render(page, { search, signal, titled }) {
     "form",
     { class: "card", onsubmit: (event) => {
       event.preventDefault();
-      const wanted = atWith(
-        { view: view.value, filter: filter.value, sort: sort.value, select: select.value, limit: limit.value === "50" ? null : limit.value },
-        "query",
-      );
-      history.replaceState(null, "", wanted);
+      const parameters = { view: view.value, filter: filter.value, sort: sort.value, select: select.value };
+      const wanted = { ...parameters, limit: limit.value === "50" ? null : limit.value };
+      history.replaceState(null, "", atWith(wanted, "query"));
       show();
     }, oninput: tellCommand },
     h("div", { class: "plot form" },
