@@ -18,6 +18,9 @@ KEPT = 256  # views that are counted at a time
 WINDOW = 8_192  # looks, after which all counts are halved: what was long ago counts for less and less
 
 
+COMBINED = 1_000  # handlers and combinations of them that are told apart
+
+
 class ViewShare(NamedTuple):
     """A view that many events are for."""
 
@@ -66,13 +69,19 @@ class Tally:
     """What a lane has used since it was opened."""
 
     def __init__(self) -> None:
-        # By the handler; where several ran on one view for one event, by all of them, as they have one budget.
+        # By the handler; where several ran on one view for one event, by all of them, as they have one budget. A program
+        # may combine its handlers in more ways than there is memory for: those beyond the bound count for the first.
         self.gas: defaultdict[Runnable | tuple[Runnable, ...], int] = defaultdict(int)
         self.hot_views = HotViews()
 
     def add(self, steps: Sequence[Step], gas: int) -> None:
         """Count the gas of steps that ran on one view."""
-        self.gas[steps[0][0] if len(steps) == 1 else tuple(dict.fromkeys(run for run, _ in steps))] += gas
+        key: Runnable | tuple[Runnable, ...] = steps[0][0]
+        if len(steps) > 1:
+            together = tuple(dict.fromkeys(run for run, _ in steps))
+            if together in self.gas or len(self.gas) < COMBINED:
+                key = together
+        self.gas[key] += gas
 
     def by_handler(self) -> list[GasUsed]:
         """The gas of each handler, the thirstiest first."""

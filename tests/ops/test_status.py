@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ops_support import PROGRAM, fine, served
 from patience import eventually
 
-from projection.engine.tally import KEPT, WINDOW, HotViews
+from projection.engine.tally import COMBINED, KEPT, WINDOW, HotViews, Tally
 from projection.model.ids import ViewType
 
 FINES = ViewType("fines")
@@ -129,6 +129,15 @@ def test_a_view_with_more_than_its_share_is_found_whatever_the_others_are(drawn)
     found = {one.target: one.share for one in views.hottest(KEPT)}
     if often > len(looks) // (KEPT + 1) + 1:
         assert found[("t", "hot")] <= often / len(looks)
+
+
+def test_handlers_that_run_together_are_told_apart_up_to_a_bound():
+    tally, handlers = Tally(), [object() for _ in range(12)]
+    combinations = [[one for place, one in enumerate(handlers) if number >> place & 1] for number in range(1, 2**12)]
+    for combined in combinations:
+        tally.add([(one, None) for one in combined], 1)
+    assert COMBINED <= len(tally.by_handler()) <= COMBINED + len(handlers)
+    assert len(combinations) == sum(one.gas for one in tally.by_handler())
 
 
 def test_what_was_hot_long_ago_is_forgotten():
