@@ -79,7 +79,7 @@ class Tally:
         key: Runnable | tuple[Runnable, ...] = steps[0][0]
         if len(steps) > 1:
             together = tuple(dict.fromkeys(run for run, _ in steps))
-            if together in self.gas or len(self.gas) < COMBINED:
+            if len(together) > 1 and (together in self.gas or len(self.gas) < COMBINED):
                 key = together
         self.gas[key] += gas
 
