@@ -96,9 +96,18 @@ def _hostile(turn: int) -> dict[str, Any]:
         "any in any": " or ".join(f"any(any(x + y == {turn + n} for x in xs) for y in xs)" for n in range(90)),
         "long texts": f'length(repeat("\U0001f600", 15000000)) < {turn}',
         "long texts, at the limit": f'length(repeat("\U0001f600", 1500000)) < {-turn}',
+        "shared lists": f"{_shared('a')}{_shared('b')}a9 == b9 or n == {turn}",
+        "shared lists and small ones": f"{_shared('a')}count(x for x in range(2000) if a9 == [[x + {turn}]]) < 0",
         "much for each view": f"count(x for x in range(20000) if x * x == n + {turn}) < 0",
         "much at once": f"count(x for x in range(1000000) if x * x == n + {turn}) < 0",
     }
+
+
+def _shared(name: str) -> str:
+    """A list of a thousand million values that are all the same ones."""
+    return f"let {name}0 = [n]; " + "".join(
+        f"let {name}{n + 1} = [{', '.join([f'{name}{n}'] * 10)}]; " for n in range(9)
+    )
 
 
 def _bodies() -> dict[str, list[bytes]]:

@@ -39,17 +39,23 @@ if TYPE_CHECKING:
     from projection.extras import MissingExtraError
     from projection.history.build_comparison import BuildComparison, compare_builds
     from projection.history.folder_repair import repair
+    from projection.lang.reporting import ProgramInvalidError
     from projection.model.envelope import Tenancy
     from projection.model.ids import TenantId, ViewId, ViewType
     from projection.model.manifest import Manifest
     from projection.model.parked import ParkedEvent
+    from projection.model.query_limits import QueryLimits
     from projection.model.settings import Settings
+    from projection.query.answers import CatalogAnswer, QueryAnswer, ViewAnswer
+    from projection.query.errors import QueryError
     from projection.query.folder import FolderQueries
     from projection.query.form import Query
+    from projection.query.freshness import Wanted
     from projection.query.reading import parked_events
     from projection.store.audit import Author
     from projection.store.backup_directory import BackupDirectory
-    from projection.store.catalog import Catalog
+    from projection.store.build import Build
+    from projection.store.catalog import Catalog, CatalogReader
     from projection.testing.folding import Folded, Projection
 
     __version__: str
@@ -60,8 +66,11 @@ __all__ = [
     "Author",
     "BackupDirectory",
     "BackupMade",
+    "Build",
     "BuildComparison",
     "Catalog",
+    "CatalogAnswer",
+    "CatalogReader",
     "CheckedBackup",
     "Client",
     "CompactCame",
@@ -76,10 +85,14 @@ __all__ = [
     "MissingExtraError",
     "ParkedEvent",
     "ProgramError",
+    "ProgramInvalidError",
     "ProgramsInvalidError",
     "Projection",
     "ProjectionError",
     "Query",
+    "QueryAnswer",
+    "QueryError",
+    "QueryLimits",
     "RepairCame",
     "Replay",
     "Restored",
@@ -94,8 +107,10 @@ __all__ = [
     "TenantAccessError",
     "TenantId",
     "Verification",
+    "ViewAnswer",
     "ViewId",
     "ViewType",
+    "Wanted",
     "__version__",
     "adopt",
     "back_up",
@@ -115,11 +130,14 @@ __all__ = [
 _PLACES = {
     "Adoption": "projection.engine.adoption",
     "AsyncClient": "projection.client.async_client",
-    "BuildComparison": "projection.history.build_comparison",
     "Author": "projection.store.audit",
     "BackupDirectory": "projection.store.backup_directory",
     "BackupMade": "projection.engine.backup",
+    "Build": "projection.store.build",
+    "BuildComparison": "projection.history.build_comparison",
     "Catalog": "projection.store.catalog",
+    "CatalogAnswer": "projection.query.answers",
+    "CatalogReader": "projection.store.catalog",
     "CheckedBackup": "projection.engine.restoring",
     "Client": "projection.client.client",
     "CompactCame": "projection.engine.outcomes",
@@ -134,10 +152,14 @@ _PLACES = {
     "MissingExtraError": "projection.extras",
     "ParkedEvent": "projection.model.parked",
     "ProgramError": "projection.errors",
+    "ProgramInvalidError": "projection.lang.reporting",
     "ProgramsInvalidError": "projection.engine.deployment",
     "Projection": "projection.testing.folding",
     "ProjectionError": "projection.errors",
     "Query": "projection.query.form",
+    "QueryAnswer": "projection.query.answers",
+    "QueryError": "projection.query.errors",
+    "QueryLimits": "projection.model.query_limits",
     "RepairCame": "projection.engine.outcomes",
     "Replay": "projection.engine.replay",
     "Restored": "projection.engine.restoring",
@@ -152,12 +174,14 @@ _PLACES = {
     "TenantAccessError": "projection.errors",
     "TenantId": "projection.model.ids",
     "Verification": "projection.engine.verification",
+    "ViewAnswer": "projection.query.answers",
     "ViewId": "projection.model.ids",
     "ViewType": "projection.model.ids",
+    "Wanted": "projection.query.freshness",
     "adopt": "projection.engine.adoption",
+    "back_up": "projection.engine.backup",
     "compact": "projection.engine.compaction",
     "compare_builds": "projection.history.build_comparison",
-    "back_up": "projection.engine.backup",
     "differences": "projection.engine.verification",
     "drop": "projection.engine.decisions",
     "load_deployment": "projection.engine.deployment",

@@ -40,7 +40,12 @@ class History:
         self.deployed: DeployedView = projection.deployed[0]
         self.given: list[GivenEvent] = []
         if events is not None:
-            self.given += given_events(events, Path(), projection.aggregate_of, recorded=recorded_by(self.deployed))
+            self.given += given_events(
+                events,
+                Path(),
+                projection.aggregate_of,
+                recorded=recorded_by(self.deployed.entry, self.deployed.tenancy),
+            )
 
     def store_before(self, number: int) -> LaneStore:
         """What the events before this one, from 1, come to."""
@@ -114,5 +119,5 @@ def _envelopes(path: Path, deployed: Sequence[DeployedView]) -> Iterator[bytes]:
         yield from (line.data for line in read_lines(path))
         return
     aggregate_of = Projection(path.name, deployed, Path()).aggregate_of
-    events = given_events(path, Path(), aggregate_of, recorded=recorded_by(deployed[0]))
+    events = given_events(path, Path(), aggregate_of, recorded=recorded_by(deployed[0].entry, deployed[0].tenancy))
     yield from (event.line for event in events)

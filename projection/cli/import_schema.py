@@ -21,6 +21,7 @@ EXAMPLES = (
     "projection import-schema events.jsonl.gz > orders.proj",
     "projection import-schema placed.schema.json paid.schema.json --scale 2",
     "projection import-schema events.jsonl --name orders > orders.proj",
+    "projection import-schema dumped.jsonl --manifest manifest.yaml",
 )
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*", re.ASCII)
 _SUFFIXES = (".schema.json", ".json")
@@ -31,6 +32,10 @@ def import_schema(
         list[Path], Argument(metavar="FILE...", help="JSON Schemas (.json), or events (.jsonl, .jsonl.gz).")
     ],
     *,
+    manifest: Annotated[
+        Path | None,
+        Option(metavar="FILE", help="The manifest whose `events` describe messages that `projection dump` wrote."),
+    ] = None,
     name: Annotated[str | None, Option(metavar="NAME", help="Begin with the head of a program of this name.")] = None,
     scale: Annotated[
         int | None,
@@ -40,18 +45,23 @@ def import_schema(
     """Write `event` declarations from JSON Schemas or events.
 
     An event is called as its schema's title, or as its file; of samples, as its type. What had to be guessed, or cannot
-    be said in the language, stands behind the field as a comment: look there before you rely on it. Exit status: 0
+    be said in the language, stands behind the field as a comment: look there before you rely on it. Messages that
+    `projection dump` wrote are read as the manifest's `events` say; without one, they hold envelopes. Exit status: 0
     done, 2 a file cannot be read, or holds neither schemas nor events.
     """
     from projection.lang.schemas.declarations import declarations
 
     if name is not None and _NAME.fullmatch(name) is None:
         raise ConfigurationError(f"{name!r} cannot name a program", hint="use letters, digits and `_`")
+    if manifest is not None and any(file.suffix == ".json" for file in files):
+        raise ConfigurationError(
+            "--manifest describes messages, and these are schemas", hint="leave --manifest out, or name a .jsonl file"
+        )
     schemas = [file for file in files if file.suffix == ".json"]
     samples = [file for file in files if file not in schemas]
     if schemas and samples:
         raise ConfigurationError("schemas and samples do not go together", hint="import them one after the other")
-    events, notes = _of_samples(samples) if samples else (_of_schemas(schemas, scale), [])
+    events, notes = _of_samples(samples, manifest) if samples else (_of_schemas(schemas, scale), [])
     say(declarations(events, notes, name).removesuffix("\n"))
     note(f"{len(events)} event{'' if len(events) == 1 else 's'}")
 
@@ -78,16 +88,20 @@ def _of_schemas(files: Sequence[Path], scale: int | None) -> list[EventShape]:
     return list(found.values())
 
 
-def _of_samples(files: Sequence[Path]) -> tuple[list[EventShape], list[str]]:
+def _of_samples(files: Sequence[Path], manifest: Path | None) -> tuple[list[EventShape], list[str]]:
     import msgspec
 
     from projection.lang.schemas.from_samples import Sample
-    from projection.testing.given import given_events
+    from projection.model.envelope import Tenancy
+    from projection.testing.finding import manifest_of
+    from projection.testing.given import given_events, recorded_by
 
     decode = msgspec.json.Decoder(float_hook=Decimal).decode
+    described = manifest_of(manifest or Path("imported.proj"))  # a program that has no manifest: the defaults
+    recorded = recorded_by(described.views[0], Tenancy())
     sample, count = Sample(), 0
     for file in files:
-        for event in given_events(file, Path(), lambda _type: "aggregate"):
+        for event in given_events(file, Path(), lambda _type: "aggregate", recorded=recorded):
             sample.add(event.event_type, decode(event.envelope.payload))
             count += 1
     if not count:

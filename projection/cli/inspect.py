@@ -32,15 +32,15 @@ def inspect(
     url: NatsUrl = None,
     config: Config = None,
     sample: Annotated[int, Option(metavar="N", min=1, max=1_000_000, help="How many messages to look at.")] = 1_000,
-    values: Annotated[bool, Option("--values", help="Show values of messages as well.")] = False,
+    values: Annotated[bool, Option("--values", help="Show and write values of messages as well.")] = False,
     write: Annotated[Path | None, Option(metavar="DIR", help="Write a manifest and a program to begin with.")] = None,
 ) -> None:
     """Look at the messages of a stream, and what is in them.
 
-    It shows subjects, encodings, headers, fields, and what may be an event in them. Half of the sample are the first
-    messages, half the last. The stream is left as it is, and no value of a message is shown unless asked for. With
-    --write, a manifest and event declarations are drafted into a folder: a person has to look at them before they are
-    relied on.
+    It shows subjects, encodings, headers, fields, types of events, and what may be an event in them. Half of the sample
+    are the first messages, half the last. The stream is left as it is. Apart from names of types, no value of a message
+    is shown or written unless asked for. With --write, a manifest and event declarations are drafted into a folder: a
+    person has to look at them before they are relied on.
     """
     import asyncio
 
@@ -57,10 +57,11 @@ def inspect(
     reading = _reading(inspection, draft)
     _tell_stream(settings.stream, info, inspection)
     _tell_messages(inspection, show_values=values)
+    _tell_types(reading, show_values=values)
     _tell_draft(draft)
     _tell_refused(reading, show_values=values)
     if write is not None:
-        _write(write, settings.stream, inspection, draft, reading)
+        _write(write, settings.stream, inspection, draft, reading, show_values=values)
 
 
 async def _inspected(settings: Settings, sample: int) -> tuple[StreamInfo, Inspection]:
@@ -115,9 +116,16 @@ def _tell_messages(inspection: Inspection, *, show_values: bool) -> None:
     print_table(("subjects", "messages"), subjects)
     say()
     places = [(f"header.{name}", seen) for name, seen in inspection.headers.items()]
-    places += [(body_source(path), seen) for path, seen in inspection.fields.items()]
+    fields = inspection.fields if show_values else inspection.named_fields
+    places += [(body_source(path), seen) for path, seen in fields.items()]
+    rows = [_row(source, seen, show_values=show_values) for source, seen in places]
+    if not show_values:
+        maps = {body_source(path): f"({count:,} keys)" for path, count in inspection.maps.items()}
+        rows = [(*row[:3], maps.get(row[0], row[3])) for row in rows]
+        if "body" in maps:
+            rows.append(("body", f"{sum(inspection.objects.values()):,}", "object", maps["body"]))
     head = ("place", "messages", "kind", "distinct", *(("values",) if show_values else ()))
-    print_table(head, [_row(source, seen, show_values=show_values) for source, seen in places], last_folds=True)
+    print_table(head, rows, last_folds=True)
 
 
 def _shape(tokens: tuple[Seen, ...]) -> str:
@@ -131,6 +139,24 @@ def _row(source: str, seen: Seen, *, show_values: bool) -> tuple[str, ...]:
     many = "+" if len(seen.values) >= MOST_DISTINCT else ""
     row = (source, f"{seen.count:,}", seen.kind or "several", f"{len(seen.values):,}{many}" if seen.values else "")
     return (*row, ", ".join(list(seen.values)[:3])) if show_values else row
+
+
+def _tell_types(reading: _Reading, *, show_values: bool) -> None:
+    """The types of events; as one row those whose names may be data."""
+    from projection.cli.tables import print_table
+    from projection.history.drafting import names_of_types
+
+    if not reading.events:
+        return
+    types = reading.types()
+    shown = types.keys() if show_values else names_of_types(types)
+    rows = [(name, *numbers) for name, numbers in types.items() if name in shown]
+    if others := [numbers for name, numbers in types.items() if name not in shown]:
+        rows.append(
+            (f"({len(others):,} whose names may be data)", *(sum(column) for column in zip(*others, strict=True)))
+        )
+    say()
+    print_table(("types of events", "messages", "bytes"), [(name, f"{n:,}", f"{size:,}") for name, n, size in rows])
 
 
 def _tell_draft(draft: Draft) -> None:
@@ -185,26 +211,38 @@ on {events} to {route} =>
 """
 
 
-def _write(folder: Path, stream: str, inspection: Inspection, draft: Draft, reading: _Reading) -> None:
+def _write(
+    folder: Path, stream: str, inspection: Inspection, draft: Draft, reading: _Reading, *, show_values: bool
+) -> None:
     """Write a manifest and its program, which check as they stand."""
     from projection.cli.findings import shown_path
+    from projection.history.drafting import names_of_types
     from projection.lang.schemas.declarations import declarations
     from projection.lang.schemas.from_samples import Sample
     from projection.lang.source import Source
     from projection.lang.syntax.formatter import formatted
 
     name = _name(stream)
-    sample, read = Sample(), reading.events
-    for event_type, payload, _ in read:
-        sample.add(event_type, payload)
+    sample, read = Sample(hides_values=not show_values), reading.events
     if not read:
         raise ConfigurationError(
             "none of the messages could be read by the draft, and nothing was written",
             hint=draft.remarks[-1] if draft.remarks else None,
         )
-    has_ids = all(aggregate_id for _, _, aggregate_id in read)
+    types = reading.types()
+    if not (declared := types.keys() if show_values else names_of_types(types)):
+        raise ConfigurationError(
+            f"the names of the {len(types):,} types of events may be data, and nothing was written",
+            hint="pass --values as well, which writes them",
+        )
+    for event in read:
+        if event.event_type in declared:
+            sample.add(event.event_type, event.payload)
+    has_ids = all(event.aggregate_id for event in read)
+    left = len(types) - len(declared)
     notes = [
         f"Read off {len(read):,} of {inspection.count:,} messages of stream {stream} by `projection inspect`.",
+        *([f"{left:,} types whose names may be data are left out; --values writes them."] if left else []),
         "Look at all that was guessed. Decimals have as many digits as were seen, and texts have no bound.",
     ]
     text = declarations(sample.events(), notes, name)
@@ -223,11 +261,28 @@ def _write(folder: Path, stream: str, inspection: Inspection, draft: Draft, read
         note(f"wrote {shown_path(path)}")
 
 
+class _Read(NamedTuple):
+    """A message that the draft can read."""
+
+    event_type: str
+    payload: Any
+    aggregate_id: str
+    size: int  # of its body as it was stored, in bytes
+
+
 class _Reading(NamedTuple):
     """What a draft makes of the messages of a sample."""
 
-    events: list[tuple[str, Any, str]]  # type, payload and aggregate id of each that it can read
+    events: list[_Read]
     refused: dict[tuple[str, str], list[int]]  # the sequences of the others, by code and reason
+
+    def types(self) -> dict[str, tuple[int, int]]:
+        """Of how many messages each type of event is, and how many bytes their bodies have; the most frequent first."""
+        found: dict[str, tuple[int, int]] = {}
+        for event in self.events:
+            count, size = found.get(event.event_type, (0, 0))
+            found[event.event_type] = count + 1, size + event.size
+        return dict(sorted(found.items(), key=lambda one: (-one[1][0], one[0])))
 
 
 def _reading(inspection: Inspection, draft: Draft) -> _Reading:
@@ -253,7 +308,8 @@ def _reading(inspection: Inspection, draft: Draft) -> _Reading:
         if error is not None:
             found.refused.setdefault((error.code, str(error)), []).append(message.sequence)
         elif envelope is not None:
-            found.events.append((envelope.event_type, decode(envelope.payload), envelope.aggregate_id))
+            payload = decode(envelope.payload)
+            found.events.append(_Read(envelope.event_type, payload, envelope.aggregate_id, len(message.data)))
     return found
 
 

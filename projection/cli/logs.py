@@ -40,6 +40,7 @@ def configure_logs() -> None:
     writer = LogWriter(console.line_writer(), lambda lines: _rendered(processors, lines))
     console.write_lines_by(writer)
     atexit.register(end_logs)
+    logging.lastResort = _Forward(logging.WARNING)  # of libraries: Python's own one waits for whoever reads stderr
 
 
 def end_logs() -> None:
@@ -67,6 +68,14 @@ class _Console:
         console.write_line(message)
 
     debug = info = warning = error = critical = exception = log = fatal = msg
+
+
+class _Forward(logging.Handler):
+    """Takes what libraries log, and nobody else handles, the same way."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log a record."""
+        structlog.get_logger().warning(record.getMessage(), logger=record.name)
 
 
 def escaped(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -49,7 +49,8 @@ log = structlog.get_logger()
 
 _LEAST_BATCH = 1_000  # of a lane that reads by itself: a commit costs the same for fewer events
 _LEAST_BATCH_BYTES = 256 * 1024
-_LEAST_SHARED_BYTES = 64 * 1024  # of any reading, whatever the settings say: a commit costs the same for fewer events
+_LEAST_SHARED = 10  # events of any reading, whatever the settings say: a commit costs the same for fewer
+_LEAST_SHARED_BYTES = 64 * 1024  # the same
 
 
 def open_node(
@@ -153,7 +154,7 @@ class Opener:
         self._lanes = max(lanes, 1)
         back = settings.back_pressure
         self._shared = FeedLimits(
-            back.batch,
+            max(back.batch, _LEAST_SHARED),
             max(back.batch_bytes, _LEAST_SHARED_BYTES),
             back.linger_ms / 1000,
             back.in_flight,

@@ -132,7 +132,7 @@ class Reading:
         for member in self.members:
             member.stream = self.feed.identity
         messages, done = batch.messages, 0
-        a_lane_s, worked_s = self._host.back_pressure.work_ms / 1000, 0.0  # the others' turns are no work of this one
+        a_lane_s, worked_s = self._host.back_pressure.work_s, 0.0  # the others' turns are no work of this one
         read_before = self.events
         while done < len(messages) and self.members and not self._host.stopping.is_set():
             before = done

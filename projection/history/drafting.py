@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from os.path import commonprefix
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from projection.errors import ProjectionError
 from projection.history.inspection import FRAMED
 from projection.model.envelope import decode_envelope
+from projection.model.event_format.headers import chosen_headers
 from projection.model.event_format.times import with_offset
 from projection.model.timestamp import parse_timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from collections.abc import Set as AbstractSet
 
     from projection.history.inspection import Inspection, Seen
+    from projection.stream.port import Message
 
 # By which names each part goes, the likeliest first; what is no letter or digit does not count.
 _NAMES = {
@@ -33,11 +36,15 @@ _NAMES = {
     "correlation_id": ("correlationid", "correlation"),
     "traceparent": ("traceparent",),
 }  # fmt: skip
-_PLACES = {"event_type": "<event>", "aggregate_id": "<id>"}
+_PLACES = {"event_type": "<event>", "aggregate_id": "<id>", "tenant_id": "<tenant>"}
 _PREFIXES = ("ce", "x")  # that headers begin with
 _TYPE = re.compile(r"\$>|\$?[A-Za-z][\w.:/$+-]*", re.ASCII)
 _OF_THE_SYSTEM = "$"  # that types begin with in KurrentDB, links among them
 _MOST_TYPES = 300
+# What tells events from other messages: how such places are called, and what stands there.
+_KINDS = ("kind", "messagekind", "messagetype", "messageclass", "recordkind", "recordtype", "category")
+_EVENTS = {"event", "events", "domainevent", "integrationevent", "fact"}
+_NO_EVENTS = {"command", "commands", "query", "queries", "request", "response", "reply", "snapshot", "heartbeat"}
 _NEARLY_ALL = 0.98
 _UNITS = (("epoch_s", 10**9), ("epoch_ms", 10**12), ("epoch_us", 10**15), ("epoch_ns", 10**18))
 _TICKS = range(6 * 10**17, 8 * 10**17)  # of .NET: the years 1901 to 2535
@@ -50,6 +57,7 @@ class Candidate(NamedTuple):
     reason: str
     seen: Seen
     token: int | None = None  # of subjects, from 0, where it is one
+    path: tuple[str, ...] = ()  # of a body, where it is a field
 
 
 class Draft(NamedTuple):
@@ -66,30 +74,57 @@ def drafted(inspection: Inspection) -> Draft:
         return Draft(None, {}, ["the messages are envelopes: a manifest needs no `events`"])
     if _is_cloudevents(inspection):
         return _of_cloudevents(inspection)
-    candidates = {part: found for part in _NAMES if (found := _candidates(inspection, part))}
-    return _mapped(inspection, candidates)
+    kinds = _kinds_of_messages(inspection)
+    sources = {one.source for one in kinds}
+    candidates = {
+        part: found
+        for part in _NAMES
+        if (found := [one for one in _candidates(inspection, part) if one.source not in sources])
+    }
+    return _mapped(inspection, {**candidates, **({"ignore": kinds} if kinds else {})})
+
+
+def names_of_types(types: Collection[str]) -> AbstractSet[str]:
+    """Types of events whose names are no data: few in all, and each of them like an identifier."""
+    return {one for one in types if _TYPE.fullmatch(one)} if len(types) <= _MOST_TYPES else set()
 
 
 # --- candidates -------------------------------------------------------------------------------------------------------
 
 
+def _kinds_of_messages(inspection: Inspection) -> list[Candidate]:
+    """Places that tell events from other messages: all that stands there is known to be one or the other."""
+    found = []
+    for source, path, seen in _places(inspection):
+        kinds = {_plain(value) for value in seen.values}
+        if _plain(path[-1]) not in _KINDS or not kinds <= _EVENTS | _NO_EVENTS or not kinds & _NO_EVENTS:
+            continue
+        if kinds & _EVENTS or seen.count < inspection.count:
+            found.append(Candidate(source, "tells events from other messages", seen))
+    return found
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
 def _candidates(inspection: Inspection, part: str) -> list[Candidate]:
     """Places that may hold a part, the likeliest first."""
     names, found = _NAMES[part], []
-    for source, name, depth, seen in _places(inspection):
-        plain = re.sub(r"[^a-z0-9]", "", name.lower())
+    for source, path, seen in _places(inspection):
+        plain = _plain(path[-1])
         if plain not in names:
             plain = next((plain[len(one) :] for one in _PREFIXES if plain.startswith(one)), plain)
         if plain in names and seen.count >= _NEARLY_ALL * inspection.count and (reason := _fits(part, seen)):
-            found.append(((names.index(plain), depth), Candidate(source, reason, seen)))
+            found.append(((names.index(plain), len(path)), Candidate(source, reason, seen, path=path)))
     return [one for _, one in sorted(found, key=lambda ranked: ranked[0])]
 
 
-def _places(inspection: Inspection) -> Iterator[tuple[str, str, int, Seen]]:
+def _places(inspection: Inspection) -> Iterator[tuple[str, tuple[str, ...], Seen]]:
     for name, seen in inspection.headers.items():
-        yield f"header.{name}", name, 0, seen
-    for path, seen in inspection.fields.items():
-        yield body_source(path), path[-1], len(path), seen
+        yield f"header.{name}", (name,), seen
+    for path, seen in inspection.named_fields.items():
+        yield body_source(path), path, seen
 
 
 def body_source(path: Sequence[str]) -> str:
@@ -185,6 +220,10 @@ def _mapped(inspection: Inspection, candidates: dict[str, list[Candidate]]) -> D
         if part not in best and (place := _in_subjects(inspection, part)) is not None:
             best[part] = place
             candidates = {part: [place], **candidates}
+    if "tenant_id" not in best and (place := _tenant_in_subjects(inspection, best)) is not None:
+        best["tenant_id"] = place
+        candidates = {**candidates, "tenant_id": [place]}
+        remarks.append("`tenant_id` is a guess: check that the place in the subject is not a region or an environment")
     tokens = {one.token: _PLACES[part] for part, one in best.items() if one.token is not None}
     if tokens:
         events["subjects"] = _templates(inspection, tokens)
@@ -200,8 +239,13 @@ def _mapped(inspection: Inspection, candidates: dict[str, list[Candidate]]) -> D
             events[part] = {"from": one.source, **form}
             if one.reason == "local":
                 remarks.append("timestamps name no offset from UTC: `offset` is a guess")
+    ignored = {
+        one.source: [v for v in one.seen.values if _plain(v) in _NO_EVENTS] for one in candidates.get("ignore", ())
+    }
     if of_the_system := sorted(one for one in _values(best, "event_type") if one.startswith(_OF_THE_SYSTEM)):
-        events["ignore"] = {best["event_type"].source: of_the_system}
+        ignored[best["event_type"].source] = of_the_system
+    if ignored:
+        events["ignore"] = ignored
     if "timestamp" not in best:
         remarks.append("no place was found that holds when an event happened: the time when it was stored counts")
     return Draft(events | _encoding(inspection, remarks), candidates, remarks)
@@ -259,6 +303,41 @@ def _in_subjects(inspection: Inspection, part: str) -> Candidate | None:
     return None
 
 
+def _tenant_in_subjects(inspection: Inspection, best: dict[str, Candidate]) -> Candidate | None:
+    """The token of subjects that may be the tenant: the first that varies, under whose values types of events recur.
+
+    What stands just before the id is the type of the aggregate more often.
+    """
+    event_type, aggregate_id = best.get("event_type"), best.get("aggregate_id")
+    if len(inspection.shapes) != 1 or event_type is None or aggregate_id is None or aggregate_id.token is None:
+        return None
+    tokens = inspection.shapes[0].tokens
+    number = next(number for number, seen in enumerate(tokens) if len(seen.values) > 1)
+    distinct = len(tokens[number].values)
+    if number >= aggregate_id.token - 1 or number == event_type.token or distinct * 2 > inspection.count:
+        return None
+    values: dict[object, Counter[str]] = {}
+    for message, body in inspection.samples:
+        subject = message.subject.split(".")
+        values.setdefault(_value_at(event_type, message, body, subject), Counter())[subject[number]] += 1
+    shared = sum(found.total() for found in values.values() if len(found) > 1)
+    if shared < _NEARLY_ALL * inspection.count:
+        return None
+    reason = f"{distinct:,} values, and events have the same types under them"
+    return Candidate(f"subject.{_PLACES['tenant_id']}", reason, tokens[number], number)
+
+
+def _value_at(place: Candidate, message: Message, body: Any, subject: Sequence[str]) -> object:
+    """What a message has at a place that holds a text."""
+    if place.token is not None:
+        return subject[place.token]
+    if place.source.startswith("header."):
+        return chosen_headers(message.headers, (name := place.source.partition(".")[2],)).get(name)
+    for key in place.path:
+        body = body.get(key) if isinstance(body, dict) else None
+    return body if isinstance(body, str) else None
+
+
 def _templates(inspection: Inspection, places: dict[int, str]) -> list[str]:
     """Templates of all subjects: the places that hold a part, what is the same in all, and `*`."""
     named = [seen.values.keys() for seen in (*inspection.headers.values(), *inspection.fields.values())]
@@ -271,7 +350,9 @@ def _templates(inspection: Inspection, places: dict[int, str]) -> list[str]:
 def _token(seen: Seen, place: str | None, named: Sequence[AbstractSet[str]]) -> str:
     if place is None:
         return next(iter(seen.values)) if len(seen.values) == 1 else "*"
-    if any(seen.values.keys() <= values for values in named):  # so the messages call it, prefix and all
+    if place == _PLACES["tenant_id"] or any(
+        seen.values.keys() <= values for values in named
+    ):  # so the messages call it, prefix and all
         return place
     same = commonprefix(list(seen.values))  # noqa: RUF071 - of any texts
     return same[: max(same.rfind("-"), same.rfind("_")) + 1] + place

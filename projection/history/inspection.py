@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from projection.errors import DecodeError
+from projection.lang.schemas.map_keys import are_names, are_rare
 from projection.model.event_format.encodings.cbor import cbor_as_json
 from projection.model.event_format.encodings.compressed import HEADER, decompressed
 from projection.model.event_format.encodings.msgpack import msgpack_as_json
@@ -122,6 +123,28 @@ class Inspection:
     def _note(self, places: dict[Any, Seen], key: Any, value: Any) -> None:
         if key in places or len(places) < _MOST_PLACES:
             places.setdefault(key, Seen()).add(value)
+
+    @property
+    def named_fields(self) -> dict[tuple[str, ...], Seen]:
+        """The fields whose names are no data: those below no map, whose keys may be ids or addresses."""
+        maps = self.maps
+        return {
+            path: seen
+            for path, seen in self.fields.items()
+            if not any(path[:depth] in maps for depth in range(len(path)))
+        }
+
+    @property
+    def maps(self) -> dict[tuple[str, ...], int]:
+        """Objects that are taken for maps, by their paths; how many different keys each has."""
+        keys: dict[tuple[str, ...], dict[str, int]] = {}
+        for path, seen in self.fields.items():
+            keys.setdefault(path[:-1], {})[path[-1]] = seen.count
+        return {
+            path: len(counts)
+            for path, counts in keys.items()
+            if not are_names(counts) or (path and are_rare(counts, self.fields[path].kinds["object"]))
+        }
 
     @property
     def shapes(self) -> list[SubjectShape]:

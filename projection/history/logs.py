@@ -22,6 +22,7 @@ from projection.stream.feed import JetStreamFeed
 from projection.stream.identity import check_identity, require_history
 from projection.stream.jetstream import JetStream, seconds
 from projection.stream.log_end import LogEnd
+from projection.stream.losses import require_limits
 from projection.stream.opening import FeedLimits, Reader
 
 if TYPE_CHECKING:
@@ -164,6 +165,7 @@ class StreamLog:
         """See `Log.whole_from`."""
         before = await self.before_start(deployed) if behind is None else behind.scanned
         info = await self._jetstream.stream_info(self._stream)
+        require_limits(self._stream, info.config)
         time_of = partial(self._jetstream.message_time, self._stream)
         try:
             for one in (position, behind):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from projection.lang import core
 from projection.lang import types as ty
@@ -39,27 +39,32 @@ def digest(
 
 def meaning(handler: core.Handler, functions: Mapping[str, core.Function]) -> str:
     """One text for every handler that does the same, with the functions that it needs."""
-    return meaning_and_records(handler, functions)[0]
-
-
-def meaning_and_records(
-    handler: core.Handler, functions: Mapping[str, core.Function]
-) -> tuple[str, frozenset[ty.Record]]:
-    """The same, and the records that the text names, of which it does not say what they hold."""
     numbers: dict[str, int] = {}
-    records = set[ty.Record]()
-    text = "\n".join([_Writer(numbers, records).text(handler), *_called(numbers, functions, records)])
-    return text, frozenset(records)
+    return "\n".join([_Writer(numbers).text(handler), *_called(numbers, functions)])
 
 
-def _called(
-    numbers: dict[str, int], functions: Mapping[str, core.Function], records: set[ty.Record] | None = None
-) -> Iterator[str]:
+class Outline(NamedTuple):
+    """A computation for itself: equal texts do the same, where what they call and name does."""
+
+    text: str
+    functions: list[str]  # that it calls, in the order of their first call, by which the text calls them
+    records: list[ty.Record]  # that it names, by their names
+
+    @classmethod
+    def of(cls, value: Any) -> Outline:
+        """That of a handler or of a function's body."""
+        numbers: dict[str, int] = {}
+        records = set[ty.Record]()
+        text = _Writer(numbers, records).text(value)
+        return cls(text, list(numbers), sorted(records, key=lambda one: (one.name, described(one))))
+
+
+def _called(numbers: dict[str, int], functions: Mapping[str, core.Function]) -> Iterator[str]:
     """The bodies of the functions that are called so far, and of those that these call."""
     written = 0
     while written < len(numbers):  # which grow on the way
         name = list(numbers)[written]
-        yield _Writer(numbers, records).text(functions[name].body)
+        yield _Writer(numbers).text(functions[name].body)
         written += 1
 
 
@@ -130,8 +135,11 @@ class _Writer:
         return f"{type(value).__name__}:{text_of(value)}"
 
     def _parts(self, value: Any) -> str:
-        seen = (name for name in value.__struct_fields__ if name not in _UNSEEN)
-        return ",".join(f"{name}={self.text(getattr(value, name))}" for name in seen if name != "accumulator")
+        parts = list[str]()  # no generator, which would be one frame more at each level
+        for name in value.__struct_fields__:
+            if name not in _UNSEEN and name != "accumulator":
+                parts.append(f"{name}={self.text(getattr(value, name))}")
+        return ",".join(parts)
 
     def _slot(self, slot: int) -> int:
         return self._slots.setdefault(slot, len(self._slots))

@@ -15,7 +15,7 @@ from projection.lang import diagnostics as diag
 from projection.lang import types as ty
 from projection.lang.check.checker import CheckedProgram, check
 from projection.lang.cost import costs
-from projection.lang.cost.costs import nodes
+from projection.lang.cost.node_counts import nodes
 from projection.lang.immutable import Immutable
 from projection.lang.reaction import Reaction
 from projection.lang.reporting import ProgramInvalidError

@@ -6,11 +6,12 @@ both. What is compared is what executors run, with all records that it names: th
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from projection.lang.digest import described, meaning_and_records
+from projection.lang.digest import Outline, described
 from projection.lang.handled import HandledTypes
 from projection.lang.immutable import Immutable
 from projection.lang.schemas.ordering import records_in
@@ -94,39 +95,65 @@ def reach(old: CheckedProgram, new: CheckedProgram) -> Reach:
 
 
 class _Reactions:
-    """What a program does with each type of event: equal texts where it is the same."""
+    """What a program does with each type of event: equal digests where it is the same. Each part is read once."""
 
     def __init__(self, program: CheckedProgram) -> None:
         self._program = program
+        self._digests: dict[str, str] = {}  # of functions, with all that they call
+        self._records: dict[Record, str] = {}
+        self._handlers: dict[str | None, list[str]] = {}  # digests, by what they handle; None: all other types
+        for handler in program.core.handlers:
+            # What else the handler is for makes no difference to these events.
+            digest = self._computed(replace(handler, events=()))
+            for name in handler.events or (None,):
+                self._handlers.setdefault(name, []).append(digest)
         self._names: Mapping[EventType, str] = {
             (event.aggregate_type, wire): name
             for name, event in program.event_declarations.items()
-            if any(name in handler.events for handler in program.core.handlers)
+            if name in self._handlers
             for wire in event.wires or (name,)
         }
         self.declared = HandledTypes.of([program]).types
-        self.rest = self._text([one for one in program.core.handlers if not one.events], None)
-        self._known: dict[str, str] = {}
+        self.rest = _hashed(self._handlers.get(None, ()))
 
     def to(self, event_type: EventType) -> str:
-        """What is done with events of a type; empty where the program takes none."""
+        """What is done with events of a type."""
         name = self._names.get(event_type) or self._names.get((None, event_type[1]))
         if name is None:
             return self.rest
-        if name not in self._known:
-            handlers = [one for one in self._program.core.handlers if name in one.events]
-            self._known[name] = self._text(handlers, self._program.events[name])
-        return self._known[name]
+        return _hashed([*self._handlers[name], self._record(self._program.events[name])])
 
-    def _text(self, handlers: Iterable[core.Handler], record: Record | None) -> str:
-        texts: list[str] = []
-        records: set[Record] = set() if record is None else {record}
-        for one in handlers:
-            # What else the handler is for makes no difference to these events.
-            text, named = meaning_and_records(replace(one, events=()), self._program.core.functions)
-            texts.append(text)
-            records |= named
-        return "\n".join([*texts, _in_full(records)]) if texts else ""
+    def _computed(self, value: core.Handler) -> str:
+        """The digest of a handler, with all that it calls and names."""
+        outline = Outline.of(value)
+        waiting = [(name, False) for name in outline.functions]
+        outlines: dict[str, Outline] = {}
+        while waiting:  # what is called comes first
+            name, is_ready = waiting.pop()
+            if name in self._digests:
+                continue
+            if is_ready:
+                self._digests[name] = self._joined(outlines[name])
+                continue
+            outlines[name] = Outline.of(self._program.core.functions[name].body)
+            waiting += [(name, True), *((callee, False) for callee in outlines[name].functions)]
+        return self._joined(outline)
+
+    def _joined(self, outline: Outline) -> str:
+        called = [self._digests[name] for name in outline.functions]
+        return _hashed([outline.text, *called, *map(self._record, outline.records)])
+
+    def _record(self, record: Record) -> str:
+        """The digest of a record, with all that it holds."""
+        if record not in self._records:
+            self._records[record] = _hashed([_in_full([record])])
+        return self._records[record]
+
+
+def _hashed(parts: Iterable[str]) -> str:
+    """One short text for equal parts; empty where there are none."""
+    found = list(parts)
+    return hashlib.sha256("\n".join(found).encode()).hexdigest() if found else ""
 
 
 def _in_full(records: Iterable[Record]) -> str:

@@ -124,6 +124,7 @@ class NatsSettings(Frozen):
 
 
 _LEAST_PATIENCE_S = 0.1
+_LEAST_WORK_S = 0.01
 
 
 class BackPressure(Frozen):
@@ -137,6 +138,11 @@ class BackPressure(Frozen):
     cached_bytes: Annotated[Count, Field(ge=0, le=1024**4)] = 256 * 1024**2  # of views' JSON kept at hand, decoded
     in_flight: Annotated[Count, Field(ge=2, le=64)] = 4  # pull requests' worth of messages under way
     ack_timeout_s: Annotated[Count, Field(ge=30, le=30 * 86_400)] = 86_400  # until the server delivers anew
+
+    @property
+    def work_s(self) -> float:
+        """The time for folding in seconds, no less than a hundredth of one: a commit costs the same for less work."""
+        return max(self.work_ms / 1000, _LEAST_WORK_S)
 
     @property
     def patience_s(self) -> float:

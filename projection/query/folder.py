@@ -25,7 +25,10 @@ _LOOK_S = 0.01  # between two looks at a position that is waited for
 
 
 class FolderQueries:
-    """The calls of `Queries`, each of which returns when it is done. They raise what those raise."""
+    """The calls of `Queries`, each of which returns when it is done.
+
+    What is not answered raises a `QueryError`, whose `code` says why.
+    """
 
     def __init__(self, queries: Queries) -> None:
         self._queries = queries

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     ReaderOf = Callable[[Build], ViewReader | None]
 
-PREPARED_BYTES = 16 * 1024**2  # of queries that one build keeps ready, as far as their weight is known:
+PREPARED_BYTES = 16 * 1024**2  # of queries that all builds together keep ready, as far as their weight is known:
 _QUERY_WEIGHT = 64 * 1024  # bytes of one without its filter: its plans, and what decodes and selects
 _BYTE_WEIGHT = 32  # bytes that a byte of it takes: a list of short numbers weighs most
 _NODE_WEIGHT = 384  # bytes that a node of a filter's computation takes with its compiled form
@@ -67,6 +67,35 @@ class Prepared(NamedTuple):
         return found
 
 
+class PreparedQueries:
+    """The queries that are kept ready, of all builds together: those that come from outside may not fill the memory."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[Served, bytes], Prepared] = {}  # the one that was used last at the end
+        self._weight = 0  # of these
+
+    def __contains__(self, key: tuple[Served, bytes]) -> bool:
+        """Whether the query of a build, by its canonical form, is ready."""
+        return key in self._kept
+
+    def get(self, key: tuple[Served, bytes], prepare: Callable[[], Prepared]) -> Prepared:
+        """A query made ready, now or before."""
+        if (prepared := self._kept.get(key)) is None:
+            prepared = prepare()
+        if (former := self._kept.pop(key, None)) is not None:  # perhaps of another thread, meanwhile
+            self._weight -= former.weight
+        self._kept[key] = prepared
+        self._weight += prepared.weight
+        while self._weight > PREPARED_BYTES and len(self._kept) > 1:
+            self._weight -= self._kept.pop(next(iter(self._kept))).weight
+        return prepared
+
+    def drop(self, served: Served) -> None:
+        """Forget those of a build that no longer answers."""
+        for key in [key for key in self._kept if key[0] is served]:
+            self._weight -= self._kept.pop(key).weight
+
+
 def canonical_form(query: Query) -> bytes:
     """What tells queries apart but for their tenant and page: view type, filter, sort and selection."""
     filter_ = query.filter.model_dump() if isinstance(query.filter, BaseModel) else query.filter
@@ -86,12 +115,15 @@ class Served:
     Its program is read when the first query needs it: a view, or where it stands, is told without.
     """
 
-    def __init__(self, build: Build, reader: ViewReader, *, is_own: bool) -> None:
+    def __init__(
+        self, build: Build, reader: ViewReader, *, is_own: bool, prepared: PreparedQueries | None = None
+    ) -> None:
         """A build that answers.
 
         Args:
             build: which.
             reader: of its store.
+            prepared: where its queries are kept ready beside those of others; None: by themselves.
             is_own: whether it was opened here, and is to be closed here.
 
         Raises:
@@ -111,8 +143,7 @@ class Served:
         self._text = program.name, program.text
         self._schema: ViewSchema | None = None
         self._is_reading = False  # the program, for some query
-        self._prepared: dict[bytes, Prepared] = {}  # by their canonical form, the one that was used last at the end
-        self._weight = 0  # of these
+        self._prepared = PreparedQueries() if prepared is None else prepared
         self._orders: dict[tuple[tuple[Steps, bool], ...], tuple[Order, frozenset[str]]] = {}  # by what queries write
 
     @property
@@ -147,7 +178,7 @@ class Served:
     def preparing(self, query: Query, limits: QueryLimits) -> Generator[None, None, tuple[Prepared, bytes]]:
         """`prepared`; at each `yield` others may have their turn."""
         canonical = canonical_form(query)
-        if canonical not in self._prepared:
+        if (self, canonical) not in self._prepared:
             yield from self.reading()
             yield from sliced(lambda: self._kept(canonical, query, limits))
         return self._kept(canonical, query, limits), canonical
@@ -164,16 +195,8 @@ class Served:
         return self._kept(canonical, query, limits), canonical
 
     def _kept(self, canonical: bytes, query: Query, limits: QueryLimits) -> Prepared:
-        """A query made ready, now or before; queries that come from outside may not fill the memory."""
-        if (prepared := self._prepared.get(canonical)) is None:
-            prepared = self._prepare(query, limits, len(canonical))
-        if (former := self._prepared.pop(canonical, None)) is not None:  # perhaps of another thread, meanwhile
-            self._weight -= former.weight
-        self._prepared[canonical] = prepared
-        self._weight += prepared.weight
-        while self._weight > PREPARED_BYTES and len(self._prepared) > 1:
-            self._weight -= self._prepared.pop(next(iter(self._prepared))).weight
-        return prepared
+        """A query made ready, now or before."""
+        return self._prepared.get((self, canonical), lambda: self._prepare(query, limits, len(canonical)))
 
     def _prepare(self, query: Query, limits: QueryLimits, length: int) -> Prepared:
         filter_ = compile_filter(self.schema, query.filter, limits)
@@ -203,6 +226,7 @@ class Served:
 
     def close(self) -> None:
         """Give the reader back; idempotent. What still reads raises at its next step."""
+        self._prepared.drop(self)
         if self._is_own:
             self.reader.close()
 
@@ -232,6 +256,7 @@ class Serving:
         self.catalog = catalog
         self._reader_of = reader_of
         self._served: dict[ViewType, Served] = {}
+        self._prepared = PreparedQueries()
 
     def of(self, view_type: ViewType) -> Served:
         """The build that answers for a view type now.
@@ -257,7 +282,7 @@ class Serving:
 
             reader = LmdbViewReader.open(build.lane_path())
         try:
-            served = self._served[build.view_type] = Served(build, reader, is_own=is_own)
+            served = self._served[build.view_type] = Served(build, reader, is_own=is_own, prepared=self._prepared)
         except BaseException:
             if is_own:
                 reader.close()

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
+from projection.errors import StorageError
+from projection.query.errors import QueryError
 from projection.query.freshness import age
 from projection.sink import reading
 from projection.sink.columns import Rows
@@ -79,6 +81,20 @@ class Filling:
         """Read from now on what was opened anew; the database may be another one, too."""
         self._serving = serving
         self._rows = self._done = None
+
+    def look(self, serving: Serving | None) -> None:
+        """See how far the node has gone on while nothing can be written; None: the node's folder cannot be read."""
+        if serving is not None:
+            try:
+                here = reading.head(serving.of(self.view_type), self.view_type)
+            except (QueryError, StorageError):
+                pass  # as if the folder could not be read
+            else:
+                if here == self._done:
+                    self._level_at = monotonic()
+                    return
+                self._ahead = max(0, here.position.scanned - self._scanned)
+        self._done = None
 
     def rows(self, served: Served) -> Rows:
         """What makes rows of a build's views.

@@ -110,8 +110,19 @@ class Sink:
                 if not self._trouble or (_is_for_good(error) and error.message != self._trouble):  # once an outage
                     log.warning("the sink waits, and tries again", reason=error.message, hint=error.hint)
                 self._trouble = error.message
+            self._look()
             stopping.wait(self._pause)
             self._pause = min(2 * self._pause, _LAST_PAUSE_S)
+
+    def _look(self) -> None:
+        """See how far the tables are behind: the lag grows also while the database is away."""
+        try:
+            with self._opened() as (serving, _):
+                for filling in self.fillings.values():
+                    filling.look(serving)
+        except (StorageError, ConfigurationError):
+            for filling in self.fillings.values():
+                filling.look(None)
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:

@@ -75,11 +75,13 @@ def metas_of(data: bytes | mmap.mmap) -> list[Meta]:
 def _meta(data: bytes | mmap.mmap, at: int) -> Meta:
     if len(data) < at + HEADER + META.size:
         raise Damage("it ends within its head")
-    _, _, flags, _, _ = PAGE.unpack_from(data, at)
+    number, _, flags, _, _ = PAGE.unpack_from(data, at)
     magic, version, _, map_size, free, main, last_page, transaction = META.unpack_from(data, at + HEADER)
     page_size = TREE.unpack(free)[0]
     if not flags & META_FLAG or magic != MAGIC or version != VERSION or page_size not in PAGE_SIZES:
         raise Damage("its head is none of a store")
+    if number * page_size != at:  # one of them over the other takes the last transaction away
+        raise Damage("its two heads are one and the same")
     if not (last_page + 1) * page_size <= map_size <= _MAX_MAP:
         raise Damage("its head tells of a size that no store has")
     trees = [Tree(depth, entries, root) for _, _, depth, _, _, _, entries, root in map(TREE.unpack, (free, main))]

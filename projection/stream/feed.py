@@ -84,7 +84,8 @@ class JetStreamFeed:
         self._opening: Opening | None = None
         self._looking: asyncio.Task[Look] | None = None
         self._is_look_due = False  # whether the last look failed
-        self._deleting: set[asyncio.Task[None]] = set()  # consumers that nobody reads by any more
+        self._abandoned: list[str] = []  # consumers that nobody reads by any more
+        self._deleting: set[asyncio.Task[None]] = set()
         self._taken = 0  # messages on their way out of the opening
         self._left_at = 0.0  # when `next_batch` returned last
         self._looked_at = 0.0
@@ -180,7 +181,9 @@ class JetStreamFeed:
         opening = self._opening
         await self._end_opening()
         if opening is not None:
-            await self._delete(opening.consumer)
+            with suppress(StreamError):  # a consumer is forgotten by itself soon
+                await self._identity(self._position)
+                await self._jetstream.delete_consumer(self._reader.stream, opening.consumer)
         await self.close()
 
     async def _end_opening(self) -> None:
@@ -196,11 +199,12 @@ class JetStreamFeed:
         with suppress(StreamError):  # it is forgotten by itself soon
             await self._jetstream.delete_consumer(self._reader.stream, consumer)
 
-    def _delete_later(self, consumer: str) -> None:
-        """Delete a consumer whose server may be gone: nobody waits for that."""
-        task = asyncio.create_task(self._delete(consumer))
-        self._deleting.add(task)
-        task.add_done_callback(self._deleting.discard)
+    def _delete_abandoned(self) -> None:
+        """Delete the consumers that were abandoned, whose servers may be gone: nobody waits for that."""
+        while self._abandoned:
+            task = asyncio.create_task(self._delete(self._abandoned.pop()))
+            self._deleting.add(task)
+            task.add_done_callback(self._deleting.discard)
 
     async def _identity(self, position: LanePosition) -> tuple[StreamIdentity, StreamInfo]:
         stream = self._reader.stream
@@ -215,6 +219,7 @@ class JetStreamFeed:
         impatience = 2.0 ** max(0, self._failures - _IMPATIENT)
         self._jetstream.timeout_s = min(_LONGEST_ANSWER_S, _ANSWER_S * impatience)
         _, info = await self._identity(self._position)
+        self._delete_abandoned()  # only now: of a stream of interest, they may be all that keeps its messages
         if self._node_name is not None:
             if not self.openings:
                 await self._check_permissions(info.state.last_seq)
@@ -226,7 +231,7 @@ class JetStreamFeed:
             self.identity, _ = await self._identity(self._position)
         except BaseException:
             await opening.end()
-            self._delete_later(opening.consumer)
+            self._abandoned.append(opening.consumer)
             raise
         self._position = self._position.model_copy(update={"stream": self.identity})
         self._awaited = None
@@ -267,7 +272,7 @@ class JetStreamFeed:
         opening = self._opening
         await self._end_opening()
         if opening is not None:
-            self._delete_later(opening.consumer)
+            self._abandoned.append(opening.consumer)
         self._fail(StreamError(f"reading stream {self._reader.stream!r} was interrupted: {reason}"))
 
     def _fail(self, error: StreamError) -> None:

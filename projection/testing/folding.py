@@ -112,7 +112,8 @@ class Projection:
         """
         __tracebackhide__ = True  # a traceback of pytest ends where the test asks
         time = after[-1].envelope.timestamp if after else FIRST_TIME
-        new = tuple(given_events(events, self._folder, self.aggregate_of, time, recorded_by(self.deployed[0])))
+        recorded = recorded_by(self.deployed[0].entry, self.deployed[0].tenancy)
+        new = tuple(given_events(events, self._folder, self.aggregate_of, time, recorded))
         if self._warn is not None:
             for event in new:
                 self._warn_of(event, self._warn)

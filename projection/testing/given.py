@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from projection.engine.deployment import DeployedView
+    from projection.model.envelope import Tenancy
+    from projection.model.manifest import ManifestView
 
 FIRST_TIME = "2000-01-01T00:00:00Z"  # of a first event that names none; a later one has that of the event before it
 DEFAULT_ID = "1"  # of the aggregate
@@ -187,12 +188,12 @@ def _require_json(value: object) -> None:
         _require_json(item)
 
 
-def recorded_by(deployed: DeployedView) -> Callable[[bytes], Envelope | None]:
+def recorded_by(entry: ManifestView, tenancy: Tenancy) -> Callable[[bytes], Envelope | None]:
     """What reads the lines of recorded messages by what a manifest says of them; None of one that is no event.
 
     It raises ProjectionError where a message cannot be read.
     """
-    events = FileEvents(deployed.entry, deployed.tenancy)
+    events = FileEvents(entry, tenancy)
 
     def read(line: bytes) -> Envelope | None:
         event = events.event(1, line)

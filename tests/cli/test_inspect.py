@@ -89,6 +89,34 @@ KINDS = {
             "timestamp": "body.at",
         },
     ),
+    "a tenant and the type in the subject": (
+        lambda n: of({**data(n), "at": stamp(n)}, f"t-{n // 2 % 2}.order.Order-{n % 7}.{TYPES[n % 2]}"),
+        {
+            "subjects": ["{stream}.<tenant>.order.Order-<id>.<event>"],
+            "event_type": "subject.<event>",
+            "aggregate_id": "subject.<id>",
+            "timestamp": "body.at",
+            "tenant_id": "subject.<tenant>",
+        },
+    ),
+    "types of aggregates in the subject, with events of their own": (
+        lambda n: of({**data(n), "at": stamp(n)}, f"{('order', 'payment')[n % 2]}.v1.o-{n % 7}.{TYPES[n % 2]}"),
+        {
+            "subjects": ["{stream}.*.v1.<id>.<event>"],
+            "event_type": "subject.<event>",
+            "aggregate_id": "subject.<id>",
+            "timestamp": "body.at",
+        },
+    ),
+    "types of aggregates just before the id, with the same events": (
+        lambda n: of({**data(n), "at": stamp(n)}, f"{('order', 'cart')[n // 2 % 2]}.o-{n % 7}.{TYPES[n % 2]}"),
+        {
+            "subjects": ["{stream}.*.<id>.<event>"],
+            "event_type": "subject.<event>",
+            "aggregate_id": "subject.<id>",
+            "timestamp": "body.at",
+        },
+    ),
     "metadata in headers": (
         lambda n: of(
             data(n),
@@ -206,9 +234,85 @@ def test_what_is_shown_are_places_and_counts_and_no_values(nats_server, stream_n
     assert "bodies: 30 JSON object" in ended.stdout
     assert ["header.event-type", "30", "text", "2"] in [line.split() for line in ended.stdout.splitlines()]
     assert ["body.amount", "30", "number", "30"] in [line.split() for line in ended.stdout.splitlines()]
-    assert "OrderPlaced" not in ended.stdout
-    assert "o-3" not in ended.stdout
-    assert "OrderPlaced" in projection("inspect", *where, "--values", folder=tmp_path).stdout
+    assert "o-1" not in ended.stdout
+    assert "o-1" in projection("inspect", *where, "--values", folder=tmp_path).stdout
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_types_are_told_with_their_counts_and_sizes(kind, nats_server, stream_name, where, tmp_path):
+    make, _ = KINDS[kind]
+    messages = [make(number) for number in range(30) if number % 2 == 0 or number % 3 == 0]
+    fill(nats_server.url, stream_name, messages)
+    told = [line.split() for line in projection("inspect", *where, folder=tmp_path).stdout.splitlines()]
+    sizes = [len(one.data) for one in messages]
+    paid = sum(len(make(number).data) for number in range(3, 30, 6))
+    assert ["OrderPlaced", "15", f"{sum(sizes) - paid:,}"] in told
+    assert ["OrderPaid", "5", f"{paid:,}"] in told
+
+
+@pytest.mark.parametrize("types", ["person", "many"])
+def test_types_whose_names_may_be_data_are_counted_and_left_out(types, nats_server, stream_name, where, tmp_path):
+    """CloudEvents whose types are not what types should be."""
+    named = {"person": lambda n: f"ann{n % 3}@example.org" if n % 2 else "Paid", "many": lambda n: f"Paid{n}"}[types]
+    fill(nats_server.url, stream_name, [of({**cloud(n), "type": named(n), "data": data(n)}) for n in range(400)])
+    ended = projection("inspect", *where, "--write", "draft", folder=tmp_path, COLUMNS="200")
+    if types == "person":
+        assert "example.org" not in ended.stdout + (tmp_path / "draft" / f"{stream_name.lower()}.proj").read_text()
+        assert "(3 whose names may be data)" in ended.stdout
+        assert 0 == projection("check", "draft", folder=tmp_path).returncode
+    else:
+        assert "(400 whose names may be data)" in ended.stdout
+        assert EXIT_USAGE == ended.returncode
+        assert "may be data, and nothing was written" in ended.stderr
+        assert "Paid7" in projection("inspect", *where, "--values", folder=tmp_path).stdout
+
+
+@pytest.mark.parametrize("marked", [("event", "Command"), ("Domain-Event", "query"), (None, "command")])
+def test_what_is_no_event_is_ignored_where_a_header_or_field_tells_it(
+    marked, nats_server, stream_name, where, tmp_path
+):
+    """A place that is called `kind` holds no type of event then."""
+    make, _ = KINDS["the type in the subject"]
+    kinds = [marked[number % 3 == 2] for number in range(30)]
+    in_headers = [make(n)._replace(headers=kind and {"Kind": kind}) for n, kind in enumerate(kinds)]
+    in_bodies = [
+        of({**json.loads(make(n).data), **({"messageType": kind} if kind else {})}, make(n).subject)
+        for n, kind in enumerate(kinds)
+    ]
+    for number, (messages, place) in enumerate(((in_headers, "header.kind"), (in_bodies, "body.messageType"))):
+        stream = f"{stream_name}{number}"
+        fill(nats_server.url, stream, messages)
+        ended = projection("inspect", *where[:3], stream, "--write", stream, folder=tmp_path)
+        assert 0 == ended.returncode, ended.stderr
+        events = yaml.safe_load((tmp_path / stream / "manifest.yaml").read_text())["events"]
+        assert ({place: [marked[1]]}, "subject.<event>") == (events["ignore"], events["event_type"])
+
+
+PEOPLE = ("ann@example.org", "bob@example.org")
+
+
+def of_people(number: int) -> dict[str, object]:
+    """An envelope whose payload has values and keys that nobody but the publisher may see."""
+    people = {PEOPLE[number % 2]: {"paid": number}}
+    payload = {"mail": PEOPLE[number // 2 % 2], "by_mail": people, "by_id": {f"customer-{number}": {"paid": number}}}
+    return {**enveloped(number), "data": {**payload, "lines": [{"of": people}]}, "notes": people}
+
+
+@pytest.mark.parametrize("arguments", [(), ("--values",)])
+@pytest.mark.parametrize("make", [of_people, lambda number: {**of_people(number), "data": of_people(number)["notes"]}])
+def test_values_and_keys_of_maps_are_shown_and_written_on_demand(
+    arguments, make, nats_server, stream_name, where, tmp_path
+):
+    fill(nats_server.url, stream_name, [of(make(number)) for number in range(40)])
+    ended = projection("inspect", *where, *arguments, "--write", "draft", folder=tmp_path, COLUMNS="200")
+    assert 0 == ended.returncode, ended.stderr
+    written = [path.read_text() for path in sorted((tmp_path / "draft").iterdir())]
+    told = "\n".join([ended.stdout, *written])
+    assert 2 == len(written)
+    assert bool(arguments) == any(secret in told for secret in (*PEOPLE, "customer-"))
+    if not arguments:
+        assert ["body.notes", "40", "object", "(2", "keys)"] in [line.split() for line in ended.stdout.splitlines()]
+    assert 0 == projection("check", "draft", folder=tmp_path).returncode
 
 
 def test_messages_that_the_draft_cannot_read_are_counted_and_shown_on_demand(nats_server, stream_name, where, tmp_path):

@@ -124,7 +124,7 @@ def test_each_event_of_a_file_is_stored_once_in_order_and_unchanged(tmp_path, ta
         "first_sequence": 1,
         "last_sequence": 300,
     }
-    assert 0 < result["seconds"] < 60
+    assert 0 < result["seconds"]
     assert "published 300 events" in ended.stderr
     assert list(zip(subjects_of(lines, target.template), lines, strict=True)) == target.stored()
 

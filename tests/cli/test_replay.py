@@ -61,7 +61,7 @@ def test_the_summary_is_one_object_of_numbers(tmp_path):
     assert (6, 2, 4) == (summary["events"], summary["views"], summary["parked"])
     assert isinstance(summary["gas"], int)
     assert 0 < summary["gas"]
-    assert 0 <= summary["seconds"] < 60
+    assert 0 <= summary["seconds"]
     again = projection("replay", "--summary", "e.jsonl", folder=tmp_path)
     assert {"counter": 64} == {name: len(digest) for name, digest in summary["digests"].items()}
     assert summary["digests"] == json.loads(again.stdout)["digests"]

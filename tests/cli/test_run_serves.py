@@ -46,7 +46,7 @@ def test_a_node_answers_while_it_runs_and_ends_with_what_was_asked(tmp_path, nat
         asked = {"min_sequence": last, "wait_ms": 20_000}
         answer = httpx.get(f"{url}/v1/views/counter/x", params=asked, headers={"x-tenant-id": "a"}, timeout=WITHIN_S)
         assert (200, {"total": 2}) == (answer.status_code, answer.json()["view"])
-        eventually(lambda: httpx.get(f"{url}/ready").json()["ready"], node)
+        eventually(lambda: httpx.get(f"{url}/ready", timeout=WITHIN_S).json()["ready"], node)
         node.send_signal(signal.SIGTERM)
         node.communicate(timeout=WITHIN_S)
     assert 0 == node.returncode
@@ -55,7 +55,7 @@ def test_a_node_answers_while_it_runs_and_ends_with_what_was_asked(tmp_path, nat
         told[name] for name in ("method", "path", "status", "tenant")
     )
     with pytest.raises(httpx.ConnectError):
-        httpx.get(f"{url}/health")
+        httpx.get(f"{url}/health", timeout=WITHIN_S)
 
 
 @pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGUSR1])
@@ -110,8 +110,8 @@ def test_a_node_whose_view_types_have_all_halted_answers_and_is_not_ready(tmp_pa
     fill(nats_server.url, stream_name, [counted("x"), counted("x", -1), counted("x")])
     with started("run", "--url", nats_server.url, "--stream", stream_name, folder=tmp_path) as node:
         url = url_of(tmp_path, node)
-        eventually(lambda: "NEGATIVE" in httpx.get(f"{url}/ready").text, node)
-        assert 503 == httpx.get(f"{url}/ready").status_code
+        eventually(lambda: "NEGATIVE" in httpx.get(f"{url}/ready", timeout=WITHIN_S).text, node)
+        assert 503 == httpx.get(f"{url}/ready", timeout=WITHIN_S).status_code
         asked = {"min_sequence": 1, "wait_ms": 20_000}
         answer = httpx.get(f"{url}/v1/views/counter/x", params=asked, headers={"x-tenant-id": "a"}, timeout=WITHIN_S)
         assert (200, {"total": 1}) == (answer.status_code, answer.json()["view"])
@@ -129,14 +129,16 @@ def test_a_node_answers_before_there_is_a_server_and_reads_once_there_is(tmp_pat
         assert 0 == projection("run", "--until-caught-up", *at, folder=tmp_path).returncode
     with started("run", *at, folder=tmp_path) as node:
         url = url_of(tmp_path, node)
-        eventually(lambda: "nothing listens there" in httpx.get(f"{url}/ready").text, node)
-        answer = httpx.get(f"{url}/v1/views/counter/x", headers={"x-tenant-id": "a"})
+        eventually(lambda: "nothing listens there" in httpx.get(f"{url}/ready", timeout=WITHIN_S).text, node)
+        answer = httpx.get(f"{url}/v1/views/counter/x", headers={"x-tenant-id": "a"}, timeout=WITHIN_S)
         assert (200, {"total": 1}) == (answer.status_code, answer.json()["view"])
-        assert (200, 503) == tuple(httpx.get(f"{url}/{name}").status_code for name in ("health", "ready"))
+        assert (200, 503) == tuple(
+            httpx.get(f"{url}/{name}", timeout=WITHIN_S).status_code for name in ("health", "ready")
+        )
         with server:
             last = fill(server.url, "late", [counted("x")])
             eventually(lambda: scanned(tmp_path / "data", "counter") == last, node)
-            eventually(lambda: httpx.get(f"{url}/ready").status_code == 200, node)
+            eventually(lambda: httpx.get(f"{url}/ready", timeout=WITHIN_S).status_code == 200, node)
 
 
 def test_a_signal_while_nobody_answers_the_connection_ends_it_with_0(tmp_path):

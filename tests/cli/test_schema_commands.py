@@ -60,6 +60,53 @@ def test_a_sample_becomes_a_program_that_only_lacks_a_view_and_handlers(tmp_path
     assert 0 == projection("fmt", "--check", "counter.proj", folder=tmp_path).returncode
 
 
+def test_messages_that_dump_wrote_are_a_sample_as_their_manifest_describes_them(tmp_path):
+    described = [
+        {
+            "sequence": 1,
+            "subject": "shop.a",
+            "time": "2026-03-01T10:00:00Z",
+            "headers": {"kind": "event"},
+            "body": {"is": "Paid", "of": {"sum": 4.95}},
+        },
+        {
+            "sequence": 2,
+            "subject": "shop.a",
+            "time": "2026-03-01T10:00:00Z",
+            "headers": {"kind": "command"},
+            "body": {"is": "Pay", "of": {}},
+        },
+    ]
+    (tmp_path / "dumped.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in described))
+    (tmp_path / "shop.proj").write_text("")
+    manifest = {
+        "manifest": 1,
+        "events": {"event_type": "body.is", "payload": "body.of", "ignore": {"header.kind": ["command"]}},
+        "views": {"shop": {"program": "shop.proj"}},
+    }
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    ended = projection("import-schema", "dumped.jsonl", "--manifest", "manifest.json", folder=tmp_path)
+    assert (0, "1 event\n") == (ended.returncode, ended.stderr)
+    assert "event Paid {\n  sum: decimal(2),\n}\n" in ended.stdout
+    (tmp_path / "a.json").write_text("{}")
+    both = projection("import-schema", "a.json", "--manifest", "manifest.json", folder=tmp_path)
+    refused(both, 2, "--manifest describes messages")
+
+
+def test_envelopes_that_dump_wrote_are_a_sample_without_a_manifest(tmp_path):
+    envelope = json.loads(counted("a", 3))
+    line = {
+        "sequence": 1,
+        "subject": "tenant.a.aggregate.counter.a",
+        "time": "2026-03-01T10:00:00Z",
+        "body": envelope,
+    }
+    (tmp_path / "dumped.jsonl").write_text(f"{json.dumps(line)}\n")
+    ended = projection("import-schema", "dumped.jsonl", folder=tmp_path)
+    assert (0, "1 event\n") == (ended.returncode, ended.stderr)
+    assert "event Counted {\n  id: string,\n  n: int,\n}\n" in ended.stdout
+
+
 def test_schemas_become_one_event_a_file_called_as_their_title_or_their_file(tmp_path):
     schema = {"type": "object", "properties": {"sum": {"type": "number"}}, "required": ["sum"]}
     (tmp_path / "order-paid.schema.json").write_text(json.dumps(schema))

@@ -173,3 +173,31 @@ def test_metrics_are_answered_on_this_machine(site, tmp_path, database):
         assert "projection_sink_connected 1.0" in told()
         assert 'projection_sink_lag_events{view_type="things"} 0.0' in told()
         assert 'projection_sink_rows_total{view_type="things"} 1.0' in told()
+
+
+def test_the_lag_grows_while_the_database_is_away_and_ends_after_it(site, tmp_path, own_server):
+    """What the page says to alert on: a sink that waits still tells how far the tables are behind the node."""
+    url = own_server.new_database()
+    with process(tmp_path, url, "--metrics-port", 0) as sink:
+        wait_until(lambda: agree(site, url), lambda: sink.said)
+        (address,) = re.findall(r"http://\S+/metrics", sink.said)
+
+        def told():
+            text = urllib.request.urlopen(address, timeout=WITHIN_S).read().decode()
+            numbers = re.findall(r"^projection_sink_(\w+)\S* (\S+)$", text, re.MULTILINE)
+            return {name: float(number) for name, number in numbers}
+
+        wait_until(lambda: told()["scanned"] == 1 and told()["lag_seconds"] == 0, lambda: str(told()))
+        own_server.stop()
+        site.store.put({(NORTH, "0"): thing("y", DICE)})
+        wait_until(lambda: told()["connected"] == 0, lambda: str(told()))
+        for number in range(2):
+            site.store.put({(NORTH, str(number)): thing("y", DICE)})
+        wait_until(lambda: told()["lag_events"] == 3, lambda: str(told()))
+        before = told()["lag_seconds"]
+        assert before > 0
+        wait_until(lambda: told()["lag_seconds"] > before, lambda: str(told()))
+        assert told()["scanned"] == 1
+        own_server.start()
+        wait_until(lambda: agree(site, url), lambda: sink.said)
+        wait_until(lambda: told()["lag_events"] == told()["lag_seconds"] == 0, lambda: str(told()))

@@ -196,3 +196,15 @@ def test_a_line_that_found_room_in_part_is_ended_before_the_next_one(tmp_path, m
         lines.write("the second")
         monkeypatch.undo()
     assert "the\nthe second\n" == path.read_text()
+
+
+def test_what_a_library_logs_waits_for_nobody_who_reads_stderr():
+    code = (
+        "import logging; from projection.cli.logs import configure_logs; configure_logs()\n"
+        "for _ in range(100): logging.getLogger('asyncio').warning('w' * 4096)\n"
+        "print('done', flush=True)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        said = process.stdout.readline()
+        assert b"w" * 4096 in process.stderr.read()
+    assert b"done\n" == said

@@ -50,6 +50,13 @@ def test_every_command_is_described_with_all_its_arguments_and_options() -> None
     assert {command: sorted(names) for command, names in command_parameters().items()} == described
 
 
+def test_commands_that_the_page_lists_as_readers_of_a_stream_can_name_one() -> None:
+    part = section(CHECKOUT / "docs/operating.md", "### Who reads by commands").partition("read by a consumer")[0]
+    readers = re.findall(r"`(\w+)`", part)
+    assert {"dump", "inspect", "why"} < set(readers)
+    assert [] == [name for name in readers if "--stream" not in command_parameters()[name]]
+
+
 def test_the_layers_of_the_architecture_page_are_those_that_the_linter_holds() -> None:
     (contract,) = (one for one in PYPROJECT["tool"]["importlinter"]["contracts"] if one["type"] == "layers")
     (block,) = (block for block in blocks(CHECKOUT / "docs/architecture.md") if "layers" in block)

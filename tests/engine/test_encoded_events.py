@@ -7,9 +7,10 @@ import json
 import re
 from base64 import b64encode
 from datetime import UTC, datetime, timedelta
-from decimal import localcontext
+from decimal import Decimal, localcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import cbor2
 import msgspec
 import pytest
 import yaml
@@ -60,9 +61,9 @@ BROKEN = b"\xc1\xff"  # in each encoding
 VIEW = {"total": 12.50, "paid": 2.50, "skus": ["TEA"], "on": "2026-03-01"}
 
 
-def deploy(folder: Path, manifest: str, stream: str = "") -> tuple[DeployedView, ...]:
+def deploy(folder: Path, manifest: str, stream: str = "", program: str = ORDERS) -> tuple[DeployedView, ...]:
     folder.mkdir(exist_ok=True)
-    (folder / "orders.proj").write_text(ORDERS)
+    (folder / "orders.proj").write_text(program)
     write_schemas(folder)
     (folder / "manifest.yaml").write_text(manifest.replace("{stream}", stream))
     return load_deployment(Manifest.load(folder / "manifest.yaml"), TENANCY)
@@ -229,6 +230,8 @@ TEXTS = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=
 LINES = st.lists(st.fixed_dictionaries({"sku": TEXTS, "quantity": st.integers(-(2**63), 2**63 - 1)}), max_size=3)
 CENTS = st.integers(-(2**50), 2**50)
 NAMES = st.from_regex("[A-Za-z0-9_-]{1,20}", fullmatch=True)  # which may stand in headers and in subjects as they are
+ORDER_IDS = st.sampled_from(["o-1", "ö 🚀"]) | TEXTS  # some of them again, so that what is placed is paid
+TENANTS = st.sampled_from(["north", "south"]) | NAMES
 TIMES = st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - UTC is added
 
 
@@ -254,9 +257,9 @@ class Happened(NamedTuple):
 EVENTS = st.lists(
     st.builds(
         lambda placed, *more: Happened(*placed, *more),
-        st.tuples(st.just("OrderPlaced"), st.fixed_dictionaries({"order": TEXTS, "cents": CENTS, "lines": LINES}))
-        | st.tuples(st.just("OrderPaid"), st.fixed_dictionaries({"order": TEXTS, "cents": CENTS})),
-        *(NAMES, NAMES, NAMES, TIMES),
+        st.tuples(st.just("OrderPlaced"), st.fixed_dictionaries({"order": ORDER_IDS, "cents": CENTS, "lines": LINES}))
+        | st.tuples(st.just("OrderPaid"), st.fixed_dictionaries({"order": ORDER_IDS, "cents": CENTS})),
+        *(NAMES, TENANTS, NAMES, TIMES),
     ),
     min_size=1,
     max_size=4,
@@ -349,6 +352,7 @@ def test_events_in_every_encoding_and_mapping_are_one_fold(deployments, turn, ev
     for place, ((encoding, mapping), (deployed,)) in enumerate(deployments.items()):
         compression = [*COMPRESSIONS][(place + turn) % len(COMPRESSIONS)]
         reader, lane, envelopes = event_reader(deployed.entry, deployed.tenancy), Lane(deployed, MemoryLaneStore()), []
+        placed: set[tuple[str, str]] = set()
         with localcontext(EXACT):
             for number, one in enumerate(events, 1):
                 event = reader.read(message(number, one, encoding, mapping, compression))
@@ -364,7 +368,9 @@ def test_events_in_every_encoding_and_mapping_are_one_fold(deployments, turn, ev
                         event.meta.time,
                     )
                 )
-                if one.kind == "OrderPlaced":  # what is parked differs in its bytes
+                order = one.tenant, one.data["order"]
+                placed |= {order} if one.kind == "OrderPlaced" else set()
+                if order in placed:  # else it is parked, and what is parked differs in its bytes
                     lane.apply(event)
             lane.commit(None)
         assert [] == list(lane.store.parked())
@@ -372,3 +378,55 @@ def test_events_in_every_encoding_and_mapping_are_one_fold(deployments, turn, ev
         found[encoding, mapping] = str(lane.store.digest()), list(lane.store.scan(None, lane.view_type))
     first = found["json", "headers"]
     assert all(first == one for one in found.values())
+
+
+DECIMALS = """\
+proj 1
+projection orders
+
+event OrderPlaced { amount: decimal(6) }
+
+view Order { amount: decimal(6), aggregate: string(100) }
+
+on OrderPlaced as e to meta.aggregate_id => { amount: e.amount, aggregate: meta.aggregate_id }
+"""
+AMOUNTS = st.decimals(-(10**9), 10**9, places=6) | st.decimals(-(10**9), 10**9, places=1)
+
+
+@pytest.fixture(scope="module")
+def with_decimals(tmp_path_factory):
+    folder, found = tmp_path_factory.mktemp("decimals"), {}
+    for encoding in ("json", "cbor"):
+        events = {**MAPPINGS["inside"], "encoding": encoding}
+        manifest = {"manifest": 1, "events": events, "views": {"orders": {"program": "orders.proj"}}}
+        (found[encoding],) = deploy(folder, yaml.safe_dump(manifest), program=DECIMALS)
+    return found
+
+
+@pytest.mark.property
+@settings(max_examples=40)
+@given(events=st.lists(st.tuples(AMOUNTS, TEXTS, TIMES), min_size=1, max_size=4))
+def test_decimals_and_ids_of_any_text_are_one_fold_in_json_and_cbor(with_decimals, events):
+    """The encodings that have exact fractions keep every digit; an id in a body is any text."""
+    found = {}
+    for encoding, deployed in with_decimals.items():
+        reader, lane = event_reader(deployed.entry, deployed.tenancy), Lane(deployed, MemoryLaneStore())
+        with localcontext(EXACT):
+            for number, (amount, aggregate_id, at) in enumerate(events, 1):
+                parts = {"kind": "OrderPlaced", "id": aggregate_id, "at": at.isoformat(), "tenant": "a", "event": "e"}
+                body = {**parts, "data": {"amount": amount}}
+                data = (
+                    cbor2.dumps(body)
+                    if encoding == "cbor"
+                    else msgspec.json.Encoder(decimal_format="number").encode(body)
+                )
+                event = reader.read(Message(number, "shop.orders", data, "1"))
+                assert event.error is None, event.error
+                lane.apply(event)
+            lane.commit(None)
+        assert [] == list(lane.store.parked())
+        found[encoding] = str(lane.store.digest()), list(lane.store.scan(None, lane.view_type))
+    assert found["json"] == found["cbor"]
+    last = {aggregate_id: amount for amount, aggregate_id, _ in events}
+    read = [msgspec.json.decode(one, type=dict[str, msgspec.Raw]) for _, one in found["json"][1]]
+    assert last == {msgspec.json.decode(one["aggregate"]): Decimal(bytes(one["amount"]).decode()) for one in read}

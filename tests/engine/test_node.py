@@ -68,6 +68,17 @@ async def test_progress_says_how_much_was_folded_of_how_much_wherever_the_rest_i
     assert (EVENTS, 0) == (known[-1].events, known[-1].left)
 
 
+async def test_the_smallest_settings_still_commit_many_events_at_once(site):
+    await site.publish(LINES)
+    deployed = deploy(site.folder, SHOP, template=site.template)
+    smallest = {"batch": 1, "batch_bytes": 1024, "linger_ms": 0, "work_ms": 1, "patience_ms": 0, "cached_bytes": 0}
+    async with site.node(deployed, back_pressure={**smallest, "in_flight": 2}) as node:
+        await asyncio.wait_for(node.run(until_caught_up=True), WITHIN_S)
+        commits = {lane: sum(durations.counts) for lane, durations in node.durations.items()}
+    assert commits
+    assert all(0 < count < EVENTS / 2 for count in commits.values()), commits
+
+
 async def test_a_node_at_the_end_of_its_stream_reads_nothing_again(site):
     last = await site.publish(LINES)
     deployed = deploy(site.folder, SHOP, template=site.template)

@@ -214,7 +214,7 @@ def test_what_fuzz_folds(both, expected, execution, folder):
     for one in run_by(execution, both["lax"]):
         projection = Projection("things", [one], folder)
         subject = Subject(projection, one)
-        given = given_events(LINES, folder, projection.aggregate_of, recorded=recorded_by(one))
+        given = given_events(LINES, folder, projection.aggregate_of, recorded=recorded_by(one.entry, one.tenancy))
         fold = Fold(subject)
         signs = [seen.sign.what for number, event in enumerate(given, 1) for seen in fold.take(number, event)]
         assert {"", "commits"} >= {sign for sign in signs if sign[:1] in ("R", "O", "D")}

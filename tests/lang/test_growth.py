@@ -19,8 +19,12 @@ from projection.lang.compatibility import changes, reasons
 from projection.lang.cost.bounds import problems
 from projection.lang.partition import partitioning
 from projection.lang.program import Limits, Program
+from projection.lang.reach import reach
 from projection.lang.reporting import MAX_PROBLEMS, ProgramInvalidError
+from projection.lang.schemas.documentation import UNDOCUMENTED, Documentation
 from projection.lang.schemas.json_schema import of_events, of_record
+from projection.lang.schemas.pydantic import pydantic
+from projection.lang.schemas.typescript import typescript
 from projection.lang.source import Source
 from projection.lang.syntax.formatter import formatted
 
@@ -84,6 +88,10 @@ def behind(source: Source, checked: CheckedProgram) -> dict[str, Callable[[], ob
         "compile": lambda: compiled(checked),
         "compare": lambda: (changes(checked, checked), reasons(checked, checked)),
         "schemas": lambda: (of_record(checked.view), of_events(checked)),
+        "reach": lambda: reach(checked, checked),
+        "documentation": lambda: Documentation.of_program(source),
+        "typescript": lambda: typescript([checked.view, *checked.events.values()], UNDOCUMENTED),
+        "pydantic": lambda: pydantic([checked.view, *checked.events.values()], UNDOCUMENTED),
         "format": lambda: formatted(source),
     }
 
@@ -146,6 +154,21 @@ def deep(outer: str) -> list[str]:
     """A family's programs, as deep as may be."""
     (family,) = (one for one in FAMILIES if one.sizes == DEEP and one.name.endswith(f": {outer}"))
     return [family.of(depth) for depth in (15, 30, 60)]
+
+
+def test_what_a_change_reaches_takes_work_in_proportion_to_functions_that_call_one_another_and_types_of_events() -> (
+    None
+):
+    def program(count: int) -> CheckedProgram:
+        functions = "".join(f"fn f{n + 1}(n: int) -> int = f{n}(n) + {n}\n" for n in range(count))
+        events = "".join(
+            f"event E{n} {{ id: string, n: int }}\non E{n} as e to e.id => {{ n: f{n}(e.n) }}\n" for n in range(count)
+        )
+        return check(Source("p.proj", f"{HEAD}fn f0(n: int) -> int = n\n{functions}{events}{HANDLER}"))
+
+    programs = [program(count) for count in (14, 28, 56)]
+    few, some, many = (counted(lambda one=one: reach(one, one))[0] for one in programs)
+    assert many - some < MOST * (some - few)
 
 
 # --- what is bounded by a number ----------------------------------------------------------------------------------------

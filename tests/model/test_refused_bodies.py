@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import os
+import subprocess
+import sys
 import tracemalloc
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import cbor2
@@ -268,6 +272,40 @@ def test_a_body_of_many_values_takes_a_few_bytes_for_each(read, body):
     peak, code = peak_of(read, body, None)
     assert code in ("D101", "D102")
     assert peak < 40 * len(body) + 64 * 1024
+
+
+_IN_A_PROCESS = """
+import re
+from encoded import DESCRIPTORS
+from projection.errors import DecodeError
+from projection.model.event_format.encodings.protobuf import ProtobufMessages
+
+def peak():
+    with open("/proc/self/status") as status:
+        return int(re.search(r"VmHWM:\\s+(\\d+)", status.read())[1]) * 1024
+
+read, code = ProtobufMessages(DESCRIPTORS, {"*": "shop.v1.OrderPlaced"}).as_json, ""
+read(b"", None)
+body = b"\\x1a\\0" * (4 * 1024 * 1024)  # `lines`, each of them empty
+before = peak()
+try:
+    read(body, None)
+except DecodeError as error:
+    code = error.code
+print(code, len(body), peak() - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system does not tell a process its peak")
+def test_a_message_of_many_messages_takes_the_memory_that_the_page_says():
+    """The parser of Protocol Buffers allocates outside of Python: only the process shows it."""
+    ended = subprocess.run(
+        [sys.executable, "-c", _IN_A_PROCESS],
+        check=True, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    code, size, peak = ended.stdout.split()
+    assert ("D104", 8 * MIB) == (code, int(size))
+    assert int(peak) < 40 * int(size)
 
 
 def test_the_values_of_a_large_body_are_counted(monkeypatch):

@@ -121,9 +121,10 @@ async def served(
     trust: ssl.SSLContext | bool = True,
     entry: dict[str, Any] | None = None,
     programs: dict[str, str] | None = None,
+    settles: bool = True,
     **more: Any,
 ) -> AsyncIterator[Served]:
-    """A node with its server, in this event loop."""
+    """A node with its server, in this event loop; where it `settles`, it has folded the events by then."""
     async with await Nats.connect(NatsConnection(nats_url)) as nats:
         site = await Site(nats, nats_url, stream, folder).create()
         if entry and "subjects" in entry:
@@ -144,8 +145,9 @@ async def served(
                     running = asyncio.create_task(node.run())
                     one = Served(site, node, service, listener.url, client)
                     try:
-                        await one.until(last)
-                        await eventually(lambda: node.is_ready or node.health.troubles())
+                        if settles:
+                            await one.until(last)
+                            await eventually(lambda: node.is_ready or node.health.troubles())
                         yield one
                     finally:
                         node.stop()

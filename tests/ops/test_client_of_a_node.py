@@ -34,7 +34,7 @@ async def node(nats_server, stream_name, tmp_path):
 
 
 def asked_by_client(url: str) -> dict[str, object]:
-    with Client(url, tenant="t") as client:
+    with Client(url, tenant="t", timeout_s=WITHIN_S) as client:
         one = client.view("fines", "a")
         pages = list(client.pages("fines", sort=["n"], limit=5))
         return {
@@ -51,7 +51,7 @@ def asked_by_client(url: str) -> dict[str, object]:
 
 
 async def asked_by_async_client(url: str) -> dict[str, object]:
-    async with AsyncClient(url, tenant="t") as client:
+    async with AsyncClient(url, tenant="t", timeout_s=WITHIN_S) as client:
         one = await client.view("fines", "a")
         pages = [page async for page in client.pages("fines", sort=["n"], limit=5)]
         return {
@@ -101,7 +101,7 @@ async def test_each_call_gives_what_the_node_has_and_both_clients_the_same(node)
 
 
 async def test_every_id_can_be_asked_for(node):
-    async with AsyncClient(node.url, tenant="t") as client:
+    async with AsyncClient(node.url, tenant="t", timeout_s=WITHIN_S) as client:
         for n, view_id in enumerate(SOME_IDS):
             found = await client.view("fines", view_id)
             assert (view_id, n) == (found.id, found.view["n"])
@@ -112,13 +112,14 @@ async def test_a_client_reads_what_was_written_once_it_names_the_event(node):
         last = await node.site.publish([fine("a", 100)])
         found = await client.view("fines", "a", min_sequence=last, wait_ms=20_000)  # longer than the timeout: it waits
         assert 100 == found.view["n"]
+    async with AsyncClient(node.url, tenant="t", timeout_s=WITHIN_S) as client:
         with pytest.raises(NotFreshError):
             await client.view("fines", "a", min_sequence=last + 1)
         assert 100 == (await client.query("fines", filter='id == "a"', min_sequence=last)).views[0].view["n"]
 
 
 async def test_what_the_node_refuses_is_raised_with_its_reason(node):
-    async with AsyncClient(node.url, tenant="t") as client:
+    async with AsyncClient(node.url, tenant="t", timeout_s=WITHIN_S) as client:
         with pytest.raises(ViewMissingError, match="nobody"):
             await client.view("fines", "nobody")
         with pytest.raises(UnknownViewTypeError, match="nothing"):
@@ -145,7 +146,10 @@ async def test_a_view_type_without_changes_cannot_be_followed(nats_server, strea
 async def test_changes_are_followed_and_go_on_where_they_were(node):
     async def follow(count: int, **options) -> list:
         found = []
-        async with AsyncClient(node.url, tenant="t") as client, aclosing(client.changes("fines", **options)) as stream:
+        async with (
+            AsyncClient(node.url, tenant="t", timeout_s=WITHIN_S) as client,
+            aclosing(client.changes("fines", **options)) as stream,
+        ):
             async for change in stream:
                 found.append(change)
                 if len(found) == count:

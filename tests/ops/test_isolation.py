@@ -31,6 +31,7 @@ from isolation_site import (
     told,
     views_of,
 )
+from patience import WITHIN_S
 
 from projection.client import Client, CursorInvalidError, QueryInvalidError, ViewMissingError
 from projection.testing.hostile_ids import TRAPS, tenant_ids
@@ -231,9 +232,11 @@ def among_random_tenants(hostile, mode, who) -> None:
 def client_of(site, mode, tenant) -> Client:
     if mode == "jwt":
         return Client(
-            site.urls[mode], token=dict(credentials(mode, tenant))[b"authorization"].decode().removeprefix("Bearer ")
+            site.urls[mode],
+            token=dict(credentials(mode, tenant))[b"authorization"].decode().removeprefix("Bearer "),
+            timeout_s=WITHIN_S,
         )
-    return Client(site.urls[mode], tenant=tenant, secret=SECRET if mode == "header" else None)
+    return Client(site.urls[mode], tenant=tenant, secret=SECRET if mode == "header" else None, timeout_s=WITHIN_S)
 
 
 @pytest.mark.parametrize(

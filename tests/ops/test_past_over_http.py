@@ -8,6 +8,7 @@ import json
 import pytest
 from ops_support import PROGRAM, fine, served
 
+from projection.engine.lane import Lane
 from projection.model.ids import ViewId, ViewType
 from projection.stream.address import NatsConnection
 from projection.stream.connection import Nats
@@ -112,3 +113,23 @@ async def test_whoever_hangs_up_leaves_nothing_behind(site):
         await asyncio.gather(asking, return_exceptions=True)
         assert 0 == one.service.past._places.taken
         assert 200 == (await past(one, 5)).status_code
+
+
+async def test_what_breaks_in_a_decision_or_behind_it_ends_neither_the_node_nor_other_answers(site, monkeypatch):
+    """In the decision it is an answer, and nothing is decided; behind it, the view type halts with a word."""
+
+    def breaks(*_: object) -> None:
+        raise RuntimeError("it breaks here")
+
+    order = {"view_type": "fines", "by": "alice", "sequence": 4, "tenant_id": "t", "view_id": "a"}
+    async with site() as one:
+        with monkeypatch.context() as faulty:
+            faulty.setattr(Lane, "refold", breaks)
+            assert 500 == (await one.post("/v1/operations/drop", order)).status_code
+        assert [None] == [lane.halted for lane in one.node.lanes]
+        monkeypatch.setattr(one.node.opener, "lane_on", breaks)
+        await one.post("/v1/operations/drop", order)
+        (lane,) = one.node.lanes
+        assert lane.halted.message.startswith("a fault of projection itself while going on with view type fines")
+        assert 200 == (await one.get("/health")).status_code
+        assert 200 == (await one.get("/v1/views/fines/b")).status_code

@@ -92,7 +92,9 @@ def running_node(nats_server, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def document(node):
-    found = schemathesis.openapi.from_dict(unrolled(small(httpx.get(f"{node.url}/openapi.json").json())))
+    found = schemathesis.openapi.from_dict(
+        unrolled(small(httpx.get(f"{node.url}/openapi.json", timeout=WITHIN_S).json()))
+    )
     found.config.update(base_url=node.url)
     return found
 
@@ -180,5 +182,5 @@ def test_the_document_has_an_example_of_every_answer_and_a_summary_of_every_oper
 
 
 def test_the_document_is_there_for_everybody(node):
-    answer = httpx.get(f"{node.url}/openapi.json")
+    answer = httpx.get(f"{node.url}/openapi.json", timeout=WITHIN_S)
     assert (200, "3.1.0") == (answer.status_code, answer.json()["openapi"])

@@ -120,7 +120,7 @@ async def test_a_connection_may_be_encrypted(nats_server, stream_name, tmp_path)
     async with served(nats_server.url, stream_name, tmp_path, [fine("a")], http={"tls": tls}, trust=trust) as one:
         assert one.url.startswith("https://127.0.0.1:")
         assert 200 == (await one.get("/v1/views/fines/a")).status_code
-        async with httpx.AsyncClient(trust_env=False) as stranger:
+        async with httpx.AsyncClient(trust_env=False, timeout=WITHIN_S) as stranger:
             with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
                 await stranger.get(one.url + "/health")
             with pytest.raises(httpx.RemoteProtocolError):
@@ -128,7 +128,7 @@ async def test_a_connection_may_be_encrypted(nats_server, stream_name, tmp_path)
         old = ssl.create_default_context(cafile=str(tls["certificate_file"]))
         with pytest.warns(DeprecationWarning, match="TLSv1_1"):
             old.maximum_version = ssl.TLSVersion.TLSv1_1
-        async with httpx.AsyncClient(verify=old, trust_env=False) as outdated:
+        async with httpx.AsyncClient(verify=old, trust_env=False, timeout=WITHIN_S) as outdated:
             with pytest.raises(httpx.ConnectError):
                 await outdated.get(one.url + "/health")
 

@@ -71,6 +71,12 @@ def nested(levels: int) -> Any:
     return found
 
 
+def shared(name: str, levels: int) -> str:
+    """A list whose items are one list again and again: of ten to the power of `levels` values, and more."""
+    steps = [f"let {name}{n} = [{', '.join([f'{name}{n - 1}'] * 10)}]; " for n in range(1, levels + 1)]
+    return f"let {name}0 = [n]; " + "".join(steps)
+
+
 # A filter of a size, and the size that is doubled twice. What nests is bounded by a small number already.
 FAMILIES: dict[str, tuple[Callable[[int], Any], int]] = {
     "or": (lambda n: {"or": [compared("n", value) for value in range(n)]}, 12),
@@ -105,6 +111,11 @@ FAMILIES: dict[str, tuple[Callable[[int], Any], int]] = {
     "text: huge number": (lambda n: f"price < {'9' * (n // 60)}.5 and s == \"{'9' * n}\"", 250),
     "text: wrong names": (lambda n: f"n in [{','.join(['nn'] * n)}]", 10),
     "text: no end": (lambda n: "n in [" + "1," * n, 75),
+    "text: shared lists compared": (lambda n: shared("a", n) + shared("b", n) + f"a{n} == b{n}", 7),
+    "text: a shared list in another": (lambda n: shared("a", n) + shared("b", n) + f"a{n} in [b{n}]", 7),
+    "text: a shared list compared with a small one": (
+        lambda n: shared("a", n) + f"any(a{n} == [] for x in range(4))", 7
+    ),
     "select": (lambda n: {"select": [["by", f"k{value}"] for value in range(n)]}, 12),
 }  # fmt: skip
 
@@ -144,7 +155,7 @@ def counted(work: Callable[[], object]) -> Work:
 
 
 def phases(written: Any) -> dict[str, Work]:
-    """What reading, checking and compiling a filter takes."""
+    """What reading, checking, compiling and asking a filter of one view takes."""
     is_select = isinstance(written, dict) and "select" in written
     form = {"view": "things", **(written if is_select else {"filter": written})}
     done: list[Any] = []
@@ -154,7 +165,10 @@ def phases(written: Any) -> dict[str, Work]:
     query: Query = done.pop()
     found["check"] = counted(lambda: done.append(compile_filter(things(), query.filter, ROOM)))
     if done:
-        found["compile"] = counted(done.pop().compile)
+        compiled = done.pop()
+        found["compile"] = counted(compiled.compile)
+        view = things().decoder(compiled.fields)(VIEW)
+        found["match"] = counted(lambda: compiled.matches(10**8, view, "A1"))
     return found
 
 

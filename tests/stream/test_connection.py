@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import select
 import socket
 import threading
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -54,6 +55,18 @@ async def test_a_server_that_says_nothing_is_given_up(monkeypatch: pytest.Monkey
     monkeypatch.setattr(connection, "_CONNECT_S", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as mute, pytest.raises(StreamError, match="no answer"):
         await Nats.connect(NatsConnection(f"nats://127.0.0.1:{mute.getsockname()[1]}"))
+
+
+async def test_the_more_servers_there_are_the_longer_is_waited_for_one_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is given its time: one server's patience ends before the sixth of ten mute ones was asked."""
+    monkeypatch.setattr(connection, "_CONNECT_S", 0.3)
+    with ExitStack() as stack:
+        mute = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(10)]
+        url = ",".join(f"nats://127.0.0.1:{one.getsockname()[1]}" for one in mute)
+        with pytest.raises(StreamError, match="no answer"):
+            await Nats.connect(NatsConnection(url))
+        asked = [one for one in mute if select.select([one], [], [], 0)[0]]
+        assert len(asked) >= 6
 
 
 async def test_a_cluster_is_reached_by_any_of_its_urls(nats_server: EmbeddedServer) -> None:

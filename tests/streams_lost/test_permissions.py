@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import re
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import backfill_support
 import pytest
 from configured_server import ConfiguredServer
 from lost_support import at, held, recorded, recorders, records, running, some
 from node_support import Site
 from patience import eventually
+from sink_support import asked
 
+from projection.cli import inspect
 from projection.engine.assembly import open_node
 from projection.engine.backup import back_up
 from projection.engine.backup_bucket import BackupBucket
@@ -22,6 +25,7 @@ from projection.errors import StreamError
 from projection.history import logs
 from projection.history.logs import StreamLog
 from projection.model.envelope import Tenancy
+from projection.model.settings import Settings
 from projection.model.subjects import DEFAULT_TEMPLATE, SubjectTemplate
 from projection.store.catalog import Catalog
 from projection.stream.address import NatsConnection
@@ -48,7 +52,7 @@ def listed(part: str) -> list[str]:
     return [subject for row in rows for subject in row.strip("`").split("`, `")]
 
 
-PUBLISH, LOADS, READS = listed(_OF_NODE), listed(_OF_LOADER)[:-1], listed(_OF_READER)
+PUBLISH, (*LOADS, LISTED_TO_CREATE), READS = listed(_OF_NODE), listed(_OF_LOADER), listed(_OF_READER)
 SUBSCRIBE = re.findall(r"subscribe to `(\S+)`", _OF_NODE)
 NEEDED = [subject for subject in PUBLISH if not subject.startswith("$JS.ACK.")]
 
@@ -71,6 +75,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConfiguredServe
         users.append(user(role, subjects, SUBSCRIBE))
         others = {one: [other for other in subjects if other != one] for one in subjects}
         users += [user(f"{role}-{lacking(one)}", rest, SUBSCRIBE) for one, rest in others.items()]
+    users.append(user("creator", listed(_OF_LOADER), SUBSCRIBE))
     users.append(user("keeper", listed(_OF_KEEPER), SUBSCRIBE))
     with ConfiguredServer(tmp_path_factory.mktemp("nats"), authorization={"users": users}) as started:
         yield started
@@ -138,13 +143,22 @@ async def test_a_node_that_may_hear_nothing_says_so(site: Site) -> None:
 # --- commands -----------------------------------------------------------------------------------------------------------
 
 
-async def load(site: Site, name: str) -> None:
+async def load(site: Site, name: str, *, create: bool = False) -> None:
     """Load a file of events, as `projection load` does."""
     path = site.folder / "loaded.jsonl"
     path.write_bytes(b"\n".join(some(COUNT)))
     template = SubjectTemplate.parse(DEFAULT_TEMPLATE)
     async with await Nats.connect(NatsConnection(site.url, user=name, password="x")) as nats:
-        await FileLoading(path, template, Tenancy()).publish(nats, STREAM)
+        await FileLoading(path, template, Tenancy()).publish(nats, STREAM, create=create)
+
+
+async def load_rows(site: Site, name: str, database: str) -> str | None:
+    """Load a table's rows, as `projection load --from` does; the last one that the stream holds then."""
+    async with await Nats.connect(NatsConnection(site.url, user=name, password="x")) as nats:
+        with closing(backfill_support.loading(database, "tenant.a.aggregate.<type>.<id>")) as rows:
+            await rows.check()
+            await rows.run(nats, STREAM)
+            return rows.last_key
 
 
 async def dumped(site: Site, name: str) -> list[int]:
@@ -152,6 +166,14 @@ async def dumped(site: Site, name: str) -> list[int]:
     async with await Nats.connect(NatsConnection(site.url, user=name, password="x")) as nats:
         batches = StreamLog(nats, STREAM, "dump").messages(["tenant.a.>"])
         return [message.sequence async for batch in batches for message in batch]
+
+
+async def inspected(site: Site, name: str) -> int:
+    """Look at messages of both ends, as `projection inspect` does; how many."""
+    path = site.folder / "reader.yaml"
+    path.write_text(f"stream: {STREAM}\nnats: {{ url: '{site.url}', user: {name}, password: x }}\n")
+    _, inspection = await inspect._inspected(Settings.load(path, {}), 5)
+    return inspection.count
 
 
 @pytest.fixture
@@ -164,6 +186,31 @@ async def default_site(site: Site) -> Site:
 async def test_what_the_page_lists_is_enough_to_load(default_site: Site, name: str) -> None:
     await load(default_site, name)
     assert COUNT == len(await held(default_site))
+
+
+async def test_what_the_page_lists_is_enough_to_make_the_stream_and_load(default_site: Site) -> None:
+    await default_site.nats.request(f"$JS.API.STREAM.DELETE.{STREAM}")
+    create = LISTED_TO_CREATE.removesuffix(STREAM)
+    await eventually(lambda: names(create, lambda: load(default_site, "loader", create=True)))
+    await load(default_site, "creator", create=True)
+    assert COUNT == len(await held(default_site))
+
+
+async def test_what_the_page_lists_is_enough_to_load_rows_and_go_on(default_site: Site, database: str) -> None:
+    made = "CREATE TABLE events (id bigint PRIMARY KEY, type text, data jsonb)"
+    asked(database, f"{made}; INSERT INTO events SELECT n, 'a', '{{}}' FROM generate_series(1, 7) AS n")
+    assert "7" == await load_rows(default_site, "loader", database)
+    asked(database, "INSERT INTO events SELECT n, 'a', '{}' FROM generate_series(8, 10) AS n")
+    assert "10" == await load_rows(default_site, "loader", database)
+    assert 10 == len(await held(default_site))
+
+
+@pytest.mark.parametrize("subject", LOADS)
+async def test_what_a_loader_of_rows_lacks_is_named(default_site: Site, database: str, subject: str) -> None:
+    """Also to see where to go on, which a file does without."""
+    asked(database, "CREATE TABLE events (id bigint PRIMARY KEY, type text, data jsonb)")
+    asked(database, "INSERT INTO events VALUES (1, 'a', '{}')")
+    await eventually(lambda: names(subject, lambda: load_rows(default_site, f"loader-{lacking(subject)}", database)))
 
 
 async def names(subject: str, command: Callable[[], Awaitable[object]]) -> bool:
@@ -184,6 +231,21 @@ async def test_what_a_loader_lacks_is_named(default_site: Site, subject: str) ->
 async def test_what_the_page_lists_is_enough_to_read(default_site: Site, name: str) -> None:
     await load(default_site, "loader")
     assert list(range(1, COUNT + 1, 2)) == await dumped(default_site, name)
+
+
+@pytest.mark.parametrize("name", ["reader", f"reader-{lacking('$JS.API.CONSUMER.DELETE.events.*')}"])
+async def test_what_the_page_lists_is_enough_to_inspect(default_site: Site, name: str) -> None:
+    await load(default_site, "loader")
+    assert 5 == await inspected(default_site, name)
+
+
+@pytest.mark.parametrize("subject", [READS[0], READS[2], READS[4]])  # the others are for what reads of one tenant only
+async def test_what_an_inspection_lacks_is_named(
+    default_site: Site, subject: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "_PATIENCE_S", 0.0)
+    await load(default_site, "loader")
+    await eventually(lambda: names(subject, lambda: inspected(default_site, f"reader-{lacking(subject)}")))
 
 
 @pytest.mark.parametrize("subject", READS[:-1])

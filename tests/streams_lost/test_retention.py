@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,6 +25,9 @@ from lost_support import (
 from patience import eventually
 
 from projection.errors import StreamError
+from projection.history.logs import StreamLog
+from projection.model.checkpoint import LanePosition
+from projection.stream.opening import Opening
 
 if TYPE_CHECKING:
     from node_support import Site
@@ -31,6 +35,10 @@ if TYPE_CHECKING:
 
 FOLDED, LATER = 500, 300
 RETENTIONS = pytest.mark.parametrize("retention", ["interest", "workqueue"])
+
+
+def breaks(opening: Opening) -> None:
+    opening.broken = "the test broke it"
 
 
 async def consumer_of_another(site: Site) -> None:
@@ -76,6 +84,44 @@ async def test_a_log_that_becomes_another_kind_under_a_node_is_left_alone(site: 
         await caught_up(site, deployed)
     assert {*made, "theirs"} == {one["name"] for one in await all_consumers(site)}
     assert set(range(FOLDED + 1, FOLDED + LATER + 1)) <= {sequence for sequence, _ in await held(site)}
+
+
+async def test_an_opening_that_breaks_once_the_log_is_none_takes_no_consumer_with_it(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The consumer of the opening that broke may be the only interest there is."""
+    deployed = recorders(site)
+    await open_stream(site)
+    await site.publish(some(FOLDED))
+    async with site.node(deployed) as node, running(node) as task:
+        await at(node, FOLDED, task)
+        await call(site, "STREAM.UPDATE", **config_of(site, retention="interest"))
+        made = {one["name"] for one in await consumers(site)}
+        with monkeypatch.context() as broken:
+            broken.setattr(Opening, "check", breaks)
+            await eventually(lambda: "stream" in node.health.troubles())
+        await eventually(lambda: "has the retention" in node.health.troubles().get("stream", ""))
+    await site.publish(some(LATER))
+    assert made <= {one["name"] for one in await all_consumers(site)}
+    assert LATER <= len(await held(site))
+
+
+@RETENTIONS
+async def test_who_reads_the_past_makes_no_consumer_of_such_a_stream(site: Site, retention: str) -> None:
+    """Repairs, views of the past and the commands that read a stream: none asks for more than what the stream is."""
+    deployed = recorders(site)
+    await open_stream(site, retention=retention)
+    await consumer_of_another(site)
+    await site.publish(some(FOLDED))
+    log = StreamLog(site.nats, site.stream, "repair")
+    folded = LanePosition(scanned=FOLDED, messages=FOLDED)
+    with pytest.raises(StreamError, match="has the retention"):
+        await log.whole_from(deployed[0], folded)
+    with pytest.raises(StreamError, match="has the retention"):
+        async with aclosing(log.messages([">"], 0, FOLDED)) as batches:
+            await anext(batches)
+    assert ["theirs"] == [one["name"] for one in await all_consumers(site)]
+    assert FOLDED == len(await held(site))
 
 
 @RETENTIONS

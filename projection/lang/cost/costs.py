@@ -11,10 +11,9 @@ what is known of them beforehand (`sizes`).
 from __future__ import annotations
 
 import re
-from datetime import date, datetime, timedelta
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from projection.lang.cost.node_counts import compared_nodes, fewer_nodes, nodes
 from projection.lang.cost.sizes import capped
 from projection.lang.immutable import Immutable
 
@@ -27,33 +26,6 @@ if TYPE_CHECKING:
 def length(value: Any) -> int:
     """The logical size of a value: code points, bytes, items, entries; 1 of anything single."""
     return len(value) if isinstance(value, (str, bytes, list, tuple, dict)) else 1
-
-
-def nodes(value: Any, most: int) -> int:
-    """How many values a value is made of; a shared part counts each time it is reached.
-
-    Small lists can share their parts so often that nobody lives to count them: whatever is above `most` is only known
-    to be above it.
-    """
-    count, waiting = 0, [value]
-    while waiting and count <= most:
-        one = waiting.pop()
-        count += 1
-        if isinstance(one, (str, bytes)):
-            count += len(one) >> 5
-        elif isinstance(one, (list, tuple, dict)):
-            parts = one.values() if isinstance(one, dict) else one
-            kinds = set(map(type, parts))
-            if kinds <= _SINGLE:  # the many that need not be looked at one by one
-                count += len(one)
-            else:
-                waiting += parts
-        elif type(one) not in _SINGLE:
-            waiting += [getattr(one, name) for name in getattr(one, "__struct_fields__", ())]
-    return count
-
-
-_SINGLE = frozenset({bool, int, Decimal, date, datetime, timedelta, type(None)})
 
 
 def weight(items: Any, _left: int) -> int:
@@ -130,6 +102,11 @@ WEIGHT = Measure(weight, _weight_within, "weight({0}, {left})")  # of a list or 
 KEY_WEIGHT = Measure(key_weight, _key_weight_within, "key_weight({0}, {left})")  # of a list of pairs
 TOTAL = Measure(lambda items, _left: total(items), _total_within, "total({0})")  # of a list: of its texts or lists
 NUMBER = Measure(number, _number_within, "number({0}, {left})")
+COMPARED_NODES = Measure(  # of a value and the items that it is compared with, each for half a unit
+    lambda value, items, left: compared_nodes(value, items, 2 * left + 1),
+    lambda value, items: (value.nodes[0] * items.least, capped(value.nodes[1] * items.most)),
+    "compared_nodes({0}, {1}, 2 * {left} + 1)",
+)
 HITS = Measure(  # of a text and what is searched there
     lambda text, part, _left: hits(text, part),
     lambda text, part: (0, text.most // max(part.least, 1)),
@@ -301,21 +278,40 @@ def n_log_n(cost: int, operand: int, *, factor: int = 1, shift: int = 0, measure
     )
 
 
-def walked(cost: int, *, factor: int) -> Shape:
-    """Grows with the nodes of the smaller of two operands, counted before the work."""
-    return Shape(
-        "min nodes",
-        cost,
-        operands=(0, 1),
-        measures=(NODES,),
-        formula=lambda sizes: factor * min(sizes),
-        template=_scaled(f"min({_listed((NODES,))})", factor, 0),
+def counted_nodes(factor: int) -> Measure:
+    """The nodes of a value, each for so many units: nobody counts what nobody can pay."""
+    return Measure(
+        lambda value, left: nodes(value, left // factor), NODES.within, f"nodes({{0}}, {{left}} // {factor})"
     )
 
 
-def searched(cost: int, *, shift: int = 0) -> Shape:
-    """Grows with the nodes of the first operand times the size of the second: each item is compared with it."""
-    return product(cost, shift=shift, measures=(NODES, LENGTH))
+def walked(cost: int, *, factor: int) -> Shape:
+    """Grows with the nodes of the smaller of two operands, counted before the work."""
+    measure = Measure(
+        lambda one, other, left: fewer_nodes(one, other, left // factor),
+        lambda one, other: (min(one.nodes[0], other.nodes[0]), min(one.nodes[1], other.nodes[1])),
+        f"fewer_nodes({{0}}, {{1}}, {{left}} // {factor})",
+    )
+    return Shape(
+        "min nodes",
+        cost,
+        operands=((0, 1),),
+        measures=(measure,),
+        formula=lambda sizes: factor * sizes[0],
+        template=_scaled(measure.written(0, 1), factor, 0),
+    )
+
+
+def searched(cost: int, value: int, items: int) -> Shape:
+    """Grows with the nodes of a value times the size of a list or set: each item is compared with it."""
+    return Shape(
+        "product",
+        cost,
+        operands=((value, items),),
+        measures=(COMPARED_NODES,),
+        formula=lambda sizes: sizes[0] >> 1,
+        template=_scaled(COMPARED_NODES.written(value, items), 1, 1),
+    )
 
 
 def scanned(

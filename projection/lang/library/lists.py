@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from projection.lang.cost.costs import (
     LENGTH,
-    NODES,
     NUMBER,
     TOTAL,
     WEIGHT,
@@ -14,7 +13,7 @@ from projection.lang.cost.costs import (
     constant,
     linear,
     n_log_n,
-    product,
+    searched,
     smaller,
 )
 from projection.lang.cost.sizes import Size
@@ -77,7 +76,7 @@ builtin(
     examples=[("last([5, 6])!", "6"), ("last([x for x in [1] if x > 1])", "none")],
 )  # fmt: skip
 builtin(
-    "index_of", "list<E>, E -> int?", gas=product(40, (1, 0), shift=1, measures=(NODES, LENGTH)), alloc=FREE,
+    "index_of", "list<E>, E -> int?", gas=searched(40, 1, 0), alloc=FREE,
     function=_index_of, size=ranges.position, doc="Where an item stands first, from 0; none where it does not.",
     examples=[("index_of([5, 6, 5], 5)", "0"), ("index_of([5, 6], 7)", "none")],
 )  # fmt: skip

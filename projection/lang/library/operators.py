@@ -127,8 +127,8 @@ def _is_in(item: Any, items: Any) -> bool:
     return item in items
 
 
-operator("in", "E, list<E> -> bool", gas=searched(40, shift=1), alloc=FREE, function=_is_in, inline="{0} in {1}")
-operator("in", "E, set<E> -> bool", gas=searched(40, shift=1), alloc=FREE, function=_is_in, inline="{0} in {1}")
+operator("in", "E, list<E> -> bool", gas=searched(40, 0, 1), alloc=FREE, function=_is_in, inline="{0} in {1}")
+operator("in", "E, set<E> -> bool", gas=searched(40, 0, 1), alloc=FREE, function=_is_in, inline="{0} in {1}")
 operator("in", "K, map<K, V> -> bool", gas=constant(2), alloc=FREE, function=_is_in, inline="{0} in {1}")
 operator("in", "string, string -> bool", gas=scanned(8, 1, 0), alloc=FREE, function=_is_in, inline="{0} in {1}")
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 from msgspec.structs import replace
 
 from projection.lang import core, failures
-from projection.lang.cost import costs
+from projection.lang.cost import costs, node_counts
 from projection.lang.run.emission import Body, Outlines
 from projection.lang.run.names import Names
 from projection.lang.run.python_ast import placed
@@ -47,7 +47,9 @@ NAMES: dict[str, Any] = {
     "FAULTS": FAULTS,
     "beyond_bound": _raised(failures.beyond_bound),
     "bool": bool,
+    "compared_nodes": node_counts.compared_nodes,
     "dict": dict,
+    "fewer_nodes": node_counts.fewer_nodes,
     "hits": costs.hits,
     "key_weight": costs.key_weight,
     "int_overflow": _raised(failures.int_overflow),
@@ -57,7 +59,7 @@ NAMES: dict[str, Any] = {
     "list": list,
     "max": max,
     "min": min,
-    "nodes": costs.nodes,
+    "nodes": node_counts.nodes,
     "number": costs.number,
     "nothing_entered": _raised(partial(failures.nothing_there, is_entry=True)),
     "nothing_there": _raised(failures.nothing_there),

@@ -10,7 +10,7 @@ from decimal import getcontext, setcontext
 from typing import TYPE_CHECKING, Any
 
 from projection.lang import core
-from projection.lang.cost.costs import nodes
+from projection.lang.cost.node_counts import nodes
 from projection.lang.failures import Failure
 from projection.lang.run.interpreter import Interpreter, Meter
 from projection.lang.steps import tick

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from projection.lang import types as ty
 from projection.lang.schemas.declarations import member
+from projection.lang.schemas.map_keys import are_names, are_rare
 from projection.lang.schemas.shapes import JSON, Entries, EventShape, Fields, FieldShape, Items, Single
 from projection.lang.values.numbers import DIGITS, MAX_INT, MIN_INT
 from projection.lang.values.times import parse_date, parse_duration, parse_timestamp
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 _MOST_MEMBERS = 8  # of an enum
 _LONGEST_MEMBER = 32  # code points
 _TIMES_EACH = 5  # how often each text is seen on average where they are taken for an enum
-_MANY_KEYS = 10  # objects with so many different keys, none of them in more than half, are maps
 _INT = re.compile(r"0|-?[1-9][0-9]{0,17}", re.ASCII)
 _ID = re.compile(r"(?:^|[^A-Za-z])id$|I[dD]$")
 # As which types texts can be read, the narrowest first: what is written as a timestamp has a date as well.
@@ -37,16 +37,21 @@ _TIMED: tuple[tuple[str, Callable[[str], object]], ...] = (
 
 
 class Sample:
-    """Takes payloads, and tells the events that they are of."""
+    """Takes payloads, and tells the events that they are of.
 
-    def __init__(self) -> None:
+    Args:
+        hides_values: whether the shapes must hold no value of a payload: no member of an enum, and no key of a map.
+    """
+
+    def __init__(self, *, hides_values: bool = False) -> None:
         self._events: dict[str, _Seen] = {}
+        self._hides_values = hides_values
 
     def add(self, event_type: str, payload: Any) -> None:
         """Take one event; numbers with a fraction or an exponent are Decimals."""
         seen = self._events.get(event_type)
         if seen is None:
-            seen = self._events[event_type] = _Seen()
+            seen = self._events[event_type] = _Seen(hides_values=self._hides_values)
         seen.add(payload)
 
     def events(self) -> list[EventShape]:
@@ -58,7 +63,7 @@ class Sample:
             seen.share(digits)
         found = []
         for name, seen in sorted(self._events.items()):
-            shape, note = seen.fields(name) if set(seen.kinds) == {"object"} else (Fields(name, ()), _NO_OBJECT)
+            shape, note = seen.payload(name) if set(seen.kinds) == {"object"} else (Fields(name, ()), _NO_OBJECT)
             found.append(EventShape(name, shape, note))
         return found
 
@@ -69,9 +74,21 @@ _NO_OBJECT = "its payloads are not always objects: take it by `on *`, as json"
 class _Seen:
     """All values of one place."""
 
-    __slots__ = ("_fields", "_is_long", "_items", "_longest", "_texts", "_timed", "digits", "kinds", "whole")
+    __slots__ = (
+        "_fields",
+        "_hides_values",
+        "_is_long",
+        "_items",
+        "_longest",
+        "_texts",
+        "_timed",
+        "digits",
+        "kinds",
+        "whole",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, *, hides_values: bool) -> None:
+        self._hides_values = hides_values
         self.kinds = Counter[str]()  # how many values of each kind
         self.digits = 0  # behind the point, at most
         self.whole = True  # whether all numbers are ints
@@ -99,13 +116,16 @@ class _Seen:
             for name, one in value.items():
                 seen = self._fields.get(name)
                 if seen is None:
-                    seen = self._fields[name] = _Seen()
+                    seen = self._fields[name] = self._another()
                 seen.add(one)
         else:
             self.kinds["array"] += 1
-            self._items = self._items or _Seen()
+            self._items = self._items or self._another()
             for one in value:
                 self._items.add(one)
+
+    def _another(self) -> _Seen:
+        return _Seen(hides_values=self._hides_values)
 
     def _add_text(self, text: str) -> None:
         if self._timed:
@@ -145,10 +165,19 @@ class _Seen:
 
     # what it comes to
 
-    def fields(self, name: str) -> tuple[Fields, str]:
-        """The fields of objects."""
+    def payload(self, name: str) -> tuple[Fields, str]:
+        """The fields of an event."""
+        if self._hides_values and (not are_names(self._fields) or self._has_rare_keys):
+            return Fields(name, ()), f"its payloads have {len(self._fields)} different keys: take it by `on *`, as json"
+        return self._named_fields(name)
+
+    def _named_fields(self, name: str) -> tuple[Fields, str]:
         count = self.kinds["object"]
         return Fields(name, tuple(seen.field(wire, count) for wire, seen in self._fields.items())), ""
+
+    @property
+    def _has_rare_keys(self) -> bool:
+        return are_rare({key: sum(seen.kinds.values()) for key, seen in self._fields.items()}, self.kinds["object"])
 
     def field(self, wire: str, of: int) -> FieldShape:
         """The field of objects, of which there were so many."""
@@ -189,10 +218,11 @@ class _Seen:
         texts, count = self._texts, self.kinds["text"]
         is_id = _ID.search(name) is not None
         if texts is not None and 1 < len(texts) <= count / _TIMES_EACH and not is_id:
+            found = f"{len(texts)} texts in {count:,} events"
+            if self._hides_values:
+                return Single("string"), f"{found}: an enum?"
             members = ", ".join(member(one) for one in sorted(texts))
-            return Single(
-                f"enum({members}, ...)"
-            ), f"{len(texts)} texts in {count:,} events; without `...` others are refused"
+            return Single(f"enum({members}, ...)"), f"{found}; without `...` others are refused"
         return Single("string"), ""
 
     def _array(self, name: str) -> tuple[Shape, str]:
@@ -210,18 +240,20 @@ class _Seen:
         key = "date" if all(parse_date(one) for one in self._fields) else "string"
         if all(_INT.fullmatch(one) for one in self._fields):
             key = "int"
-        most = max(sum(seen.kinds.values()) for seen in self._fields.values())
-        if key != "string" or (len(self._fields) >= _MANY_KEYS and most * 2 <= self.kinds["object"]):
-            values = _Seen()
+        has_secret_keys = self._hides_values and not are_names(self._fields)
+        if key != "string" or has_secret_keys or self._has_rare_keys:
+            values = self._another()
             for seen in self._fields.values():
                 values.merge(seen)
+            found = f"{len(self._fields)} different keys in {self.kinds['object']:,} objects"
             if not values.kinds["null"]:
                 value, note = values.shape(name)
-                found = f"{len(self._fields)} different keys in {self.kinds['object']:,} objects"
                 return Entries(key, value), "; ".join(one for one in (found, note) if one)
+            if self._hides_values:
+                return JSON, f"{found}, some of them null"
         if self._fields.keys() == {"float"} and set(self._fields["float"].kinds) == {"number"}:
             return Fields("Float", (FieldShape("float", Single("decimal")),)), "a binary float: say how to round it"
-        return self.fields(name)
+        return self._named_fields(name)
 
     def merge(self, other: _Seen) -> None:
         """Take what was seen at another place as well."""
@@ -235,7 +267,7 @@ class _Seen:
         else:
             self._texts = None
         for name, seen in other._fields.items():
-            self._fields.setdefault(name, _Seen()).merge(seen)
+            self._fields.setdefault(name, self._another()).merge(seen)
         if other._items is not None:
-            self._items = self._items or _Seen()
+            self._items = self._items or self._another()
             self._items.merge(other._items)

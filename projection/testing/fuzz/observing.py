@@ -103,7 +103,12 @@ class Subject:
 
     def read(self, events: Iterable[Mapping[str, Any]]) -> Iterator[GivenEvent]:
         """The events that are written in short form."""
-        return given_events(events, Path(), self.projection.aggregate_of, recorded=recorded_by(self._deployed))
+        return given_events(
+            events,
+            Path(),
+            self.projection.aggregate_of,
+            recorded=recorded_by(self._deployed.entry, self._deployed.tenancy),
+        )
 
     def observe(self, events: ShortEvents, *, commits: bool = False) -> list[Observation]:
         """What is remarkable about these events; with `commits`, whether they matter is looked at, too."""
