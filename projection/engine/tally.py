@@ -25,7 +25,7 @@ class ViewShare(NamedTuple):
     """A view that many events are for."""
 
     target: Target
-    share: float  # of the changes of late, at least; 0 to 1
+    share: float  # of the recent changes, at least; 0 to 1
 
 
 class HotViews:
@@ -69,8 +69,8 @@ class Tally:
     """What a lane has used since it was opened."""
 
     def __init__(self) -> None:
-        # By the handler; where several ran on one view for one event, by all of them, as they have one budget. A program
-        # may combine its handlers in more ways than there is memory for: those beyond the bound count for the first.
+        # By handler; where several ran on one view for one event, by all of them together, as they share one budget. A
+        # program may combine its handlers in more ways than fit in memory: those beyond the bound count for the first.
         self.gas: defaultdict[Runnable | tuple[Runnable, ...], int] = defaultdict(int)
         self.hot_views = HotViews()
 

@@ -43,7 +43,7 @@ class LoggedEvent(msgspec.Struct, frozen=True):
     event_id: str | None
     correlation_id: str | None
     problem: str | None  # why it is none
-    taken_by: list[str]  # view types whose programs take events of its type
+    handled_by: list[str]  # view types whose programs handle its event type
     body: str  # as text, its first 4,096 characters
 
 
@@ -92,7 +92,7 @@ def _logged(stored: StoredMessage, lanes: Iterable[Lane]) -> LoggedEvent:
     mine = [lane.deployed for lane in lanes if _reads(lane.deployed.entry.subjects)(stored.subject)]
     event: Event | None = None
     problem: str | None = kind or None
-    takers: set[str] = set()
+    handlers: set[str] = set()
     if kind:
         pass
     elif not mine:
@@ -101,7 +101,7 @@ def _logged(stored: StoredMessage, lanes: Iterable[Lane]) -> LoggedEvent:
         events = _events(message, mine)
         event = next((one for one in events.values() if one.envelope is not None), next(iter(events.values())))
         problem = event.no_event or (None if event.error is None else event.error.message) or None
-        takers = {str(one.entry.view_type) for one in mine if _takes(one, events[_format(one)])}
+        handlers = {str(one.entry.view_type) for one in mine if _takes(one, events[_format(one)])}
     envelope = None if event is None else event.envelope
     return LoggedEvent(
         sequence=stored.seq,
@@ -116,7 +116,7 @@ def _logged(stored: StoredMessage, lanes: Iterable[Lane]) -> LoggedEvent:
         event_id=None if envelope is None else envelope.event_id,
         correlation_id=None if envelope is None else envelope.correlation_id,
         problem=problem,
-        taken_by=sorted(takers),
+        handled_by=sorted(handlers),
         body=stored.data[: 4 * _SHOWN].decode(errors="replace")[:_SHOWN],
     )
 

@@ -285,7 +285,7 @@ async def test_the_end_of_the_log_is_read_backwards_with_what_is_no_event(site):
             page["last"],
         )
         last, broken, _ = page["events"]
-        assert ("Put", "other", ["fines"]) == (last["event_type"], last["tenant_id"], last["taken_by"])
+        assert ("Put", "other", ["fines"]) == (last["event_type"], last["tenant_id"], last["handled_by"])
         assert fine("c", 3, tenant="other").decode() == last["body"]
         assert broken["event_type"] is None
         assert "JSON" in broken["problem"]

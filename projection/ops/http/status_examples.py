@@ -149,7 +149,7 @@ LOG_PAGE = {
             "event_id": "5f3a9c0d",
             "correlation_id": None,
             "problem": None,
-            "taken_by": ["fine_summary"],
+            "handled_by": ["fine_summary"],
             "body": '{"event_type": "PaymentReceived"}',
         }
     ],

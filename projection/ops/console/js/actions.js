@@ -9,7 +9,7 @@ const GATES = [
   ["", "As the node’s settings say"],
   ["when_caught_up", "When it has caught up"],
   ["when_equal", "When it holds the same views"],
-  ["manual", "When somebody promotes it"],
+  ["manual", "When an operator promotes it"],
 ];
 
 function order(viewType, { by, reason }, more = {}) {
@@ -30,7 +30,7 @@ function gate() {
 export function pause(viewType) {
   return ask({
     title: `Pause ${viewType}`,
-    text: "Nothing is folded until it is resumed, also after a restart. Its views are served as they are.",
+    text: "Folding stops until you resume it, even across restarts. Its views keep being served as they are.",
     verb: "Pause",
     command: ({ reason }) => command(["pause", viewType], { reason }),
     act: (given) => post("v1/operations/pause", order(viewType, given)),
@@ -41,7 +41,7 @@ export function pause(viewType) {
 export function resume(viewType) {
   return ask({
     title: `Resume ${viewType}`,
-    text: "It goes on after its last commit. If the reason of a halt is still there, it halts again.",
+    text: "Folding continues after the last commit. If the cause of a halt is still there, it halts again.",
     verb: "Resume",
     command: ({ reason }) => command(["resume", viewType], { reason }),
     act: (given) => post("v1/operations/resume", order(viewType, given)),
@@ -52,7 +52,7 @@ export function resume(viewType) {
 export function rebuild(viewType) {
   return ask({
     title: `Rebuild ${viewType}`,
-    text: "A new build is folded from the first event, beside the one that answers. It takes over once it has caught up and its gate is open.",
+    text: "A new build is folded from the first event, beside the serving one. It replaces that build once it has caught up and its gate is open.",
     verb: "Rebuild",
     fields: { promote: gate() },
     command: ({ promote, reason }) => command(["rebuild", viewType], { promote, reason }),
@@ -64,11 +64,11 @@ export function rebuild(viewType) {
 export function promote(viewType, build) {
   return ask({
     title: `Promote build ${build} of ${viewType}`,
-    text: "It answers from then on, or as soon as it has caught up. The build that answers now follows, so that you can go back.",
+    text: "It serves queries at once, or once it has caught up. The build that serves now keeps being folded, so that you can roll back.",
     verb: "Promote",
     fields: {
-      although_parked: check("Also if it parks events that the present build does not"),
-      accept_fewer_messages: check("Also if it has seen fewer messages"),
+      although_parked: check("Even if it parks events that the serving build does not"),
+      accept_fewer_messages: check("Even if it has seen fewer messages"),
     },
     command: ({ although_parked: parked, accept_fewer_messages: fewer, reason }) =>
       command(["promote", viewType, build], { "although-parked": parked, "accept-fewer-messages": fewer, reason }),
@@ -83,7 +83,7 @@ export function promote(viewType, build) {
 export function rollBack(viewType, build) {
   return ask({
     title: `Roll ${viewType} back to build ${build}`,
-    text: "The former build answers again. It was folded on, so nothing is lost. The present one follows, and answers again only when it is promoted.",
+    text: "The former build serves queries again. It was kept up to date, so nothing is lost. The present build keeps being folded, and serves again only once it is promoted.",
     verb: "Roll back",
     command: ({ reason }) => command(["rollback", viewType], { reason }),
     act: (given) => post("v1/operations/rollback", order(viewType, given)),
@@ -94,7 +94,7 @@ export function rollBack(viewType, build) {
 export function retire(viewType, build) {
   return ask({
     title: `Retire build ${build} of ${viewType}`,
-    text: "It is folded no longer, and you can no longer go back to it in one step. It stays on the disk.",
+    text: "Its folding ends, and you can no longer roll back to it in one step. Its files stay on the disk.",
     verb: "Retire",
     command: ({ reason }) => command(["retire", viewType, build], { reason }),
     act: (given) => post("v1/operations/retire", order(viewType, given, { build })),
@@ -105,7 +105,7 @@ export function retire(viewType, build) {
 export function remove(viewType, build) {
   return ask({
     title: `Delete build ${build} of ${viewType}`,
-    text: "Its files are deleted. If it is under way, it is given up. This cannot be undone.",
+    text: "Its files are deleted; a build that is still being folded is abandoned. This cannot be undone.",
     verb: "Delete",
     danger: true,
     command: ({ reason }) => command(["builds", "delete", viewType, build], { reason }),
@@ -117,7 +117,7 @@ export function remove(viewType, build) {
 export function reload() {
   return ask({
     title: "Deploy the node’s manifest",
-    text: "The node reads its manifest anew. What has changed is folded beside the builds that answer; what the manifest no longer names is folded no more.",
+    text: "The node reads its manifest again. Changed view types get a new build beside the serving one; view types that the manifest no longer names are no longer folded.",
     verb: "Deploy",
     fields: { promote: gate() },
     command: ({ promote, reason }) => command(["reload"], { promote, reason }),
@@ -132,7 +132,7 @@ export function drop(viewType, event) {
     title: `Drop event ${number(event.sequence)}`,
     text: [
       where,
-      "It is left out for good: this build and all later ones are folded without it. What waits behind it goes on, in order.",
+      "The event is left out for good: this build and all later ones are folded without it. The events that wait behind it are folded now, in order.",
     ],
     verb: "Drop it",
     danger: true,
@@ -145,8 +145,8 @@ export function drop(viewType, event) {
       order(viewType, given, { sequence: event.sequence, tenant_id: event.tenant_id, view_id: event.view_id }),
     ),
     done: (came) => {
-      const taken = `${counted(came.taken, "event")} behind it taken, ${number(came.waiting.length)} still parked`;
-      return `Dropped event ${number(event.sequence)}: ${taken}.`;
+      const applied = `${counted(came.taken, "event")} behind it applied, ${number(came.waiting.length)} still parked`;
+      return `Dropped event ${number(event.sequence)}: ${applied}.`;
     },
   });
 }
@@ -160,11 +160,11 @@ export async function retry(viewType, build) {
   return ask({
     title: `Retry what is parked in ${viewType}`,
     text: [
-      "Folding is deterministic: with the same program, the same events fail again. Correct the program here, and the parked events run again by it, in order. The build that answers is copied, and the copy takes over.",
+      "Folding is deterministic: with the same program, the same events fail again. Correct the program here; the parked events are then folded with it, in order. This happens in a copy of the serving build, which replaces it at the end.",
       h(
         "p",
         { class: "hint" },
-        "The node’s manifest must name the corrected program by its next start; the command takes it from there.",
+        "Put the corrected program into the node’s manifest before its next start. The command reads it from there.",
       ),
     ],
     verb: "Retry with this program",
@@ -177,15 +177,15 @@ export async function retry(viewType, build) {
       const record = await carryOut(
         "adopt",
         order(viewType, given, { recipe: JSON.stringify(corrected) }),
-        () => show("Running parked events again…"),
+        () => show("Folding the parked events again…"),
         signal,
       );
       return record.result;
     },
     done: (came) => {
       const left = Object.values(came.parked).reduce((sum, one) => sum + one, 0);
-      const taken = counted(came.taken, "parked event");
-      return `Build ${came.build} of ${viewType} has taken ${taken}; ${number(left)} are still parked.`;
+      const applied = counted(came.taken, "parked event");
+      return `Build ${came.build} of ${viewType} has applied ${applied}; ${number(left)} still parked.`;
     },
   });
 }
@@ -193,9 +193,9 @@ export async function retry(viewType, build) {
 export function repair(viewType, tenant, viewId) {
   return ask({
     title: `Repair the view ${viewId}`,
-    text: "The view is folded anew from its events, and put right where the build holds it otherwise.",
+    text: "The view is folded again from its events, and corrected if the build holds something else.",
     verb: "Repair",
-    fields: { dry_run: check("Only look, and change nothing") },
+    fields: { dry_run: check("Only compare; change nothing") },
     command: ({ dry_run: dry, reason }) => command(
       ["repair", viewType],
       { id: viewId, tenant, "dry-run": dry, reason },
@@ -210,7 +210,7 @@ export function repair(viewType, tenant, viewId) {
       return record.result;
     },
     done: (came) => (
-      came.different ? `The view differed${came.written ? ", and was put right" : ""}.` : "The view is as its events make it."
+      came.different ? `The view differed${came.written ? " and was corrected" : ""}.` : "The view is what its events make it; nothing was changed."
     ),
   });
 }
@@ -218,7 +218,7 @@ export function repair(viewType, tenant, viewId) {
 export function cancelOperation(record, remover) {
   return ask({
     title: `Cancel ${record.operation}${record.view_type ? ` of ${record.view_type}` : ""}`,
-    text: "What it has not done by then is not done.",
+    text: "It stops where it is; what it has not done yet is left undone.",
     verb: "Cancel the operation",
     danger: true,
     command: ({ reason }) => command(["operations", "cancel", record.id], { reason }),

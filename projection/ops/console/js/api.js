@@ -65,7 +65,7 @@ async function send(path, { method = "GET", body, headers = {}, signal, probing 
     if (error.name === "AbortError") throw error;
     throw new Problem(0, {
       detail: "The node cannot be reached.",
-      hint: "The console goes on asking. If this lasts, look at the node’s log.",
+      hint: "The console keeps trying. If this lasts, look at the node’s log.",
     });
   }
   if (answer.ok) return answer;

@@ -7,7 +7,7 @@ export function completing(label, id, value, schema, kind) {
     class: "options",
     id: `${id}-options`,
     role: "listbox",
-    "aria-label": `What may come next in ${label}`,
+    "aria-label": `Suggestions for ${label}`,
     hidden: true,
   });
   const input = h("input", {
@@ -22,7 +22,7 @@ export function completing(label, id, value, schema, kind) {
     "aria-autocomplete": "list",
     "aria-expanded": "false",
     "aria-controls": list.id,
-    placeholder: kind === "condition" ? 'as status == "paid" and total > 50' : "",
+    placeholder: kind === "condition" ? 'for example status == "paid" and total > 50' : "",
   });
   let offered = { options: [] };
   let chosen = -1;

@@ -70,6 +70,7 @@ export function complete(text, caret, schema, kind) {
   if (inText !== null) return ofMembers(before, inText, caret, fields);
   const token = /[A-Za-z_][\w.]*$/.exec(before)?.[0] ?? "";
   const from = caret - token.length;
+  if (!token && /[\w")\]]$/.test(before)) return { from, to: caret, options: [] }; // a value is complete, or a number under way
   const told = token.toLowerCase();
   const fits = (one) => one.toLowerCase().startsWith(told);
   const ofFields = fields.filter((one) => fits(one.name)).map((one) => ({ text: one.name, detail: one.type }));

@@ -43,7 +43,7 @@ export function ask(
       { type: "text", required: true, maxlength: 200, autocomplete: "name", value: localStorage.getItem(NAME) ?? "" },
     );
     const reason = h("input", { type: "text", maxlength: 1000, autocomplete: "off" });
-    const all = { ...fields, by: field("Your name", by, "It stands in the audit."), reason: field("Reason", reason) };
+    const all = { ...fields, by: field("Your name", by, "Recorded in the audit log."), reason: field("Reason", reason) };
     const line = command && commandLine("");
     const said = h("div", { role: "status" });
     const confirm = h("button", { type: "submit", class: danger ? "main danger" : "main" }, verb);

@@ -108,7 +108,7 @@ async function signIn() {
       h(
         "div",
         { class: "sign-in stack" },
-        h("h1", null, gateway ? "Open the console through the gateway" : "The node cannot be asked"),
+        h("h1", null, gateway ? "Open the console through the gateway" : "The node cannot be reached"),
         problem(error),
         gateway && h(
           "p",
@@ -180,7 +180,7 @@ async function chooseTenant() {
   const form = h(
     "form",
     { method: "dialog" },
-    h("h2", { id: "asked" }, "Whose views to look at"),
+    h("h2", { id: "asked" }, "Whose views do you want to see?"),
     h(
       "label",
       null,
@@ -189,14 +189,14 @@ async function chooseTenant() {
       h(
         "span",
         { class: "hint" },
-        "Empty: the default tenant. The access mode is none, so everybody on this machine may ask for any.",
+        "Leave it empty for the default tenant. The access mode is none, so everybody on this machine may see all tenants.",
       ),
     ),
     h(
       "div",
       { class: "actions" },
       button("Cancel", () => dialog.close()),
-      h("button", { type: "submit", class: "main" }, "Use it"),
+      h("button", { type: "submit", class: "main" }, "Choose"),
     ),
   );
   const dialog = h("dialog", { "aria-labelledby": "asked", onclose: () => dialog.remove() }, form);

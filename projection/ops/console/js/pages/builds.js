@@ -50,7 +50,7 @@ export async function render(page, { parts: [viewType], signal, titled }) {
       card(null, {}, builds.element),
       card(
         "Plan",
-        { note: "what the node’s manifest says by now, against what is folded", actions: [
+        { note: "the node’s manifest as it is now, compared with what is folded", actions: [
           planButton,
           button("Deploy", () => done(actions.reload()), "main"),
         ] },
@@ -239,7 +239,7 @@ function planned({ steps }) {
     ),
   );
   return steps.every((one) => one.change === "goes on" && !one.why) ? [
-    h("div", { class: "body" }, alert("", "Nothing is different: a deployment would change nothing.")),
+    h("div", { class: "body" }, alert("", "The manifest matches what is folded: a deployment would change nothing.")),
     list.element,
   ] : list.element;
 }

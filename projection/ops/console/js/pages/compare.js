@@ -22,7 +22,7 @@ export async function render(page, { parts: [viewType], search, signal, titled }
     h(
       "div",
       { class: "head" },
-      h("h1", null, `Build ${old ?? "that answers"} against build ${now ?? "to come"}`),
+      h("h1", null, `Build ${old ?? "that serves"} against build ${now ?? "to come"}`),
       h(
         "div",
         { class: "actions" },
@@ -81,7 +81,7 @@ function told(viewType, found) {
     ["Only in the new build", found.only_new],
     ["Newly parked", found.newly_parked],
     ["No longer parked", found.no_longer_parked],
-    ["Parked otherwise", found.parked_otherwise],
+    ["Parked for another reason", found.parked_otherwise],
   ];
   return [
     found.equal
@@ -116,8 +116,8 @@ function told(viewType, found) {
 
 function apart(inBetween) {
   return inBetween === null
-    ? "Which views an event in between is for is not known: some differences may come of that."
-    : `${counted(inBetween, "view")} left out, because an event in between is for them.`;
+    ? "It is not known which views the events in between are for: some differences may come from them."
+    : `${counted(inBetween, "view")} left out, because events in between are for them.`;
 }
 
 function side(name, one) {
@@ -204,8 +204,8 @@ function parked(found) {
         h("th", { scope: "row", class: "number" }, number(one.sequence)),
         h("td", null, one.tenant_id || "–"),
         h("td", { class: "id" }, one.view_id ?? "–"),
-        h("td", null, one.old ?? "taken"),
-        h("td", null, one.new ?? "taken"),
+        h("td", null, one.old ?? "applied"),
+        h("td", null, one.new ?? "applied"),
       )
     ),
   );

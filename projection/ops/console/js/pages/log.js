@@ -1,4 +1,4 @@
-// The latest events of the log, and which view types take each of them.
+// The latest events of the log, and which view types handle each of them.
 import { get } from "../api.js";
 import { at, badge, button, h, keep, link, problem, put } from "../dom.js";
 import { jsonText, number, size, time } from "../format.js";
@@ -27,7 +27,7 @@ export async function render(page, { signal, titled }) {
       "div",
       { class: "stack" },
       said,
-      h("section", { class: "card" }, h("header", null, h("h2", null, "Events, the newest first")), events),
+      h("section", { class: "card" }, h("header", null, h("h2", null, "Events, newest first")), events),
     ),
   );
   let before = null;
@@ -67,23 +67,23 @@ export async function render(page, { signal, titled }) {
 }
 
 function entry(one) {
-  const takers = one.taken_by.length ? h(
+  const handlers = one.handled_by.length ? h(
     "span",
     null,
-    "taken by ",
-    one.taken_by.slice(0, 6).map((name, place) => [place ? ", " : "", link(at("type", name), name)]),
-    one.taken_by.length > 6 ? ` and ${one.taken_by.length - 6} more` : "",
-  ) : badge("", "no program takes it");
+    "handled by ",
+    one.handled_by.slice(0, 6).map((name, place) => [place ? ", " : "", link(at("type", name), name)]),
+    one.handled_by.length > 6 ? ` and ${one.handled_by.length - 6} more` : "",
+  ) : badge("", "unhandled");
   return h(
     "li",
-    { class: one.problem ? "warn" : one.taken_by.length ? null : "idle" },
+    { class: one.problem ? "warn" : one.handled_by.length ? null : "idle" },
     h(
       "div",
       { class: "row" },
       h("strong", null, one.event_type ?? "No event"),
       h("span", { class: "dim" }, `${number(one.sequence)}, ${time(one.stored)} UTC`),
       one.tenant_id ? h("span", { class: "dim" }, `tenant ${one.tenant_id}`) : null,
-      takers,
+      handlers,
     ),
     one.problem && h("p", { class: "hint" }, one.problem),
     h(

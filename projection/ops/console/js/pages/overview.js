@@ -89,9 +89,9 @@ function showFigures(element, status, operator) {
   const told = [["View types", number(status.view_types.length), null]];
   if (operator) {
     told.push(
-      ["Events read", number(status.events), status.unhandled ? `${number(status.unhandled)} for no program` : null],
+      ["Events read", number(status.events), status.unhandled ? `${number(status.unhandled)} unhandled` : null],
       [
-        "To go",
+        "To read",
         status.events_to_go === null ? "0" : number(status.events_to_go),
         status.catch_up_s === null ? null : `about ${duration(status.catch_up_s)}`,
       ],

@@ -20,7 +20,7 @@ function allTypes(page, { signal, titled }) {
   put(
     page,
     h("div", { class: "head" }, h("h1", null, "Parked events")),
-    h("p", { class: "lead" }, "Events that views could not take, and those that wait behind them to keep the order."),
+    h("p", { class: "lead" }, "Events that a view could not apply, and the events that wait behind them to keep the order."),
     card(null, {}, types.element),
   );
   let shown = "";
@@ -141,7 +141,7 @@ async function list(page, viewType, { search, signal, titled }) {
     none.hidden = found.events.length > 0;
     write(
       none,
-      next === null ? "Nothing is parked here." : "None in this part of what is parked; the next page looks further.",
+      next === null ? "Nothing is parked here." : "No match among the parked events of this page; go to the next page.",
     );
     earlier.disabled = cursors.length < 2;
     later.disabled = next === null;
@@ -202,7 +202,7 @@ async function one(page, viewType, sequence, { search, signal, titled }) {
       page,
       crumbs,
       h("div", { class: "head" }, h("h1", null, `Event ${number(Number(sequence))}`)),
-      alert("", "It is no longer parked here.", "It was dropped, or the view has taken it."),
+      alert("", "It is no longer parked here.", "It was dropped, or the view has applied it."),
     );
     return;
   }
@@ -218,7 +218,7 @@ async function one(page, viewType, sequence, { search, signal, titled }) {
     ["Tenant", event.tenant_id || "–"],
     ["Subject", h("code", null, event.subject)],
     ["Code", h("span", null, h("code", null, event.code), ` (${event.error_class})`)],
-    ["Place", event.place ? h("code", null, event.place) : "–"],
+    ...(event.place ? [["Place", h("code", null, event.place)]] : []),
     ["Build", String(found.build)],
   ];
   put(

@@ -58,7 +58,7 @@ export async function render(page, { parts: [viewType, viewId], search, signal, 
         "div",
         { class: "pair" },
         card(moment ? `The view as of ${moment}` : "The view", {}, shown),
-        card("History", { note: "the events that made it" }, history),
+        card("History", { note: "the events that made this view" }, history),
       ),
       card(
         "The same on the command line",
@@ -109,7 +109,7 @@ export async function render(page, { parts: [viewType, viewId], search, signal, 
   }
 
   async function showHistory() {
-    put(history, h("p", { class: "empty", role: "status" }, "Folding the view anew from its events…"));
+    put(history, h("p", { class: "empty", role: "status" }, "Folding the view again from its events…"));
     try {
       put(
         history,
@@ -144,9 +144,14 @@ function timeline(found) {
 /** Whether the build holds what the events make; null where that cannot be compared. */
 function agreement(agrees) {
   if (agrees === null) return null;
-  if (agrees) return alert("", "The build holds the same view as these events make.");
-  const hint = "`projection verify` finds out whether the store is damaged; “Repair” puts the view right.";
-  return alert("bad", "The build holds another view than these events make.", hint);
+  if (agrees) return alert("", "The build holds exactly the view that these events make.");
+  const hint = h(
+    "span",
+    null,
+    h("code", null, "projection verify"),
+    " tells whether the store is damaged; “Repair” corrects the view.",
+  );
+  return alert("bad", "The build holds a different view than these events make.", hint);
 }
 
 function event(one) {

@@ -55,7 +55,7 @@ export async function render(page, { parts: [viewType], signal, titled }) {
       troubles,
       card(
         "Builds",
-        { note: "those that the node folds", actions: link(at("builds", viewType), "All builds") },
+        { note: "folded by this node", actions: link(at("builds", viewType), "All builds") },
         lanes.element,
       ),
       h("div", { class: "pair" }, rate.element, lag.element),
@@ -63,12 +63,12 @@ export async function render(page, { parts: [viewType], signal, titled }) {
         "div",
         { class: "pair" },
         card("Gas by handler", { note: "since the build was opened" }, gas.element),
-        card("Hot views", { note: "by share of the changes of late" }, hot.element, hotNone),
+        card("Hot views", { note: "share of recent changes" }, hot.element, hotNone),
       ),
       h(
         "div",
         { class: "pair" },
-        card("What answers", {}, h("div", { class: "body" }, facts)),
+        card("Serving build", {}, h("div", { class: "body" }, facts)),
         card("Program", {}, program),
       ),
     ),
@@ -246,7 +246,7 @@ function showFacts(element, one) {
     ["State digest", one.digest, "code"],
     ["Fold identity", one.fold_identity, "code"],
     ["Program", one.program, "code"],
-    ["Last event taken", number(one.applied), "span"],
+    ["Last event applied", number(one.applied), "span"],
     ["Messages seen", number(one.messages), "span"],
     ["Indexes", indexes || "none", "span"],
   ];
