@@ -78,7 +78,7 @@ def test_each_theme_gives_every_color_a_value():
     def names(block):
         return set(re.findall(r"(--[\w-]+):", block))
 
-    assert names(light) - names(dark) == {"--sans", "--mono", "--radius", "--gap"}
+    assert names(light) - names(dark) == {"--sans", "--mono", "--radius", "--gap", "--scale"}
     used = {name for text in STYLES.values() for name in re.findall(r"var\((--[\w-]+)\)", text)}
     assert used <= names(light)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from math import sin
 from pathlib import Path
 from urllib.parse import quote
 from uuid import uuid4
@@ -55,13 +56,16 @@ async def fines(nats_server, tmp_path_factory):
 
 @shared
 async def shop_seen(nats_server, tmp_path_factory):
-    """A node of a shop that tests only look at, with parked events and a build that waits; and a parked event."""
+    """A node of a shop that tests only look at, with parked events and a build that waits; a parked event, a sound view."""
     folder = tmp_path_factory.mktemp("shop")
     async with shop_node(nats_server, f"S{uuid4().hex[:12]}", folder, shop(1_500, every=30)) as one:
         answer = await one.post("/v1/operations/rebuild", BY | {"view_type": ORDERS, "promote": "manual"})
         assert 200 == answer.status_code
         await eventually(lambda: one.node.health.waiting)
-        yield one, (await one.get(f"/v1/parked/{ORDERS}?limit=1")).json()["events"][0]
+        event = (await one.get(f"/v1/parked/{ORDERS}?limit=1")).json()["events"][0]
+        query = {"view": ORDERS, "filter": 'status == "paid"', "sort": ["-pieces"], "limit": 20}
+        found = (await one.post("/v1/query", query, tenant=event["tenant_id"])).json()
+        yield one, event, next(view["id"] for view in found["views"] if view["id"] not in found["degraded"])
 
 
 @pytest.fixture
@@ -99,7 +103,7 @@ async def too_wide(console):
     return await console.page.evaluate("() => document.documentElement.scrollWidth > innerWidth")
 
 
-def routes(event):
+def routes(event, sound):
     return {
         "overview": "",
         "view-type": f"type/{ORDERS}",
@@ -110,7 +114,8 @@ def routes(event):
         "builds-of-one": f"builds/{ORDERS}",
         "compare": f"compare/{ORDERS}?old=1&new=2",
         "query": f"query?view={ORDERS}&sort=-total",
-        "view": f"view/{ORDERS}/{event['view_id']}",
+        "view": f"view/{ORDERS}/{sound}",
+        "view-degraded": f"view/{ORDERS}/{event['view_id']}",
         "log": "log",
         "nowhere": "nowhere",
     }
@@ -120,14 +125,16 @@ def routes(event):
     "theme", ["light", *(pytest.param(one, marks=pytest.mark.long) for one in THEMES if one != "light")]
 )
 async def test_each_page_can_be_read_by_everybody_and_fits_its_window(shop_seen, browser, theme):
-    one, event = shop_seen
+    one, event, sound = shop_seen
     scheme, viewport = THEMES[theme]
     found, wide = {}, []
     async with tab(browser, one, viewport=viewport, scheme=scheme, tenant=event["tenant_id"]) as console:
-        for name, route in routes(event).items():
+        for name, route in routes(event, sound).items():
             await console.go(route)
-            if name in ("compare", "view"):
-                await console.shows("hold" if name == "compare" else "event ")
+            if name == "compare":
+                await console.shows("Both builds hold the same views")
+            elif name in ("view", "view-degraded"):
+                await console.page.locator(".timeline > li").first.wait_for()
             await eventually(lambda: console.page.evaluate("() => !document.querySelector('main .loading')"))
             await shot(console, f"{name}-{theme}")
             found[name] = await serious(console)
@@ -138,6 +145,32 @@ async def test_each_page_can_be_read_by_everybody_and_fits_its_window(shop_seen,
         found["dialog"] = await serious(console)
     assert {} == {name: all_of_it for name, all_of_it in found.items() if all_of_it}
     assert [] == wide
+
+
+@pytest.mark.long
+async def test_the_plots_follow_the_log_while_a_page_is_open(nats_server, stream_name, tmp_path, browser):
+    events = iter(shop(6_000, every=400))
+    looks, count = "import('/console/js/node.js').then((one) => one.node.samples.length)", 60
+    async with (
+        shop_node(nats_server, stream_name, tmp_path, [next(events) for _ in range(1_000)]) as one,
+        tab(browser, one, tenant="north") as console,
+    ):
+        await console.page.clock.install()  # the console looks every two seconds of a clock that this test moves
+        await console.go()
+        for look in range(count):
+            await one.publish([next(events) for _ in range(int(45 + 25 * sin(look / 7) + 12 * sin(look * 2)))])
+
+            async def looked(there=look + 2):
+                await console.page.clock.run_for(500)
+                return there <= await console.page.evaluate(looks)
+
+            await eventually(looked)
+        rate, lag = await console.page.locator(".plot .stroke").all()
+        for plot in (rate, lag):
+            assert (await plot.get_attribute("d")).count("L") >= count - 2
+        shown = await console.page.locator(".plot .now").first.inner_text()
+        assert float(shown) > 0
+        await shot(console, "overview-live")
 
 
 # --- signing in -------------------------------------------------------------------------------------------------------
@@ -460,7 +493,7 @@ async def _begins(console, sequence):
 
 
 @pytest.mark.long
-async def test_everything_is_come_to_by_keyboard(fines, browser):
+async def test_everything_is_reached_by_keyboard(fines, browser):
     async with tab(browser, fines, tenant="t") as console:
         await console.go("type/fines")
         page, keyboard = console.page, console.page.keyboard

@@ -38,7 +38,7 @@ export function plot(title, format) {
     const span = Math.min(LONGEST_MS, Math.max(SHORTEST_MS, end - (points[0]?.at ?? end)));
     write(
       began,
-      span < 2 * SHORTEST_MS ? `${Math.round(span / 1000)} s ago` : `${Math.round(span / SHORTEST_MS)} min ago`,
+      span < 1.5 * SHORTEST_MS ? `${Math.round(span / 1000)} s ago` : `${Math.round(span / SHORTEST_MS)} min ago`,
     );
     const steps = ticks(Math.max(0, ...points.map((one) => one.value)));
     const top = steps.at(-1);

@@ -176,7 +176,7 @@ function row(one, all, done) {
     h("td", { class: "number", "data-label": "Views" }, number(one.views)),
     h("td", { class: "number", "data-label": "Parked" }, number(one.parked)),
     h("td", { class: "number", "data-label": "Disk" }, size(one.bytes)),
-    h("td", null, buttons.length ? h("div", { class: "row" }, buttons) : null),
+    h("td", { class: "narrow" }, buttons.length ? h("div", { class: "row" }, buttons) : null),
   );
 }
 
