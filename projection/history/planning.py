@@ -81,7 +81,7 @@ def planned(catalog: CatalogReading, steps: Sequence[Step], open_already: Reader
                 found.append(PlannedStep(step, None, None))
         if (folds := found[-1].folds) is not None:
             found[-1].pace = measured(audit, folds.view_type)
-            found[-1].reach = reach_of(folds.answers, folds.deployed)
+            found[-1].reach = reach_of(folds.answers, folds.deployed, open_already)
     return found
 
 

@@ -20,15 +20,17 @@ if TYPE_CHECKING:
 
     from projection.engine.deployment import DeployedView
     from projection.engine.event import Event
+    from projection.engine.inventory import ReaderOf
     from projection.history.logs import Log
     from projection.history.watching import Target
+    from projection.model.parked import Suspension
     from projection.store.build import Build
 
 MOST = 1_000_000  # views that are remembered
 
 
-def reach_of(answers: Build, deployed: DeployedView) -> Reach:
-    """What deploying this reaches, compared with the build that answers."""
+def reach_of(answers: Build, deployed: DeployedView, open_already: ReaderOf | None = None) -> Reach:
+    """What deploying this reaches, compared with the build that answers; `open_already` is as for `build_states`."""
     if answers.lineage is not None:
         return Reach(everything=f"build {answers.number} was adopted, and not all of its views are of one program")
     if others := [what for name, what in differences(answers, deployed).items() if name != "program"]:
@@ -38,12 +40,21 @@ def reach_of(answers: Build, deployed: DeployedView) -> Reach:
     except ProjectionError as error:
         return Reach(everything=error.message)
     try:
-        with LmdbViewReader.open(answers.lane_path()) as reader:
-            if any(one.view_id is None for one in reader.suspensions()):
-                return Reach(everything="a tenant is suspended, and all its views lack events")
+        suspended = _suspended(answers, open_already)
     except StorageError as error:
         return Reach(everything=error.message)
+    if any(one.view_id is None for one in suspended):
+        return Reach(everything="a tenant is suspended, and all its views lack events")
     return reach(before.program.checked, deployed.program.checked)
+
+
+def _suspended(build: Build, open_already: ReaderOf | None) -> list[Suspension]:
+    if open_already is None:
+        with LmdbViewReader.open(build.lane_path()) as reader:
+            return reader.suspensions()
+    if (found := open_already(build)) is None:
+        raise StorageError(f"the store of build {build.number} is not open in this node")
+    return found.suspensions()
 
 
 class TouchedViews:

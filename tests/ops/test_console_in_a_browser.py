@@ -201,6 +201,18 @@ async def test_whoever_only_reads_sees_no_page_and_no_action_of_operators(site, 
 
 
 @pytest.mark.long
+async def test_an_operator_whose_token_names_no_tenant_is_told_what_needs_one(site, browser):
+    held = token(scope="operator")
+    async with site(http=TOKENS) as one, tab(browser, one, token=held) as console:
+        await console.go("parked/fines")
+        await console.shows("NEGATIVE: below zero")
+        for route in ("query", "view/fines/a"):
+            await console.go(route)
+            await shot(console, "no-tenant-" + route[:5].rstrip("/"))
+            await console.shows("tenant")
+
+
+@pytest.mark.long
 async def test_a_token_that_ends_leads_back_to_where_one_signs_in(site, browser):
     held = token(tenant_id="t", scope="operator")
     async with site(http=TOKENS) as one, tab(browser, one, token=held) as console:
@@ -290,6 +302,21 @@ async def test_each_action_asks_once_shows_its_command_and_is_done(site, browser
         assert {("pause", "alice", "http"), ("promote", "alice", "http"), ("rollback", "alice", "http")} <= {*done}
 
 
+@pytest.mark.long
+async def test_an_operation_under_way_is_canceled(site, browser):
+    async with site() as one, tab(browser, one, tenant="t") as console:
+        await one.post("/v1/operations/rebuild", BY | {"view_type": "fines", "promote": "manual"})
+        await eventually(lambda: one.node.health.waiting)
+        (record,) = (await one.get("/v1/operations")).json()["operations"]
+        await console.go("builds")
+        await console.click("Cancel")
+        line = await console.confirm()
+        taken(line)
+        assert f"projection operations cancel {record['id']} --reason 'as the ticket says'" == line
+        await eventually(lambda: not one.node.health.waiting)
+        await eventually(lambda: _hidden(console, "Rebuild of fines, build 2"))
+
+
 def serving(one):
     return one.service.queries.serving.of(one.node.lanes[0].view_type).number
 
@@ -308,6 +335,7 @@ async def test_a_parked_event_is_understood_and_dropped(site, browser):
         assert "on Put as e" in (await console.text(".source"))
         assert 1 == await console.page.locator(".source .at").count()
         assert '"n": -1' in await console.text("pre.json")
+        await shot(console, "parked-by-a-line")
         await console.click("Drop")
         line = await console.confirm(reason="it's wrong")
         taken(line)
@@ -329,6 +357,7 @@ async def test_what_is_parked_is_retried_by_a_program_that_is_corrected_in_the_c
         await dialog.locator("button[type=submit]").click()
         await dialog.locator(".alert.bad").wait_for()  # it does not check: nothing was changed
         assert 1 == len(builds(one))
+        await shot(console, "retry")
         await program.fill(PROGRAM.replace("when e.n < 0", "when e.n < -100"))
         taken(await dialog.locator(".command pre").inner_text())
         await dialog.locator("button[type=submit]").click()
@@ -349,6 +378,7 @@ async def test_the_manifest_is_planned_and_deployed_and_builds_are_compared(site
         await console.click("Show the plan")
         await console.shows("folds anew")
         assert 1 == len(builds(one))
+        await shot(console, "plan")
         await console.click("Deploy")
         taken(await console.confirm(**{"When the new build may answer": "manual"}))
         await eventually(lambda: one.node.health.waiting)
@@ -356,6 +386,7 @@ async def test_the_manifest_is_planned_and_deployed_and_builds_are_compared(site
         await console.click("Compare", "link")
         await console.shows("The builds differ.")
         text = await console.text()
+        await shot(console, "compare-differs")
         assert "0.10 → 1.10" in text
         assert "balance" in text
         taken(await console.page.locator(".command pre").inner_text())
@@ -396,6 +427,7 @@ async def test_a_condition_is_completed_by_keyboard_and_answered_exactly(fines, 
         await keyboard.press("Tab")
         assert 'status == "open"' == await field.input_value()
         await keyboard.type(" and bala")
+        await shot(console, "completion")
         await keyboard.press("ArrowDown")
         await keyboard.press("Enter")
         await keyboard.type(" < 1")
@@ -595,3 +627,6 @@ async def test_three_hundred_view_types_stay_usable(nats_server, stream_name, tm
             await console.click("type_295", "link")
             await console.shows("Gas by handler")
             assert [] == await serious(console)
+            for route, wanted in (("builds", 300), ("parked", 300), ("query?view=type_150", 3)):
+                await console.go(route)
+                await eventually(lambda wanted=wanted: _counted(rows, wanted))

@@ -189,6 +189,7 @@ async def test_the_plan_says_what_a_reload_would_do_and_changes_nothing(site, tm
         (step,) = (await told(one, "/v1/plan"))["steps"]
         assert ("fines", "folds anew", 5) == (step["view_type"], step["change"], step["events"])
         assert "the program" in step["why"]
+        assert "only views that had events of these types can differ: Put" == step["reach"]
         assert [1] == [build.number for build in one.site.catalog.builds(FINES)]
         manifest.write_text("manifest: 1\nviews: [")
         assert "operation.refused" == (await told(one, "/v1/plan", status=409))["code"]

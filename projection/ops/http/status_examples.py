@@ -71,7 +71,7 @@ PLAN = {
             "events": 561470,
             "seconds": 14.1,
             "bytes": 83886080,
-            "reach": "the change concerns only views that had PaymentReceived",
+            "reach": "only views that had events of these types can differ: PaymentReceived",
         }
     ]
 }

@@ -154,7 +154,7 @@ export function drop(viewType, event) {
 /** Run parked events again, by a corrected program: by the same one, the same would come of them. */
 export async function retry(viewType, build) {
   const contents = await get(`v1/builds/${viewType}/${build}`);
-  const text = h("textarea", { rows: 18, spellcheck: "false", wrap: "off" });
+  const text = h("textarea", { rows: 13, spellcheck: "false", wrap: "off" });
   text.value = contents.program;
   const recipe = JSON.parse(contents.recipe);
   return ask({

@@ -85,6 +85,7 @@ export function ask(
       } catch (error) {
         if (error.name !== "AbortError") put(said, problem(error));
         confirm.disabled = false;
+        confirm.scrollIntoView({ block: "end" }); // and what is said above it
       }
     });
     dialog.addEventListener("close", () => {

@@ -81,7 +81,7 @@ function told(viewType, found) {
     ["Only in the new build", found.only_new],
     ["Newly parked", found.newly_parked],
     ["No longer parked", found.no_longer_parked],
-    ["Parked for another reason", found.parked_otherwise],
+    ["Parked differently", found.parked_otherwise],
   ];
   return [
     found.equal
