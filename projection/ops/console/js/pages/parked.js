@@ -68,7 +68,7 @@ async function list(page, viewType, { search, signal, titled }) {
   };
   const form = h(
     "form",
-    { class: "row", onsubmit: filter },
+    { class: "row fields", onsubmit: filter },
     h("label", null, "Code", code),
     h("label", null, "Tenant", tenant),
     h("button", { type: "submit" }, "Filter"),
