@@ -17,7 +17,7 @@ COMPILE = $(VENV)/bin/uv pip compile --quiet --no-header
 LOCKED = --universal --generate-hashes --python-version 3.11
 RESOLVE = $(COMPILE) --extra node --extra client --extra embedded --extra testing \
   --extra avro --extra otel --extra parquet --extra postgres --extra protobuf --extra websocket --extra zstd \
-  --group test --group lint --group bench --group build
+  --group test --group browser --group lint --group bench --group build
 
 IMAGE_EXTRAS := node avro otel postgres protobuf websocket zstd
 

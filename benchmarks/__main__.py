@@ -6,6 +6,7 @@ import json
 
 from benchmarks import (
     calibration,
+    console,
     end_to_end,
     faults,
     formats,
@@ -40,6 +41,7 @@ for benchmark in (
     operations,
     observing,
     queries,
+    console,
     postgres,
     hostile,
     slow_clients,

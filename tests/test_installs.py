@@ -91,7 +91,7 @@ def test_the_lock_pins_what_pyproject_asks_for() -> None:
     wanted = [
         *PROJECT["dependencies"],
         *(one for needs in PROJECT["optional-dependencies"].values() for one in needs),
-        *(one for group in ("test", "lint", "bench", "build") for one in groups[group]),
+        *(one for group in ("test", "browser", "lint", "bench", "build") for one in groups[group]),
         *PYPROJECT["build-system"]["requires"],
     ]
     for one in map(Requirement, wanted):

@@ -44,6 +44,10 @@ def test_the_wheel_holds_the_one_grammar_unchanged(built: Path) -> None:
         assert (CHECKOUT / EXAMPLE).read_bytes() == archive.read(f"projection/_bundled/{EXAMPLE}")
         assert (CHECKOUT / ERRORS).read_bytes() == archive.read(f"projection/_bundled/{ERRORS}")
         assert "projection/py.typed" in archive.namelist()
+        console = [one for one in (CHECKOUT / "projection/ops/console").rglob("*") if one.is_file()]
+        assert CHECKOUT / "projection/ops/console/index.html" in console
+        for one in console:
+            assert one.read_bytes() == archive.read(one.relative_to(CHECKOUT).as_posix())
         assert "projection/_bundled/grammar/tables.json" in archive.namelist()
         assert {name.partition("/")[0] for name in archive.namelist()} == {
             "projection",

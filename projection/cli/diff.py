@@ -286,7 +286,7 @@ def _side(side: Side) -> dict[str, Any]:
 
 
 def _view(view: ViewDifference) -> dict[str, Any]:
-    from projection.cli.why import change_as_json
+    from projection.history.differences import change_as_json
 
     found: dict[str, Any] = {
         "tenant_id": str(view.tenant_id),

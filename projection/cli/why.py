@@ -271,6 +271,8 @@ def _as_json(found: Explanation, deployed: DeployedView, place: str | None, note
 
 
 def _effect(effect: Effect, place: str | None) -> dict[str, Any]:
+    from projection.history.differences import change_as_json
+
     envelope, reason = effect.event.envelope, effect.reason
     return {
         "sequence": effect.event.message.sequence,
@@ -283,11 +285,3 @@ def _effect(effect: Effect, place: str | None) -> dict[str, Any]:
         "changes": [change_as_json(one) for one in _changes(effect, place)],
         "reason": None if reason is None else {"code": reason.code, "message": reason.message, "place": reason.place},
     }
-
-
-def change_as_json(change: Change) -> dict[str, Any]:
-    """`{"path", "before", "after"}`; what is not there is left out."""
-    from projection.history.changes import ABSENT
-
-    sides = (("before", change.before), ("after", change.after))
-    return {"path": change.path} | {name: value for name, value in sides if value is not ABSENT}

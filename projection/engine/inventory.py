@@ -13,17 +13,20 @@ from projection.store import changes
 from projection.store.compacting import taken
 from projection.store.indexes import described, index_prefix
 from projection.store.lmdb_folder import DATA
-from projection.store.lmdb_reader import LmdbViewReader
+from projection.store.lmdb_reader import LmdbLane, LmdbViewReader
 from projection.store.ranges import after
 from projection.store.records import PARKED
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from projection.model.ids import ViewType
     from projection.store.build import Build
     from projection.store.catalog_reading import CatalogReading
     from projection.store.port import Snapshot, ViewReader
+
+    ReaderOf = Callable[[Build], ViewReader | None]
 
 State: TypeAlias = Literal["answers", "under way", "waits", "follows", "former"]
 
@@ -55,14 +58,23 @@ class BuildState:
         }
 
 
-def build_states(catalog: CatalogReading, view_type: ViewType | None = None) -> list[BuildState]:
+def build_states(
+    catalog: CatalogReading, view_type: ViewType | None = None, open_already: ReaderOf | None = None
+) -> list[BuildState]:
     """The builds of a view type, or of all; those of one the oldest first.
+
+    Args:
+        catalog: of the data folder.
+        view_type: whose builds; None for those of all.
+        open_already: gives the stores that this process has open, in which none may be opened twice; of the others
+            only their size is told. None: nobody here has one open, and all are looked into.
 
     Raises:
         StorageError: the catalog cannot be read; of a store that cannot be, its state says so.
     """
     builds, paused = catalog.all_builds() if view_type is None else catalog.builds(view_type), catalog.paused()
-    return [_measured(BuildState(one, *_state(catalog, one), paused.get(one.view_type))) for one in builds]
+    states = (BuildState(one, *_state(catalog, one), paused.get(one.view_type)) for one in builds)
+    return [_measured(one, open_already) for one in states]
 
 
 def _state(catalog: CatalogReading, build: Build) -> tuple[State, str | None]:
@@ -81,18 +93,26 @@ def _state(catalog: CatalogReading, build: Build) -> tuple[State, str | None]:
     return "former", rolled_back
 
 
-def _measured(one: BuildState) -> BuildState:
+def _measured(one: BuildState, open_already: ReaderOf | None) -> BuildState:
     path = one.build.lane_path()
     one = replace(one, bytes=_taken(path.parent))
     if not is_folder(path):
         return one
     try:
-        with LmdbViewReader.open(path) as reader:
-            parked = sum(1 for _ in reader.parked())
-            free = max(0, taken(path / DATA) - reader.used_bytes())
-            return replace(one, scanned=reader.position().scanned, views=reader.count_views(), parked=parked, free=free)
+        if open_already is None:
+            with LmdbViewReader.open(path) as reader:
+                return _looked_into(one, reader)
+        found = open_already(one.build)
+        return _looked_into(one, found) if isinstance(found, LmdbLane) else one
     except StorageError as error:
         return replace(one, problem=error.message)
+
+
+def _looked_into(one: BuildState, reader: LmdbLane) -> BuildState:
+    with reader.snapshot() as store:
+        parked = sum(1 for _ in store.keys(PARKED, after(PARKED)))
+    free = max(0, taken(one.build.lane_path() / DATA) - reader.used_bytes())
+    return replace(one, scanned=reader.position().scanned, views=reader.count_views(), parked=parked, free=free)
 
 
 def contents_of(build: Build) -> dict[str, Any] | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from projection.engine.event import with_message
 from projection.engine.parking import LaneHaltedError, Parking, Trouble
+from projection.engine.tally import SAMPLED, Tally
 from projection.engine.view_cache import CACHED_BYTES, CachedView, ViewCache
 from projection.errors import DecodeError, ProjectionError, StorageDamagedError
 from projection.lang.failures import Failure, key_too_long
@@ -75,6 +76,7 @@ class Lane:
         self.shares = frozenset(shares)
         self.halted: ProjectionError | None = None
         self.gas = 0  # used by the programs since the lane was opened
+        self.tally = Tally()
         self.loaded: Loaded | None = None  # what it took to fold it, where it did not answer and that was measured
         self.epoch = store.claim()
         self._program = deployed.program
@@ -198,8 +200,11 @@ class Lane:
                 trouble.refused.append((ViewId(view_id), failure))
                 continue
             self.gas += applied.gas
+            self.tally.add(steps, applied.gas)
             if applied.view is not cached.view:
                 changes.append((cached, applied))
+                if event.message.sequence % SAMPLED == 0:
+                    self.tally.hot_views.saw(target)
         # Only now: a halt at one view id must leave the others as they were.
         if trouble is not None and not self._parking.receive(event, trouble, again=again):
             self._touch(event, payload, targets)  # its tenant is suspended by it, but erasures go on

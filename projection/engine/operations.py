@@ -18,6 +18,7 @@ from projection.engine.builds import PlannedBuild, taking_decisions
 from projection.engine.candidates import require_no_candidate
 from projection.engine.decisions import drop_in
 from projection.engine.deployer import Deployer
+from projection.engine.deploying import plan_deployment
 from projection.engine.event import event_reader
 from projection.engine.event_log import about
 from projection.engine.fault_log import log_fault, suppress_faults
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from projection.engine.adoption import Adoption
     from projection.engine.decisions import Dropped
-    from projection.engine.deploying import StepTaken
+    from projection.engine.deploying import Step, StepTaken
     from projection.engine.deployment import DeployedView
     from projection.engine.lane import Lane
     from projection.engine.node import Node
@@ -66,7 +67,7 @@ class Operations:
             settings: of the node; they name its manifest.
         """
         self.catalog = catalog
-        self._settings = settings
+        self.settings = settings
         self._node = node
         self._roster = node.roster
         self._catalog = catalog
@@ -203,7 +204,15 @@ class Operations:
             ProgramsInvalidError: with the diagnostics of all programs; nothing changed.
             StreamError, StorageError: as in `deploy`.
         """
-        return await self.deploy(await deployed_anew(self._settings, self._access), author, gate, defers=defers)
+        return await self.deploy(await deployed_anew(self.settings, self._access), author, gate, defers=defers)
+
+    async def steps_of_reload(self) -> list[Step]:
+        """What `reload` would do by now; nothing is changed.
+
+        Raises:
+            ConfigurationError, ProgramsInvalidError, StorageError: as in `reload`.
+        """
+        return plan_deployment(self._catalog, await deployed_anew(self.settings, self._access))
 
     async def promote(self, view_type: ViewType, choice: Promotion, author: Author) -> Switched:
         """Promote a build that waits, or that was rolled back; now, or once it has caught up.

@@ -47,7 +47,7 @@ class DifferingView(msgspec.Struct, frozen=True):
     def of(cls, view: ViewDifference) -> DifferingView:
         """The same of a view in this process; what is on one side only is told without its fields."""
         told = view.changes if view.kind == "changed" else []
-        return cls(str(view.tenant_id), str(view.view_id), view.kind, [*map(_change, told)], _first(view.first))
+        return cls(str(view.tenant_id), str(view.view_id), view.kind, [*map(change_as_json, told)], _first(view.first))
 
 
 class DifferentlyParked(msgspec.Struct, frozen=True):
@@ -111,7 +111,8 @@ def _side(one: ComparedBuild) -> BuildSide:
     return BuildSide(one.build.number, one.scanned, one.views, one.parked, one.suspended, one.digest)
 
 
-def _change(change: Change) -> dict[str, Any]:
+def change_as_json(change: Change) -> dict[str, Any]:
+    """`{"path", "before", "after"}`; what is not there is left out."""
     sides = (("before", change.before), ("after", change.after))
     return {"path": change.path} | {name: value for name, value in sides if value is not ABSENT}
 

@@ -10,7 +10,8 @@ from projection.engine.recipes import differences
 from projection.engine.unhandled import Unhandled
 from projection.history.subjects import Subjects, subjects_of
 from projection.history.watching import WatchedViews
-from projection.model.keys import ViewKey
+from projection.model.keys import encoded_view_key, is_key_too_long
+from projection.query.errors import QueryLimitError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from projection.history.watching import Effect
     from projection.model.ids import TenantId, ViewId
     from projection.store.build import Build
+    from projection.store.port import ViewReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +49,44 @@ class Explanation:
     unreached: int = 0  # events of the tenant that reached no view, where only its aggregate would say whose they are
     # Where no event is for the view: those of types that the program does not handle, which may have been meant for it.
     unhandled: Unhandled | None = None
+    left_out: int = 0  # effects before the first of `effects`, where only so many are kept
     halted: ProjectionError | None = None  # the policy said so at an event; later ones were not folded
     agrees: bool | None = None  # with the stored view; None where that cannot be compared
+
+
+@dataclass(slots=True)
+class Bounds:
+    """What one explanation may take, where others wait for the same processor and memory."""
+
+    events: int  # of the log, that may be read
+    effects: int  # that are kept, the last ones
+    bytes: int  # of the views that these hold, before and after
+    _held: int = 0
+
+    def require_few(self, read: int) -> None:
+        """Refuse to read on.
+
+        Raises:
+            QueryLimitError: too many events were read.
+        """
+        if read > self.events:
+            raise QueryLimitError(
+                f"more than {self.events:,} events would have to be read for the history of this view",
+                limit="past_events",
+                value=self.events,
+                hint="`projection why`, on the node's machine, reads any number",
+            )
+
+    def keep_few(self, found: Explanation) -> None:
+        """Forget the first effects beyond the bounds; the last one stays."""
+        self._held += _weight(found.effects[-1])
+        while len(found.effects) > 1 and (len(found.effects) > self.effects or self._held > self.bytes):
+            self._held -= _weight(found.effects.pop(0))
+            found.left_out += 1
+
+
+def _weight(effect: Effect) -> int:
+    return len(effect.before or b"") + len(effect.after or b"")
 
 
 def stored_view(data: Path, deployed: DeployedView, tenant_id: TenantId, view_id: ViewId) -> StoredView | None:
@@ -65,10 +103,21 @@ def stored_view(data: Path, deployed: DeployedView, tenant_id: TenantId, view_id
         build = catalog.serving(deployed.entry.view_type)
     if build is None:
         return None
-    key = ViewKey(tenant_id, deployed.entry.view_type, view_id).encode()
-    with LmdbViewReader.open(build.lane_path()) as reader, reader.snapshot() as snapshot:
+    with LmdbViewReader.open(build.lane_path()) as reader:
+        return stored_in(build, reader, tenant_id, view_id)
+
+
+def stored_in(build: Build, reader: ViewReader, tenant_id: TenantId, view_id: ViewId) -> StoredView:
+    """The view in the open store of a build.
+
+    Raises:
+        StorageError: the store cannot be read.
+    """
+    key = encoded_view_key(tenant_id, build.view_type, view_id)
+    with reader.snapshot() as snapshot:
         suspended = (one.sequence for one in reader.suspensions() if one.concerns(tenant_id, view_id))
-        return StoredView(build, snapshot.position.scanned, snapshot.get(key), min(suspended, default=None))
+        view = None if is_key_too_long(key) else snapshot.get(key)
+        return StoredView(build, snapshot.position.scanned, view, min(suspended, default=None))
 
 
 def folded_otherwise(stored: StoredView, deployed: DeployedView) -> str | None:
@@ -89,6 +138,7 @@ async def explain(
     at: int | None = None,
     stored: StoredView | None = None,
     progress: Callable[[int], None] | None = None,
+    bounds: Bounds | None = None,
 ) -> Explanation:
     """The events that made a view.
 
@@ -100,17 +150,23 @@ async def explain(
         at: the last sequence to fold; None for the end of the log.
         stored: to compare with, where the log is the one that it was folded from.
         progress: takes the sequence that was come to.
+        bounds: what it may take; with them, nothing is told of events that the program does not handle.
 
     Raises:
+        QueryLimitError: more events would have to be read.
         ProjectionError: the log cannot be read.
     """
     subjects = subjects_of(deployed, tenant_id, view_id)
+    read = 0
     found = Explanation(tenant_id, view_id, subjects)
     before = await log.before_start(deployed)
     views = WatchedViews(deployed, {(tenant_id, view_id)}, before)
     last = 0  # the sequence of the last event that was folded
     async with aclosing(log.read(deployed, subjects.filters, before, at)) as batches:
         async for batch in batches:
+            read += len(batch)
+            if bounds is not None:
+                bounds.require_few(read)
             for event in batch:
                 sequence = event.message.sequence
                 if stored is not None and last <= stored.scanned < sequence:
@@ -123,13 +179,15 @@ async def explain(
                     if effect.view_id is not None:
                         found.view = effect.after
                     found.effects.append(effect)
+                    if bounds is not None:
+                        bounds.keep_few(found)
             if progress is not None and batch:
                 progress(batch[-1].message.sequence)
     found.halted = views.halted
     found.end = log.end if at is None else min(at, log.end)
     if stored is not None and last <= stored.scanned <= found.end:
         found.agrees = found.view == stored.view
-    if not any(effect.view_id for effect in found.effects):
+    if bounds is None and not any(effect.view_id for effect in found.effects):
         found.unhandled = await _unhandled(log, deployed, found, before, at)
     return found
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from projection.engine.deploying import Step
+    from projection.engine.inventory import ReaderOf
     from projection.engine.scope import Scope
     from projection.history.estimating import FoldPace
     from projection.history.logs import Log
@@ -82,15 +83,20 @@ class PlannedStep:
         return None if self.events is None or self.pace is None else self.pace.seconds(self.events)
 
 
-def planned(catalog: CatalogReading, steps: Sequence[Step]) -> list[PlannedStep]:
+def planned(catalog: CatalogReading, steps: Sequence[Step], open_already: ReaderOf | None = None) -> list[PlannedStep]:
     """What each step of a deployment takes, as far as the data folder tells.
+
+    Args:
+        catalog: of the data folder.
+        steps: what a deployment would do.
+        open_already: as for `build_states`.
 
     Raises:
         StorageError: the folder cannot be read.
     """
     found, audit = [], catalog.audit()
     for step in steps:
-        states = {one.build.number: one for one in build_states(catalog, step.view_type)}
+        states = {one.build.number: one for one in build_states(catalog, step.view_type, open_already)}
         match step:
             case FoldsAnew():
                 found.append(PlannedStep(step, states[step.answers.number].bytes, 0))
@@ -100,7 +106,7 @@ def planned(catalog: CatalogReading, steps: Sequence[Step]) -> list[PlannedStep]
                 found.append(PlannedStep(step, None, None))
         if (folds := found[-1].folds) is not None:
             found[-1].views = states[folds.answers.number].views
-            found[-1].scope = stored_scope(folds.answers, folds.deployed)
+            found[-1].scope = stored_scope(folds.answers, folds.deployed, open_already)
             found[-1].pace = measured(audit, folds.view_type)
             if found[-1].is_partial:
                 part = measured(audit, folds.view_type, of_parts=True)

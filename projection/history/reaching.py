@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from typing import TYPE_CHECKING
 
 from projection.engine.event import with_message
@@ -17,22 +17,28 @@ from projection.store.lmdb_reader import LmdbViewReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from contextlib import AbstractContextManager
 
     from projection.engine.deployment import DeployedView
     from projection.engine.event import Event
+    from projection.engine.inventory import ReaderOf
     from projection.history.logs import Log
     from projection.history.watching import Target
     from projection.store.build import Build
+    from projection.store.port import ViewReader
 
 MOST = 1_000_000  # views that are remembered
 _MOST_PART = 0.25  # of all views: to fold more of them takes longer than to fold everything
 
 
-def stored_scope(answers: Build, deployed: DeployedView) -> Scope:
-    """Tell what deploying this reaches and folds anew, by what the build that answers holds as well."""
+def stored_scope(answers: Build, deployed: DeployedView, open_already: ReaderOf | None = None) -> Scope:
+    """Tell what deploying this reaches and folds anew, by what the build that answers holds as well.
+
+    `open_already` is as for `build_states`.
+    """
     scope = scope_of(answers, deployed)
     try:
-        with LmdbViewReader.open(answers.lane_path()) as reader:
+        with _reader(answers, open_already) as reader:
             if scope.reach.is_narrow and any(one.view_id is None for one in reader.suspensions()):
                 reach = Reach(everything="a tenant is suspended, and all its views lack events")
                 return Scope(reach, reach.everything)
@@ -46,6 +52,14 @@ def too_many(touched: int, views: int, *, is_whole: bool) -> str:
     if not is_whole:
         return f"the change reaches more than {touched:,} views"
     return f"the change reaches {touched:,} views, and there are {views:,}" if touched > _MOST_PART * views else ""
+
+
+def _reader(build: Build, open_already: ReaderOf | None) -> AbstractContextManager[ViewReader]:
+    if open_already is None:
+        return LmdbViewReader.open(build.lane_path())
+    if (found := open_already(build)) is None:
+        raise StorageError(f"the store of build {build.number} is not open in this node")
+    return nullcontext(found)
 
 
 class TouchedViews:

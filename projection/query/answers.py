@@ -44,6 +44,42 @@ class PastViewAnswer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     incomplete: bool  # whether any view of the tenant may have lacked an event
 
 
+class HistoryReason(msgspec.Struct, frozen=True):
+    """Why a view did not take an event."""
+
+    code: str
+    message: str
+    place: str | None  # `file:line:column` of the program
+
+
+class HistoryEvent(msgspec.Struct, frozen=True):
+    """An event of the log, and what became of it at a view."""
+
+    sequence: int
+    event_type: str | None  # null, as the next two, where it is no event that can be read
+    timestamp: str | None
+    event_id: str | None
+    outcome: str  # `made`, `changed`, `deleted`, `unchanged`, `parked`, `waits`, `skipped`, `dropped` or `halted`
+    reached_view: bool  # false: it reached no view, and may have been meant for this one
+    lines: list[int]  # of the program, that ran for it
+    gas: int
+    changes: list[dict[str, Any]]  # `path`, `before` and `after`; what is not there is left out
+    reason: HistoryReason | None
+
+
+class HistoryAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The events that made a view."""
+
+    build: int  # whose program folded them
+    program: str  # the digest of that
+    id: str
+    at: int  # behind which event of the log
+    view: Any  # as it was then, as it is stored; null where there was none
+    events: list[HistoryEvent]  # the last ones, in the log's order
+    left_out: int  # earlier ones
+    agrees: bool | None  # whether the build holds the same view; null where that cannot be compared
+
+
 class FoundView(msgspec.Struct, frozen=True, gc=False):
     """A view of a page, or what was selected of it."""
 

@@ -13,7 +13,7 @@ from projection.model.state_digest import StateDigest, entry_digest
 from projection.store.format import Kind, check_stamp
 from projection.store.lmdb_opening import open_still, open_to_read
 from projection.store.port import Audit
-from projection.store.ranges import counted, entries_below
+from projection.store.ranges import after, counted, entries_below, entries_between
 from projection.store.records import (
     EPOCH,
     OF_LANE,
@@ -99,6 +99,13 @@ class LmdbLane:
             for _, stored in entries_below(transaction, parked_prefix(tenant_id, view_id)):
                 if (event := decode_parked(stored)).view_id == view_id:  # of a long id, keys hold the begin
                     yield event
+
+    def parked_behind(self, key: bytes | None, prefix: bytes = PARKED) -> Iterator[tuple[bytes, ParkedEvent]]:
+        """Those of `parked` whose keys begin with a prefix and come after a key, each with its own; None: all."""
+        with self._understood(), self._environment.read() as transaction:
+            start = prefix if key is None else key + b"\x00"
+            for found, stored in entries_between(transaction, start, after(prefix)):
+                yield found, decode_parked(stored)
 
     def suspensions(self) -> list[Suspension]:
         """See `ViewReader.suspensions`."""

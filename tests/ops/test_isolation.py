@@ -79,6 +79,8 @@ def check_reads(site, mode, tenant, other) -> None:
             site, mode, tenant, f"/v1/views/{VIEW}/{quote(view_id, safe='').replace('.', '%2E')}", params=fresh
         )
         assert (view_id, view, view_id in degraded_of(tenant)) == (answer["id"], answer["view"], answer["degraded"])
+    made = own(site, mode, tenant, f"/v1/history/{VIEW}", params={"id": SAME})  # an id that the others have as well
+    assert (expected[SAME], ["made"]) == (made["view"], [event["outcome"] for event in made["events"]])
     mine = [{"id": view_id, "view": expected[view_id]} for view_id in EXPECTED_IDS]
     marker = marker_of(other)
     filters = {
@@ -118,7 +120,11 @@ def check_reaching_over(site, mode, tenant, other) -> None:
         f"/v1/views/{quote(other, safe='')}%3A{VIEW}/a",
         f"/v1/views/{VIEW}%3Aa",
         f"/v1/views/{VIEW}/a%00",
+        f"/v1/history/{VIEW}?id={quote(other, safe='')}%3A{VIEW}%3Aa",
+        f"/v1/history/{VIEW}?id={SAME}&tenant_id={quote(other, safe='')}",
         "/v1/catalog",
+        "/v1/access",
+        "/v1/status",
         "/health",
         "/ready",
         "/metrics",

@@ -63,7 +63,9 @@ class Access:
         if not self._tenancy.enabled:
             return Reader(self._tenancy.default)
         if tenant_id is None:
-            raise RequestError("access.forbidden", "the credentials name no tenant")
+            raise RequestError(
+                "access.forbidden", "the credentials name no tenant", hint="views belong to a tenant: sign in for one"
+            )
         return Reader(tenant_id or self._tenancy.default)  # as with events: empty names the default
 
     def is_operator(self, headers: Headers) -> bool:

@@ -10,7 +10,17 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from projection.errors import ProjectionError
-from projection.ops.http import building, changes, long_running, operating, operations, views
+from projection.ops.http import (
+    building,
+    changes,
+    console,
+    inspecting,
+    long_running,
+    operating,
+    operations,
+    status,
+    views,
+)
 from projection.ops.http.front import Front
 from projection.ops.http.openapi import openapi
 from projection.ops.http.problems import RequestError, response_of
@@ -36,6 +46,9 @@ def application(service: Service) -> Front:
         building.router,
         long_running.router,
         operations.router,
+        status.router,
+        inspecting.router,
+        console.router,
     ):
         app.include_router(router)
     app.router.routes.insert(0, views.VIEW_ROUTE)

@@ -42,7 +42,7 @@ _SAFETY = (
 )
 _PIECE = 262_144  # bytes that are written at a time: encrypted, what is written at once is nowhere seen to wait
 _LAST = (b"connection", b"close")  # of a node that leaves: the next request finds another one
-_PRIVATE = (b"cache-control", b"no-store")  # unless an endpoint says otherwise
+_PRIVATE = (b"cache-control", b"no-store")
 
 
 class Front:
@@ -169,7 +169,7 @@ class _Answer:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             names = {name for name, _ in message["headers"]}
-            added = self._added if b"cache-control" in names else (*self._added, _PRIVATE)
+            added = [one for one in (*self._added, _PRIVATE) if one[0] not in names]  # an endpoint may say otherwise
             message = {**message, "headers": [*message["headers"], *added]}
             if b"content-length" in names:
                 self._head = message

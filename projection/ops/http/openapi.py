@@ -9,13 +9,24 @@ from fastapi.openapi.utils import get_openapi
 
 from projection import __version__
 from projection.engine import orders, outcomes
+from projection.engine.node_status import NodeStatus, ViewTypeDetails
 from projection.engine.tasks import TaskRecord
 from projection.history.differences import BuildDifferences
+from projection.history.latest import LogPage
 from projection.ops.http.long_running import TaskList
 from projection.ops.http.operations import Health, Readiness
 from projection.ops.http.problems import Problem, documented
-from projection.query.answers import CatalogAnswer, Explanation, PastViewAnswer, QueryAnswer, ViewAnswer
+from projection.ops.http.status import AccessAnswer, AuditList, BuildContents, BuildList, PlanAnswer
+from projection.query.answers import (
+    CatalogAnswer,
+    Explanation,
+    HistoryAnswer,
+    PastViewAnswer,
+    QueryAnswer,
+    ViewAnswer,
+)
 from projection.query.form import Query
+from projection.query.parked_pages import ParkedDetails, ParkedPage
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -63,6 +74,17 @@ _OF_OPERATIONS = (
     outcomes.Done,
     TaskRecord,
     TaskList,
+    NodeStatus,
+    ViewTypeDetails,
+    AccessAnswer,
+    BuildList,
+    BuildContents,
+    PlanAnswer,
+    AuditList,
+    ParkedPage,
+    ParkedDetails,
+    HistoryAnswer,
+    LogPage,
 )
 _OPEN = ("/health", "/ready")
 _ACCESS = ("access.denied", "access.forbidden", "access.missing")

@@ -107,7 +107,7 @@ def operation(
             order, service = await _order_of(request, kind), service_of(request)
             if is_long:
                 return await _begun(request, lambda: work(order, service))
-            done = await _came_of(lambda: work(order, service))
+            done = await came_of(lambda: work(order, service))
             return done if isinstance(done, Response) else answer(done)
 
         endpoint.__doc__ = work.__doc__
@@ -153,7 +153,7 @@ async def _order_of(request: Request, kind: type[_Order]) -> _Order:
         raise RequestError("http.invalid", f"the body is not a valid request: {error}") from None
 
 
-async def _came_of(work: Callable[[], Awaitable[_Came]]) -> _Came:
+async def came_of(work: Callable[[], Awaitable[_Came]]) -> _Came:
     """What came of an operation; why it was not done is told, for only operators ask.
 
     Raises:
@@ -173,11 +173,11 @@ async def _begun(request: Request, begin: Callable[[], Running]) -> Response:
     async def begun() -> Running:
         return begin()
 
-    task, running = await _came_of(begun)
+    task, running = await came_of(begun)
     wishes = {one.strip().lower() for one in request.headers.get("prefer", "").split(",")}
     if "respond-async" in wishes:  # RFC 7240
         return answer(task.record, {**at_task(task), "preference-applied": "respond-async"}, 202)
-    return answer(await _came_of(lambda: asyncio.shield(running)), at_task(task))
+    return answer(await came_of(lambda: asyncio.shield(running)), at_task(task))
 
 
 def at_task(task: Task) -> dict[str, str]:

@@ -13,7 +13,7 @@ from projection.query.form import ID, OPERATORS, Query, read_filter
 from projection.query.freshness import Wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from projection.model.ids import ViewType
     from projection.model.query_limits import QueryLimits
@@ -58,6 +58,36 @@ def none_expected(query_string: bytes, known: Sequence[str] = ()) -> None:
     for name, _ in read_parameters(query_string):
         if name not in known:
             raise _unknown(name, known)
+
+
+def read_texts(query_string: bytes, known: Sequence[str]) -> dict[str, str]:
+    """Parameters that may be there once each.
+
+    Raises:
+        RequestError: one is not known, or is there twice.
+    """
+    found: dict[str, str] = {}
+    for name, text in read_parameters(query_string):
+        if name not in known:
+            raise _unknown(name, known)
+        if name in found:
+            raise RequestError("http.invalid", f"the parameter {name} is there twice")
+        found[name] = text
+    return found
+
+
+def read_number(texts: Mapping[str, str], name: str, default: int, most: int) -> int:
+    """A whole number from 1 on.
+
+    Raises:
+        RequestError: it is none, or is beyond what is allowed.
+    """
+    text = texts.get(name)
+    if text is None:
+        return default
+    if not text.isascii() or not text.isdigit() or len(text) > _MAX_DIGITS or not 1 <= int(text) <= most:
+        raise _wrong(name, f"a whole number from 1 to {most:,}")
+    return int(text)
 
 
 def read_wanted(parameters: Parameters) -> Wanted:

@@ -21,6 +21,7 @@ from projection.engine.live_backups import LiveBackups
 from projection.engine.operations import Operations
 from projection.engine.retention import Retention
 from projection.errors import ConfigurationError, StorageError
+from projection.history.latest import LatestEvents
 from projection.history.logs import StreamLog
 from projection.history.past_views import PastViews
 from projection.history.repairing import Repairs
@@ -141,7 +142,8 @@ async def serving(
     long = LongOperations(node, catalog, operations, repairs, backups, new_builds)
     long.restore()
     metrics = Metrics(node, queries, lambda: changes.streams, long.tasks, backups, catalog.data)
-    service = Service(node, operations, long, queries, past, owner, metrics, changes, settings.http, "socket")
+    latest = LatestEvents(node, settings.stream)
+    service = Service(node, operations, long, queries, past, latest, owner, metrics, changes, settings.http, "socket")
     doors: list[tuple[_Server, socket.socket]] = []
     control = _control(catalog.data)
     if control is not None:

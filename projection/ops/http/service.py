@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from projection.engine.node import Node
     from projection.engine.operations import Operations
+    from projection.history.latest import LatestEvents
     from projection.history.past_views import PastViews
     from projection.model.http_settings import HttpSettings
     from projection.ops.http.access import Access
@@ -31,6 +32,7 @@ class Service:
     long: LongOperations
     queries: Queries
     past: PastViews
+    latest: LatestEvents
     access: Access
     metrics: Metrics
     changes: ChangeFeed

@@ -101,7 +101,7 @@ async def view(request: Request, reader: OfTenant, view_type: Type, view_id: Id)
     """One view by its id. A `/` in the id may stand as it is or as `%2F`; `.` and `..` are best sent as `%2E`."""
     service = service_of(request)
     parameters = read_parameters(request.scope["query_string"])
-    named = _view_type(view_type)
+    named = view_type_of(view_type)
     if any(name == "at" for name, _ in parameters):
         return await _past_view(request, reader.tenant_id, named, ViewId(view_id), parameters)
     wanted = read_wanted(parameters)
@@ -156,7 +156,7 @@ VIEW_ROUTE = Route(VIEW_PATH, view_directly, methods=["GET"])
 async def views(request: Request, reader: OfTenant, view_type: Type) -> Response:
     """Views that meet conditions: `status=paid`, `balance[gt]=100`; or by their ids: `id=A1&id=A2`."""
     service = service_of(request)
-    named = _view_type(view_type)
+    named = view_type_of(view_type)
     await service.queries.ready(named)
     parameters, queries = read_parameters(request.scope["query_string"]), service.queries
     query = read_query(named, parameters, queries.schema, queries.limits)
@@ -215,7 +215,12 @@ async def catalog(request: Request, who: OfAnyone) -> Response:
     return Response(msgspec.json.encode(await service_of(request).queries.catalog()), media_type=_JSON)
 
 
-def _view_type(name: str) -> ViewType:
+def view_type_of(name: str) -> ViewType:
+    """The view type that an address names.
+
+    Raises:
+        UnknownViewTypeError: it can be none.
+    """
     try:
         return ViewType(name)
     except ValueError:

@@ -1,0 +1,333 @@
+"""The endpoints that say how the node, its view types and its builds are; nothing is changed by them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Path, Request, Response
+
+from projection import __version__
+from projection.engine.inventory import build_states
+from projection.engine.node_status import node_status, view_type_details
+from projection.errors import ConfigurationError, StorageError, StreamError
+from projection.history.planning import planned
+from projection.model.ids import ViewType
+from projection.ops.http.access import OfAnyone, OfOperator
+from projection.ops.http.described import answered, parameter
+from projection.ops.http.orders import came_of
+from projection.ops.http.parameters import none_expected, read_number, read_texts
+from projection.ops.http.problems import documented
+from projection.ops.http.service import service_of
+from projection.ops.http.status_examples import ACCESS, AUDIT, BUILD, DETAILS, PLAN, STATUS
+from projection.query.errors import UnknownViewTypeError
+from projection.stream.jetstream import JetStream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from projection.engine.inventory import BuildState
+    from projection.history.planning import PlannedStep
+    from projection.ops.http.service import Service
+    from projection.store.build import Build
+    from projection.store.port import ViewReader
+
+_JSON = "application/json"
+_MOST_RECORDS = 1_000
+router = APIRouter(tags=["operations"])
+Type = Annotated[str, Path(description="The view type.", examples=["fine_summary"])]
+
+
+class AccessAnswer(msgspec.Struct, frozen=True):
+    """Whose credentials a request has, and what they open."""
+
+    mode: str  # `none`, `header` or `jwt`
+    tenants: bool  # whether there are tenants; else all is the default tenant's
+    tenant_id: str | None  # whose views may be read; null: nobody's
+    operator: bool  # whether orders may be given
+
+
+class BuildRecord(msgspec.Struct, frozen=True):
+    """A build of the data folder."""
+
+    view_type: str
+    build: int
+    state: str  # `answers`, `under way`, `waits`, `follows` or `former`
+    why: str | None  # why it waits, or does not answer any more
+    paused: str | None  # why its view type is; null where it is not
+    bytes: int  # on the disk
+    free: int | None  # of these, about what compaction gives back; of a build that the node has not open, null as below
+    scanned: int | None
+    views: int | None
+    parked: int | None
+    problem: str | None  # why its store cannot be read
+
+    @classmethod
+    def of(cls, one: BuildState) -> BuildRecord:
+        """The same of a build that this process looked at."""
+        known = {name: getattr(one, name) for name in cls.__struct_fields__ if name not in ("view_type", "build")}
+        return cls(view_type=str(one.build.view_type), build=one.build.number, **known)
+
+
+class BuildList(msgspec.Struct, frozen=True):
+    """The builds of the data folder, those of one view type the oldest first."""
+
+    builds: list[BuildRecord]
+
+
+class BuildContents(msgspec.Struct, frozen=True):
+    """A build, and what it is folded by."""
+
+    record: BuildRecord
+    recipe: str  # JSON: program and manifest entry, as the orders `adopt` and `deploy` take one
+    program_name: str
+    program: str  # its text
+    drops: list[dict[str, Any]]  # parked events that operators left out
+    gate: dict[str, Any]  # when it may answer
+    lineage: dict[str, Any] | None  # of which build it is an adopted copy
+
+
+class StepPlanned(msgspec.Struct, frozen=True):
+    """What a reload would do with one view type, and what that takes."""
+
+    view_type: str
+    change: str
+    why: str  # what is different
+    build: int | None  # that would be folded from then on; null where it is still to be made, or is none
+    events: int | None  # to be read, at most; null: none, or not known
+    seconds: float | None  # that folding them takes, about; null: nothing is folded, or not known
+    bytes: int | None  # on the disk, about
+    reach: str | None  # which views the change can concern, in words
+
+
+class PlanAnswer(msgspec.Struct, frozen=True):
+    """What a reload would do by now."""
+
+    steps: list[StepPlanned]
+
+
+class AuditList(msgspec.Struct, frozen=True):
+    """What operators have done, the latest first."""
+
+    records: list[dict[str, Any]]
+
+
+@router.get(
+    "/v1/access",
+    summary="Whose credentials these are",
+    operation_id="access",
+    responses=answered("AccessAnswer", ACCESS, "Whose they are, and what they open."),
+)
+async def access(request: Request, who: OfAnyone) -> Response:
+    """For clients that show what can be done, such as the console."""
+    none_expected(request.scope["query_string"])
+    service = service_of(request)
+    tenancy = service.operations.settings.tenancy
+    tenant_id = who.tenant_id if tenancy.enabled else tenancy.default
+    named = None if tenant_id is None else str(tenant_id or tenancy.default)
+    is_operator = service.access.is_operator(request.scope["headers"])
+    return _answer(AccessAnswer(service.settings.access.mode, tenancy.enabled, named, is_operator))
+
+
+@router.get(
+    "/v1/status",
+    summary="How the node and its view types are",
+    operation_id="status",
+    responses=answered("NodeStatus", STATUS, "Its view types, and how far the builds of each are."),
+)
+async def status(request: Request, who: OfAnyone) -> Response:
+    """With an operator's credentials also how much there is, what troubles there are, and the builds that follow."""
+    del who  # only that it is somebody
+    none_expected(request.scope["query_string"])
+    service = service_of(request)
+    is_operator = service.access.is_operator(request.scope["headers"])
+    return _answer(node_status(service.node, service.operations.catalog, __version__, for_operators=is_operator))
+
+
+@router.get(
+    "/v1/status/{view_type}",
+    summary="All that is known of a view type",
+    operation_id="viewTypeStatus",
+    dependencies=[OfOperator],
+    responses={
+        **documented("query.unknown_view_type"),
+        **answered("ViewTypeDetails", DETAILS, "The builds that the node folds, with what they use and hold."),
+    },
+)
+async def view_type_status(request: Request, view_type: Type) -> Response:
+    """Gas by handler, hot views, digests and indexes; gas and hot views since the build was opened."""
+    none_expected(request.scope["query_string"])
+    service = service_of(request)
+    try:
+        found = view_type_details(service.node, service.operations.catalog, ViewType(view_type))
+    except (ConfigurationError, ValueError):
+        raise _unknown(view_type) from None
+    return _answer(found)
+
+
+@router.get(
+    "/v1/builds",
+    summary="The builds of the data folder",
+    operation_id="builds",
+    dependencies=[OfOperator],
+    openapi_extra={
+        "parameters": [parameter("view_type", "Only those of a view type.", {"type": "string"}, "fine_summary")]
+    },
+    responses={
+        **documented("query.unknown_view_type"),
+        **answered("BuildList", {"builds": [BUILD]}, "Their states, how far they are, and what they take."),
+    },
+)
+async def builds(request: Request) -> Response:
+    """Of builds that the node has not open, only what they take on the disk is told."""
+    given = read_texts(request.scope["query_string"], ("view_type",))
+    states = await _states(service_of(request), given.get("view_type"))
+    return _answer(BuildList([BuildRecord.of(one) for one in states]))
+
+
+@router.get(
+    "/v1/builds/{view_type}/{build}",
+    summary="One build, and what it is folded by",
+    operation_id="build",
+    dependencies=[OfOperator],
+    responses={
+        **documented("query.unknown_view_type"),
+        **answered(
+            "BuildContents",
+            {
+                "record": BUILD,
+                "recipe": "{…}",
+                "program_name": "fine_summary.proj",
+                "program": "proj 1\nprojection fine_summary\n",
+                "drops": [{"sequence": 1024, "tenant_id": "north", "view_id": "A1"}],
+                "gate": {"promote": None, "although_parked": False, "rolled_back": False},
+                "lineage": None,
+            },
+            "Its program and settings, and the decisions made about it.",
+        ),
+    },
+)
+async def build(
+    request: Request,
+    view_type: Type,
+    build: Annotated[str, Path(description="The number of the build.", examples=["3"])],
+) -> Response:
+    """The recipe is what the orders `adopt` and `deploy` take."""
+    none_expected(request.scope["query_string"])
+    states = await _states(service_of(request), view_type)
+    one = next((state for state in states if str(state.build.number) == build), None)
+    if one is None:
+        raise UnknownViewTypeError(
+            f"view type {view_type[:80]!r} has no build {build[:20]!r}", hint="GET /v1/builds names all there are"
+        )
+    program = json.loads(one.build.recipe)["program"]
+    made_of = one.made_of
+    contents = BuildContents(
+        record=BuildRecord.of(one),
+        recipe=one.build.recipe,
+        program_name=program["name"],
+        program=program["text"],
+        drops=made_of["drops"],
+        gate=made_of["gate"],
+        lineage=made_of["lineage"],
+    )
+    return _answer(contents)
+
+
+@router.get(
+    "/v1/plan",
+    summary="What a reload would do",
+    operation_id="plan",
+    dependencies=[OfOperator],
+    responses={
+        **documented("operation.refused", "operation.unavailable"),
+        **answered("PlanAnswer", PLAN, "What would be done with each view type, why, and what that takes."),
+    },
+)
+async def plan(request: Request) -> Response:
+    """The node's own manifest is read anew and checked, and nothing is changed. Figures are rough."""
+    none_expected(request.scope["query_string"])
+    service = service_of(request)
+    steps = await came_of(service.operations.steps_of_reload)
+    found = await asyncio.to_thread(planned, service.operations.catalog, steps, _open_stores(service))
+    for one in found:
+        if one.folds is not None:
+            await _count_events(service, one)
+    return _answer(PlanAnswer([_step(one) for one in found]))
+
+
+@router.get(
+    "/v1/audit",
+    summary="What operators have done",
+    operation_id="audit",
+    dependencies=[OfOperator],
+    openapi_extra={
+        "parameters": [
+            parameter("limit", "How many records.", {"type": "integer", "minimum": 1, "maximum": _MOST_RECORDS}, 50)
+        ]
+    },
+    responses=answered("AuditList", {"records": [AUDIT]}, "When, who, by which door, what and why."),
+)
+async def audit(request: Request) -> Response:
+    """The latest first."""
+    limit = read_number(read_texts(request.scope["query_string"], ("limit",)), "limit", 50, _MOST_RECORDS)
+    records = await asyncio.to_thread(service_of(request).operations.catalog.audit)
+    return _answer(AuditList([one.as_json() for one in reversed(records[-limit:])]))
+
+
+async def _states(service: Service, view_type: str | None) -> list[BuildState]:
+    catalog, named = service.operations.catalog, None
+    if view_type is not None:
+        try:
+            named = catalog.require(ViewType(view_type)).view_type
+        except (ConfigurationError, ValueError):
+            raise _unknown(view_type) from None
+    return await asyncio.to_thread(build_states, catalog, named, _open_stores(service))
+
+
+def _open_stores(service: Service) -> Callable[[Build], ViewReader | None]:
+    """The stores that this process has open, which must not be opened a second time."""
+    node, serving = service.node, service.queries.serving
+    found: dict[tuple[ViewType, int], ViewReader] = {}
+    for view_type in service.operations.catalog.view_types():
+        with suppress(StorageError):  # it is told of as a build whose store cannot be read
+            served = serving.of(view_type)
+            found[view_type, served.number] = served.reader
+    for lane in node.lanes:
+        found[lane.view_type, lane.build] = lane.store
+    return lambda build: found.get((build.view_type, build.number))
+
+
+async def _count_events(service: Service, one: PlannedStep) -> None:
+    """Count the events that a step would read; where the log cannot be asked, that stays unknown."""
+    with suppress(StreamError):
+        log = service.past.log_for("plan")
+        assert one.folds is not None  # noqa: S101 - it is asked for such steps only
+        info = await JetStream(service.node.opener.nats).stream_info(service.operations.settings.stream)
+        start = max(one.after or 0, await log.before_start(one.folds.deployed))
+        one.events = max(0, info.state.last_seq - start)
+
+
+def _step(one: PlannedStep) -> StepPlanned:
+    known = one.step.known_build
+    return StepPlanned(
+        view_type=str(one.step.view_type),
+        change=one.step.change,
+        why=one.step.why,
+        build=None if known is None else known.number,
+        events=one.events,
+        seconds=None if one.seconds is None else round(one.seconds, 1),
+        bytes=one.bytes,
+        reach=None if one.reach is None else one.reach.in_words,
+    )
+
+
+def _unknown(view_type: str) -> UnknownViewTypeError:
+    return UnknownViewTypeError(f"there is no view type {view_type[:80]!r}", hint="GET /v1/status names all there are")
+
+
+def _answer(found: object) -> Response:
+    return Response(msgspec.json.encode(found), media_type=_JSON)

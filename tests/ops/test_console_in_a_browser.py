@@ -1,0 +1,632 @@
+"""The console in headless Chromium: each page, each action, by keyboard, on a phone, with much to show, and with axe."""
+
+from __future__ import annotations
+
+import time
+from math import sin
+from pathlib import Path
+from urllib.parse import quote
+from uuid import uuid4
+
+import jwt
+import pytest
+import pytest_asyncio
+from console_support import (
+    DESKTOP,
+    ORDERS,
+    PHONE,
+    browsing,
+    needs_browser,
+    shop,
+    shop_node,
+    tab,
+    taken,
+)
+from ops_support import PROGRAM, fine, served
+from patience import eventually
+
+pytestmark = [needs_browser, pytest.mark.asyncio(loop_scope="module")]
+shared = pytest_asyncio.fixture(scope="module", loop_scope="module")
+SHOTS = Path(__file__).resolve().parents[2] / "build/console"  # not committed: to be looked at
+KEY = "a-key-for-tokens-of-32-bytes-or-more"
+TOKENS = {"access": {"mode": "jwt", "secret": KEY, "algorithms": ["HS256"]}}
+EVENTS = [fine("a", 1), fine("a", -1), fine("a", 2), fine("b", 3), fine("c", 4, balance=0.10)]
+BY = {"by": "alice"}
+THEMES = {
+    "light": ("light", DESKTOP),
+    "dark": ("dark", DESKTOP),
+    "phone": ("light", PHONE),
+    "phone-dark": ("dark", PHONE),
+}
+
+
+@shared
+async def browser():
+    async with browsing() as one:
+        print(f"the console is looked at in Chromium {one.version}")
+        yield one
+
+
+@shared
+async def fines(nats_server, tmp_path_factory):
+    """A node that tests only look at."""
+    async with served(nats_server.url, f"S{uuid4().hex[:12]}", tmp_path_factory.mktemp("fines"), EVENTS) as one:
+        yield one
+
+
+@shared
+async def shop_seen(nats_server, tmp_path_factory):
+    """A node of a shop that tests only look at, with parked events and a build that waits; a parked event, a sound view."""
+    folder = tmp_path_factory.mktemp("shop")
+    async with shop_node(nats_server, f"S{uuid4().hex[:12]}", folder, shop(1_500, every=30)) as one:
+        answer = await one.post("/v1/operations/rebuild", BY | {"view_type": ORDERS, "promote": "manual"})
+        assert 200 == answer.status_code
+        await eventually(lambda: one.node.health.waiting)
+        event = (await one.get(f"/v1/parked/{ORDERS}?limit=1")).json()["events"][0]
+        query = {"view": ORDERS, "filter": 'status == "paid"', "sort": ["-pieces"], "limit": 20}
+        found = (await one.post("/v1/query", query, tenant=event["tenant_id"])).json()
+        yield one, event, next(view["id"] for view in found["views"] if view["id"] not in found["degraded"])
+
+
+@pytest.fixture
+def site(nats_server, stream_name, tmp_path):
+    """Opens a node on one stream and one data folder."""
+    return lambda events=EVENTS, **more: served(nats_server.url, stream_name, tmp_path, events, **more)
+
+
+def token(**claims):
+    return jwt.encode({"exp": time.time() + 600, **claims}, KEY, "HS256")
+
+
+# --- each page, as it looks and as it is read aloud -------------------------------------------------------------------
+
+
+async def serious(console):
+    """What axe finds that keeps people out."""
+    from axe_playwright_python.async_playwright import Axe
+
+    found = await Axe().run(console.page, options={"resultTypes": ["violations"]})
+    return [
+        (one["id"], one["impact"], [node["html"][:200] for node in one["nodes"][:3]])
+        for one in found.response["violations"]
+        if one["impact"] in ("serious", "critical")
+    ]
+
+
+async def shot(console, name):
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    await console.page.screenshot(path=SHOTS / f"{name}.png", animations="disabled")
+
+
+async def too_wide(console):
+    """Whether the page itself, and not a table in it, is wider than the window."""
+    return await console.page.evaluate("() => document.documentElement.scrollWidth > innerWidth")
+
+
+def routes(event, sound):
+    return {
+        "overview": "",
+        "view-type": f"type/{ORDERS}",
+        "parked": "parked",
+        "parked-in-one": f"parked/{ORDERS}",
+        "parked-event": f"parked/{ORDERS}/{event['sequence']}?tenant={quote(event['tenant_id'])}&view={event['view_id']}",
+        "builds": "builds",
+        "builds-of-one": f"builds/{ORDERS}",
+        "compare": f"compare/{ORDERS}?old=1&new=2",
+        "query": f"query?view={ORDERS}&sort=-total",
+        "view": f"view/{ORDERS}/{sound}",
+        "view-degraded": f"view/{ORDERS}/{event['view_id']}",
+        "log": "log",
+        "nowhere": "nowhere",
+    }
+
+
+@pytest.mark.parametrize(
+    "theme", ["light", *(pytest.param(one, marks=pytest.mark.long) for one in THEMES if one != "light")]
+)
+async def test_each_page_can_be_read_by_everybody_and_fits_its_window(shop_seen, browser, theme):
+    one, event, sound = shop_seen
+    scheme, viewport = THEMES[theme]
+    found, wide = {}, []
+    async with tab(browser, one, viewport=viewport, scheme=scheme, tenant=event["tenant_id"]) as console:
+        for name, route in routes(event, sound).items():
+            await console.go(route)
+            if name == "compare":
+                await console.shows("Both builds hold the same views")
+            elif name in ("view", "view-degraded"):
+                await console.page.locator(".timeline > li").first.wait_for()
+            await eventually(lambda: console.page.evaluate("() => !document.querySelector('main .loading')"))
+            await shot(console, f"{name}-{theme}")
+            found[name] = await serious(console)
+            wide += [name] if await too_wide(console) else []
+        await console.go(f"type/{ORDERS}")
+        await console.click("Rebuild")
+        await shot(console, f"dialog-{theme}")
+        found["dialog"] = await serious(console)
+    assert {} == {name: all_of_it for name, all_of_it in found.items() if all_of_it}
+    assert [] == wide
+
+
+@pytest.mark.long
+async def test_the_plots_follow_the_log_while_a_page_is_open(nats_server, stream_name, tmp_path, browser):
+    events = iter(shop(6_000, every=400))
+    looks, count = "import('/console/js/node.js').then((one) => one.node.samples.length)", 60
+    async with (
+        shop_node(nats_server, stream_name, tmp_path, [next(events) for _ in range(1_000)]) as one,
+        tab(browser, one, tenant="north") as console,
+    ):
+        await console.page.clock.install()  # the console looks every two seconds of a clock that this test moves
+        await console.go()
+        for look in range(count):
+            await one.publish([next(events) for _ in range(int(45 + 25 * sin(look / 7) + 12 * sin(look * 2)))])
+
+            async def looked(there=look + 2):
+                await console.page.clock.run_for(500)
+                return there <= await console.page.evaluate(looks)
+
+            await eventually(looked)
+        rate, lag = await console.page.locator(".plot .stroke").all()
+        for plot in (rate, lag):
+            assert (await plot.get_attribute("d")).count("L") >= count - 2
+        shown = await console.page.locator(".plot .now").first.inner_text()
+        assert float(shown) > 0
+        await shot(console, "overview-live")
+
+
+# --- signing in -------------------------------------------------------------------------------------------------------
+
+
+async def test_whoever_only_reads_sees_no_page_and_no_action_of_operators(site, browser):
+    async with site(http=TOKENS) as one, tab(browser, one) as console:
+        await console.go()
+        await console.page.get_by_label("Token").fill("no.token")
+        await console.click("Sign in")
+        await console.shows("token")
+        await console.page.locator(".alert.bad").wait_for()
+        await console.page.get_by_label("Token").fill(f"Bearer {token(tenant_id='t', scope='read')}")
+        await console.click("Sign in")
+        await console.shows("fines")
+        navigation = await console.text("#navigation")
+        assert ["Overview", "Query"] == navigation.split("\n")
+        assert "Reader, tenant t" in await console.text("#who")
+        for route in ("parked/fines", "builds", "type/fines", "log"):
+            await console.go(route)
+            await console.shows("This page is for operators")
+        await console.go("view/fines/a")
+        await console.shows("NEGATIVE: below zero")
+        assert 0 == await console.page.get_by_role("button", name="Repair").count()
+        await console.page.get_by_role("button", name="Sign out").click()
+        await console.page.get_by_label("Token").wait_for()
+        assert await console.page.evaluate("() => sessionStorage.getItem('projection.token')") is None
+
+
+@pytest.mark.long
+async def test_an_operator_whose_token_names_no_tenant_is_told_what_needs_one(site, browser):
+    held = token(scope="operator")
+    async with site(http=TOKENS) as one, tab(browser, one, token=held) as console:
+        await console.go("parked/fines")
+        await console.shows("NEGATIVE: below zero")
+        for route in ("query", "view/fines/a"):
+            await console.go(route)
+            await shot(console, "no-tenant-" + route[:5].rstrip("/"))
+            await console.shows("tenant")
+
+
+@pytest.mark.long
+async def test_a_token_that_ends_leads_back_to_where_one_signs_in(site, browser):
+    held = token(tenant_id="t", scope="operator")
+    async with site(http=TOKENS) as one, tab(browser, one, token=held) as console:
+        await console.go()
+        await console.shows("fines")
+        await console.page.evaluate("ended => sessionStorage.setItem('projection.token', ended)", token(exp=1))
+        await console.page.get_by_label("Token").wait_for()
+        assert await console.page.locator("#navigation").is_hidden()
+
+
+@pytest.mark.long
+async def test_behind_a_gateway_it_says_by_which_way_to_come(site, browser):
+    http = {"access": {"mode": "header", "secret": "0123456789abcdef-of-the-gateway"}}
+    async with site(http=http) as one:
+        async with tab(browser, one) as console:
+            await console.go()
+            await console.shows("Open the console through the gateway")
+        context = await browser.new_context(
+            extra_http_headers={
+                "x-projection-secret": "0123456789abcdef-of-the-gateway",
+                "x-tenant-id": "t",
+                "x-projection-scopes": "operator",
+            }
+        )
+        page = await context.new_page()
+        await page.goto(f"{one.url}/console/")
+        await page.get_by_text("fines").first.wait_for()
+        await context.close()
+
+
+# --- what operators do ------------------------------------------------------------------------------------------------
+
+
+async def test_each_action_asks_once_shows_its_command_and_is_done(site, browser):
+    kept = {"retire_after_h": 24}
+    async with site(builds=kept) as one, tab(browser, one, tenant="t") as console:
+        shown = []
+        await console.go("type/fines")
+        await console.click("Pause")
+        shown.append(await console.confirm())
+        await console.shows("Paused: as the ticket says")
+        assert ["fines"] == [str(name) for name in one.node.roster.paused]
+        await console.click("Resume")
+        shown.append(await console.confirm())
+        await eventually(lambda: not one.node.roster.paused)
+
+        await console.click("Rebuild")
+        shown.append(await console.confirm(**{"When the new build may answer": "manual"}))
+        await eventually(lambda: one.node.health.waiting)
+
+        await console.go("builds/fines")
+        await console.click("Promote")
+        shown.append(await console.confirm(reason=""))
+        await eventually(lambda: serving(one) == 2)
+
+        await console.go("builds/fines")
+        await console.click("Roll back to it")
+        shown.append(await console.confirm())
+        await eventually(lambda: serving(one) == 1)
+
+        await console.go("builds/fines")
+        await console.click("Retire")
+        shown.append(await console.confirm())
+        await eventually(lambda: [lane.build for lane in one.node.lanes] == [1])
+        await console.go("builds/fines")
+        await console.click("Delete")
+        shown.append(await console.confirm())
+        await eventually(lambda: len(builds(one)) == 1)
+
+        await console.go("view/fines/b")
+        await console.click("Repair")
+        shown.append(await console.confirm(**{"Only compare; change nothing": True}))
+
+        assert shown == [
+            "projection pause fines --reason 'as the ticket says'",
+            "projection resume fines --reason 'as the ticket says'",
+            "projection rebuild fines --promote manual --reason 'as the ticket says'",
+            "projection promote fines 2",
+            "projection rollback fines --reason 'as the ticket says'",
+            "projection retire fines 2 --reason 'as the ticket says'",
+            "projection builds delete fines 2 --reason 'as the ticket says'",
+            "projection repair fines --id b --tenant t --dry-run --reason 'as the ticket says'",
+        ]
+        for line in shown:
+            taken(line)
+        done = [(record.operation, record.author.name, record.author.door) for record in one.site.catalog.audit()]
+        assert {("pause", "alice", "http"), ("promote", "alice", "http"), ("rollback", "alice", "http")} <= {*done}
+
+
+@pytest.mark.long
+async def test_an_operation_under_way_is_canceled(site, browser):
+    async with site() as one, tab(browser, one, tenant="t") as console:
+        await one.post("/v1/operations/rebuild", BY | {"view_type": "fines", "promote": "manual"})
+        await eventually(lambda: one.node.health.waiting)
+        (record,) = (await one.get("/v1/operations")).json()["operations"]
+        await console.go("builds")
+        await console.click("Cancel")
+        line = await console.confirm()
+        taken(line)
+        assert f"projection operations cancel {record['id']} --reason 'as the ticket says'" == line
+        await eventually(lambda: not one.node.health.waiting)
+        await eventually(lambda: _hidden(console, "Rebuild of fines, build 2"))
+
+
+def serving(one):
+    return one.service.queries.serving.of(one.node.lanes[0].view_type).number
+
+
+def builds(one):
+    return one.site.catalog.builds(one.node.lanes[0].view_type)
+
+
+@pytest.mark.long
+async def test_a_parked_event_is_understood_and_dropped(site, browser):
+    async with site() as one, tab(browser, one, tenant="t") as console:
+        await console.go("parked")
+        await console.click("fines", "link")
+        await console.click("2", "link")
+        await console.shows("NEGATIVE: below zero")
+        assert "on Put as e" in (await console.text(".source"))
+        assert 1 == await console.page.locator(".source .at").count()
+        assert '"n": -1' in await console.text("pre.json")
+        await shot(console, "parked-by-a-line")
+        await console.click("Drop")
+        line = await console.confirm(reason="it's wrong")
+        taken(line)
+        assert r"projection parked drop fines 2 --id a --reason 'it'\''s wrong'" == line
+        await console.shows("Nothing is parked here.")
+        assert 2 == (await one.get("/v1/views/fines/a")).json()["view"]["n"]
+
+
+@pytest.mark.long
+async def test_what_is_parked_is_retried_by_a_program_that_is_corrected_in_the_console(site, browser):
+    async with site() as one, tab(browser, one, tenant="t") as console:
+        await console.go("parked/fines")
+        await console.click("Retry with a corrected program")
+        dialog = console.page.locator("dialog[open]")
+        await dialog.get_by_label("Your name").fill("alice")
+        program = dialog.locator("textarea")
+        assert PROGRAM == await program.input_value()
+        await program.fill(PROGRAM.replace("when e.n < 0", "when e.n < undefined"))
+        await dialog.locator("button[type=submit]").click()
+        await dialog.locator(".alert.bad").wait_for()  # it does not check: nothing was changed
+        assert 1 == len(builds(one))
+        await shot(console, "retry")
+        await program.fill(PROGRAM.replace("when e.n < 0", "when e.n < -100"))
+        taken(await dialog.locator(".command pre").inner_text())
+        await dialog.locator("button[type=submit]").click()
+        await dialog.wait_for(state="detached")
+        await console.shows("Nothing is parked here.")
+        assert 2 == (await one.get("/v1/views/fines/a")).json()["view"]["n"]
+
+
+@pytest.mark.long
+async def test_the_manifest_is_planned_and_deployed_and_builds_are_compared(site, tmp_path, browser):
+    manifest = tmp_path / "manifest.yaml"
+    (tmp_path / "fines.proj").write_text(PROGRAM.replace("balance: e.balance", "balance: e.balance + 1.00"))
+    async with site(manifest=manifest) as one, tab(browser, one, tenant="t") as console:
+        manifest.write_text(
+            f"manifest: 1\nsubject_template: {one.site.template!r}\nviews:\n  fines: {{ program: fines.proj }}\n"
+        )
+        await console.go("builds")
+        await console.click("Show the plan")
+        await console.shows("folds anew")
+        assert 1 == len(builds(one))
+        await shot(console, "plan")
+        await console.click("Deploy")
+        taken(await console.confirm(**{"When the new build may answer": "manual"}))
+        await eventually(lambda: one.node.health.waiting)
+        await console.go("builds/fines")
+        await console.click("Compare", "link")
+        await console.shows("The builds differ.")
+        text = await console.text()
+        await shot(console, "compare-differs")
+        assert "0.10 → 1.10" in text
+        assert "balance" in text
+        taken(await console.page.locator(".command pre").inner_text())
+
+
+@pytest.mark.long
+async def test_what_is_refused_is_told_in_the_dialog_and_nothing_is_closed(site, browser):
+    async with site() as one, tab(browser, one, tenant="t") as console:
+        await console.go("type/fines")
+        for _ in range(2):  # the second one finds a build that is under way
+            await console.click("Rebuild")
+            dialog = console.page.locator("dialog[open]")
+            await dialog.get_by_label("Your name").fill("alice")
+            await dialog.get_by_label("When the new build may answer").select_option("manual")
+            await dialog.locator("button[type=submit]").click()
+            await dialog.locator(".alert.bad").or_(console.page.locator(".toast")).first.wait_for()
+        assert "under way" in await dialog.locator(".alert.bad").inner_text()
+        await console.page.keyboard.press("Escape")
+        await dialog.wait_for(state="detached")
+
+
+# --- queries and views ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.long
+async def test_a_condition_is_completed_by_keyboard_and_answered_exactly(fines, browser):
+    async with tab(browser, fines, tenant="t") as console:
+        await console.go("query")
+        keyboard, field = console.page.keyboard, console.page.get_by_label("Filter", exact=True)
+        await field.focus()
+        await keyboard.type("sta")
+        await console.page.get_by_role("option", name="status").wait_for()
+        await keyboard.press("ArrowDown")
+        await keyboard.press("Enter")
+        assert "status" == await field.input_value()
+        await keyboard.type(' == "o')
+        await keyboard.press("ArrowDown")
+        await keyboard.press("Tab")
+        assert 'status == "open"' == await field.input_value()
+        await keyboard.type(" and bala")
+        await shot(console, "completion")
+        await keyboard.press("ArrowDown")
+        await keyboard.press("Enter")
+        await keyboard.type(" < 1")
+        await keyboard.press("Escape")
+        await keyboard.press("Enter")
+        await console.shows("1 view, as of event 5")
+        assert "0.10" in await console.text("table")
+        line = await console.page.locator(".command pre").inner_text()
+        taken(line)
+        assert "'status == \"open\" and balance < 1'" in line
+        await console.click("Explain")
+        await console.shows("Examined")
+        await field.fill("statsu == 1")
+        await keyboard.press("Enter")
+        await console.page.locator(".alert.bad").wait_for()
+        assert "statsu" in await console.text(".alert.bad")
+
+
+@pytest.mark.long
+async def test_a_query_has_an_address_and_goes_on_page_by_page(site, browser):
+    events = [fine(f"v{n:03d}", n, balance=9_007_199_254_740_993) for n in range(25)]
+    async with site(events) as one, tab(browser, one, tenant="t") as console:
+        await console.go("query?view=fines&limit=10&sort=-n&select=n,balance")
+        await console.shows("25 views")
+        rows = console.page.locator("tbody tr")
+        assert 10 == await rows.count()
+        for there in (20, 25):
+            await console.click("More")
+            await eventually(lambda there=there: _counted(rows, there))
+        assert "9007199254740993.00" in await console.text("table")
+        assert await console.page.get_by_role("button", name="More").is_hidden()
+
+
+async def _counted(rows, wanted):
+    return wanted == await rows.count()
+
+
+@pytest.mark.long
+async def test_a_view_is_shown_with_its_history_and_as_it_was(fines, browser):
+    async with tab(browser, fines, tenant="t") as console:
+        await console.go("view/fines/a")
+        await console.shows("NEGATIVE: below zero")
+        assert ["made", "parked", "waits"] == await console.page.locator(".timeline .badge").all_inner_texts()
+        assert "Degraded" in await console.text()
+        await console.page.get_by_label("As of").fill("1")
+        await console.click("Show")
+        await console.shows("The view as of 1")
+        await eventually(lambda: _counted(console.page.locator(".timeline > li"), 1))
+        for line in await console.page.locator(".command pre").all_inner_texts():
+            taken(line)
+
+
+async def test_texts_from_outside_are_shown_as_texts(site, browser):
+    bad = '<img src=x onerror="document.title=1"><script>document.title=1</script>'
+    events = [fine(bad, 1, by=bad), fine(bad, -1, by=bad), fine("..", 2), fine("a/b?c#d%2F", 3)]
+    async with site(events) as one, tab(browser, one, tenant="t") as console:
+        await console.go("query?view=fines&select=by")
+        assert bad in await console.text("table")
+        for view_id in (bad, "..", "a/b?c#d%2F"):
+            await console.go("query?view=fines")
+            await console.click(view_id, "link")
+            await console.shows("The build holds exactly the view")
+            assert view_id == await console.text("h1")
+        await console.go("log")
+        for details in await console.page.locator("details").all():
+            await details.locator("summary").click()
+        assert "onerror" in await console.text()
+        await console.go("parked/fines")
+        await console.click("2", "link")
+        await console.shows("NEGATIVE: below zero")
+        assert 0 == await console.page.locator("main img, main script").count()
+        assert "Projection" in await console.page.title()
+
+
+@pytest.mark.long
+async def test_the_log_follows_and_can_be_read_backwards(site, browser):
+    events = [fine(f"v{n}", n) for n in range(120)]
+    async with site(events) as one, tab(browser, one, tenant="t") as console:
+        await console.go("log")
+        await console.shows("120 is the last sequence")
+        await console.page.locator("details summary").first.click()
+        await one.publish([fine("new", 1)])
+        await console.shows("121 is the last sequence")
+        assert 1 == await console.page.locator("details[open]").count()  # what was opened stays so
+        await console.click("Older")
+        await eventually(lambda: _begins(console, "71"))
+        assert not await console.page.get_by_label("Follow").is_checked()
+
+
+async def _begins(console, sequence):
+    return f" {sequence}," in f" {await console.page.locator('.timeline .dim').first.inner_text()}"
+
+
+# --- by keyboard, without a node, with much to show -------------------------------------------------------------------
+
+
+@pytest.mark.long
+async def test_everything_is_reached_by_keyboard(fines, browser):
+    async with tab(browser, fines, tenant="t") as console:
+        await console.go("type/fines")
+        page, keyboard = console.page, console.page.keyboard
+        await console.click("Overview", "link")
+        await console.shows("View types")
+        await page.evaluate("() => document.activeElement.blur()")
+        await page.keyboard.press("Tab")
+        seen = []
+        for _ in range(40):
+            seen.append(await page.evaluate("() => document.activeElement.textContent.trim().slice(0, 20)"))
+            await keyboard.press("Tab")
+        for wanted in ("Parked events", "Builds", "Query", "Log", "Theme: system", "fines"):
+            assert wanted in seen
+        await page.get_by_role("link", name="fines", exact=True).focus()
+        await keyboard.press("Enter")
+        await console.shows("Gas by handler")
+        await page.get_by_role("button", name="Pause").focus()
+        await keyboard.press("Enter")
+        await page.locator("dialog[open]").wait_for()
+        for _ in range(12):
+            await keyboard.press("Tab")
+            assert await page.evaluate(
+                "() => document.activeElement === document.body || !!document.activeElement.closest('dialog')"
+            )
+        await keyboard.press("Escape")
+        await page.locator("dialog").wait_for(state="detached")
+        assert "Pause" == await page.evaluate("() => document.activeElement.textContent")
+
+
+@pytest.mark.long
+async def test_the_theme_is_chosen_and_kept(fines, browser):
+    async with tab(browser, fines, scheme="dark", tenant="t") as console:
+        await console.go()
+
+        async def theme():
+            return await console.page.evaluate("() => document.documentElement.dataset.theme")
+
+        assert "dark" == await theme()
+        await console.page.get_by_role("button", name="Theme: system").click()
+        assert "light" == await theme()
+        await console.page.reload()
+        await console.shows("fines")
+        assert "light" == await theme()
+
+
+@pytest.mark.long
+async def test_a_node_that_is_away_is_told_and_comes_back(site, browser):
+    async with site() as one, tab(browser, one, tenant="t") as console:
+        await console.go()
+        await console.shows("fines")
+        await console.page.route("**/v1/**", lambda route: route.abort())
+        await console.shows("The node cannot be reached.")
+        assert "not reached" == await console.text("#node")
+        await console.page.unroute("**/v1/**")
+        await eventually(lambda: _hidden(console, "The node cannot be reached."))
+        console.wrong = [one for one in console.wrong if "ERR_FAILED" not in one]
+
+
+async def _hidden(console, text):
+    return not await console.page.get_by_text(text).count()
+
+
+@pytest.mark.long
+async def test_ten_thousand_parked_events_stay_usable(site, browser):
+    events = [fine(f"v{n:05d}", -1) for n in range(10_000)]
+    entry = {"limits": {"parked": 20_000, "parked_per_tenant": 20_000}}
+    async with site(events, entry=entry) as one, tab(browser, one, tenant="t") as console:
+        await console.go("parked/fines")
+        await console.shows("10,000 parked events in all")
+        rows = console.page.locator("tbody tr")
+        assert 50 == await rows.count()
+        first = await rows.first.inner_text()
+        for page in range(2, 6):
+            await console.click("Next")
+            await console.shows(f"Page {page}")
+        assert first != await rows.first.inner_text()
+        for page in range(4, 0, -1):
+            await console.click("Previous")
+            await console.shows(f"Page {page}")
+        assert first == await rows.first.inner_text()
+        await console.page.get_by_label("Code").fill("X999")
+        await console.click("Filter")
+        await console.shows("No match among the parked events of this page; go to the next page.")
+        await shot(console, "ten-thousand")
+
+
+@pytest.mark.long
+async def test_three_hundred_view_types_stay_usable(nats_server, stream_name, tmp_path, browser):
+    programs = {f"type_{n:03d}": PROGRAM.replace("projection fines", f"projection type_{n:03d}") for n in range(300)}
+    async with served(nats_server.url, stream_name, tmp_path, EVENTS, programs=programs) as one:
+        await eventually(lambda: one.node.is_ready)
+        async with tab(browser, one, tenant="t") as console:
+            await console.go()
+            rows = console.page.locator("tbody tr")
+            await eventually(lambda: _counted(rows, 300))
+            await console.page.get_by_label("Find a view type").fill("type_29")
+            await eventually(lambda: _counted(rows, 10))
+            await shot(console, "three-hundred")
+            await console.click("type_295", "link")
+            await console.shows("Gas by handler")
+            assert [] == await serious(console)
+            for route, wanted in (("builds", 300), ("parked", 300), ("query?view=type_150", 3)):
+                await console.go(route)
+                await eventually(lambda wanted=wanted: _counted(rows, wanted))
