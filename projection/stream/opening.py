@@ -64,7 +64,7 @@ class Opening:
         self.consumer = f"{reader.consumer}_{uuid4().hex[:8]}"  # another one each time: no server is waited for
         self._pull_subject = jetstream.next_subject(reader.stream, self.consumer)
         self.is_heard = False  # whether the consumer has sent anything
-        self.heard = monotonic()  # when anything came last
+        self.heard = self._made = monotonic()  # when anything came last, and when the consumer was made
         self.arrived = asyncio.Event()  # set when `wake_at` messages wait, or all is over
         self.wake_at = 1
         self._jetstream = jetstream
@@ -116,7 +116,7 @@ class Opening:
             raise self._not_made(error) from None
         self._chain.pending = made.num_pending
         self._subscription = await self._nats.subscribe_in_bulk(f"{self._inbox}.*", self)
-        self.heard = monotonic()
+        self.heard = self._made = monotonic()
         await self._pull(f"{self._inbox}.0", _PROBE)
         await self.ask()
 
@@ -210,6 +210,8 @@ class Opening:
         if self.broken is not None:
             return
         if not delivery.reply:
+            if self._is_too_early(delivery):
+                return
             self._status(delivery)
             if self.broken is None:
                 self._heard(0)
@@ -268,6 +270,17 @@ class Opening:
             if now - max(since, self.heard) > 2 * _HEARTBEAT_S or now - since > _EXPIRES_S + _HEARTBEAT_S:
                 del self._requests[inbox]
         self._asked = min(self._asked, len(self._requests) * _PULL_MESSAGES)
+
+    def _is_too_early(self, delivery: Delivery) -> bool:
+        """Whether nobody took a request because the consumer is new: `ask` then sends another one.
+
+        In a cluster, the server that we are connected to may learn where a consumer is a moment after we do.
+        """
+        if self.is_heard or monotonic() - self._made > SILENCE_S or (delivery.headers or {}).get("Status") != "503":
+            return False
+        if self._requests.pop(delivery.subject, None) is not None:
+            self._asked -= _PULL_MESSAGES
+        return True
 
     def _status(self, delivery: Delivery) -> None:
         headers = delivery.headers or {}

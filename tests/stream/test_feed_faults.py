@@ -304,9 +304,31 @@ async def test_a_break_in_the_chain_ends_the_opening(opening: Opening, reply: st
 async def test_only_the_statuses_of_a_pull_that_went_well_leave_the_opening_alone(
     opening: Opening, status: str, description: str, ends: bool
 ) -> None:
+    opening.receive(delivery("", {"Status": "100", "Description": "Idle Heartbeat"}))
     inbox = next(iter(opening._requests))
     opening.receive(delivery("", {"Status": status, "Description": description}, inbox))
     assert ends == (opening.broken is not None)
+
+
+async def test_a_new_consumer_that_the_server_does_not_know_yet_is_asked_again(log: Log, monkeypatch) -> None:
+    async def unsent(*_: object) -> None:
+        """So that no answer comes but those of this test."""
+
+    monkeypatch.setattr(Opening, "_pull", unsent)
+    made = Opening(log.jetstream, Reader(log.name, "node", [f"{log.name}.ours.>"]), FeedLimits(), Flow(2**24, 8))
+    await made.start(1, StreamConfig())
+    nobody = {"Status": "503", "Description": ""}
+    for _ in range(3):
+        asked = list(made._requests)
+        assert asked
+        for inbox in asked:
+            made.receive(delivery("", nobody, inbox))
+        assert (None, False, {}) == (made.broken, made.is_heard, made._requests)
+        await made.ask()
+    made._made -= opening_module.SILENCE_S
+    made.receive(delivery("", nobody, next(iter(made._requests))))
+    assert made.broken is not None
+    await made.end()
 
 
 # --- random schedules of faults ---------------------------------------------------------------------------------------
