@@ -43,7 +43,7 @@ def test_what_is_parked_is_dropped_adopted_and_folded_anew_and_the_audit_tells(r
     before = total(site, "bad")
     fill(url, site.name, [counted("bad", 100)])
     eventually(lambda: total(site, "bad") in (before, before + 100), node)
-    assert "build 3 of view type counter is under way" in done("rebuild", "counter", folder=site)
+    assert "build 3 of view type counter is being folded" in done("rebuild", "counter", folder=site)
     eventually(lambda: states(site)[3] == "answers", node)
     refused(projection("builds", "delete", "counter", "3", folder=site), 2, "answers, and is not deleted")
     done("builds", "delete", "counter", "1", folder=site)

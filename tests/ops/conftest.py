@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+import pytest_asyncio
+from console_support import browsing
 from ops_support import SOME_IDS, fine, served
 from patience import WITHIN_S
 
@@ -28,3 +30,11 @@ async def one(nats_server: EmbeddedServer, stream_name: str, tmp_path: Path) -> 
     events = [fine(view_id, n) for n, view_id in enumerate(SOME_IDS)]
     async with served(nats_server.url, stream_name, tmp_path, events) as running:
         yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser():
+    """A headless browser for the tests of a module, which run in the module's loop."""
+    async with browsing() as one:
+        print(f"the console is looked at in Chromium {one.version}")
+        yield one

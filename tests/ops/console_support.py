@@ -6,17 +6,14 @@ import shlex
 import shutil
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from node_support import SHOP
-from ops_support import served
+from ops_support import fine, served
 from patience import WITHIN_MS, eventually
 
 from projection.testing.shop import shop_lines
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 LACKING = (
@@ -30,6 +27,9 @@ needs_browser = pytest.mark.skipif(LACKING is not None, reason=LACKING or "")
 PHONE = {"width": 390, "height": 844}
 DESKTOP = {"width": 1280, "height": 860}
 ORDERS = "shop_orders"
+SHOTS = Path(__file__).resolve().parents[2] / "build/console"  # not committed
+BY = {"by": "alice"}
+EVENTS = [fine("a", 1), fine("a", -1), fine("a", 2), fine("b", 3), fine("c", 4, balance=0.10)]
 
 
 @asynccontextmanager
@@ -80,6 +80,15 @@ class Console:
     async def shows(self, text, selector="main"):
         """Wait until a text can be seen."""
         await self.page.locator(selector).get_by_text(text).first.wait_for()
+
+    async def hides(self, text):
+        """Wait until a text can be seen no longer."""
+        await self.page.get_by_text(text).first.wait_for(state="detached")
+
+    async def shot(self, name):
+        """Leave a screenshot, for people to look at."""
+        SHOTS.mkdir(parents=True, exist_ok=True)
+        await self.page.screenshot(path=SHOTS / f"{name}.png", animations="disabled")
 
     async def click(self, name, role="button", selector="main"):
         await self.page.locator(selector).get_by_role(role, name=name, exact=True).first.click()

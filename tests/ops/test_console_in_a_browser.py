@@ -1,10 +1,9 @@
-"""The console in headless Chromium: each page, each action, by keyboard, on a phone, with much to show, and with axe."""
+"""The console in headless Chromium: each page, with axe, by keyboard, on a phone, with much to show, and without a node."""
 
 from __future__ import annotations
 
 import time
 from math import sin
-from pathlib import Path
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -12,10 +11,11 @@ import jwt
 import pytest
 import pytest_asyncio
 from console_support import (
+    BY,
     DESKTOP,
+    EVENTS,
     ORDERS,
     PHONE,
-    browsing,
     needs_browser,
     shop,
     shop_node,
@@ -27,24 +27,14 @@ from patience import eventually
 
 pytestmark = [needs_browser, pytest.mark.asyncio(loop_scope="module")]
 shared = pytest_asyncio.fixture(scope="module", loop_scope="module")
-SHOTS = Path(__file__).resolve().parents[2] / "build/console"  # not committed: to be looked at
 KEY = "a-key-for-tokens-of-32-bytes-or-more"
 TOKENS = {"access": {"mode": "jwt", "secret": KEY, "algorithms": ["HS256"]}}
-EVENTS = [fine("a", 1), fine("a", -1), fine("a", 2), fine("b", 3), fine("c", 4, balance=0.10)]
-BY = {"by": "alice"}
 THEMES = {
     "light": ("light", DESKTOP),
     "dark": ("dark", DESKTOP),
     "phone": ("light", PHONE),
     "phone-dark": ("dark", PHONE),
 }
-
-
-@shared
-async def browser():
-    async with browsing() as one:
-        print(f"the console is looked at in Chromium {one.version}")
-        yield one
 
 
 @shared
@@ -93,11 +83,6 @@ async def serious(console):
     ]
 
 
-async def shot(console, name):
-    SHOTS.mkdir(parents=True, exist_ok=True)
-    await console.page.screenshot(path=SHOTS / f"{name}.png", animations="disabled")
-
-
 async def too_wide(console):
     """Whether the page itself, and not a table in it, is wider than the window."""
     return await console.page.evaluate("() => document.documentElement.scrollWidth > innerWidth")
@@ -136,12 +121,12 @@ async def test_each_page_can_be_read_by_everybody_and_fits_its_window(shop_seen,
             elif name in ("view", "view-degraded"):
                 await console.page.locator(".timeline > li").first.wait_for()
             await eventually(lambda: console.page.evaluate("() => !document.querySelector('main .loading')"))
-            await shot(console, f"{name}-{theme}")
+            await console.shot(f"{name}-{theme}")
             found[name] = await serious(console)
             wide += [name] if await too_wide(console) else []
         await console.go(f"type/{ORDERS}")
         await console.click("Rebuild")
-        await shot(console, f"dialog-{theme}")
+        await console.shot(f"dialog-{theme}")
         found["dialog"] = await serious(console)
     assert {} == {name: all_of_it for name, all_of_it in found.items() if all_of_it}
     assert [] == wide
@@ -170,7 +155,7 @@ async def test_the_plots_follow_the_log_while_a_page_is_open(nats_server, stream
             assert (await plot.get_attribute("d")).count("L") >= count - 2
         shown = await console.page.locator(".plot .now").first.inner_text()
         assert float(shown) > 0
-        await shot(console, "overview-live")
+        await console.shot("overview-live")
 
 
 # --- signing in -------------------------------------------------------------------------------------------------------
@@ -208,7 +193,7 @@ async def test_an_operator_whose_token_names_no_tenant_is_told_what_needs_one(si
         await console.shows("NEGATIVE: below zero")
         for route in ("query", "view/fines/a"):
             await console.go(route)
-            await shot(console, "no-tenant-" + route[:5].rstrip("/"))
+            await console.shot("no-tenant-" + route[:5].rstrip("/"))
             await console.shows("tenant")
 
 
@@ -243,171 +228,6 @@ async def test_behind_a_gateway_it_says_by_which_way_to_come(site, browser):
         await context.close()
 
 
-# --- what operators do ------------------------------------------------------------------------------------------------
-
-
-async def test_each_action_asks_once_shows_its_command_and_is_done(site, browser):
-    kept = {"retire_after_h": 24}
-    async with site(builds=kept) as one, tab(browser, one, tenant="t") as console:
-        shown = []
-        await console.go("type/fines")
-        await console.click("Pause")
-        shown.append(await console.confirm())
-        await console.shows("Paused: as the ticket says")
-        assert ["fines"] == [str(name) for name in one.node.roster.paused]
-        await console.click("Resume")
-        shown.append(await console.confirm())
-        await eventually(lambda: not one.node.roster.paused)
-
-        await console.click("Rebuild")
-        shown.append(await console.confirm(**{"When the new build may answer": "manual"}))
-        await eventually(lambda: one.node.health.waiting)
-
-        await console.go("builds/fines")
-        await console.click("Promote")
-        shown.append(await console.confirm(reason=""))
-        await eventually(lambda: serving(one) == 2)
-
-        await console.go("builds/fines")
-        await console.click("Roll back to it")
-        shown.append(await console.confirm())
-        await eventually(lambda: serving(one) == 1)
-
-        await console.go("builds/fines")
-        await console.click("Retire")
-        shown.append(await console.confirm())
-        await eventually(lambda: [lane.build for lane in one.node.lanes] == [1])
-        await console.go("builds/fines")
-        await console.click("Delete")
-        shown.append(await console.confirm())
-        await eventually(lambda: len(builds(one)) == 1)
-
-        await console.go("view/fines/b")
-        await console.click("Repair")
-        shown.append(await console.confirm(**{"Only compare; change nothing": True}))
-
-        assert shown == [
-            "projection pause fines --reason 'as the ticket says'",
-            "projection resume fines --reason 'as the ticket says'",
-            "projection rebuild fines --promote manual --reason 'as the ticket says'",
-            "projection promote fines 2",
-            "projection rollback fines --reason 'as the ticket says'",
-            "projection retire fines 2 --reason 'as the ticket says'",
-            "projection builds delete fines 2 --reason 'as the ticket says'",
-            "projection repair fines --id b --tenant t --dry-run --reason 'as the ticket says'",
-        ]
-        for line in shown:
-            taken(line)
-        done = [(record.operation, record.author.name, record.author.door) for record in one.site.catalog.audit()]
-        assert {("pause", "alice", "http"), ("promote", "alice", "http"), ("rollback", "alice", "http")} <= {*done}
-
-
-@pytest.mark.long
-async def test_an_operation_under_way_is_canceled(site, browser):
-    async with site() as one, tab(browser, one, tenant="t") as console:
-        await one.post("/v1/operations/rebuild", BY | {"view_type": "fines", "promote": "manual"})
-        await eventually(lambda: one.node.health.waiting)
-        (record,) = (await one.get("/v1/operations")).json()["operations"]
-        await console.go("builds")
-        await console.click("Cancel")
-        line = await console.confirm()
-        taken(line)
-        assert f"projection operations cancel {record['id']} --reason 'as the ticket says'" == line
-        await eventually(lambda: not one.node.health.waiting)
-        await eventually(lambda: _hidden(console, "Rebuild of fines, build 2"))
-
-
-def serving(one):
-    return one.service.queries.serving.of(one.node.lanes[0].view_type).number
-
-
-def builds(one):
-    return one.site.catalog.builds(one.node.lanes[0].view_type)
-
-
-@pytest.mark.long
-async def test_a_parked_event_is_understood_and_dropped(site, browser):
-    async with site() as one, tab(browser, one, tenant="t") as console:
-        await console.go("parked")
-        await console.click("fines", "link")
-        await console.click("2", "link")
-        await console.shows("NEGATIVE: below zero")
-        assert "on Put as e" in (await console.text(".source"))
-        assert 1 == await console.page.locator(".source .at").count()
-        assert '"n": -1' in await console.text("pre.json")
-        await shot(console, "parked-by-a-line")
-        await console.click("Drop")
-        line = await console.confirm(reason="it's wrong")
-        taken(line)
-        assert r"projection parked drop fines 2 --id a --reason 'it'\''s wrong'" == line
-        await console.shows("Nothing is parked here.")
-        assert 2 == (await one.get("/v1/views/fines/a")).json()["view"]["n"]
-
-
-@pytest.mark.long
-async def test_what_is_parked_is_retried_by_a_program_that_is_corrected_in_the_console(site, browser):
-    async with site() as one, tab(browser, one, tenant="t") as console:
-        await console.go("parked/fines")
-        await console.click("Retry with a corrected program")
-        dialog = console.page.locator("dialog[open]")
-        await dialog.get_by_label("Your name").fill("alice")
-        program = dialog.locator("textarea")
-        assert PROGRAM == await program.input_value()
-        await program.fill(PROGRAM.replace("when e.n < 0", "when e.n < undefined"))
-        await dialog.locator("button[type=submit]").click()
-        await dialog.locator(".alert.bad").wait_for()  # it does not check: nothing was changed
-        assert 1 == len(builds(one))
-        await shot(console, "retry")
-        await program.fill(PROGRAM.replace("when e.n < 0", "when e.n < -100"))
-        taken(await dialog.locator(".command pre").inner_text())
-        await dialog.locator("button[type=submit]").click()
-        await dialog.wait_for(state="detached")
-        await console.shows("Nothing is parked here.")
-        assert 2 == (await one.get("/v1/views/fines/a")).json()["view"]["n"]
-
-
-@pytest.mark.long
-async def test_the_manifest_is_planned_and_deployed_and_builds_are_compared(site, tmp_path, browser):
-    manifest = tmp_path / "manifest.yaml"
-    (tmp_path / "fines.proj").write_text(PROGRAM.replace("balance: e.balance", "balance: e.balance + 1.00"))
-    async with site(manifest=manifest) as one, tab(browser, one, tenant="t") as console:
-        manifest.write_text(
-            f"manifest: 1\nsubject_template: {one.site.template!r}\nviews:\n  fines: {{ program: fines.proj }}\n"
-        )
-        await console.go("builds")
-        await console.click("Show the plan")
-        await console.shows("folds anew")
-        assert 1 == len(builds(one))
-        await shot(console, "plan")
-        await console.click("Deploy")
-        taken(await console.confirm(**{"When the new build may answer": "manual"}))
-        await eventually(lambda: one.node.health.waiting)
-        await console.go("builds/fines")
-        await console.click("Compare", "link")
-        await console.shows("The builds differ.")
-        text = await console.text()
-        await shot(console, "compare-differs")
-        assert "0.10 → 1.10" in text
-        assert "balance" in text
-        taken(await console.page.locator(".command pre").inner_text())
-
-
-@pytest.mark.long
-async def test_what_is_refused_is_told_in_the_dialog_and_nothing_is_closed(site, browser):
-    async with site() as one, tab(browser, one, tenant="t") as console:
-        await console.go("type/fines")
-        for _ in range(2):  # the second one finds a build that is under way
-            await console.click("Rebuild")
-            dialog = console.page.locator("dialog[open]")
-            await dialog.get_by_label("Your name").fill("alice")
-            await dialog.get_by_label("When the new build may answer").select_option("manual")
-            await dialog.locator("button[type=submit]").click()
-            await dialog.locator(".alert.bad").or_(console.page.locator(".toast")).first.wait_for()
-        assert "under way" in await dialog.locator(".alert.bad").inner_text()
-        await console.page.keyboard.press("Escape")
-        await dialog.wait_for(state="detached")
-
-
 # --- queries and views ------------------------------------------------------------------------------------------------
 
 
@@ -427,7 +247,7 @@ async def test_a_condition_is_completed_by_keyboard_and_answered_exactly(fines, 
         await keyboard.press("Tab")
         assert 'status == "open"' == await field.input_value()
         await keyboard.type(" and bala")
-        await shot(console, "completion")
+        await console.shot("completion")
         await keyboard.press("ArrowDown")
         await keyboard.press("Enter")
         await keyboard.type(" < 1")
@@ -580,12 +400,8 @@ async def test_a_node_that_is_away_is_told_and_comes_back(site, browser):
         await console.shows("The node cannot be reached.")
         assert "not reached" == await console.text("#node")
         await console.page.unroute("**/v1/**")
-        await eventually(lambda: _hidden(console, "The node cannot be reached."))
+        await console.hides("The node cannot be reached.")
         console.wrong = [one for one in console.wrong if "ERR_FAILED" not in one]
-
-
-async def _hidden(console, text):
-    return not await console.page.get_by_text(text).count()
 
 
 @pytest.mark.long
@@ -609,7 +425,7 @@ async def test_ten_thousand_parked_events_stay_usable(site, browser):
         await console.page.get_by_label("Code").fill("X999")
         await console.click("Filter")
         await console.shows("No match among the parked events of this page; go to the next page.")
-        await shot(console, "ten-thousand")
+        await console.shot("ten-thousand")
 
 
 @pytest.mark.long
@@ -623,7 +439,7 @@ async def test_three_hundred_view_types_stay_usable(nats_server, stream_name, tm
             await eventually(lambda: _counted(rows, 300))
             await console.page.get_by_label("Find a view type").fill("type_29")
             await eventually(lambda: _counted(rows, 10))
-            await shot(console, "three-hundred")
+            await console.shot("three-hundred")
             await console.click("type_295", "link")
             await console.shows("Gas by handler")
             assert [] == await serious(console)
