@@ -68,8 +68,8 @@ right = time.time
 time.time = lambda: right() - 300
 """
 SMALL_MAP = """
-from projection.store import lmdb_env
-lmdb_env.MAP_SIZE = lmdb_env.MAX_MAP_SIZE = 1 << 20  # before the stores' own module takes them
+from projection.store import lmdb_opening
+lmdb_opening.MAP_SIZE = lmdb_opening.MAX_MAP_SIZE = 1 << 20  # before the stores' own module takes them
 """
 HELD_LOOP = """
 import signal, time
