@@ -197,8 +197,11 @@ async def test_a_decision_reaches_the_build_that_is_under_way(site):
     async with site(EVENTS) as one:
         one.node.roster.hold([FINES])
         one.node.roster.hold = one.node.roster.release = lambda _: None
+        may_switch, due = one.node._cutovers._may_switch, []
+        one.node._cutovers._may_switch = lambda cutover: due.append(cutover) or may_switch(cutover)
         await ordered(one, "rebuild")
-        await eventually(lambda: all(lane.position.scanned == 4 for lane in one.node.lanes))
+        await eventually(lambda: due and all(lane.position.scanned == 4 for lane in one.node.lanes))
+        assert 1 == serving(one)
         await ordered(one, "drop", **BROKEN_A)
         assert {1: 1, 2: 1} == {build.number: len(build.drops) for build in one.site.catalog.builds(FINES)}
         one.node._cutovers.held.clear()
