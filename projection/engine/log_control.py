@@ -23,7 +23,7 @@ _RANKS: dict[str, int] = {level: rank for rank, level in enumerate((*LEVELS, "cr
 _INFO = _RANKS["info"]
 # What lines have in common that are like one another. Ids, numbers and texts of errors differ.
 _LIKENESS = ("component", "event", "view_type", "build", "code", "doing", "at", "what", "kind", "reason")
-REPEAT_S = 10.0  # in which one line is written of those that are like it
+REPEAT_S = 10.0  # similar lines within this time are written once
 _MOST = 1_000  # kinds of lines that are remembered
 
 
@@ -55,7 +55,7 @@ class _Kind(NamedTuple):
 
 
 class RepeatLimit:
-    """Lets one warning or error through of those that are like one another, and then says how many there were more.
+    """Writes the first of several similar warnings or errors, and later how many more there were.
 
     Lines below are let through: what is written there once for each request or event has a switch or a level of its
     own.

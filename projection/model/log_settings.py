@@ -24,7 +24,7 @@ class LogLevels(NamedTuple):
     """From which level on lines are written."""
 
     default: str = "info"
-    by_component: Mapping[str, str] = _NONE  # of those that differ
+    by_component: Mapping[str, str] = _NONE  # only components whose level is another
 
     @classmethod
     def parse(cls, text: str) -> LogLevels:

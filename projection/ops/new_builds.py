@@ -90,8 +90,8 @@ class NewBuilds:
         Args:
             build: which.
             author: who began it.
-            came: what comes of it, where that is known; None: that it answers.
-            waits: whether it waits for what it begins with, or is to wait for it; that tells what comes of it.
+            came: the outcome, if it is known already; None: the new build will answer.
+            waits: whether the build waits for its draft, or will; then the draft decides the outcome.
         """
         view_type, number = build.view_type, build.number
 

@@ -1,4 +1,4 @@
-"""Deployments of which only some views fold anew, while the node runs: what comes of it is a fold of everything."""
+"""Deployments that rebuild only some views while the node runs end with the views of a full rebuild."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ VIEW = "/v1/views/{view_type}/{view_id}"
 
 @pytest.fixture
 async def traced(nats_server, stream_name, tmp_path, monkeypatch):
-    """A node that is asked, and what comes of its traces."""
+    """A node that answers requests, and the spans that it exports."""
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_always_on")
     exporter = InMemorySpanExporter()
     with NodeTracing.open("n1", stream_name, exporter) as tracing:

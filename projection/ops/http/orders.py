@@ -87,8 +87,8 @@ def operation(
     """Declare the endpoint of an operation, at the name of the function that carries it out, with `-` for `_`.
 
     The function gets the order and the service; what it returns is the answer. Why it was not done is told, for only
-    operators ask. The function of a long operation begins it, and returns the task and what is running. Then the answer
-    is what comes of that; or at once how far it is, for whoever does not want to wait.
+    operators ask. The function of a long operation begins it, and returns the task and what is running. The answer is
+    then its outcome or, for a client that does not want to wait, its progress at once.
 
     Args:
         router: where the endpoint goes.

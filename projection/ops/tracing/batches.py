@@ -205,7 +205,7 @@ class TracedBatches(BatchTrace):
 
 
 class TracedCommits(CommitTrace):
-    """Makes the spans of one lane's commits: of those that a batch with a span is in."""
+    """Makes spans of those commits of one lane that contain a batch with a span."""
 
     def __init__(self, spans: Spans, last_commits: LastCommits) -> None:
         self._spans = spans
