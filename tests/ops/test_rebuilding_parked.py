@@ -75,4 +75,5 @@ async def test_what_is_parked_in_the_old_the_new_or_both_is_parked_as_by_a_repla
         await ordered(one, "rollback")
         assert 1 == serving(one)
         await one.publish([fine("g", 2)])
+        await parked_in(one)  # both have folded it
         is_a_replay(one, [*EVENTS, *LIVE, fine("g", 2)])
