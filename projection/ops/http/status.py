@@ -99,8 +99,10 @@ class StepPlanned(msgspec.Struct, frozen=True):
     build: int | None  # that would be folded from then on; null where it is still to be made, or is none
     events: int | None  # to be read, at most; null: none, or not known
     seconds: float | None  # that folding them takes, about; null: nothing is folded, or not known
+    seconds_rest_on: str | None  # what tells how fast folding is; null: nothing is folded, or nothing tells
     bytes: int | None  # on the disk, about
     reach: str | None  # which views the change can concern, in words
+    folds: str | None  # which views fold anew, or why all do, in words; null where no new build replaces another
 
 
 class PlanAnswer(msgspec.Struct, frozen=True):
@@ -320,8 +322,10 @@ def _step(one: PlannedStep) -> StepPlanned:
         build=None if known is None else known.number,
         events=one.events,
         seconds=None if one.seconds is None else round(one.seconds, 1),
+        seconds_rest_on=one.rests_on,
         bytes=one.bytes,
         reach=None if one.reach is None else one.reach.in_words,
+        folds=one.in_words,
     )
 
 
