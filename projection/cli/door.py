@@ -78,8 +78,8 @@ class Door(Protocol):
     def resume(self, order: Order) -> Done:
         """Resume a view type that was paused or has halted."""
 
-    def rebuild(self, order: RebuildOrder) -> BuildCame:
-        """Rebuild a view type."""
+    def rebuild(self, order: RebuildOrder, connect: Callable[[], NatsConnection] | None = None) -> BuildCame:
+        """Rebuild a view type; where no node runs, a bucket is reached by the connection."""
 
     def promote(self, order: PromoteOrder) -> SwitchCame:
         """Have the build answer that waits, or that was rolled back."""
@@ -200,7 +200,7 @@ class _OfNode:
     def resume(self, order: Order) -> Done:
         return self._ordered("resume", order, outcomes.Done)
 
-    def rebuild(self, order: RebuildOrder) -> BuildCame:
+    def rebuild(self, order: RebuildOrder, _connect: Callable[[], NatsConnection] | None = None) -> BuildCame:
         return self._ordered("rebuild", order, outcomes.BuildCame)
 
     def promote(self, order: PromoteOrder) -> SwitchCame:

@@ -167,17 +167,22 @@ class OfflineOperations:
         self._catalog.resume(build.view_type, AuditRecord("resume", build.view_type, order.author("offline")))
         return Done(order.view_type)
 
-    def rebuild(self, order: RebuildOrder) -> BuildCame:
-        """See `Operations.rebuild` and `Operations.rebuild_from`."""
+    def rebuild(self, order: RebuildOrder, connect: Callable[[], NatsConnection] | None = None) -> BuildCame:
+        """See `Operations.rebuild` and `Operations.rebuild_from`; the connection is to the server that has the bucket.
+
+        Raises:
+            ConfigurationError: as there, or a bucket is named and no connection.
+        """
         answers = self._catalog.require(order.of())
         require_no_candidate(self._catalog, answers.view_type)
         details: dict[str, object] = {"former_build": answers.number}
         author, deployed = order.author("offline"), deployed_by(answers)
-        if order.backup is None:
+        source = order.source(connect or _unconnected)
+        if source is None:
             audit = AuditRecord("rebuild", answers.view_type, author, details)
             return BuildCame.of(begun(self._catalog, deployed, answers, audit, order.gate))
-        build = replace(refilled(self._catalog, answers, Path(order.backup)), gate=order.gate)
-        audit = AuditRecord("rebuild", answers.view_type, author, {**details, "backup": order.backup})
+        build = replace(refilled(self._catalog, answers, source), gate=order.gate)
+        audit = AuditRecord("rebuild", answers.view_type, author, {**details, "backup": str(source)})
         self._catalog.record(build, is_candidate=True, audit=audit)
         return BuildCame.of(taking_decisions(self._catalog, deployed, build, answers))
 
@@ -190,6 +195,10 @@ class OfflineOperations:
             self._catalog, build, AuditRecord("delete build", build.view_type, order.author("offline"), details)
         )
         return BuildCame.of(build)
+
+
+def _unconnected() -> NatsConnection:
+    raise ConfigurationError("a bucket is named, but no server that has it", hint="name a directory of backups")
 
 
 def _require_level(build: Build, answers: Build) -> None:

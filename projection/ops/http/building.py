@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from projection.engine.deploying import deployed_together
@@ -29,6 +28,7 @@ from projection.ops.http.orders import (
     recipe_in,
 )
 from projection.ops.http.problems import RequestError
+from projection.stream.configured import nats_connection
 
 if TYPE_CHECKING:
     from fastapi import Response
@@ -93,10 +93,10 @@ async def reload(order: ReloadOrder, service: Service) -> DeployCame:
 )
 async def rebuild(order: RebuildOrder, service: Service) -> Response:
     """The former build answers until the new one has caught up with it, and its gate is open."""
-    if order.backup is not None and service.door == "http":
+    if service.door == "http" and (order.backup is not None or order.object_store is not None):
         hint = "use `projection rebuild --from`"
         raise RequestError("operation.refused", "a request over the network cannot name a backup", hint=hint)
-    backup = None if order.backup is None else Path(order.backup)
+    backup = order.source(lambda: nats_connection(service.operations.settings.nats))
     task, came = await service.long.rebuild(order.of(), order.author(service.door), order.gate, backup)
     return answer(came, at_task(task))
 
