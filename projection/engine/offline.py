@@ -138,7 +138,10 @@ class OfflineOperations:
         return BuildCame.of(build)
 
     def backup(
-        self, order: BackupOrder, on_progress: Callable[[Copying], None], connection: NatsConnection | None = None
+        self,
+        order: BackupOrder,
+        on_progress: Callable[[Copying], None] | None = None,
+        connection: NatsConnection | None = None,
     ) -> BackupCame:
         """See `LiveBackups.make`; the connection is to the server that has the bucket."""
         directory = None if order.directory is None else outside(self._catalog.data, Path(order.directory))
@@ -147,11 +150,12 @@ class OfflineOperations:
         self._catalog.note(made.record(order.author("offline")))
         return BackupCame.of(made)
 
-    def compact(self, order: CompactOrder, on_progress: Callable[[Copying], None]) -> CompactCame:
+    def compact(self, order: CompactOrder, on_progress: Callable[[Copying], None] | None = None) -> CompactCame:
         """See `compact`."""
 
         def tell(done: int, total: int) -> None:
-            on_progress(Copying(done, total))
+            if on_progress is not None:
+                on_progress(Copying(done, total))
 
         return compact(self._catalog, order.of(), author=order.author("offline"), on_progress=tell)
 

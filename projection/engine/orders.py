@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import msgspec
 
-from projection.engine.backup_place import BackupSource
 from projection.errors import ConfigurationError
 from projection.model.ids import TenantId, ViewId, ViewType
 from projection.model.log_settings import LogLevels
@@ -17,6 +16,7 @@ from projection.store.audit import Author
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from projection.engine.backup_place import BackupSource
     from projection.store.audit import Door
     from projection.stream.address import NatsConnection
 
@@ -99,6 +99,8 @@ class RebuildOrder(Order, frozen=True, kw_only=True, forbid_unknown_fields=True)
         Args:
             connect: gives the connection to the server that has the bucket.
         """
+        from projection.engine.backup_place import BackupSource  # noqa: PLC0415 - most orders need no client of a server
+
         if self.object_store is not None:
             return BackupSource(self.backup, self.object_store, connect())
         return None if self.backup is None else BackupSource(self.backup)
