@@ -154,7 +154,7 @@ def test_the_builds_are_the_one_that_answers_and_the_one_beside_it_unless_they_a
     with Catalog.open(tmp_path) as catalog:
         begun(catalog, deployed(ACCOUNT.replace("+ 100 =>", "+ 10 =>")), builds[0])
     with pytest.raises(ConfigurationError, match="build 3 of view type account has folded nothing yet"):
-        compare_builds(tmp_path, VIEW_TYPE)
+        compare_builds(tmp_path, VIEW_TYPE, 1, 3)
     with CatalogReader.open(tmp_path) as catalog:
         for wrong, message in (((4, None), "has no build 4"), ((None, 1), "is not compared with itself")):
             with pytest.raises(ConfigurationError, match=message):
