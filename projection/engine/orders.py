@@ -207,6 +207,13 @@ class DeployOrder(ReloadOrder, frozen=True, kw_only=True, forbid_unknown_fields=
     recipes: list[str]  # JSON: of each view type, the program's text and what the manifest says of it
 
 
+class PlanOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Tell what deploying a manifest would do."""
+
+    recipes: list[str]  # as to deploy it
+    by: str = ""  # who wants to know
+
+
 class BackupOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Back up the data folder."""
 

@@ -7,13 +7,17 @@ import time
 
 import jwt
 import pytest
+from engine_support import TENANCY
 from hypothesis import given
 from hypothesis import strategies as st
 from ops_support import PROGRAM, fine, served
 from patience import eventually
 
+from projection.engine.deployment import load_deployment
+from projection.engine.recipes import recipe_of
 from projection.engine.tally import COMBINED, KEPT, WINDOW, HotViews, Tally
 from projection.model.ids import ViewType
+from projection.model.manifest import Manifest
 from projection.store.audit import BY_NODE, AuditRecord
 
 FINES = ViewType("fines")
@@ -204,6 +208,9 @@ async def test_the_plan_says_what_a_reload_would_do_and_changes_nothing(site, tm
         one.site.catalog.note(AuditRecord("switch", FINES, BY_NODE, {"build": 1, "events": 5_000, "seconds": 2.5}))
         (step,) = (await told(one, "/v1/plan"))["steps"]
         assert f"{rests_on}build 1 was folded at 2,000 events a second" == step["seconds_rest_on"]
+        recipes = [recipe_of(each).encode() for each in load_deployment(Manifest.load(manifest), TENANCY)]
+        asked = await one.post("/v1/operations/plan", {"recipes": recipes})
+        assert (200, [step]) == (asked.status_code, asked.json()["steps"])
         assert [1] == [build.number for build in one.site.catalog.builds(FINES)]
         manifest.write_text("manifest: 1\nviews: [")
         assert "operation.refused" == (await told(one, "/v1/plan", status=409))["code"]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from projection.engine.deploying import deployed_together
+from projection.engine.deploying import deployed_together, plan_deployment
 from projection.engine.orders import (
     CompareOrder,
     DeleteOrder,
     DeployOrder,
     Order,
+    PlanOrder,
     PromoteOrder,
     RebuildOrder,
     ReloadOrder,
@@ -28,6 +29,8 @@ from projection.ops.http.orders import (
     recipe_in,
 )
 from projection.ops.http.problems import RequestError
+from projection.ops.http.status import plan_answer
+from projection.ops.http.status_examples import PLAN
 from projection.stream.configured import nats_connection
 
 if TYPE_CHECKING:
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
 
     from projection.ops.http.orders import Running
     from projection.ops.http.service import Service
+    from projection.ops.http.status import PlanAnswer
 
 _DEPLOYED = {
     "steps": [
@@ -80,6 +84,22 @@ async def deploy(order: DeployOrder, service: Service) -> DeployCame:
 async def reload(order: ReloadOrder, service: Service) -> DeployCame:
     """The file is read anew, and deployed. Where there is none, what was deployed last goes on."""
     return await service.long.reload(order.author(service.door), order.gate)
+
+
+@operation(
+    router,
+    PlanOrder,
+    "Show what deploying a manifest would do",
+    {"recipes": ["{…}"], "by": "alice"},
+    "PlanAnswer",
+    PLAN,
+    "What would be done with each view type, why, and what that takes.",
+    operation_id="planManifest",
+)
+async def plan(order: PlanOrder, service: Service) -> PlanAnswer:
+    """Nothing is changed. Figures are rough."""
+    deployed = deployed_together([recipe_in(one) for one in order.recipes], service.node.opener.execution)
+    return await plan_answer(service, plan_deployment(service.operations.catalog, deployed))
 
 
 @operation(

@@ -27,8 +27,9 @@ from projection.query.errors import UnknownViewTypeError
 from projection.stream.jetstream import JetStream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from projection.engine.deploying import Step
     from projection.engine.inventory import BuildState
     from projection.history.planning import PlannedStep
     from projection.ops.http.service import Service
@@ -91,7 +92,7 @@ class BuildContents(msgspec.Struct, frozen=True):
 
 
 class StepPlanned(msgspec.Struct, frozen=True):
-    """What a reload would do with one view type, and what that takes."""
+    """What a deployment would do with one view type, and what that takes."""
 
     view_type: str
     change: str
@@ -106,7 +107,7 @@ class StepPlanned(msgspec.Struct, frozen=True):
 
 
 class PlanAnswer(msgspec.Struct, frozen=True):
-    """What a reload would do by now."""
+    """What a reload, or another deployment, would do by now."""
 
     steps: list[StepPlanned]
 
@@ -253,12 +254,7 @@ async def plan(request: Request) -> Response:
     """The node's own manifest is read anew and checked, and nothing is changed. Figures are rough."""
     none_expected(request.scope["query_string"])
     service = service_of(request)
-    steps = await came_of(service.operations.steps_of_reload)
-    found = await asyncio.to_thread(planned, service.operations.catalog, steps, _open_stores(service))
-    for one in found:
-        if one.folds is not None:
-            await _count_events(service, one)
-    return _answer(PlanAnswer([_step(one) for one in found]))
+    return _answer(await plan_answer(service, await came_of(service.operations.steps_of_reload)))
 
 
 @router.get(
@@ -301,6 +297,19 @@ def _open_stores(service: Service) -> Callable[[Build], ViewReader | None]:
     for lane in node.lanes:
         found[lane.view_type, lane.build] = lane.store
     return lambda build: found.get((build.view_type, build.number))
+
+
+async def plan_answer(service: Service, steps: Sequence[Step]) -> PlanAnswer:
+    """What some steps of a deployment take.
+
+    Raises:
+        StorageError: the folder cannot be read.
+    """
+    found = await asyncio.to_thread(planned, service.operations.catalog, steps, _open_stores(service))
+    for one in found:
+        if one.folds is not None:
+            await _count_events(service, one)
+    return PlanAnswer([_step(one) for one in found])
 
 
 async def _count_events(service: Service, one: PlannedStep) -> None:
