@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from projection.engine.backup import BackupMade, back_up
     from projection.engine.compaction import compact
     from projection.engine.decisions import Dropped, drop
+    from projection.engine.deploying import Step, plan_deployment
     from projection.engine.deployment import DeployedView, ProgramsInvalidError, load_deployment
     from projection.engine.inventory import BuildState, build_states
     from projection.engine.orders import (
@@ -147,6 +148,7 @@ __all__ = [
     "RetireOrder",
     "Settings",
     "StaleCommitError",
+    "Step",
     "StepCame",
     "StorageDamagedError",
     "StorageError",
@@ -174,6 +176,7 @@ __all__ = [
     "drop",
     "load_deployment",
     "parked_events",
+    "plan_deployment",
     "preview",
     "recipe_of",
     "repair",
@@ -240,6 +243,7 @@ _PLACES = {
     "RetireOrder": "projection.engine.orders",
     "Settings": "projection.model.settings",
     "StaleCommitError": "projection.errors",
+    "Step": "projection.engine.deploying",
     "StepCame": "projection.engine.outcomes",
     "StorageDamagedError": "projection.errors",
     "StorageError": "projection.errors",
@@ -266,6 +270,7 @@ _PLACES = {
     "drop": "projection.engine.decisions",
     "load_deployment": "projection.engine.deployment",
     "parked_events": "projection.query.reading",
+    "plan_deployment": "projection.engine.deploying",
     "preview": "projection.engine.adoption",
     "recipe_of": "projection.engine.recipes",
     "repair": "projection.history.folder_repair",

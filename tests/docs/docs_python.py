@@ -40,6 +40,7 @@ _PROMISED = {
     "RepairOrder": set[str](),
     "RetireOrder": set[str](),
     "Settings": {"load", "tenancy"},
+    "Step": {"known_build"},
     "StepCame": set[str](),
     "Summary": set[str](),
     "SwitchCame": set[str](),

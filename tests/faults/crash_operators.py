@@ -18,6 +18,7 @@ from node_faults import LIFETIME_S
 from projection.cli.door import door_to
 from projection.engine.orders import (
     AdoptOrder,
+    BackupOrder,
     CompactOrder,
     DeleteOrder,
     DeployOrder,
@@ -40,10 +41,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    AnyOrder = Order | DeployOrder | CompactOrder | BackupOrder
+
 ORDERS_OF = (
     *("pause", "resume", "rebuild", "rebuild", "drop", "drop", "delete", "deploy", "adopt"),
-    *("promote", "promote", "rollback", "rollback", "retire", "repair", "repair", "compact"),
+    *("promote", "promote", "rollback", "rollback", "retire", "repair", "repair", "compact", "backup"),
 )
+KEPT = 2  # backups
 BY = {"by": "the schedule"}
 
 
@@ -62,6 +66,11 @@ class Operator:
     @property
     def settings(self) -> Settings:
         return Settings(nats={"url": self.url}, stream=STREAM, storage=self.data)
+
+    @property
+    def backups(self) -> Path:
+        """Where they are."""
+        return self.data.parent / "backups"
 
     def another(self) -> Operator:
         """One who draws other orders."""
@@ -89,9 +98,9 @@ class Operator:
 
     def more(self, name: str) -> list[Any]:
         """What an order comes with, beside itself."""
-        return {"repair": [self.settings], "compact": [lambda _: None]}.get(name, [])
+        return [self.settings] if name == "repair" else []
 
-    def drawn(self, name: str, view_type: str) -> Order | DeployOrder | CompactOrder | None:
+    def drawn(self, name: str, view_type: str) -> AnyOrder | None:
         """An order of this name; None where there is nothing that it could be given for.
 
         Raises:
@@ -106,6 +115,8 @@ class Operator:
                 return RebuildOrder(promote=gate, **by)
             case "compact":
                 return CompactOrder(view_type=self.dice.choice((None, view_type)), **BY)
+            case "backup":
+                return BackupOrder(directory=str(self.backups), keep=KEPT, **BY)
             case "promote":
                 return PromoteOrder(although_parked=self.dice.random() < 0.5, **by)
             case "retire":
@@ -132,7 +143,7 @@ class Operator:
         place = {"sequence": one.sequence, "tenant_id": str(one.tenant_id), "view_id": view_id}
         return DropOrder(view_type=view_type, **place, **BY)
 
-    def give_and_go(self, name: str, order: Order | DeployOrder | CompactOrder) -> None:
+    def give_and_go(self, name: str, order: AnyOrder) -> None:
         """Whoever gives it is gone before there is an answer."""
         connected = control_socket.connect(self.data)
         if connected is None:

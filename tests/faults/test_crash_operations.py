@@ -26,9 +26,11 @@ from patience import wait_until
 from projection.cli.door import door_to
 from projection.engine.orders import Order, PromoteOrder, RebuildOrder, RepairOrder
 from projection.engine.recipes import deployed_by, recipe_of
+from projection.engine.restoring import verify_backup
 from projection.engine.verification import verify
 from projection.errors import ConfigurationError
 from projection.query.reading import serving_reader
+from projection.store.backup_directory import BackupDirectory
 from projection.store.catalog import CatalogReader
 from projection.store.lmdb_opening import MAP_SIZE, open_to_write
 
@@ -185,6 +187,8 @@ class Schedule:
                 record.as_json() for record in audit
             ]
         assert [] == [problem for one in verify(self.site.data) for problem in one.problems]
+        backups = BackupDirectory(self.operator.backups)
+        assert [] == [problem for name in backups.names() for problem in verify_backup(backups, name).problems]
 
 
 def carry_out(server: EmbeddedServer, folder: Path, seed: int) -> Schedule:
