@@ -13,7 +13,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from test_build_comparison import STRICTER, built, views
 
+from projection.engine.builds import begun
 from projection.engine.deploying import plan_deployment
+from projection.engine.inventory import build_states
 from projection.history.planning import look_ahead, look_closer, planned, some_views
 from projection.model.ids import DEFAULT_TENANT, ViewId
 from projection.model.manifest import Limits
@@ -163,3 +165,14 @@ def test_an_index_that_goes_and_a_file_that_has_another_name_change_no_view(tmp_
     with Catalog.open(tmp_path) as catalog:
         catalog.record(replace(build, recipe=json.dumps(fields)), serves=True)
     assert "the name of the program's file; no view changes" == step_of(tmp_path, deployed(INDEXED)).step.why
+
+
+def test_a_build_whose_draft_is_being_made_says_so(tmp_path: Path) -> None:
+    (answers,) = built(tmp_path, (deployed(), [opened()]))
+    with Catalog.open(tmp_path) as catalog:
+        build = begun(catalog, deployed(STRICTER), answers, AuditRecord("deploy", VIEW_TYPE, BY_NODE, {}))
+        told = [(one.state, one.why) for one in build_states(catalog)]
+        assert [("answers", None), ("under way", None)] == told
+        build.draft_path().mkdir(parents=True)
+        told = [(one.state, one.why) for one in build_states(catalog)]
+    assert ("under way", "only some views fold anew, in a copy of the build that answers") == told[1]

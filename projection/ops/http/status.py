@@ -57,7 +57,7 @@ class BuildRecord(msgspec.Struct, frozen=True):
     view_type: str
     build: int
     state: str  # `answers`, `under way`, `waits`, `follows` or `former`
-    why: str | None  # why it waits, or does not answer any more
+    why: str | None  # why it waits, does not answer any more, or has no store yet
     paused: str | None  # why its view type is; null where it is not
     bytes: int  # on the disk
     free: int | None  # of these, about what compaction gives back; of a build that the node has not open, null as below
