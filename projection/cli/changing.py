@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from projection.cli.console import print_json, say
-from projection.cli.options import AlthoughParked, Config, Reason, Storage, WhenPromoted
+from projection.cli.options import AlthoughParked, Config, ObjectStore, Reason, Storage, WhenPromoted
 from projection.cli.parameters import Argument, Option
 from projection.lang.printable import printable
 
@@ -20,6 +20,7 @@ EXAMPLES_OF_REBUILD = (
     "projection rebuild shop_orders",
     "projection rebuild shop_orders --promote when_equal",
     "projection rebuild shop_orders --from /backups",
+    "projection rebuild shop_orders --object-store backups",
 )
 EXAMPLES_OF_PROMOTE = ("projection promote shop_orders", "projection promote shop_orders --although-parked")
 EXAMPLES_OF_ROLLBACK = ('projection rollback shop_orders --reason "amounts are wrong"',)
@@ -57,9 +58,10 @@ def rebuild(
     view_type: _ViewType,
     *,
     from_: Annotated[
-        Path | None,
+        str | None,
         Option("--from", metavar="BACKUP", help="Start from a backup, if the log has lost its start."),
     ] = None,
+    object_store: ObjectStore = None,
     promote: WhenPromoted = None,
     although_parked: AlthoughParked = False,
     reason: Reason = "",
@@ -70,21 +72,26 @@ def rebuild(
 
     The new build starts at the first event, and replaces the former one once it has caught up. A node that is running
     on the data folder starts at once, otherwise at its next start. With --from, the new build starts from a backup of
-    the same fold: the newest one if a directory of backups is named.
+    the same fold: the newest one if a directory of backups is named. With --object-store, the backup is in that bucket:
+    the newest one unless --from names another.
     """
+    from projection.cli.connection import nats_connection
     from projection.cli.door import door_to, whoever
     from projection.engine.orders import RebuildOrder
+    from projection.model.settings import Settings
 
+    settings = Settings.load(config, {"storage": storage})
     order = RebuildOrder(
         view_type=view_type,
         by=whoever(),
         reason=reason,
         promote=None if promote is None else promote.value,
         although_parked=although_parked,
-        backup=None if from_ is None else str(from_.absolute()),
+        backup=str(Path(from_).absolute()) if from_ is not None and object_store is None else from_,
+        object_store=object_store,
     )
-    with door_to(_data(config, storage)) as door:
-        came = door.rebuild(order)
+    with door_to(settings.storage) as door:
+        came = door.rebuild(order, lambda: nats_connection(settings.nats))
     say(
         f"build {came.build} of view type {came.view_type} is being folded; `projection builds list` shows its progress"
     )

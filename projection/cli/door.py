@@ -61,7 +61,11 @@ _ASKED_EVERY_S = 0.25
 
 
 class Door(Protocol):
-    """Takes orders."""
+    """Takes operators' orders, for a node or for the folder where none runs.
+
+    Each call returns once the order is carried out. It raises ConfigurationError where the order is refused and nothing
+    has changed, and StorageError where it could not be carried out, or the node ended before it answered.
+    """
 
     def drop(self, order: DropOrder) -> DropCame:
         """Leave out a parked event."""
@@ -78,8 +82,8 @@ class Door(Protocol):
     def resume(self, order: Order) -> Done:
         """Resume a view type that was paused or has halted."""
 
-    def rebuild(self, order: RebuildOrder) -> BuildCame:
-        """Rebuild a view type."""
+    def rebuild(self, order: RebuildOrder, connect: Callable[[], NatsConnection] | None = None) -> BuildCame:
+        """Rebuild a view type; where no node runs, a bucket is reached by the connection."""
 
     def promote(self, order: PromoteOrder) -> SwitchCame:
         """Have the build answer that waits, or that was rolled back."""
@@ -96,11 +100,14 @@ class Door(Protocol):
     def repair(self, order: RepairOrder, settings: Settings) -> RepairCame:
         """Put right what a build holds otherwise than the log; where no node runs, the settings say where that is."""
 
-    def compact(self, order: CompactOrder, on_progress: Callable[[Copying], None]) -> CompactCame:
+    def compact(self, order: CompactOrder, on_progress: Callable[[Copying], None] | None = None) -> CompactCame:
         """Return free pages of stores to the file system."""
 
     def backup(
-        self, order: BackupOrder, on_progress: Callable[[Copying], None], connection: NatsConnection | None = None
+        self,
+        order: BackupOrder,
+        on_progress: Callable[[Copying], None] | None = None,
+        connection: NatsConnection | None = None,
     ) -> BackupCame:
         """Back up the data folder; where no node runs, a bucket is reached by the connection."""
 
@@ -200,7 +207,7 @@ class _OfNode:
     def resume(self, order: Order) -> Done:
         return self._ordered("resume", order, outcomes.Done)
 
-    def rebuild(self, order: RebuildOrder) -> BuildCame:
+    def rebuild(self, order: RebuildOrder, _connect: Callable[[], NatsConnection] | None = None) -> BuildCame:
         return self._ordered("rebuild", order, outcomes.BuildCame)
 
     def promote(self, order: PromoteOrder) -> SwitchCame:
@@ -240,11 +247,14 @@ class _OfNode:
         return _decoded(self._exchange(method, f"/v1/operations{target}", None), kind)
 
     def backup(
-        self, order: BackupOrder, on_progress: Callable[[Copying], None], _connection: NatsConnection | None = None
+        self,
+        order: BackupOrder,
+        on_progress: Callable[[Copying], None] | None = None,
+        _connection: NatsConnection | None = None,
     ) -> BackupCame:
         return self._followed("backup", order, outcomes.BackupCame, on_progress)
 
-    def compact(self, order: CompactOrder, on_progress: Callable[[Copying], None]) -> CompactCame:
+    def compact(self, order: CompactOrder, on_progress: Callable[[Copying], None] | None = None) -> CompactCame:
         return self._followed("compact", order, outcomes.CompactCame, on_progress)
 
     def verify(self, order: VerifyOrder) -> VerifyCame:
@@ -252,7 +262,11 @@ class _OfNode:
         return self._ordered("verify", order, outcomes.VerifyCame)
 
     def _followed(
-        self, name: str, order: BackupOrder | CompactOrder, kind: type[_Came], on_progress: Callable[[Copying], None]
+        self,
+        name: str,
+        order: BackupOrder | CompactOrder,
+        kind: type[_Came],
+        on_progress: Callable[[Copying], None] | None,
     ) -> _Came:
         """What comes of a long order, whose progress is told until then.
 
@@ -266,7 +280,7 @@ class _OfNode:
         while not task.has_ended:
             sleep(_ASKED_EVERY_S)
             task = self.task(task.id)
-            if task.total is not None:
+            if task.total is not None and on_progress is not None:
                 on_progress(Copying(task.done or 0, task.total))
         if task.state == State.DONE:
             return _decoded(encoded(task.result), kind)

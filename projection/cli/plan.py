@@ -120,9 +120,8 @@ def _told(one: PlannedStep) -> Iterator[str]:
     """What stands below the table."""
     if one.folds is None:
         return
-    if one.pace is not None:
-        most = "at most; " if one.is_at_most else ""
-        yield f"time: {most}{one.pace.rests_on}"
+    if one.rests_on is not None:
+        yield f"time: {one.rests_on}"
     else:
         how = "`projection plan --sample 1` estimates it from the start of the log, if that has events of it"
         yield f"time: not known, because no build of it was measured; {how}"
@@ -153,7 +152,7 @@ def _as_json(one: PlannedStep) -> dict[str, object]:
         "build": None if one.step.known_build is None else one.step.known_build.number,
         "events": one.events,
         "seconds": one.seconds,
-        "seconds_rest_on": None if one.pace is None else one.pace.rests_on,
+        "seconds_rest_on": one.rests_on,
         "bytes": one.bytes,
         "reach": None if one.reach is None else one.reach.as_json(),
         "touched": None if one.touched is None else {"events": one.touched.events, "views": len(one.touched.views)},

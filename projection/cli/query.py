@@ -61,6 +61,10 @@ def query(
         Path | None,
         Option(metavar="DIR", help="With --at: start from a backup there (default: the settings' backup.directory)."),
     ] = None,
+    object_store: Annotated[
+        str | None,
+        Option(metavar="BUCKET", help="With --at: start from a backup in this bucket of a JetStream object store."),
+    ] = None,
     from_start: Annotated[
         bool, Option("--from-start", help="With --at: fold the whole log, without a backup.")
     ] = False,
@@ -118,8 +122,13 @@ def query(
         raise ConfigurationError("--all and --limit contradict each other; name one")
     if id_ is not None and filter_ is not None:
         raise ConfigurationError("--id and --filter contradict each other; name one")
-    _require_moment(at, id_, backup, url, events, from_start=from_start)
-    if at is not None and id_ is not None and backup is None and not from_start:
+    begins = [
+        option
+        for option, given in (("--backup", backup), ("--object-store", object_store), ("--from-start", from_start))
+        if given
+    ]
+    _require_moment(at, id_, begins, url, events)
+    if at is not None and id_ is not None and not begins:
         if sort or select or count or explain or all_ or limit:
             raise ConfigurationError("--id and --at name one view; no other option says which views, or how many")
         if url is not None:
@@ -135,7 +144,7 @@ def query(
         opened = node(url, tenant, token_file, secret_file, ca_file)
     elif at is not None:
         where = (tenant, events, manifest, storage, config)
-        opened = past_views(view, at, *where, backup=backup, from_start=from_start)
+        opened = past_views(view, at, *where, backup=backup, bucket=object_store, from_start=from_start)
     elif events is not None:
         opened = events_file(events, manifest, config, tenant)
     else:
@@ -160,19 +169,26 @@ def query(
 
 
 def _require_moment(
-    at: str | None, id_: str | None, backup: Path | None, url: str | None, events: Path | None, *, from_start: bool
+    at: str | None, id_: str | None, begins: Sequence[str], url: str | None, events: Path | None
 ) -> None:
     """Make sure that the options which say of what time the views are go together.
+
+    Args:
+        at: the moment.
+        id_: the view that is asked for.
+        begins: the options that say what the fold starts from.
+        url: the node that is asked.
+        events: the file that is folded.
 
     Raises:
         ConfigurationError: they do not.
     """
-    if at is None and (backup is not None or from_start):
-        raise ConfigurationError("--backup and --from-start go with --at")
-    if backup is not None and from_start:
-        raise ConfigurationError("--backup and --from-start contradict each other; name one")
-    if (url is not None or events is not None) and (backup is not None or from_start):
-        raise ConfigurationError("--backup and --from-start are for a data folder, and not for --url or --events")
+    if begins and at is None:
+        raise ConfigurationError(f"{begins[0]} goes with --at")
+    if len(begins) > 1 and "--from-start" in begins:
+        raise ConfigurationError(f"{begins[0]} and --from-start contradict each other; name one")
+    if begins and (url is not None or events is not None):
+        raise ConfigurationError(f"{begins[0]} is for a data folder, and not for --url or --events")
     if url is not None and at is not None and id_ is None:
         raise ConfigurationError(
             "a node is asked for one view of the past: name it with --id",

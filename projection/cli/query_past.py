@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ from projection.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from projection.cli.query_sources import Source
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from projection.history.past_builds import Answering, PastBuild
     from projection.model.ids import TenantId, ViewType
     from projection.model.settings import Settings
-    from projection.store.backup_directory import BackupDirectory
+    from projection.store.backups import Backups
 
 
 def local_view_at(
@@ -91,6 +92,7 @@ def past_views(
     config: Path | None,
     *,
     backup: Path | None,
+    bucket: str | None,
     from_start: bool,
 ) -> Iterator[Source]:
     """The views of a tenant as they were; at the end of the block, it is told what they were folded from.
@@ -126,11 +128,14 @@ def past_views(
                 async with opened_log(events, [deployed], settings, "past") as log:
                     return await past_of_file(log, deployed, wanted, lambda fold: advance(fold.events))
             answers = _answering(settings, named)
-            backups = None if from_start else _backups(backup, settings)
-            async with opened_log(None, [], settings, "past") as log:
-                return await past_build(
-                    log, answers, wanted, folder, backups=backups, read=lambda fold: advance(fold.events)
-                )
+            place: AbstractContextManager[tuple[Backups, list[str]] | None] = nullcontext()
+            if not from_start:
+                place = _backups(backup, bucket, settings)
+            with place as backups:
+                async with opened_log(None, [], settings, "past") as log:
+                    return await past_build(
+                        log, answers, wanted, folder, backups=backups, read=lambda fold: advance(fold.events)
+                    )
 
     with TemporaryDirectory(prefix="projection-past-") as folder:
         found = asyncio.run(folded(Path(folder)))
@@ -141,21 +146,41 @@ def past_views(
         note(f"note: as of event {found.sequence:,}, folded{whence}: {read} read")
 
 
-def _backups(path: Path | None, settings: Settings) -> tuple[BackupDirectory, list[str]]:
-    """Where backups are, and which may be taken: all, or the one that is named."""
+@contextmanager
+def _backups(path: Path | None, bucket: str | None, settings: Settings) -> Iterator[tuple[Backups, list[str]]]:
+    """Where backups are, and which may be taken: all, or the one that is named.
+
+    Raises:
+        ConfigurationError: there is no such place, or no such backup.
+        StorageError: the place cannot be read.
+    """
+    from projection.cli.connection import nats_connection
+    from projection.engine.backup_place import Place
     from projection.store.backup_directory import BackupDirectory
 
-    if (path := path or settings.backup.directory) is None:
-        bucket = settings.backup.object_store
-        where = "no place for backups is named" if bucket is None else f"those in object store {bucket} are not read"
+    if path is None and bucket is None:
+        path, bucket = settings.backup.directory, settings.backup.object_store
+    if bucket is not None:
+        with Place.of(None, bucket, nats_connection(settings.nats)).opened() as backups:
+            names = backups.names()
+            if path is not None and str(path) not in names:
+                raise ConfigurationError(
+                    f"there is no backup {path} in {backups}",
+                    hint=f"`projection backup --object-store {bucket} --list` shows those that are there",
+                )
+            yield backups, names if path is None else [str(path)]
+        return
+    if path is None:
         raise ConfigurationError(
-            f"all views of a view type are folded on from a backup, and {where}",
-            hint="name a directory with --backup, fold the whole log with --from-start, or ask for one view with --id",
+            "all views of a view type are folded on from a backup, and no place for backups is named",
+            hint="name a directory with --backup or a bucket with --object-store, fold the whole log with "
+            "--from-start, or ask for one view with --id",
         )
     directory, name = BackupDirectory.of(path)
     if name is not None and directory.folder(name) == path.absolute():
-        return directory, [name]
-    return directory, directory.names()
+        yield directory, [name]
+    else:
+        yield directory, directory.names()
 
 
 def _answering(settings: Settings, view_type: ViewType) -> Answering:

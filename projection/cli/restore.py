@@ -86,28 +86,16 @@ def restore(
 def _opened(backup: str | None, bucket: str | None, settings: Settings) -> Iterator[tuple[Backups, str]]:
     """Where the backup is that is named, and its name."""
     from projection.cli.connection import nats_connection
-    from projection.engine.backup_place import Place
-    from projection.store.backup_directory import BackupDirectory
+    from projection.engine.backup_place import BackupSource
 
-    if bucket is None:
-        if backup is None:
-            raise ConfigurationError(
-                "no backup is named",
-                hint="`projection restore BACKUP`, where BACKUP is a backup or a directory of backups",
-            )
-        directory, name = BackupDirectory.of(Path(backup))
-        if name is None:
-            raise ConfigurationError(f"there is no backup in {backup}", hint="`projection backup` writes one")
-        yield directory, name
-        return
-    with Place.of(None, bucket, nats_connection(settings.nats)).opened() as backups:
-        names = backups.names()
-        if not names or backup not in (None, *names):
-            raise ConfigurationError(
-                f"there is no backup {backup or ''}".rstrip() + f" in {backups}",
-                hint=f"`projection backup --object-store {bucket} --list` shows those that are there",
-            )
-        yield backups, backup or names[-1]
+    if bucket is None and backup is None:
+        raise ConfigurationError(
+            "no backup is named",
+            hint="`projection restore BACKUP`, where BACKUP is a backup or a directory of backups",
+        )
+    connection = None if bucket is None else nats_connection(settings.nats)
+    with BackupSource(backup, bucket, connection).opened() as found:
+        yield found
 
 
 def _deployed(settings: Settings, *, is_named: bool) -> Sequence[DeployedView]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +64,43 @@ class Place(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"Place({self})"
+
+
+@dataclass(frozen=True, slots=True)
+class BackupSource:
+    """A backup that something begins with: named by its path, or in a bucket of an object store."""
+
+    backup: str | None  # of a backup, or of a directory, of which the newest is meant; in a bucket, a backup's name
+    bucket: str | None = None
+    connection: NatsConnection | None = field(default=None, repr=False)  # to the server that has the bucket
+
+    @contextmanager
+    def opened(self) -> Iterator[tuple[Backups, str]]:
+        """Give its place and its name, until the end of the block.
+
+        Raises:
+            ConfigurationError: there is no such backup.
+            StorageError: the place cannot be read.
+        """
+        if self.bucket is None:
+            directory, name = BackupDirectory.of(Path(self.backup or ""))
+            if name is None:
+                raise ConfigurationError(f"there is no backup in {self.backup}", hint="`projection backup` writes one")
+            yield directory, name
+            return
+        with Place.of(None, self.bucket, self.connection).opened() as backups:
+            names = backups.names()
+            if not names or self.backup not in (None, *names):
+                raise ConfigurationError(
+                    f"there is no backup {self.backup or ''}".rstrip() + f" in {backups}",
+                    hint=f"`projection backup --object-store {self.bucket} --list` shows those that are there",
+                )
+            yield backups, self.backup or names[-1]
+
+    def __str__(self) -> str:
+        if self.bucket is None:
+            return self.backup or ""
+        return f"object store {self.bucket}" + (f"/{self.backup}" if self.backup else "")
 
 
 def plain_connection(connection: NatsConnection) -> dict[str, Any]:

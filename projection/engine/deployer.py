@@ -32,8 +32,8 @@ from projection.store.audit import AuditRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
+    from projection.engine.backup_place import BackupSource
     from projection.engine.deploying import Step
     from projection.engine.deployment import DeployedView
     from projection.engine.lane import Lane
@@ -70,7 +70,7 @@ class Deployer:
         audit = AuditRecord("rebuild", view_type, author, {"former_build": answers.number})
         return await self._begin(lane.deployed, answers, audit, gate)
 
-    async def rebuild_from(self, view_type: ViewType, backup: Path, gate: Gate, author: Author) -> Build:
+    async def rebuild_from(self, view_type: ViewType, backup: BackupSource, gate: Gate, author: Author) -> Build:
         """See `Operations.rebuild_from`."""
         access = self._access
         answers, lane = access.serving(view_type)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from projection.engine.recipes import deployed_from, differences, recipe_of
+from projection.engine.recipes import deployed_from, differences, other_differences, recipe_of
 from projection.engine.scope import scope_of
 from projection.errors import ConfigurationError
 
@@ -166,11 +166,8 @@ def _step(catalog: Catalog | CatalogReader, one: DeployedView) -> Step:
             hint=f"wait until it answers, or give it up: `projection builds delete {view_type} {candidate.number}`",
         )
     if answers.base_identity == one.base_identity:
-        why = (
-            ""
-            if answers.recipe == recipe_of(one).encode()
-            else "limits, indexes, comments or `changes`, which change no view"
-        )
+        is_same = answers.recipe == recipe_of(one).encode()
+        why = "" if is_same else f"{', '.join(other_differences(answers, one))}; no view changes"
         return GoesOn(view_type, why, one, answers, answers)
     why = ", ".join(differences(answers, one).values())
     same = [build for build in catalog.builds(view_type) if build.base_identity == one.base_identity]

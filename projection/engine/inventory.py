@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     ReaderOf = Callable[[Build], ViewReader | None]
 
+_DRAFT = "only some views fold anew, in a copy of the build that answers"
 State: TypeAlias = Literal["answers", "under way", "waits", "follows", "former"]
 
 
@@ -37,7 +38,7 @@ class BuildState:
 
     build: Build
     state: State
-    why: str | None  # why it waits, or does not answer any more, where there is more to say than `state`
+    why: str | None  # why it waits, does not answer any more or has no store, where there is more to say than `state`
     paused: str | None  # why its view type is; None where it is not
     bytes: int = 0  # on the disk
     free: int | None = None  # of these, about what `compact` gives back; None where its store cannot be read
@@ -97,7 +98,7 @@ def _measured(one: BuildState, open_already: ReaderOf | None) -> BuildState:
     path = one.build.lane_path()
     one = replace(one, bytes=_taken(path.parent))
     if not is_folder(path):
-        return one
+        return replace(one, why=one.why or (_DRAFT if is_folder(one.build.draft_path()) else None))
     try:
         if open_already is None:
             with LmdbViewReader.open(path) as reader:

@@ -138,7 +138,10 @@ class OfflineOperations:
         return BuildCame.of(build)
 
     def backup(
-        self, order: BackupOrder, on_progress: Callable[[Copying], None], connection: NatsConnection | None = None
+        self,
+        order: BackupOrder,
+        on_progress: Callable[[Copying], None] | None = None,
+        connection: NatsConnection | None = None,
     ) -> BackupCame:
         """See `LiveBackups.make`; the connection is to the server that has the bucket."""
         directory = None if order.directory is None else outside(self._catalog.data, Path(order.directory))
@@ -147,11 +150,12 @@ class OfflineOperations:
         self._catalog.note(made.record(order.author("offline")))
         return BackupCame.of(made)
 
-    def compact(self, order: CompactOrder, on_progress: Callable[[Copying], None]) -> CompactCame:
+    def compact(self, order: CompactOrder, on_progress: Callable[[Copying], None] | None = None) -> CompactCame:
         """See `compact`."""
 
         def tell(done: int, total: int) -> None:
-            on_progress(Copying(done, total))
+            if on_progress is not None:
+                on_progress(Copying(done, total))
 
         return compact(self._catalog, order.of(), author=order.author("offline"), on_progress=tell)
 
@@ -167,17 +171,22 @@ class OfflineOperations:
         self._catalog.resume(build.view_type, AuditRecord("resume", build.view_type, order.author("offline")))
         return Done(order.view_type)
 
-    def rebuild(self, order: RebuildOrder) -> BuildCame:
-        """See `Operations.rebuild` and `Operations.rebuild_from`."""
+    def rebuild(self, order: RebuildOrder, connect: Callable[[], NatsConnection] | None = None) -> BuildCame:
+        """See `Operations.rebuild` and `Operations.rebuild_from`; the connection is to the server that has the bucket.
+
+        Raises:
+            ConfigurationError: as there, or a bucket is named and no connection.
+        """
         answers = self._catalog.require(order.of())
         require_no_candidate(self._catalog, answers.view_type)
         details: dict[str, object] = {"former_build": answers.number}
         author, deployed = order.author("offline"), deployed_by(answers)
-        if order.backup is None:
+        source = order.source(connect or _unconnected)
+        if source is None:
             audit = AuditRecord("rebuild", answers.view_type, author, details)
             return BuildCame.of(begun(self._catalog, deployed, answers, audit, order.gate))
-        build = replace(refilled(self._catalog, answers, Path(order.backup)), gate=order.gate)
-        audit = AuditRecord("rebuild", answers.view_type, author, {**details, "backup": order.backup})
+        build = replace(refilled(self._catalog, answers, source), gate=order.gate)
+        audit = AuditRecord("rebuild", answers.view_type, author, {**details, "backup": str(source)})
         self._catalog.record(build, is_candidate=True, audit=audit)
         return BuildCame.of(taking_decisions(self._catalog, deployed, build, answers))
 
@@ -190,6 +199,10 @@ class OfflineOperations:
             self._catalog, build, AuditRecord("delete build", build.view_type, order.author("offline"), details)
         )
         return BuildCame.of(build)
+
+
+def _unconnected() -> NatsConnection:
+    raise ConfigurationError("a bucket is named, but no server that has it", hint="name a directory of backups")
 
 
 def _require_level(build: Build, answers: Build) -> None:

@@ -31,9 +31,9 @@ from projection.store.audit import AuditRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
-    from pathlib import Path
 
     from projection.engine.adoption import Adoption
+    from projection.engine.backup_place import BackupSource
     from projection.engine.decisions import Dropped
     from projection.engine.deploying import Step, StepTaken
     from projection.engine.deployment import DeployedView
@@ -136,7 +136,9 @@ class Operations:
         """
         return await self._do(view_type, self._deployer.rebuild(view_type, gate, author))
 
-    async def rebuild_from(self, view_type: ViewType, backup: Path, author: Author, gate: Gate = BY_SETTINGS) -> Build:
+    async def rebuild_from(
+        self, view_type: ViewType, backup: BackupSource, author: Author, gate: Gate = BY_SETTINGS
+    ) -> Build:
         """The same, and the new build begins with what a backup has of the same fold; see `refilling.refilled`.
 
         Raises:

@@ -14,7 +14,11 @@ from projection.model.promotion import Gate, Promote
 from projection.store.audit import Author
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from projection.engine.backup_place import BackupSource
     from projection.store.audit import Door
+    from projection.stream.address import NatsConnection
 
 _Id = TypeVar("_Id", ViewType, ViewId, TenantId)
 _MAX_TEXT = 1_000  # characters of a name or a reason
@@ -79,7 +83,8 @@ class DeleteOrder(Order, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class RebuildOrder(Order, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Rebuild a view type."""
 
-    backup: str | None = None  # an absolute path on the node's machine: begin with what is there; null: from the start
+    backup: str | None = None  # begin with it: an absolute path on the node's machine, or its name in the bucket
+    object_store: str | None = None  # a bucket at the node's own server; null, as the backup: from the first event
     promote: Promote | None = None  # when the new build may answer; null: as the node's settings say
     although_parked: bool = False  # also where it parks events that the build which answers does not
 
@@ -87,6 +92,18 @@ class RebuildOrder(Order, frozen=True, kw_only=True, forbid_unknown_fields=True)
     def gate(self) -> Gate:
         """When the new build may answer, as it keeps it."""
         return Gate(self.promote, self.although_parked)
+
+    def source(self, connect: Callable[[], NatsConnection]) -> BackupSource | None:
+        """The backup to begin with; None: from the first event.
+
+        Args:
+            connect: gives the connection to the server that has the bucket.
+        """
+        from projection.engine.backup_place import BackupSource  # noqa: PLC0415 - most orders need no client of a server
+
+        if self.object_store is not None:
+            return BackupSource(self.backup, self.object_store, connect())
+        return None if self.backup is None else BackupSource(self.backup)
 
 
 class PromoteOrder(Order, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -188,6 +205,13 @@ class DeployOrder(ReloadOrder, frozen=True, kw_only=True, forbid_unknown_fields=
     """Deploy a manifest."""
 
     recipes: list[str]  # JSON: of each view type, the program's text and what the manifest says of it
+
+
+class PlanOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Tell what deploying a manifest would do."""
+
+    recipes: list[str]  # as to deploy it
+    by: str = ""  # who wants to know
 
 
 class BackupOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

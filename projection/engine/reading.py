@@ -13,6 +13,7 @@ from projection.engine.event import event_reader, recorded_parent
 from projection.engine.event_log import is_told_of_each
 from projection.engine.fault_log import log_fault
 from projection.engine.offers import Offers
+from projection.engine.sharing import heaviest
 from projection.errors import StorageDamagedError, StorageError, StreamError, StreamIdentityError
 from projection.faults import contained
 from projection.lang.values.numbers import EXACT
@@ -35,7 +36,6 @@ _SLICE_S = 0.02  # of folding, until the connection gets its turn
 _GLANCE = 16  # events between two looks at the clock
 _PERSIST_S = 0.25  # the longest that a lane which was only looked past keeps that to itself
 _MAX_WEIGHT = 64 * 1024 * 1024  # bytes of views that one batch may read or change
-_GAS_S = 11e-9  # what a unit of gas takes (docs/decisions/0006-gas-calibration.md)
 
 
 class Host(Protocol):
@@ -326,13 +326,10 @@ class Reading:
         seconds = monotonic() - began
         if seconds < self._host.back_pressure.patience_s:
             return
-        used = {member.lane: member.lane.gas - before.get(member.lane, member.lane.gas) for member in self.members}
+        used = [member.lane.gas - before.get(member.lane, member.lane.gas) for member in self.members]
         self._window = monotonic(), {member.lane: member.lane.gas for member in self.members}
-        heaviest = max(self.members, key=lambda member: used[member.lane], default=None)
-        if heaviest is None or len(self.members) == 1 or 2 * sum(used.values()) * _GAS_S < seconds:
-            return
-        if 2 * used[heaviest.lane] > sum(used.values()):
-            self._detach(heaviest, "its program takes most of the time")
+        if (most := heaviest(used, seconds)) is not None:
+            self._detach(self.members[most], "its program takes most of the time")
 
     async def _is_one_log(self) -> bool:
         """Whether the log is that of every member; asked when the feed was opened, for some may be ahead of it."""

@@ -10,6 +10,8 @@ from base64 import b64decode
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from msgspec import structs
+
 from projection.engine.deployment import deploy, limits_of, recipe
 from projection.errors import ConfigurationError, ProjectionError
 from projection.lang.check.checker import check
@@ -19,6 +21,7 @@ from projection.lang.source import Source
 from projection.model.envelope import Tenancy
 from projection.model.ids import TenantId
 from projection.model.recipe import Recipe
+from projection.store.indexes import declared_indexes, described
 
 if TYPE_CHECKING:
     from projection.engine.deployment import DeployedView
@@ -96,6 +99,38 @@ def recipe_differences(before: Recipe, after: Recipe) -> dict[str, str]:
     if before.tenancy != after.tenancy:
         found["tenancy"] = "the tenancy (multi_tenancy, default_tenant)"
     return found
+
+
+def other_differences(build: Build, deployed: DeployedView) -> list[str]:
+    """What a deployment changes where the fold stays the same, in a few words each; one at least."""
+    before, after = Recipe.decode(build.recipe), recipe_of(deployed)
+    was, now = before.entry, after.entry
+    found = [
+        f"limits.{name} ({_in_words(getattr(was.limits, name))} → {_in_words(value)})"
+        for name, value in structs.asdict(now.limits).items()
+        if getattr(was.limits, name) != value
+    ]
+    if was.changes != now.changes:
+        found.append(f"`changes` is {'on' if now.changes else 'off'}")
+    if was.partition_by != now.partition_by:
+        found.append("partition_by")
+    if before.program.text != after.program.text:
+        found += _text_differences(before, deployed)
+    elif before.program.name != after.program.name:
+        found.append("the name of the program's file")
+    return found or ["how this version of projection records it"]
+
+
+def _text_differences(before: Recipe, deployed: DeployedView) -> list[str]:
+    """What is different in the text of a program that means the same."""
+    now = declared_indexes(deployed.program.checked)
+    try:
+        was = declared_indexes(check(Source(before.program.name, before.program.text)))
+    except ProjectionError:  # this version refuses what an earlier one took
+        return ["the text of the program"]
+    found = [f"new index by {described(one)}" for one in now if one not in was]
+    found += [f"no index by {described(one)} any more" for one in was if one not in now]
+    return found or ["comments, names, layout or tests of the program"]
 
 
 def _with_digests(value: Any) -> Any:

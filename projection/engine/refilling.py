@@ -7,59 +7,55 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from projection.engine.backup import described
-from projection.engine.backup_choice import is_same_fold
+from projection.engine.backup_choice import builds_in, is_same_fold
 from projection.engine.builds import can_take
 from projection.engine.recipes import build_differences
 from projection.engine.verification import verified
 from projection.errors import ConfigurationError, StorageDamagedError
-from projection.store.backup_directory import BackupDirectory, write_file
+from projection.store.backup_directory import write_file
 from projection.store.backups import SUMS, parse_sums
-from projection.store.catalog import CatalogReader
 from projection.store.lmdb_folder import DATA
 from projection.store.lmdb_reader import LmdbViewReader
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from projection.engine.backup import StoredBuild
+    from projection.engine.backup_place import BackupSource
+    from projection.store.backups import Backups
     from projection.store.build import Build
     from projection.store.catalog import Catalog
 
 
-def refilled(catalog: Catalog, answers: Build, path: Path) -> Build:
+def refilled(catalog: Catalog, answers: Build, source: BackupSource) -> Build:
     """Make a build with what a backup has; it does not answer yet, and the catalog does not know of it.
 
     Args:
         catalog: of the data folder.
         answers: the build that answers, by whose program and decisions the new one is folded on.
-        path: a backup, or a directory of which the newest is taken.
+        source: the backup.
 
     Raises:
         ConfigurationError: there is no backup, it has no build of this fold, or has taken what was dropped since.
         StorageDamagedError: the build has changed since it was written, or its store does not hold what it should.
         StorageError: it cannot be read, or the folder cannot be written. Nothing is left of what was begun.
     """
-    directory, name = BackupDirectory.of(path)
-    if name is None:
-        raise ConfigurationError(f"there is no backup in {path}", hint="`projection backup` writes one")
-    stored, former = _fitting(directory, name, answers)
-    build = replace(answers, number=catalog.reserve(answers.view_type), drops=former.drops, recipe=answers.recipe)
-    try:
-        copy_store(directory, name, stored, build)
-        _require_untaken(name, build, answers)
-    except BaseException:
-        shutil.rmtree(build.lane_path().parent, ignore_errors=True)
-        raise
+    with source.opened() as (backups, name):
+        stored, former = _fitting(backups, name, answers)
+        build = replace(answers, number=catalog.reserve(answers.view_type), drops=former.drops, recipe=answers.recipe)
+        try:
+            copy_store(backups, name, stored, build)
+            _require_untaken(name, build, answers)
+        except BaseException:
+            shutil.rmtree(build.lane_path().parent, ignore_errors=True)
+            raise
     return build
 
 
-def _fitting(directory: BackupDirectory, name: str, answers: Build) -> tuple[StoredBuild, Build]:
+def _fitting(backups: Backups, name: str, answers: Build) -> tuple[StoredBuild, Build]:
     """The build of a backup that is folded as the one that answers is, but for later decisions; the furthest one."""
-    about = described(directory, name)
+    about = described(backups, name)
     if about is None:
-        raise StorageDamagedError(f"{directory}/{name} cannot be read", hint="`projection verify --backup` tells more")
-    with CatalogReader.open_still(directory.folder(name)) as catalog:
-        builds = {build.number: build for build in catalog.builds(answers.view_type)}
+        raise StorageDamagedError(f"{backups}/{name} cannot be read", hint="`projection verify --backup` tells more")
+    builds = builds_in(backups, name, answers.view_type)
     found = [one for one in about.builds if one.view_type == answers.view_type and one.path and one.build in builds]
     same = [one for one in found if is_same_fold(builds[one.build], answers)]
     if same:
@@ -85,7 +81,7 @@ def _require_untaken(name: str, build: Build, answers: Build) -> None:
             )
 
 
-def copy_store(directory: BackupDirectory, name: str, stored: StoredBuild, build: Build) -> None:
+def copy_store(backups: Backups, name: str, stored: StoredBuild, build: Build) -> None:
     """Copy the store of a build out of a backup, to where another build has its own, and check all of it.
 
     Raises:
@@ -93,8 +89,8 @@ def copy_store(directory: BackupDirectory, name: str, stored: StoredBuild, build
         StorageError: it cannot be read, or written there.
     """
     assert stored.path is not None  # noqa: S101 - it fits
-    sums = parse_sums(b"".join(directory.pieces(name, SUMS)).decode(errors="replace"))
-    written = write_file(build.lane_path() / DATA, directory.pieces(name, stored.path))
+    sums = parse_sums(b"".join(backups.pieces(name, SUMS)).decode(errors="replace"))
+    written = write_file(build.lane_path() / DATA, backups.pieces(name, stored.path))
     problems = ["it has changed since it was written"] if written.sha256 != sums.get(stored.path) else []
     if problems := problems or verified(build, LmdbViewReader.open_still).problems:
         raise StorageDamagedError(

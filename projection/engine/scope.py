@@ -11,8 +11,6 @@ from projection.lang.reach import Reach, reach
 from projection.store.disk import disk_error, sync_folder
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from projection.engine.deployment import DeployedView
     from projection.store.build import Build
     from projection.store.port import ViewReader
@@ -81,18 +79,13 @@ def unsettled(build: Build, store: ViewReader) -> str:
     return ""
 
 
-def draft_of(build: Build) -> Path:
-    """Where a copy of another build's store lies until it holds what this build should."""
-    return build.lane_path().parent / "draft" / build.lane_path().name
-
-
 def take_draft(build: Build) -> None:
     """Have a draft that is complete be the store of its build, which has none, in one step.
 
     Raises:
         StorageError: the folder cannot be written.
     """
-    draft, path = draft_of(build), build.lane_path()
+    draft, path = build.draft_path(), build.lane_path()
     try:
         draft.rename(path)
         draft.parent.rmdir()
@@ -103,4 +96,4 @@ def take_draft(build: Build) -> None:
 
 def discard_draft(build: Build) -> None:
     """Delete what may be there of a draft."""
-    shutil.rmtree(draft_of(build).parent, ignore_errors=True)
+    shutil.rmtree(build.draft_path().parent, ignore_errors=True)

@@ -134,7 +134,7 @@ class NoTask:
 
 @dataclass(slots=True)
 class _Pace:
-    """How fast something goes: over all that was seen of it."""
+    """How fast something goes: over all that was seen of it since it began, or went on."""
 
     since: float
     first: int
@@ -160,7 +160,7 @@ class Task:
 
     def progress(self, done: int, total: int | None = None) -> None:
         """See `TaskContext.progress`."""
-        if self._pace is None:
+        if self._pace is None or done < (self.record.done or 0):  # what was begun is given up, and begun anew
             self._pace = _Pace(monotonic(), done)
         rate, left_s = self._pace.told(done, total)
         self.record = msgspec.structs.replace(self.record, done=done, total=total, rate=rate, left_s=left_s)
@@ -169,6 +169,8 @@ class Task:
     def waits(self, why: str | None) -> None:
         """Tell that it waits for an operator, and why; None: it goes on."""
         state = State.RUNNING if why is None else State.WAITS
+        if state is State.RUNNING and self.record.state == State.WAITS:
+            self._pace = None  # the time that it waited is none of the work's
         if (self.record.state, self.record.why) != (state, why):
             self.record = msgspec.structs.replace(self.record, state=state, why=why)
             self._changed()

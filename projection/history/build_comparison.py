@@ -18,6 +18,7 @@ from projection.engine.store_differences import differing
 from projection.errors import ConfigurationError, DecodeError
 from projection.history.comparison import Pair, ParkedDifference, ViewDifference, find_first, subjects_of
 from projection.lang.failures import Failure
+from projection.model.files import is_folder
 from projection.model.ids import ViewId
 from projection.model.keys import VIEWS, ViewKey
 from projection.store.catalog import CatalogReader
@@ -104,7 +105,7 @@ def compared_builds(
         new: of the other; None for the one that is to replace it, or else the one that follows.
 
     Raises:
-        ConfigurationError: there is none of a number, or none to compare with.
+        ConfigurationError: there is none of a number, none to compare with, or one has folded nothing yet.
         StorageError: the catalog cannot be read.
     """
     answers, known = catalog.require(view_type), {one.number: one for one in catalog.builds(view_type)}
@@ -122,6 +123,10 @@ def compared_builds(
         )
     if one.number == other.number:
         raise ConfigurationError(f"{one} is not compared with itself")
+    for each in (one, other):
+        if not is_folder(each.lane_path()):  # of one that was just begun, or whose draft is being made
+            hint = f"`projection builds list {view_type}` shows how far it is"
+            raise ConfigurationError(f"{each} has folded nothing yet", hint=hint)
     return one, other
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from projection.engine.outcomes import PartFolded
 from projection.engine.recipes import deployed_by
-from projection.engine.scope import discard_draft, draft_of, scope_of, unsettled
+from projection.engine.scope import discard_draft, scope_of, unsettled
 from projection.engine.verification import verified
 from projection.errors import ProjectionError
 from projection.history.aside import FoldAside
@@ -42,7 +42,7 @@ class _FoldsAllError(Exception):
 
 
 async def fold_partly(catalog: CatalogReading, build: Build, log: Log, told: Telling) -> PartFolded:
-    """Make the store of a new build at `draft_of(build)`, out of that of the build that answers.
+    """Make the store of a new build at `Build.draft_path`, out of that of the build that answers.
 
     Args:
         catalog: of the data folder; a node may be folding the build that answers.
@@ -75,7 +75,7 @@ class _Draft:
     def __init__(self, answers: Build, build: Build) -> None:
         self._answers = answers
         self._build = build
-        self._path = draft_of(build)
+        self._path = build.draft_path()
 
     async def fold(self, log: Log, told: Telling) -> tuple[int, int, int]:
         """How many views were folded anew, of how many, and how many sequences of the log were read for it.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from projection.engine.deployment import DeployedView
     from projection.history.logs import Log
-    from projection.store.backup_directory import BackupDirectory
+    from projection.store.backups import Backups
     from projection.store.build import Build
     from projection.store.port import LaneStore
 
@@ -57,7 +57,7 @@ async def past_build(
     moment: int | str,
     folder: Path,
     *,
-    backups: tuple[BackupDirectory, list[str]] | None = None,
+    backups: tuple[Backups, list[str]] | None = None,
     read: Callable[[FoldAside], None] | None = None,
 ) -> PastBuild:
     """The views of a view type behind a sequence, or behind the last event that was stored at a time or before it.
@@ -82,10 +82,10 @@ async def past_build(
     build, name = replace(answers.build, data=folder, lineage=None), None
     earlier: frozenset[str] = frozenset()
     if backups is not None:
-        directory, names = backups
-        name, stored, former = newest_before(directory, names, answers.build, answers.position, at)
+        place, names = backups
+        name, stored, former = newest_before(place, names, answers.build, answers.position, at)
         build = replace(answers.build, data=folder, drops=former.drops)
-        await asyncio.to_thread(copy_store, directory, name, stored, build)
+        await asyncio.to_thread(copy_store, place, name, stored, build)
         # All decisions at once: one by one, an event may be taken that the next one leaves out.
         earlier, build = build.earlier_identities | {build.fold_identity}, replace(build, drops=answers.build.drops)
     deployed = answers.deployed.within(build)

@@ -78,6 +78,13 @@ class PlannedStep:
         return f"folds {count:,} of {self.views:,} views anew"
 
     @property
+    def rests_on(self) -> str | None:
+        """What the time rests on, as a sentence without its end; None where nothing tells how fast folding is."""
+        if self.pace is None:
+            return None
+        return f"at most; {self.pace.rests_on}" if self.is_at_most else self.pace.rests_on
+
+    @property
     def seconds(self) -> float | None:
         """How long it takes to fold the events, by what is known of that; None: nothing is folded, or not known."""
         return None if self.events is None or self.pace is None else self.pace.seconds(self.events)

@@ -25,8 +25,8 @@ from projection.store.ranges import A_WHILE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
-    from pathlib import Path
 
+    from projection.engine.backup_place import BackupSource
     from projection.engine.deploying import StepTaken
     from projection.engine.deployment import DeployedView
     from projection.engine.live_backups import LiveBackups
@@ -191,7 +191,7 @@ class LongOperations:
         return found
 
     async def rebuild(
-        self, view_type: ViewType, author: Author, gate: Gate = BY_SETTINGS, backup: Path | None = None
+        self, view_type: ViewType, author: Author, gate: Gate = BY_SETTINGS, backup: BackupSource | None = None
     ) -> tuple[Task, BuildCame]:
         """Begin `Operations.rebuild`, or `rebuild_from`, which lasts until the build answers; canceled, it is deleted.
 

@@ -8,6 +8,8 @@ import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from projection.errors import ConfigurationError, StorageError
@@ -18,7 +20,8 @@ from projection.store.disk import disk_error, make_folder, sync_folder
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from concurrent.futures import Future
-    from pathlib import Path
+
+    from projection.store.backups import Backups
 
 _PIECE = 1 << 20  # bytes
 _UNWRITTEN = 32 << 20  # bytes, of which two such parts wait for the disk at most: a node's commits would wait for them
@@ -178,6 +181,27 @@ class DirectoryDraft:
                     break
                 with suppress(OSError):  # which still holds others
                     folder.rmdir()
+
+
+@contextmanager
+def local_folder(backups: Backups, name: str, paths: Iterable[str]) -> Iterator[Path]:
+    """A folder that has some files of a backup, until the end of the block: its own, or one with copies of them.
+
+    Args:
+        backups: where it is.
+        name: of the backup.
+        paths: the files; what a directory has beside them is there as well.
+
+    Raises:
+        StorageError: a file cannot be read, or copied.
+    """
+    if isinstance(backups, BackupDirectory):
+        yield backups.folder(name)
+        return
+    with TemporaryDirectory(prefix="projection-backup-") as folder:
+        for path in paths:
+            write_file(Path(folder) / path, backups.pieces(name, path))
+        yield Path(folder)
 
 
 def write_file(path: Path, pieces: Iterable[bytes]) -> Written:

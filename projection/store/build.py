@@ -60,5 +60,10 @@ class Build:
         """Where one partition of the build has its store."""
         return self.data / self.view_type / str(self.number) / str(partition)
 
+    def draft_path(self, partition: int = 0) -> Path:
+        """Where a copy of another build's store lies until it holds what this build should."""
+        path = self.lane_path(partition)
+        return path.parent / "draft" / path.name
+
     def __str__(self) -> str:
         return f"build {self.number} of view type {self.view_type}"

@@ -140,11 +140,13 @@ def test_all_views_are_found_as_they_were(bank, place):
     if "--url" in place:
         return  # a node is asked for one
     if not place and not (bank.parent / "backups").exists():
-        backed_up = projection("backup", bank.parent / "backups", folder=bank)
-        assert 0 == backed_up.returncode, backed_up.stderr
-    ways = [place] if place else [("--backup", bank.parent / "backups"), ("--from-start",)]
+        for to in ((bank.parent / "backups",), ("--object-store", bank.name)):
+            backed_up = projection("backup", *to, folder=bank)
+            assert 0 == backed_up.returncode, backed_up.stderr
+    backups = [("--backup", bank.parent / "backups"), ("--object-store", bank.name)]
+    ways = [place] if place else [*backups, ("--from-start",)]
     for way in ways:
-        if "--backup" in way:
+        if way in backups:
             refused(query(bank, "--at", 3, *way), 2, "can be folded on to event 3", f"it is at event {len(EVENTS)}")
         else:
             before = query(bank, "--at", 5, "--sort", "-balance", "--select", "balance", "--format", "csv", *way)
@@ -157,8 +159,8 @@ def test_all_views_are_found_as_they_were(bank, place):
         assert "4" == query(bank, "--at", len(EVENTS), "--count", *way).stdout.strip()
         one = query(bank, "--at", len(EVENTS), "--id", "A1", "--format", "json", *way)
         assert [JSON_LINES["A1"]] == one.stdout.splitlines()
-    if not place:
-        assert f"at event {len(EVENTS)}" in query(bank, "--at", len(EVENTS), "--count", *ways[0]).stderr
+    for way in [] if place else backups:
+        assert f"at event {len(EVENTS)}" in query(bank, "--at", len(EVENTS), "--count", *way).stderr
 
 
 def test_without_a_selection_every_field_is_a_column(bank, place):
@@ -221,9 +223,12 @@ def test_what_cannot_be_asked_is_told_in_one_sentence(bank, place, arguments, sa
         (("--at", 3), 2, ("no place for backups is named", "--backup", "--from-start")),
         (("--at", 3, "--backup", "none"), 2, ("there is no backup at", "none")),
         (("--at", 3, "--url", "http://127.0.0.1:1"), 2, ("a node is asked for one view of the past", "--id")),
-        (("--backup", "."), 2, ("--backup and --from-start go with --at",)),
+        (("--backup", "."), 2, ("--backup goes with --at",)),
+        (("--object-store", "b"), 2, ("--object-store goes with --at",)),
+        (("--at", 3, "--object-store", "b", "--from-start"), 2, ("--object-store and --from-start contradict",)),
+        (("--at", 3, "--object-store", "b", "--backup", "none"), 2, ("there is no backup none in object store b",)),
         (("--at", 3, "--backup", ".", "--from-start"), 2, ("contradict each other",)),
-        (("--at", 3, "--from-start", "--events", "events.jsonl"), 2, ("are for a data folder",)),
+        (("--at", 3, "--from-start", "--events", "events.jsonl"), 2, ("--from-start is for a data folder",)),
         (("--at", 3, "--id", "A1", "--count"), 2, ("--id and --at name one view",)),
         (("--at", "never", "--id", "A1"), 1, ("'never' is neither the sequence of an event nor a time",)),
         (("--token-file", "x"), 2, ("go with --url",)),

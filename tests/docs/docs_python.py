@@ -15,21 +15,42 @@ PUBLIC = ("projection", "projection.client", "projection.testing")
 _PROMISED = {
     "BackupDirectory": {"names", "of"},
     "BackupMade": set[str](),
+    "AdoptCame": set[str](),
+    "AdoptOrder": set[str](),
+    "BackupCame": set[str](),
+    "BackupOrder": set[str](),
     "Build": set[str](),
+    "BuildCame": set[str](),
+    "BuildState": set[str](),
     "Catalog": {"close", "open"},
     "CatalogReader": {"open"},
+    "CompactOrder": set[str](),
+    "DeleteOrder": set[str](),
+    "DeployCame": set[str](),
+    "DeployOrder": set[str](),
     "DeployedView": set[str](),
+    "DropCame": set[str](),
+    "DropOrder": set[str](),
     "Folded": {"gas", "given", "parked", "view", "views"},
+    "Order": set[str](),
     "Projection": {"given", "load"},
+    "PromoteOrder": set[str](),
+    "RebuildOrder": set[str](),
+    "Recipe": {"encode"},
+    "RepairOrder": set[str](),
+    "RetireOrder": set[str](),
     "Settings": {"load", "tenancy"},
+    "Step": {"known_build"},
+    "StepCame": set[str](),
     "Summary": set[str](),
+    "SwitchCame": set[str](),
     "Tenancy": set[str](),
     "TenantId": set[str](),
     "ViewId": set[str](),
     "ViewType": set[str](),
 }
 # Nobody calls their constructors.
-_MADE_BY_OTHERS = {"Catalog", "CatalogReader", "Folded", "FolderQueries", "Projection"}
+_MADE_BY_OTHERS = {"Catalog", "CatalogReader", "Door", "Folded", "FolderQueries", "Projection"}
 
 
 def exports() -> list[tuple[str, ...]]:

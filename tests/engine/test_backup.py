@@ -17,6 +17,7 @@ from engine_support import CORRECTED, added, contents, deploy, feed
 from projection.engine import backup, restoring
 from projection.engine.adoption import adopt
 from projection.engine.backup import back_up, outside
+from projection.engine.backup_place import BackupSource
 from projection.engine.builds import begun, open_store
 from projection.engine.decisions import drop
 from projection.engine.lane import Lane
@@ -524,7 +525,7 @@ def test_a_log_that_is_another_is_refused_before_anything_is_taken_for_a_folder(
 
 def refill(data, directory):
     with Catalog.open(data) as catalog:
-        return refilled(catalog, catalog.require(TALLY), directory)
+        return refilled(catalog, catalog.require(TALLY), BackupSource(str(directory)))
 
 
 def test_a_build_that_begins_with_a_backup_holds_what_that_has_with_its_decisions(data, directory):

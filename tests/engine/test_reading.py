@@ -11,6 +11,7 @@ from patience import WITHIN_MS, WITHIN_S
 
 from projection.engine import breaker as breaker_module
 from projection.engine import reading as reading_module
+from projection.engine import sharing as sharing_module
 from projection.engine.committer import Committer, Workshop
 from projection.engine.lane import Lane
 from projection.engine.reading import Reading
@@ -192,7 +193,7 @@ async def test_among_others_a_lane_whose_store_cannot_be_read_parts_where_it_sta
 
 async def test_a_lane_that_parts_for_two_reasons_at_once_parts_once(tmp_path, monkeypatch):
     """Its program takes most of the time, and its store cannot be read."""
-    monkeypatch.setattr(reading_module, "_GAS_S", 1e9)  # whatever is used is more than there was time for
+    monkeypatch.setattr(sharing_module, "_GAS_S", 1e9)  # whatever is used is more than there was time for
     log, host = Log(*(added(f"v{number}") for number in range(EVENTS))), TheHost(patience_ms=WITHIN_MS)
     light, heavy = MemoryLaneStore(), ForgetfulStore(0)
     deployed = deploy(tmp_path)

@@ -151,7 +151,11 @@ def test_the_builds_are_the_one_that_answers_and_the_one_beside_it_unless_they_a
         catalog.record(builds[1], is_candidate=True)
     assert compare_builds(tmp_path, VIEW_TYPE).is_equal
     assert compare_builds(tmp_path, VIEW_TYPE, 2, 1).is_equal
+    with Catalog.open(tmp_path) as catalog:
+        begun(catalog, deployed(ACCOUNT.replace("+ 100 =>", "+ 10 =>")), builds[0])
+    with pytest.raises(ConfigurationError, match="build 3 of view type account has folded nothing yet"):
+        compare_builds(tmp_path, VIEW_TYPE, 1, 3)
     with CatalogReader.open(tmp_path) as catalog:
-        for wrong, message in (((3, None), "has no build 3"), ((None, 1), "is not compared with itself")):
+        for wrong, message in (((4, None), "has no build 4"), ((None, 1), "is not compared with itself")):
             with pytest.raises(ConfigurationError, match=message):
                 compared_builds(catalog, VIEW_TYPE, *wrong)

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import pytest
 from history_support import ACCOUNT, VIEW_TYPE, deployed, events, log_of, moved, opened, replayed
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from test_build_comparison import STRICTER, built, views
 
+from projection.engine.builds import begun
 from projection.engine.deploying import plan_deployment
+from projection.engine.inventory import build_states
 from projection.history.planning import look_ahead, look_closer, planned, some_views
 from projection.model.ids import DEFAULT_TENANT, ViewId
+from projection.model.manifest import Limits
 from projection.model.parked import Drop
 from projection.store.audit import BY_NODE, AuditRecord
 from projection.store.catalog import Catalog, CatalogReader
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
     from projection.engine.deployment import DeployedView
     from projection.history.planning import PlannedStep
@@ -116,7 +119,7 @@ async def test_time_goes_by_what_was_measured_and_else_by_a_part_of_the_log(tmp_
 def test_what_is_folded_takes_disk_and_events_and_what_goes_on_takes_none(tmp_path: Path) -> None:
     builds = built(tmp_path, (deployed(), [opened()]), (deployed(STRICTER), [opened()]))
     on = step_of(tmp_path, deployed(ACCOUNT + "# more\n"))
-    assert ("goes on", "limits, indexes, comments or `changes`, which change no view", None, None) == (
+    assert ("goes on", "comments, names, layout or tests of the program; no view changes", None, None) == (
         on.step.change,
         on.step.why,
         on.bytes,
@@ -130,3 +133,46 @@ def test_what_is_folded_takes_disk_and_events_and_what_goes_on_takes_none(tmp_pa
     with Catalog.open(tmp_path) as catalog:
         catalog.record(builds[1], is_candidate=True)
     assert ("is under way", None) == ((under_way := step_of(tmp_path, deployed(STRICTER))).step.change, under_way.after)
+
+
+INDEXED = ACCOUNT.replace("\non Opened", "\nindex by balance desc\n\non Opened", 1)
+KEPT = {  # what is deployed where `ACCOUNT` answers, and what is said of it
+    "nothing": ({}, ""),
+    "a limit": ({"limits": Limits(parked=20_000)}, "limits.parked (10,000 → 20,000); no view changes"),
+    "an index": ({"text": INDEXED}, "new index by balance desc; no view changes"),
+    "changes": ({"changes": True}, "`changes` is on; no view changes"),
+    "how it is split": ({"partition_by": "view"}, "partition_by; no view changes"),
+    "all": (
+        {"text": INDEXED, "changes": True, "limits": Limits(skipped=0)},
+        "limits.skipped (1,000 → 0), `changes` is on, new index by balance desc; no view changes",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", KEPT)
+def test_what_changes_no_view_is_named(tmp_path: Path, case: str) -> None:
+    entry, said = KEPT[case]
+    built(tmp_path, (deployed(), [opened()]))
+    step = step_of(tmp_path, deployed(**entry)).step
+    assert ("goes on", said) == (step.change, step.why)
+
+
+def test_an_index_that_goes_and_a_file_that_has_another_name_change_no_view(tmp_path: Path) -> None:
+    (build,) = built(tmp_path, (deployed(INDEXED), [opened()]))
+    assert "no index by balance desc any more; no view changes" == step_of(tmp_path, deployed()).step.why
+    fields: dict[str, Any] = json.loads(build.recipe)
+    fields["program"]["name"] = "former.proj"
+    with Catalog.open(tmp_path) as catalog:
+        catalog.record(replace(build, recipe=json.dumps(fields)), serves=True)
+    assert "the name of the program's file; no view changes" == step_of(tmp_path, deployed(INDEXED)).step.why
+
+
+def test_a_build_whose_draft_is_being_made_says_so(tmp_path: Path) -> None:
+    (answers,) = built(tmp_path, (deployed(), [opened()]))
+    with Catalog.open(tmp_path) as catalog:
+        build = begun(catalog, deployed(STRICTER), answers, AuditRecord("deploy", VIEW_TYPE, BY_NODE, {}))
+        told = [(one.state, one.why) for one in build_states(catalog)]
+        assert [("answers", None), ("under way", None)] == told
+        build.draft_path().mkdir(parents=True)
+        told = [(one.state, one.why) for one in build_states(catalog)]
+    assert ("under way", "only some views fold anew, in a copy of the build that answers") == told[1]

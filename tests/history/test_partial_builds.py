@@ -21,7 +21,7 @@ from projection.engine.builds import begun, open_store
 from projection.engine.deployment import deploy
 from projection.engine.lane import Lane
 from projection.engine.replay import FileEvents
-from projection.engine.scope import draft_of, scope_of, take_draft
+from projection.engine.scope import scope_of, take_draft
 from projection.engine.verification import verified
 from projection.history import reaching
 from projection.history.partial import fold_partly
@@ -118,7 +118,7 @@ async def require_whole_fold(folder: Path, old: DeployedView, new: DeployedView,
     part, build = await partly(folder / "part", old, new, lines)
     (whole,) = built(folder / "whole", (new, lines))
     if part.why_all:
-        assert not draft_of(build).parent.exists()
+        assert not build.draft_path().parent.exists()
     else:
         take_draft(build)
         with open_store(build, new) as one, open_store(whole, new) as other:
@@ -219,7 +219,7 @@ async def test_what_is_not_proven_folds_all_and_leaves_nothing(tmp_path: Path, w
     text, changed, lines, why = NOT_PROVEN[what]
     part, build = await partly(tmp_path, program(INDEXED), changed(program(text)), [*SPREAD, *lines])
     assert why in part.why_all
-    assert not draft_of(build).parent.exists()
+    assert not build.draft_path().parent.exists()
 
 
 async def test_a_policy_that_halts_folds_all(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from contextlib import suppress
 from dataclasses import replace
 from uuid import uuid4
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from projection.engine.backup import back_up
+from projection.engine.backup_bucket import BackupBucket
 from projection.engine.builds import begun, open_store
 from projection.engine.decisions import drop
 from projection.engine.lane import Lane
@@ -29,6 +31,7 @@ from projection.query.errors import HistoryGoneError, NotFreshError
 from projection.store.backup_directory import BackupDirectory
 from projection.store.catalog import Catalog
 from projection.store.lmdb_folder import DATA
+from projection.store.restored import CATALOG
 from projection.stream.address import NatsConnection
 from projection.stream.connection import Nats
 from projection.stream.jetstream import JetStream
@@ -215,6 +218,35 @@ async def test_where_no_backup_fits_it_is_said_of_each_why(tmp_path):
     (site.directory.folder(name) / "backup.json").write_text("{")
     with pytest.raises(ConfigurationError, match=f"{name}: it cannot be read"):
         await site.past(tmp_path / "unreadable", 3)
+
+
+async def test_a_bucket_is_a_place_for_backups_as_well(nats_server, stream_name, tmp_path, monkeypatch):
+    (temporary := tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    site, names = Site(tmp_path, deployed(), [opened(), moved(500), moved(1), moved(2), moved(3)]), {}
+    with BackupBucket(NatsConnection(nats_server.url), stream_name) as bucket:
+        for until in (1, 3, 4):
+            site.fold(until)
+            with Catalog.open(site.data) as catalog:
+                names[until] = back_up(catalog, bucket).name
+        site.fold(5)
+        site.drop(0)  # the second event, which later backups hold as one that is parked
+        answers = site.answers()
+        assert [2] == [each.sequence for each in answers.build.drops]
+        one = replace(site.one, drops=frozenset(answers.build.drops))
+
+        async def is_as_replayed(at, until):
+            where = (bucket, bucket.names())
+            found = await past_build(log_of(site.events), answers, at, tmp_path / uuid4().hex, backups=where)
+            with found.store:
+                assert (names[until], until) == (found.backup, found.behind)
+                assert held(replayed(one, site.events[:at]).lanes[0].store) == held(found.store)
+
+        for at, until in ((1, 1), (2, 1), (3, 3), (5, 4)):
+            await is_as_replayed(at, until)
+        bucket.run(bucket.objects.delete(bucket.places(names[4])[f"{CATALOG}/{DATA}"]))
+        await is_as_replayed(5, 3)  # one that cannot be read is passed over
+    assert [] == list(temporary.iterdir())
 
 
 async def test_a_file_of_events_is_folded_up_to_there(tmp_path):

@@ -13,6 +13,7 @@ from test_live_operations import CORRECTED, EVENTS, FINES, deployed, serving
 from test_live_repair import damage
 
 from projection.cli.door import running_node
+from projection.engine import tasks as tasks_module
 from projection.engine.recipes import recipe_of
 from projection.engine.tasks import KEPT, State, Task, TaskRecord, Tasks, stored_tasks
 from projection.errors import ConfigurationError, StorageError
@@ -266,6 +267,29 @@ async def test_only_operators_see_them_and_no_page_of_another_site_cancels_one(n
 def tasks(tmp_path):
     with Catalog.open(tmp_path / "data") as catalog:
         yield Tasks(catalog, lambda _: None)
+
+
+def test_the_rate_is_that_of_the_work_and_of_no_wait_before_it(monkeypatch):
+    now = 0.0
+    monkeypatch.setattr(tasks_module, "monotonic", lambda: now)
+    told = {"id": "1", "operation": "rebuild", "view_type": "fines", "by": "alice", "reason": "", "began": ""}
+    task = Task(TaskRecord(**told, state=State.RUNNING), lambda: None)
+
+    def at(moment, done):
+        nonlocal now
+        now = moment
+        task.progress(done, 1_000)
+        return task.record.rate, task.record.left_s
+
+    assert (None, None) == at(0.0, 0)
+    assert (50.0, 10.0) == at(10.0, 500)
+    task.waits("it has halted")
+    at(5_000.0, 500)
+    task.waits(None)
+    assert (None, None) == at(5_000.0, 500)
+    assert (50.0, 8.0) == at(5_002.0, 600)
+    assert (None, None) == at(5_003.0, 100), "what was made of it is of no use, and it begins anew"
+    assert (100.0, 8.0) == at(5_004.0, 200)
 
 
 async def test_a_task_that_cannot_be_canceled_any_more_says_so(tasks):

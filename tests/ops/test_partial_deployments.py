@@ -19,7 +19,6 @@ from projection.engine.deployer import Deployer
 from projection.engine.orders import DeployOrder
 from projection.engine.recipes import deployed_by, recipe_of
 from projection.engine.replay import Replay
-from projection.engine.scope import draft_of
 from projection.engine.tasks import State
 from projection.errors import StorageError
 from projection.ops import new_builds
@@ -97,7 +96,7 @@ def is_a_replay(one, log):
         (expected,) = replay.lanes
         assert folded(expected.store, FINES) == folded(lane.store, FINES)
         assert expected.store.digest() == lane.store.digest() == lane.store.audit().recomputed
-        assert not draft_of(build).parent.exists()
+        assert not build.draft_path().parent.exists()
 
 
 def folds(one):

@@ -11,8 +11,11 @@ from ops_support import fine, served
 from patience import eventually
 
 from projection.cli.door import door_to
+from projection.engine.backup import back_up
+from projection.engine.backup_bucket import BackupBucket
 from projection.engine.orders import RebuildOrder
 from projection.model.ids import ViewType
+from projection.store.catalog import Catalog
 from projection.stream.address import NatsConnection
 from projection.stream.connection import Nats
 
@@ -34,6 +37,8 @@ async def left(site, nats_server, stream_name, tmp_path):
         async with site(EVENTS[:3]) as one:
             data = one.site.data
         backed_up(data, tmp_path / "backups")
+        with BackupBucket(NatsConnection(nats_server.url), stream_name) as bucket, Catalog.open(data) as catalog:
+            back_up(catalog, bucket)
         async with site(EVENTS[3:]) as one:
             for sequence, view_id in ((2, "a"), (4, "b")):
                 order = {"sequence": sequence, "tenant_id": "t", "view_id": view_id}
@@ -43,9 +48,22 @@ async def left(site, nats_server, stream_name, tmp_path):
     return data
 
 
-def rebuilt(data, backup):
-    with door_to(data) as door:
-        return door.rebuild(RebuildOrder(**BY, backup=str(backup)))
+@pytest.fixture(params=["directory", "bucket"])
+def source(request, stream_name, tmp_path):
+    """Where the backup is, as an order names it, and as the audit does."""
+    directory = str(tmp_path / "backups")
+    if request.param == "directory":
+        return {"backup": directory}, directory
+    return {"object_store": stream_name}, f"object store {stream_name}"
+
+
+@pytest.fixture
+def rebuilt(left, source, nats_server):
+    def rebuild():
+        with door_to(left) as door:
+            return door.rebuild(RebuildOrder(**BY, **source[0]), lambda: NatsConnection(nats_server.url))
+
+    return rebuild
 
 
 async def is_level(one, before, number):
@@ -55,24 +73,24 @@ async def is_level(one, before, number):
     assert before == (folded(lane.store, FINES), lane.store.digest(), lane.store.fold_identity())
 
 
-async def test_it_goes_on_from_the_backup_with_later_decisions_while_a_node_runs(site, left, tmp_path):
+async def test_it_goes_on_from_the_backup_with_later_decisions_while_a_node_runs(site, rebuilt, source):
     async with site() as one:
         (lane,) = one.node.lanes
         before = folded(lane.store, FINES), lane.store.digest(), lane.store.fold_identity()
-        came = await asyncio.to_thread(rebuilt, left, tmp_path / "backups")
+        came = await asyncio.to_thread(rebuilt)
         await is_level(one, before, came.build)
         *_, ordered_by, _switched = one.site.catalog.audit()
-        assert ("rebuild", str(tmp_path / "backups")) == (ordered_by.operation, ordered_by.details["backup"])
+        assert ("rebuild", source[1]) == (ordered_by.operation, ordered_by.details["backup"])
         await one.publish([fine("c", 9)])
         assert 9 == (await one.get("/v1/views/fines/c")).json()["view"]["n"]
-        answer = await one.post("/v1/operations/rebuild", BY | {"backup": str(tmp_path / "backups")})
+        answer = await one.post("/v1/operations/rebuild", BY | source[0])
         assert (409, "a request over the network cannot name a backup") == (answer.status_code, answer.json()["detail"])
 
 
-async def test_it_goes_on_from_the_backup_at_the_next_start(site, left, tmp_path):
+async def test_it_goes_on_from_the_backup_at_the_next_start(site, rebuilt):
     async with site() as one:
         (lane,) = one.node.lanes
         before = folded(lane.store, FINES), lane.store.digest(), lane.store.fold_identity()
-    came = rebuilt(left, tmp_path / "backups")
+    came = await asyncio.to_thread(rebuilt)
     async with site() as one:
         await is_level(one, before, came.build)

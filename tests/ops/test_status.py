@@ -7,13 +7,18 @@ import time
 
 import jwt
 import pytest
+from engine_support import TENANCY
 from hypothesis import given
 from hypothesis import strategies as st
 from ops_support import PROGRAM, fine, served
 from patience import eventually
 
+from projection.engine.deployment import load_deployment
+from projection.engine.recipes import recipe_of
 from projection.engine.tally import COMBINED, KEPT, WINDOW, HotViews, Tally
 from projection.model.ids import ViewType
+from projection.model.manifest import Manifest
+from projection.store.audit import BY_NODE, AuditRecord
 
 FINES = ViewType("fines")
 KEY = "a-key-for-tokens-of-32-bytes-or-more"
@@ -179,10 +184,18 @@ async def test_builds_are_listed_and_looked_into_while_they_are_folded_and_delet
         assert 200 == (await one.get("/v1/views/fines/b")).status_code
 
 
-async def test_the_plan_says_what_a_reload_would_do_and_changes_nothing(site, tmp_path):
+@pytest.mark.parametrize(
+    ("events", "folds", "rests_on"),
+    [
+        (EVENTS, "folds all views anew: events are parked or skipped in build 1", ""),
+        ([fine("a", n) for n in range(5)], "folds anew only views that had events of these types: Put", "at most; "),
+    ],
+    ids=["all views", "some views"],
+)
+async def test_the_plan_says_what_a_reload_would_do_and_changes_nothing(site, tmp_path, events, folds, rests_on):
     manifest = tmp_path / "manifest.yaml"
     (tmp_path / "fines.proj").write_text(PROGRAM.replace("below zero", "too little").replace("e.n < 0", "e.n < -9"))
-    async with site(manifest=manifest) as one:
+    async with site(events, manifest=manifest) as one:
         manifest.write_text(
             f"manifest: 1\nsubject_template: {one.site.template!r}\nviews:\n  fines: {{ program: fines.proj }}\n"
         )
@@ -190,6 +203,14 @@ async def test_the_plan_says_what_a_reload_would_do_and_changes_nothing(site, tm
         assert ("fines", "folds anew", 5) == (step["view_type"], step["change"], step["events"])
         assert "the program" in step["why"]
         assert "only views that had events of these types can differ: Put" == step["reach"]
+        assert folds == step["folds"]
+        assert (None, None) == (step["seconds"], step["seconds_rest_on"]), "no build was measured yet"
+        one.site.catalog.note(AuditRecord("switch", FINES, BY_NODE, {"build": 1, "events": 5_000, "seconds": 2.5}))
+        (step,) = (await told(one, "/v1/plan"))["steps"]
+        assert f"{rests_on}build 1 was folded at 2,000 events a second" == step["seconds_rest_on"]
+        recipes = [recipe_of(each).encode() for each in load_deployment(Manifest.load(manifest), TENANCY)]
+        asked = await one.post("/v1/operations/plan", {"recipes": recipes})
+        assert (200, [step]) == (asked.status_code, asked.json()["steps"])
         assert [1] == [build.number for build in one.site.catalog.builds(FINES)]
         manifest.write_text("manifest: 1\nviews: [")
         assert "operation.refused" == (await told(one, "/v1/plan", status=409))["code"]

@@ -15,6 +15,7 @@ from lost_support import RECORDS, Commits, at, consumers, held, noted, recorded,
 from patience import eventually
 
 from projection.engine import reading as reading_module
+from projection.engine import sharing as sharing_module
 
 if TYPE_CHECKING:
     import asyncio
@@ -185,7 +186,7 @@ async def test_a_lane_whose_program_works_long_does_not_hold_up_the_others_for_l
         heavy, quick = sorted(node.lanes, key=lambda lane: lane.view_type)
         began, meanwhile = monotonic(), list[int]()
         monkeypatch.setattr(
-            reading_module, "monotonic", lambda: began + (heavy.gas + quick.gas) * reading_module._GAS_S
+            reading_module, "monotonic", lambda: began + (heavy.gas + quick.gas) * sharing_module._GAS_S
         )
         Commits(quick, lambda: meanwhile.append(heavy.position.scanned))
         await at(node, count, reading)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from projection.engine.deploying import deployed_together
+from projection.engine.deploying import deployed_together, plan_deployment
 from projection.engine.orders import (
     CompareOrder,
     DeleteOrder,
     DeployOrder,
     Order,
+    PlanOrder,
     PromoteOrder,
     RebuildOrder,
     ReloadOrder,
@@ -29,12 +29,16 @@ from projection.ops.http.orders import (
     recipe_in,
 )
 from projection.ops.http.problems import RequestError
+from projection.ops.http.status import plan_answer
+from projection.ops.http.status_examples import PLAN
+from projection.stream.configured import nats_connection
 
 if TYPE_CHECKING:
     from fastapi import Response
 
     from projection.ops.http.orders import Running
     from projection.ops.http.service import Service
+    from projection.ops.http.status import PlanAnswer
 
 _DEPLOYED = {
     "steps": [
@@ -84,6 +88,22 @@ async def reload(order: ReloadOrder, service: Service) -> DeployCame:
 
 @operation(
     router,
+    PlanOrder,
+    "Show what deploying a manifest would do",
+    {"recipes": ["{…}"], "by": "alice"},
+    "PlanAnswer",
+    PLAN,
+    "What would be done with each view type, why, and what that takes.",
+    operation_id="planManifest",
+)
+async def plan(order: PlanOrder, service: Service) -> PlanAnswer:
+    """Nothing is changed. Figures are rough."""
+    deployed = deployed_together([recipe_in(one) for one in order.recipes], service.node.opener.execution)
+    return await plan_answer(service, plan_deployment(service.operations.catalog, deployed))
+
+
+@operation(
+    router,
     RebuildOrder,
     "Rebuild a view type",
     {**FINES, "promote": "when_equal"},
@@ -93,10 +113,10 @@ async def reload(order: ReloadOrder, service: Service) -> DeployCame:
 )
 async def rebuild(order: RebuildOrder, service: Service) -> Response:
     """The former build answers until the new one has caught up with it, and its gate is open."""
-    if order.backup is not None and service.door == "http":
+    if service.door == "http" and (order.backup is not None or order.object_store is not None):
         hint = "use `projection rebuild --from`"
         raise RequestError("operation.refused", "a request over the network cannot name a backup", hint=hint)
-    backup = None if order.backup is None else Path(order.backup)
+    backup = order.source(lambda: nats_connection(service.operations.settings.nats))
     task, came = await service.long.rebuild(order.of(), order.author(service.door), order.gate, backup)
     return answer(came, at_task(task))
 

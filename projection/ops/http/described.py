@@ -66,6 +66,7 @@ TASK: dict[str, Any] = {
     "hint": None,
     "error_class": None,
     "build": 4,
+    "why": None,
 }
 QUERIES: dict[str, Any] = {
     "structured": {

@@ -64,6 +64,7 @@ _OF_OPERATIONS = (
     orders.PromoteOrder,
     orders.RetireOrder,
     orders.CompareOrder,
+    orders.PlanOrder,
     outcomes.DeployCame,
     outcomes.LogLevelCame,
     outcomes.DropCame,

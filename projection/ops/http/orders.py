@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         CompareOrder,
         LogLevelOrder,
         Order,
+        PlanOrder,
         ReloadOrder,
         VerifyOrder,
     )
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
 
     Running = tuple[Task, asyncio.Task[Any]]
     _Order = TypeVar(
-        "_Order", bound=Order | ReloadOrder | BackupOrder | VerifyOrder | CompareOrder | CompactOrder | LogLevelOrder
+        "_Order",
+        bound=Order | ReloadOrder | PlanOrder | BackupOrder | VerifyOrder | CompareOrder | CompactOrder | LogLevelOrder,
     )
 
 AUTHOR = {"by": "alice", "reason": "the gateway sent it twice"}

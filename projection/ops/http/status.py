@@ -27,8 +27,9 @@ from projection.query.errors import UnknownViewTypeError
 from projection.stream.jetstream import JetStream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from projection.engine.deploying import Step
     from projection.engine.inventory import BuildState
     from projection.history.planning import PlannedStep
     from projection.ops.http.service import Service
@@ -56,7 +57,7 @@ class BuildRecord(msgspec.Struct, frozen=True):
     view_type: str
     build: int
     state: str  # `answers`, `under way`, `waits`, `follows` or `former`
-    why: str | None  # why it waits, or does not answer any more
+    why: str | None  # why it waits, does not answer any more, or has no store yet
     paused: str | None  # why its view type is; null where it is not
     bytes: int  # on the disk
     free: int | None  # of these, about what compaction gives back; of a build that the node has not open, null as below
@@ -91,7 +92,7 @@ class BuildContents(msgspec.Struct, frozen=True):
 
 
 class StepPlanned(msgspec.Struct, frozen=True):
-    """What a reload would do with one view type, and what that takes."""
+    """What a deployment would do with one view type, and what that takes."""
 
     view_type: str
     change: str
@@ -99,12 +100,14 @@ class StepPlanned(msgspec.Struct, frozen=True):
     build: int | None  # that would be folded from then on; null where it is still to be made, or is none
     events: int | None  # to be read, at most; null: none, or not known
     seconds: float | None  # that folding them takes, about; null: nothing is folded, or not known
+    seconds_rest_on: str | None  # what tells how fast folding is; null: nothing is folded, or nothing tells
     bytes: int | None  # on the disk, about
     reach: str | None  # which views the change can concern, in words
+    folds: str | None  # which views fold anew, or why all do, in words; null where no new build replaces another
 
 
 class PlanAnswer(msgspec.Struct, frozen=True):
-    """What a reload would do by now."""
+    """What a reload, or another deployment, would do by now."""
 
     steps: list[StepPlanned]
 
@@ -251,12 +254,7 @@ async def plan(request: Request) -> Response:
     """The node's own manifest is read anew and checked, and nothing is changed. Figures are rough."""
     none_expected(request.scope["query_string"])
     service = service_of(request)
-    steps = await came_of(service.operations.steps_of_reload)
-    found = await asyncio.to_thread(planned, service.operations.catalog, steps, _open_stores(service))
-    for one in found:
-        if one.folds is not None:
-            await _count_events(service, one)
-    return _answer(PlanAnswer([_step(one) for one in found]))
+    return _answer(await plan_answer(service, await came_of(service.operations.steps_of_reload)))
 
 
 @router.get(
@@ -301,6 +299,19 @@ def _open_stores(service: Service) -> Callable[[Build], ViewReader | None]:
     return lambda build: found.get((build.view_type, build.number))
 
 
+async def plan_answer(service: Service, steps: Sequence[Step]) -> PlanAnswer:
+    """What some steps of a deployment take.
+
+    Raises:
+        StorageError: the folder cannot be read.
+    """
+    found = await asyncio.to_thread(planned, service.operations.catalog, steps, _open_stores(service))
+    for one in found:
+        if one.folds is not None:
+            await _count_events(service, one)
+    return PlanAnswer([_step(one) for one in found])
+
+
 async def _count_events(service: Service, one: PlannedStep) -> None:
     """Count the events that a step would read; where the log cannot be asked, that stays unknown."""
     with suppress(StreamError):
@@ -320,8 +331,10 @@ def _step(one: PlannedStep) -> StepPlanned:
         build=None if known is None else known.number,
         events=one.events,
         seconds=None if one.seconds is None else round(one.seconds, 1),
+        seconds_rest_on=one.rests_on,
         bytes=one.bytes,
         reach=None if one.reach is None else one.reach.in_words,
+        folds=one.in_words,
     )
 
 

@@ -70,8 +70,10 @@ PLAN = {
             "build": None,
             "events": 561470,
             "seconds": 14.1,
+            "seconds_rest_on": "at most; build 3 was folded at 39,800 events a second",
             "bytes": 83886080,
             "reach": "only views that had events of these types can differ: PaymentReceived",
+            "folds": "folds anew only views that had events of these types: PaymentReceived",
         }
     ]
 }

@@ -234,7 +234,14 @@ function planned({ steps }) {
         h("td", { class: "number" }, number(one.events)),
         h("td", { class: "number" }, duration(one.seconds)),
         h("td", { class: "number" }, size(one.bytes)),
-        h("td", { class: "wide" }, one.why || "–", one.reach && h("p", { class: "hint" }, one.reach)),
+        h(
+          "td",
+          { class: "wide" },
+          one.why || "–",
+          [one.reach, one.folds, one.seconds_rest_on && `time: ${one.seconds_rest_on}`].filter(Boolean).map(
+            (hint) => h("p", { class: "hint" }, hint)
+          ),
+        ),
       )
     ),
   );
