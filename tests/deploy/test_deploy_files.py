@@ -21,6 +21,7 @@ from projection.model.manifest import Manifest
 from projection.model.settings import Settings
 from projection.ops.http import access, server
 from projection.ops.http.admission import PROBES
+from projection.ops.tracing.choice import wants_traces
 from projection.stream.embedded import server_binary
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -92,6 +93,19 @@ def test_a_node_of_a_network_asks_who_it_is_and_listens_at_the_port_that_is_name
     assert ("header", "0.0.0.0:7070") == (http.access.mode, http.listen)
 
 
+@pytest.mark.parametrize("node", ["compose", "swarm"])
+def test_traces_go_where_the_host_says(node: str) -> None:
+    text = {name: str(value) for name, value in NODES[node][0].items() if name.startswith("OTEL_")}
+    assert text == {name: f"${{{name}:-{filled_in(value)}}}" for name, value in text.items()}
+    variables = {name: filled_in(value) for name, value in text.items()}
+    assert not wants_traces(variables)
+    assert wants_traces({**variables, "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"})
+
+
+def test_prometheus_keeps_the_trace_ids_of_exemplars() -> None:
+    assert "--enable-feature=exemplar-storage" in COMPOSE["services"]["prometheus"]["command"]
+
+
 def test_ports_are_those_of_the_image() -> None:
     (port,) = re.findall(r"^EXPOSE (\d+)$", FINAL, re.MULTILINE)
     assert Settings().http.listen == f"127.0.0.1:{port}"
@@ -157,6 +171,25 @@ def test_a_swarm_and_kubernetes_restart_one_node_at_a_time() -> None:
         assert (1, "stop-first") == (each["parallelism"], each["order"])
     assert "rollback" == how["update_config"]["failure_action"]
     assert 1 == KUBERNETES["PodDisruptionBudget"]["spec"]["maxUnavailable"]
+
+
+def test_a_swarm_places_nodes_by_their_range_of_tenants_and_bounds_what_they_take() -> None:
+    node = SWARM["services"]["node"]
+    how = node["deploy"]
+    assert ["node.labels.tenant_range == all"] == [filled_in(one) for one in how["placement"]["constraints"]]
+    assert (2, 1) == (how["replicas"], how["placement"]["max_replicas_per_node"])
+    for bound in ("limits", "reservations"):
+        assert {"cpus", "memory"} == how["resources"][bound].keys()
+    assert "{{.Task.Slot}}" in node["environment"]["PROJECTION_NODE"]
+    assert "{{.Task.Slot}}" in SWARM["volumes"][node["volumes"][0]["source"]]["name"]
+
+
+def test_the_build_of_the_image_takes_nothing_without_a_hash() -> None:
+    assert "PIP_REQUIRE_HASHES=1" in DOCKERFILE
+    installed = re.findall(r"pip (?:install|wheel)[^&\n]*", DOCKERFILE.replace("--python /opt/projection install", "install"))
+    for command in installed:  # what is made in the image itself needs none
+        assert "--requirement /build/lock/" in command or "--no-deps" in command, command
+    assert {"BASE", "VERSION", "COMMIT"} <= set(re.findall(r"^ARG (\w+)", FINAL, re.MULTILINE))
 
 
 def test_what_selects_pods_selects_these() -> None:

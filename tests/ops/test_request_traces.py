@@ -11,7 +11,7 @@ from patience import WITHIN_S, eventually
 from structlog.testing import capture_logs
 
 from projection.errors import ConfigurationError
-from projection.ops.tracing.choice import wants_traces
+from projection.ops.tracing.choice import secret_headers, wants_traces
 from projection.ops.tracing.exporting import NodeTracing, _LastWords, _Told
 from projection.ops.tracing.spans import MAX_TEXT
 
@@ -187,3 +187,43 @@ def test_a_variable_that_the_library_cannot_use_ends_the_start_with_its_name_and
     with pytest.raises(ConfigurationError, match="a variable OTEL_… of the environment cannot be used") as refused:
         NodeTracing.open("n1", "events", InMemorySpanExporter())
     assert "OTEL_TRACES_EXPORTER=none" in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("OTEL_TRACES_SAMPLER", "parentbased_ratio", "parentbased_ratio"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "soon", "OTEL_BSP_SCHEDULE_DELAY"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "region", "region"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "key-of-a-collector", "a list such as name=value"),
+    ],
+)
+def test_a_value_that_the_library_would_replace_by_one_of_its_own_ends_the_start(name, value, said, monkeypatch):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationError, match=f"a variable OTEL_… of the environment cannot be used: .*{said}") as it:
+        NodeTracing.open("n1", "events", None if "HEADERS" in name else InMemorySpanExporter())
+    assert "key-of-a-collector" not in it.value.message
+
+
+def test_a_share_that_is_no_number_ends_the_start(monkeypatch):
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "traceidratio")
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "1%")
+    with pytest.raises(ConfigurationError, match="SAMPLER_ARG"):
+        NodeTracing.open("n1", "events", InMemorySpanExporter())
+
+
+def test_an_empty_variable_is_none(monkeypatch):
+    for name in ("OTEL_TRACES_SAMPLER", "OTEL_BSP_SCHEDULE_DELAY", "OTEL_EXPORTER_OTLP_HEADERS"):
+        monkeypatch.setenv(name, "")
+    with NodeTracing.open("n1", "events", InMemorySpanExporter()) as tracing:
+        tracing.left_s = WITHIN_S
+        assert "root:AlwaysOnSampler" in tracing._provider.sampler._otherwise.get_description()
+
+
+def test_what_spans_are_sent_with_is_a_secret_of_the_log():
+    variables = {
+        "OTEL_EXPORTER_OTLP_HEADERS": "api-key=of%20the-collector, x=y=z",
+        "OTEL_EXPORTER_OTLP_TRACES_HEADERS": "no-pair",
+    }
+    assert {"of%20the-collector", "of the-collector", "y=z", "no-pair"} == {*secret_headers(variables)}
+    assert [] == secret_headers({})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from projection.errors import ConfigurationError
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 _PROTOCOL = "http/protobuf"
+_HEADERS = ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS")
 
 
 def wants_traces(environ: Mapping[str, str]) -> bool:
@@ -38,6 +40,13 @@ def wants_traces(environ: Mapping[str, str]) -> bool:
                 )
             break  # the first one is the stronger one
     return True
+
+
+def secret_headers(environ: Mapping[str, str]) -> list[str]:
+    """Return the values of the headers that spans are sent with: credentials for a collector, which no log may show."""
+    parts = (part.strip() for name in _HEADERS for part in environ.get(name, "").split(","))
+    values = [part.partition("=")[2] or part for part in parts if part]
+    return [*values, *map(unquote, values)]
 
 
 def _value(environ: Mapping[str, str], name: str) -> str:
