@@ -6,11 +6,12 @@ import pytest
 from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
-from ops_support import fine, served
+from ops_support import ask_each_address, fine, served
 from patience import WITHIN_S, eventually
 from structlog.testing import capture_logs
 
 from projection.errors import ConfigurationError
+from projection.ops.http.admission import PROBES
 from projection.ops.tracing.choice import secret_headers, wants_traces
 from projection.ops.tracing.exporting import NodeTracing, _LastWords, _Told
 from projection.ops.tracing.spans import MAX_TEXT
@@ -103,6 +104,13 @@ async def test_each_kind_of_request_is_named_by_its_route_and_probes_are_left_ou
         ("DELETE", 405, 0, True),
     ] == [("DELETE" if name.startswith("DELETE") else name, *rest) for name, *rest in told]
     assert all(len(span.attributes["url.path"]) <= MAX_TEXT for span in requests())
+
+
+async def test_requests_of_each_address_are_spans_by_its_template(traced):
+    one, requests, _ = traced
+    asked = await ask_each_address(one)
+    wanted = {f"{method} {path}" for method, path in asked if path not in PROBES}
+    await eventually(lambda: wanted <= {span.name for span in requests()})
 
 
 async def test_a_method_that_is_none_has_no_name_of_its_own(traced):
