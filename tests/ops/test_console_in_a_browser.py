@@ -390,6 +390,11 @@ async def test_the_manifest_is_planned_and_deployed_and_builds_are_compared(site
         assert "0.10 → 1.10" in text
         assert "balance" in text
         taken(await console.page.locator(".command pre").inner_text())
+        await console.click("Promote")
+        line = await console.confirm()
+        taken(line)
+        assert "projection promote fines 2 --reason 'as the ticket says'" == line
+        await eventually(lambda: serving(one) == 2)
 
 
 @pytest.mark.long
