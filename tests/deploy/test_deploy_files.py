@@ -259,6 +259,20 @@ def test_commands_of_a_page_name_files_and_settings_that_exist(page: Path) -> No
     )
 
 
+def test_addresses_within_a_stack_are_those_of_its_services() -> None:
+    texts = [path.read_text() for path in (DEPLOY / "observe").rglob("*") if path.is_file()]
+    named = {(host, port) for text in texts for host, port in re.findall(r"\bhttp://([a-z]+):(\d+)", text)}
+    loki = yaml.safe_load((DEPLOY / "observe/loki.yaml").read_text())
+    assert named == {("prometheus", "9090"), ("loki", str(loki["server"]["http_listen_port"]))}
+    assert {host for host, _ in named} <= COMPOSE["services"].keys()
+    nats = (DEPLOY / "nats/nats.conf").read_text()
+    for stack in (COMPOSE, SWARM):
+        (url,) = {filled_in(stack["services"]["node"]["environment"]["PROJECTION_NATS__URL"])}
+        host, _, port = url.removeprefix("nats://").partition(":")
+        assert host in stack["services"]
+        assert f"port: {port}\n" in nats
+
+
 # versions
 
 

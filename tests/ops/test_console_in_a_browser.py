@@ -303,12 +303,28 @@ async def test_each_action_asks_once_shows_its_command_and_is_done(site, browser
 
 
 @pytest.mark.long
+async def test_a_view_type_is_shown_with_what_it_holds_and_uses(fines, browser):
+    async with tab(browser, fines, tenant="t") as console:
+        await console.go("type/fines")
+        await console.shows("Gas by handler")
+        (lane,) = (await fines.get("/v1/status/fines")).json()["lanes"]
+        await console.shows(lane["digest"])
+        text = await console.text()
+        for wanted in (lane["digest"], lane["fold_identity"], "status, balance desc", "Decoding and routing", "fines.proj"):
+            assert wanted in text
+        (row,) = await console.page.get_by_role("row", name="Put line").all_inner_texts()
+        assert f"{lane['gas_by_handler'][0]['gas']:,}" in row
+        await console.shows("2 events parked or skipped.")
+
+
+@pytest.mark.long
 async def test_an_operation_under_way_is_canceled(site, browser):
     async with site() as one, tab(browser, one, tenant="t") as console:
         await one.post("/v1/operations/rebuild", BY | {"view_type": "fines", "promote": "manual"})
         await eventually(lambda: one.node.health.waiting)
         (record,) = (await one.get("/v1/operations")).json()["operations"]
         await console.go("builds")
+        await console.page.get_by_role("progressbar", name="How far the rebuild is").wait_for()
         await console.click("Cancel")
         line = await console.confirm()
         taken(line)
