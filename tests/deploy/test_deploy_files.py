@@ -186,7 +186,9 @@ def test_a_swarm_places_nodes_by_their_range_of_tenants_and_bounds_what_they_tak
 
 def test_the_build_of_the_image_takes_nothing_without_a_hash() -> None:
     assert "PIP_REQUIRE_HASHES=1" in DOCKERFILE
-    installed = re.findall(r"pip (?:install|wheel)[^&\n]*", DOCKERFILE.replace("--python /opt/projection install", "install"))
+    installed = re.findall(
+        r"pip (?:install|wheel)[^&\n]*", DOCKERFILE.replace("--python /opt/projection install", "install")
+    )
     for command in installed:  # what is made in the image itself needs none
         assert "--requirement /build/lock/" in command or "--no-deps" in command, command
     assert {"BASE", "VERSION", "COMMIT"} <= set(re.findall(r"^ARG (\w+)", FINAL, re.MULTILINE))

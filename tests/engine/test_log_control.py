@@ -15,7 +15,6 @@ from projection.engine.log_control import LevelFilter, RepeatLimit, counted
 from projection.engine.log_writer import LINES
 from projection.model.log_settings import COMPONENTS, LEVELS, LogLevels
 
-
 CHECKOUT = Path(__file__).resolve().parents[2]
 SOURCES = sorted((CHECKOUT / "projection").rglob("*.py"))
 

@@ -310,11 +310,26 @@ async def test_a_view_type_is_shown_with_what_it_holds_and_uses(fines, browser):
         (lane,) = (await fines.get("/v1/status/fines")).json()["lanes"]
         await console.shows(lane["digest"])
         text = await console.text()
-        for wanted in (lane["digest"], lane["fold_identity"], "status, balance desc", "Decoding and routing", "fines.proj"):
+        for wanted in (
+            lane["digest"],
+            lane["fold_identity"],
+            "status, balance desc",
+            "Decoding and routing",
+            "fines.proj",
+        ):
             assert wanted in text
         (row,) = await console.page.get_by_role("row", name="Put line").all_inner_texts()
         assert f"{lane['gas_by_handler'][0]['gas']:,}" in row
         await console.shows("2 events parked or skipped.")
+
+
+@pytest.mark.long
+async def test_views_that_change_most_lead_to_their_histories(site, browser):
+    async with site([fine("hot", n) for n in range(300)]) as one, tab(browser, one, tenant="t") as console:
+        await console.go("type/fines")
+        await console.click("hot", "link")
+        await console.page.locator(".timeline > li").first.wait_for()
+        assert "hot" == await console.text("h1")
 
 
 @pytest.mark.long

@@ -208,7 +208,9 @@ def test_a_variable_that_the_library_cannot_use_ends_the_start_with_its_name_and
 )
 def test_a_value_that_the_library_would_replace_by_one_of_its_own_ends_the_start(name, value, said, monkeypatch):
     monkeypatch.setenv(name, value)
-    with pytest.raises(ConfigurationError, match=f"a variable OTEL_… of the environment cannot be used: .*{said}") as it:
+    with pytest.raises(
+        ConfigurationError, match=f"a variable OTEL_… of the environment cannot be used: .*{said}"
+    ) as it:
         NodeTracing.open("n1", "events", None if "HEADERS" in name else InMemorySpanExporter())
     assert "key-of-a-collector" not in it.value.message
 

@@ -73,13 +73,13 @@ async def test_a_rolling_restart_under_load_fails_no_read_and_loses_or_doubles_n
         following = [tasks.create_task(load.follow_on(number, to_follow)) for number in range(FOLLOWERS)]
         await eventually(lambda: for_followers.open.total() == FOLLOWERS)
         for number in (0, 1):
-            leaving, staying = nodes[number], _port(nodes[1 - number])
+            leaving, left, staying = nodes[number], _port(nodes[number]), _port(nodes[1 - number])
             await load.some_reads(reading[0])
             leaving.node.drain()
             await load.some_reads(reading[0])  # until the balancer asks again
             await ask_who_is_ready()
             assert [staying] == ports
-            await eventually(lambda port=_port(leaving): not for_readers.open[port], reading[0])
+            await eventually(lambda port=left: not for_readers.open[port], reading[0])
             leaving.node.stop()  # as it does by itself once the grace is over
             await processes[number].aclose()
             await eventually(lambda port=staying: for_followers.open[port] == FOLLOWERS)

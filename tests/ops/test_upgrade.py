@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.long
 CHECKOUT = Path(__file__).resolve().parents[2]
-FORMER = "2e9c559df2a7fdbad4e634fe74535dcc0c1669a3"  # the last commit before deploy/, metrics by stage, traces, the console
+FORMER = "2e9c559df2a7fdbad4e634fe74535dcc0c1669a3"  # the last commit before deploy/, draining, traces and the console
 NEEDED = ("projection", "projections", "grammar", "docs/errors.md")
 READERS, FOLLOWERS = 3, 2
 
@@ -59,9 +59,7 @@ class Process:
         (folder / "tallies.proj").write_text(TALLIES)
         views = {"tallies": {"program": "tallies.proj", "changes": True}}
         template = f"{stream}.<tenant>.aggregate.<type>.<id>"
-        (folder / "manifest.json").write_text(
-            json.dumps({"manifest": 1, "subject_template": template, "views": views})
-        )
+        (folder / "manifest.json").write_text(json.dumps({"manifest": 1, "subject_template": template, "views": views}))
         self._folder = folder
         self._variables = {
             "PROJECTION_NODE": folder.name,
@@ -179,7 +177,9 @@ async def test_an_upgrade_of_one_node_after_the_other_loses_and_doubles_no_event
             assert load.sent == await events_of_views(node.url, "tallies")
     assert [load.sent] * FOLLOWERS == followed
     assert all(broken <= len(nodes) for broken in load.broken.values()), load.broken
-    print(f"{load.sent.total():,} events at {RATE} a second, {load.reads:,} reads, {load.broken.total()} lost connections")
+    print(
+        f"{load.sent.total():,} events at {RATE} a second, {load.reads:,} reads, {load.broken.total()} lost connections"
+    )
 
 
 async def _has(url: str, sequence: int) -> bool:
