@@ -154,7 +154,7 @@ class _Told(SpanExporter):
                 log.warning(
                     "traces cannot be exported",
                     reason=_LAST_WORDS.text,
-                    hint="see that the collector runs and takes OTLP over HTTP at OTEL_EXPORTER_OTLP_ENDPOINT",
+                    hint="check that the collector runs, and accepts OTLP over HTTP at OTEL_EXPORTER_OTLP_ENDPOINT",
                 )
             self._lost += len(spans)
         elif self._lost:
@@ -176,7 +176,7 @@ def _unusable(why: str) -> ConfigurationError:
         why = "OTEL_EXPORTER_OTLP_HEADERS is a list such as name=value,name=value"
     return ConfigurationError(
         f"a variable OTEL_… of the environment cannot be used: {why}",
-        hint="OTEL_TRACES_EXPORTER=none exports no traces",
+        hint="correct it, or set OTEL_TRACES_EXPORTER=none to export no traces",
     )
 
 
