@@ -154,7 +154,7 @@ async def status(request: Request, who: OfAnyone) -> Response:
     dependencies=[OfOperator],
     responses={
         **documented("query.unknown_view_type"),
-        **answered("ViewTypeDetails", DETAILS, "The builds that the node folds, with their gas, digests, indexes and hot views."),
+        **answered("ViewTypeDetails", DETAILS, "The builds that the node folds: gas, digests, indexes, hot views."),
     },
 )
 async def view_type_status(request: Request, view_type: Type) -> Response:
