@@ -222,12 +222,17 @@ def test_a_share_that_is_no_number_ends_the_start(monkeypatch):
         NodeTracing.open("n1", "events", InMemorySpanExporter())
 
 
-def test_an_empty_variable_is_none(monkeypatch):
-    for name in ("OTEL_TRACES_SAMPLER", "OTEL_BSP_SCHEDULE_DELAY", "OTEL_EXPORTER_OTLP_HEADERS"):
+@pytest.mark.parametrize(
+    ("sampler", "described"),
+    [("", "root:AlwaysOnSampler,"), ("parentbased_traceidratio", "root:TraceIdRatioBased{1.0},")],
+)
+def test_an_empty_variable_is_none(sampler, described, monkeypatch):
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", sampler)
+    for name in ("OTEL_TRACES_SAMPLER_ARG", "OTEL_BSP_SCHEDULE_DELAY", "OTEL_EXPORTER_OTLP_HEADERS"):
         monkeypatch.setenv(name, "")
     with NodeTracing.open("n1", "events", InMemorySpanExporter()) as tracing:
         tracing.left_s = WITHIN_S
-        assert "root:AlwaysOnSampler" in tracing._provider.sampler._otherwise.get_description()
+        assert described in tracing._provider.sampler._otherwise.get_description()
 
 
 def test_what_spans_are_sent_with_is_a_secret_of_the_log():

@@ -71,7 +71,7 @@ class NodeTracing(Tracing):
             ConfigurationError: a variable has a value that cannot be used.
         """
         told = {"service.name": _SERVICE, "service.version": version(_SERVICE), "service.instance.id": node}
-        _drop_empty_variables()
+        _settle_variables()
         _quiet_library()
         try:
             resource = Resource.create({**told, **OTELResourceDetector().detect().attributes})
@@ -180,10 +180,12 @@ def _unusable(why: str) -> ConfigurationError:
     )
 
 
-def _drop_empty_variables() -> None:
-    """Have an empty variable count as none, as OpenTelemetry defines it; the library takes some for wrong values."""
+def _settle_variables() -> None:
+    """Treat empty and missing variables as OpenTelemetry defines it, where the library takes them for wrong values."""
     for name in [name for name, value in os.environ.items() if name.startswith("OTEL_") and not value.strip()]:
-        del os.environ[name]
+        del os.environ[name]  # the same as one that is not set
+    if os.environ.get("OTEL_TRACES_SAMPLER", "").lower().endswith("traceidratio"):
+        os.environ.setdefault("OTEL_TRACES_SAMPLER_ARG", "1.0")
 
 
 class _LastWords(logging.Handler):
