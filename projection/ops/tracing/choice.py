@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 _PROTOCOL = "http/protobuf"
+_LEAST_KEY = 16  # characters; shorter values name a tenant or a data set, and stay readable in the log
 _HEADERS = ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS")
 
 
@@ -43,10 +44,10 @@ def wants_traces(environ: Mapping[str, str]) -> bool:
 
 
 def secret_headers(environ: Mapping[str, str]) -> list[str]:
-    """Return the values of the headers that spans are sent with: credentials for a collector, which no log may show."""
+    """Return the credentials among the headers that spans are sent with: values as long as keys are."""
     parts = (part.strip() for name in _HEADERS for part in environ.get(name, "").split(","))
-    values = [part.partition("=")[2] or part for part in parts if part]
-    return [*values, *map(unquote, values)]
+    values = [part.partition("=")[2] or part for part in parts]
+    return [one for value in values for one in (value, unquote(value)) if len(one) >= _LEAST_KEY]
 
 
 def _value(environ: Mapping[str, str], name: str) -> str:
