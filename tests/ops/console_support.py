@@ -6,17 +6,14 @@ import shlex
 import shutil
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from node_support import SHOP
-from ops_support import served
+from ops_support import fine, served
 from patience import WITHIN_MS, eventually
 
 from projection.testing.shop import shop_lines
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 LACKING = (
@@ -30,6 +27,8 @@ needs_browser = pytest.mark.skipif(LACKING is not None, reason=LACKING or "")
 PHONE = {"width": 390, "height": 844}
 DESKTOP = {"width": 1280, "height": 860}
 ORDERS = "shop_orders"
+SHOTS = Path(__file__).resolve().parents[2] / "build/console"  # not committed: to be looked at
+EVENTS = [fine("a", 1), fine("a", -1), fine("a", 2), fine("b", 3), fine("c", 4, balance=0.10)]
 
 
 @asynccontextmanager
@@ -162,3 +161,28 @@ def taken(line):
         context = command.make_context(name, rest, parent=context)
         name, command, rest = command.resolve_command(context, [*context._protected_args, *context.args])
     command.make_context(name, rest, parent=context)
+
+
+async def serious(console):
+    """What axe finds that keeps people out."""
+    from axe_playwright_python.async_playwright import Axe
+
+    found = await Axe().run(console.page, options={"resultTypes": ["violations"]})
+    return [
+        (one["id"], one["impact"], [node["html"][:200] for node in one["nodes"][:3]])
+        for one in found.response["violations"]
+        if one["impact"] in ("serious", "critical")
+    ]
+
+
+async def shot(console, name):
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    await console.page.screenshot(path=SHOTS / f"{name}.png", animations="disabled")
+
+
+async def has_rows(rows, wanted):
+    return wanted == await rows.count()
+
+
+async def is_gone(console, text):
+    return not await console.page.get_by_text(text).count()
