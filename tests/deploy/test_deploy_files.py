@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from projection.engine.deployment import load_deployment
+from projection.errors import ConfigurationError
 from projection.model.manifest import Manifest
 from projection.model.settings import Settings
 from projection.ops.http import access, server
@@ -203,6 +204,27 @@ def test_what_selects_pods_selects_these() -> None:
         KUBERNETES["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"],
     ]
     assert [labels] * len(selectors) == selectors
+
+
+def test_a_pod_is_reached_by_whom_it_names_and_reaches_nats_and_names_only() -> None:
+    policy = KUBERNETES["NetworkPolicy"]["spec"]
+    assert ["Ingress", "Egress"] == policy["policyTypes"]
+    (entry,) = policy["ingress"]
+    assert ([{"protocol": "TCP", "port": "http"}], {"projection-access": "true"}) == (
+        entry["ports"],
+        entry["from"][0]["podSelector"]["matchLabels"],
+    )
+    reached = {port["port"] for way in policy["egress"] for port in way["ports"]}
+    assert {int(of_kubernetes()["PROJECTION_NATS__URL"].rpartition(":")[2]), 53} == reached
+    assert all(way["to"] for way in policy["egress"])
+
+
+def test_systemd_starts_the_node_again_unless_no_restart_can_help() -> None:
+    told = dict(re.findall(r"^(\w+)=(.*)$", UNIT, re.MULTILINE))
+    assert ("always", "SIGTERM") == (told["Restart"], told["KillSignal"])
+    assert ConfigurationError("wrong settings").exit_status == int(told["RestartPreventExitStatus"])
+    assert told["ExecStart"].endswith("/projection run")
+    assert told["ExecReload"].endswith("kill -HUP $MAINPID")
 
 
 def paths_named(stack: Path, content: dict[str, Any]) -> list[Path]:
