@@ -189,7 +189,7 @@ async def ask_each_address(one: Served) -> set[tuple[str, str]]:
 
     What is asked may well be refused, and orders are: they lack who gives them.
     """
-    named = {"view_type": "fines", "view_id": "a", "build": "1", "sequence": "2", "id": "none"}
+    named = {"view_type": "fines", "view_id": "a", "build": "1", "sequence": "2", "task_id": "none"}
     paths = (await one.get("/openapi.json")).json()["paths"]
     asked = {(method.upper(), path) for path, methods in paths.items() for method in {"get", "post"} & methods.keys()}
     for method, path in sorted(asked):
