@@ -107,6 +107,7 @@ def _panel(number: int, described: dict[str, Any], place: dict[str, int]) -> dic
                 "expr": expression,
                 "legendFormat": legend,
                 **queried,
+                **({"exemplar": True} if not is_stat and "_bucket{" in expression else {}),
             }
             for index, (legend, expression) in enumerate(described["queries"].items())
         ],

@@ -100,6 +100,7 @@ def run(
     from projection.engine.reloading import has_manifest
     from projection.model.files import is_folder
     from projection.model.settings import Settings
+    from projection.ops.tracing.choice import secret_headers
 
     options = {"manifest": manifest, "stream": stream, "nats.url": url, "storage": storage, "http.listen": listen}
     settings = Settings.load(config, options)
@@ -107,7 +108,7 @@ def run(
     # A data folder that keeps what was deployed is taken first; without one, nothing is made for a wrong manifest.
     keeps = is_folder(settings.storage) and (as_deployed or not has_manifest(settings))
     deployed = None if keeps else _load_deployment(settings, None, as_deployed=as_deployed)
-    configure_logs(settings)
+    configure_logs(settings, *secret_headers(os.environ))
     ways = {
         "as_deployed": as_deployed,
         "until_caught_up": until_caught_up,

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     Work = Callable[[Task], Awaitable[BuildCame | FoldCame]]
 
-log = structlog.get_logger()
+log = structlog.get_logger(component="builds")
 
 _LOOK_S = 0.25  # between two looks how far a build is
 _AGAIN_S = 1.0  # until what the disk or the server refused is tried again

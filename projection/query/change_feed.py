@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from projection.errors import StorageError
 from projection.query.changes import Following, Picture, Places
-from projection.query.errors import QueryBusyError
+from projection.query.errors import CursorInvalidError, QueryBusyError
 from projection.query.filters import VIEW_GAS
 from projection.query.turns import Round, Turns, sliced
 
@@ -83,12 +83,13 @@ class ChangeFeed:
             tenant_id: whose views.
             query: of which type, with which filter, and what of them; the rest of it has no meaning here.
             last: the id of the last message that the client was given; None: it has been given nothing.
-            present: whether all views come first that are there now, where `last` is None.
+            present: whether all views come first that are there now, where `last` is None, or was not given here: a
+                client that is led to another node begins anew.
 
         Raises:
             QueryBusyError: too many streams are open.
             ChangesOffError: the view type keeps no changes.
-            CursorInvalidError: `last` was not given to this tenant, for this query.
+            CursorInvalidError: `last` was not given to this tenant, for this query, and `present` is false.
             UnknownViewTypeError, QueryInvalidError, QueryLimitError: the query cannot be answered.
         """
         for count, most, whose in (
@@ -101,9 +102,15 @@ class ChangeFeed:
         served = source.now()
         following, places = Following(tenant_id, query.view), Places(self._key, tenant_id, source.followed)
         with served.reader.snapshot() as snapshot:
-            place = following.begin(Picture.of(served, snapshot), present=present)
-        if last is not None:
-            place = places.read(last)
+            picture = Picture.of(served, snapshot)
+            place = following.begin(picture, present=present)
+            if last is not None:
+                try:
+                    place = places.read(last)
+                except CursorInvalidError:
+                    if not present:
+                        raise
+                    place = following.begin_anew(picture)
         self._open[tenant_id] += 1
         return Stream(source, following, places, place, self._round, lambda: self._left(tenant_id))
 

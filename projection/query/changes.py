@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     # What is sent of a view, given its JSON and its id; None where the filter does not take it.
     Sent = Callable[[bytes, str], bytes | None]
 
-Reason = Literal["build", "generation", "horizon"]  # another build answers; changes were not kept; too long away
+# Another build answers; changes were not kept; too long away; another node gave the id, or it is none.
+Reason = Literal["build", "generation", "horizon", "node"]
+_NOWHERE = 0  # the build of a place that cannot be read: builds are numbered from 1
 _FOLD_DIGITS = 12  # enough to tell the few identities of one build apart
 CHUNK_ENTRIES = 500
 CHUNK_BYTES = 64 * 1024  # of views; one that is larger goes alone
@@ -148,6 +150,14 @@ class Following:
         scanned, part = (0, b"") if present else (here, END)
         return Place(picture.build, picture.fold, index.generation, here, scanned, part)
 
+    def begin_anew(self, picture: Picture) -> Place:
+        """Where one begins whose place cannot be read: everything that was told is void.
+
+        Raises:
+            ChangesOffError: there is no index of changes, or not yet.
+        """
+        return msgspec.structs.replace(self.begin(picture, present=True), build=_NOWHERE)
+
     def read(
         self, picture: Picture, place: Place, sent: Sent, *, entries: int = CHUNK_ENTRIES, size: int = CHUNK_BYTES
     ) -> Chunk:
@@ -198,6 +208,8 @@ class Following:
 
     def _void(self, picture: Picture, place: Place, index: ChangeIndex) -> Reason | None:
         """Why a place says nothing; None where it does."""
+        if place.build == _NOWHERE:
+            return "node"
         if place.build != picture.build:
             return "build"
         # A store that was folded anew, or a copy, counts generations for itself: the numbers alone do not tell.

@@ -17,6 +17,7 @@ from projection.cli.run import _Signals
 from projection.errors import EXIT_SIGNAL
 from projection.stream.embedded import EmbeddedServer
 
+OUTAGES = 20
 PATIENT = {"PROJECTION_QUERY__MAX_WAIT_MS": str(WITHIN_MS)}
 
 
@@ -142,6 +143,37 @@ def test_a_node_answers_before_there_is_a_server_and_reads_once_there_is(tmp_pat
             last = fill(server.url, "late", [counted("x")])
             eventually(lambda: scanned(tmp_path / "data", "counter") == last, node)
             eventually(lambda: httpx.get(f"{url}/ready", timeout=WITHIN_S).status_code == 200, node)
+
+
+@pytest.mark.long
+def test_a_node_loses_its_server_twenty_times_and_recovers_each_time(tmp_path):
+    """It says why it is not ready, serves what it has, and loses and doubles nothing."""
+    deploy(tmp_path, stream="late")
+    server = EmbeddedServer(tmp_path / "nats")
+    with server:
+        fill(server.url, "late", [counted("x")])
+        at = ("--url", server.url, "--stream", "late")
+        assert 0 == projection("run", "--until-caught-up", *at, folder=tmp_path).returncode
+    with started("run", *at, folder=tmp_path) as node:
+        url = url_of(tmp_path, node)
+
+        def ready():
+            return httpx.get(f"{url}/ready", timeout=WITHIN_S)
+
+        for total in range(1, OUTAGES + 1):
+            eventually(lambda: ready().status_code == 503 and "stream" in ready().json()["troubles"], node)
+            assert 200 == httpx.get(f"{url}/health", timeout=WITHIN_S).status_code
+            answer = httpx.get(f"{url}/v1/views/counter/x", headers={"x-tenant-id": "a"}, timeout=WITHIN_S)
+            assert (200, {"total": total}) == (answer.status_code, answer.json()["view"])
+            with server:
+                last = fill(server.url, "late", [counted("x")])
+                eventually(lambda last=last: scanned(tmp_path / "data", "counter") == last, node)
+                eventually(lambda: ready().status_code == 200, node)
+                if total % 2:
+                    server.kill()  # as a crash, where the other ends are orderly
+        node.send_signal(signal.SIGTERM)
+        node.communicate(timeout=WITHIN_S)
+    assert 0 == node.returncode
 
 
 def test_a_signal_while_nobody_answers_the_connection_ends_it_with_0(tmp_path):

@@ -155,7 +155,7 @@ def test_a_receiver_that_is_away_or_hangs_holds_up_neither_the_node_nor_its_end(
         ({"OTEL_TRACES_EXPORTER": "zipkin"}, "OTEL_TRACES_EXPORTER is 'zipkin'"),
         (
             {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
-            "OTEL_EXPORTER_OTLP_PROTOCOL is 'grpc', and a node exports by http/protobuf only",
+            "OTEL_EXPORTER_OTLP_PROTOCOL is 'grpc', but a node can only export by http/protobuf",
         ),
     ],
 )

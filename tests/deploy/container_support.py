@@ -155,6 +155,10 @@ class Container:
         pipe = subprocess.PIPE
         return subprocess.Popen(self.command(*words, **more_env), stdout=pipe, stderr=subprocess.DEVNULL, text=True)
 
+    def asked(self, path: str) -> str:
+        """The status and what is answered at a path, as the health check prints it."""
+        return self.run("python3", "/opt/projection/healthcheck.py", path).stdout
+
     def health(self, path: str | None = None) -> bool:
         """What its health check says; of another path than its own, if one is named."""
         test = self.image.settings["Healthcheck"]["Test"]

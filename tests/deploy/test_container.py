@@ -87,6 +87,13 @@ def test_the_image_is_small_and_holds_no_tools(image: Image) -> None:
     assert not (image.root / "run/secrets").exists()
 
 
+def test_it_has_the_library_of_traces_and_refuses_what_it_cannot_export_by(container: Container) -> None:
+    wrong = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318", "OTEL_TRACES_SAMPLER": "sometimes"}
+    refused = container.run("projection", "run", **NATS, **wrong)
+    assert 2 == refused.returncode
+    assert "a variable OTEL_… of the environment cannot be used: Couldn't recognize sampler sometimes" in refused.stderr
+
+
 def test_it_shows_its_commands(container: Container) -> None:
     shown = container.run("projection", "--help")
     assert (0, "") == (shown.returncode, shown.stderr)
@@ -100,6 +107,8 @@ def test_it_starts_with_a_url_and_a_manifest_on_a_root_that_cannot_be_written_to
         try:
             wait_until(lambda: node.poll() is not None or container.health("/ready"))
             assert container.health()
+            assert "200 <!doctype html>" in container.asked("/console/").lower()
+            assert f'commit="{COMMIT}"' in container.asked("/metrics")
             shown = container.run("projection", "show", "pages", "--tenant", "north").stdout
             assert {"visits": 1} == json.loads(shown)["view"]
             node.send_signal(signal.SIGTERM)

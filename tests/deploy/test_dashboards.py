@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import re
 from itertools import combinations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 from prometheus_tools import promtool
 from promql import DEPLOY, OF_PROMETHEUS, documented, unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 DASHBOARDS = {path.stem: json.loads(path.read_text()) for path in sorted((DEPLOY / "dashboards").glob("*.json"))}
 PANELS = [
@@ -83,6 +87,54 @@ def test_their_identifiers_are_their_own_and_grafana_finds_the_files() -> None:
 @pytest.mark.parametrize("expression", [pytest.param(one, id=where) for where, one in expressions().items()])
 def test_an_expression_asks_for_metrics_and_labels_that_are_documented(expression: str) -> None:
     assert [] == unknown(expression, documented() | OF_PROMETHEUS)
+
+
+def test_lines_of_durations_have_the_traces_that_were_measured_in_them() -> None:
+    for dashboard in DASHBOARDS.values():
+        for panel in dashboard["panels"]:
+            for target in panel["targets"]:
+                is_of_buckets = panel["type"] == "timeseries" and "_bucket{" in target["expr"]
+                assert is_of_buckets == target.get("exemplar", False), panel["title"]
+
+
+def lost(ours: object, theirs: object, where: str) -> Iterator[str]:
+    """Where a value says something that another one does not."""
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        for name, value in ours.items():
+            if name in theirs:
+                yield from lost(value, theirs[name], f"{where}.{name}")
+            elif value is not None:
+                yield f"{where}.{name}"
+    elif isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
+        for number, (one, other) in enumerate(zip(ours, theirs, strict=True)):
+            yield from lost(one, other, f"{where}[{number}]")
+    elif ours != theirs:
+        yield f"{where}: {ours!r} is read as {theirs!r}"
+
+
+def read_by_grafana(dashboard: dict[str, Any]) -> Any:
+    """What Grafana's own model of dashboards, panels and queries keeps of one; it drops the fields that it has not."""
+    schema = pytest.importorskip(
+        "grafana_foundation_sdk.models.dashboard",
+        reason="Grafana's schema is not installed, so no dashboard was compared with it; `pip install --group deploy`",
+    )
+    encoder = importlib.import_module("grafana_foundation_sdk.cog.encoder")
+    importlib.import_module("grafana_foundation_sdk.cog.plugins").register_default_plugins()
+    return json.loads(encoder.JSONEncoder().encode(schema.Dashboard.from_json(dashboard)))
+
+
+@pytest.mark.parametrize("dashboard", DASHBOARDS.values(), ids=DASHBOARDS)
+def test_grafana_knows_every_field(dashboard: dict[str, Any]) -> None:
+    assert [] == [*lost(dashboard, read_by_grafana(dashboard), "dashboard")]
+
+
+@pytest.mark.parametrize("place", ["dashboard", "panel", "options", "target"])
+def test_a_field_that_grafana_does_not_know_is_noticed(place: str) -> None:
+    wrong = json.loads(json.dumps(DASHBOARDS["overview"]))
+    panel = wrong["panels"][0]
+    {"dashboard": wrong, "panel": panel, "options": panel["options"], "target": panel["targets"][0]}[place]["odd"] = 1
+    (found,) = lost(wrong, read_by_grafana(wrong), "dashboard")
+    assert found.endswith(".odd")
 
 
 def test_what_is_unknown_is_noticed() -> None:

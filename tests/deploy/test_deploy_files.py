@@ -17,10 +17,12 @@ import pytest
 import yaml
 
 from projection.engine.deployment import load_deployment
+from projection.errors import ConfigurationError
 from projection.model.manifest import Manifest
 from projection.model.settings import Settings
 from projection.ops.http import access, server
 from projection.ops.http.admission import PROBES
+from projection.ops.tracing.choice import wants_traces
 from projection.stream.embedded import server_binary
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -92,6 +94,19 @@ def test_a_node_of_a_network_asks_who_it_is_and_listens_at_the_port_that_is_name
     assert ("header", "0.0.0.0:7070") == (http.access.mode, http.listen)
 
 
+@pytest.mark.parametrize("node", ["compose", "swarm"])
+def test_traces_go_where_the_host_says(node: str) -> None:
+    text = {name: str(value) for name, value in NODES[node][0].items() if name.startswith("OTEL_")}
+    assert text == {name: f"${{{name}:-{filled_in(value)}}}" for name, value in text.items()}
+    variables = {name: filled_in(value) for name, value in text.items()}
+    assert not wants_traces(variables)
+    assert wants_traces({**variables, "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"})
+
+
+def test_prometheus_keeps_the_trace_ids_of_exemplars() -> None:
+    assert "--enable-feature=exemplar-storage" in COMPOSE["services"]["prometheus"]["command"]
+
+
 def test_ports_are_those_of_the_image() -> None:
     (port,) = re.findall(r"^EXPOSE (\d+)$", FINAL, re.MULTILINE)
     assert Settings().http.listen == f"127.0.0.1:{port}"
@@ -159,6 +174,27 @@ def test_a_swarm_and_kubernetes_restart_one_node_at_a_time() -> None:
     assert 1 == KUBERNETES["PodDisruptionBudget"]["spec"]["maxUnavailable"]
 
 
+def test_a_swarm_places_nodes_by_their_range_of_tenants_and_bounds_what_they_take() -> None:
+    node = SWARM["services"]["node"]
+    how = node["deploy"]
+    assert ["node.labels.tenant_range == all"] == [filled_in(one) for one in how["placement"]["constraints"]]
+    assert (2, 1) == (how["replicas"], how["placement"]["max_replicas_per_node"])
+    for bound in ("limits", "reservations"):
+        assert {"cpus", "memory"} == how["resources"][bound].keys()
+    assert "{{.Task.Slot}}" in node["environment"]["PROJECTION_NODE"]
+    assert "{{.Task.Slot}}" in SWARM["volumes"][node["volumes"][0]["source"]]["name"]
+
+
+def test_the_build_of_the_image_takes_nothing_without_a_hash() -> None:
+    assert "PIP_REQUIRE_HASHES=1" in DOCKERFILE
+    installed = re.findall(
+        r"pip (?:install|wheel)[^&\n]*", DOCKERFILE.replace("--python /opt/projection install", "install")
+    )
+    for command in installed:  # what is made in the image itself needs none
+        assert "--requirement /build/lock/" in command or "--no-deps" in command, command
+    assert {"BASE", "VERSION", "COMMIT"} <= set(re.findall(r"^ARG (\w+)", FINAL, re.MULTILINE))
+
+
 def test_what_selects_pods_selects_these() -> None:
     labels = KUBERNETES["StatefulSet"]["spec"]["template"]["metadata"]["labels"]
     selectors = [
@@ -168,6 +204,27 @@ def test_what_selects_pods_selects_these() -> None:
         KUBERNETES["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"],
     ]
     assert [labels] * len(selectors) == selectors
+
+
+def test_a_pod_is_reached_by_whom_it_names_and_reaches_nats_and_names_only() -> None:
+    policy = KUBERNETES["NetworkPolicy"]["spec"]
+    assert ["Ingress", "Egress"] == policy["policyTypes"]
+    (entry,) = policy["ingress"]
+    assert ([{"protocol": "TCP", "port": "http"}], {"projection-access": "true"}) == (
+        entry["ports"],
+        entry["from"][0]["podSelector"]["matchLabels"],
+    )
+    reached = {port["port"] for way in policy["egress"] for port in way["ports"]}
+    assert {int(of_kubernetes()["PROJECTION_NATS__URL"].rpartition(":")[2]), 53} == reached
+    assert all(way["to"] for way in policy["egress"])
+
+
+def test_systemd_starts_the_node_again_unless_no_restart_can_help() -> None:
+    told = dict(re.findall(r"^(\w+)=(.*)$", UNIT, re.MULTILINE))
+    assert ("always", "SIGTERM") == (told["Restart"], told["KillSignal"])
+    assert ConfigurationError("wrong settings").exit_status == int(told["RestartPreventExitStatus"])
+    assert told["ExecStart"].endswith("/projection run")
+    assert told["ExecReload"].endswith("kill -HUP $MAINPID")
 
 
 def paths_named(stack: Path, content: dict[str, Any]) -> list[Path]:
@@ -224,6 +281,20 @@ def test_commands_of_a_page_name_files_and_settings_that_exist(page: Path) -> No
         set(re.findall(r"\b(\w+_(?:FOLDER|IMAGE|MEMORY|RANGE|VERSION)|NATS_URL)\b(?<!PROJECTION_)", text))
         <= on_the_host
     )
+
+
+def test_addresses_within_a_stack_are_those_of_its_services() -> None:
+    texts = [path.read_text() for path in (DEPLOY / "observe").rglob("*") if path.is_file()]
+    named = {(host, port) for text in texts for host, port in re.findall(r"\bhttp://([a-z]+):(\d+)", text)}
+    loki = yaml.safe_load((DEPLOY / "observe/loki.yaml").read_text())
+    assert named == {("prometheus", "9090"), ("loki", str(loki["server"]["http_listen_port"]))}
+    assert {host for host, _ in named} <= COMPOSE["services"].keys()
+    nats = (DEPLOY / "nats/nats.conf").read_text()
+    for stack in (COMPOSE, SWARM):
+        (url,) = {filled_in(stack["services"]["node"]["environment"]["PROJECTION_NATS__URL"])}
+        host, _, port = url.removeprefix("nats://").partition(":")
+        assert host in stack["services"]
+        assert f"port: {port}\n" in nats
 
 
 # versions

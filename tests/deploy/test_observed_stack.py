@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PROJECTION = [sys.executable, "-m", "projection"]
+TRACE = "0af7651916cd43dd8448eb211c80319c"
 LOOK_S = 0.5  # between two questions to Prometheus, which looks at its rules every 15 seconds
 EVENT = {
     "tenant_id": "north",
@@ -92,6 +93,12 @@ class Observed:
         result = told["data"]["result"] if told else []
         return float(result[0]["value"][1]) if result else None
 
+    def traces(self) -> str:
+        """The exemplars of commits that Prometheus keeps, as JSON."""
+        sleep(LOOK_S)
+        asked = "query_exemplars?query=projection_commit_seconds_bucket&start=0&end=9999999999"
+        return json.dumps(self.stack.get(f"http://prometheus:9090/api/v1/{asked}"))
+
     def fires(self, alert: str) -> bool:
         """Whether an alert fires, and has come to Alertmanager; others may, as where the disk of this machine is full."""
         return alert in self.firing() & self.arrived()
@@ -152,9 +159,10 @@ def test_only_durations_are_changed_and_headers_left_out() -> None:
 @pytest.mark.long
 def test_alerts_fire_arrive_and_end_once_their_cause_is_mended(observed: Observed) -> None:
     observed.until(lambda: observed.value("up") == 1.0)
-    observed.publish(EVENT)
+    observed.publish(EVENT | {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"})
     observed.until(lambda: observed.value("projection_ready") == 1.0)
     observed.until(lambda: observed.is_over("ProjectionNotReady"))
+    observed.until(lambda: TRACE in observed.traces())
 
     observed.publish(EVENT | {"payload": {"page": "home", "seconds": "long"}})
     observed.until(lambda: observed.fires("ProjectionEventsParked"))

@@ -111,6 +111,26 @@ def test_every_page_of_the_documentation_is_linked_to(page: Path) -> None:
     assert page in linked or page.name == "README.md"
 
 
+def linked_from(page: Path) -> set[Path]:
+    return {(page.parent / link.partition("#")[0]).resolve() for link in links(page)}
+
+
+def test_whoever_operates_a_node_finds_all_pages_from_the_first_one() -> None:
+    deploy = CHECKOUT / "docs/deploy"
+    to_see = {CHECKOUT / "docs" / name for name in ("console.md", "metrics.md", "tracing.md")}
+    assert {deploy / "README.md", deploy / "observe.md", deploy / "runbooks/README.md", *to_see} <= linked_from(
+        CHECKOUT / "README.md"
+    )
+    assert {*deploy.glob("*.md"), deploy / "runbooks/README.md", *to_see} - {deploy / "README.md"} <= linked_from(
+        deploy / "README.md"
+    )
+    assert {*(deploy / "runbooks").glob("*.md")} - {deploy / "runbooks/README.md"} <= linked_from(
+        deploy / "runbooks/README.md"
+    )
+    for name in ("container", "compose", "swarm", "kubernetes", "systemd", "hardening"):
+        assert CHECKOUT / "docs/tracing.md" in linked_from(deploy / f"{name}.md"), name
+
+
 def test_the_contributing_guide_is_short_and_says_what_must_and_what_must_not_be() -> None:
     text = (CHECKOUT / "CONTRIBUTING.md").read_text()
     assert len(text.splitlines()) <= 72

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import random
+import re
+from pathlib import Path
 
 import pytest
 import structlog
@@ -11,6 +14,30 @@ from projection.engine import log_control
 from projection.engine.log_control import LevelFilter, RepeatLimit, counted
 from projection.engine.log_writer import LINES
 from projection.model.log_settings import COMPONENTS, LEVELS, LogLevels
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+SOURCES = sorted((CHECKOUT / "projection").rglob("*.py"))
+
+
+def loggers(source):
+    """The component of each logger that a source makes; None where it names none."""
+    for one in ast.walk(ast.parse(source)):
+        if isinstance(one, ast.Call) and ast.unparse(one.func).rpartition(".")[2] == "get_logger":
+            named = {word.arg: ast.literal_eval(word.value) for word in one.keywords if word.arg == "component"}
+            yield named.get("component")
+
+
+def test_whoever_logs_says_which_component_it_is():
+    assert [None, "fold"] == [*loggers("structlog.get_logger()\nget_logger(component='fold')")]
+    texts = {path: path.read_text() for path in SOURCES}
+    found = {path: [*loggers(text)] for path, text in texts.items() if "get_logger" in text}
+    assert {} == {path: named for path, named in found.items() if not set(named) <= set(COMPONENTS)}
+    assert set(COMPONENTS) == {name for named in found.values() for name in named}
+
+
+def test_the_page_for_operators_lists_the_components():
+    section = (CHECKOUT / "docs/operating.md").read_text().partition("### The log\n")[2].partition("\n## ")[0]
+    assert [*COMPONENTS] == re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
 
 
 def is_written(processor, level, **event):

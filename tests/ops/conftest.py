@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import pytest
 import pytest_asyncio
-from console_support import browsing
+from console_support import EVENTS, browsing
 from ops_support import SOME_IDS, fine, served
 from patience import WITHIN_S
 
@@ -37,4 +38,11 @@ async def browser():
     """A headless browser for the tests of a module, which run in the module's loop."""
     async with browsing() as one:
         print(f"the console is looked at in Chromium {one.version}")
+        yield one
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def fines(nats_server, tmp_path_factory):
+    """A node that tests only look at."""
+    async with served(nats_server.url, f"S{uuid4().hex[:12]}", tmp_path_factory.mktemp("fines"), EVENTS) as one:
         yield one

@@ -27,8 +27,8 @@ needs_browser = pytest.mark.skipif(LACKING is not None, reason=LACKING or "")
 PHONE = {"width": 390, "height": 844}
 DESKTOP = {"width": 1280, "height": 860}
 ORDERS = "shop_orders"
-SHOTS = Path(__file__).resolve().parents[2] / "build/console"  # not committed
 BY = {"by": "alice"}
+SHOTS = Path(__file__).resolve().parents[2] / "build/console"  # not committed: to be looked at
 EVENTS = [fine("a", 1), fine("a", -1), fine("a", 2), fine("b", 3), fine("c", 4, balance=0.10)]
 
 
@@ -80,15 +80,6 @@ class Console:
     async def shows(self, text, selector="main"):
         """Wait until a text can be seen."""
         await self.page.locator(selector).get_by_text(text).first.wait_for()
-
-    async def hides(self, text):
-        """Wait until a text can be seen no longer."""
-        await self.page.get_by_text(text).first.wait_for(state="detached")
-
-    async def shot(self, name):
-        """Leave a screenshot, for people to look at."""
-        SHOTS.mkdir(parents=True, exist_ok=True)
-        await self.page.screenshot(path=SHOTS / f"{name}.png", animations="disabled")
 
     async def click(self, name, role="button", selector="main"):
         await self.page.locator(selector).get_by_role(role, name=name, exact=True).first.click()
@@ -171,3 +162,28 @@ def taken(line):
         context = command.make_context(name, rest, parent=context)
         name, command, rest = command.resolve_command(context, [*context._protected_args, *context.args])
     command.make_context(name, rest, parent=context)
+
+
+async def serious(console):
+    """What axe finds that keeps people out."""
+    from axe_playwright_python.async_playwright import Axe
+
+    found = await Axe().run(console.page, options={"resultTypes": ["violations"]})
+    return [
+        (one["id"], one["impact"], [node["html"][:200] for node in one["nodes"][:3]])
+        for one in found.response["violations"]
+        if one["impact"] in ("serious", "critical")
+    ]
+
+
+async def shot(console, name):
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    await console.page.screenshot(path=SHOTS / f"{name}.png", animations="disabled")
+
+
+async def has_rows(rows, wanted):
+    return wanted == await rows.count()
+
+
+async def is_gone(console, text):
+    return not await console.page.get_by_text(text).count()

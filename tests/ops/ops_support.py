@@ -184,6 +184,22 @@ async def served(
                         await running
 
 
+async def ask_each_address(one: Served) -> set[tuple[str, str]]:
+    """Ask each address of the OpenAPI document, and the console; the methods, and the templates of the paths.
+
+    What is asked may well be refused, and orders are: they lack who gives them.
+    """
+    named = {"view_type": "fines", "view_id": "a", "build": "1", "sequence": "2", "task_id": "none"}
+    paths = (await one.get("/openapi.json")).json()["paths"]
+    asked = {(method.upper(), path) for path, methods in paths.items() for method in {"get", "post"} & methods.keys()}
+    for method, path in sorted(asked):
+        more = {"content": b"{}", "headers": {"content-type": "application/json"}} if method == "POST" else {}
+        assert (await one.send(method, path.format(**named), tenant="t", **more)).status_code != 500
+    for path in ("/console", "/console/js/main.js"):
+        await one.get(path, None)
+    return asked | {("GET", "/console"), ("GET", "/console/{path}")}
+
+
 @asynccontextmanager
 async def connection(one):
     parts = urlsplit(one.url)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from console_support import BY, EVENTS, needs_browser, tab, taken
+from console_support import BY, EVENTS, is_gone, needs_browser, tab, taken
 from ops_support import PROGRAM, served
 from patience import eventually
 
@@ -79,12 +79,13 @@ async def test_an_operation_under_way_is_canceled(site, browser):
         await eventually(lambda: one.node.health.waiting)
         (record,) = (await one.get("/v1/operations")).json()["operations"]
         await console.go("builds")
+        await console.page.get_by_role("progressbar", name="How far the rebuild is").wait_for()
         await console.click("Cancel")
         line = await console.confirm()
         taken(line)
         assert f"projection operations cancel {record['id']} --reason 'as the ticket says'" == line
         await eventually(lambda: not one.node.health.waiting)
-        await console.hides("Rebuild of fines, build 2")
+        await eventually(lambda: is_gone(console, "Rebuild of fines, build 2"))
 
 
 def serving(one):
@@ -105,7 +106,7 @@ async def test_a_parked_event_is_understood_and_dropped(site, browser):
         assert "on Put as e" in (await console.text(".source"))
         assert 1 == await console.page.locator(".source .at").count()
         assert '"n": -1' in await console.text("pre.json")
-        await console.shot("parked-by-a-line")
+        await shot(console, "parked-by-a-line")
         await console.click("Drop")
         line = await console.confirm(reason="it's wrong")
         taken(line)
@@ -127,7 +128,7 @@ async def test_what_is_parked_is_retried_by_a_program_that_is_corrected_in_the_c
         await dialog.locator("button[type=submit]").click()
         await dialog.locator(".alert.bad").wait_for()  # it does not check: nothing was changed
         assert 1 == len(builds(one))
-        await console.shot("retry")
+        await shot(console, "retry")
         await program.fill(PROGRAM.replace("when e.n < 0", "when e.n < -100"))
         taken(await dialog.locator(".command pre").inner_text())
         await dialog.locator("button[type=submit]").click()
@@ -148,7 +149,7 @@ async def test_the_manifest_is_planned_and_deployed_and_builds_are_compared(site
         await console.click("Show the plan")
         await console.shows("folds anew")
         assert 1 == len(builds(one))
-        await console.shot("plan")
+        await shot(console, "plan")
         await console.click("Deploy")
         taken(await console.confirm(**{"When the new build may answer": "manual"}))
         await eventually(lambda: one.node.health.waiting)
@@ -156,10 +157,15 @@ async def test_the_manifest_is_planned_and_deployed_and_builds_are_compared(site
         await console.click("Compare", "link")
         await console.shows("The builds differ.")
         text = await console.text()
-        await console.shot("compare-differs")
+        await shot(console, "compare-differs")
         assert "0.10 → 1.10" in text
         assert "balance" in text
         taken(await console.page.locator(".command pre").inner_text())
+        await console.click("Promote")
+        line = await console.confirm()
+        taken(line)
+        assert "projection promote fines 2 --reason 'as the ticket says'" == line
+        await eventually(lambda: serving(one) == 2)
 
 
 @pytest.mark.long

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 
 import httpx
 import pytest
-from ops_support import PROGRAM, fine, served
+from ops_support import PROGRAM, ask_each_address, fine, served
 from patience import WITHIN_S, eventually
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 from prometheus_client.parser import text_string_to_metric_families as classic
@@ -264,6 +264,18 @@ async def test_the_format_is_the_one_that_the_client_accepts(site, accept, expec
         assert is_open == answer.text.endswith("# EOF\n")
         assert int(is_open) == answer.text.count("# EOF")
         assert list((open_metrics if is_open else classic)(answer.text))
+
+
+async def test_requests_of_each_address_are_counted_by_its_template(site):
+    async with site([fine("a"), fine("b", -1)]) as one:
+        asked = {path for _, path in await ask_each_address(one)}
+        found = await values(one)
+        counted = {name[1] for name in found if name[0] == "projection_http_requests_total"}
+        assert asked <= counted
+        assert {"/console/{path}", "/v1/status", "/v1/builds", "/v1/history/{view_type}", "/v1/log"} <= counted
+        assert found["projection_http_requests_total", "none", "200"] == 1  # the OpenAPI document itself
+        timed = {name[1] for name in found if name[0] == "projection_http_request_seconds_count"}
+        assert counted == timed
 
 
 HOSTILE = ['"', "\\", "\n", "{", "}", ",", "=", "# EOF", "é😀", " ", "le", "view_type"]

@@ -6,12 +6,13 @@ import pytest
 from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
-from ops_support import fine, served
+from ops_support import ask_each_address, fine, served
 from patience import WITHIN_S, eventually
 from structlog.testing import capture_logs
 
 from projection.errors import ConfigurationError
-from projection.ops.tracing.choice import wants_traces
+from projection.ops.http.admission import PROBES
+from projection.ops.tracing.choice import secret_headers, wants_traces
 from projection.ops.tracing.exporting import NodeTracing, _LastWords, _Told
 from projection.ops.tracing.spans import MAX_TEXT
 
@@ -105,6 +106,13 @@ async def test_each_kind_of_request_is_named_by_its_route_and_probes_are_left_ou
     assert all(len(span.attributes["url.path"]) <= MAX_TEXT for span in requests())
 
 
+async def test_requests_of_each_address_are_spans_by_its_template(traced):
+    one, requests, _ = traced
+    asked = await ask_each_address(one)
+    wanted = {f"{method} {path}" for method, path in asked if path not in PROBES}
+    await eventually(lambda: wanted <= {span.name for span in requests()})
+
+
 async def test_a_method_that_is_none_has_no_name_of_its_own(traced):
     one, requests, _ = traced
     scope = {"method": "BREW" * 100, "path": "/", "scheme": "http", "http_version": "1.1", "headers": [], "state": {}}
@@ -187,3 +195,51 @@ def test_a_variable_that_the_library_cannot_use_ends_the_start_with_its_name_and
     with pytest.raises(ConfigurationError, match="a variable OTEL_… of the environment cannot be used") as refused:
         NodeTracing.open("n1", "events", InMemorySpanExporter())
     assert "OTEL_TRACES_EXPORTER=none" in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("OTEL_TRACES_SAMPLER", "parentbased_ratio", "parentbased_ratio"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "soon", "OTEL_BSP_SCHEDULE_DELAY"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "region", "region"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "key-of-a-collector", "a list such as name=value"),
+    ],
+)
+def test_a_value_that_the_library_would_replace_by_one_of_its_own_ends_the_start(name, value, said, monkeypatch):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(
+        ConfigurationError, match=f"a variable OTEL_… of the environment cannot be used: .*{said}"
+    ) as it:
+        NodeTracing.open("n1", "events", None if "HEADERS" in name else InMemorySpanExporter())
+    assert "key-of-a-collector" not in it.value.message
+
+
+def test_a_share_that_is_no_number_ends_the_start(monkeypatch):
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "traceidratio")
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "1%")
+    with pytest.raises(ConfigurationError, match="SAMPLER_ARG"):
+        NodeTracing.open("n1", "events", InMemorySpanExporter())
+
+
+@pytest.mark.parametrize(
+    ("sampler", "described"),
+    [("", "root:AlwaysOnSampler,"), ("parentbased_traceidratio", "root:TraceIdRatioBased{1.0},")],
+)
+def test_an_empty_variable_is_none(sampler, described, monkeypatch):
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", sampler)
+    for name in ("OTEL_TRACES_SAMPLER_ARG", "OTEL_BSP_SCHEDULE_DELAY", "OTEL_EXPORTER_OTLP_HEADERS"):
+        monkeypatch.setenv(name, "")
+    with NodeTracing.open("n1", "events", InMemorySpanExporter()) as tracing:
+        tracing.left_s = WITHIN_S
+        assert described in tracing._provider.sampler._otherwise.get_description()
+
+
+def test_what_spans_are_sent_with_is_a_secret_of_the_log():
+    variables = {
+        "OTEL_EXPORTER_OTLP_HEADERS": "api-key=of%20the-collector, x=YWxpY2U6c2VjcmV0==,x-scope-orgid=north",
+        "OTEL_EXPORTER_OTLP_TRACES_HEADERS": "no-pair-of-words",
+    }
+    wanted = {"of%20the-collector", "of the-collector", "YWxpY2U6c2VjcmV0==", "no-pair-of-words"}
+    assert wanted == {*secret_headers(variables)}
+    assert [] == secret_headers({})

@@ -294,6 +294,39 @@ async def test_all_streams_together_read_no_longer_in_a_round_of_the_loop_than_t
     assert len(reads) == len({*reads})
 
 
+async def test_whoever_brings_an_id_of_another_node_begins_anew_if_it_wants_what_is_there(node, tmp_path):
+    """Behind a balancer, a client that comes back may be led to any node."""
+    other = Node(tmp_path / "other")
+    try:
+        for one in (node, other):
+            one.lane().write(a=1)
+        with other.feed.open(ACME, query(), present=True) as stream:
+            given = (await heard(stream))[-1].id
+    finally:
+        other.close()
+    with node.feed.open(TenantId("b"), query(), present=True) as stream:
+        of_another_tenant = (await heard(stream))[-1].id
+    for last in (given, of_another_tenant, "ü%", ""):
+        with pytest.raises(CursorInvalidError):
+            node.feed.open(ACME, query(), last=last)
+        with node.feed.open(ACME, query(), last=last, present=True) as stream:
+            found = await heard(stream)
+        assert [("reset", None), ("changed", "a", 1)] == short(found)
+        assert "node" == found[0].event.reason
+        with node.feed.open(ACME, query(), last=found[-1].id) as stream:
+            assert [] == short(await heard(stream))
+
+
+async def test_whoever_heard_nothing_since_it_was_led_to_another_node_begins_anew_once_more(node):
+    node.lane().write(a=1)
+    with node.feed.open(ACME, query(), last="of another node", present=True) as stream:
+        async with aclosing(stream.messages()) as messages:
+            ((first,),) = [await anext(messages)]
+    assert first.event is None
+    with node.feed.open(ACME, query(), last=first.id) as stream:
+        assert [("reset", None), ("changed", "a", 1)] == short(await heard(stream))
+
+
 class TestWhoIsRefused:
     def test_a_view_type_that_keeps_no_changes(self, node):
         node.lane(changes=False)

@@ -43,7 +43,7 @@ PARAMETERS = [
     _parameter("select", "The fields, separated by commas; all by default.", example="status,balance"),
     _parameter(
         "snapshot",
-        "Whether all current views are sent first, if there is no event id to resume from.",
+        "Whether all current views are sent first, if there is no event id of this node to resume from.",
         {"type": "boolean", "default": False},
     ),
     _parameter("last_event_id", "Where to resume, for clients that cannot send the header."),

@@ -1,4 +1,4 @@
-"""The endpoints that show single things: parked events, the history of a view, and the end of the log."""
+"""Endpoints that show parked events, the history of a view, and the end of the log."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _limit(what: str, default: int, most: int) -> dict[str, Any]:
     },
 )
 async def parked(request: Request, view_type: Type) -> Response:
-    """Of the build that answers, in the order of tenants, views and the log; with a code, a page may have fewer."""
+    """Of the build that answers, in the order of tenants, views and the log. With a code, a page may have fewer."""
     given = read_texts(request.scope["query_string"], ("tenant_id", "code", "cursor", "limit"))
     limit = read_number(given, "limit", _MOST_PARKED, MOST_PARKED)
     tenant_id = None if "tenant_id" not in given else _tenant(given["tenant_id"])
@@ -78,7 +78,7 @@ async def parked(request: Request, view_type: Type) -> Response:
 
 @router.get(
     "/v1/parked/{view_type}/{sequence}",
-    summary="One parked event, whole",
+    summary="One parked event",
     operation_id="parkedEvent",
     dependencies=[OfOperator],
     openapi_extra={
@@ -91,7 +91,7 @@ async def parked(request: Request, view_type: Type) -> Response:
     },
     responses={
         **documented("http.not_found", "query.unknown_view_type"),
-        **answered("ParkedDetails", PARKED_DETAILS, "Why it is parked, where in the program that was, and the event."),
+        **answered("ParkedDetails", PARKED_DETAILS, "The reason, the place in the program, and the event."),
     },
 )
 async def one_parked(
@@ -99,7 +99,7 @@ async def one_parked(
     view_type: Type,
     sequence: Annotated[str, Path(description="The event's number in the log.", examples=["1024"])],
 ) -> Response:
-    """The envelope is as it came."""
+    """The envelope is the original one."""
     given = read_texts(request.scope["query_string"], ("tenant_id", "view_id"))
     service = service_of(request)
     named = given.get("tenant_id")
@@ -110,7 +110,7 @@ async def one_parked(
     if sequence.isascii() and sequence.isdigit() and len(sequence) < 20:
         found = await asyncio.to_thread(parked_event, build, reader, tenant_id, view_id, int(sequence))
     if found is None:
-        hint = f"GET /v1/parked/{build.view_type} names all that are"
+        hint = f"GET /v1/parked/{build.view_type} lists all parked events"
         raise RequestError("http.not_found", f"event {sequence[:20]} is not parked there", hint=hint)
     return Response(msgspec.json.encode(found), media_type=_JSON)
 
@@ -128,7 +128,7 @@ async def one_parked(
                 {"type": "string", "minLength": 1},
                 "4711",
             ),
-            _limit("events are told of, the last ones", 100, _MOST_EFFECTS),
+            _limit("events are listed, the last ones", 100, _MOST_EFFECTS),
         ]
     },
     responses={
@@ -142,11 +142,11 @@ async def one_parked(
             "query.unknown_view_type",
             "query.view_missing",
         ),
-        **answered("HistoryAnswer", HISTORY, "What each event did to the view, and why not where it did nothing."),
+        **answered("HistoryAnswer", HISTORY, "What each event changed in the view, or why it was not applied."),
     },
 )
 async def history(request: Request, reader: OfTenant, view_type: Type) -> Response:
-    """The view is folded anew from the log, as `projection why` does it; what that may take is bounded as with `at`."""
+    """The view is folded again from the log, as by `projection why`, within the limits of views of the past."""
     given = read_texts(request.scope["query_string"], ("id", "at", "limit"))
     limit = read_number(given, "limit", 100, _MOST_EFFECTS)
     if "id" not in given:
@@ -174,11 +174,11 @@ async def history(request: Request, reader: OfTenant, view_type: Type) -> Respon
     },
     responses={
         **documented("query.log_unavailable"),
-        **answered("LogPage", LOG_PAGE, "The newest first, and which view types take each of them."),
+        **answered("LogPage", LOG_PAGE, "The newest first, and which view types handle each of them."),
     },
 )
 async def latest(request: Request) -> Response:
-    """Of all tenants, and what is no event as well."""
+    """Of all tenants, including messages that are not events."""
     given = read_texts(request.scope["query_string"], ("before", "limit"))
     limit = read_number(given, "limit", 50, MOST_LOGGED)
     before = read_number(given, "before", 0, 2**63 - 1) or None
@@ -207,4 +207,4 @@ def _tenant(text: str) -> TenantId:
     try:
         return TenantId(text)
     except ValueError:
-        raise RequestError("http.invalid", "the parameter tenant_id is no tenant id") from None
+        raise RequestError("http.invalid", "the parameter tenant_id is not a tenant id") from None

@@ -1,4 +1,4 @@
-"""The endpoints that say how the node, its view types and its builds are; nothing is changed by them."""
+"""Endpoints that describe the state of the node, its view types and its builds; they change nothing."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ Type = Annotated[str, Path(description="The view type.", examples=["fine_summary
 
 
 class AccessAnswer(msgspec.Struct, frozen=True):
-    """Whose credentials a request has, and what they open."""
+    """What the credentials of a request permit."""
 
     mode: str  # `none`, `header` or `jwt`
     tenants: bool  # whether there are tenants; else all is the default tenant's
@@ -68,19 +68,19 @@ class BuildRecord(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, one: BuildState) -> BuildRecord:
-        """The same of a build that this process looked at."""
+        """Make the record of a build that this process has inspected."""
         known = {name: getattr(one, name) for name in cls.__struct_fields__ if name not in ("view_type", "build")}
         return cls(view_type=str(one.build.view_type), build=one.build.number, **known)
 
 
 class BuildList(msgspec.Struct, frozen=True):
-    """The builds of the data folder, those of one view type the oldest first."""
+    """The builds of the data folder; those of one view type in order, the oldest first."""
 
     builds: list[BuildRecord]
 
 
 class BuildContents(msgspec.Struct, frozen=True):
-    """A build, and what it is folded by."""
+    """A build, with its program and settings."""
 
     record: BuildRecord
     recipe: str  # JSON: program and manifest entry, as the orders `adopt` and `deploy` take one
@@ -92,7 +92,7 @@ class BuildContents(msgspec.Struct, frozen=True):
 
 
 class StepPlanned(msgspec.Struct, frozen=True):
-    """What a deployment would do with one view type, and what that takes."""
+    """What a deployment would do with one view type, and what that would cost."""
 
     view_type: str
     change: str
@@ -107,25 +107,25 @@ class StepPlanned(msgspec.Struct, frozen=True):
 
 
 class PlanAnswer(msgspec.Struct, frozen=True):
-    """What a reload, or another deployment, would do by now."""
+    """What a reload, or another deployment, would do now."""
 
     steps: list[StepPlanned]
 
 
 class AuditList(msgspec.Struct, frozen=True):
-    """What operators have done, the latest first."""
+    """What operators have done, the newest first."""
 
     records: list[dict[str, Any]]
 
 
 @router.get(
     "/v1/access",
-    summary="Whose credentials these are",
+    summary="What the credentials permit",
     operation_id="access",
-    responses=answered("AccessAnswer", ACCESS, "Whose they are, and what they open."),
+    responses=answered("AccessAnswer", ACCESS, "The tenant of the credentials, and whether they are an operator's."),
 )
 async def access(request: Request, who: OfAnyone) -> Response:
-    """For clients that show what can be done, such as the console."""
+    """For clients that offer only what is permitted, such as the console."""
     none_expected(request.scope["query_string"])
     service = service_of(request)
     tenancy = service.operations.settings.tenancy
@@ -137,12 +137,12 @@ async def access(request: Request, who: OfAnyone) -> Response:
 
 @router.get(
     "/v1/status",
-    summary="How the node and its view types are",
+    summary="The state of the node and its view types",
     operation_id="status",
-    responses=answered("NodeStatus", STATUS, "Its view types, and how far the builds of each are."),
+    responses=answered("NodeStatus", STATUS, "The view types, and the positions of their builds."),
 )
 async def status(request: Request, who: OfAnyone) -> Response:
-    """With an operator's credentials also how much there is, what troubles there are, and the builds that follow."""
+    """Operators also get counts, troubles, and the builds that do not answer."""
     del who  # only that it is somebody
     none_expected(request.scope["query_string"])
     service = service_of(request)
@@ -152,16 +152,16 @@ async def status(request: Request, who: OfAnyone) -> Response:
 
 @router.get(
     "/v1/status/{view_type}",
-    summary="All that is known of a view type",
+    summary="The details of a view type",
     operation_id="viewTypeStatus",
     dependencies=[OfOperator],
     responses={
         **documented("query.unknown_view_type"),
-        **answered("ViewTypeDetails", DETAILS, "The builds that the node folds, with what they use and hold."),
+        **answered("ViewTypeDetails", DETAILS, "The builds that the node folds: gas, digests, indexes, hot views."),
     },
 )
 async def view_type_status(request: Request, view_type: Type) -> Response:
-    """Gas by handler, hot views, digests and indexes; gas and hot views since the build was opened."""
+    """Gas and hot views are counted since the build was opened."""
     none_expected(request.scope["query_string"])
     service = service_of(request)
     try:
@@ -181,11 +181,11 @@ async def view_type_status(request: Request, view_type: Type) -> Response:
     },
     responses={
         **documented("query.unknown_view_type"),
-        **answered("BuildList", {"builds": [BUILD]}, "Their states, how far they are, and what they take."),
+        **answered("BuildList", {"builds": [BUILD]}, "Their states, positions and sizes."),
     },
 )
 async def builds(request: Request) -> Response:
-    """Of builds that the node has not open, only what they take on the disk is told."""
+    """For builds that the node has not opened, only the size on the disk is known."""
     given = read_texts(request.scope["query_string"], ("view_type",))
     states = await _states(service_of(request), given.get("view_type"))
     return _answer(BuildList([BuildRecord.of(one) for one in states]))
@@ -193,7 +193,7 @@ async def builds(request: Request) -> Response:
 
 @router.get(
     "/v1/builds/{view_type}/{build}",
-    summary="One build, and what it is folded by",
+    summary="One build, with its program",
     operation_id="build",
     dependencies=[OfOperator],
     responses={
@@ -209,7 +209,7 @@ async def builds(request: Request) -> Response:
                 "gate": {"promote": None, "although_parked": False, "rolled_back": False},
                 "lineage": None,
             },
-            "Its program and settings, and the decisions made about it.",
+            "Its program and settings, and the operators' decisions about it.",
         ),
     },
 )
@@ -218,7 +218,7 @@ async def build(
     view_type: Type,
     build: Annotated[str, Path(description="The number of the build.", examples=["3"])],
 ) -> Response:
-    """The recipe is what the orders `adopt` and `deploy` take."""
+    """The operations `adopt` and `deploy` accept the recipe."""
     none_expected(request.scope["query_string"])
     states = await _states(service_of(request), view_type)
     one = next((state for state in states if str(state.build.number) == build), None)
@@ -247,11 +247,11 @@ async def build(
     dependencies=[OfOperator],
     responses={
         **documented("operation.refused", "operation.unavailable"),
-        **answered("PlanAnswer", PLAN, "What would be done with each view type, why, and what that takes."),
+        **answered("PlanAnswer", PLAN, "What would be done with each view type, why, and what that would cost."),
     },
 )
 async def plan(request: Request) -> Response:
-    """The node's own manifest is read anew and checked, and nothing is changed. Figures are rough."""
+    """The node reads its own manifest again and checks it, and changes nothing. Figures are estimates."""
     none_expected(request.scope["query_string"])
     service = service_of(request)
     return _answer(await plan_answer(service, await came_of(service.operations.steps_of_reload)))
@@ -267,10 +267,10 @@ async def plan(request: Request) -> Response:
             parameter("limit", "How many records.", {"type": "integer", "minimum": 1, "maximum": _MOST_RECORDS}, 50)
         ]
     },
-    responses=answered("AuditList", {"records": [AUDIT]}, "When, who, by which door, what and why."),
+    responses=answered("AuditList", {"records": [AUDIT]}, "When, who, by which interface, what and why."),
 )
 async def audit(request: Request) -> Response:
-    """The latest first."""
+    """The newest first."""
     limit = read_number(read_texts(request.scope["query_string"], ("limit",)), "limit", 50, _MOST_RECORDS)
     records = await asyncio.to_thread(service_of(request).operations.catalog.audit)
     return _answer(AuditList([one.as_json() for one in reversed(records[-limit:])]))
@@ -287,7 +287,7 @@ async def _states(service: Service, view_type: str | None) -> list[BuildState]:
 
 
 def _open_stores(service: Service) -> Callable[[Build], ViewReader | None]:
-    """The stores that this process has open, which must not be opened a second time."""
+    """Return the stores that this process has open, which must not be opened twice."""
     node, serving = service.node, service.queries.serving
     found: dict[tuple[ViewType, int], ViewReader] = {}
     for view_type in service.operations.catalog.view_types():
@@ -313,7 +313,7 @@ async def plan_answer(service: Service, steps: Sequence[Step]) -> PlanAnswer:
 
 
 async def _count_events(service: Service, one: PlannedStep) -> None:
-    """Count the events that a step would read; where the log cannot be asked, that stays unknown."""
+    """Count the events that a step would read; unknown if the log cannot be reached."""
     with suppress(StreamError):
         log = service.past.log_for("plan")
         assert one.folds is not None  # noqa: S101 - it is asked for such steps only

@@ -6,6 +6,7 @@ All that OpenTelemetry has variables for is the library's to read: endpoint, hea
 from __future__ import annotations
 
 import logging
+import os
 import re
 from importlib.metadata import version
 from threading import Thread
@@ -41,6 +42,8 @@ log = structlog.get_logger(component="node")
 _SERVICE = "projection-node"
 _SCHEMA = "https://opentelemetry.io/schemas/1.44.0"  # docs/decisions/0051-traces.md
 _SHOWN = 300  # characters of what the library says of a failure
+_NOTHING = "no reason was given"
+_DEFAULTS = re.compile(r"\.? (Defaulting|Using default).*")  # what the library would do instead
 
 
 class NodeTracing(Tracing):
@@ -68,6 +71,7 @@ class NodeTracing(Tracing):
             ConfigurationError: a variable has a value that cannot be used.
         """
         told = {"service.name": _SERVICE, "service.version": version(_SERVICE), "service.instance.id": node}
+        _settle_variables()
         _quiet_library()
         try:
             resource = Resource.create({**told, **OTELResourceDetector().detect().attributes})
@@ -76,10 +80,10 @@ class NodeTracing(Tracing):
                 provider.sampler = _LinkBased(provider.sampler)
             provider.add_span_processor(BatchSpanProcessor(_Told(exporter or OTLPSpanExporter())))
         except ValueError as error:
-            raise ConfigurationError(
-                f"a variable OTEL_… of the environment cannot be used: {error}",
-                hint="OTEL_TRACES_EXPORTER=none exports no traces",
-            ) from None
+            raise _unusable(str(error)) from None
+        if _LAST_WORDS.text != _NOTHING:  # the library would go on, by a value of its own
+            provider.shutdown()
+            raise _unusable(_DEFAULTS.sub("", _LAST_WORDS.text))
         return cls(provider, stream)
 
     def of_reading(self, members: Sequence[Committer]) -> TracedBatches:
@@ -150,7 +154,7 @@ class _Told(SpanExporter):
                 log.warning(
                     "traces cannot be exported",
                     reason=_LAST_WORDS.text,
-                    hint="see that the collector runs and takes OTLP over HTTP at OTEL_EXPORTER_OTLP_ENDPOINT",
+                    hint="check that the collector runs, and accepts OTLP over HTTP at OTEL_EXPORTER_OTLP_ENDPOINT",
                 )
             self._lost += len(spans)
         elif self._lost:
@@ -167,10 +171,27 @@ class _Told(SpanExporter):
         return self._exporter.force_flush(timeout_millis)
 
 
+def _unusable(why: str) -> ConfigurationError:
+    if "header" in why.lower():  # and goes on with the header, which may hold a key
+        why = "OTEL_EXPORTER_OTLP_HEADERS is a list such as name=value,name=value"
+    return ConfigurationError(
+        f"a variable OTEL_… of the environment cannot be used: {why}",
+        hint="correct it, or set OTEL_TRACES_EXPORTER=none to export no traces",
+    )
+
+
+def _settle_variables() -> None:
+    """Treat empty and missing variables as OpenTelemetry defines it, where the library takes them for wrong values."""
+    for name in [name for name, value in os.environ.items() if name.startswith("OTEL_") and not value.strip()]:
+        del os.environ[name]  # the same as one that is not set
+    if os.environ.get("OTEL_TRACES_SAMPLER", "").lower().endswith("traceidratio"):
+        os.environ.setdefault("OTEL_TRACES_SAMPLER_ARG", "1.0")
+
+
 class _LastWords(logging.Handler):
     """Keeps what the library said last: it says it again at each attempt, and to stderr."""
 
-    text = "no reason was given"
+    text = _NOTHING
 
     def emit(self, record: logging.LogRecord) -> None:
         """One line of it. Behind a `?` of an address there may be a key."""
@@ -184,3 +205,4 @@ def _quiet_library() -> None:
     logger = logging.getLogger("opentelemetry")
     logger.propagate = False
     logger.handlers = [_LAST_WORDS]
+    _LAST_WORDS.text = _NOTHING
