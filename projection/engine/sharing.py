@@ -69,7 +69,7 @@ def heaviest(gas: Sequence[int], seconds: float) -> int | None:
 
 def alone_s(times: int, patience_s: float) -> float:
     """Return for how long a lane stays alone that was detached so often: longer each time, so that it rarely is."""
-    return min(_LONGEST_ALONE_S, patience_s * 2 ** min(times, _MOST_DOUBLINGS))
+    return min(_LONGEST_ALONE_S, patience_s * 2.0 ** min(times, _MOST_DOUBLINGS))
 
 
 class Sharing:

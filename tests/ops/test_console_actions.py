@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from console_support import BY, EVENTS, is_gone, needs_browser, tab, taken
+from console_support import BY, EVENTS, is_gone, needs_browser, shot, tab, taken
 from ops_support import PROGRAM, served
 from patience import eventually
 

@@ -22,7 +22,7 @@ from console_support import (
     shot,
     tab,
 )
-from ops_support import PROGRAM, fine, served
+from ops_support import fine, served
 from patience import eventually
 
 pytestmark = [needs_browser, pytest.mark.asyncio(loop_scope="module")]
