@@ -13,13 +13,12 @@ import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 from benchmarks.end_to_end import FINES, fine_summary
 from benchmarks.rebuild import load
-from benchmarks.sides import in_a_process, opened_node
+from benchmarks.sides import opened_node, rates_in_turn, row_of_rates
 from projection.engine import reading
 from projection.engine.log_control import LEVEL_FILTER
 from projection.model.distribution import Distribution
@@ -45,21 +44,12 @@ def measure() -> Iterator[dict[str, Any]]:
     if not FINES.exists():
         print(f"observing is left out: {FINES.name} is not beside this checkout", file=sys.stderr)
         return
-    rates: dict[str, list[float]] = {"on": [], "off": []}
     with tempfile.TemporaryDirectory(prefix="projection-bench-") as folder:
         place = Path(folder)
         with EmbeddedServer(place / "nats") as server:
             asyncio.run(load(server.url, EVENTS))
-            for round_ in range(ROUNDS):
-                for who, found in sorted(rates.items(), reverse=bool(round_ % 2)):
-                    found.append(in_a_process("benchmarks.observing", who, server.url, place / f"{who}{round_}"))
-    print(f"observing, events/s: {rates}", file=sys.stderr)
-    yield {
-        "name": "metrics_and_logs_events_per_second",
-        "ours": round(median(rates["on"])),
-        "yardstick": round(median(rates["off"])),
-        "ratio": round(median(on / off for on, off in zip(rates["on"], rates["off"], strict=True)), 3),
-    }
+            rates = rates_in_turn("benchmarks.observing", ("on", "off"), ROUNDS, server.url, place)
+    yield row_of_rates("metrics_and_logs_events_per_second", rates)
 
 
 async def _rate(url: str, path: Path, *, is_observed: bool) -> float:

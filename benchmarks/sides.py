@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from contextlib import asynccontextmanager
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from projection.cli.logs import configure_logs
@@ -24,11 +25,31 @@ if TYPE_CHECKING:
     from projection.engine.node import Node
     from projection.engine.tracing import Tracing
 
+Rates = tuple[list[float], list[float]]  # of each round
+
 
 def in_a_process(module: str, *arguments: object) -> Any:
     """The JSON that a module prints: in an interpreter of its own a side does not meet the others' caches or heap."""
     command = [sys.executable, "-m", module, *map(str, arguments)]
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+
+
+def rates_in_turn(module: str, sides: tuple[str, str], rounds: int, url: str, place: Path, *more: object) -> Rates:
+    """What two sides of a module print, ours and the yardstick: each round has both, in an order that changes."""
+    rates: Rates = ([], [])
+    for round_ in range(rounds):
+        for side in (0, 1) if round_ % 2 == 0 else (1, 0):
+            at = place / f"{sides[side]}{round_}"
+            rates[side].append(in_a_process(module, sides[side], url, at, *more))
+            print(f"{module} {sides[side]} {' '.join(map(str, more))}: {rates[side][-1]:,.0f}/s", file=sys.stderr)
+    return rates
+
+
+def row_of_rates(name: str, rates: Rates) -> dict[str, Any]:
+    """The medians of both sides, and of the ratios round by round, which leave out what a machine does meanwhile."""
+    ours, theirs = rates
+    ratio = median(a / b for a, b in zip(ours, theirs, strict=True))
+    return {"name": name, "ours": round(median(ours)), "yardstick": round(median(theirs)), "ratio": round(ratio, 3)}
 
 
 @asynccontextmanager

@@ -16,13 +16,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
 from pathlib import Path
 from random import Random
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from benchmarks.end_to_end import FINES, fine_summary
-from benchmarks.sides import in_a_process, opened_node
+from benchmarks.sides import opened_node, rates_in_turn, row_of_rates
 from projection.engine.tracing import UNTRACED
 from projection.model.subjects import DEFAULT_TEMPLATE, SubjectTemplate
 from projection.ops.tracing.exporting import NodeTracing
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
 
 EVENTS = 100_000
 ROUNDS = 5
-SHARES = {1: 0.95, 100: 0.80}  # of the events, in percent; and what the rate may fall to
+SHARES = (1, 100)  # of the events, in percent
 _STREAM = "fines"
 
 
@@ -59,22 +58,12 @@ def measure() -> Iterator[dict[str, Any]]:
 
 
 def _compared(percent: int) -> dict[str, Any]:
-    rates: dict[str, list[float]] = {"traced": [], "untraced": []}
     with tempfile.TemporaryDirectory(prefix="projection-bench-") as folder:
         place = Path(folder)
         with EmbeddedServer(place / "nats") as server:
             asyncio.run(_load(server.url, percent))
-            for round_ in range(ROUNDS):
-                for who, found in rates.items():
-                    at = place / f"{who}{round_}"
-                    found.append(in_a_process("benchmarks.tracing", who, server.url, at, percent))
-                    print(f"tracing at {percent} %, {who}: {found[-1]:,.0f} events/s", file=sys.stderr)
-    return {
-        "name": f"traced_at_{percent}_percent_events_per_second",
-        "ours": round(median(rates["traced"])),
-        "yardstick": round(median(rates["untraced"])),
-        "ratio": round(median(a / b for a, b in zip(rates["traced"], rates["untraced"], strict=True)), 3),
-    }
+            rates = rates_in_turn("benchmarks.tracing", ("traced", "untraced"), ROUNDS, server.url, place, percent)
+    return row_of_rates(f"traced_at_{percent}_percent_events_per_second", rates)
 
 
 async def _load(url: str, percent: int) -> None:

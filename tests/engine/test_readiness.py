@@ -6,13 +6,13 @@ import asyncio
 
 import pytest
 from engine_support import CORRECTED, added, deploy
+from held_feed import HeldFeed
 from node_support import WITHIN_S
 
 from projection.engine import readiness as readiness_module
 from projection.engine.readiness import WITHIN_S as CAUGHT_UP_WITHIN_S
 from projection.engine.readiness import CatchingUp
 from projection.store.lmdb_store import LmdbLaneStore
-from projection.stream.feed import JetStreamFeed
 
 
 class Position:
@@ -96,28 +96,19 @@ async def until(condition, running):
 async def test_a_node_is_not_ready_until_it_has_folded_what_the_log_holds(site, monkeypatch):
     last = await site.publish([added("x")] * 300)
     deployed = deploy(site.folder, template=site.template)
-    next_batch, may_go_on = JetStreamFeed.next_batch, asyncio.Event()
-    read = []
-
-    async def held(self):
-        if read:  # the second batch waits for us
-            await may_go_on.wait()
-        batch = await next_batch(self)
-        if batch is not None:
-            read.append(len(batch.messages))
-        return batch
-
-    monkeypatch.setattr(JetStreamFeed, "next_batch", held)
+    feed = HeldFeed(monkeypatch)
     async with site.node(deployed, back_pressure={"batch": 100}) as node:
         assert {"view type tallies": "the stream has not been checked yet"} == node.health.unready()
         running = asyncio.create_task(node.run())
-        await until(lambda: read and node.health.events_to_go == 300 - read[0], running)  # the first one is folded
+        await until(
+            lambda: feed.first and node.health.events_to_go == 300 - feed.first, running
+        )  # the first one is folded
         assert not node.is_ready
         assert {
-            "view type tallies": f"it is catching up with the log: {300 - read[0]} events to go"
+            "view type tallies": f"it is catching up with the log: {300 - feed.first} events to go"
         } == node.health.unready()
         assert {} == node.health.troubles()
-        may_go_on.set()
+        feed.go_on()
         await until(lambda: node.is_ready, running)
         assert (last, None) == (node.lanes[0].position.scanned, node.health.events_to_go)
         node.stop()

@@ -9,6 +9,7 @@ import time
 import jwt
 import pytest
 from engine_support import envelope
+from held_feed import HeldFeed
 from ops_support import fine, served
 from patience import eventually
 from prometheus_client.parser import text_string_to_metric_families
@@ -47,29 +48,18 @@ async def test_ready_says_whether_the_node_follows_the_log_and_why_not(one, monk
 
 
 async def test_a_node_that_catches_up_says_how_many_events_are_to_go(nats_server, stream_name, tmp_path, monkeypatch):
-    next_batch, may_go_on = JetStreamFeed.next_batch, asyncio.Event()
-    read = []
-
-    async def held(self):
-        if read:  # the second batch waits for us
-            await may_go_on.wait()
-        batch = await next_batch(self)
-        if batch is not None:
-            read.append(len(batch.messages))
-        return batch
-
-    monkeypatch.setattr(JetStreamFeed, "next_batch", held)
+    feed = HeldFeed(monkeypatch)
     events, few = [fine("a")] * 300, {"batch": 100}
     async with served(nats_server.url, stream_name, tmp_path, events, settles=False, back_pressure=few) as one:
-        await eventually(lambda: read and one.node.health.events_to_go == 300 - read[0])
-        left = 300 - read[0]
+        await eventually(lambda: feed.first and one.node.health.events_to_go == 300 - feed.first)
+        left = 300 - feed.first
         answer = await one.get("/ready")
         assert (503, left) == (answer.status_code, answer.json()["events_to_go"])
         assert {"view type fines": f"it is catching up with the log: {left} events to go"} == answer.json()["troubles"]
         found = await numbers(one)
         assert (0, left) == (found[("projection_ready",)], found[("projection_events_to_go",)])
         assert found[("projection_lag_seconds", "1", "fines")] >= 0
-        may_go_on.set()
+        feed.go_on()
         await eventually(lambda: one.node.is_ready)
         answer = await one.get("/ready")
         assert (200, {"ready": True, "troubles": {}}) == (answer.status_code, answer.json())

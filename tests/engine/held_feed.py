@@ -1,0 +1,34 @@
+"""A feed that is held back: its second batch waits, so that a node has folded a part of the log for as long as a test wants."""
+
+from __future__ import annotations
+
+import asyncio
+
+
+from projection.stream.feed import JetStreamFeed
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest
+
+
+class HeldFeed:
+    """Holds back every feed from its second batch on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.first = 0  # messages of the first batch; 0 until it was read
+        self._may_go_on = asyncio.Event()
+        next_batch = JetStreamFeed.next_batch
+
+        async def held(feed):
+            if self.first:
+                await self._may_go_on.wait()
+            batch = await next_batch(feed)
+            if batch is not None and not self.first:
+                self.first = len(batch.messages)
+            return batch
+
+        monkeypatch.setattr(JetStreamFeed, "next_batch", held)
+
+    def go_on(self) -> None:
+        self._may_go_on.set()
