@@ -72,7 +72,7 @@ def _measure_nothing() -> None:
     for owner, name, instead in (
         (Distribution, "add", lambda *_: None),
         (reading, "is_told_of_each", lambda: False),
-        (reading, "recorded_trace", lambda _: ""),
+        (reading, "recorded_parent", lambda _: None),
     ):
         mock.patch.object(owner, name, instead).start()
 
