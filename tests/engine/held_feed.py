@@ -1,12 +1,11 @@
-"""A feed that is held back: its second batch waits, so that a node has folded a part of the log for as long as a test wants."""
+"""A feed that is held back: a node has folded the first batch of the log, and no more, for as long as a test wants."""
 
 from __future__ import annotations
 
 import asyncio
-
+from typing import TYPE_CHECKING
 
 from projection.stream.feed import JetStreamFeed
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pytest
