@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,12 @@ def test_dear_tests_are_tests():
     for line in sampling.DEAR.read_text().splitlines():
         path, name, *_ = line.split("::")
         assert name in (TESTS.parent / path).read_text(), line
+
+
+def test_no_two_files_of_tests_have_one_name():
+    """Pytest imports them by it, so that a run with both would end before its first test; so are they named by pages."""
+    names = Counter(path.name for folder in (TESTS, TESTS.parent / "projections") for path in folder.rglob("test_*.py"))
+    assert [] == [name for name, count in names.items() if count > 1]
 
 
 def test_a_run_has_one_seed():
