@@ -35,6 +35,7 @@ mount --bind "$3" "$1/etc/projection"
 mount -o remount,bind,ro "$1/etc/projection"
 mount -t proc proc "$1/proc"
 "$4" -c "$5"
+echo mounted
 exec "$6" -js -sd "$7" -a 127.0.0.1
 """
 
@@ -177,9 +178,14 @@ def contained(image: Image, folder: Path, manifest: Path) -> Iterator[Container]
     os.chown(data, int(user), int(group))
     given = (image.root, data, manifest, sys.executable, _LOOPBACK_UP, nats_server, folder / "nats")
     words = ["unshare", "--mount", "--net", "sh", "-euc", _MOUNTS, "sh", *map(str, given)]
-    holder = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        yield Container(image, holder.pid)
-    finally:
-        holder.kill()
-        holder.wait()
+    said = folder / "holder.txt"
+    with said.open("wb") as told:
+        holder = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=told)
+    with holder:
+        try:
+            # Until then, whoever enters finds what is mounted outside, or only a part of what is to be there.
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == b"mounted\n", said.read_text()
+            yield Container(image, holder.pid)
+        finally:
+            holder.kill()
