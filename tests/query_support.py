@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
+from patience import WITHIN_MS
 
 from projection.errors import ErrorClass
 from projection.lang.check.checker import check
@@ -152,7 +153,9 @@ class Site:
         """Queries in the process that writes, as in a node."""
         stores = {self.build.number: self.store.lane}
         queries = Queries(
-            Serving(self.catalog, lambda build: stores.get(build.number)), limits or QueryLimits(), freshness
+            Serving(self.catalog, lambda build: stores.get(build.number)),
+            limits or QueryLimits(time_ms=WITHIN_MS),
+            freshness,
         )
         try:
             yield queries

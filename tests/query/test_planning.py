@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from patience import WITHIN_MS
 from query_support import FILTERS, IDS, SORTS, TENANT, TENANTS, Site, filled, in_order, thing
 
 from projection.lang.library import BUILTINS
@@ -20,7 +21,7 @@ from projection.query.planning import Grain, Plan, Wish, choosing, possible
 from projection.query.turns import exhausted
 from projection.store import indexes
 
-LIMITS = QueryLimits()
+LIMITS = QueryLimits(time_ms=WITHIN_MS)
 
 
 @pytest.fixture(scope="module")
