@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 
@@ -34,6 +35,12 @@ def url_of(folder, node):
 
     eventually(found, node)
     return found()
+
+
+def has_noted(url, sequence):
+    """Whether the node itself knows that a commit up to there is stored, which its store tells before."""
+    text = httpx.get(f"{url}/metrics", timeout=WITHIN_S).text
+    return re.search(rf"^projection_scanned_sequence{{.*}} {sequence}(\.0)?$", text, re.MULTILINE) is not None
 
 
 def told(folder):
